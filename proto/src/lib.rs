@@ -1,0 +1,9 @@
+//! What the balancer and its signer must agree on, to the byte.
+//!
+//! No I/O, no secrets, no clock: time and randomness come in as arguments. Each format stands in one module, with
+//! its encoder beside its decoder; the signer uses the encoders only.
+
+mod base32;
+mod text;
+pub mod time;
+pub mod v3;

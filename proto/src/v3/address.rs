@@ -1,0 +1,173 @@
+//! The onion address: an identity key with a checksum (rend-spec-v3 \[ONIONADDRESS\]).
+
+use std::fmt;
+use std::str::FromStr;
+
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha3::{Digest, Sha3_256};
+
+use crate::base32::lower_base32;
+use crate::text;
+
+const VERSION: u8 = 3;
+/// 32 bytes of key, 2 of checksum, 1 of version: 56 characters of base32.
+const DECODED_LENGTH: usize = 35;
+
+/// The public identity key of an onion service, known to be a point of the prime-order subgroup.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct OnionAddress(VerifyingKey);
+
+/// Why a text or a key is no version 3 onion address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AddressError {
+    /// Not 56 characters, `.onion` left aside.
+    #[error("a v3 onion address has 56 characters before .onion, this one has {0}")]
+    Length(usize),
+    /// A character that is not in a-z, 2-7.
+    #[error("an onion address consists of the letters a-z and the digits 2-7")]
+    Alphabet,
+    /// The last byte is not 3.
+    #[error("the address is of version {0}, not 3: it was mistyped or is not a v3 address")]
+    Version(u8),
+    /// The checksum does not fit the key.
+    #[error("the address's checksum is wrong: it was mistyped or cut")]
+    Checksum,
+    /// The key is not a point of the curve's prime-order subgroup, as tor demands (`ed25519_validate_pubkey`).
+    #[error("the address holds no valid ed25519 key")]
+    Key,
+}
+
+impl OnionAddress {
+    /// The address of the service with this identity key.
+    pub fn from_identity(key: [u8; 32]) -> Result<Self, AddressError> {
+        let key = VerifyingKey::from_bytes(&key).map_err(|_| AddressError::Key)?;
+        if key.is_weak() || !key.to_edwards().is_torsion_free() {
+            return Err(AddressError::Key);
+        }
+        Ok(Self(key))
+    }
+
+    /// The identity key, 32 bytes.
+    pub fn identity(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    pub(super) fn verifying_key(&self) -> &VerifyingKey {
+        &self.0
+    }
+
+    /// The 56 characters before `.onion`, as tor's control port wants them.
+    pub fn without_suffix(&self) -> String {
+        let mut bytes = [0; DECODED_LENGTH];
+        let (key, rest) = bytes.split_at_mut(32);
+        let (sum, version) = rest.split_at_mut(2);
+        key.copy_from_slice(self.identity());
+        sum.copy_from_slice(&checksum(self.identity()));
+        version.fill(VERSION);
+        lower_base32().encode(&bytes)
+    }
+}
+
+impl FromStr for OnionAddress {
+    type Err = AddressError;
+
+    /// Takes the address with or without `.onion`, in either case.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.to_ascii_lowercase();
+        let text = text.strip_suffix(".onion").unwrap_or(&text);
+        if text.len() != 56 {
+            return Err(AddressError::Length(text.chars().count()));
+        }
+        let bytes = lower_base32().decode(text.as_bytes()).map_err(|_| AddressError::Alphabet)?;
+        let bytes = <[u8; DECODED_LENGTH]>::try_from(bytes).map_err(|_| AddressError::Alphabet)?;
+        let [key @ .., sum0, sum1, version] = bytes;
+        if version != VERSION {
+            return Err(AddressError::Version(version));
+        }
+        if checksum(&key) != [sum0, sum1] {
+            return Err(AddressError::Checksum);
+        }
+        Self::from_identity(key)
+    }
+}
+
+fn checksum(identity: &[u8; 32]) -> [u8; 2] {
+    let digest = Sha3_256::new()
+        .chain_update(b".onion checksum")
+        .chain_update(identity)
+        .chain_update([VERSION])
+        .finalize();
+    let [first, second, ..] = <[u8; 32]>::from(digest);
+    [first, second]
+}
+
+impl fmt::Display for OnionAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.onion", self.without_suffix())
+    }
+}
+
+impl fmt::Debug for OnionAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As its text form: configuration and wire share one parser.
+impl Serialize for OnionAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for OnionAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer, "a v3 onion address")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C tor, src/test/hs_build_address.py.
+    const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+
+    fn known() -> OnionAddress {
+        let key = data_encoding::HEXLOWER.decode(KEY.as_bytes()).unwrap();
+        OnionAddress::from_identity(key.try_into().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn renders_tors_vector() {
+        assert_eq!(known().without_suffix(), ADDRESS);
+        assert_eq!(known().to_string(), format!("{ADDRESS}.onion"));
+    }
+
+    #[test]
+    fn reads_either_case_and_an_optional_suffix() {
+        for text in [ADDRESS.to_owned(), format!("{ADDRESS}.onion"), ADDRESS.to_uppercase()] {
+            assert_eq!(text.parse(), Ok(known()), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let altered = |from: usize, to: &str| {
+            let mut text = ADDRESS.to_owned();
+            text.replace_range(from..from + to.len(), to);
+            text.parse::<OnionAddress>()
+        };
+        assert_eq!(altered(0, "3"), Err(AddressError::Checksum));
+        assert_eq!(altered(55, "e"), Err(AddressError::Version(4)));
+        assert_eq!(altered(3, "1"), Err(AddressError::Alphabet));
+        assert_eq!("expyuzz4wqqyqhjn.onion".parse::<OnionAddress>(), Err(AddressError::Length(16)));
+    }
+
+    #[test]
+    fn refuses_keys_of_small_order() {
+        assert_eq!(OnionAddress::from_identity([0; 32]), Err(AddressError::Key));
+    }
+}

@@ -1,0 +1,120 @@
+//! Key blinding: the key that a service signs with in one time period (rend-spec-v3 \[KEYBLIND\]).
+
+use std::fmt;
+
+use curve25519_dalek::Scalar;
+use curve25519_dalek::scalar::clamp_integer;
+use ed25519_dalek::VerifyingKey;
+use sha3::{Digest, Sha3_256};
+
+use super::address::OnionAddress;
+use super::period::TimePeriod;
+
+/// The ed25519 base point as the specification spells it out in the hash's input.
+const BASE_POINT: &[u8] = b"(15112221349535400772501151409588531511454012693041857206046113283949847762202, \
+46316835694926478169428394003475163141307993866256225615783033603165251855960)";
+
+/// A service's public key for one time period.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct BlindedKey(VerifyingKey);
+
+impl BlindedKey {
+    /// The blinded key of the service at `address` in `period`.
+    pub fn derive(address: &OnionAddress, period: TimePeriod) -> Self {
+        let point = blinding_factor(address, period) * address.verifying_key().to_edwards();
+        Self(VerifyingKey::from(point))
+    }
+
+    /// The encoded point, 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The key to verify this period's certificate of the descriptor-signing key with.
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BlindedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::BASE64_NOPAD.encode(self.as_bytes()))
+    }
+}
+
+/// The factor that turns the identity key pair of `address` into its blinded one for `period`. Public: whoever
+/// knows the address can compute it, so a blinded secret scalar is worth as much as the identity's.
+pub fn blinding_factor(address: &OnionAddress, period: TimePeriod) -> Scalar {
+    let hash = Sha3_256::new()
+        .chain_update(b"Derive temporary signing key\0")
+        .chain_update(address.identity())
+        .chain_update(BASE_POINT)
+        .chain_update(b"key-blind")
+        .chain_update(period.number.to_be_bytes())
+        .chain_update(period.length.minutes().to_be_bytes())
+        .finalize();
+    Scalar::from_bytes_mod_order(clamp_integer(hash.into()))
+}
+
+/// What a client must know, beside the blinded key, to decrypt a descriptor (rend-spec-v3 \[SUBCRED\]).
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Subcredential([u8; 32]);
+
+impl Subcredential {
+    /// The subcredential of the service at `address` in the period of `blinded`.
+    pub fn derive(address: &OnionAddress, blinded: &BlindedKey) -> Self {
+        let credential =
+            Sha3_256::new().chain_update(b"credential").chain_update(address.identity()).finalize();
+        let subcredential = Sha3_256::new()
+            .chain_update(b"subcredential")
+            .chain_update(credential)
+            .chain_update(blinded.as_bytes())
+            .finalize();
+        Self(subcredential.into())
+    }
+
+    /// The 32 bytes that go into the layers' keys.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+    use crate::v3::period::PeriodLength;
+
+    fn hex(bytes: &[u8]) -> String {
+        data_encoding::HEXUPPER.encode(bytes)
+    }
+
+    fn random_address() -> OnionAddress {
+        let secret: [u8; 32] = rand::random();
+        let key = ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key();
+        OnionAddress::from_identity(key.to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn agrees_with_arti_on_random_services_and_periods() {
+        use tor_hscrypto::pk::{HsId, HsIdKey};
+        use tor_hscrypto::time::TimePeriod as ArtiPeriod;
+
+        for _ in 0..50 {
+            let address = random_address();
+            let minutes = rand::random::<u16>() % 14000 + 5;
+            let length = PeriodLength::try_from(minutes).unwrap();
+            let period = TimePeriod::at(UnixTime(u64::from(rand::random::<u32>())), length, 0);
+            let theirs = ArtiPeriod::from_parts(u32::from(minutes), period.number, 0);
+            let (key, subcredential) = HsIdKey::try_from(HsId::from(*address.identity()))
+                .unwrap()
+                .compute_blinded_key(theirs)
+                .unwrap();
+
+            let blinded = BlindedKey::derive(&address, period);
+            assert_eq!(hex(blinded.as_bytes()), hex(key.id().as_ref()));
+            let ours = Subcredential::derive(&address, &blinded);
+            assert_eq!(hex(ours.as_bytes()), hex(subcredential.as_ref()));
+        }
+    }
+}

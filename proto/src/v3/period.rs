@@ -1,0 +1,100 @@
+//! Time periods: how long one blinded key stands (rend-spec-v3 \[TIME-PERIODS\]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::UnixTime;
+
+/// The length of a time period in minutes, within what a consensus may say (`hsdir_interval`, 5 to 14400).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct PeriodLength(u16);
+
+/// A length outside 5 to 14400 minutes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a time period of {0} minutes: tor allows 5 to 14400")]
+pub struct PeriodLengthError(u16);
+
+impl PeriodLength {
+    /// The length in minutes.
+    pub fn minutes(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// The length in seconds.
+    pub fn seconds(self) -> u64 {
+        self.minutes() * 60
+    }
+}
+
+impl TryFrom<u16> for PeriodLength {
+    type Error = PeriodLengthError;
+
+    fn try_from(minutes: u16) -> Result<Self, PeriodLengthError> {
+        if (5..=14400).contains(&minutes) { Ok(Self(minutes)) } else { Err(PeriodLengthError(minutes)) }
+    }
+}
+
+impl From<PeriodLength> for u16 {
+    fn from(length: PeriodLength) -> u16 {
+        length.0
+    }
+}
+
+/// One time period: the `number`-th since the epoch, of this `length`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct TimePeriod {
+    /// How long each period lasts.
+    pub length: PeriodLength,
+    /// How many periods came before this one.
+    pub number: u64,
+}
+
+impl TimePeriod {
+    /// The period that holds `moment`, where periods begin `offset_minutes` after a multiple of their length
+    /// (twelve voting intervals, so that a period begins half-way between two shared random values).
+    pub fn at(moment: UnixTime, length: PeriodLength, offset_minutes: u64) -> Self {
+        let number = moment.minutes().saturating_sub(offset_minutes) / length.minutes();
+        Self { length, number }
+    }
+
+    /// The period after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { number: self.number.saturating_add(1), ..self }
+    }
+
+    /// The period before this one.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self { number: self.number.saturating_sub(1), ..self }
+    }
+
+    /// When this period begins, with the same offset as in [`TimePeriod::at`].
+    pub fn start(self, offset_minutes: u64) -> UnixTime {
+        let minutes = self.number.saturating_mul(self.length.minutes()).saturating_add(offset_minutes);
+        UnixTime(minutes.saturating_mul(60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_tors_test_time_period() {
+        // C tor, test_hs_common.c: 2016-04-13 11:00 UTC is in period 16903, 12:00 begins 16904.
+        let day = PeriodLength::try_from(1440).unwrap();
+        let eleven = UnixTime(1_460_545_200);
+        assert_eq!(TimePeriod::at(eleven, day, 720).number, 16903);
+        assert_eq!(TimePeriod::at(eleven.plus(3599), day, 720).number, 16903);
+        assert_eq!(TimePeriod::at(eleven.plus(3600), day, 720).number, 16904);
+        assert_eq!(TimePeriod::at(eleven, day, 720).next().start(720), eleven.plus(3600));
+    }
+
+    #[test]
+    fn length_is_what_a_consensus_may_say() {
+        for (minutes, allowed) in [(4, false), (5, true), (14400, true), (14401, false)] {
+            assert_eq!(PeriodLength::try_from(minutes).is_ok(), allowed, "{minutes}");
+        }
+    }
+}
