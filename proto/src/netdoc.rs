@@ -1,0 +1,222 @@
+//! The text form that Tor's documents share (dir-spec, "document meta-format"): items of a keyword, arguments and
+//! perhaps an object between `BEGIN` and `END` lines.
+
+use data_encoding::{BASE64, BASE64_NOPAD, Encoding, Specification};
+use std::sync::LazyLock;
+
+const LINE_WIDTH: usize = 64;
+
+/// One item of a document.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Item<'a> {
+    /// The first word of its line.
+    pub keyword: &'a str,
+    /// What follows the keyword, without surrounding spaces.
+    pub arguments: &'a str,
+    /// The object behind the line, if there is one.
+    pub object: Option<Object<'a>>,
+    /// Where its line begins, in bytes from the start of the document.
+    pub offset: usize,
+}
+
+/// An object: a label and base64 lines.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Object<'a> {
+    /// What stands behind `BEGIN`.
+    pub label: &'a str,
+    /// The lines between, line ends included.
+    base64: &'a str,
+}
+
+/// Why a text is no such document.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NetdocError {
+    /// An object begins and does not end.
+    #[error("object without its END line")]
+    Unterminated,
+    /// Not base64, or cut.
+    #[error("`{0}` holds bad base64")]
+    Base64(String),
+    /// An item that must be there is not.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// An item that may stand once stands twice.
+    #[error("`{0}` stands more than once")]
+    Repeated(&'static str),
+    /// An item whose arguments or object are not what it demands.
+    #[error("`{0}` is malformed")]
+    Malformed(String),
+}
+
+/// Splits a document into its items. Empty lines count for nothing.
+pub fn items(text: &str) -> impl Iterator<Item = Result<Item<'_>, NetdocError>> {
+    let mut lines = Lines { text, position: 0 };
+    std::iter::from_fn(move || lines.next_item().transpose())
+}
+
+struct Lines<'a> {
+    text: &'a str,
+    position: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn next_item(&mut self) -> Result<Option<Item<'a>>, NetdocError> {
+        while let Some((offset, line)) = self.next_line() {
+            if line.is_empty() {
+                continue;
+            }
+            let (keyword, arguments) = line.split_once(' ').unwrap_or((line, ""));
+            let object = self.object()?;
+            return Ok(Some(Item { keyword, arguments: arguments.trim(), object, offset }));
+        }
+        Ok(None)
+    }
+
+    fn next_line(&mut self) -> Option<(usize, &'a str)> {
+        let offset = self.position;
+        let rest = self.text.get(offset..).filter(|rest| !rest.is_empty())?;
+        let line = rest.split('\n').next().unwrap_or(rest);
+        self.position = offset + line.len() + 1;
+        Some((offset, line))
+    }
+
+    fn object(&mut self) -> Result<Option<Object<'a>>, NetdocError> {
+        let before = self.position;
+        let Some(label) = self.next_line().and_then(|(_, line)| marker(line, "BEGIN")) else {
+            self.position = before;
+            return Ok(None);
+        };
+        let start = self.position;
+        while let Some((offset, line)) = self.next_line() {
+            if marker(line, "END") == Some(label) {
+                let base64 = self.text.get(start..offset).unwrap_or_default();
+                return Ok(Some(Object { label, base64 }));
+            }
+        }
+        Err(NetdocError::Unterminated)
+    }
+}
+
+fn marker<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    line.strip_prefix("-----")?.strip_prefix(word)?.strip_prefix(' ')?.strip_suffix("-----")
+}
+
+impl Item<'_> {
+    /// The bytes of the object, which must have this label.
+    pub fn object(&self, label: &str) -> Result<Vec<u8>, NetdocError> {
+        let object =
+            self.object.as_ref().filter(|object| object.label == label).ok_or_else(|| self.malformed())?;
+        // One pass without the line ends, then a strict decoder: `data-encoding`'s own skipping is slower.
+        let base64: String = object.base64.split_ascii_whitespace().collect();
+        from_base64(&base64).ok_or_else(|| NetdocError::Base64(self.keyword.into()))
+    }
+
+    /// The arguments, one by one. Whoever needs fewer than there are passes over the rest, as tor does.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.arguments.split_ascii_whitespace()
+    }
+
+    /// The bytes of an argument in base64.
+    pub fn base64(&self, argument: Option<&str>) -> Result<Vec<u8>, NetdocError> {
+        let text = argument.ok_or_else(|| self.malformed())?;
+        from_base64(text).ok_or_else(|| NetdocError::Base64(self.keyword.into()))
+    }
+
+    /// The key of 32 bytes behind the word for its kind.
+    pub fn key(&self, kind: &str) -> Result<[u8; 32], NetdocError> {
+        let mut words = self.words();
+        if words.next() != Some(kind) {
+            return Err(self.malformed());
+        }
+        self.base64(words.next())?.try_into().map_err(|_| self.malformed())
+    }
+
+    /// The only argument as a decimal number without sign.
+    pub fn number(&self) -> Result<u64, NetdocError> {
+        if !self.arguments.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(self.malformed());
+        }
+        self.arguments.parse().map_err(|_| self.malformed())
+    }
+
+    /// The error that says this item is not as it should be.
+    pub fn malformed(&self) -> NetdocError {
+        NetdocError::Malformed(self.keyword.into())
+    }
+}
+
+/// Fills `place` with `value`, once.
+pub fn once<T>(place: &mut Option<T>, keyword: &'static str, value: T) -> Result<(), NetdocError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(NetdocError::Repeated(keyword)),
+    }
+}
+
+/// Decodes base64 with or without padding, as tor does.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.as_bytes();
+    if text.len().is_multiple_of(4) { BASE64.decode(text).ok() } else { BASE64_NOPAD.decode(text).ok() }
+}
+
+/// Appends an object: `BEGIN` line, base64 in lines of 64 characters, `END` line without its line end.
+pub fn push_object(text: &mut String, label: &str, bytes: &[u8]) {
+    static WRAPPED: LazyLock<Encoding> = LazyLock::new(|| {
+        let mut specification: Specification = BASE64.specification();
+        specification.wrap.width = LINE_WIDTH;
+        "\n".clone_into(&mut specification.wrap.separator);
+        // Valid by construction; without wrapping the object would still decode.
+        specification.encoding().unwrap_or(BASE64)
+    });
+    text.push_str("-----BEGIN ");
+    text.push_str(label);
+    text.push_str("-----\n");
+    WRAPPED.encode_append(bytes, text);
+    text.push_str("-----END ");
+    text.push_str(label);
+    text.push_str("-----");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "first 1 2\n\nsecond\n-----BEGIN THING-----\nAAEC\nAwQ=\n-----END THING-----\nlast x";
+
+    #[test]
+    fn splits_into_items_with_their_objects() {
+        let all: Vec<Item<'_>> = items(TEXT).collect::<Result<_, _>>().unwrap();
+        let keywords: Vec<_> = all.iter().map(|item| (item.keyword, item.arguments, item.offset)).collect();
+        assert_eq!(keywords, [("first", "1 2", 0), ("second", "", 11), ("last", "x", 70)]);
+        assert_eq!(all[1].object("THING").unwrap(), [0, 1, 2, 3, 4]);
+        assert_eq!(all[1].object("OTHER"), Err(NetdocError::Malformed("second".into())));
+        assert_eq!(all[0].object("THING"), Err(NetdocError::Malformed("first".into())));
+    }
+
+    #[test]
+    fn notices_a_cut_object() {
+        let cut = TEXT.get(..50);
+        assert_eq!(items(cut.unwrap()).last(), Some(Err(NetdocError::Unterminated)));
+    }
+
+    #[test]
+    fn numbers_have_no_sign() {
+        for (text, value) in [("n 7", Some(7)), ("n +7", None), ("n -7", None), ("n", None), ("n 7 8", None)]
+        {
+            let item = items(text).next().unwrap().unwrap();
+            assert_eq!(item.number().ok(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn objects_come_back() {
+        for length in [0, 1, 47, 48, 49, 140, 10_000] {
+            let bytes: Vec<u8> = (0..length).map(|i: u32| i.to_le_bytes()[0]).collect();
+            let mut text = "key\n".to_owned();
+            push_object(&mut text, "THING", &bytes);
+            let item = items(&text).next().unwrap().unwrap();
+            assert_eq!(item.object("THING").unwrap(), bytes);
+            assert!(text.lines().all(|line| line.len() <= LINE_WIDTH));
+        }
+    }
+}

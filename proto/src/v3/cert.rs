@@ -1,0 +1,232 @@
+//! Ed25519 certificates (cert-spec; proposal 220), in the one form that tor gives those of onion services:
+//! 140 bytes with a single extension that names the signing key.
+
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use crate::time::UnixTime;
+
+const SIGNED_LENGTH: usize = 76;
+const LENGTH: usize = SIGNED_LENGTH + 64;
+const VERSION: u8 = 1;
+/// `CERTIFIED_KEY_TYPE` "ed25519 key"; tor uses it for the type-0B certificate's converted key too.
+const KEY_TYPE: u8 = 1;
+/// One extension: 32 bytes, type 04 (signed-with-ed25519-key), no flags.
+const EXTENSION: [u8; 5] = [1, 0, 32, 4, 0];
+
+/// What a certificate certifies (cert-spec, list of certificate types).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum CertType {
+    /// 08: the blinded key certifies the descriptor-signing key.
+    DescriptorSigning = 0x08,
+    /// 09: the descriptor-signing key certifies an introduction point's authentication key.
+    AuthKey = 0x09,
+    /// 0B: the descriptor-signing key certifies an introduction point's encryption key.
+    EncKey = 0x0B,
+}
+
+/// When a certificate runs out, in hours since the epoch.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+pub struct ExpiryHour(pub u32);
+
+impl ExpiryHour {
+    /// The first moment at which the certificate no longer counts.
+    pub fn moment(self) -> UnixTime {
+        UnixTime(u64::from(self.0) * 3600)
+    }
+
+    /// The last whole hour that is not after `moment`.
+    pub fn not_after(moment: UnixTime) -> Self {
+        Self(u32::try_from(moment.hours()).unwrap_or(u32::MAX))
+    }
+
+    /// The first whole hour that is not before `moment`.
+    pub fn not_before(moment: UnixTime) -> Self {
+        Self::not_after(moment.plus(3599))
+    }
+}
+
+/// Why a certificate proves nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CertError {
+    /// Not in the form that tor writes.
+    #[error("certificate is not in tor's form")]
+    Form,
+    /// Of another type than its place demands.
+    #[error("certificate is of type {found:02X}, not {wanted:02X}")]
+    Type {
+        /// The type its place demands.
+        wanted: u8,
+        /// The type it has.
+        found: u8,
+    },
+    /// Past its hour.
+    #[error("certificate has expired")]
+    Expired,
+    /// Certifies another key, or is signed by another, than the place it stands in says.
+    #[error("certificate is for or by another key")]
+    OtherKey,
+    /// The signature is wrong.
+    #[error("certificate's signature is wrong")]
+    Signature,
+}
+
+/// All of a certificate but its signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claim {
+    /// What is certified.
+    pub kind: CertType,
+    /// Until when.
+    pub expires: ExpiryHour,
+    /// The certified key, 32 bytes.
+    pub certified: [u8; 32],
+    /// The ed25519 key that signs, 32 bytes.
+    pub signed_by: [u8; 32],
+}
+
+impl Claim {
+    /// The 76 bytes that the signature covers.
+    pub fn signed_bytes(&self) -> [u8; SIGNED_LENGTH] {
+        let mut bytes = [0; SIGNED_LENGTH];
+        let (head, rest) = bytes.split_at_mut(7);
+        let (certified, rest) = rest.split_at_mut(32);
+        let (extension, signed_by) = rest.split_at_mut(EXTENSION.len());
+        let [e0, e1, e2, e3] = self.expires.0.to_be_bytes();
+        head.copy_from_slice(&[VERSION, self.kind as u8, e0, e1, e2, e3, KEY_TYPE]);
+        certified.copy_from_slice(&self.certified);
+        extension.copy_from_slice(&EXTENSION);
+        signed_by.copy_from_slice(&self.signed_by);
+        bytes
+    }
+
+    /// Checks that this claim holds at `now` under `signature` of `signer`.
+    pub fn verify(
+        &self,
+        signature: &Signature,
+        signer: &VerifyingKey,
+        now: UnixTime,
+    ) -> Result<(), CertError> {
+        if self.signed_by != *signer.as_bytes() {
+            return Err(CertError::OtherKey);
+        }
+        if now >= self.expires.moment() {
+            return Err(CertError::Expired);
+        }
+        // `verify` is cofactorless like tor's; keys of small order are refused where they are parsed.
+        ed25519_dalek::Verifier::verify(signer, &self.signed_bytes(), signature)
+            .map_err(|_| CertError::Signature)
+    }
+}
+
+/// A certificate: a claim and its signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Certificate {
+    /// What it says.
+    pub claim: Claim,
+    /// By whom it is said.
+    pub signature: Signature,
+}
+
+impl Certificate {
+    /// The 140 bytes of the binary form.
+    pub fn encode(&self) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        let (claim, signature) = bytes.split_at_mut(SIGNED_LENGTH);
+        claim.copy_from_slice(&self.claim.signed_bytes());
+        signature.copy_from_slice(&self.signature.to_bytes());
+        bytes
+    }
+
+    /// Reads the binary form of a certificate that must be of type `kind`. Nothing is verified yet.
+    pub fn decode(bytes: &[u8], kind: CertType) -> Result<Self, CertError> {
+        let (head, rest) = bytes.split_first_chunk::<7>().ok_or(CertError::Form)?;
+        let (certified, rest) = rest.split_first_chunk::<32>().ok_or(CertError::Form)?;
+        let (extension, rest) = rest.split_first_chunk::<5>().ok_or(CertError::Form)?;
+        let (signed_by, rest) = rest.split_first_chunk::<32>().ok_or(CertError::Form)?;
+        let signature = Signature::from_slice(rest).map_err(|_| CertError::Form)?;
+        let [version, found, e0, e1, e2, e3, key_type] = *head;
+        if version != VERSION || key_type != KEY_TYPE || *extension != EXTENSION {
+            return Err(CertError::Form);
+        }
+        if found != kind as u8 {
+            return Err(CertError::Type { wanted: kind as u8, found });
+        }
+        let expires = ExpiryHour(u32::from_be_bytes([e0, e1, e2, e3]));
+        Ok(Self { claim: Claim { kind, expires, certified: *certified, signed_by: *signed_by }, signature })
+    }
+
+    /// Checks that this certificate, in a place where `certified` is to be proven, is by `signer` and valid at `now`.
+    pub fn verify(
+        &self,
+        certified: &[u8; 32],
+        signer: &VerifyingKey,
+        now: UnixTime,
+    ) -> Result<(), CertError> {
+        if self.claim.certified != *certified {
+            return Err(CertError::OtherKey);
+        }
+        self.claim.verify(&self.signature, signer, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::*;
+
+    fn signed(claim: Claim, key: &SigningKey) -> Certificate {
+        Certificate { claim, signature: key.sign(&claim.signed_bytes()) }
+    }
+
+    fn example(key: &SigningKey) -> Certificate {
+        let claim = Claim {
+            kind: CertType::AuthKey,
+            expires: ExpiryHour(498_000),
+            certified: [7; 32],
+            signed_by: key.verifying_key().to_bytes(),
+        };
+        signed(claim, key)
+    }
+
+    #[test]
+    fn decode_undoes_encode() {
+        let certificate = example(&SigningKey::from_bytes(&[1; 32]));
+        assert_eq!(Certificate::decode(&certificate.encode(), CertType::AuthKey), Ok(certificate));
+    }
+
+    #[test]
+    fn every_altered_byte_is_noticed() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let now = UnixTime(498_000 * 3600 - 1);
+        let bytes = example(&key).encode();
+        let check = |bytes: &[u8]| {
+            Certificate::decode(bytes, CertType::AuthKey)
+                .and_then(|certificate| certificate.verify(&[7; 32], &key.verifying_key(), now))
+        };
+        assert_eq!(check(&bytes), Ok(()));
+        for at in 0..bytes.len() {
+            let mut altered = bytes;
+            altered[at] ^= 1;
+            assert!(check(&altered).is_err(), "byte {at}");
+        }
+        assert_eq!(check(&bytes[..139]), Err(CertError::Form));
+        assert_eq!(check(&[&bytes[..], &[0]].concat()), Err(CertError::Form));
+    }
+
+    #[test]
+    fn expires_on_its_hour() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let certificate = example(&key);
+        let at = |now| certificate.verify(&[7; 32], &key.verifying_key(), now);
+        assert_eq!(at(UnixTime(498_000 * 3600 - 1)), Ok(()));
+        assert_eq!(at(UnixTime(498_000 * 3600)), Err(CertError::Expired));
+    }
+
+    #[test]
+    fn hours_round_as_named() {
+        assert_eq!(ExpiryHour::not_after(UnixTime(7199)), ExpiryHour(1));
+        assert_eq!(ExpiryHour::not_before(UnixTime(7199)), ExpiryHour(2));
+        assert_eq!(ExpiryHour::not_before(UnixTime(7200)), ExpiryHour(2));
+    }
+}

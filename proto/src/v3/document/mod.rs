@@ -1,0 +1,164 @@
+//! The descriptor: three documents one inside the other, two of them encrypted (rend-spec-v3 \[HS-DESC\]).
+//!
+//! [`Descriptor::seal`] makes one from the inside out, [`open`] takes one apart from the outside in and believes
+//! nothing that it has not verified.
+
+pub mod inner;
+pub mod middle;
+pub mod outer;
+
+use super::blinding::{BlindedKey, Subcredential};
+use super::cert::{CertError, Certificate};
+use super::keys::{DescriptorSigningKey, KeyError};
+use super::layer::{Layer, LayerContext, LayerError};
+use super::link::LinkError;
+use super::{OnionAddress, TimePeriod};
+use crate::netdoc::NetdocError;
+use crate::time::UnixTime;
+use inner::Inner;
+use middle::ClientLines;
+use outer::{Outer, Unsigned};
+
+const CERTIFICATE: &str = "ED25519 CERT";
+const MESSAGE: &str = "MESSAGE";
+
+/// Clients refuse a descriptor with more introduction points as a whole (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).
+pub const MAX_POINTS: usize = 20;
+/// HSDirs refuse a descriptor that is not shorter than this (consensus parameter `HSV3MaxDescriptorSize`'s default).
+pub const MAX_LENGTH: usize = 50_000;
+
+/// Why a text is not the descriptor it should be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DocumentError {
+    /// Longer than HSDirs take.
+    #[error("descriptor has {0} bytes, HSDirs keep less than {MAX_LENGTH}")]
+    Length(usize),
+    /// One of the three texts is not in the common form.
+    #[error(transparent)]
+    Netdoc(#[from] NetdocError),
+    /// Not `hs-descriptor 3`.
+    #[error("descriptor is not of version 3")]
+    Version,
+    /// Wants to be kept for longer than HSDirs do.
+    #[error("descriptor's lifetime is beyond 720 minutes")]
+    Lifetime,
+    /// Something stands behind the signature.
+    #[error("descriptor goes on after its signature")]
+    AfterSignature,
+    /// The signature over the whole is wrong.
+    #[error("descriptor's signature is wrong")]
+    Signature,
+    /// A certificate proves nothing.
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    /// A layer does not decrypt.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A decrypted layer is not text.
+    #[error("a decrypted layer is not UTF-8 text")]
+    Encoding,
+    /// An unusable key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Malformed link specifiers.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// No introduction point at all.
+    #[error("descriptor has no introduction points")]
+    NoPoints,
+    /// More introduction points than clients take.
+    #[error("descriptor has more than {most} introduction points")]
+    TooManyPoints {
+        /// How many may be there.
+        most: usize,
+    },
+}
+
+/// The keys that one service's descriptors of one period go with; all of them public.
+#[derive(Clone, Copy)]
+pub struct PeriodKeys {
+    /// The blinded key.
+    pub blinded: BlindedKey,
+    /// The subcredential.
+    pub subcredential: Subcredential,
+}
+
+impl PeriodKeys {
+    /// The keys of the service at `address` in `period`.
+    pub fn derive(address: &OnionAddress, period: TimePeriod) -> Self {
+        let blinded = BlindedKey::derive(address, period);
+        Self { blinded, subcredential: Subcredential::derive(address, &blinded) }
+    }
+
+    fn layers(&self, revision: u64) -> LayerContext {
+        LayerContext { blinded: self.blinded, subcredential: self.subcredential, revision }
+    }
+}
+
+/// A descriptor in the clear.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Descriptor {
+    /// Type 08: the blinded key certifies the descriptor-signing key.
+    pub signing_cert: Certificate,
+    /// The revision counter.
+    pub revision: u64,
+    /// The innermost layer.
+    pub inner: Inner,
+}
+
+impl Descriptor {
+    /// Renders and encrypts the layers, each with its own salt. What is left to do is to sign the result.
+    pub fn seal(&self, keys: &PeriodKeys, clients: &ClientLines, salts: [[u8; 16]; 2]) -> Unsigned {
+        let context = keys.layers(self.revision);
+        let [inner_salt, middle_salt] = salts;
+        let encrypted = Layer::Inner.encrypt(&context, inner_salt, self.inner.encode().as_bytes());
+        let middle = clients.encode(&encrypted);
+        let superencrypted = Layer::Middle.encrypt(&context, middle_salt, middle.as_bytes());
+        Unsigned::new(&self.signing_cert, self.revision, &superencrypted)
+    }
+}
+
+/// Reads the descriptor of the service and period that `keys` belong to, and verifies all that can be at `now`:
+/// the certificate of the descriptor-signing key, the signature, both layers, and the certificates of each point,
+/// its encryption key against the certified one included.
+pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, DocumentError> {
+    let (outer, signing_key) = verified_outer(text, keys, now)?;
+    let context = keys.layers(outer.revision);
+    let middle = text_of(Layer::Middle.decrypt(&context, &outer.superencrypted)?)?;
+    let inner = text_of(Layer::Inner.decrypt(&context, &middle::decode(&middle)?)?)?;
+    let inner = Inner::decode(&inner, MAX_POINTS)?;
+    for point in &inner.points {
+        point.auth_cert.verify(point.auth_key.as_bytes(), signing_key.verifying_key(), now)?;
+        point.enc_cert.verify(&point.enc_key.to_ed25519(), signing_key.verifying_key(), now)?;
+    }
+    Ok(Descriptor { signing_cert: outer.signing_cert, revision: outer.revision, inner })
+}
+
+/// Reads the outer document alone and verifies it at `now`: what an HSDir can do.
+pub fn open_outer<'a>(text: &'a str, keys: &PeriodKeys, now: UnixTime) -> Result<Outer<'a>, DocumentError> {
+    verified_outer(text, keys, now).map(|(outer, _)| outer)
+}
+
+/// The outer document, and the key that has signed it.
+fn verified_outer<'a>(
+    text: &'a str,
+    keys: &PeriodKeys,
+    now: UnixTime,
+) -> Result<(Outer<'a>, DescriptorSigningKey), DocumentError> {
+    if text.len() >= MAX_LENGTH {
+        return Err(DocumentError::Length(text.len()));
+    }
+    let outer = Outer::decode(text)?;
+    let certified = outer.signing_cert.claim.certified;
+    outer.signing_cert.verify(&certified, keys.blinded.verifying_key(), now)?;
+    let signing_key = DescriptorSigningKey::try_from(certified)?;
+    outer.verify(signing_key.verifying_key())?;
+    Ok((outer, signing_key))
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, DocumentError> {
+    String::from_utf8(bytes).map_err(|_| DocumentError::Encoding)
+}
+
+#[cfg(test)]
+mod tests;

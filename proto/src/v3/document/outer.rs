@@ -1,0 +1,114 @@
+//! The outer document: what HSDirs read and check (rend-spec-v3 \[DESC-OUTER\]).
+
+use std::fmt::Write;
+
+use data_encoding::BASE64_NOPAD;
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use super::{CERTIFICATE, DocumentError, MESSAGE};
+use crate::netdoc::{self, NetdocError, from_base64, once};
+use crate::v3::cert::{CertType, Certificate};
+
+/// What the signature covers besides the text.
+const SIGNATURE_PREFIX: &[u8] = b"Tor onion service descriptor sig v3";
+/// How long HSDirs keep it, in minutes (tor: `HS_DESC_DEFAULT_LIFETIME`).
+const LIFETIME: u64 = 180;
+/// HSDirs refuse a longer one (tor: `HS_DESC_MAX_LIFETIME`).
+const MAX_LIFETIME: u64 = 720;
+
+/// The outer document, all but its signature: the text up to and with the line end before `signature`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unsigned(String);
+
+impl Unsigned {
+    /// Renders the document as tor does (`desc_encode_v3`).
+    pub fn new(signing_cert: &Certificate, revision: u64, superencrypted: &[u8]) -> Self {
+        let mut text = String::with_capacity((superencrypted.len() / 48 + 1) * 65 + 1024);
+        // Writing to a String cannot fail.
+        let _ =
+            writeln!(text, "hs-descriptor 3\ndescriptor-lifetime {LIFETIME}\ndescriptor-signing-key-cert");
+        netdoc::push_object(&mut text, CERTIFICATE, &signing_cert.encode());
+        let _ = writeln!(text, "\nrevision-counter {revision}\nsuperencrypted");
+        netdoc::push_object(&mut text, MESSAGE, superencrypted);
+        text.push('\n');
+        Self(text)
+    }
+
+    /// What the descriptor-signing key has to sign.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        [SIGNATURE_PREFIX, self.0.as_bytes()].concat()
+    }
+
+    /// The finished text.
+    pub fn finish(mut self, signature: &Signature) -> String {
+        self.0.push_str("signature ");
+        BASE64_NOPAD.encode_append(&signature.to_bytes(), &mut self.0);
+        self.0.push('\n');
+        self.0
+    }
+}
+
+/// An outer document that was read. Nothing is verified yet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outer<'a> {
+    /// Type 08: the blinded key certifies the descriptor-signing key.
+    pub signing_cert: Certificate,
+    /// The revision counter.
+    pub revision: u64,
+    /// The encrypted middle layer.
+    pub superencrypted: Vec<u8>,
+    signature: Signature,
+    signed_text: &'a str,
+}
+
+impl<'a> Outer<'a> {
+    /// Reads the document as an HSDir or a client does.
+    pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
+        let (mut version, mut lifetime, mut signing_cert, mut revision) = (None, None, None, None);
+        let (mut superencrypted, mut signature) = (None, None);
+        for item in netdoc::items(text) {
+            let item = item?;
+            if signature.is_some() {
+                return Err(DocumentError::AfterSignature);
+            }
+            match item.keyword {
+                "hs-descriptor" => once(&mut version, "hs-descriptor", item.number()?)?,
+                "descriptor-lifetime" => once(&mut lifetime, "descriptor-lifetime", item.number()?)?,
+                "descriptor-signing-key-cert" => {
+                    let certificate =
+                        Certificate::decode(&item.object(CERTIFICATE)?, CertType::DescriptorSigning)?;
+                    once(&mut signing_cert, "descriptor-signing-key-cert", certificate)?;
+                }
+                "revision-counter" => once(&mut revision, "revision-counter", item.number()?)?,
+                "superencrypted" => once(&mut superencrypted, "superencrypted", item.object(MESSAGE)?)?,
+                "signature" => {
+                    let bytes = from_base64(item.arguments).ok_or_else(|| item.malformed())?;
+                    let parsed = Signature::from_slice(&bytes).map_err(|_| item.malformed())?;
+                    signature = Some((parsed, item.offset));
+                }
+                _ => {}
+            }
+        }
+        if version.ok_or(NetdocError::Missing("hs-descriptor"))? != 3 {
+            return Err(DocumentError::Version);
+        }
+        if lifetime.ok_or(NetdocError::Missing("descriptor-lifetime"))? > MAX_LIFETIME {
+            return Err(DocumentError::Lifetime);
+        }
+        let (signature, offset) = signature.ok_or(NetdocError::Missing("signature"))?;
+        Ok(Self {
+            signing_cert: signing_cert.ok_or(NetdocError::Missing("descriptor-signing-key-cert"))?,
+            revision: revision.ok_or(NetdocError::Missing("revision-counter"))?,
+            superencrypted: superencrypted.ok_or(NetdocError::Missing("superencrypted"))?,
+            signature,
+            signed_text: text.get(..offset).unwrap_or_default(),
+        })
+    }
+
+    /// Checks the signature by the descriptor-signing key, which the certificate must have proven before.
+    pub fn verify(&self, signing_key: &VerifyingKey) -> Result<(), DocumentError> {
+        let signed = [SIGNATURE_PREFIX, self.signed_text.as_bytes()].concat();
+        ed25519_dalek::Verifier::verify(signing_key, &signed, &self.signature)
+            .map_err(|_| DocumentError::Signature)
+    }
+}

@@ -1,0 +1,112 @@
+//! The `flow-control` line: what congestion control a service speaks (proposal 324; rend-spec-v3 \[HS-DESC-SECOND-LAYER\]).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Versions of the `FlowCtrl` subprotocol, and the cells that one SENDME acknowledges.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FlowControl {
+    /// One bit per version, version 0 lowest; not zero. Protocol versions run from 0 to 63 (tor-spec, Subprotocols).
+    versions: u64,
+    /// `sendme_inc`, 1 to 254.
+    increment: u8,
+}
+
+/// Not the arguments of a `flow-control` line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`flow-control` is malformed: versions such as 1-2 and an increment from 1 to 254 are wanted")]
+pub struct FlowControlError;
+
+impl FlowControl {
+    /// What two services both speak: clients take one line for all introduction points. `None` if the increments
+    /// differ or no version is common, so that clients fall back to what needs no agreement.
+    pub fn common(self, other: Self) -> Option<Self> {
+        let versions = self.versions & other.versions;
+        (self.increment == other.increment && versions != 0).then_some(Self { versions, ..self })
+    }
+
+    /// Whether the values are such as could have been parsed: for a value that came over the wire.
+    pub fn is_well_formed(self) -> bool {
+        self.versions != 0 && (1..=254).contains(&self.increment)
+    }
+}
+
+impl FromStr for FlowControl {
+    type Err = FlowControlError;
+
+    fn from_str(arguments: &str) -> Result<Self, FlowControlError> {
+        let mut words = arguments.split_ascii_whitespace();
+        let (ranges, increment) = words.next().zip(words.next()).ok_or(FlowControlError)?;
+        let mut versions = 0;
+        for range in ranges.split(',') {
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            let low: u32 = low.parse().map_err(|_| FlowControlError)?;
+            let high: u32 = high.parse().map_err(|_| FlowControlError)?;
+            if low > high || high > 63 {
+                return Err(FlowControlError);
+            }
+            versions |= (low..=high).fold(0, |bits, version| bits | 1_u64 << version);
+        }
+        let value = Self { versions, increment: increment.parse().map_err(|_| FlowControlError)? };
+        if value.is_well_formed() { Ok(value) } else { Err(FlowControlError) }
+    }
+}
+
+/// The line's arguments, as tor writes them: `1-2 31`.
+impl fmt::Display for FlowControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = |version: u32| version < 64 && self.versions & (1 << version) != 0;
+        let mut separator = "";
+        let mut version = 0;
+        while version < 64 {
+            if has(version) {
+                let last = (version..64).take_while(|next| has(*next)).last().unwrap_or(version);
+                write!(f, "{separator}{version}")?;
+                if last > version {
+                    write!(f, "-{last}")?;
+                }
+                separator = ",";
+                version = last;
+            }
+            version += 1;
+        }
+        write!(f, " {}", self.increment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> FlowControl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn text_comes_back() {
+        for text in ["1-2 31", "1 31", "0-63 254", "1,3 31", "1-2,5-9,63 1"] {
+            assert_eq!(parsed(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_nonsense() {
+        for text in ["", "1-2", "1-2 0", "1-2 255", "2-1 31", "64 31", "1- 31", " 31"] {
+            assert_eq!(text.parse::<FlowControl>(), Err(FlowControlError), "{text}");
+        }
+    }
+
+    #[test]
+    fn passes_over_arguments_to_come() {
+        assert_eq!(parsed("1-2 31 7"), parsed("1-2 31"));
+    }
+
+    #[test]
+    fn common_is_the_intersection() {
+        assert_eq!(parsed("1-2 31").common(parsed("2-3 31")), Some(parsed("2 31")));
+        assert_eq!(parsed("1-2 31").common(parsed("1-2 32")), None);
+        assert_eq!(parsed("1 31").common(parsed("2 31")), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! The encryption of a descriptor's two inner layers (rend-spec-v3 \[HS-DESC-ENC\]).
+
+use aes::Aes256;
+use ctr::cipher::{KeyIvInit, StreamCipher};
+use sha3::digest::{ExtendableOutput, Update, XofReader};
+use sha3::{Digest, Sha3_256, Shake256};
+use subtle::ConstantTimeEq;
+
+use super::blinding::{BlindedKey, Subcredential};
+
+const SALT_LENGTH: usize = 16;
+const MAC_LENGTH: usize = 32;
+
+/// Which of the two layers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Layer {
+    /// The `superencrypted` object: holds the authorized clients' lines.
+    Middle,
+    /// The `encrypted` object: holds the introduction points.
+    Inner,
+}
+
+/// What the layers of one descriptor are encrypted with. Anyone who knows the onion address can compute it.
+#[derive(Clone, Copy)]
+pub struct LayerContext {
+    /// The service's blinded key.
+    pub blinded: BlindedKey,
+    /// The service's subcredential of the same period.
+    pub subcredential: Subcredential,
+    /// The descriptor's revision counter.
+    pub revision: u64,
+}
+
+/// The blob is too short, or its authentication code is wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the {0:?} layer does not decrypt: altered, or encrypted for another service or period")]
+pub struct LayerError(Layer);
+
+impl Layer {
+    /// Encrypts `plaintext` in place of itself: the result is salt, ciphertext and code.
+    pub fn encrypt(self, context: &LayerContext, salt: [u8; SALT_LENGTH], plaintext: &[u8]) -> Vec<u8> {
+        let mut keys = self.keys(context, &salt);
+        let mut blob = Vec::with_capacity(SALT_LENGTH + plaintext.len() + MAC_LENGTH);
+        blob.extend_from_slice(&salt);
+        blob.extend_from_slice(plaintext);
+        let (_, ciphertext) = blob.split_at_mut(SALT_LENGTH);
+        keys.cipher.apply_keystream(ciphertext);
+        let code = mac(&keys.mac_key, &salt, ciphertext);
+        blob.extend_from_slice(&code);
+        blob
+    }
+
+    /// Checks the code and decrypts. The plaintext ends at the first NUL: the rest is padding.
+    pub fn decrypt(self, context: &LayerContext, blob: &[u8]) -> Result<Vec<u8>, LayerError> {
+        let (salt, rest) = blob.split_first_chunk::<SALT_LENGTH>().ok_or(LayerError(self))?;
+        let (ciphertext, code) = rest.split_last_chunk::<MAC_LENGTH>().ok_or(LayerError(self))?;
+        let mut keys = self.keys(context, salt);
+        if !bool::from(mac(&keys.mac_key, salt, ciphertext).ct_eq(code)) {
+            return Err(LayerError(self));
+        }
+        let mut plaintext = ciphertext.to_vec();
+        keys.cipher.apply_keystream(&mut plaintext);
+        let end = plaintext.iter().position(|byte| *byte == 0).unwrap_or(plaintext.len());
+        plaintext.truncate(end);
+        Ok(plaintext)
+    }
+
+    fn keys(self, context: &LayerContext, salt: &[u8; SALT_LENGTH]) -> Keys {
+        let constant: &[u8] = match self {
+            Self::Middle => b"hsdir-superencrypted-data",
+            Self::Inner => b"hsdir-encrypted-data",
+        };
+        let mut output = Shake256::default()
+            .chain(context.blinded.as_bytes())
+            .chain(context.subcredential.as_bytes())
+            .chain(context.revision.to_be_bytes())
+            .chain(salt)
+            .chain(constant)
+            .finalize_xof();
+        let (mut key, mut iv, mut mac_key) = ([0; 32], [0; 16], [0; 32]);
+        output.read(&mut key);
+        output.read(&mut iv);
+        output.read(&mut mac_key);
+        Keys { cipher: ctr::Ctr128BE::<Aes256>::new(&key.into(), &iv.into()), mac_key }
+    }
+}
+
+struct Keys {
+    cipher: ctr::Ctr128BE<Aes256>,
+    mac_key: [u8; 32],
+}
+
+fn mac(key: &[u8; 32], salt: &[u8; SALT_LENGTH], ciphertext: &[u8]) -> [u8; MAC_LENGTH] {
+    Sha3_256::new()
+        .chain_update(32_u64.to_be_bytes())
+        .chain_update(key)
+        .chain_update(16_u64.to_be_bytes())
+        .chain_update(salt)
+        .chain_update(ciphertext)
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+    use crate::v3::{OnionAddress, PeriodLength, TimePeriod};
+
+    fn context(revision: u64) -> LayerContext {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]).verifying_key();
+        let address = OnionAddress::from_identity(key.to_bytes()).unwrap();
+        let period = TimePeriod::at(UnixTime(1_700_000_000), PeriodLength::try_from(1440).unwrap(), 720);
+        let blinded = BlindedKey::derive(&address, period);
+        LayerContext { blinded, subcredential: Subcredential::derive(&address, &blinded), revision }
+    }
+
+    #[test]
+    fn decrypts_what_it_encrypted_and_drops_the_padding() {
+        let blob = Layer::Inner.encrypt(&context(5), [9; 16], b"create2-formats 2\n\0\0\0");
+        assert_eq!(Layer::Inner.decrypt(&context(5), &blob).unwrap(), b"create2-formats 2\n");
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        let blob = Layer::Inner.encrypt(&context(5), [9; 16], b"text");
+        assert_eq!(Layer::Middle.decrypt(&context(5), &blob), Err(LayerError(Layer::Middle)));
+        assert_eq!(Layer::Inner.decrypt(&context(6), &blob), Err(LayerError(Layer::Inner)));
+        for length in 0..blob.len() {
+            assert!(Layer::Inner.decrypt(&context(5), &blob[..length]).is_err());
+        }
+        for at in 0..blob.len() {
+            let mut altered = blob.clone();
+            altered[at] ^= 0x80;
+            assert!(Layer::Inner.decrypt(&context(5), &altered).is_err(), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Link specifiers: where an introduction relay is reached (tor-spec, EXTEND2; rend-spec-v3 \[INTRO-POINT\]).
+
+use std::fmt;
+
+use data_encoding::BASE64_NOPAD;
+use serde::{Deserialize, Serialize};
+
+const IPV4: u8 = 0;
+const IPV6: u8 = 1;
+const RSA_IDENTITY: u8 = 2;
+const ED25519_IDENTITY: u8 = 3;
+
+/// A whole list of link specifiers in its binary form, known to be well-formed: at most [`LinkSpecifiers::MAX_LENGTH`]
+/// bytes, each of the length its type has, exactly one RSA identity, at most one ed25519 identity, and an IP address.
+/// Specifiers of types that are not known here are carried along, as clients hand them on.
+#[derive(Clone, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
+pub struct LinkSpecifiers(Vec<u8>);
+
+/// Why link specifiers lead nowhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LinkError {
+    /// The list is cut, has bytes left over, or exceeds the limit.
+    #[error("link specifiers are cut, too long, or followed by something else")]
+    Length,
+    /// A specifier has not the length its type demands.
+    #[error("a link specifier of type {0} has a wrong length")]
+    SpecifierLength(u8),
+    /// Not exactly one RSA identity, or more than one ed25519 identity.
+    #[error("link specifiers do not name exactly one relay")]
+    Identity,
+    /// No IP address.
+    #[error("link specifiers hold no IP address")]
+    Address,
+}
+
+impl LinkSpecifiers {
+    /// Room for an IPv4 and an IPv6 address, both identities, and as much again of types to come.
+    pub const MAX_LENGTH: usize = 256;
+
+    /// The binary form: a count, then type, length and data of each.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<u8>> for LinkSpecifiers {
+    type Error = LinkError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, LinkError> {
+        if bytes.len() > Self::MAX_LENGTH {
+            return Err(LinkError::Length);
+        }
+        let (mut addresses, mut rsa, mut ed25519) = (0, 0, 0);
+        let (count, mut rest) = bytes.split_first().ok_or(LinkError::Length)?;
+        for _ in 0..*count {
+            let ([kind, length], tail) = rest.split_first_chunk::<2>().ok_or(LinkError::Length)?;
+            let (data, tail) = tail.split_at_checked(usize::from(*length)).ok_or(LinkError::Length)?;
+            let (counter, wanted) = match *kind {
+                IPV4 => (&mut addresses, 6),
+                IPV6 => (&mut addresses, 18),
+                RSA_IDENTITY => (&mut rsa, 20),
+                ED25519_IDENTITY => (&mut ed25519, 32),
+                _ => (&mut 0, data.len()),
+            };
+            if data.len() != wanted {
+                return Err(LinkError::SpecifierLength(*kind));
+            }
+            *counter += 1;
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            return Err(LinkError::Length);
+        }
+        if rsa != 1 || ed25519 > 1 {
+            return Err(LinkError::Identity);
+        }
+        if addresses == 0 {
+            return Err(LinkError::Address);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<LinkSpecifiers> for Vec<u8> {
+    fn from(specifiers: LinkSpecifiers) -> Vec<u8> {
+        specifiers.0
+    }
+}
+
+impl fmt::Debug for LinkSpecifiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_NOPAD.encode(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specifiers(list: &[(u8, usize)]) -> Result<LinkSpecifiers, LinkError> {
+        let mut bytes = vec![u8::try_from(list.len()).unwrap()];
+        for (kind, length) in list {
+            bytes.extend([*kind, u8::try_from(*length).unwrap()]);
+            bytes.extend(vec![1; *length]);
+        }
+        LinkSpecifiers::try_from(bytes)
+    }
+
+    #[test]
+    fn takes_what_tor_writes_and_types_to_come() {
+        for list in [&[(0, 6), (2, 20), (3, 32)][..], &[(1, 18), (2, 20)], &[(0, 6), (2, 20), (77, 5)]] {
+            assert!(specifiers(list).is_ok(), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_malformed() {
+        assert_eq!(specifiers(&[]), Err(LinkError::Identity));
+        assert_eq!(specifiers(&[(2, 20)]), Err(LinkError::Address));
+        assert_eq!(specifiers(&[(0, 6), (2, 20), (2, 20)]), Err(LinkError::Identity));
+        assert_eq!(specifiers(&[(0, 7), (2, 20)]), Err(LinkError::SpecifierLength(0)));
+        assert_eq!(specifiers(&[(0, 6), (2, 20), (9, 255)]), Err(LinkError::Length));
+        let mut bytes: Vec<u8> = specifiers(&[(0, 6), (2, 20)]).unwrap().into();
+        bytes.push(0);
+        assert_eq!(LinkSpecifiers::try_from(bytes.clone()), Err(LinkError::Length));
+        bytes.truncate(10);
+        assert_eq!(LinkSpecifiers::try_from(bytes), Err(LinkError::Length));
+        assert_eq!(LinkSpecifiers::try_from(vec![]), Err(LinkError::Length));
+    }
+}
