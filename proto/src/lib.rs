@@ -7,4 +7,5 @@ mod base32;
 pub mod netdoc;
 mod text;
 pub mod time;
+pub mod v2;
 pub mod v3;

@@ -1,0 +1,178 @@
+//! The descriptor cookie: what an authorized client and its service share (rend-spec-v2 §2).
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE64_NOPAD;
+use serde::{Deserialize, Deserializer};
+
+use crate::text;
+
+/// How a service authorizes its clients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthType {
+    /// One descriptor for all clients, with its key encrypted to each cookie (rend-spec-v2 §2.1).
+    Basic,
+    /// A descriptor and an address for each client, at ids that none but it can compute (rend-spec-v2 §2.2).
+    Stealth,
+}
+
+/// A descriptor cookie. Its 16 bytes are never shown.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Cookie {
+    bytes: [u8; 16],
+    auth_type: AuthType,
+}
+
+/// Why a text is no descriptor cookie. The text itself is not repeated: it may be a secret with one letter mistyped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CookieError {
+    /// Neither of the two lengths.
+    #[error(
+        "a descriptor cookie has 22 characters, or 24 with == at the end: copy it from the backend's hostname or \
+         client_keys file"
+    )]
+    Length,
+    /// Not base64.
+    #[error("a descriptor cookie is written in base64: A-Z, a-z, 0-9, + and /")]
+    Alphabet,
+    /// The last character's low bits name no type.
+    #[error("the descriptor cookie is of no known type: its last character was mistyped")]
+    Type,
+}
+
+impl Cookie {
+    /// A cookie of these bytes.
+    pub fn new(bytes: [u8; 16], auth_type: AuthType) -> Self {
+        Self { bytes, auth_type }
+    }
+
+    /// The 16 bytes that are the secret.
+    pub fn secret(&self) -> &[u8; 16] {
+        &self.bytes
+    }
+
+    /// For which kind of authorization it is, by its text. The lines of `client_keys` (24 characters) say basic
+    /// whatever they are for.
+    pub fn auth_type(&self) -> AuthType {
+        self.auth_type
+    }
+
+    /// The 22 characters that `HidServAuth` takes (tor: `rend_auth_encode_cookie`).
+    pub fn hid_serv_auth(&self) -> String {
+        let auth_type = match self.auth_type {
+            AuthType::Basic => 0,
+            AuthType::Stealth => 1,
+        };
+        let mut extended = [0; 17];
+        let (bytes, last) = extended.split_at_mut(16);
+        bytes.copy_from_slice(&self.bytes);
+        last.fill(auth_type << 4);
+        let mut text = BASE64_NOPAD.encode(&extended);
+        // 16 bytes and 4 bits: the 23rd character has nothing to say.
+        text.truncate(22);
+        text
+    }
+}
+
+impl FromStr for Cookie {
+    type Err = CookieError;
+
+    /// Reads both forms: 22 characters of `hostname` and `HidServAuth`, of which the last four bits are the type, and
+    /// 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`).
+    fn from_str(text: &str) -> Result<Self, CookieError> {
+        let text = match text.len() {
+            24 => text.strip_suffix("==").ok_or(CookieError::Alphabet)?,
+            _ => text,
+        };
+        if text.len() != 22 {
+            return Err(CookieError::Length);
+        }
+        // Four characters more make three bytes of the last two characters; `A` is six bits of zeroes.
+        let mut extended = BASE64_NOPAD
+            .decode([text.as_bytes(), b"AA"].concat().as_slice())
+            .map_err(|_| CookieError::Alphabet)?;
+        extended.truncate(17);
+        let [bytes @ .., last] = <[u8; 17]>::try_from(extended).map_err(|_| CookieError::Length)?;
+        let auth_type = match last >> 4 {
+            0 => AuthType::Basic,
+            1 => AuthType::Stealth,
+            _ => return Err(CookieError::Type),
+        };
+        Ok(Self { bytes, auth_type })
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cookie({:?}, [scrubbed])", self.auth_type)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cookie {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer, "a descriptor cookie")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<(Vec<u8>, AuthType), CookieError> {
+        text.parse::<Cookie>().map(|cookie| (cookie.bytes.to_vec(), cookie.auth_type))
+    }
+
+    #[test]
+    fn reads_tors_vectors() {
+        let secret = b"abcdefghijklmnop".to_vec();
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA"), Ok((secret.clone(), AuthType::Basic)));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA=="), Ok((secret.clone(), AuthType::Basic)));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcB"), Ok((secret, AuthType::Stealth)));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcD"), Err(CookieError::Type));
+    }
+
+    #[test]
+    fn reads_what_tor_writes_beside_its_keys() {
+        // `hostname` and `client_keys` of the same client.
+        let [hostname, keys] = ["TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg=="].map(parse);
+        assert!(hostname.is_ok() && hostname == keys);
+        let [stealth, keys] = ["1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA=="].map(parse);
+        assert_eq!(stealth.clone().unwrap().0, keys.unwrap().0);
+        assert_eq!(stealth.unwrap().1, AuthType::Stealth);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert_eq!(parse(""), Err(CookieError::Length));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vc"), Err(CookieError::Length));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA="), Err(CookieError::Length));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA=A"), Err(CookieError::Alphabet));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5v=A"), Err(CookieError::Alphabet));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5-cA"), Err(CookieError::Alphabet));
+    }
+
+    #[test]
+    fn the_secret_is_never_shown() {
+        let cookie = Cookie::new([0x41; 16], AuthType::Basic);
+        assert_eq!(format!("{cookie:?}"), "Cookie(Basic, [scrubbed])");
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_back(bytes in any::<[u8; 16]>(), stealth in any::<bool>()) {
+            let auth_type = if stealth { AuthType::Stealth } else { AuthType::Basic };
+            let cookie = Cookie::new(bytes, auth_type);
+            prop_assert_eq!(cookie.hid_serv_auth().len(), 22);
+            prop_assert_eq!(cookie.hid_serv_auth().parse(), Ok(cookie));
+        }
+
+        #[test]
+        fn arbitrary_text_is_survived(text in any::<String>(), base64 in "[A-Za-z0-9+/=]{20,26}") {
+            let _ = text.parse::<Cookie>();
+            let _ = base64.parse::<Cookie>();
+        }
+    }
+}

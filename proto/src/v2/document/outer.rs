@@ -1,0 +1,198 @@
+//! The document around the introduction points: what HSDirs read and check.
+
+use std::fmt::Write;
+
+use sha1::{Digest, Sha1};
+
+use super::{Descriptor, DocumentError, RSA_PUBLIC_KEY};
+use crate::netdoc::{self, Item, NetdocError, once};
+use crate::time::UnixTime;
+use crate::v2::keys::LENGTH;
+use crate::v2::{Cookie, DescriptorId, PermanentKey, Replica, SecretIdPart, TimePeriod, layer, points};
+
+const MESSAGE: &str = "MESSAGE";
+const SIGNATURE: &str = "SIGNATURE";
+/// The line on whose end the signed text ends.
+const SIGNATURE_LINE: &str = "signature\n";
+
+/// A descriptor, all but its signature: the text up to and with the line end behind `signature`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unsigned(String);
+
+impl Unsigned {
+    /// Renders the document as tor does (`rend_encode_v2_descriptors`).
+    pub fn new(
+        key: &PermanentKey,
+        secret_id_part: SecretIdPart,
+        published: UnixTime,
+        message: &[u8],
+    ) -> Self {
+        let mut text = String::with_capacity((message.len() / 48 + 1) * 65 + 1024);
+        let id = DescriptorId::derive(&key.address(), secret_id_part);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "rendezvous-service-descriptor {id}\nversion 2\npermanent-key");
+        netdoc::push_object(&mut text, RSA_PUBLIC_KEY, key.der());
+        let _ = write!(
+            text,
+            "\nsecret-id-part {secret_id_part}\npublication-time {published}\nprotocol-versions 2,3\n\
+             introduction-points\n"
+        );
+        netdoc::push_object(&mut text, MESSAGE, message);
+        text.push('\n');
+        text.push_str(SIGNATURE_LINE);
+        Self(text)
+    }
+
+    /// What the permanent key has to sign: the bare SHA-1 digest.
+    pub fn digest(&self) -> [u8; 20] {
+        Sha1::digest(&self.0).into()
+    }
+
+    /// The finished text.
+    pub fn finish(mut self, signature: &[u8; LENGTH]) -> String {
+        netdoc::push_object(&mut self.0, SIGNATURE, signature);
+        self.0.push('\n');
+        self.0
+    }
+}
+
+/// A descriptor that was read but for its introduction points.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outer<'a> {
+    /// Where on the ring it stands.
+    pub id: DescriptorId,
+    /// The service's permanent key.
+    pub key: PermanentKey,
+    /// What the id was made of besides the key.
+    pub secret_id_part: SecretIdPart,
+    /// When it was published, to the hour.
+    pub published: UnixTime,
+    pub(super) message: Option<Vec<u8>>,
+    pub(super) signature: Vec<u8>,
+    pub(super) signed_text: &'a str,
+}
+
+impl<'a> Outer<'a> {
+    /// Reads the document as an HSDir does. Nothing is verified yet.
+    pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
+        if !text.starts_with("rendezvous-service-descriptor ") {
+            return Err(DocumentError::Beginning);
+        }
+        let mut draft = Draft::default();
+        for item in netdoc::items(text) {
+            draft.read(&item?)?;
+        }
+        draft.finish(text)
+    }
+
+    /// Checks the signature, and that the id follows from the key and the secret-id-part.
+    pub fn verify(&self) -> Result<(), DocumentError> {
+        if !self.key.verifies(&Sha1::digest(self.signed_text).into(), &self.signature) {
+            return Err(DocumentError::Signature);
+        }
+        if self.id != DescriptorId::derive(&self.key.address(), self.secret_id_part) {
+            return Err(DocumentError::Id);
+        }
+        Ok(())
+    }
+
+    /// Which period's and replica's it is, among `periods`. The `client_keys` form of a cookie does not tell its type,
+    /// so that the id may take it or not, whatever it says.
+    pub fn place(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Option<(TimePeriod, Replica)> {
+        let places = periods.iter().flat_map(|period| Replica::ALL.map(|replica| (*period, replica)));
+        let derives =
+            |(period, replica), cookie| SecretIdPart::derive(period, replica, cookie) == self.secret_id_part;
+        places
+            .into_iter()
+            .find(|place| derives(*place, None) || cookie.is_some_and(|cookie| derives(*place, Some(cookie))))
+    }
+
+    /// Whether the introduction points are for authorized clients only.
+    pub fn is_encrypted(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| !message.starts_with(layer::BEGINNING))
+    }
+
+    /// The whole descriptor, if it is of one of these periods.
+    pub fn open(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Result<Descriptor, DocumentError> {
+        let (period, replica) = self.place(periods, cookie).ok_or(DocumentError::Period)?;
+        let message = self.message.as_ref().ok_or(DocumentError::NoPoints)?;
+        let text =
+            String::from_utf8(layer::decrypt(message, cookie)?).map_err(|_| DocumentError::Encoding)?;
+        Ok(Descriptor { period, replica, published: self.published, points: points::decode(&text)? })
+    }
+}
+
+/// A document that is being read: each item once at most.
+#[derive(Default)]
+struct Draft {
+    id: Option<DescriptorId>,
+    version: Option<()>,
+    key: Option<PermanentKey>,
+    secret_id_part: Option<SecretIdPart>,
+    published: Option<UnixTime>,
+    protocol_versions: Option<()>,
+    message: Option<Vec<u8>>,
+    signature: Option<(Vec<u8>, usize)>,
+}
+
+impl Draft {
+    fn read(&mut self, item: &Item<'_>) -> Result<(), DocumentError> {
+        if self.signature.is_some() {
+            return Err(DocumentError::AfterSignature);
+        }
+        match item.keyword {
+            "rendezvous-service-descriptor" => {
+                let id = item.arguments.parse().map_err(|_| item.malformed())?;
+                once(&mut self.id, "rendezvous-service-descriptor", id)?;
+            }
+            "version" if item.arguments != "2" => return Err(DocumentError::Version),
+            "version" => once(&mut self.version, "version", ())?,
+            "permanent-key" => {
+                let key = PermanentKey::from_der(&bare_object(item, RSA_PUBLIC_KEY)?)?;
+                once(&mut self.key, "permanent-key", key)?;
+            }
+            "secret-id-part" => {
+                let part = item.arguments.parse().map_err(|_| item.malformed())?;
+                once(&mut self.secret_id_part, "secret-id-part", part)?;
+            }
+            "publication-time" => {
+                let time = item.arguments.parse().map_err(|_| item.malformed())?;
+                once(&mut self.published, "publication-time", time)?;
+            }
+            "protocol-versions" if item.arguments.split(' ').count() != 1 || item.arguments.is_empty() => {
+                return Err(item.malformed().into());
+            }
+            "protocol-versions" => once(&mut self.protocol_versions, "protocol-versions", ())?,
+            "introduction-points" => {
+                once(&mut self.message, "introduction-points", bare_object(item, MESSAGE)?)?;
+            }
+            "signature" => self.signature = Some((bare_object(item, SIGNATURE)?, item.offset)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self, text: &str) -> Result<Outer<'_>, DocumentError> {
+        self.version.ok_or(NetdocError::Missing("version"))?;
+        self.protocol_versions.ok_or(NetdocError::Missing("protocol-versions"))?;
+        let (signature, offset) = self.signature.ok_or(NetdocError::Missing("signature"))?;
+        let signed_text = text
+            .get(..offset + SIGNATURE_LINE.len())
+            .filter(|signed| signed.ends_with(SIGNATURE_LINE))
+            .ok_or_else(|| NetdocError::Malformed("signature".into()))?;
+        Ok(Outer {
+            id: self.id.ok_or(NetdocError::Missing("rendezvous-service-descriptor"))?,
+            key: self.key.ok_or(NetdocError::Missing("permanent-key"))?,
+            secret_id_part: self.secret_id_part.ok_or(NetdocError::Missing("secret-id-part"))?,
+            published: self.published.ok_or(NetdocError::Missing("publication-time"))?,
+            message: self.message,
+            signature,
+            signed_text,
+        })
+    }
+}
+
+/// The object of an item that has no arguments.
+fn bare_object(item: &Item<'_>, label: &str) -> Result<Vec<u8>, NetdocError> {
+    if item.arguments.is_empty() { item.object(label) } else { Err(item.malformed()) }
+}

@@ -1,0 +1,18 @@
+//! Version 2 onion services (rend-spec-v2): RSA-1024 and SHA-1, for networks of tor 0.4.5.10 and before.
+//!
+//! Tor's own code speaks where the specification is silent; names such as `rend_…` are functions of tor 0.4.5.
+
+pub mod address;
+pub mod cookie;
+pub mod document;
+pub mod id;
+pub mod keys;
+pub mod layer;
+pub mod period;
+pub mod points;
+
+pub use address::OnionAddress;
+pub use cookie::{AuthType, Cookie};
+pub use id::{DescriptorId, Replica, SecretIdPart};
+pub use keys::{PermanentKey, PointKey};
+pub use period::TimePeriod;

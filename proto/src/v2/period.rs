@@ -1,0 +1,109 @@
+//! Time periods: for how long a descriptor has one id (rend-spec-v2 §1.3). They last a day and begin at a time of day
+//! of each service's own, so that not all descriptors move at once.
+
+use serde::{Deserialize, Serialize};
+
+use super::OnionAddress;
+use crate::time::UnixTime;
+
+/// How long a period lasts, in seconds (tor: `REND_TIME_PERIOD_V2_DESC_VALIDITY`).
+pub const LENGTH: u64 = 86_400;
+/// For how long before a period begins its descriptors are published beside those of the present one, in seconds (tor:
+/// `REND_TIME_PERIOD_OVERLAPPING_V2_DESCS`): clients' clocks differ.
+pub const OVERLAP: u64 = 3600;
+
+/// The number of a service's time period.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct TimePeriod(pub u32);
+
+impl TimePeriod {
+    /// The period of the service that holds `moment` (tor: `get_time_period`); the last there is for a moment beyond.
+    pub fn at(moment: UnixTime, service: &OnionAddress) -> Self {
+        let number = moment.0.saturating_add(offset(service)) / LENGTH;
+        Self(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// The period after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The period before this one.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// When this period of the service begins; the epoch for one that began before it.
+    pub fn start(self, service: &OnionAddress) -> UnixTime {
+        UnixTime(u64::from(self.0).saturating_mul(LENGTH).saturating_sub(offset(service)))
+    }
+}
+
+/// Seconds from `moment` until the service's next period begins: 1 to 86400 (tor: `get_seconds_valid`).
+pub fn seconds_left(moment: UnixTime, service: &OnionAddress) -> u64 {
+    LENGTH - moment.0.saturating_add(offset(service)) % LENGTH
+}
+
+/// How long before midnight UTC the service's periods begin, in seconds. Tor cuts half a second off.
+fn offset(service: &OnionAddress) -> u64 {
+    let [first, ..] = service.permanent_id();
+    u64::from(*first) * LENGTH / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn service(first: u8) -> OnionAddress {
+        let mut id = [7; 10];
+        id[0] = first;
+        OnionAddress::from_permanent_id(id)
+    }
+
+    #[test]
+    fn agrees_with_the_specifications_example() {
+        assert_eq!(TimePeriod::at(UnixTime(1_188_241_957), &service(143)), TimePeriod(0x35B9));
+    }
+
+    #[test]
+    fn agrees_with_onionbalances_values() {
+        let service = "jyvfq5umznvka34v".parse().unwrap();
+        let now = UnixTime(1_435_229_421);
+        assert_eq!(TimePeriod::at(now, &service), TimePeriod(16_611));
+        assert_eq!(seconds_left(now, &service), 21_054);
+    }
+
+    #[test]
+    fn begins_at_each_services_own_second() {
+        for first in 0..=255 {
+            let service = service(first);
+            let period = TimePeriod(20_000);
+            let start = period.start(&service);
+            assert_eq!(TimePeriod::at(start, &service), period, "{first}");
+            assert_eq!(TimePeriod::at(start.minus(1), &service), period.previous(), "{first}");
+            assert_eq!((seconds_left(start.minus(1), &service), seconds_left(start, &service)), (1, LENGTH));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_period_begins_when_this_one_is_over(now in 0_u64..200_000_000_000_000, first in any::<u8>()) {
+            let (now, service) = (UnixTime(now), service(first));
+            let period = TimePeriod::at(now, &service);
+            prop_assert_eq!(period.next().start(&service), now.plus(seconds_left(now, &service)));
+            prop_assert!(period.start(&service) <= now);
+        }
+
+        #[test]
+        fn no_moment_overflows(now in any::<u64>(), first in any::<u8>(), number in any::<u32>()) {
+            let service = service(first);
+            prop_assert!((1..=LENGTH).contains(&seconds_left(UnixTime(now), &service)));
+            let _ = TimePeriod::at(UnixTime(now), &service);
+            let _ = TimePeriod(number).start(&service);
+        }
+    }
+}

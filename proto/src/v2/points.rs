@@ -1,0 +1,128 @@
+//! The introduction points: the document inside a descriptor (rend-spec-v2 §1.3, `introduction-points`).
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
+
+use super::PointKey;
+use super::document::{DocumentError, MAX_POINTS, RSA_PUBLIC_KEY};
+use crate::base32::lower_base32;
+use crate::netdoc::{self, Item, NetdocError, once};
+
+/// What one point's text takes at most: the keywords, the longest address and port, two keys.
+const POINT_LENGTH: usize = 640;
+
+/// An introduction point as a descriptor lists it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct IntroductionPoint {
+    /// The SHA-1 digest of the relay's RSA identity key, 20 bytes: all by which a client finds the relay.
+    pub relay: [u8; 20],
+    /// The relay's address.
+    pub address: Ipv4Addr,
+    /// The relay's port.
+    pub port: NonZeroU16,
+    /// The relay's onion key for the TAP handshake.
+    pub onion_key: PointKey,
+    /// The service's own key at this point: whoever holds its secret can answer a client.
+    pub service_key: PointKey,
+}
+
+/// Renders the points as tor does (`rend_encode_v2_intro_points`): at the very end stands a second line end.
+pub fn encode(points: &[IntroductionPoint]) -> String {
+    let mut text = String::with_capacity(points.len() * POINT_LENGTH + 1);
+    for point in points {
+        point.encode(&mut text);
+    }
+    text.push('\n');
+    text
+}
+
+/// Reads the points, of which there must be 1 to [`MAX_POINTS`], as tor's clients demand
+/// (`rend_parse_introduction_points`). Items of no meaning here are passed over, as tor does.
+pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
+    let mut points = Vec::new();
+    let mut draft: Option<Draft> = None;
+    for item in netdoc::items(text) {
+        let item = item?;
+        if item.keyword == "introduction-point" {
+            points.extend(draft.take().map(Draft::finish).transpose()?);
+            if points.len() == MAX_POINTS {
+                return Err(DocumentError::TooManyPoints);
+            }
+            draft = Some(Draft::begin(&item)?);
+        } else {
+            // Tor sees no point at all where something else comes first.
+            draft.as_mut().ok_or(NetdocError::Missing("introduction-point"))?.read(&item)?;
+        }
+    }
+    points.extend(draft.map(Draft::finish).transpose()?);
+    if points.is_empty() { Err(DocumentError::NoPoints) } else { Ok(points) }
+}
+
+/// An introduction point that is being read.
+struct Draft {
+    relay: [u8; 20],
+    address: Option<Ipv4Addr>,
+    port: Option<NonZeroU16>,
+    onion_key: Option<PointKey>,
+    service_key: Option<PointKey>,
+}
+
+impl Draft {
+    fn begin(item: &Item<'_>) -> Result<Self, NetdocError> {
+        let relay = lower_base32().decode(item.arguments.as_bytes()).map_err(|_| item.malformed())?;
+        let relay = relay.try_into().map_err(|_| item.malformed())?;
+        Ok(Self { relay, address: None, port: None, onion_key: None, service_key: None })
+    }
+
+    fn read(&mut self, item: &Item<'_>) -> Result<(), DocumentError> {
+        match item.keyword {
+            "ip-address" => {
+                let address = item.arguments.parse().map_err(|_| item.malformed())?;
+                once(&mut self.address, "ip-address", address)?;
+            }
+            "onion-port" => {
+                let port = u16::try_from(item.number()?).ok().and_then(NonZeroU16::new);
+                once(&mut self.port, "onion-port", port.ok_or_else(|| item.malformed())?)?;
+            }
+            "onion-key" => once(&mut self.onion_key, "onion-key", key(item)?)?,
+            "service-key" => once(&mut self.service_key, "service-key", key(item)?)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<IntroductionPoint, NetdocError> {
+        Ok(IntroductionPoint {
+            relay: self.relay,
+            address: self.address.ok_or(NetdocError::Missing("ip-address"))?,
+            port: self.port.ok_or(NetdocError::Missing("onion-port"))?,
+            onion_key: self.onion_key.ok_or(NetdocError::Missing("onion-key"))?,
+            service_key: self.service_key.ok_or(NetdocError::Missing("service-key"))?,
+        })
+    }
+}
+
+fn key(item: &Item<'_>) -> Result<PointKey, DocumentError> {
+    if !item.arguments.is_empty() {
+        return Err(item.malformed().into());
+    }
+    Ok(PointKey::from_der(&item.object(RSA_PUBLIC_KEY)?)?)
+}
+
+impl IntroductionPoint {
+    fn encode(&self, text: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "introduction-point {}\nip-address {}\nonion-port {}\nonion-key\n",
+            lower_base32().encode(&self.relay),
+            self.address,
+            self.port
+        );
+        netdoc::push_object(text, RSA_PUBLIC_KEY, &self.onion_key.to_der());
+        text.push_str("\nservice-key\n");
+        netdoc::push_object(text, RSA_PUBLIC_KEY, &self.service_key.to_der());
+        text.push('\n');
+    }
+}
