@@ -9,3 +9,4 @@ mod text;
 pub mod time;
 pub mod v2;
 pub mod v3;
+pub mod wire;

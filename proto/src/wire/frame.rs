@@ -1,0 +1,111 @@
+//! Frames: a header of eight bytes, then a body in bincode.
+//!
+//! ```text
+//! "OB"  u16 version  u32 length of the body      all big-endian
+//! ```
+
+use bincode::Options;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::message::{Reply, Request};
+
+const MAGIC: [u8; 2] = *b"OB";
+/// Changes with every change of a message: both programs come from one build, so there is nothing to negotiate.
+const VERSION: u16 = 2;
+
+/// A message that travels in frames.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The longest body, in bytes. A longer one is refused before a byte of it is read.
+    const MAX_LENGTH: usize;
+}
+
+impl Message for Request {
+    /// For v3, 160 points of at most 600 bytes each, their backends and their sets; for v2, ten backends' descriptors of
+    /// at most 20 480 bytes each.
+    const MAX_LENGTH: usize = 256 * 1024;
+}
+
+impl Message for Reply {
+    /// Eight descriptors of at most 50 000 bytes each.
+    const MAX_LENGTH: usize = 512 * 1024;
+}
+
+/// Why bytes are no message. The connection they came on is of no further use.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Not the two letters that every frame begins with: not our protocol.
+    #[error("not a frame of this protocol")]
+    Magic,
+    /// Another version of the protocol.
+    #[error("protocol version {0} where {VERSION} is spoken: run the balancer and the signer of one release")]
+    Version(u16),
+    /// The body would be longer than any message is.
+    #[error("frame of {length} bytes where {most} are the most")]
+    Length {
+        /// How long the body would be.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// The body is no message, or has bytes left over.
+    #[error("malformed message: {0}")]
+    Body(bincode::Error),
+}
+
+/// The header of a frame whose body is an `M`.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    length: usize,
+}
+
+impl Header {
+    /// Bytes of a header.
+    pub const LENGTH: usize = 8;
+
+    /// Reads a header, and refuses a body that is too long for an `M`.
+    pub fn decode<M: Message>(bytes: [u8; Self::LENGTH]) -> Result<Self, FrameError> {
+        let [m0, m1, v0, v1, length @ ..] = bytes;
+        if [m0, m1] != MAGIC {
+            return Err(FrameError::Magic);
+        }
+        let version = u16::from_be_bytes([v0, v1]);
+        if version != VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > M::MAX_LENGTH {
+            return Err(FrameError::Length { length, most: M::MAX_LENGTH });
+        }
+        Ok(Self { length })
+    }
+
+    /// Bytes of the body that follows.
+    pub fn body_length(self) -> usize {
+        self.length
+    }
+}
+
+/// A whole frame: header and body.
+pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
+    let mut frame = vec![0; Header::LENGTH];
+    codec::<M>().serialize_into(&mut frame, message).map_err(FrameError::Body)?;
+    let length = frame.len() - Header::LENGTH;
+    let wire_length =
+        u32::try_from(length).map_err(|_| FrameError::Length { length, most: M::MAX_LENGTH })?;
+    let header = [&MAGIC[..], &VERSION.to_be_bytes(), &wire_length.to_be_bytes()].concat();
+    frame.splice(..Header::LENGTH, header);
+    Ok(frame)
+}
+
+/// The message in a frame's body, which must hold nothing else.
+pub fn decode<M: Message>(body: &[u8]) -> Result<M, FrameError> {
+    codec::<M>().deserialize(body).map_err(FrameError::Body)
+}
+
+fn codec<M: Message>() -> impl Options {
+    let limit = u64::try_from(M::MAX_LENGTH).unwrap_or(u64::MAX);
+    bincode::options().with_limit(limit).with_big_endian().with_fixint_encoding().reject_trailing_bytes()
+}
+
+#[cfg(test)]
+mod tests;

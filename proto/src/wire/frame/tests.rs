@@ -1,0 +1,147 @@
+use ed25519_dalek::Signature;
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::UnixTime;
+use crate::v3::cert::ExpiryHour;
+use crate::wire::{
+    BackendProof, CertProof, FrontendRequest, Held, HeldService, ProvenPoint, Refusal, SignedFrontend, v2,
+};
+
+fn proof(byte: u8) -> CertProof {
+    CertProof { expires: ExpiryHour(498_000), signature: Signature::from_bytes(&[byte; 64]) }
+}
+
+fn request() -> Request {
+    Request::FrontendV3(FrontendRequest {
+        service: [1; 32],
+        period_length: 1440,
+        period_number: 20_779,
+        run_start: UnixTime(1_795_305_600),
+        backends: vec![BackendProof {
+            identity: [2; 32],
+            period_number: 20_779,
+            signing_key: [3; 32],
+            cert: proof(4),
+        }],
+        points: vec![ProvenPoint {
+            backend: 0,
+            link_specifiers: vec![2, 0, 6, 127, 0, 0, 1, 31, 144, 2, 1, 9],
+            onion_key: [5; 32],
+            auth_key: [6; 32],
+            enc_key: [7; 32],
+            auth_cert: proof(8),
+            enc_cert: proof(9),
+        }],
+        sets: vec![vec![0]],
+        flow_control: Some("1-2 31".parse().unwrap()),
+        single_onion: false,
+        revision_seen: 23_268_292,
+    })
+}
+
+fn request_v2() -> Request {
+    Request::FrontendV2(v2::FrontendRequest {
+        service: [1; 10],
+        period: 20_779,
+        replica: 1,
+        published: UnixTime(1_795_338_000),
+        backends: vec!["rendezvous-service-descriptor 2\n".into()],
+        points: vec![v2::ChosenPoint { backend: 0, point: 2 }],
+        client_authorization: true,
+    })
+}
+
+fn replies() -> [Reply; 4] {
+    let v2_address = "jyvfq5umznvka34v".parse().unwrap();
+    let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse().unwrap();
+    [
+        Reply::Services(vec![
+            HeldService::V3(Held { key: "front.pem".into(), address, backends: vec![address] }),
+            HeldService::V2(Held { key: "v2.pem".into(), address: v2_address, backends: vec![v2_address] }),
+        ]),
+        Reply::FrontendV3(SignedFrontend { revision: 7, texts: vec!["hs-descriptor 3\n".into()] }),
+        Reply::FrontendV2(v2::SignedFrontend { text: "rendezvous-service-descriptor 2\n".into() }),
+        Reply::Refused(Refusal::EncCert),
+    ]
+}
+
+fn body(frame: &[u8]) -> &[u8] {
+    &frame[Header::LENGTH..]
+}
+
+/// What goes over the wire is pinned: a change of these bytes is a change of the protocol's version.
+/// Each golden file is the frame in hexadecimal; `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn bytes_are_those_of_the_golden_files() {
+    let golden = |name: &str, frame: Vec<u8>| {
+        let path = format!("{}/testdata/wire/{name}.hex", env!("CARGO_MANIFEST_DIR"));
+        let lines: Vec<String> = frame.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line)).collect();
+        let text = lines.join("\n") + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}");
+    };
+    golden("request-services", encode(&Request::Services).unwrap());
+    golden("request-frontend-v3", encode(&request()).unwrap());
+    golden("request-frontend-v2", encode(&request_v2()).unwrap());
+    let names = ["reply-services", "reply-frontend-v3", "reply-frontend-v2", "reply-refused"];
+    for (name, reply) in names.iter().zip(replies()) {
+        golden(name, encode(&reply).unwrap());
+    }
+}
+
+#[test]
+fn messages_come_back() {
+    let frame = encode(&request()).unwrap();
+    let header = Header::decode::<Request>(frame[..8].try_into().unwrap()).unwrap();
+    assert_eq!(header.body_length(), body(&frame).len());
+    assert_eq!(decode::<Request>(body(&frame)).unwrap(), request());
+    let frame = encode(&request_v2()).unwrap();
+    assert_eq!(decode::<Request>(body(&frame)).unwrap(), request_v2());
+    for reply in replies() {
+        assert_eq!(decode::<Reply>(body(&encode(&reply).unwrap())).unwrap(), reply);
+    }
+}
+
+#[test]
+fn a_body_has_exactly_its_length() {
+    for request in [request(), request_v2()] {
+        let frame = encode(&request).unwrap();
+        for length in 0..body(&frame).len() {
+            assert!(decode::<Request>(&body(&frame)[..length]).is_err(), "{length} bytes");
+        }
+        assert!(decode::<Request>(&[body(&frame), &[0]].concat()).is_err());
+    }
+}
+
+#[test]
+fn the_header_is_judged_before_the_body() {
+    let header = |bytes: [u8; 8]| Header::decode::<Request>(bytes);
+    assert!(matches!(header(*b"GET / HT"), Err(FrameError::Magic)));
+    assert!(matches!(header([b'O', b'B', 0, 3, 0, 0, 0, 1]), Err(FrameError::Version(3))));
+    assert!(matches!(header([b'O', b'B', 0, 2, 255, 255, 255, 255]), Err(FrameError::Length { .. })));
+    assert!(matches!(
+        header([b'O', b'B', 0, 2, 0, 4, 0, 1]),
+        Err(FrameError::Length { length: 262_145, .. })
+    ));
+    assert!(header([b'O', b'B', 0, 2, 0, 4, 0, 0]).is_ok());
+}
+
+#[test]
+fn refusals_keep_their_numbers() {
+    let numbers: Vec<u16> = Refusal::ALL.iter().map(|refusal| u16::from(*refusal)).collect();
+    assert_eq!(numbers, (1..=32).collect::<Vec<u16>>());
+    assert_eq!(u16::from(Refusal::EncCert), 21);
+    assert!(Refusal::try_from(0).is_err());
+}
+
+proptest! {
+    /// A length inside the body that lies about what follows must not make the decoder allocate it.
+    #[test]
+    fn arbitrary_bodies_are_refused_or_understood(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = decode::<Request>(&bytes);
+        let _ = decode::<Reply>(&bytes);
+    }
+}

@@ -1,0 +1,15 @@
+//! The conversation between the balancer and the signer: frames and messages.
+//!
+//! One stream, one request in flight: the balancer sends a [`Request`], the signer answers it with one [`Reply`].
+//! Either side closes the connection at the first thing that it does not understand. Nothing here reads or writes.
+
+pub mod frame;
+pub mod message;
+pub mod refusal;
+pub mod v2;
+pub mod v3;
+
+pub use frame::{FrameError, Header};
+pub use message::{Held, HeldService, Reply, Request};
+pub use refusal::Refusal;
+pub use v3::{BackendProof, CertProof, FrontendRequest, ProvenPoint, SignedFrontend};

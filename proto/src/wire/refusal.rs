@@ -1,0 +1,89 @@
+//! Why the signer says no: numbers that logs, metrics and tests can rely on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+        /// The rule that a request broke. Nothing else is said: the signer's reasons are in its own log.
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+        #[serde(try_from = "u16", into = "u16")]
+        #[repr(u16)]
+        pub enum Refusal {
+            $($(#[$doc])* #[doc = $text] $name = $code,)*
+        }
+
+        impl Refusal {
+            /// Every refusal, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The rule in words.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    UnknownService = 1, "this signer holds no key for the service";
+    PeriodLength = 2, "the period's length is not within 5 to 14400 minutes";
+    Period = 3, "the period is not the present one, nor next to it, by the signer's clock";
+    RunStart = 4, "the shared-random run begins later than the signer's clock allows, or too long ago";
+    NoSets = 5, "no set of introduction points is given";
+    TooManySets = 6, "more sets are given than a frontend has HSDirs to tell apart";
+    EmptySet = 7, "a set holds no introduction point";
+    SetTooLarge = 8, "a set holds more introduction points than clients accept";
+    SetMember = 9, "a set names a point that is not given, or one point twice";
+    TooManyPoints = 10, "more points or backends are given than the sets can hold";
+    UnknownBackend = 11, "the signer's configuration does not list the backend for this service";
+    BackendPeriod = 12, "the backend's certificate is of a period that is not next to the frontend's";
+    BackendCert = 13, "the backend's certificate for its descriptor-signing key is wrong";
+    BackendCertExpired = 14, "the backend's certificate for its descriptor-signing key has expired";
+    LinkSpecifiers = 15, "a point's link specifiers are malformed";
+    OnionKey = 16, "a point's onion key is not usable";
+    AuthKey = 17, "a point's authentication key is not usable";
+    EncKey = 18, "a point's encryption key is not usable";
+    AuthCert = 19, "a point's authentication key is not the one its backend certified";
+    AuthCertExpired = 20, "the certificate of a point's authentication key has expired";
+    EncCert = 21, "a point's encryption key is not the one its backend certified";
+    EncCertExpired = 22, "the certificate of a point's encryption key has expired";
+    FlowControl = 23, "the flow-control values are malformed";
+    Revision = 24, "the revision counter said to be seen is beyond what any publisher reaches";
+    RateLimit = 25, "too many signatures are asked for in too short a time";
+    TooLong = 26, "the descriptor would be longer than HSDirs keep";
+    Replica = 27, "the replica is neither 0 nor 1";
+    PublicationTime = 28, "the publication time is no whole hour, or ahead of the signer's clock, or older than a day";
+    BackendDescriptor = 29, "a backend's descriptor is malformed, or not signed by the key it names";
+    BackendDescriptorPeriod = 30, "a backend's descriptor is not of its present or next period by the signer's clock";
+    BackendCookie = 31, "a backend's descriptor does not open with what the signer's configuration has for it";
+    ClientAuthorization = 32, "points of an authorized backend are to be shown to all, or no backend has a cookie";
+}
+
+/// Not the number of a refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0} is not the number of a refusal")]
+pub struct UnknownRefusal(u16);
+
+impl TryFrom<u16> for Refusal {
+    type Error = UnknownRefusal;
+
+    fn try_from(code: u16) -> Result<Self, UnknownRefusal> {
+        Self::ALL.iter().copied().find(|refusal| u16::from(*refusal) == code).ok_or(UnknownRefusal(code))
+    }
+}
+
+impl From<Refusal> for u16 {
+    fn from(refusal: Refusal) -> u16 {
+        refusal as u16
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (refusal {})", self.text(), u16::from(*self))
+    }
+}
+
+impl std::error::Error for Refusal {}
