@@ -4,6 +4,7 @@
 //! its encoder beside its decoder; the signer uses the encoders only.
 
 mod base32;
+pub mod config;
 pub mod netdoc;
 mod text;
 pub mod time;

@@ -1,0 +1,191 @@
+//! One service of `services:`: the key of a frontend, and its backends.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::v2::cookie::Cookie;
+use crate::{text, v2, v3};
+
+/// One frontend.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The key file, as it was written: what the two processes call the service between them.
+    pub key: String,
+    /// The backends, of the frontend's own version.
+    pub instances: Instances,
+}
+
+/// The backends of one frontend; at least one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Instances {
+    /// Of version 2.
+    V2(Vec<InstanceV2>),
+    /// Of version 3.
+    V3(Vec<InstanceV3>),
+}
+
+impl Instances {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::V2(instances) => instances.len(),
+            Self::V3(instances) => instances.len(),
+        }
+    }
+}
+
+/// A backend of version 2.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InstanceV2 {
+    /// Its onion address.
+    pub address: v2::OnionAddress,
+    /// The cookie of a client that the backend authorizes, if it does.
+    pub auth: Option<Cookie>,
+    /// What the operator calls it.
+    pub name: Option<String>,
+}
+
+/// A backend of version 3.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InstanceV3 {
+    /// Its onion address.
+    pub address: v3::OnionAddress,
+    /// What the operator calls it.
+    pub name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Instances {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InstancesVisitor)
+    }
+}
+
+struct InstancesVisitor;
+
+impl<'de> Visitor<'de> for InstancesVisitor {
+    type Value = Instances;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of instances, each with its `address`")
+    }
+
+    /// `instances:` with nothing behind it.
+    fn visit_unit<E: de::Error>(self) -> Result<Instances, E> {
+        Err(no_instances())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Instances, A::Error> {
+        let mut instances = None;
+        while let Some(()) = sequence.next_element_seed(Next(&mut instances))? {}
+        instances.ok_or_else(no_instances)
+    }
+}
+
+fn no_instances<E: de::Error>() -> E {
+    E::custom("the service has no instances: list the `address` of at least one backend")
+}
+
+/// The next instance, which has to be of the version of those before it. What is wrong with it is said while it is being
+/// visited, so that its own line is named.
+struct Next<'a>(&'a mut Option<Instances>);
+
+impl<'de> DeserializeSeed<'de> for Next<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Next<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an instance with its `address`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let instance = Written::deserialize(MapAccessDeserializer::new(map))?.instance()?;
+        match (self.0, instance) {
+            (Some(Instances::V2(instances)), Instance::V2(instance)) => instances.push(instance),
+            (Some(Instances::V3(instances)), Instance::V3(instance)) => instances.push(instance),
+            (none @ None, Instance::V2(instance)) => *none = Some(Instances::V2(vec![instance])),
+            (none @ None, Instance::V3(instance)) => *none = Some(Instances::V3(vec![instance])),
+            (Some(_), _) => {
+                return Err(de::Error::custom(
+                    "v2 and v3 addresses stand under one service: a frontend's backends are of its own version, so \
+                     give each version a service and a key of its own",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An instance as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    address: Address,
+    #[serde(default)]
+    auth: Option<Cookie>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+enum Instance {
+    V2(InstanceV2),
+    V3(InstanceV3),
+}
+
+impl Written {
+    fn instance<E: de::Error>(self) -> Result<Instance, E> {
+        match (self.address, self.auth) {
+            (Address::V2(address), auth) => Ok(Instance::V2(InstanceV2 { address, auth, name: self.name })),
+            (Address::V3(address), None) => Ok(Instance::V3(InstanceV3 { address, name: self.name })),
+            (Address::V3(_), Some(_)) => {
+                Err(E::custom("`auth` is for v2 addresses: remove it from the v3 instance"))
+            }
+        }
+    }
+}
+
+/// An onion address, whose length tells its version.
+enum Address {
+    V2(v2::OnionAddress),
+    V3(v3::OnionAddress),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum AddressError {
+    #[error("an onion address has 56 characters (v3) or 16 (v2) before .onion, this one has {0}")]
+    Length(usize),
+    #[error(transparent)]
+    V2(#[from] v2::address::AddressError),
+    #[error(transparent)]
+    V3(#[from] v3::address::AddressError),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.parse() {
+            Ok(address) => Ok(Self::V2(address)),
+            Err(v2::address::AddressError::Length(56)) => Ok(Self::V3(text.parse()?)),
+            Err(v2::address::AddressError::Length(length)) => Err(AddressError::Length(length)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer, "an onion address")
+    }
+}
