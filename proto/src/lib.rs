@@ -5,6 +5,8 @@
 
 mod base32;
 pub mod config;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod netdoc;
 mod text;
 pub mod time;

@@ -142,3 +142,6 @@ pub fn open_outer(text: &str) -> Result<Outer<'_>, DocumentError> {
     outer.verify()?;
     Ok(outer)
 }
+
+#[cfg(test)]
+mod tests;
