@@ -1,0 +1,132 @@
+//! Where the passphrases of encrypted keys come from: a file, a file descriptor, or the terminal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::terminal::Terminal;
+use super::{ReadError, read};
+
+/// How often a passphrase may be typed.
+const TRIES: usize = 3;
+
+/// Why an encrypted key stays closed. Whoever prints it names the key file.
+#[derive(Debug, thiserror::Error)]
+pub enum PassphraseError {
+    /// Nobody to ask.
+    #[error(
+        "is encrypted, and there is no terminal to ask for its passphrase ({0}): start onionbalance-signer on a \
+         terminal, or with --passphrase-file or --passphrase-fd"
+    )]
+    NoTerminal(io::Error),
+    /// The question was not answered.
+    #[error("is encrypted, and no passphrase was typed: {0}")]
+    NotTyped(io::Error),
+    /// None of those that were typed fits.
+    #[error("does not open with any of the {TRIES} passphrases that were typed")]
+    Mistyped,
+    /// None of those in the file fits.
+    #[error("does not open with any passphrase in {0}: write each on a line of its own")]
+    NotInFile(PathBuf),
+}
+
+/// Where to find passphrases.
+pub enum Passphrases {
+    /// Whoever sits at the terminal types them.
+    Terminal,
+    /// They were read from a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// One passphrase a line: each is tried with each key.
+        text: Zeroizing<Vec<u8>>,
+    },
+}
+
+impl Passphrases {
+    /// Reads the passphrases in the file at `path`, which may be a pipe.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        Ok(Self::File { path: path.to_owned(), text: read(path)? })
+    }
+
+    /// Reads the passphrases from a file descriptor that was inherited.
+    pub fn read_descriptor(number: u32) -> Result<Self, ReadError> {
+        // The kernel lets a process do so even when it is undumpable.
+        Self::read(&PathBuf::from(format!("/dev/fd/{number}")))
+    }
+
+    /// What `attempt` makes of the key in `file` with the right passphrase. With a wrong one it is to say `None`.
+    pub(super) fn open<T, E: From<PassphraseError>>(
+        &self,
+        file: &Path,
+        mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, E>,
+    ) -> Result<T, E> {
+        let (path, text) = match self {
+            Self::Terminal => return ask(file, attempt),
+            Self::File { path, text } => (path, text),
+        };
+        for line in text.split(|byte| *byte == b'\n') {
+            let passphrase = line.strip_suffix(b"\r").unwrap_or(line);
+            if !passphrase.is_empty()
+                && let Some(opened) = attempt(passphrase)?
+            {
+                return Ok(opened);
+            }
+        }
+        Err(PassphraseError::NotInFile(path.clone()).into())
+    }
+}
+
+fn ask<T, E: From<PassphraseError>>(
+    file: &Path,
+    mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, E>,
+) -> Result<T, E> {
+    let mut terminal = Terminal::open().map_err(PassphraseError::NoTerminal)?;
+    let prompt = format!("Passphrase of the key {}: ", file.display());
+    for _ in 0..TRIES {
+        let passphrase = terminal.ask(&prompt).map_err(PassphraseError::NotTyped)?;
+        if let Some(opened) = attempt(&passphrase)? {
+            return Ok(opened);
+        }
+    }
+    Err(PassphraseError::Mistyped.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(text: &str, right: &str) -> (Result<(), PassphraseError>, Vec<String>) {
+        let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(text.into()) };
+        let mut tried = Vec::new();
+        let opened = passphrases.open(Path::new("key"), |passphrase| {
+            tried.push(String::from_utf8(passphrase.to_vec()).unwrap());
+            Ok((passphrase == right.as_bytes()).then_some(()))
+        });
+        (opened, tried)
+    }
+
+    #[test]
+    fn each_line_is_tried_until_one_fits() {
+        let (opened, tried) = open("one\r\n\ntwo words \nthree\n", "two words ");
+        assert!(opened.is_ok());
+        assert_eq!(tried, ["one", "two words "]);
+        assert!(open("alone", "alone").0.is_ok());
+    }
+
+    #[test]
+    fn none_fits() {
+        for text in ["", "\n\n", "one\ntwo"] {
+            let (opened, tried) = open(text, "three");
+            assert!(matches!(opened, Err(PassphraseError::NotInFile(_))), "{tried:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_an_error() {
+        assert!(matches!(Passphrases::read(Path::new("/nonexistent")), Err(ReadError::Io(_))));
+        assert!(matches!(Passphrases::read(Path::new("/dev/zero")), Err(ReadError::TooLong)));
+        assert!(matches!(Passphrases::read_descriptor(1_000_000), Err(ReadError::Io(_))));
+    }
+}

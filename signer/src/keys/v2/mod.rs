@@ -1,0 +1,95 @@
+//! The key files of version 2 services: an RSA key in PEM, as PKCS#1 (tor's `private_key`) or PKCS#8, plain or encrypted.
+
+mod pkcs8;
+mod traditional;
+
+use std::path::Path;
+
+use onionbalance_proto::v2::keys::{BITS, KeyError};
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+
+use super::passphrase::{PassphraseError, Passphrases};
+use super::{ReadError, pem_label};
+use crate::secret::PermanentSecret;
+
+/// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No PEM.
+    #[error("is no key file: give a PEM file with an RSA key, such as tor's private_key")]
+    Format,
+    /// A key of version 3.
+    #[error("is tor's key of a v3 service, but the instances are v2: give the RSA key of a v2 service")]
+    Version3,
+    /// A public key.
+    #[error("holds a PEM `{0}`, a public key: give the private one")]
+    Public(String),
+    /// A PEM file with something else in it.
+    #[error("holds a PEM `{0}`: an RSA key is needed, as `RSA PRIVATE KEY` or `PRIVATE KEY`")]
+    PemLabel(String),
+    /// PKCS#8, but not RSA.
+    #[error("holds a private key that is not RSA: v2 services have RSA keys of {BITS} bits")]
+    NotRsa,
+    /// Cut, or altered.
+    #[error("holds an RSA key that is cut or damaged: give the whole file as tor or openssl wrote it")]
+    Damaged,
+    /// Encrypted, and the header that says how is not to be understood.
+    #[error(
+        "is encrypted, and its DEK-Info header is missing or malformed: give the whole file as openssl wrote it"
+    )]
+    Header,
+    /// A key of another size.
+    #[error("{}", wrong_size(.0))]
+    Key(#[from] KeyError),
+    /// Encrypted in a way that is not known here.
+    #[error(
+        "is encrypted with {0}, which is not supported: encrypt it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+    )]
+    Cipher(String),
+    /// There is no passphrase, or none fits.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+}
+
+fn wrong_size(error: &KeyError) -> String {
+    match error {
+        KeyError::Size(bits) => format!("holds an RSA key of {bits} bits: v2 services have {BITS}"),
+        other => format!("holds {other}"),
+    }
+}
+
+/// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
+pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
+    parse(&super::read(path)?, path, passphrases)
+}
+
+fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
+    if bytes.starts_with(b"== ed25519v1-") {
+        return Err(KeyFileError::Version3);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| KeyFileError::Format)?;
+    // Tor 0.4.5 ends its private_key with a NUL.
+    let text = text.trim_end_matches(['\0', '\n', '\r', ' ']);
+    let key = match pem_label(text).ok_or(KeyFileError::Format)? {
+        traditional::LABEL if traditional::is_encrypted(text) => {
+            let encrypted = traditional::Encrypted::parse(text)?;
+            passphrases.open(path, |passphrase| Ok::<_, KeyFileError>(encrypted.decrypt(passphrase)))?
+        }
+        traditional::LABEL => RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| KeyFileError::Damaged)?,
+        pkcs8::LABEL => pkcs8::parse(text)?,
+        pkcs8::ENCRYPTED_LABEL => {
+            let document = pkcs8::document(text)?;
+            passphrases.open(path, |passphrase| pkcs8::decrypt(&document, passphrase))?
+        }
+        public @ ("PUBLIC KEY" | "RSA PUBLIC KEY") => return Err(KeyFileError::Public(public.to_owned())),
+        other => return Err(KeyFileError::PemLabel(other.to_owned())),
+    };
+    Ok(PermanentSecret::new(key)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The encryption that openssl gave PEM files before it wrote PKCS#8: `Proc-Type: 4,ENCRYPTED` (RFC 1421), one round of MD5
+//! between the passphrase and the key.
+
+use aes::{Aes128, Aes192, Aes256};
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockCipher, BlockDecryptMut, KeyInit, KeyIvInit};
+use data_encoding::HEXUPPER_PERMISSIVE;
+use des::{Des, TdesEde3};
+use md5::{Digest, Md5};
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use zeroize::Zeroizing;
+
+use super::KeyFileError;
+
+/// The PEM label, with or without encryption.
+pub(super) const LABEL: &str = "RSA PRIVATE KEY";
+/// Bytes of the initialization vector that serve as salt (openssl: `PKCS5_SALT_LEN`).
+const SALT_LENGTH: usize = 8;
+
+/// Whether the PEM says that it is encrypted.
+pub(super) fn is_encrypted(text: &str) -> bool {
+    text.contains("Proc-Type: 4,ENCRYPTED")
+}
+
+/// An encrypted key.
+pub(super) struct Encrypted {
+    cipher: CbcCipher,
+    iv: Vec<u8>,
+    ciphertext: Vec<u8>,
+}
+
+impl Encrypted {
+    /// Reads the header that names cipher and initialization vector, and the ciphertext.
+    pub(super) fn parse(text: &str) -> Result<Self, KeyFileError> {
+        let pem = pem::parse(text).map_err(|_| KeyFileError::Damaged)?;
+        let info = pem.headers().get("DEK-Info").ok_or(KeyFileError::Header)?;
+        let (name, iv) = info.split_once(',').ok_or(KeyFileError::Header)?;
+        let cipher = CbcCipher::named(name).ok_or_else(|| KeyFileError::Cipher(name.to_owned()))?;
+        let iv = HEXUPPER_PERMISSIVE
+            .decode(iv.trim().as_bytes())
+            .ok()
+            .filter(|iv| iv.len() == cipher.block_length())
+            .ok_or(KeyFileError::Header)?;
+        Ok(Self { cipher, iv, ciphertext: pem.into_contents() })
+    }
+
+    /// The key, if this is its passphrase: the wrong one leaves a bad padding, or no key.
+    pub(super) fn decrypt(&self, passphrase: &[u8]) -> Option<RsaPrivateKey> {
+        let key = bytes_to_key(passphrase, self.iv.get(..SALT_LENGTH)?, self.cipher.key_length());
+        let mut text = Zeroizing::new(self.ciphertext.clone());
+        let decrypt = match self.cipher {
+            CbcCipher::Des => decrypt::<Des>,
+            CbcCipher::TripleDes => decrypt::<TdesEde3>,
+            CbcCipher::Aes128 => decrypt::<Aes128>,
+            CbcCipher::Aes192 => decrypt::<Aes192>,
+            CbcCipher::Aes256 => decrypt::<Aes256>,
+        };
+        let length = decrypt(&key, &self.iv, &mut text)?;
+        RsaPrivateKey::from_pkcs1_der(text.get(..length)?).ok()
+    }
+}
+
+/// The ciphers that openssl's `-des`, `-des3` and `-aes…` name.
+#[derive(Clone, Copy)]
+enum CbcCipher {
+    Des,
+    TripleDes,
+    Aes128,
+    Aes192,
+    Aes256,
+}
+
+impl CbcCipher {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "DES-CBC" => Self::Des,
+            "DES-EDE3-CBC" => Self::TripleDes,
+            "AES-128-CBC" => Self::Aes128,
+            "AES-192-CBC" => Self::Aes192,
+            "AES-256-CBC" => Self::Aes256,
+            _ => return None,
+        })
+    }
+
+    fn key_length(self) -> usize {
+        match self {
+            Self::Des => 8,
+            Self::Aes128 => 16,
+            Self::TripleDes | Self::Aes192 => 24,
+            Self::Aes256 => 32,
+        }
+    }
+
+    fn block_length(self) -> usize {
+        match self {
+            Self::Des | Self::TripleDes => 8,
+            Self::Aes128 | Self::Aes192 | Self::Aes256 => 16,
+        }
+    }
+}
+
+/// Decrypts in place; the length of what is left without its padding.
+fn decrypt<C: BlockCipher + BlockDecryptMut + KeyInit>(
+    key: &[u8],
+    iv: &[u8],
+    text: &mut [u8],
+) -> Option<usize> {
+    let cipher = cbc::Decryptor::<C>::new_from_slices(key, iv).ok()?;
+    cipher.decrypt_padded_mut::<Pkcs7>(text).ok().map(<[u8]>::len)
+}
+
+/// The key of this length that openssl derives (`EVP_BytesToKey` with MD5, once).
+fn bytes_to_key(passphrase: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
+    let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
+    let mut block: Zeroizing<Vec<u8>> = Zeroizing::default();
+    while key.len() < length {
+        let digest = Md5::new().chain_update(&block).chain_update(passphrase).chain_update(salt).finalize();
+        block = Zeroizing::new(digest.to_vec());
+        key.extend_from_slice(&block);
+    }
+    key.truncate(length);
+    key
+}

@@ -1,0 +1,92 @@
+//! The key files of version 3 services: tor's own and PKCS#8.
+
+mod pem;
+mod tor;
+
+use std::path::Path;
+
+use onionbalance_proto::v3::address::AddressError;
+
+use super::ReadError;
+use crate::secret::IdentitySecret;
+
+/// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Neither of the two formats.
+    #[error("is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key")]
+    Format,
+    /// Tor's format, but not a whole secret key.
+    #[error("has tor's header but {0} bytes where tor writes 96: it is cut or damaged")]
+    TorLength(usize),
+    /// Tor's public key.
+    #[error("is tor's public key: give hs_ed25519_secret_key, which stands beside it")]
+    Public,
+    /// A PEM file with something else in it.
+    #[error("holds a PEM `{0}`: a `PRIVATE KEY` (PKCS#8) with an ed25519 key is needed")]
+    PemLabel(String),
+    /// PKCS#8, but not ed25519.
+    #[error(
+        "holds a private key that is not ed25519 or is damaged: give one that `openssl genpkey -algorithm ed25519` made"
+    )]
+    Pkcs8,
+    /// A secret whose public half is no onion address.
+    #[error("holds a key that makes no onion address: {0}")]
+    Address(#[from] AddressError),
+}
+
+/// Reads the secret key in the file at `path`.
+pub fn load(path: &Path) -> Result<IdentitySecret, KeyFileError> {
+    parse(&super::read(path)?)
+}
+
+fn parse(bytes: &[u8]) -> Result<IdentitySecret, KeyFileError> {
+    if let Some(secret) = tor::parse(bytes)? {
+        return Ok(secret);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| KeyFileError::Format)?;
+    pem::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRONT: &str = include_str!("../../../../proto/testdata/v3/front.hostname");
+    const FRONT_PEM: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.pem");
+    const FRONT_TOR: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.hs_ed25519_secret_key");
+
+    fn message(bytes: &[u8]) -> String {
+        parse(bytes).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn both_formats_of_one_key_make_the_same_address() {
+        for bytes in [FRONT_PEM, FRONT_TOR] {
+            assert_eq!(parse(bytes).ok().unwrap().address().to_string(), FRONT.trim());
+        }
+    }
+
+    #[test]
+    fn each_wrong_file_is_refused_by_name() {
+        let public = b"== ed25519v1-public: type0 ==\0\0\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+        let rsa = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let text = std::str::from_utf8(FRONT_PEM).unwrap();
+        assert!(message(public).contains("public key"));
+        assert!(message(&FRONT_TOR[..95]).contains("95 bytes"));
+        assert!(message(rsa.as_bytes()).contains("PEM `RSA PRIVATE KEY`"));
+        assert!(message(text.replace("MC4C", "MC5C").as_bytes()).contains("not ed25519 or is damaged"));
+        assert!(message(text.get(..60).unwrap().as_bytes()).contains("damaged"));
+        assert!(message(b"").contains("is no key file"));
+        assert!(message(&[0xFF; 96]).contains("is no key file"));
+    }
+
+    #[test]
+    fn a_missing_or_endless_file_is_refused() {
+        assert!(matches!(load(Path::new("/nonexistent")), Err(KeyFileError::Read(ReadError::Io(_)))));
+        assert!(matches!(load(Path::new("/dev/zero")), Err(KeyFileError::Read(ReadError::TooLong))));
+    }
+}

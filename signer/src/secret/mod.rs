@@ -1,0 +1,7 @@
+//! Where secrets live, and die: each type wipes itself when dropped and has no `Debug`, `Clone` or `Serialize`.
+
+mod v2;
+mod v3;
+
+pub use v2::PermanentSecret;
+pub use v3::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};

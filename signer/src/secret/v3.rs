@@ -1,0 +1,185 @@
+//! The ed25519 secrets of version 3 services.
+
+use curve25519_dalek::Scalar;
+use curve25519_dalek::edwards::EdwardsPoint;
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{Signature, VerifyingKey};
+use onionbalance_proto::v3::address::AddressError;
+use onionbalance_proto::v3::blinding::blinding_factor;
+use onionbalance_proto::v3::{OnionAddress, TimePeriod};
+use rand_core::CryptoRngCore;
+use sha2::{Digest, Sha512};
+use zeroize::{Zeroize, Zeroizing};
+
+/// An expanded ed25519 secret key with its public half.
+struct KeyPair {
+    secret: ExpandedSecretKey,
+    public: VerifyingKey,
+}
+
+impl KeyPair {
+    fn new(secret: ExpandedSecretKey) -> Self {
+        let public = VerifyingKey::from(EdwardsPoint::mul_base(&secret.scalar));
+        Self { secret, public }
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        raw_sign::<Sha512>(&self.secret, message, &self.public)
+    }
+}
+
+/// A service's identity secret (`KS_hs_id`): whoever has it is the service.
+pub struct IdentitySecret {
+    key: KeyPair,
+    address: OnionAddress,
+}
+
+impl IdentitySecret {
+    /// From the 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
+    pub fn from_expanded(bytes: &[u8; 64]) -> Result<Self, AddressError> {
+        Self::new(ExpandedSecretKey::from_bytes(bytes))
+    }
+
+    /// From the 32 bytes of a PKCS#8 file, which RFC 8032 expands into the other form.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, AddressError> {
+        let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
+        Self::from_expanded(&expanded)
+    }
+
+    fn new(secret: ExpandedSecretKey) -> Result<Self, AddressError> {
+        let key = KeyPair::new(secret);
+        let address = OnionAddress::from_identity(key.public.to_bytes())?;
+        Ok(Self { key, address })
+    }
+
+    /// The address of the service.
+    pub fn address(&self) -> OnionAddress {
+        self.address
+    }
+
+    /// The secret half of the service's blinded key for `period` (rend-spec-v3 \[KEYBLIND\]).
+    ///
+    /// The prefix for nonces is derived from the identity's own: a constant in its place would let anyone compute
+    /// the identity scalar from a published certificate.
+    pub fn blind(&self, period: TimePeriod) -> BlindedSecret {
+        let scalar: Scalar = blinding_factor(&self.address, period) * self.key.secret.scalar;
+        let mut digest = Sha512::new()
+            .chain_update(b"Derive temporary signing key hash input")
+            .chain_update(self.key.secret.hash_prefix)
+            .finalize();
+        let mut hash_prefix = [0; 32];
+        hash_prefix.iter_mut().zip(&digest).for_each(|(to, from)| *to = *from);
+        digest.as_mut_slice().zeroize();
+        BlindedSecret(KeyPair::new(ExpandedSecretKey { scalar, hash_prefix }))
+    }
+}
+
+/// The secret half of a blinded key (`KS_hs_blind_id`). Worth as much as the identity secret, since the factor between
+/// them is public.
+pub struct BlindedSecret(KeyPair);
+
+impl BlindedSecret {
+    /// The blinded key, 32 bytes.
+    pub fn public(&self) -> &VerifyingKey {
+        &self.0.public
+    }
+
+    /// Signs the certificate of a descriptor-signing key.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        self.0.sign(message)
+    }
+
+    /// Scalar and prefix in tor's order, 64 bytes: what tor derives the revision counter's key from.
+    pub fn expanded(&self) -> Zeroizing<[u8; 64]> {
+        let mut bytes = Zeroizing::new([0; 64]);
+        let (scalar, prefix) = bytes.split_at_mut(32);
+        scalar.copy_from_slice(self.0.secret.scalar.as_bytes());
+        prefix.copy_from_slice(&self.0.secret.hash_prefix);
+        bytes
+    }
+}
+
+/// A descriptor-signing secret (`KS_hs_desc_sign`): good for one service and period.
+pub struct DescriptorSigningSecret(KeyPair);
+
+impl DescriptorSigningSecret {
+    /// A new one.
+    pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
+        let mut bytes = Zeroizing::new([0; 64]);
+        rng.fill_bytes(bytes.as_mut_slice());
+        Self(KeyPair::new(ExpandedSecretKey::from_bytes(&bytes)))
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &VerifyingKey {
+        &self.0.public
+    }
+
+    /// Signs a descriptor or the certificate of an introduction point's key.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        self.0.sign(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXUPPER_PERMISSIVE;
+    use onionbalance_proto::v3::{BlindedKey, PeriodLength};
+    use rand::RngCore;
+
+    use super::*;
+
+    fn period(number: u64) -> TimePeriod {
+        TimePeriod { length: PeriodLength::try_from(1440).unwrap(), number }
+    }
+
+    #[test]
+    fn blinds_as_tors_test_vector_says() {
+        // C tor, test_hs_common.c, test_blinding_basics: period 1234.
+        let secret = "D8C7FF0E31295B66540D789AF3E3DF992038A9592EEA01D8B7CBA06D6E66D159\
+                      4D6167696320576F7264733A20737065697373636F62616C742062697669756D";
+        let bytes = HEXUPPER_PERMISSIVE.decode(secret.as_bytes()).unwrap();
+        let identity = IdentitySecret::from_expanded(&bytes.try_into().unwrap()).unwrap();
+        let blinded = identity.blind(period(1234));
+        assert_eq!(
+            HEXUPPER_PERMISSIVE.encode(&*blinded.expanded()),
+            "A958DC83AC885F6814C67035DE817A2C604D5D2F715282079448F789B656350B\
+             4540FE1F80AA3F7E91306B7BF7A8E367293352B14A29FDCC8C19F3558075524B"
+        );
+        assert_eq!(
+            HEXUPPER_PERMISSIVE.encode(blinded.public().as_bytes()),
+            "3A50BF210E8F9EE955AE0014F7A6917FB65EBF098A86305ABB508D1A7291B6D5"
+        );
+    }
+
+    #[test]
+    fn both_halves_are_blinded_alike() {
+        for number in 0..50 {
+            let mut seed = [0; 32];
+            rand::thread_rng().fill_bytes(&mut seed);
+            let identity = IdentitySecret::from_seed(&seed).unwrap();
+            let public = BlindedKey::derive(&identity.address(), period(number));
+            assert_eq!(identity.blind(period(number)).public(), public.verifying_key());
+        }
+    }
+
+    #[test]
+    fn the_known_prefix_attack_does_not_find_the_identity() {
+        // gobalance's nonces came from a public constant, so that (S, R, A, message) gave the blinded scalar away:
+        // a = (S - r) / H(R|A|M) with r = H(prefix|M).
+        let identity = IdentitySecret::from_seed(&[7; 32]).unwrap();
+        let blinded = identity.blind(period(9));
+        let message = b"certificate";
+        let signature = blinded.sign(message);
+        let hash = |parts: &[&[u8]]| {
+            let digest = parts.iter().fold(Sha512::new(), Digest::chain_update);
+            Scalar::from_bytes_mod_order_wide(&digest.finalize().into())
+        };
+        let constant = Sha512::digest(b"Derive temporary signing key hash input");
+        let r = hash(&[&constant[..32], message]);
+        let s = Scalar::from_bytes_mod_order(*signature.s_bytes());
+        let k = hash(&[signature.r_bytes(), blinded.public().as_bytes(), message]);
+        let guessed = (s - r) * k.invert();
+        assert_ne!(EdwardsPoint::mul_base(&guessed), blinded.public().to_edwards());
+    }
+}
