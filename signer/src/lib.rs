@@ -3,7 +3,10 @@
 //! The way of a request: [`serve`] reads it, [`judge_v2`] or [`judge_v3`] decides, [`service`] renders and signs,
 //! [`audit`] writes one line, [`serve`] answers. Keys come in through [`keys`], live in [`secret`], and leave nowhere.
 
+pub mod judge_v2;
+pub mod judge_v3;
 pub mod keys;
 pub mod log;
 pub mod revision;
 pub mod secret;
+pub mod service;

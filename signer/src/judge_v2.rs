@@ -1,0 +1,146 @@
+//! May this version 2 frontend be signed? A pure function of the request, the allowed backends and the time.
+//!
+//! No certificate covers a single introduction point: only the descriptor that a backend signed tells its points. So the
+//! request carries whole descriptors, and what comes out is built of points that were read from them here.
+
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::{Descriptor, DocumentError, MAX_POINTS, open_outer};
+use onionbalance_proto::v2::layer::LayerError;
+use onionbalance_proto::v2::period::{OVERLAP, seconds_left};
+use onionbalance_proto::v2::points::IntroductionPoint;
+use onionbalance_proto::v2::{Cookie, OnionAddress, Replica, TimePeriod};
+use onionbalance_proto::wire::Refusal;
+use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
+
+/// How old a publication time may be. HSDirs keep what is up to three days old, and of two descriptors the one published
+/// later; a frontend's is of this very hour.
+const OLDEST_PUBLICATION: u64 = 24 * 3600;
+
+/// A backend of a service's configuration.
+pub struct Backend {
+    /// Its address.
+    pub address: OnionAddress,
+    /// What opens its introduction points, if it authorizes its clients.
+    pub cookie: Option<Cookie>,
+}
+
+/// A request that may be signed.
+#[derive(Debug)]
+pub struct Approved {
+    /// What the frontend is to say: points of configured backends, and nothing of the balancer's own making.
+    pub descriptor: Descriptor,
+    /// Whether to encrypt the points to authorized clients.
+    pub client_authorization: bool,
+}
+
+/// Judges a request for `service`, whose allowed backends are `backends`.
+pub fn judge(
+    request: &FrontendRequest,
+    service: &OnionAddress,
+    backends: &[Backend],
+    now: UnixTime,
+) -> Result<Approved, Refusal> {
+    let period = judge_period(request, service, now)?;
+    let replica = Replica::try_from(request.replica).map_err(|_| Refusal::Replica)?;
+    judge_publication_time(request.published, now)?;
+    judge_choice(request)?;
+    if request.client_authorization && backends.iter().all(|backend| backend.cookie.is_none()) {
+        return Err(Refusal::ClientAuthorization);
+    }
+    let opened = request
+        .backends
+        .iter()
+        .map(|text| judge_backend(text, backends, now))
+        .collect::<Result<Vec<Opened<'_>>, Refusal>>()?;
+    let mut points: Vec<IntroductionPoint> = Vec::with_capacity(request.points.len());
+    for chosen in &request.points {
+        let point = judge_point(*chosen, &opened, request.client_authorization)?;
+        // Two descriptors of one backend hold the same points. Each has a service key of its own.
+        if points.iter().any(|earlier| earlier.service_key == point.service_key) {
+            return Err(Refusal::SetMember);
+        }
+        points.push(point);
+    }
+    let descriptor = Descriptor { period, replica, published: request.published, points };
+    Ok(Approved { descriptor, client_authorization: request.client_authorization })
+}
+
+/// The present period, or the next within the overlap.
+fn judge_period(
+    request: &FrontendRequest,
+    service: &OnionAddress,
+    now: UnixTime,
+) -> Result<TimePeriod, Refusal> {
+    let period = TimePeriod(request.period);
+    let present = TimePeriod::at(now, service);
+    let overlaps = period == present.next() && seconds_left(now, service) <= OVERLAP;
+    if period == present || overlaps { Ok(period) } else { Err(Refusal::Period) }
+}
+
+/// One that lies ahead would make HSDirs pass over later descriptors until then.
+fn judge_publication_time(published: UnixTime, now: UnixTime) -> Result<(), Refusal> {
+    let whole = published.0.is_multiple_of(3600);
+    let present = published <= now && now.since(published) <= OLDEST_PUBLICATION;
+    if whole && present { Ok(()) } else { Err(Refusal::PublicationTime) }
+}
+
+fn judge_choice(request: &FrontendRequest) -> Result<(), Refusal> {
+    if request.points.is_empty() {
+        return Err(Refusal::EmptySet);
+    }
+    if request.points.len() > MAX_POINTS {
+        return Err(Refusal::SetTooLarge);
+    }
+    if request.backends.len() > request.points.len() {
+        return Err(Refusal::TooManyPoints);
+    }
+    Ok(())
+}
+
+/// A backend's descriptor, opened.
+struct Opened<'a> {
+    backend: &'a Backend,
+    points: Vec<IntroductionPoint>,
+}
+
+/// The points that a configured backend says it has.
+fn judge_backend<'a>(text: &str, allowed: &'a [Backend], now: UnixTime) -> Result<Opened<'a>, Refusal> {
+    let outer = open_outer(text).map_err(|_| Refusal::BackendDescriptor)?;
+    let address = outer.key.address();
+    let backend = allowed.iter().find(|backend| backend.address == address).ok_or(Refusal::UnknownBackend)?;
+    let descriptor =
+        outer.open(&live_periods(&address, now), backend.cookie.as_ref()).map_err(|error| match error {
+            DocumentError::Period => Refusal::BackendDescriptorPeriod,
+            DocumentError::Layer(LayerError::NoCookie | LayerError::Cookie) => Refusal::BackendCookie,
+            _ => Refusal::BackendDescriptor,
+        })?;
+    Ok(Opened { backend, points: descriptor.points })
+}
+
+/// The periods of which a backend's descriptor may be: present and next, and for as long as the overlap lasts the one that
+/// has just ended, whose descriptor the balancer may have fetched a moment ago.
+fn live_periods(backend: &OnionAddress, now: UnixTime) -> Vec<TimePeriod> {
+    let present = TimePeriod::at(now, backend);
+    let mut periods = vec![present, present.next()];
+    if now.since(present.start(backend)) < OVERLAP {
+        periods.push(present.previous());
+    }
+    periods
+}
+
+/// The point that was chosen. Those of a backend that authorizes its clients are not shown to others.
+fn judge_point(
+    chosen: ChosenPoint,
+    opened: &[Opened<'_>],
+    client_authorization: bool,
+) -> Result<IntroductionPoint, Refusal> {
+    let opened = opened.get(usize::from(chosen.backend)).ok_or(Refusal::SetMember)?;
+    let point = opened.points.get(usize::from(chosen.point)).ok_or(Refusal::SetMember)?;
+    if opened.backend.cookie.is_some() && !client_authorization {
+        return Err(Refusal::ClientAuthorization);
+    }
+    Ok(*point)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! May this version 3 frontend be signed? A pure function of the request, the allowed backends and the time.
+//!
+//! What comes out is built of parsed keys alone and holds nothing that was not proven, so that the renderer cannot be
+//! handed anything else. What no certificate covers (link specifiers, the relay's onion key) is checked for its form:
+//! a wrong relay can deny service, but cannot open what is encrypted to a backend's key.
+
+use ed25519_dalek::VerifyingKey;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::cert::{CertError, CertType};
+use onionbalance_proto::v3::document::MAX_POINTS;
+use onionbalance_proto::v3::keys::{AuthKey, DescriptorSigningKey, EncKey, OnionKey};
+use onionbalance_proto::v3::{
+    BlindedKey, FlowControl, LinkSpecifiers, OnionAddress, PeriodLength, TimePeriod,
+};
+use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint, Refusal};
+
+use crate::revision;
+
+/// A frontend has two replicas of four HSDirs each; there is no use for more distinct descriptors.
+pub const MAX_SETS: usize = 8;
+/// Where in a day a period begins depends on the voting interval, which the signer does not know: 12 hours on the public
+/// network, half a period on testing networks (tor: `hs_get_time_period_num`).
+const LARGEST_USUAL_OFFSET: u64 = 720;
+/// A consensus counts for a day after it ran out (tor: `REASONABLY_LIVE_TIME`), which it does after three voting intervals
+/// of at most an hour; and with it the period it names.
+const OLDEST_CONSENSUS: u64 = 27 * 3600;
+/// A run of the shared random value takes a day on the public network however long its periods are, and as long as a
+/// period on testing networks.
+const LONGEST_USUAL_RUN: u64 = 24 * 3600;
+
+/// A request that may be signed.
+#[derive(Debug)]
+pub struct Approved {
+    /// The period to sign for.
+    pub period: TimePeriod,
+    /// From when the revision counter counts.
+    pub run_start: UnixTime,
+    /// The highest revision seen elsewhere.
+    pub revision_seen: u64,
+    /// The proven points.
+    pub points: Vec<ApprovedPoint>,
+    /// For each descriptor the indices of its points; all within `points`.
+    pub sets: Vec<Vec<u8>>,
+    /// The `flow-control` line.
+    pub flow_control: Option<FlowControl>,
+    /// Whether to say `single-onion-service`.
+    pub single_onion: bool,
+}
+
+/// A point that was proven to be a configured backend's own.
+#[derive(Clone, Debug)]
+pub struct ApprovedPoint {
+    /// Where its relay is reached.
+    pub link_specifiers: LinkSpecifiers,
+    /// The relay's onion key.
+    pub onion_key: OnionKey,
+    /// Its authentication key, certified by the backend.
+    pub auth_key: AuthKey,
+    /// Its encryption key, certified by the backend.
+    pub enc_key: EncKey,
+}
+
+/// Judges a request for the service whose allowed backends are `backends`.
+pub fn judge(
+    request: &FrontendRequest,
+    backends: &[OnionAddress],
+    now: UnixTime,
+) -> Result<Approved, Refusal> {
+    let period = judge_period(request, now)?;
+    judge_sets(request)?;
+    if request.flow_control.is_some_and(|flow_control| !flow_control.is_well_formed()) {
+        return Err(Refusal::FlowControl);
+    }
+    if request.revision_seen >= revision::MAX {
+        return Err(Refusal::Revision);
+    }
+    let signers = request
+        .backends
+        .iter()
+        .map(|proof| judge_backend(proof, period, backends, now))
+        .collect::<Result<Vec<VerifyingKey>, Refusal>>()?;
+    let points = request
+        .points
+        .iter()
+        .map(|point| judge_point(point, &signers, now))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(Approved {
+        period,
+        run_start: request.run_start,
+        revision_seen: request.revision_seen,
+        points,
+        sets: request.sets.clone(),
+        flow_control: request.flow_control,
+        single_onion: request.single_onion,
+    })
+}
+
+fn judge_period(request: &FrontendRequest, now: UnixTime) -> Result<TimePeriod, Refusal> {
+    let length = PeriodLength::try_from(request.period_length).map_err(|_| Refusal::PeriodLength)?;
+    let period = TimePeriod { length, number: request.period_number };
+    let latest = TimePeriod::at(now, length, 0).next();
+    // Descriptors of the past lead nobody astray: a late consensus is given its day.
+    let earliest_now = now.minus(OLDEST_CONSENSUS);
+    let earliest =
+        TimePeriod::at(earliest_now, length, LARGEST_USUAL_OFFSET.max(length.minutes())).previous();
+    if period.number < earliest.number || period.number > latest.number {
+        return Err(Refusal::Period);
+    }
+    let two_runs = length.seconds().max(LONGEST_USUAL_RUN).saturating_mul(2);
+    let earliest_start = earliest_now.minus(two_runs);
+    if request.run_start > now.plus(length.seconds()) || request.run_start < earliest_start {
+        return Err(Refusal::RunStart);
+    }
+    Ok(period)
+}
+
+fn judge_sets(request: &FrontendRequest) -> Result<(), Refusal> {
+    if request.sets.is_empty() {
+        return Err(Refusal::NoSets);
+    }
+    if request.sets.len() > MAX_SETS {
+        return Err(Refusal::TooManySets);
+    }
+    if request.points.len() > MAX_SETS * MAX_POINTS || request.backends.len() > request.points.len() {
+        return Err(Refusal::TooManyPoints);
+    }
+    for set in &request.sets {
+        if set.is_empty() {
+            return Err(Refusal::EmptySet);
+        }
+        if set.len() > MAX_POINTS {
+            return Err(Refusal::SetTooLarge);
+        }
+        let mut named = [false; MAX_SETS * MAX_POINTS];
+        for member in set {
+            let index = usize::from(*member);
+            match named.get_mut(index) {
+                Some(named) if !*named && index < request.points.len() => *named = true,
+                _ => return Err(Refusal::SetMember),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The descriptor-signing key that a configured backend certified.
+fn judge_backend(
+    proof: &BackendProof,
+    period: TimePeriod,
+    allowed: &[OnionAddress],
+    now: UnixTime,
+) -> Result<VerifyingKey, Refusal> {
+    let backend = allowed
+        .iter()
+        .find(|address| *address.identity() == proof.identity)
+        .ok_or(Refusal::UnknownBackend)?;
+    if proof.period_number.abs_diff(period.number) > 1 {
+        return Err(Refusal::BackendPeriod);
+    }
+    let blinded = BlindedKey::derive(backend, TimePeriod { number: proof.period_number, ..period });
+    let signing_key = DescriptorSigningKey::try_from(proof.signing_key).map_err(|_| Refusal::BackendCert)?;
+    proof
+        .cert
+        .certificate(CertType::DescriptorSigning, proof.signing_key, *blinded.as_bytes())
+        .verify(&proof.signing_key, blinded.verifying_key(), now)
+        .map_err(|error| refuse(error, Refusal::BackendCert, Refusal::BackendCertExpired))?;
+    Ok(*signing_key.verifying_key())
+}
+
+fn judge_point(
+    point: &ProvenPoint,
+    signers: &[VerifyingKey],
+    now: UnixTime,
+) -> Result<ApprovedPoint, Refusal> {
+    let signer = signers.get(usize::from(point.backend)).ok_or(Refusal::UnknownBackend)?;
+    let approved = ApprovedPoint {
+        link_specifiers: LinkSpecifiers::try_from(point.link_specifiers.clone())
+            .map_err(|_| Refusal::LinkSpecifiers)?,
+        onion_key: OnionKey::try_from(point.onion_key).map_err(|_| Refusal::OnionKey)?,
+        auth_key: AuthKey::try_from(point.auth_key).map_err(|_| Refusal::AuthKey)?,
+        enc_key: EncKey::try_from(point.enc_key).map_err(|_| Refusal::EncKey)?,
+    };
+    point
+        .auth_cert
+        .certificate(CertType::AuthKey, point.auth_key, signer.to_bytes())
+        .verify(&point.auth_key, signer, now)
+        .map_err(|error| refuse(error, Refusal::AuthCert, Refusal::AuthCertExpired))?;
+    // Tor's clients never compare the `enc-key` line with its certificate (`decode_introduction_point`): whoever could
+    // put a key of their own there would be the service. The certificate is therefore rebuilt from the line's key.
+    let certified = approved.enc_key.to_ed25519();
+    point
+        .enc_cert
+        .certificate(CertType::EncKey, certified, signer.to_bytes())
+        .verify(&certified, signer, now)
+        .map_err(|error| refuse(error, Refusal::EncCert, Refusal::EncCertExpired))?;
+    Ok(approved)
+}
+
+fn refuse(error: CertError, wrong: Refusal, expired: Refusal) -> Refusal {
+    if error == CertError::Expired { expired } else { wrong }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! A version 2 service that is held: its secret and its rules. Nothing is kept between two descriptors.
+
+use onionbalance_proto::v2::document::{MAX_LENGTH, Readers};
+use onionbalance_proto::v2::{Cookie, OnionAddress};
+use onionbalance_proto::wire::v2::SignedFrontend;
+use onionbalance_proto::wire::{Held, Refusal};
+use rand_core::CryptoRngCore;
+
+use crate::judge_v2::{Approved, Backend};
+use crate::secret::PermanentSecret;
+
+/// A service whose key is held.
+pub struct Service {
+    key_name: String,
+    secret: PermanentSecret,
+    backends: Vec<Backend>,
+    /// Those of all backends, each once: whoever holds one may be a client of the frontend.
+    cookies: Vec<Cookie>,
+}
+
+impl Service {
+    /// A service with these backends. `key_name` is its `key` in the configuration.
+    pub fn new(key_name: String, secret: PermanentSecret, backends: Vec<Backend>) -> Self {
+        let mut cookies: Vec<Cookie> = Vec::new();
+        for cookie in backends.iter().filter_map(|backend| backend.cookie.as_ref()) {
+            if !cookies.iter().any(|known| known.secret() == cookie.secret()) {
+                cookies.push(cookie.clone());
+            }
+        }
+        Self { key_name, secret, backends, cookies }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> OnionAddress {
+        self.secret.address()
+    }
+
+    /// The backends whose points may be signed for.
+    pub fn backends(&self) -> &[Backend] {
+        &self.backends
+    }
+
+    /// What the balancer may know of it.
+    pub fn public(&self) -> Held<OnionAddress> {
+        let backends = self.backends.iter().map(|backend| backend.address).collect();
+        Held { key: self.key_name.clone(), address: self.address(), backends }
+    }
+
+    /// Renders and signs what was approved.
+    pub fn sign(&self, approved: &Approved, rng: &mut impl CryptoRngCore) -> Result<SignedFrontend, Refusal> {
+        let readers =
+            if approved.client_authorization { Readers::Basic(&self.cookies) } else { Readers::Everyone };
+        // So many cookies that tor allows no more do not fit into a descriptor either.
+        let unsigned =
+            approved.descriptor.seal(self.secret.public(), readers, rng).map_err(|_| Refusal::TooLong)?;
+        let Some(signature) = self.secret.sign(&unsigned.digest(), rng) else {
+            // A signature that went wrong by a hardware fault can give the key away: it must not leave, and nothing
+            // that this process computes can be trusted any more.
+            std::process::abort();
+        };
+        let text = unsigned.finish(&signature);
+        if text.len() > MAX_LENGTH { Err(Refusal::TooLong) } else { Ok(SignedFrontend { text }) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+use std::path::Path;
+
+use curve25519_dalek::{EdwardsPoint, Scalar};
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use onionbalance_proto::fixture;
+use onionbalance_proto::v3::blinding::blinding_factor;
+use onionbalance_proto::v3::document;
+use onionbalance_proto::v3::{FlowControl, LinkSpecifiers, PeriodLength};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sha2::{Digest, Sha512};
+
+use super::*;
+use crate::keys::v3 as keys;
+
+/// 2026-11-22 10:20:30 UTC.
+const NOW: UnixTime = UnixTime(1_795_342_830);
+/// The hour that [`NOW`] is in.
+const HOUR: u32 = 498_706;
+const RUN_START: UnixTime = UnixTime(1_795_305_600);
+/// A descriptor by tor 0.4.9.11, with three points and a revision counter of 8 digits, less its last line end.
+const BY_TOR: &str = include_str!("../../../../proto/testdata/v3/backend0.desc");
+
+fn rng(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}
+
+fn period(number: u64) -> TimePeriod {
+    TimePeriod { length: PeriodLength::try_from(1440).unwrap(), number }
+}
+
+fn service(seed: u8) -> Service {
+    let secret = IdentitySecret::from_seed(&[seed; 32]).unwrap();
+    Service::new("front.key".into(), secret, Vec::new())
+}
+
+fn point(rng: &mut StdRng) -> ApprovedPoint {
+    let IntroductionPoint { link_specifiers, onion_key, auth_key, enc_key, .. } =
+        fixture::point(&SigningKey::from_bytes(&[3; 32]), NOW, rng);
+    ApprovedPoint { link_specifiers, onion_key, auth_key, enc_key }
+}
+
+/// One set of so many points.
+fn approved(points: u8) -> Approved {
+    let mut rng = rng(9);
+    Approved {
+        period: period(20_778),
+        run_start: RUN_START,
+        revision_seen: 0,
+        points: (0..points).map(|_| point(&mut rng)).collect(),
+        sets: vec![(0..points).collect()],
+        flow_control: "1-2 31".parse().ok(),
+        single_onion: false,
+    }
+}
+
+fn open(service: &Service, period: TimePeriod, text: &str, now: UnixTime) -> Descriptor {
+    document::open(text, &PeriodKeys::derive(&service.address(), period), now).unwrap()
+}
+
+fn signing_key(service: &mut Service, number: u64, now: UnixTime) -> [u8; 32] {
+    let approved = Approved { period: period(number), ..approved(1) };
+    let signed = service.sign(&approved, now, &mut rand::thread_rng()).unwrap();
+    open(service, period(number), &signed.texts[0], now).signing_cert.claim.certified
+}
+
+#[test]
+fn each_text_opens_for_a_client_and_holds_just_its_set() {
+    let mut service = service(1);
+    let mut approved = approved(8);
+    approved.sets = vec![vec![0, 1, 2], vec![7, 3], vec![4], (0..8).rev().collect()];
+    for (flow_control, single_onion) in
+        [(Some("1-2 31"), false), (Some("2 30"), true), (None, true), (None, false)]
+    {
+        approved.flow_control = flow_control.map(|text| text.parse::<FlowControl>().unwrap());
+        approved.single_onion = single_onion;
+        let signed = service.sign(&approved, NOW, &mut rng(1)).unwrap();
+        assert_eq!(signed.texts.len(), approved.sets.len());
+        for (text, set) in signed.texts.iter().zip(&approved.sets) {
+            let descriptor = open(&service, approved.period, text, NOW);
+            assert_eq!(descriptor.revision, signed.revision);
+            assert_eq!(descriptor.inner.flow_control, approved.flow_control);
+            assert_eq!(descriptor.inner.single_onion, single_onion);
+            let wanted = set.iter().map(|index| &approved.points[usize::from(*index)]);
+            assert_eq!(descriptor.inner.points.len(), set.len());
+            for (point, wanted) in descriptor.inner.points.iter().zip(wanted) {
+                assert_eq!(point.link_specifiers, wanted.link_specifiers);
+                assert_eq!(point.onion_key, wanted.onion_key);
+                assert_eq!(point.auth_key, wanted.auth_key);
+                assert_eq!(point.enc_key, wanted.enc_key);
+            }
+        }
+    }
+}
+
+#[test]
+fn revisions_only_grow() {
+    let mut service = service(1);
+    let mut last = 0;
+    let hour = 3600;
+    for (now, seen) in [
+        (NOW, 0),
+        (NOW, 0),
+        (NOW.plus(1), 0),
+        (NOW.minus(hour), 0),
+        (UnixTime(0), 0),
+        (NOW.plus(2), 5_000_000_000),
+        (NOW.plus(3), 0),
+        (NOW.plus(100 * hour), 0),
+        (NOW, 17),
+    ] {
+        let approved = Approved { revision_seen: seen, ..approved(1) };
+        let signed = service.sign(&approved, now, &mut rng(2)).unwrap();
+        assert!(signed.revision > last, "{} after {last} at {now:?}", signed.revision);
+        assert!(signed.revision > seen, "{} where {seen} was seen", signed.revision);
+        last = signed.revision;
+    }
+}
+
+/// Two publishers with one key that count as tor does agree on the order of what they publish.
+#[test]
+fn revisions_are_comparable_across_restarts() {
+    let revision = |now| service(1).sign(&approved(1), now, &mut rng(3)).unwrap().revision;
+    assert_eq!(revision(NOW), revision(NOW));
+    assert!(revision(NOW.plus(1)) > revision(NOW));
+}
+
+#[test]
+fn a_signing_key_is_one_services_for_one_period_until_a_restart() {
+    let (mut one, mut other, mut restarted) = (service(1), service(2), service(1));
+    let key = signing_key(&mut one, 5, NOW);
+    assert_eq!(signing_key(&mut one, 5, NOW.plus(7200)), key);
+    assert_ne!(signing_key(&mut one, 6, NOW), key);
+    assert_eq!(signing_key(&mut one, 5, NOW), key);
+    assert_ne!(signing_key(&mut other, 5, NOW), key);
+    assert_ne!(signing_key(&mut restarted, 5, NOW), key);
+}
+
+#[test]
+fn certificates_run_out_when_tors_do() {
+    let mut service = service(1);
+    let on_the_hour = UnixTime(u64::from(HOUR) * 3600);
+    for (now, signing, points) in [
+        (NOW, HOUR + 55, HOUR + 54),
+        (on_the_hour, HOUR + 54, HOUR + 54),
+        (on_the_hour.plus(1), HOUR + 55, HOUR + 54),
+        (on_the_hour.plus(3599), HOUR + 55, HOUR + 54),
+    ] {
+        let approved = approved(2);
+        let signed = service.sign(&approved, now, &mut rng(4)).unwrap();
+        let descriptor = open(&service, approved.period, &signed.texts[0], now);
+        assert_eq!(descriptor.signing_cert.claim.expires, ExpiryHour(signing), "{now:?}");
+        for point in descriptor.inner.points {
+            assert_eq!(point.auth_cert.claim.expires, ExpiryHour(points), "{now:?}");
+            assert_eq!(point.enc_cert.claim.expires, ExpiryHour(points), "{now:?}");
+        }
+    }
+}
+
+#[test]
+fn memory_of_periods_is_bounded_and_keeps_the_ones_in_use() {
+    let mut service = service(1);
+    let key = signing_key(&mut service, 0, NOW);
+    for number in 1..=20 {
+        signing_key(&mut service, number, NOW);
+        assert_eq!(signing_key(&mut service, 0, NOW), key, "{number}");
+    }
+    assert_eq!(service.periods.len(), PERIODS_KEPT);
+    assert_eq!(service.periods.capacity(), PERIODS_KEPT);
+    let kept: Vec<u64> = service.periods.iter().map(|period| period.time.number).collect();
+    assert_eq!(kept, [14, 15, 16, 17, 18, 19, 20, 0]);
+}
+
+fn link_specifiers(list: &[(u8, u8)]) -> LinkSpecifiers {
+    let mut bytes = vec![u8::try_from(list.len()).unwrap()];
+    for (kind, length) in list {
+        bytes.extend([*kind, *length]);
+        bytes.extend(vec![7; usize::from(*length)]);
+    }
+    LinkSpecifiers::try_from(bytes).unwrap()
+}
+
+/// An object's lines in base64.
+fn armoured(bytes: usize) -> usize {
+    let characters = bytes.div_ceil(3) * 4;
+    characters + characters.div_ceil(64)
+}
+
+/// The length of tor's own descriptor, had its middle layer been padded to so many times 10 000 bytes.
+fn length(padding: usize, revision: u64) -> usize {
+    let salt_and_code = 16 + 32;
+    let digits = revision.to_string().len();
+    BY_TOR.len() + 1 - 8 + digits + armoured(padding * 10_000 + salt_and_code)
+        - armoured(10_000 + salt_and_code)
+}
+
+#[test]
+fn lengths_tell_no_more_than_tors_do() {
+    let mut service = service(1);
+    let with_ipv6 = link_specifiers(&[(0, 6), (1, 18), (2, 20), (3, 32)]);
+    for points in 1..=20 {
+        let mut approved = approved(points);
+        let classes = [(false, [8, 18]), (true, [8, 17])];
+        for (ipv6, [first, second]) in classes {
+            if ipv6 {
+                approved.points.iter_mut().for_each(|point| point.link_specifiers = with_ipv6.clone());
+            }
+            let signed = service.sign(&approved, NOW, &mut rng(5)).unwrap();
+            let padding = if points <= first {
+                1
+            } else if points <= second {
+                2
+            } else {
+                3
+            };
+            let text = &signed.texts[0];
+            assert_eq!(text.len(), length(padding, signed.revision), "{points} points, IPv6: {ipv6}");
+            assert!(text.len() < MAX_LENGTH);
+        }
+    }
+}
+
+/// So [`Refusal::TooLong`] is never given, unless one of the limits changes.
+#[test]
+fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
+    let mut approved = approved(20);
+    for point in &mut approved.points {
+        point.link_specifiers = link_specifiers(&[(0, 6), (2, 20), (9, 223)]);
+        assert_eq!(point.link_specifiers.as_bytes().len(), LinkSpecifiers::MAX_LENGTH);
+    }
+    approved.flow_control = "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40 254".parse().ok();
+    approved.single_onion = true;
+    let signed = service(1).sign(&approved, NOW, &mut rng(6)).unwrap();
+    assert_eq!(signed.texts[0].len(), length(3, signed.revision));
+}
+
+/// What anybody can compute from a published descriptor: the identity scalar, if the nonces of the type-08 certificate
+/// come from a public constant, as gobalance's did. S = r + H(R|A'|M) a', r = H(prefix|M), a' = factor a.
+fn recover(address: &OnionAddress, period: TimePeriod, certificate: &Certificate) -> Scalar {
+    let hash = |parts: [&[u8]; 3]| {
+        let digest = parts.iter().fold(Sha512::new(), Digest::chain_update);
+        Scalar::from_bytes_mod_order_wide(&digest.finalize().into())
+    };
+    let constant = Sha512::digest(b"Derive temporary signing key hash input");
+    let message = certificate.claim.signed_bytes();
+    let (r_bytes, s_bytes) = (certificate.signature.r_bytes(), certificate.signature.s_bytes());
+    let r = hash([&constant[..32], &message, &[]]);
+    let k = hash([r_bytes, &certificate.claim.signed_by, &message]);
+    let s = Scalar::from_bytes_mod_order(*s_bytes);
+    (s - r) * k.invert() * blinding_factor(address, period).invert()
+}
+
+fn is_identity(address: &OnionAddress, scalar: Scalar) -> bool {
+    EdwardsPoint::mul_base(&scalar).compress().as_bytes() == address.identity()
+}
+
+#[test]
+fn the_identity_cannot_be_computed_from_what_is_published() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/testdata/v3");
+    let files = ["front.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key", "front.pem"];
+    let mut services = files.map(|file| {
+        let secret = keys::load(&testdata.join(file)).unwrap();
+        Service::new(file.into(), secret, Vec::new())
+    });
+    for service in &mut services {
+        let approved = approved(3);
+        let signed = service.sign(&approved, NOW, &mut rng(7)).unwrap();
+        let certificate = open(service, approved.period, &signed.texts[0], NOW).signing_cert;
+        let recovered = recover(&service.address(), approved.period, &certificate);
+        assert!(!is_identity(&service.address(), recovered), "{}", service.key_name);
+    }
+}
+
+#[test]
+fn the_computation_does_find_an_identity_that_is_given_away() {
+    let identity = SigningKey::from_bytes(&[8; 32]);
+    let address = OnionAddress::from_identity(identity.verifying_key().to_bytes()).unwrap();
+    let scalar = blinding_factor(&address, period(3)) * identity.to_scalar();
+    let constant = Sha512::digest(b"Derive temporary signing key hash input");
+    let hash_prefix = constant[..32].try_into().unwrap();
+    let blinded = ExpandedSecretKey { scalar, hash_prefix };
+    let public = VerifyingKey::from(&blinded);
+    let claim = Claim {
+        kind: CertType::DescriptorSigning,
+        expires: ExpiryHour(HOUR),
+        certified: rng(8).r#gen(),
+        signed_by: public.to_bytes(),
+    };
+    let signature = raw_sign::<Sha512>(&blinded, &claim.signed_bytes(), &public);
+    let recovered = recover(&address, period(3), &Certificate { claim, signature });
+    assert!(is_identity(&address, recovered));
+}
