@@ -1,0 +1,51 @@
+//! How often a service's key may be used.
+
+use std::time::{Duration, Instant};
+
+/// A bucket of permissions that refills evenly and holds one minute's worth.
+pub struct RateLimit {
+    interval: Duration,
+    capacity: Duration,
+    /// What is left, counted in time.
+    credit: Duration,
+    seen: Instant,
+}
+
+impl RateLimit {
+    /// As many as `per_minute`; at least one.
+    pub fn new(per_minute: u32, now: Instant) -> Self {
+        let capacity = Duration::from_mins(1);
+        Self { interval: capacity / per_minute.max(1), capacity, credit: capacity, seen: now }
+    }
+
+    /// Takes a permission, if one is left.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.seen);
+        self.seen = now;
+        self.credit = self.credit.saturating_add(passed).min(self.capacity);
+        match self.credit.checked_sub(self.interval) {
+            Some(left) => {
+                self.credit = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allows_its_number_a_minute_and_no_more() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(30, start);
+        assert_eq!((0..100).filter(|_| limit.take(start)).count(), 30);
+        assert!(!limit.take(start + Duration::from_secs(1)));
+        assert!(limit.take(start + Duration::from_secs(2)));
+        let minutes =
+            (0..600).filter(|tenth| limit.take(start + Duration::from_millis(2000 + tenth * 100))).count();
+        assert!((29..=31).contains(&minutes), "{minutes}");
+    }
+}

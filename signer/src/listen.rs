@@ -1,0 +1,79 @@
+//! Where the balancer's connection comes from: a socket of our own, or a stream inherited from the process that started us.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Uid;
+
+use crate::audit::Peer;
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The path is taken by another signer.
+    #[error("{0} is in use: another signer serves there; stop it, or set another signer-socket-location")]
+    InUse(PathBuf),
+    /// The path is taken by something that is no socket.
+    #[error("{0} exists and is no socket: remove it, or set another signer-socket-location")]
+    Taken(PathBuf),
+    /// The socket cannot be made.
+    #[error(
+        "cannot listen at {path}: {source}; the directory must exist and be writable for the signer's user"
+    )]
+    Bind {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard input is no socket.
+    #[error(
+        "standard input is no connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer"
+    )]
+    NotInherited,
+}
+
+/// Listens at `path` with mode 0660 from the first moment: owner and group may connect, nobody else.
+pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| ListenError::Bind { path: path.to_owned(), source };
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => return Err(ListenError::Taken(path.to_owned())),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => return Err(ListenError::InUse(path.to_owned())),
+            // Left behind by a signer that was killed.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        },
+        Err(_) => {}
+    }
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener.map_err(failed)
+}
+
+/// The connected stream that stands where standard input was.
+pub fn inherited() -> Result<UnixStream, ListenError> {
+    let stream = io::stdin().as_fd().try_clone_to_owned().map_err(|_| ListenError::NotInherited)?;
+    let stream = UnixStream::from(stream);
+    stream.peer_addr().map_err(|_| ListenError::NotInherited)?;
+    Ok(stream)
+}
+
+/// Who is at the other end.
+pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
+    Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
+}
+
+/// Whether this user may ask: the signer's own, root, and whoever the configuration names.
+pub fn allowed(peer: Peer, also: &[u32]) -> bool {
+    peer.uid == 0 || peer.uid == Uid::effective().as_raw() || also.contains(&peer.uid)
+}

@@ -1,0 +1,254 @@
+//! The conversation: one connection, one request at a time, one answer each.
+//!
+//! A frame that is not understood ends the connection, never the process.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::wire::{FrameError, Header, Refusal, Reply, Request, frame, v2, v3};
+use rand_core::OsRng;
+
+use crate::audit::{self, Peer};
+use crate::limit::RateLimit;
+use crate::log::{self, Priority};
+use crate::service::Service;
+use crate::{judge_v2, judge_v3, listen};
+
+/// Within this time a frame that was begun must be whole, and an answer must be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The services, and who may ask for what.
+pub struct Server {
+    services: Vec<(Service, RateLimit)>,
+    allowed_uids: Vec<u32>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("closed")]
+    Closed,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("ended inside a frame, or stalled there for {} s", PATIENCE.as_secs())]
+    Stalled,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Server {
+    /// A server for `services`, each of which may be asked `per_minute` times a minute.
+    pub fn new(services: Vec<Service>, per_minute: u32, allowed_uids: Vec<u32>) -> Self {
+        let now = Instant::now();
+        let services =
+            services.into_iter().map(|service| (service, RateLimit::new(per_minute, now))).collect();
+        Self { services, allowed_uids }
+    }
+
+    /// Serves one connection until it ends: for the balancer that started this process.
+    pub fn serve_stream(&mut self, mut stream: UnixStream) -> io::Result<()> {
+        let peer = listen::peer(&stream)?;
+        loop {
+            wait(&[stream.as_fd()])?;
+            if !self.serve_request(&mut stream, peer) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Serves whoever connects, one at a time, until the process ends.
+    pub fn serve_listener(&mut self, listener: &UnixListener) -> io::Result<()> {
+        let mut live: Option<(UnixStream, Peer)> = None;
+        loop {
+            // The connection is served first, and looked at last: a balancer that restarted must find its old one gone.
+            if let Some((stream, peer)) = &mut live {
+                let [listener_ready, connection_ready] = wait(&[listener.as_fd(), stream.as_fd()])?;
+                if connection_ready && !self.serve_request(stream, *peer) {
+                    live = None;
+                }
+                if !listener_ready {
+                    continue;
+                }
+            }
+            live = match (live, self.accept(listener)) {
+                (Some(live), Some((_, peer))) => {
+                    log::line(
+                        Priority::Warning,
+                        format_args!("refused a second connection {peer}: one is live"),
+                    );
+                    Some(live)
+                }
+                (Some(live), None) => Some(live),
+                (None, accepted) => {
+                    if let Some((_, peer)) = &accepted {
+                        log::line(Priority::Info, format_args!("connected {peer}"));
+                    }
+                    accepted
+                }
+            };
+        }
+    }
+
+    fn accept(&self, listener: &UnixListener) -> Option<(UnixStream, Peer)> {
+        let accepted = listener.accept().and_then(|(stream, _)| Ok((listen::peer(&stream)?, stream)));
+        match accepted {
+            Ok((peer, stream)) if listen::allowed(peer, &self.allowed_uids) => Some((stream, peer)),
+            Ok((peer, _)) => {
+                let remedy = "list the uid under signer-allowed-uids if it is the balancer's";
+                log::line(
+                    Priority::Warning,
+                    format_args!("refused a connection {peer}: not allowed; {remedy}"),
+                );
+                None
+            }
+            Err(error) => {
+                log::line(
+                    Priority::Warning,
+                    format_args!("a connection was lost before it was accepted: {error}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Answers the request that is arriving. False if the connection is at its end.
+    fn serve_request(&mut self, stream: &mut UnixStream, peer: Peer) -> bool {
+        let outcome = receive(stream).and_then(|request| {
+            let reply = self.answer(&request, peer);
+            send(stream, &reply)
+        });
+        match outcome {
+            Ok(()) => true,
+            Err(Ended::Closed) => {
+                log::line(Priority::Info, format_args!("disconnected {peer}"));
+                false
+            }
+            Err(ended) => {
+                log::line(Priority::Warning, format_args!("closed the connection {peer}: {ended}"));
+                false
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Request, peer: Peer) -> Reply {
+        match request {
+            Request::Services => {
+                Reply::Services(self.services.iter().map(|(service, _)| service.public()).collect())
+            }
+            Request::FrontendV2(frontend) => {
+                let begun = Instant::now();
+                let outcome = self.sign_v2(frontend, begun);
+                report(outcome.is_ok(), &audit::frontend_v2(frontend, &outcome, peer, begun.elapsed()));
+                outcome.map_or_else(Reply::Refused, Reply::FrontendV2)
+            }
+            Request::FrontendV3(frontend) => {
+                let begun = Instant::now();
+                let outcome = self.sign_v3(frontend, begun);
+                report(outcome.is_ok(), &audit::frontend_v3(frontend, &outcome, peer, begun.elapsed()));
+                outcome.map_or_else(Reply::Refused, Reply::FrontendV3)
+            }
+        }
+    }
+
+    fn sign_v2(
+        &mut self,
+        request: &v2::FrontendRequest,
+        begun: Instant,
+    ) -> Result<v2::SignedFrontend, Refusal> {
+        let held = self.services.iter_mut().find_map(|(service, limit)| match service {
+            Service::V2(held) if *held.address().permanent_id() == request.service => Some((held, limit)),
+            _ => None,
+        });
+        let (service, limit) = held.ok_or(Refusal::UnknownService)?;
+        if !limit.take(begun) {
+            return Err(Refusal::RateLimit);
+        }
+        let approved = judge_v2::judge(request, &service.address(), service.backends(), now())?;
+        service.sign(&approved, &mut OsRng)
+    }
+
+    fn sign_v3(
+        &mut self,
+        request: &v3::FrontendRequest,
+        begun: Instant,
+    ) -> Result<v3::SignedFrontend, Refusal> {
+        let held = self.services.iter_mut().find_map(|(service, limit)| match service {
+            Service::V3(held) if *held.address().identity() == request.service => Some((held, limit)),
+            _ => None,
+        });
+        let (service, limit) = held.ok_or(Refusal::UnknownService)?;
+        if !limit.take(begun) {
+            return Err(Refusal::RateLimit);
+        }
+        let now = now();
+        let approved = judge_v3::judge(request, service.backends(), now)?;
+        service.sign(&approved, now, &mut OsRng)
+    }
+}
+
+fn report(signed: bool, line: &str) {
+    log::line(if signed { Priority::Info } else { Priority::Warning }, line);
+}
+
+fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Waits until one of the descriptors can be read or is at its end, and says which.
+fn wait<const N: usize>(descriptors: &[std::os::fd::BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
+    let mut waiting = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+    loop {
+        match poll(&mut waiting, PollTimeout::NONE) {
+            Ok(_) => return Ok(waiting.map(|descriptor| descriptor.any().unwrap_or(true))),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn receive(stream: &mut UnixStream) -> Result<Request, Ended> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut header = [0; Header::LENGTH];
+    // The first read tells a connection that was closed between two requests from one that broke inside one.
+    let (first, rest) = header.split_at_mut(1);
+    if stream.read(first)? == 0 {
+        return Err(Ended::Closed);
+    }
+    read_until(stream, rest, deadline)?;
+    let mut body = vec![0; Header::decode::<Request>(header)?.body_length()];
+    read_until(stream, &mut body, deadline)?;
+    Ok(frame::decode(&body)?)
+}
+
+/// Fills `bytes`, however slowly they come, but not beyond `deadline`.
+fn read_until(stream: &mut UnixStream, mut bytes: &mut [u8], deadline: Instant) -> Result<(), Ended> {
+    while !bytes.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Ended::Stalled);
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(bytes) {
+            Ok(0) => return Err(Ended::Stalled),
+            Ok(count) => bytes = bytes.split_at_mut(count).1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Ended::Stalled),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn send(stream: &mut UnixStream, reply: &Reply) -> Result<(), Ended> {
+    let frame = frame::encode(reply)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&frame).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Ended::Stalled,
+        _ => error.into(),
+    })
+}
