@@ -1,0 +1,230 @@
+//! Starts the program in a directory of its own, reads its log, and speaks its protocol.
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use onionbalance_proto::fixture::{self, Backend};
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
+use onionbalance_proto::wire::{FrontendRequest, Header, Reply, Request, frame};
+use tempfile::TempDir;
+
+/// When something that must happen has not, the test fails; nothing is ever waited out.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// A user that is neither root nor anybody else on the machine.
+pub(crate) const NOBODY: u32 = 65_534;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_onionbalance-signer");
+const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
+
+/// The frontend whose key the directory holds.
+pub(crate) fn frontend() -> OnionAddress {
+    fs::read_to_string(Path::new(TESTDATA).join("front.hostname")).unwrap().trim().parse().unwrap()
+}
+
+pub(crate) fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+/// A request that the configuration of [`Directory::new`] allows, and its period.
+pub(crate) fn genuine() -> (FrontendRequest, TimePeriod) {
+    let now = now();
+    let period = TimePeriod::at(now, PeriodLength::try_from(1440).unwrap(), 720);
+    let published = [Backend::new(1).publish(period, now, 3, &mut rand::thread_rng())];
+    let run_start = now.minus(now.0 % 86_400);
+    (fixture::request(&frontend(), period, run_start, &published), period)
+}
+
+/// A configuration, key files and a place for the socket, open to every user.
+pub(crate) struct Directory(TempDir);
+
+impl Directory {
+    /// One service with one backend, `front.pem` and [`Backend`] number 1; `more` is added to the configuration.
+    pub(crate) fn new(more: &str) -> Self {
+        let directory = Self::bare();
+        let address = Backend::new(1).address();
+        directory.write(
+            "config.yaml",
+            format!(
+                "services:\n- key: front.pem\n  instances:\n  - address: {address}\n\
+                 signer-socket-location: socket\n{more}"
+            ),
+        );
+        directory
+    }
+
+    /// Key files alone.
+    pub(crate) fn bare() -> Self {
+        let directory = Self(tempfile::tempdir().unwrap());
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        for file in ["front.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
+            fs::copy(Path::new(TESTDATA).join(file), directory.path().join(file)).unwrap();
+        }
+        directory
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path().join("socket")
+    }
+
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        fs::write(self.path().join(name), contents).unwrap();
+    }
+
+    /// The program, to be started here.
+    pub(crate) fn command(&self) -> Command {
+        self.command_of(PROGRAM.as_ref())
+    }
+
+    /// The program, to be started here by another user, who may not be able to reach the original.
+    pub(crate) fn command_as(&self, uid: u32) -> Command {
+        as_user(self.command_of(&self.copy(PROGRAM.as_ref())), uid)
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).args(["-c", "config.yaml"]).env_remove("ONIONBALANCE_CONFIG");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A copy of a program. Another process writes it: were the file open for writing here, a child that another test
+    /// starts at this moment would have it open too, and it could not be executed.
+    pub(crate) fn copy(&self, program: &Path) -> PathBuf {
+        let copy = self.path().join(program.file_name().unwrap());
+        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+        copy
+    }
+
+    /// The program, serving.
+    pub(crate) fn serve(&self) -> Running {
+        Running::start(self.command()).serving()
+    }
+
+    /// The program, serving as another user.
+    pub(crate) fn serve_as(&self, uid: u32) -> Running {
+        Running::start(self.command_as(uid)).serving()
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client(UnixStream::connect(self.socket()).unwrap())
+    }
+}
+
+/// The command, to be run by another user, which root alone may do.
+pub(crate) fn as_user(mut command: Command, uid: u32) -> Command {
+    assert!(
+        nix::unistd::Uid::effective().is_root(),
+        "this test starts programs as another user: run it as root"
+    );
+    command.uid(uid).gid(uid);
+    command
+}
+
+/// The running program. It is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (sender, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, log }
+    }
+
+    /// Passes over what is logged before it serves.
+    fn serving(self) -> Self {
+        while !self.line().contains("serving at") {}
+        self
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of the log.
+    pub(crate) fn line(&self) -> String {
+        self.log.recv_timeout(DEADLINE).expect("a line was to be logged")
+    }
+
+    /// The next line of the log, which must hold each of `parts`.
+    pub(crate) fn expect(&self, parts: &[&str]) -> String {
+        let line = self.line();
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}\nwanted {parts:?}");
+        line
+    }
+
+    /// How it ended, and what was left in the log.
+    pub(crate) fn end(&mut self) -> (ExitStatus, Vec<String>) {
+        let mut lines = Vec::new();
+        loop {
+            match self.log.recv_timeout(DEADLINE) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return (self.child.wait().unwrap(), lines),
+                Err(RecvTimeoutError::Timeout) => panic!("the program was to end"),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The balancer's end of a connection.
+pub(crate) struct Client(pub(crate) UnixStream);
+
+impl Client {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn receive(&mut self) -> Reply {
+        self.0.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut header = [0; Header::LENGTH];
+        self.0.read_exact(&mut header).unwrap();
+        let mut body = vec![0; Header::decode::<Reply>(header).unwrap().body_length()];
+        self.0.read_exact(&mut body).unwrap();
+        frame::decode(&body).unwrap()
+    }
+
+    pub(crate) fn ask(&mut self, request: &Request) -> Reply {
+        self.send(&frame::encode(request).unwrap());
+        self.receive()
+    }
+
+    pub(crate) fn is_answered(&mut self) -> bool {
+        matches!(self.ask(&Request::Services), Reply::Services(services) if services.len() == 1)
+    }
+
+    /// Whether the other end closes the connection without a word.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.0.set_read_timeout(Some(DEADLINE)).unwrap();
+        match self.0.read(&mut [0]) {
+            Ok(count) => count == 0,
+            // What the other end had not read when it closed.
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+                true
+            }
+        }
+    }
+}

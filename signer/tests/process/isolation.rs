@@ -1,0 +1,79 @@
+//! What other users, and other processes of the same user, cannot do.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output, Stdio};
+
+use onionbalance_proto::wire::{Request, frame};
+
+use crate::harness::{Client, Directory, NOBODY, as_user};
+
+/// Tells the copy of this program that plays the other user where to connect.
+const CONNECT_TO: &str = "ONIONBALANCE_TEST_CONNECT_TO";
+const ANSWERED: &str = "the signer answered";
+const REFUSED: &str = "the signer refused";
+
+#[test]
+fn only_listed_users_are_answered() {
+    if let Some(socket) = env::var_os(CONNECT_TO) {
+        let mut client = Client(UnixStream::connect(socket).expect("everyone may connect"));
+        let _ = std::io::Write::write_all(&mut client.0, &frame::encode(&Request::Services).unwrap());
+        println!("{}", if client.is_closed() { REFUSED } else { ANSWERED });
+        return;
+    }
+    for (more, outcome, logged) in [
+        ("", REFUSED, "<4>refused a connection"),
+        ("signer-allowed-uids: [7]\n", REFUSED, "<4>refused a connection"),
+        ("signer-allowed-uids: [7, 65534]\n", ANSWERED, "<6>connected"),
+    ] {
+        let directory = Directory::new(more);
+        let signer = directory.serve();
+        // So that nothing but the uid stands in the way.
+        fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+        let mut command = Command::new(directory.copy(&env::current_exe().unwrap()));
+        command.args(["--exact", "isolation::only_listed_users_are_answered", "--nocapture"]);
+        command.env(CONNECT_TO, directory.socket()).current_dir(directory.path());
+        let output = as_user(command, NOBODY).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(outcome), "{more}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        signer.expect(&[logged, "peer_uid=65534"]);
+    }
+}
+
+fn read_as_nobody(file: &str) -> Output {
+    let mut command = Command::new("cat");
+    command.arg(file);
+    as_user(command, NOBODY).output().unwrap()
+}
+
+#[test]
+fn its_memory_is_closed_to_its_own_user() {
+    // A process that does nothing to protect itself: its user may look into it.
+    let mut ordinary = Command::new("cat");
+    ordinary.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut ordinary = as_user(ordinary, NOBODY).spawn().unwrap();
+    let readable = read_as_nobody(&format!("/proc/{}/environ", ordinary.id()));
+    drop(ordinary.stdin.take());
+    ordinary.wait().unwrap();
+    assert!(readable.status.success() && !readable.stdout.is_empty(), "{readable:?}");
+
+    let directory = Directory::new("");
+    let signer = directory.serve_as(NOBODY);
+    for file in ["mem", "environ", "maps", "auxv"] {
+        let refused = read_as_nobody(&format!("/proc/{}/{file}", signer.id()));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("Permission denied"), "{file}: {said}");
+    }
+}
+
+#[test]
+fn it_leaves_no_core_and_gains_no_privilege() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    let proc = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", signer.id())).unwrap();
+    let core = proc("limits").lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert!(proc("status").lines().any(|line| line == "NoNewPrivs:\t1"));
+}

@@ -1,0 +1,152 @@
+//! How it starts, and how it does not.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use onionbalance_proto::fixture::Backend;
+use onionbalance_proto::wire::{HeldService, Reply, Request};
+
+use crate::harness::{Client, Directory, genuine};
+
+fn run(directory: &Directory, arguments: &[&str]) -> Output {
+    directory.command().stdout(Stdio::piped()).args(arguments).output().unwrap()
+}
+
+fn service(key: &str) -> String {
+    format!("- key: {key}\n  instances:\n  - address: {}\n", Backend::new(1).address())
+}
+
+#[test]
+fn a_bad_configuration_is_one_line_and_status_78() {
+    let socket = "signer-socket-location: socket\n";
+    let good = format!("services:\n{}", service("front.pem"));
+    let cases = [
+        (String::new(), "config.yaml:1: there are no services"),
+        ("services: [\n".into(), "config.yaml:"),
+        (format!("{good}{socket}signer-sockets: x\n"), "config.yaml:6: unknown key `signer-sockets`"),
+        (good.replace(".onion", "") + "5" + socket, "config.yaml:"),
+        (good.replace("- address: ", "- address: x"), "config.yaml:4: services[0].instances[0].address:"),
+        (format!("{good}{socket}signer-allowed-uids: [balancer]\n"), "config.yaml:6: "),
+        (format!("{good}{socket}signer-allowed-uids: [-1]\n"), "config.yaml:6: "),
+        (format!("{good}{socket}signer-requests-per-minute: many\n"), "config.yaml:6: "),
+        (format!("{good}{}", service("front.pem")), "config.yaml:5: two services have the key front.pem"),
+        (
+            format!("{good}{}{socket}", service("front.hs_ed25519_secret_key")),
+            "config.yaml:5: the key file front.hs_ed25519_secret_key is another service's key once more",
+        ),
+        (
+            good.replace("front.pem", "none.pem"),
+            "config.yaml:2: the key file none.pem cannot be read: No such file",
+        ),
+        (good.replace("front.pem", "."), "config.yaml:2: the key file . cannot be read: Is a directory"),
+        (good.replace("front.pem", "config.yaml"), "config.yaml:2: the key file config.yaml is no key file"),
+        (
+            format!("services:\n- key: front.pem\n  instances:\n  - address: jyvfq5umznvka34v\n{socket}"),
+            "config.yaml:2: the key file front.pem holds a private key that is not RSA",
+        ),
+        (
+            good.replace("front.pem", "v2.key"),
+            "config.yaml:2: the key file v2.key holds a PEM `RSA PRIVATE KEY`",
+        ),
+        (good.replace("front.pem", "/dev/zero"), "config.yaml:2: the key file /dev/zero is too long"),
+        (good.clone(), "config.yaml: signer-socket-location is not set"),
+    ];
+    for (text, wanted) in cases {
+        let directory = Directory::bare();
+        directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/pem-plain.key"));
+        directory.write("config.yaml", &text);
+        let output = run(&directory, &[]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{text}\n{log}");
+        assert!(log.starts_with(&format!("<3>{wanted}")), "{text}\n{log}\nwanted {wanted}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(!directory.socket().exists());
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_named() {
+    let directory = Directory::bare();
+    let output = run(&directory, &[]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(log.starts_with("<3>config.yaml: cannot be read: No such file"), "{log}");
+    directory.write("config.yaml", [0xFF, 0xFE]);
+    let output = run(&directory, &[]);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let directory = Directory::bare();
+    for (argument, wanted) in [
+        ("--help", "Usage: onionbalance-signer"),
+        ("-h", "--inherited"),
+        ("--version", concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), "\n")),
+        ("-V", "onionbalance-signer "),
+    ] {
+        let output = run(&directory, &[argument]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8(output.stdout).unwrap().contains(wanted), "{argument}");
+        assert!(output.stderr.is_empty());
+    }
+    for argument in ["--sign", "config.yaml", "-x"] {
+        let output = run(&directory, &[argument]);
+        assert_eq!(output.status.code(), Some(2), "{argument}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1, "{argument}");
+    }
+}
+
+#[test]
+fn ends_at_sigterm_and_starts_again() {
+    let directory = Directory::new("");
+    let mut signer = directory.serve();
+    let mut client = directory.connect();
+    assert!(client.is_answered());
+    let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", signer.id())).status().unwrap();
+    assert!(kill.success());
+    let (status, _) = signer.end();
+    assert_eq!(status.signal(), Some(15), "{status}");
+    assert!(client.is_closed());
+    let _again = directory.serve();
+    assert!(directory.connect().is_answered());
+}
+
+#[test]
+fn keys_of_both_formats_are_served_side_by_side() {
+    let directory = Directory::bare();
+    let text = format!(
+        "services:\n{}{}signer-socket-location: socket\n",
+        service("front.pem"),
+        service("backend0.hs_ed25519_secret_key")
+    );
+    directory.write("config.yaml", text);
+    let _signer = directory.serve();
+    let Reply::Services(services) = directory.connect().ask(&Request::Services) else { panic!("refused") };
+    let keys: Vec<&str> = services.iter().map(HeldService::key).collect();
+    assert_eq!(keys, ["front.pem", "backend0.hs_ed25519_secret_key"]);
+}
+
+/// A journal that restarts, or a pager that quits: nobody reads the log any more.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let directory = Directory::new("");
+    let mut child = directory.command().spawn().unwrap();
+    drop(child.stderr.take());
+    let stream = loop {
+        if let Ok(stream) = std::os::unix::net::UnixStream::connect(directory.socket()) {
+            break stream;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        thread::yield_now();
+    };
+    let mut client = Client(stream);
+    let answered = std::panic::catch_unwind(move || {
+        assert!(matches!(client.ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
+        assert!(client.is_answered());
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(answered.is_ok());
+}
