@@ -1,0 +1,313 @@
+//! What is known of one backend.
+//!
+//! A backend lives while its newest descriptor is young enough, by the time at which it was made: when it was
+//! fetched says nothing. It is also gone when every one of its HSDirs says that it has no descriptor.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+use super::Context;
+use super::deadlines::Number;
+use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Notice, Point};
+use super::look::Looks;
+use super::status::{BackendState, BackendStatus};
+use crate::relay::Fingerprint;
+
+/// One backend, whatever the number of services that share it.
+pub(super) struct Backend<P: Point> {
+    id: BackendId,
+    /// Under which it is woken.
+    pub(super) number: Number,
+    period: Option<u64>,
+    looks: Looks,
+    held: Option<Held<P>>,
+    state: BackendState,
+    answered: bool,
+    /// Whether it stands in the line of those that want to ask.
+    pub(super) in_line: bool,
+}
+
+/// The newest descriptor.
+struct Held<P> {
+    copy: DescriptorCopy<P>,
+    from: Fingerprint,
+    received: Duration,
+    changed: Duration,
+    good_until: Duration,
+}
+
+/// How a copy stands to the one held.
+enum Relation {
+    Newer,
+    Same,
+    /// The same revision with other points: v2 counts revisions by the hour.
+    Twin,
+    Older,
+    /// Of another period than the one asked for.
+    Foreign,
+}
+
+impl<P: Point> Backend<P> {
+    /// A backend of which nothing is known yet.
+    pub(super) fn new(id: BackendId, number: Number) -> Self {
+        Self {
+            id,
+            number,
+            period: None,
+            looks: Looks::default(),
+            held: None,
+            state: BackendState::Unknown,
+            answered: false,
+            in_line: false,
+        }
+    }
+
+    /// Its introduction points while it lives; none otherwise.
+    pub(super) fn points(&self) -> &[P] {
+        match &self.held {
+            Some(held) if self.is_live() => &held.copy.points,
+            _ => &[],
+        }
+    }
+
+    /// Whether it has been found, or a first look has shown that it cannot be.
+    pub(super) fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Takes the HSDirs of a new consensus. Returns whether it has to be looked for at once: its period is
+    /// another, or there was nobody to ask before.
+    pub(super) fn set_view(&mut self, cx: &mut Context<impl RngCore>, view: Option<&BackendView>) -> bool {
+        let (period, hsdirs) = view.map_or((None, &[][..]), |view| (Some(view.period), &view.hsdirs));
+        let look = self.period != period || self.looks.is_empty();
+        self.period = period;
+        self.looks.set_hsdirs(&mut cx.rng, hsdirs);
+        self.answered |= self.looks.is_empty();
+        if !look {
+            self.conclude(cx);
+        }
+        look
+    }
+
+    /// Begins a look.
+    pub(super) fn begin_look(&mut self) {
+        self.looks.begin(if self.is_known() { 1 } else { AT_ONCE });
+    }
+
+    /// Whether an HSDir remains to be asked.
+    pub(super) fn wants_to_ask(&self) -> bool {
+        self.looks.wants_to_ask()
+    }
+
+    /// The next HSDir to ask, which is then waited for until `until`.
+    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Fingerprint> {
+        self.looks.next_to_ask(until)
+    }
+
+    /// An HSDir answered. Returns whether services should think again.
+    ///
+    /// A copy counts however late it comes, for it is verified; another answer only while it is awaited.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        hsdir: Fingerprint,
+        outcome: FetchOutcome<P>,
+    ) -> bool {
+        let awaited = self.looks.answered(hsdir, &outcome);
+        let mut changed = false;
+        match outcome {
+            FetchOutcome::Copy(copy) => changed = self.weigh(cx, hsdir, copy),
+            FetchOutcome::Invalid(reason) if awaited => {
+                if self.looks.is_first_lie(hsdir) {
+                    cx.notices.push(Notice::BackendInvalid { backend: self.id.clone(), hsdir, reason });
+                }
+                self.doubt();
+            }
+            FetchOutcome::NotFound | FetchOutcome::Failed if awaited => self.doubt(),
+            _ => {}
+        }
+        changed | self.conclude(cx)
+    }
+
+    /// Gives up who did not answer, buries what is too old, and begins the next look, where it is time to.
+    /// Returns whether services should think again.
+    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
+        let mut changed = self.judge_age(cx);
+        for _ in 0..self.looks.give_up(cx.now.elapsed) {
+            self.doubt();
+        }
+        changed |= self.conclude(cx);
+        if tor_ready && self.looks.is_due(cx.now.elapsed) {
+            self.begin_look();
+        }
+        changed
+    }
+
+    /// Tor is gone: nobody will answer.
+    pub(super) fn tor_lost(&mut self) {
+        self.in_line = false;
+        self.looks.stop();
+    }
+
+    /// When [`Backend::tick`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(|held| held.good_until);
+        self.looks.deadline().into_iter().chain(good_until).min()
+    }
+
+    pub(super) fn status(&self, now: Duration) -> BackendStatus {
+        let held = self.held.as_ref();
+        BackendStatus {
+            backend: self.id.clone(),
+            state: self.state,
+            period: held.map(|held| held.copy.period),
+            revision: held.map(|held| held.copy.revision),
+            published: held.map(|held| held.copy.published),
+            received_ago: held.map(|held| now.saturating_sub(held.received)),
+            changed_ago: held.map(|held| now.saturating_sub(held.changed)),
+            points: held.map_or(0, |held| held.copy.points.len()),
+            hsdirs: self.looks.status(),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.state == BackendState::Live
+    }
+
+    /// Whether it lives, by a descriptor of the present period.
+    fn is_known(&self) -> bool {
+        self.is_live() && self.held.as_ref().is_some_and(|held| Some(held.copy.period) == self.period)
+    }
+
+    /// An HSDir had no good answer: everyone is asked about a backend that was there, two others about one
+    /// that was not, unless this look has found it already.
+    fn doubt(&mut self) {
+        if !self.looks.is_confirmed() {
+            self.looks.ask_more(if self.is_known() { usize::MAX } else { AT_ONCE });
+        }
+    }
+
+    /// Weighs a copy against the one held. Returns whether services should think again.
+    fn weigh(&mut self, cx: &mut Context<impl RngCore>, from: Fingerprint, copy: DescriptorCopy<P>) -> bool {
+        let now = cx.now.elapsed;
+        let age = Duration::from_secs(cx.now.wall.since(copy.published));
+        let good_until = now + cx.timing.max_age.saturating_sub(age);
+        match (self.relation(&copy), &mut self.held) {
+            (Relation::Same, Some(held)) => {
+                // The wall clock may have been wrong at first sight; however it steps, a copy lasts `max_age`
+                // at most.
+                let latest = held.received + cx.timing.max_age;
+                held.good_until = held.good_until.max(good_until.min(latest));
+                self.looks.confirm();
+                if self.is_live() { self.judge_age(cx) } else { self.rise(cx) }
+            }
+            (Relation::Twin, Some(held)) if held.from != from => {
+                self.looks.confirm();
+                self.looks.ask_more(usize::MAX);
+                false
+            }
+            (Relation::Older, _) => {
+                self.looks.ask_more(usize::MAX);
+                false
+            }
+            (Relation::Foreign, _) => false,
+            (Relation::Newer | Relation::Same | Relation::Twin, _) => {
+                self.looks.confirm();
+                self.replace(cx, Held { copy, from, received: now, changed: now, good_until })
+            }
+        }
+    }
+
+    fn relation(&self, copy: &DescriptorCopy<P>) -> Relation {
+        let Some(held) = self.held.as_ref().map(|held| &held.copy) else { return Relation::Newer };
+        if copy.period != held.period {
+            // Revisions of different periods cannot be compared. The period that is asked for comes first;
+            // while what is held is not of it, tor may be ahead of us.
+            let ahead = Some(held.period) != self.period && copy.period > held.period;
+            return if Some(copy.period) == self.period || ahead {
+                Relation::Newer
+            } else {
+                Relation::Foreign
+            };
+        }
+        match copy.revision.cmp(&held.revision) {
+            Ordering::Greater => Relation::Newer,
+            Ordering::Less => Relation::Older,
+            Ordering::Equal if same_points(&copy.points, &held.points) => Relation::Same,
+            Ordering::Equal => Relation::Twin,
+        }
+    }
+
+    fn replace(&mut self, cx: &mut Context<impl RngCore>, mut next: Held<P>) -> bool {
+        let same = self.held.as_ref().filter(|held| same_points(&held.copy.points, &next.copy.points));
+        let same_since = same.map(|held| held.changed);
+        next.changed = same_since.unwrap_or(next.changed);
+        let points = next.copy.points.len();
+        self.held = Some(next);
+        if !self.is_live() {
+            return self.rise(cx);
+        }
+        if same_since.is_none() {
+            cx.notices.push(Notice::BackendChanged { backend: self.id.clone(), points });
+        }
+        same_since.is_none() | self.judge_age(cx)
+    }
+
+    /// A backend that was not there is, unless what it has is too old. Returns whether services should think
+    /// again.
+    fn rise(&mut self, cx: &mut Context<impl RngCore>) -> bool {
+        let Some(held) = &self.held else { return false };
+        if held.good_until <= cx.now.elapsed {
+            return self.bury(cx, Gone::TooOld);
+        }
+        self.state = BackendState::Live;
+        self.answered = true;
+        let points = held.copy.points.len();
+        cx.notices.push(Notice::BackendFound { backend: self.id.clone(), points });
+        true
+    }
+
+    /// Buries a backend whose descriptor has become too old. Returns whether services should think again.
+    fn judge_age(&mut self, cx: &mut Context<impl RngCore>) -> bool {
+        let old = self.held.as_ref().is_some_and(|held| held.good_until <= cx.now.elapsed);
+        old && self.is_live() && self.bury(cx, Gone::TooOld)
+    }
+
+    fn bury(&mut self, cx: &mut Context<impl RngCore>, why: Gone) -> bool {
+        let before = std::mem::replace(&mut self.state, BackendState::Gone(why));
+        let news = !matches!(before, BackendState::Gone(_));
+        if news {
+            cx.notices.push(Notice::BackendGone { backend: self.id.clone(), why });
+        }
+        news
+    }
+
+    /// Draws the conclusion, if a look has ended. Returns whether services should think again.
+    fn conclude(&mut self, cx: &mut Context<impl RngCore>) -> bool {
+        let Some(verdict) = self.looks.conclude(cx) else { return false };
+        let first = !std::mem::replace(&mut self.answered, true);
+        match self.state {
+            BackendState::Live if verdict.denied_by_all => self.bury(cx, Gone::NotFound),
+            BackendState::Unknown if !verdict.confirmed => {
+                self.state = BackendState::NotFound;
+                cx.notices.push(Notice::BackendNotFound { backend: self.id.clone() });
+                first
+            }
+            _ => first,
+        }
+    }
+}
+
+/// Whether these are the same introduction points, in whatever order.
+fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
+    fn ids<P: Point>(points: &[P]) -> impl Iterator<Item = P::Id> {
+        points.iter().map(Point::id)
+    }
+    ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()
+}
+
+/// How many HSDirs are asked at once for what is not known to be there.
+const AT_ONCE: usize = 2;

@@ -1,0 +1,330 @@
+//! One descriptor of one service: what belongs on its HSDirs, and when it has to be uploaded.
+//!
+//! An upload counts when the HSDir has acknowledged it, and not before. What is not acknowledged is tried
+//! again, HSDir by HSDir, with growing waits; what is acknowledged is left alone until the descriptor is due
+//! for renewal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+use super::Context;
+use super::event::{DescriptorSlot, Notice, PublicationId, ServiceId, UploadOutcome};
+use super::revision::Floor;
+use super::status::{DescriptorStatus, HsdirStatus};
+use super::timing;
+use super::upload::Upload;
+use crate::relay::Fingerprint;
+
+/// One descriptor of one service; `I` identifies an introduction point.
+pub(super) struct Descriptor<I> {
+    service: ServiceId,
+    slot: DescriptorSlot,
+    hsdirs: BTreeMap<Fingerprint, Upload>,
+    /// The set of points that belongs on the HSDirs.
+    set: Option<Vec<I>>,
+    /// Publications from this one on carry that set.
+    set_since: PublicationId,
+    /// When the set was chosen, until every HSDir has it.
+    incomplete_since: Option<Duration>,
+    /// Whether the next publication goes to all, and starts the time to the renewal.
+    renewing: bool,
+    renew_at: Option<Duration>,
+    published: Option<Duration>,
+    revision: Option<u64>,
+    floor: Floor,
+    read_back: ReadBack,
+    /// The last problem of the signer or tor, which is told once, and how often it has come in a row.
+    problem: Option<String>,
+    not_posted: u32,
+    /// Whether it stands in the line of those that want to post.
+    pub(super) in_line: bool,
+}
+
+/// The search for the revision at an HSDir that refused.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum ReadBack {
+    No,
+    Wanted,
+    InLine,
+    Waiting { until: Duration },
+}
+
+impl<I: Eq> Descriptor<I> {
+    /// A descriptor that has no HSDirs and no introduction points yet.
+    pub(super) fn new(service: ServiceId, slot: DescriptorSlot) -> Self {
+        Self {
+            service,
+            slot,
+            hsdirs: BTreeMap::new(),
+            set: None,
+            set_since: PublicationId(0),
+            incomplete_since: None,
+            renewing: false,
+            renew_at: None,
+            published: None,
+            revision: None,
+            floor: Floor::default(),
+            read_back: ReadBack::No,
+            problem: None,
+            not_posted: 0,
+            in_line: false,
+        }
+    }
+
+    /// Takes the HSDirs of a new consensus: those that became responsible want an upload, as do those that
+    /// tor did not know before.
+    pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
+        let listed: BTreeSet<Fingerprint> = listed.iter().copied().collect();
+        self.hsdirs.retain(|fingerprint, _| listed.contains(fingerprint));
+        for fingerprint in listed {
+            self.hsdirs.entry(fingerprint).or_insert_with(|| Upload::new(now)).network_changed(now);
+        }
+    }
+
+    /// Puts this set of points on all HSDirs, unless it is there already. `next` is the next publication's
+    /// name.
+    pub(super) fn set_points(&mut self, now: Duration, next: PublicationId, set: Vec<I>) {
+        if self.set.as_ref() == Some(&set) {
+            return;
+        }
+        self.set = Some(set);
+        self.set_since = next;
+        self.incomplete_since = Some(now);
+        self.renew(now, true);
+    }
+
+    /// Whether an HSDir waits for an upload now.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.set.is_some() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
+    }
+
+    /// The HSDirs that publication `id` goes to: those that are due, and those that soon will be.
+    pub(super) fn begin_upload(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        id: PublicationId,
+    ) -> Vec<Fingerprint> {
+        let now = cx.now.elapsed;
+        let until = now + cx.timing.upload_timeout;
+        let mut to = Vec::new();
+        for (fingerprint, hsdir) in &mut self.hsdirs {
+            if hsdir.is_due(now + cx.timing.batch) {
+                hsdir.begin(id, until);
+                to.push(*fingerprint);
+            }
+        }
+        if self.renewing {
+            self.renewing = false;
+            let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
+            self.renew_at = Some(now + wait);
+        }
+        self.published = Some(now);
+        to
+    }
+
+    /// What the next publication's revision has to exceed.
+    pub(super) fn revision_floor(&self) -> Option<u64> {
+        self.floor.value()
+    }
+
+    /// Tor accepted a publication: from now on HSDirs may answer.
+    pub(super) fn posted(&mut self, cx: &Context<impl RngCore>, id: PublicationId, revision: u64) {
+        self.revision = self.revision.max(Some(revision));
+        self.problem = None;
+        self.not_posted = 0;
+        let until = cx.now.elapsed + cx.timing.upload_timeout;
+        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
+            hsdir.begin(id, until);
+        }
+    }
+
+    /// Nothing was uploaded: all its HSDirs wait for the same moment.
+    pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
+        self.not_posted = self.not_posted.saturating_add(1);
+        let at = cx.retry_at(self.not_posted);
+        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
+            hsdir.want(at);
+        }
+        if self.problem.as_ref() != Some(&problem) {
+            self.problem = Some(problem.clone());
+            cx.notices.push(Notice::NotPosted { service: self.service.clone(), slot: self.slot, problem });
+        }
+    }
+
+    /// An HSDir's upload ended. `revision` is what the publication was given.
+    ///
+    /// Only what the HSDir waits for counts, save that what is stored is stored: tor does not cancel an
+    /// upload that a later one replaces, so that its refusal may come after the later one's success.
+    pub(super) fn uploaded(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        id: PublicationId,
+        revision: Option<u64>,
+        fingerprint: Fingerprint,
+        outcome: UploadOutcome,
+    ) {
+        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
+        let awaited = hsdir.is_uploading(id);
+        match outcome {
+            UploadOutcome::Stored => {
+                if hsdir.stored(id, revision, id >= self.set_since) {
+                    self.complete(cx);
+                }
+            }
+            _ if !awaited => {}
+            UploadOutcome::Failed => hsdir.fail(cx),
+            UploadOutcome::Unknown => {
+                hsdir.unknown();
+                self.complete(cx);
+            }
+            UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),
+        }
+    }
+
+    /// Moves the wish for a read-back into the line of fetches; returns whether there is one.
+    pub(super) fn queue_read_back(&mut self) -> bool {
+        let wanted = self.read_back == ReadBack::Wanted;
+        if wanted {
+            self.read_back = ReadBack::InLine;
+        }
+        wanted
+    }
+
+    /// The HSDir to read our own descriptor back from, if one still refuses it.
+    pub(super) fn begin_read_back(&mut self, cx: &Context<impl RngCore>) -> Option<Fingerprint> {
+        self.read_back = ReadBack::No;
+        let (fingerprint, _) = self.hsdirs.iter().find(|(_, hsdir)| hsdir.refused().is_some())?;
+        self.read_back = ReadBack::Waiting { until: cx.now.elapsed + cx.timing.fetch_timeout };
+        Some(*fingerprint)
+    }
+
+    /// Our own descriptor was seen: HSDirs that refused a lower revision get a higher one soon; the others
+    /// had other reasons, and time may mend them.
+    pub(super) fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
+        self.floor.see(revision);
+        self.read_back = ReadBack::No;
+        self.retry_refused(cx);
+    }
+
+    /// Nothing was seen. If most HSDirs refuse, it must be for the revision: guess a higher one. A single
+    /// HSDir is not worth it, nor to be trusted with it.
+    pub(super) fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
+        self.read_back = ReadBack::No;
+        let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
+        let highest = self.hsdirs.values().filter_map(Upload::refused).max();
+        if refusing * 2 >= self.hsdirs.len()
+            && let Some(revision) = highest
+            && self.floor.raise(revision)
+        {
+            for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.refused().is_some()) {
+                hsdir.encourage();
+            }
+        }
+        self.retry_refused(cx);
+    }
+
+    /// Tor is gone: what it had not finished is to be done anew.
+    pub(super) fn tor_lost(&mut self, now: Duration) {
+        self.read_back = ReadBack::No;
+        self.in_line = false;
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.tor_lost(now);
+        }
+    }
+
+    /// Gives up who did not answer, and begins the renewal, where it is time to.
+    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) {
+        let now = cx.now.elapsed;
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.tick(cx);
+        }
+        if matches!(self.read_back, ReadBack::Waiting { until } if until <= now) {
+            self.read_back_failed(cx);
+        }
+        if self.renew_at.is_some_and(|at| at <= now) {
+            self.renew(now, false);
+        }
+    }
+
+    /// When [`Descriptor::tick`] or [`Descriptor::is_due`] has something new to say; `may_post` is whether a
+    /// publication would be possible.
+    pub(super) fn deadline(&self, may_post: bool) -> Option<Duration> {
+        let may_post = may_post && self.set.is_some() && !self.in_line;
+        let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post));
+        let read_back = match self.read_back {
+            ReadBack::Waiting { until } => Some(until),
+            _ => None,
+        };
+        hsdirs.chain(read_back).chain(self.renew_at).min()
+    }
+
+    pub(super) fn status(&self, now: Duration) -> DescriptorStatus {
+        let hsdir = |(fingerprint, hsdir): (&Fingerprint, &Upload)| {
+            let (state, revision) = hsdir.status();
+            HsdirStatus { hsdir: *fingerprint, state, revision }
+        };
+        DescriptorStatus {
+            slot: self.slot,
+            published_ago: self.published.map(|published| now.saturating_sub(published)),
+            revision: self.revision,
+            hsdirs: self.hsdirs.iter().map(hsdir).collect(),
+        }
+    }
+
+    /// Wants an upload to every HSDir that tor knows; with `replace`, also where one is under way.
+    fn renew(&mut self, now: Duration, replace: bool) {
+        self.renewing = true;
+        self.renew_at = None;
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.renew(now, replace);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        fingerprint: Fingerprint,
+        revision: Option<u64>,
+        reason: String,
+    ) {
+        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
+        // Without a revision, the refusal came before tor's word that it took the descriptor: it says
+        // nothing.
+        let Some(revision) = revision else { return hsdir.fail(cx) };
+        if hsdir.refuse(revision) {
+            let (service, slot) = (self.service.clone(), self.slot);
+            cx.notices.push(Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
+        }
+        if self.floor.covers(revision) {
+            hsdir.retry_refused(cx, &self.floor);
+        } else if self.read_back == ReadBack::No {
+            self.read_back = ReadBack::Wanted;
+        }
+    }
+
+    fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.retry_refused(cx, &self.floor);
+        }
+    }
+
+    /// Tells that the set is on every HSDir that tor knows, if it is.
+    fn complete(&mut self, cx: &mut Context<impl RngCore>) {
+        let stored = self.hsdirs.values().filter(|hsdir| hsdir.is_stored()).count();
+        let unknown = self.hsdirs.values().filter(|hsdir| hsdir.is_unknown()).count();
+        if stored == 0 || stored + unknown < self.hsdirs.len() {
+            return;
+        }
+        self.floor.accepted();
+        if let Some(since) = self.incomplete_since.take() {
+            cx.notices.push(Notice::DescriptorComplete {
+                service: self.service.clone(),
+                slot: self.slot,
+                hsdirs: stored,
+                after: cx.now.elapsed.saturating_sub(since),
+            });
+        }
+    }
+}

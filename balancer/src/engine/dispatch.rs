@@ -1,0 +1,172 @@
+//! From what has become due to actions: who stands in which line, who is woken when.
+
+use std::collections::BTreeMap;
+
+use rand_core::RngCore;
+
+use super::descriptor::Descriptor;
+use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId};
+use super::{Context, Engine};
+use crate::relay::Fingerprint;
+
+/// Whom a deadline belongs to.
+#[derive(Clone)]
+pub(super) enum Owner {
+    Backend(BackendId),
+    Service(ServiceId),
+}
+
+/// Who wants to ask an HSDir.
+pub(super) enum Fetch {
+    Backend(BackendId),
+    ReadBack(ServiceId, DescriptorSlot),
+}
+
+/// Which descriptor wants to be posted.
+pub(super) struct Post {
+    service: ServiceId,
+    slot: DescriptorSlot,
+}
+
+impl<P: Point, R: RngCore> Engine<P, R> {
+    /// Lets those act whose deadline has come.
+    pub(super) fn wake(&mut self) {
+        // Twice, because what a backend does may let a service decide at once. Nothing leads the other way.
+        for _ in 0..2 {
+            for key in self.deadlines.due(self.cx.now.elapsed) {
+                match key {
+                    Owner::Backend(id) => {
+                        if let Some(backend) = self.backends.get_mut(&id) {
+                            let changed = backend.tick(&mut self.cx, self.tor_ready);
+                            self.backend_touched(&id, changed);
+                        }
+                    }
+                    Owner::Service(id) => {
+                        if let Some(service) = self.services.get_mut(&id) {
+                            service.tick(&mut self.cx, &self.backends, self.publications.next_id());
+                            self.service_touched(&id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A backend's state changed: it may want to ask, or to be woken at another time; its services may want
+    /// to think again (`changed`).
+    pub(super) fn backend_touched(&mut self, id: &BackendId, changed: bool) {
+        let Some(backend) = self.backends.get_mut(id) else { return };
+        if self.tor_ready && !backend.in_line && backend.wants_to_ask() {
+            backend.in_line = true;
+            self.fetches.join(Fetch::Backend(id.clone()));
+        }
+        self.deadlines.set(backend.number, backend.deadline());
+        if changed {
+            for user in self.users.get(id).cloned().unwrap_or_default() {
+                if let Some(service) = self.services.get_mut(&user) {
+                    service.backend_changed(&self.cx, &self.backends);
+                    self.service_touched(&user);
+                }
+            }
+        }
+    }
+
+    /// A service's state changed: its descriptors may want to be posted or read back, or it to be woken at
+    /// another time.
+    pub(super) fn service_touched(&mut self, id: &ServiceId) {
+        let Some(service) = self.services.get_mut(id) else { return };
+        let may_post = self.tor_ready && !service.points().is_empty();
+        for (slot, descriptor) in service.descriptors() {
+            if may_post && !descriptor.in_line && descriptor.is_due(self.cx.now.elapsed) {
+                descriptor.in_line = true;
+                self.posts.join(Post { service: id.clone(), slot });
+            }
+            if descriptor.queue_read_back() {
+                self.fetches.join(Fetch::ReadBack(id.clone(), slot));
+            }
+        }
+        let deadline = service.deadline(self.tor_ready, self.cx.timing.keep_last);
+        self.deadlines.set(service.number, deadline);
+    }
+
+    /// Everything may have changed.
+    pub(super) fn all_touched(&mut self) {
+        for id in self.backends.keys().cloned().collect::<Vec<_>>() {
+            self.backend_touched(&id, false);
+        }
+        for id in self.services.keys().cloned().collect::<Vec<_>>() {
+            self.service_touched(&id);
+        }
+    }
+
+    /// Does something to a descriptor, if there is such a one.
+    pub(super) fn with_descriptor(
+        &mut self,
+        service: &ServiceId,
+        slot: DescriptorSlot,
+        act: impl FnOnce(&mut Descriptor<P::Id>, &mut Context<R>),
+    ) {
+        if let Some(descriptor) = self.services.get_mut(service).and_then(|service| service.descriptor(slot))
+        {
+            act(descriptor, &mut self.cx);
+            self.service_touched(service);
+        }
+    }
+
+    /// Lets those fetch whose turn it is, one HSDir at a time, so that a backend with many does not hold up
+    /// the rest.
+    pub(super) fn dispatch_fetches(&mut self, actions: &mut Vec<Action<P>>) {
+        let now = self.cx.now.elapsed;
+        let mut batches: BTreeMap<BackendId, Vec<Fingerprint>> = BTreeMap::new();
+        while let Some(fetch) = self.fetches.next(now) {
+            match fetch {
+                Fetch::Backend(id) => {
+                    let Some(backend) = self.backends.get_mut(&id) else { continue };
+                    backend.in_line = false;
+                    if let Some(hsdir) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
+                        self.fetches.spend(now);
+                        batches.entry(id.clone()).or_default().push(hsdir);
+                    }
+                    self.backend_touched(&id, false);
+                }
+                Fetch::ReadBack(service, slot) => {
+                    let mut from = None;
+                    self.with_descriptor(&service, slot, |descriptor, cx| {
+                        from = descriptor.begin_read_back(cx);
+                    });
+                    if let Some(hsdir) = from {
+                        self.fetches.spend(now);
+                        actions.push(Action::ReadBack { service, slot, hsdir });
+                    }
+                }
+            }
+        }
+        actions.extend(batches.into_iter().map(|(backend, from)| Action::Fetch { backend, from }));
+    }
+
+    /// Lets those post whose turn it is, with what is known by now.
+    pub(super) fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
+        while let Some(Post { service: id, slot }) = self.posts.next(self.cx.now.elapsed) {
+            actions.extend(self.post(&id, slot));
+            self.service_touched(&id);
+        }
+    }
+
+    fn post(&mut self, id: &ServiceId, slot: DescriptorSlot) -> Option<Action<P>> {
+        let now = self.cx.now.elapsed;
+        let publication = self.publications.next_id();
+        let service = self.services.get_mut(id)?;
+        service.descriptor(slot)?.in_line = false;
+        service.decide(&mut self.cx, &self.backends, publication);
+        let points = service.points().to_vec();
+        let descriptor = service.descriptor(slot)?;
+        if points.is_empty() || !descriptor.is_due(now) {
+            return None;
+        }
+        let to = descriptor.begin_upload(&mut self.cx, publication);
+        let revision_floor = descriptor.revision_floor();
+        self.posts.spend(now);
+        self.publications.issue(now, id.clone(), slot);
+        Some(Action::Publish { id: publication, service: id.clone(), slot, points, to, revision_floor })
+    }
+}

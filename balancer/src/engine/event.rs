@@ -1,0 +1,357 @@
+//! What the engine hears and what it says: plain data, the same for both generations of onion services.
+//!
+//! Nothing here names a wire format. The runtime turns what tor, the signer and the operator say into
+//! [`Event`]s, and carries every [`Action`] out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+
+use crate::relay::Fingerprint;
+
+/// One introduction point as a backend's descriptor lists it, with whatever is needed to publish it.
+pub trait Point: Clone {
+    /// What makes it the same point: its authentication and encryption keys, never its relay's onion key,
+    /// which stays when a backend replaces a point by another at the same relay.
+    type Id: Clone + Ord + fmt::Debug;
+
+    /// The point's identity.
+    fn id(&self) -> Self::Id;
+}
+
+/// The two clocks, read at the moment of an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Now {
+    /// Monotonic time since the engine began. Every timer runs by it.
+    pub elapsed: Duration,
+    /// The wall clock, which may step. Only a descriptor's age is reckoned by it.
+    pub wall: UnixTime,
+}
+
+/// A service's name: its onion address, or whatever else is unique and the same at every balancer of the
+/// service.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ServiceId(pub Arc<str>);
+
+/// A backend's name: its onion address. Two balancers with equal names choose equal introduction points.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BackendId(pub Arc<str>);
+
+/// Names one of the descriptors that a service keeps published at the same time: in v3 one per period (two
+/// periods at a time, replica 0), in v2 one per period and replica.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DescriptorSlot {
+    /// The number of the time period.
+    pub period: u64,
+    /// The replica, where replicas are different documents (v2); 0 otherwise.
+    pub replica: u8,
+}
+
+/// Names one [`Action::Publish`]; never used twice in an engine's life, and later ones are greater.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PublicationId(pub u64);
+
+/// A service as configured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub id: ServiceId,
+    /// The backends it is spread over. Several services may share one: it is fetched once.
+    pub backends: Vec<BackendId>,
+    /// The most introduction points one descriptor may list: 20 in v3, 10 in v2 (clients refuse more).
+    pub max_points: usize,
+}
+
+/// A new consensus, as far as it matters here.
+///
+/// Covers every service and backend of the present configuration; one that it does not name has no HSDirs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NetworkView {
+    /// The length of a time period: the engine's timers shrink with it on test networks.
+    pub period_length: Duration,
+    /// Each service's present descriptors, and the HSDirs responsible for each.
+    pub services: BTreeMap<ServiceId, BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
+    /// Where each backend's descriptor lies.
+    pub backends: BTreeMap<BackendId, BackendView>,
+}
+
+/// Where a backend's present descriptor lies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BackendView {
+    /// The period whose descriptor tor would fetch now.
+    pub period: u64,
+    /// Its HSDirs.
+    pub hsdirs: Vec<Fingerprint>,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event<P> {
+    /// A new consensus was evaluated.
+    Network(NetworkView),
+    /// The operator changed the configuration. A [`Event::Network`] that covers the new services should
+    /// follow.
+    Configuration(Vec<ServiceSpec>),
+    /// An HSDir answered for a backend's descriptor (or the fetch failed).
+    Fetched {
+        /// Whose descriptor was asked for.
+        backend: BackendId,
+        /// Who was asked.
+        hsdir: Fingerprint,
+        /// The answer.
+        outcome: FetchOutcome<P>,
+    },
+    /// The descriptor was signed, and tor accepted it for upload.
+    Posted {
+        /// Which publication.
+        id: PublicationId,
+        /// The revision counter that the signer gave it.
+        revision: u64,
+    },
+    /// Nothing was uploaded: the signer refused or is away, tor is away, or the like.
+    NotPosted {
+        /// Which publication.
+        id: PublicationId,
+        /// What went wrong, for the log.
+        problem: String,
+    },
+    /// The end of one HSDir's upload.
+    Uploaded {
+        /// Which publication.
+        id: PublicationId,
+        /// Which HSDir.
+        hsdir: Fingerprint,
+        /// How it went.
+        outcome: UploadOutcome,
+    },
+    /// The service's own descriptor was found on an HSDir.
+    RevisionSeen {
+        /// Whose.
+        service: ServiceId,
+        /// Which of its descriptors.
+        slot: DescriptorSlot,
+        /// The revision counter found.
+        revision: u64,
+    },
+    /// An [`Action::ReadBack`] found nothing (tor fetches the current period's descriptor only).
+    ReadBackFailed {
+        /// Whose.
+        service: ServiceId,
+        /// Which of its descriptors.
+        slot: DescriptorSlot,
+    },
+    /// The connection to tor broke: everything in flight is void.
+    TorLost,
+    /// Tor is connected and has circuits. The engine asks for nothing before the first of these.
+    TorReady,
+    /// [`super::Engine::next_deadline`] passed.
+    Tick,
+}
+
+/// An HSDir's answer for a backend's descriptor.
+#[derive(Clone, Debug)]
+pub enum FetchOutcome<P> {
+    /// A descriptor that is verified and opened.
+    Copy(DescriptorCopy<P>),
+    /// The HSDir does not have it.
+    NotFound,
+    /// No answer: circuit, relay or tor failed.
+    Failed,
+    /// Something that is not this backend's descriptor; says why not.
+    Invalid(String),
+}
+
+/// A backend's descriptor as one HSDir holds it.
+#[derive(Clone, Debug)]
+pub struct DescriptorCopy<P> {
+    /// Its revision counter (v2: its publication time): the greater is the newer within a period.
+    pub revision: u64,
+    /// When the backend made it.
+    pub published: UnixTime,
+    /// The period it is for.
+    pub period: u64,
+    /// Its introduction points.
+    pub points: Vec<P>,
+}
+
+/// How the upload to one HSDir ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum UploadOutcome {
+    /// The HSDir has it.
+    Stored,
+    /// The HSDir refused it (HTTP 400), mostly because it holds a higher revision.
+    Refused(String),
+    /// It did not get there.
+    Failed,
+    /// Tor does not know that relay (reply 552): asked again after the next [`Event::Network`] only.
+    Unknown,
+}
+
+/// Something to do.
+#[derive(Clone, Debug)]
+pub enum Action<P> {
+    /// Fetch a backend's descriptor from each of these HSDirs.
+    Fetch {
+        /// Whose.
+        backend: BackendId,
+        /// From whom; at least one.
+        from: Vec<Fingerprint>,
+    },
+    /// Have a descriptor signed and upload it.
+    Publish {
+        /// Names this publication in the events that follow.
+        id: PublicationId,
+        /// Whose.
+        service: ServiceId,
+        /// Which of its descriptors.
+        slot: DescriptorSlot,
+        /// What it lists; at least one, sorted by identity.
+        points: Vec<Chosen<P>>,
+        /// To whom; at least one.
+        to: Vec<Fingerprint>,
+        /// Its revision has to exceed this.
+        revision_floor: Option<u64>,
+    },
+    /// Fetch the service's own descriptor from an HSDir that refused ours, to learn the revision there.
+    ReadBack {
+        /// Whose.
+        service: ServiceId,
+        /// Which of its descriptors.
+        slot: DescriptorSlot,
+        /// From whom.
+        hsdir: Fingerprint,
+    },
+    /// Something for the log.
+    Notice(Notice),
+}
+
+/// An introduction point chosen for a frontend descriptor.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Chosen<P> {
+    /// The backend it belongs to.
+    pub backend: BackendId,
+    /// The point.
+    pub point: P,
+}
+
+/// Something that an operator may want to know. Said once, when it becomes so.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// A backend's descriptor was found: it serves from now on.
+    BackendFound {
+        /// The backend.
+        backend: BackendId,
+        /// How many introduction points it has.
+        points: usize,
+    },
+    /// A serving backend has other introduction points.
+    BackendChanged {
+        /// The backend.
+        backend: BackendId,
+        /// How many introduction points it has.
+        points: usize,
+    },
+    /// No HSDir gave a descriptor of a backend that has not been found yet.
+    BackendNotFound {
+        /// The backend.
+        backend: BackendId,
+    },
+    /// A backend is taken for dead: its introduction points are dropped.
+    BackendGone {
+        /// The backend.
+        backend: BackendId,
+        /// Why.
+        why: Gone,
+    },
+    /// An HSDir gave something that is not the backend's descriptor.
+    BackendInvalid {
+        /// The backend.
+        backend: BackendId,
+        /// Who gave it.
+        hsdir: Fingerprint,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A new set of introduction points has reached every HSDir that tor knows.
+    DescriptorComplete {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// How many HSDirs hold it.
+        hsdirs: usize,
+        /// How long it took since the set was chosen.
+        after: Duration,
+    },
+    /// An HSDir refused a descriptor.
+    HsdirRefuses {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// The HSDir.
+        hsdir: Fingerprint,
+        /// What it said.
+        reason: String,
+    },
+    /// A descriptor could not be signed or handed to tor.
+    NotPosted {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// What went wrong.
+        problem: String,
+    },
+    /// None of a service's backends was found: there is nothing to publish yet.
+    NothingToPublish {
+        /// The service.
+        service: ServiceId,
+    },
+    /// All backends of a service are gone: its last introduction points stay published for now.
+    KeepingLastSet {
+        /// The service.
+        service: ServiceId,
+    },
+    /// All backends of a service have been gone for too long: it is not published any more.
+    LastSetDropped {
+        /// The service.
+        service: ServiceId,
+    },
+}
+
+/// Why a backend is taken for dead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gone {
+    /// Its newest descriptor was made too long ago.
+    TooOld,
+    /// Every one of its HSDirs says that it has no descriptor.
+    NotFound,
+}
+
+impl From<&str> for ServiceId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for BackendId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

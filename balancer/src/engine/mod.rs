@@ -1,0 +1,255 @@
+//! Decides what to fetch and what to publish: a deterministic state machine.
+//!
+//! [`Engine::handle`] takes one [`Event`] and returns the [`Action`]s that follow from it;
+//! [`Engine::next_deadline`] says when to come back if nothing happens. The same events at the same times,
+//! with the same random numbers, give the same actions. There is no I/O here, no clock, no tor, and nothing
+//! of either generation's formats: who is responsible is worked out by others and comes in with
+//! [`Event::Network`], descriptors come in opened and go out as sets of introduction points.
+//!
+//! What it promises, whatever comes in:
+//! - an empty set is never published; while every backend is gone, the last set stays for a while;
+//! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
+//! - what is not acknowledged by an HSDir is not published there, and is tried again;
+//! - tor is asked no more than so many times in any minute, and everyone has their turn;
+//! - an event costs time for those whom it concerns only.
+
+mod backend;
+mod budget;
+mod deadlines;
+mod descriptor;
+mod dispatch;
+mod event;
+mod look;
+mod publication;
+mod revision;
+mod select;
+mod service;
+mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod upload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use rand_core::RngCore;
+
+pub use self::event::{
+    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Gone,
+    NetworkView, Notice, Now, Point, PublicationId, ServiceId, ServiceSpec, UploadOutcome,
+};
+pub use self::status::{
+    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
+    UploadState,
+};
+pub use self::timing::{Settings, Timing};
+
+use self::backend::Backend;
+use self::budget::Line;
+use self::deadlines::Deadlines;
+use self::descriptor::Descriptor;
+use self::dispatch::{Fetch, Owner, Post};
+use self::publication::Publications;
+use self::service::{Backends, Service};
+
+/// All services and backends, and everything that is known of them.
+pub struct Engine<P: Point, R> {
+    settings: Settings,
+    cx: Context<R>,
+    tor_ready: bool,
+    services: BTreeMap<ServiceId, Service<P>>,
+    backends: Backends<P>,
+    /// Which services each backend serves.
+    users: BTreeMap<BackendId, BTreeSet<ServiceId>>,
+    deadlines: Deadlines<Owner>,
+    fetches: Line<Fetch>,
+    posts: Line<Post>,
+    publications: Publications,
+}
+
+/// What surrounds the handling of an event.
+struct Context<R> {
+    now: Now,
+    timing: Timing,
+    rng: R,
+    notices: Vec<Notice>,
+}
+
+impl<R: RngCore> Context<R> {
+    /// When to try again after that many failures of an upload in a row.
+    fn retry_at(&mut self, failures: u32) -> Duration {
+        let wait = timing::backoff(&mut self.rng, self.timing.retry_first, self.timing.retry_max, failures);
+        self.now.elapsed + wait
+    }
+}
+
+impl<P: Point, R: RngCore> Engine<P, R> {
+    /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.
+    pub fn new(configuration: Vec<ServiceSpec>, settings: Settings, rng: R) -> Self {
+        let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
+        let mut engine = Self {
+            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
+            tor_ready: false,
+            services: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            users: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            fetches: Line::new(settings.fetches_per_minute),
+            posts: Line::new(settings.posts_per_minute),
+            publications: Publications::new(),
+            settings,
+        };
+        engine.configure(configuration);
+        engine
+    }
+
+    /// Takes an event, and does besides what has become due. The actions are to be carried out in their
+    /// order.
+    ///
+    /// `now.elapsed` must not run backwards; if it does, it stands still. Events about things that the engine
+    /// does not know, or no longer waits for, are ignored.
+    pub fn handle(&mut self, now: Now, event: Event<P>) -> Vec<Action<P>> {
+        let elapsed = now.elapsed.max(self.cx.now.elapsed);
+        self.cx.now = Now { elapsed, ..now };
+        self.take(event);
+        self.wake();
+        let mut actions = Vec::new();
+        self.dispatch_fetches(&mut actions);
+        self.dispatch_posts(&mut actions);
+        actions.extend(self.cx.notices.drain(..).map(Action::Notice));
+        actions
+    }
+
+    /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never in the
+    /// past.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let deadlines = [self.deadlines.first(), self.fetches.deadline(), self.posts.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Everything an operator may ask, in the order of the services' names.
+    pub fn status(&self, now: Now) -> Vec<ServiceStatus> {
+        self.services.values().map(|service| service.status(now.elapsed, &self.backends)).collect()
+    }
+
+    fn take(&mut self, event: Event<P>) {
+        match event {
+            Event::Network(view) => self.set_network(&view),
+            Event::Configuration(configuration) => self.configure(configuration),
+            Event::Fetched { backend: id, hsdir, outcome } => {
+                if let Some(backend) = self.backends.get_mut(&id) {
+                    let changed = backend.answer(&mut self.cx, hsdir, outcome);
+                    self.backend_touched(&id, changed);
+                }
+            }
+            Event::Posted { id, revision } => self.posted(id, revision),
+            Event::NotPosted { id, problem } => self.not_posted(id, problem),
+            Event::Uploaded { id, hsdir, outcome } => {
+                let Some(publication) = self.publications.get_mut(id) else { return };
+                let (service_id, slot, revision) =
+                    (publication.service.clone(), publication.slot, publication.revision);
+                self.with_descriptor(&service_id, slot, |descriptor, cx| {
+                    descriptor.uploaded(cx, id, revision, hsdir, outcome);
+                });
+            }
+            Event::RevisionSeen { service, slot, revision } => {
+                self.with_descriptor(&service, slot, |descriptor, cx| descriptor.revision_seen(cx, revision));
+            }
+            Event::ReadBackFailed { service, slot } => {
+                self.with_descriptor(&service, slot, Descriptor::read_back_failed);
+            }
+            Event::TorLost => self.lose_tor(),
+            Event::TorReady => self.find_tor(),
+            Event::Tick => {}
+        }
+    }
+
+    fn posted(&mut self, id: PublicationId, revision: u64) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        publication.revision = Some(revision);
+        let (service, slot) = (publication.service.clone(), publication.slot);
+        self.with_descriptor(&service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
+    }
+
+    fn not_posted(&mut self, id: PublicationId, problem: String) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let (service, slot) = (publication.service.clone(), publication.slot);
+        self.with_descriptor(&service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
+    }
+
+    fn set_network(&mut self, view: &NetworkView) {
+        self.cx.timing = self.settings.timing.for_period(view.period_length);
+        for (id, backend) in &mut self.backends {
+            let look = backend.set_view(&mut self.cx, view.backends.get(id));
+            if look && self.tor_ready {
+                backend.begin_look();
+            }
+        }
+        for (id, service) in &mut self.services {
+            service.set_view(&self.cx, view.services.get(id));
+            service.reconsider(&self.cx, &self.backends);
+        }
+        self.all_touched();
+    }
+
+    /// Services and backends come and go; what is known of those that stay is kept.
+    fn configure(&mut self, configuration: Vec<ServiceSpec>) {
+        self.deadlines = Deadlines::new();
+        let mut old = std::mem::take(&mut self.services);
+        for spec in configuration {
+            let id = spec.id.clone();
+            let number = self.deadlines.enter(Owner::Service(id.clone()));
+            let service = match old.remove(&id) {
+                Some(mut service) => {
+                    service.reconfigure(spec, number);
+                    service
+                }
+                None => Service::new(spec, number),
+            };
+            self.services.insert(id, service);
+        }
+        self.users.clear();
+        for (id, service) in &self.services {
+            for backend in service.backends() {
+                self.users.entry(backend.clone()).or_default().insert(id.clone());
+            }
+        }
+        self.backends.retain(|id, _| self.users.contains_key(id));
+        for id in self.users.keys() {
+            let number = self.deadlines.enter(Owner::Backend(id.clone()));
+            let new = || Backend::new(id.clone(), number);
+            self.backends.entry(id.clone()).or_insert_with(new).number = number;
+        }
+        for service in self.services.values_mut() {
+            service.reconsider(&self.cx, &self.backends);
+        }
+        self.all_touched();
+    }
+
+    fn lose_tor(&mut self) {
+        self.tor_ready = false;
+        self.fetches.clear();
+        self.posts.clear();
+        self.publications.clear();
+        for backend in self.backends.values_mut() {
+            backend.tor_lost();
+        }
+        for service in self.services.values_mut() {
+            service.tor_lost(self.cx.now.elapsed);
+        }
+        self.all_touched();
+    }
+
+    fn find_tor(&mut self) {
+        self.lose_tor();
+        self.tor_ready = true;
+        for backend in self.backends.values_mut() {
+            backend.begin_look();
+        }
+        self.all_touched();
+    }
+}

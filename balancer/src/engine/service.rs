@@ -1,0 +1,220 @@
+//! One service: which introduction points its descriptors list, and when that is decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+use super::Context;
+use super::backend::Backend;
+use super::deadlines::Number;
+use super::descriptor::Descriptor;
+use super::event::{BackendId, Chosen, DescriptorSlot, Notice, Point, PublicationId, ServiceId, ServiceSpec};
+use super::select::select;
+use super::status::ServiceStatus;
+use crate::relay::Fingerprint;
+
+/// One service.
+pub(super) struct Service<P: Point> {
+    id: ServiceId,
+    /// Under which it is woken.
+    pub(super) number: Number,
+    backends: BTreeSet<BackendId>,
+    max_points: usize,
+    /// What its descriptors list; never emptied while there is hope.
+    points: Vec<Chosen<P>>,
+    descriptors: BTreeMap<DescriptorSlot, Descriptor<P::Id>>,
+    decide_at: Option<Duration>,
+    /// Whether its first set has been chosen.
+    begun: bool,
+    /// Since when all backends have been gone while the last set stays.
+    stale_since: Option<Duration>,
+    /// Whether a notice said that there is nothing to publish.
+    told_nothing: bool,
+}
+
+impl<P: Point> Service<P> {
+    /// A service as configured, of which nothing is known yet.
+    pub(super) fn new(spec: ServiceSpec, number: Number) -> Self {
+        Self {
+            id: spec.id,
+            number,
+            backends: spec.backends.into_iter().collect(),
+            max_points: spec.max_points,
+            points: Vec::new(),
+            descriptors: BTreeMap::new(),
+            decide_at: None,
+            begun: false,
+            stale_since: None,
+            told_nothing: false,
+        }
+    }
+
+    /// Takes a new configuration, and keeps what is known. [`Service::reconsider`] has to follow.
+    pub(super) fn reconfigure(&mut self, spec: ServiceSpec, number: Number) {
+        self.number = number;
+        self.backends = spec.backends.into_iter().collect();
+        self.max_points = spec.max_points;
+    }
+
+    /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs.
+    /// [`Service::reconsider`] has to follow.
+    pub(super) fn set_view(
+        &mut self,
+        cx: &Context<impl RngCore>,
+        view: Option<&BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
+    ) {
+        self.descriptors.retain(|slot, _| view.is_some_and(|view| view.contains_key(slot)));
+        for (slot, hsdirs) in view.into_iter().flatten() {
+            let descriptor =
+                self.descriptors.entry(*slot).or_insert_with(|| Descriptor::new(self.id.clone(), *slot));
+            descriptor.set_hsdirs(cx.now.elapsed, hsdirs);
+        }
+    }
+
+    /// The configuration or the network changed: decides at once, unless the first set is still being waited
+    /// for.
+    pub(super) fn reconsider(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
+        if self.begun {
+            self.decide_at = Some(cx.now.elapsed);
+        } else {
+            self.backend_changed(cx, backends);
+        }
+    }
+
+    /// One of its backends changed: decides when to choose anew.
+    ///
+    /// The first time that is when all have answered, or some time after the first was found; later, shortly
+    /// after the first of several changes.
+    pub(super) fn backend_changed(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
+        let now = cx.now.elapsed;
+        let mine = || self.backends.iter().filter_map(|id| backends.get(id));
+        let at = if self.begun {
+            now + cx.timing.debounce
+        } else if mine().all(Backend::answered) {
+            now
+        } else if mine().any(|backend| !backend.points().is_empty()) {
+            now + cx.timing.settle
+        } else {
+            return;
+        };
+        self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Chooses the introduction points. `next` is the next publication's name.
+    pub(super) fn decide(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        backends: &Backends<P>,
+        next: PublicationId,
+    ) {
+        self.decide_at = None;
+        let live = self.backends.iter().filter_map(|id| backends.get_key_value(id));
+        let chosen = select(live.map(|(id, backend)| (id, backend.points())), self.max_points);
+        if chosen.is_empty() {
+            self.keep_last(cx);
+        } else {
+            self.points = chosen;
+            self.begun = true;
+            self.stale_since = None;
+            self.told_nothing = false;
+        }
+        if !self.points.is_empty() {
+            for descriptor in self.descriptors.values_mut() {
+                let set = self.points.iter().map(|chosen| chosen.point.id()).collect();
+                descriptor.set_points(cx.now.elapsed, next, set);
+            }
+        }
+    }
+
+    /// Decides and lets the descriptors do what is due.
+    pub(super) fn tick(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        backends: &Backends<P>,
+        next: PublicationId,
+    ) {
+        let now = cx.now.elapsed;
+        let dropped = self.stale_since.is_some_and(|since| since + cx.timing.keep_last <= now);
+        if dropped || self.decide_at.is_some_and(|at| at <= now) {
+            self.decide(cx, backends, next);
+        }
+        for descriptor in self.descriptors.values_mut() {
+            descriptor.tick(cx);
+        }
+    }
+
+    /// Tor is gone: what it had not finished is to be done anew.
+    pub(super) fn tor_lost(&mut self, now: Duration) {
+        for descriptor in self.descriptors.values_mut() {
+            descriptor.tor_lost(now);
+        }
+    }
+
+    /// The introduction points of its descriptors; none means that nothing may be published.
+    pub(super) fn points(&self) -> &[Chosen<P>] {
+        &self.points
+    }
+
+    pub(super) fn backends(&self) -> &BTreeSet<BackendId> {
+        &self.backends
+    }
+
+    pub(super) fn descriptor(&mut self, slot: DescriptorSlot) -> Option<&mut Descriptor<P::Id>> {
+        self.descriptors.get_mut(&slot)
+    }
+
+    pub(super) fn descriptors(&mut self) -> impl Iterator<Item = (DescriptorSlot, &mut Descriptor<P::Id>)> {
+        self.descriptors.iter_mut().map(|(slot, descriptor)| (*slot, descriptor))
+    }
+
+    /// When [`Service::tick`] has something to do, or a descriptor becomes due.
+    pub(super) fn deadline(&self, tor_ready: bool, keep_last: Duration) -> Option<Duration> {
+        let may_post = tor_ready && !self.points.is_empty();
+        let descriptors = self.descriptors.values().filter_map(|descriptor| descriptor.deadline(may_post));
+        let dropped = self.stale_since.map(|since| since + keep_last);
+        descriptors.chain(dropped).chain(self.decide_at).min()
+    }
+
+    pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {
+        ServiceStatus {
+            service: self.id.clone(),
+            points: self.points.len(),
+            stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
+            descriptors: self.descriptors.values().map(|descriptor| descriptor.status(now)).collect(),
+            backends: self
+                .backends
+                .iter()
+                .filter_map(|id| backends.get(id))
+                .map(|backend| backend.status(now))
+                .collect(),
+        }
+    }
+
+    /// No backend lives: the last set stays, save what is not configured any more, until it has stayed too
+    /// long.
+    fn keep_last(&mut self, cx: &mut Context<impl RngCore>) {
+        let now = cx.now.elapsed;
+        self.points.retain(|chosen| self.backends.contains(&chosen.backend));
+        let service = self.id.clone();
+        if self.points.is_empty() {
+            self.stale_since = None;
+            if !std::mem::replace(&mut self.told_nothing, true) {
+                cx.notices.push(Notice::NothingToPublish { service });
+            }
+        } else if let Some(since) = self.stale_since {
+            if since + cx.timing.keep_last <= now {
+                self.points.clear();
+                self.stale_since = None;
+                self.told_nothing = true;
+                cx.notices.push(Notice::LastSetDropped { service });
+            }
+        } else {
+            self.stale_since = Some(now);
+            cx.notices.push(Notice::KeepingLastSet { service });
+        }
+    }
+}
+
+/// All backends by name.
+pub(super) type Backends<P> = BTreeMap<BackendId, Backend<P>>;

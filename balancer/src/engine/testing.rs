@@ -1,0 +1,296 @@
+//! What the engine's tests share: a point, dice, and a script that drives an engine from deadline to
+//! deadline.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use rand_core::{Error, RngCore};
+
+use super::*;
+use crate::relay::Fingerprint;
+
+/// An introduction point that is nothing but an identity and something that does not count (a relay's onion
+/// key).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Key {
+    id: u32,
+    pub(super) onion_key: u32,
+}
+
+impl Key {
+    pub(super) fn new(id: u32) -> Self {
+        Self { id, onion_key: 0 }
+    }
+}
+
+impl Point for Key {
+    type Id = u32;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+/// Random numbers from a seed (`SplitMix64`).
+pub(super) struct Dice(pub(super) u64);
+
+impl RngCore for Dice {
+    fn next_u32(&mut self) -> u32 {
+        (self.next_u64() >> 32) as u32
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// An engine, the time, and what it has said.
+pub(super) struct Script {
+    pub(super) engine: Engine<Key, Dice>,
+    pub(super) now: Now,
+    /// Everything that the engine said, and when.
+    pub(super) said: Vec<(Duration, Action<Key>)>,
+}
+
+/// What the tests look at of an [`Action::Publish`].
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) at: Duration,
+    pub(super) id: PublicationId,
+    pub(super) slot: DescriptorSlot,
+    pub(super) points: Vec<u32>,
+    pub(super) onion_keys: Vec<u32>,
+    pub(super) to: Vec<Fingerprint>,
+    pub(super) floor: Option<u64>,
+}
+
+impl Script {
+    /// An engine for these services, each named by a letter, with the given backends and room for 20 points.
+    pub(super) fn new(services: &[(&str, &[&str])]) -> Self {
+        Self::with(services, Settings::default())
+    }
+
+    pub(super) fn with(services: &[(&str, &[&str])], settings: Settings) -> Self {
+        let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
+        Self { engine: Engine::new(specs(services), settings, Dice(1)), now, said: Vec::new() }
+    }
+
+    /// An engine that knows its HSDirs (a hundred and more for each backend, 1 to 8 for each of one slot),
+    /// and tor.
+    pub(super) fn started(services: &[(&str, &[&str])]) -> Self {
+        let mut script = Self::new(services);
+        script.send(Event::Network(view(services, &[(1, 1..9)])));
+        script.send(Event::TorReady);
+        script
+    }
+
+    /// Sends an event and returns what the engine says to it.
+    pub(super) fn send(&mut self, event: Event<Key>) -> Vec<Action<Key>> {
+        let said = self.engine.handle(self.now, event);
+        self.said.extend(said.iter().cloned().map(|action| (self.now.elapsed, action)));
+        if let Some(deadline) = self.engine.next_deadline() {
+            assert!(deadline > self.now.elapsed, "a deadline that has passed would make a busy loop");
+        }
+        said
+    }
+
+    /// Lets this much time pass, with a tick at every deadline; returns what the engine says meanwhile.
+    pub(super) fn pass(&mut self, time: Duration) -> Vec<Action<Key>> {
+        let end = self.now.elapsed + time;
+        let mut said = Vec::new();
+        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= end) {
+            self.advance(deadline);
+            said.extend(self.send(Event::Tick));
+        }
+        self.advance(end);
+        said
+    }
+
+    /// Lets this much time pass, in which `respond` may react to everything that the engine says; returns all
+    /// of it.
+    pub(super) fn run(
+        &mut self,
+        time: Duration,
+        mut respond: impl FnMut(&mut Self, &Action<Key>),
+    ) -> Vec<Action<Key>> {
+        let end = self.now.elapsed + time;
+        let begin = self.said.len();
+        let mut next = begin;
+        loop {
+            while next < self.said.len() {
+                let action = self.said[next].1.clone();
+                next += 1;
+                respond(self, &action);
+            }
+            let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= end) else {
+                break;
+            };
+            self.advance(deadline);
+            self.send(Event::Tick);
+        }
+        self.advance(end);
+        self.said[begin..].iter().map(|(_, action)| action.clone()).collect()
+    }
+
+    fn advance(&mut self, to: Duration) {
+        self.now.wall = self.now.wall.plus(to.as_secs() - self.now.elapsed.as_secs());
+        self.now.elapsed = to;
+    }
+
+    /// An HSDir answers for a backend.
+    pub(super) fn fetched(
+        &mut self,
+        backend: &str,
+        hsdir: Fingerprint,
+        outcome: FetchOutcome<Key>,
+    ) -> Vec<Action<Key>> {
+        self.send(Event::Fetched { backend: backend.into(), hsdir, outcome })
+    }
+
+    /// An HSDir gives a fresh copy of a backend's descriptor of period 1.
+    pub(super) fn copy(
+        &mut self,
+        backend: &str,
+        hsdir: Fingerprint,
+        revision: u64,
+        points: &[u32],
+    ) -> Vec<Action<Key>> {
+        let outcome = self.fresh(revision, points);
+        self.fetched(backend, hsdir, outcome)
+    }
+
+    /// A copy that was made just now, of period 1.
+    pub(super) fn fresh(&self, revision: u64, points: &[u32]) -> FetchOutcome<Key> {
+        let points = points.iter().copied().map(Key::new).collect();
+        FetchOutcome::Copy(DescriptorCopy { revision, published: self.now.wall, period: 1, points })
+    }
+
+    pub(super) fn uploaded(
+        &mut self,
+        id: PublicationId,
+        to: &[Fingerprint],
+        outcome: &UploadOutcome,
+    ) -> Vec<Action<Key>> {
+        let answers = to
+            .iter()
+            .flat_map(|hsdir| self.send(Event::Uploaded { id, hsdir: *hsdir, outcome: outcome.clone() }));
+        answers.collect()
+    }
+
+    /// Tor takes a publication, and all HSDirs store it.
+    pub(super) fn stored(&mut self, published: &Published, revision: u64) -> Vec<Action<Key>> {
+        let mut said = self.send(Event::Posted { id: published.id, revision });
+        said.extend(self.uploaded(published.id, &published.to, &UploadOutcome::Stored));
+        said
+    }
+
+    /// Everything that was published so far.
+    pub(super) fn published(&self) -> Vec<Published> {
+        self.said.iter().filter_map(|(at, action)| publish(*at, action)).collect()
+    }
+
+    /// The last publication.
+    pub(super) fn last(&self) -> Published {
+        self.published().pop().expect("nothing was published")
+    }
+
+    pub(super) fn status(&self, service: &str) -> ServiceStatus {
+        let mut all = self.engine.status(self.now).into_iter();
+        all.find(|status| status.service == service.into()).expect("no such service")
+    }
+}
+
+/// The wall clock at the beginning.
+pub(super) const START: u64 = 1_700_000_000;
+
+/// The slot of this period.
+pub(super) fn slot(period: u64) -> DescriptorSlot {
+    DescriptorSlot { period, replica: 0 }
+}
+
+/// A relay with this number.
+pub(super) fn relay(number: u8) -> Fingerprint {
+    Fingerprint([number; 20])
+}
+
+/// Relays with these numbers.
+pub(super) fn relays(numbers: Range<u8>) -> Vec<Fingerprint> {
+    numbers.map(relay).collect()
+}
+
+pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
+    let spec = |(id, backends): &(&str, &[&str])| ServiceSpec {
+        id: (*id).into(),
+        backends: backends.iter().map(|backend| (*backend).into()).collect(),
+        max_points: 20,
+    };
+    services.iter().map(spec).collect()
+}
+
+/// A network of day-long periods: each service has these slots, named by their period; the HSDirs of every
+/// backend are the relays 100 to 105, in period 1.
+pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> NetworkView {
+    let slots: BTreeMap<_, _> =
+        slots.iter().map(|(period, hsdirs)| (slot(*period), relays(hsdirs.clone()))).collect();
+    let backends = services.iter().flat_map(|(_, backends)| backends.iter());
+    NetworkView {
+        period_length: Duration::from_hours(24),
+        services: services.iter().map(|(id, _)| ((*id).into(), slots.clone())).collect(),
+        backends: backends
+            .map(|id| ((*id).into(), BackendView { period: 1, hsdirs: relays(100..106) }))
+            .collect(),
+    }
+}
+
+/// Whom these actions ask for a backend's descriptor.
+pub(super) fn asked(actions: &[Action<Key>], name: &str) -> Vec<Fingerprint> {
+    let name = BackendId::from(name);
+    let from = actions.iter().filter_map(|action| match action {
+        Action::Fetch { backend, from } if *backend == name => Some(from.clone()),
+        _ => None,
+    });
+    from.flatten().collect()
+}
+
+/// What these actions publish.
+pub(super) fn published(actions: &[Action<Key>]) -> Vec<Published> {
+    actions.iter().filter_map(|action| publish(Duration::ZERO, action)).collect()
+}
+
+/// What these actions have to say.
+pub(super) fn notices(actions: &[Action<Key>]) -> Vec<Notice> {
+    let notice = |action: &Action<Key>| match action {
+        Action::Notice(notice) => Some(notice.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(notice).collect()
+}
+
+fn publish(at: Duration, action: &Action<Key>) -> Option<Published> {
+    let Action::Publish { id, slot, points, to, revision_floor, .. } = action else { return None };
+    Some(Published {
+        at,
+        id: *id,
+        slot: *slot,
+        points: points.iter().map(|chosen| chosen.point.id()).collect(),
+        onion_keys: points.iter().map(|chosen| chosen.point.onion_key).collect(),
+        to: to.clone(),
+        floor: *revision_floor,
+    })
+}

@@ -1,0 +1,279 @@
+//! How backends are looked for, found, doubted and given up.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+
+use super::super::testing::*;
+use super::super::*;
+use crate::relay::Fingerprint;
+
+const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
+
+/// A started script whose backend was found at once and whose first publication is stored everywhere.
+fn found() -> Script {
+    let mut script = Script::started(ONE);
+    for hsdir in asked(&all(&script), "a") {
+        script.copy("a", hsdir, 10, &[1, 2]);
+    }
+    let post = script.last();
+    script.stored(&post, 1);
+    script
+}
+
+fn all(script: &Script) -> Vec<Action<Key>> {
+    script.said.iter().map(|(_, action)| action.clone()).collect()
+}
+
+fn state(script: &Script) -> BackendState {
+    script.status("s").backends[0].state
+}
+
+/// Lets time pass, in which every fetch of backend `a` gets this answer; returns what the engine says.
+fn answer_all(script: &mut Script, time: Duration, outcome: &FetchOutcome<Key>) -> Vec<Action<Key>> {
+    script.run(time, |script, action| {
+        if let Action::Fetch { backend, from } = action
+            && *backend == "a".into()
+        {
+            for hsdir in from {
+                script.fetched(&backend.0, *hsdir, outcome.clone());
+            }
+        }
+    })
+}
+
+/// Lets time pass until the engine asks about the backend; returns whom.
+fn next_look(script: &mut Script) -> Vec<Fingerprint> {
+    loop {
+        let deadline = script.engine.next_deadline().expect("nothing will happen any more");
+        let from = asked(&script.pass(deadline.saturating_sub(script.now.elapsed)), "a");
+        if !from.is_empty() {
+            return from;
+        }
+    }
+}
+
+#[test]
+fn looks_again_at_one_hsdir_in_turn_every_refresh() {
+    let mut script = found();
+    let same = script.fresh(10, &[1, 2]);
+    let before = script.said.len();
+    answer_all(&mut script, Duration::from_hours(2), &same);
+    let looks: Vec<_> = script.said[before..]
+        .iter()
+        .filter_map(|(at, action)| match action {
+            Action::Fetch { from, .. } => Some((*at, from.clone())),
+            _ => None,
+        })
+        .collect();
+    assert!((11..=13).contains(&looks.len()), "{}", looks.len());
+    assert!(looks.iter().all(|(_, from)| from.len() == 1));
+    let turn: BTreeSet<_> = looks[..6].iter().map(|(_, from)| from[0]).collect();
+    assert_eq!(turn.len(), 6, "every HSDir has its turn");
+    for pair in looks.windows(2) {
+        let apart = pair[1].0.saturating_sub(pair[0].0);
+        assert!(apart >= Duration::from_mins(9) && apart <= Duration::from_mins(11), "{apart:?}");
+    }
+}
+
+#[test]
+fn a_silent_hsdir_is_given_up_after_15_seconds_and_others_asked() {
+    let mut script = Script::started(ONE);
+    let first = asked(&all(&script), "a");
+    assert!(asked(&script.pass(Duration::from_millis(14_999)), "a").is_empty());
+    let others = asked(&script.pass(Duration::from_millis(1)), "a");
+    assert_eq!(others.len(), 4, "two for each");
+    assert!(first.iter().all(|hsdir| !others.contains(hsdir)));
+    // Late, but verified: it counts.
+    assert_eq!(published(&script.copy("a", first[0], 1, &[1])).len(), 1);
+}
+
+#[test]
+fn the_newest_revision_wins_whoever_has_it() {
+    let mut script = found();
+    script.copy("a", relay(103), 12, &[3]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [3]);
+    assert_eq!(
+        notices(&all(&script)).last(),
+        Some(&Notice::BackendChanged { backend: "a".into(), points: 1 })
+    );
+    script.copy("a", relay(104), 11, &[4]);
+    script.copy("a", relay(105), 10, &[1, 2]);
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.last().points, [3]);
+    assert_eq!(script.status("s").backends[0].revision, Some(12));
+}
+
+#[test]
+fn an_older_copy_a_denial_a_failure_and_a_lie_make_it_ask_everyone() {
+    for outcome in [
+        None,
+        Some(FetchOutcome::NotFound),
+        Some(FetchOutcome::Failed),
+        Some(FetchOutcome::Invalid("not signed".into())),
+    ] {
+        let mut script = found();
+        let look = next_look(&mut script);
+        let outcome = outcome.unwrap_or_else(|| script.fresh(9, &[7]));
+        let mut rest = asked(&script.fetched("a", look[0], outcome), "a");
+        rest.push(look[0]);
+        rest.sort();
+        assert_eq!(rest, relays(100..106));
+        assert_eq!(state(&script), BackendState::Live);
+    }
+}
+
+#[test]
+fn one_hsdirs_denial_means_nothing_and_all_hsdirs_denials_mean_gone() {
+    let mut script = found();
+    let look = next_look(&mut script);
+    let rest = asked(&script.fetched("a", look[0], FetchOutcome::NotFound), "a");
+    for hsdir in &rest[..4] {
+        script.fetched("a", *hsdir, FetchOutcome::NotFound);
+    }
+    assert_eq!(state(&script), BackendState::Live);
+    let said = script.fetched("a", rest[4], FetchOutcome::NotFound);
+    assert_eq!(state(&script), BackendState::Gone(Gone::NotFound));
+    assert_eq!(notices(&said), [Notice::BackendGone { backend: "a".into(), why: Gone::NotFound }]);
+    // The same descriptor turns up again: it was a fault of the HSDirs.
+    script.copy("a", look[0], 10, &[1, 2]);
+    assert_eq!(state(&script), BackendState::Live);
+}
+
+#[test]
+fn a_failure_among_denials_keeps_it() {
+    let mut script = found();
+    let look = next_look(&mut script);
+    let rest = asked(&script.fetched("a", look[0], FetchOutcome::NotFound), "a");
+    script.fetched("a", rest[0], FetchOutcome::Failed);
+    for hsdir in &rest[1..] {
+        script.fetched("a", *hsdir, FetchOutcome::NotFound);
+    }
+    assert_eq!(state(&script), BackendState::Live);
+    // And it looks again sooner than usual.
+    let before = script.now.elapsed;
+    assert_eq!(next_look(&mut script).len(), 1);
+    assert!(script.now.elapsed <= before + Duration::from_secs(33));
+}
+
+#[test]
+fn a_lie_is_told_once_until_the_hsdir_mends_its_ways() {
+    let mut script = found();
+    let lie = FetchOutcome::Invalid("not signed".into());
+    let told = |actions: &[Action<Key>]| {
+        let lies =
+            notices(actions).into_iter().filter(|notice| matches!(notice, Notice::BackendInvalid { .. }));
+        lies.count()
+    };
+    let said = answer_all(&mut script, Duration::from_hours(1), &lie);
+    assert_eq!(told(&said), 6);
+    let truth = script.fresh(10, &[1, 2]);
+    answer_all(&mut script, Duration::from_hours(2), &truth);
+    let said = answer_all(&mut script, Duration::from_hours(1), &lie);
+    assert_eq!(told(&said), 6);
+}
+
+#[test]
+fn is_too_old_three_hours_after_it_was_made_not_fetched() {
+    let mut script = Script::started(&[("s", &["a", "b"])]);
+    script.copy("b", relay(100), 1, &[9]);
+    let published = script.now.wall.minus(2 * 3600);
+    let old = DescriptorCopy { revision: 10, published, period: 1, points: vec![Key::new(1)] };
+    script.fetched("a", relay(100), FetchOutcome::Copy(old.clone()));
+    assert_eq!(script.last().points, [1, 9]);
+    // Seeing it again and again does not make it younger.
+    answer_all(&mut script, Duration::from_mins(59), &FetchOutcome::Copy(old.clone()));
+    assert_eq!(state(&script), BackendState::Live);
+    answer_all(&mut script, Duration::from_mins(2), &FetchOutcome::Copy(old.clone()));
+    assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
+    assert_eq!(script.last().points, [9]);
+    // An older one is no life, a newer one is.
+    let copy =
+        |revision, published| FetchOutcome::Copy(DescriptorCopy { revision, published, ..old.clone() });
+    script.fetched("a", relay(101), copy(9, script.now.wall));
+    assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
+    script.fetched("a", relay(101), copy(11, script.now.wall));
+    assert_eq!(state(&script), BackendState::Live);
+}
+
+#[test]
+fn another_period_is_looked_for_at_once_and_counts_from_anew() {
+    let mut script = found();
+    let mut next = view(ONE, &[(1, 1..9)]);
+    next.backends.insert("a".into(), BackendView { period: 2, hsdirs: relays(103..109) });
+    assert_eq!(asked(&script.send(Event::Network(next.clone())), "a").len(), 2);
+    let of = |period, revision, point| {
+        FetchOutcome::Copy(DescriptorCopy {
+            revision,
+            published: UnixTime(START),
+            period,
+            points: vec![Key::new(point)],
+        })
+    };
+    // A lower revision of the new period beats a higher one of the old, and not the other way round.
+    script.fetched("a", relay(103), of(2, 3, 5));
+    script.fetched("a", relay(104), of(1, 30, 6));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+    assert!(asked(&script.send(Event::Network(next)), "a").is_empty());
+}
+
+#[test]
+fn the_same_period_with_other_hsdirs_is_not_looked_for_at_once() {
+    let mut script = found();
+    let mut next = view(ONE, &[(1, 1..9)]);
+    next.backends.insert("a".into(), BackendView { period: 1, hsdirs: relays(103..109) });
+    assert!(script.send(Event::Network(next)).is_empty());
+    let hsdirs: Vec<_> = script.status("s").backends[0].hsdirs.iter().map(|source| source.hsdir).collect();
+    assert_eq!(hsdirs, relays(103..109));
+}
+
+#[test]
+fn other_points_under_the_same_revision_count_where_the_old_ones_came_from() {
+    let mut script = found();
+    let from = asked(&all(&script), "a")[0];
+    let other = relays(100..106).into_iter().find(|hsdir| *hsdir != from).unwrap();
+    script.copy("a", other, 10, &[5]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [1, 2]);
+    script.copy("a", from, 10, &[5]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_neither_kills_nor_stalls() {
+    for step in [-86400i64, 86400] {
+        let mut script = found();
+        script.now.wall = UnixTime(script.now.wall.0.checked_add_signed(step).unwrap());
+        let published = UnixTime(START);
+        let same =
+            DescriptorCopy { revision: 10, published, period: 1, points: vec![Key::new(1), Key::new(2)] };
+        let said = answer_all(&mut script, Duration::from_mins(170), &FetchOutcome::Copy(same.clone()));
+        let looks = said.iter().filter(|action| matches!(action, Action::Fetch { .. })).count();
+        assert!((15..=19).contains(&looks), "{looks} looks after a step by {step}");
+        assert_eq!(state(&script), BackendState::Live);
+        answer_all(&mut script, Duration::from_mins(20), &FetchOutcome::Copy(same));
+        assert_eq!(state(&script), BackendState::Gone(Gone::TooOld), "a step by {step}");
+    }
+}
+
+#[test]
+fn fetches_keep_to_the_budget_and_everyone_has_a_turn() {
+    let names: Vec<String> = (0..100).map(|number| format!("b{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let services: Vec<(&str, &[&str])> = vec![("s", &names)];
+    let mut script = Script::new(&services);
+    script.send(Event::Network(view(&services, &[(1, 1..9)])));
+    let said = script.send(Event::TorReady);
+    let count = |said: &[Action<Key>]| -> usize { names.iter().map(|name| asked(said, name).len()).sum() };
+    assert_eq!(count(&said), 60);
+    assert!(names[..60].iter().all(|name| asked(&said, name).len() == 1));
+    let mut said = script.pass(Duration::from_mins(1) - Duration::from_nanos(1));
+    assert_eq!(count(&said), 0);
+    said.extend(script.pass(Duration::from_secs(1)));
+    assert_eq!(count(&said), 60);
+    assert!(names[60..].iter().all(|name| asked(&said, name).len() == 1));
+}

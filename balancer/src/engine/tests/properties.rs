@@ -1,0 +1,313 @@
+//! What holds whatever comes in.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::testing::*;
+use super::super::*;
+use crate::relay::Fingerprint;
+
+const SERVICES: [&str; 3] = ["r", "s", "t"];
+const BACKENDS: [&str; 4] = ["a", "b", "c", "d"];
+const MAX_POINTS: usize = 3;
+const FETCHES: usize = 20;
+const POSTS: usize = 6;
+
+/// One thing that may happen; numbers pick what it happens to.
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(u64),
+    WallClock(i64),
+    Network { period: u64, shift: u8, backend_shift: u8 },
+    Configuration(u8),
+    TorLost,
+    TorReady,
+    Fetched { which: usize, outcome: u8, revision: u64, points: Vec<u32>, age: u64, lead: u64 },
+    Posted { which: u64, revision: u64 },
+    NotPosted { which: u64 },
+    Uploaded { which: u64, hsdir: u8, outcome: u8 },
+    RevisionSeen { service: usize, period: u64, revision: u64 },
+    ReadBackFailed { service: usize, period: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fetched = (any::<usize>(), 0..6u8, 0..30u64, vec(0..12u32, 0..5), 0..20_000u64, 0..3u64).prop_map(
+        |(which, outcome, revision, points, age, lead)| Step::Fetched {
+            which,
+            outcome,
+            revision,
+            points,
+            age,
+            lead,
+        },
+    );
+    prop_oneof![
+        4 => (0..100u64).prop_map(Step::Pass),
+        2 => (0..20_000u64).prop_map(Step::Pass),
+        1 => (-90_000..90_000i64).prop_map(Step::WallClock),
+        2 => (0..4u64, 0..4u8, 0..3u8)
+            .prop_map(|(period, shift, backend_shift)| Step::Network { period, shift, backend_shift }),
+        1 => any::<u8>().prop_map(Step::Configuration),
+        1 => Just(Step::TorLost),
+        3 => Just(Step::TorReady),
+        12 => fetched,
+        3 => (0..3u64, 0..100u64).prop_map(|(which, revision)| Step::Posted { which, revision }),
+        2 => (0..3u64).prop_map(|which| Step::NotPosted { which }),
+        8 => (0..3u64, 0..14u8, 0..5u8)
+            .prop_map(|(which, hsdir, outcome)| Step::Uploaded { which, hsdir, outcome }),
+        1 => (0..3usize, 0..5u64, 0..100u64)
+            .prop_map(|(service, period, revision)| Step::RevisionSeen { service, period, revision }),
+        1 => (0..3usize, 0..5u64).prop_map(|(service, period)| Step::ReadBackFailed { service, period }),
+    ]
+}
+
+/// A script, and what is known of the world outside.
+struct World {
+    script: Script,
+    tor_ready: bool,
+    services: BTreeMap<ServiceId, BTreeSet<BackendId>>,
+    network: Option<NetworkView>,
+    asked: Vec<(BackendId, Fingerprint)>,
+    last_id: Option<PublicationId>,
+    fetches: VecDeque<Duration>,
+    posts: VecDeque<Duration>,
+}
+
+impl World {
+    fn new() -> Self {
+        let configuration = configuration(0b1101_0111);
+        let settings =
+            Settings { fetches_per_minute: FETCHES, posts_per_minute: POSTS, ..Settings::default() };
+        let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
+        let engine = Engine::new(configuration.clone(), settings, Dice(7));
+        Self {
+            script: Script { engine, now, said: Vec::new() },
+            tor_ready: false,
+            services: by_name(&configuration),
+            network: None,
+            asked: Vec::new(),
+            last_id: None,
+            fetches: VecDeque::new(),
+            posts: VecDeque::new(),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let before = self.held();
+        let publication = |which: u64| PublicationId(self.last_id.map_or(0, |id| id.0).saturating_sub(which));
+        let event = match step {
+            Step::Pass(seconds) => {
+                self.script.pass(Duration::from_secs(seconds));
+                Event::Tick
+            }
+            Step::WallClock(by) => {
+                self.script.now.wall =
+                    UnixTime(self.script.now.wall.0.checked_add_signed(by).unwrap_or_default());
+                Event::Tick
+            }
+            Step::Network { period, shift, backend_shift } => {
+                self.set_network(period, shift, backend_shift);
+                Event::Network(self.network.clone().expect("set just now"))
+            }
+            Step::Configuration(bits) => {
+                let configuration = configuration(bits);
+                self.services = by_name(&configuration);
+                Event::Configuration(configuration)
+            }
+            Step::TorLost => {
+                self.tor_ready = false;
+                Event::TorLost
+            }
+            Step::TorReady => {
+                self.tor_ready = true;
+                Event::TorReady
+            }
+            Step::Fetched { which, outcome, revision, points, age, lead } => {
+                let asked = self.asked.get(which % self.asked.len().max(1)).cloned();
+                let (backend, hsdir) = asked.unwrap_or((BACKENDS[which % 4].into(), relay(100)));
+                let copy = DescriptorCopy {
+                    revision,
+                    published: self.script.now.wall.minus(age),
+                    period: self.network.as_ref().map_or(0, |view| view.backends[&backend].period) + lead / 2,
+                    points: points.into_iter().map(Key::new).collect(),
+                };
+                let outcome = match outcome {
+                    0 => FetchOutcome::NotFound,
+                    1 => FetchOutcome::Failed,
+                    2 => FetchOutcome::Invalid("not signed".into()),
+                    _ => FetchOutcome::Copy(copy),
+                };
+                Event::Fetched { backend, hsdir, outcome }
+            }
+            Step::Posted { which, revision } => Event::Posted { id: publication(which), revision },
+            Step::NotPosted { which } => Event::NotPosted { id: publication(which), problem: "away".into() },
+            Step::Uploaded { which, hsdir, outcome } => {
+                let outcome = match outcome {
+                    0 => UploadOutcome::Failed,
+                    1 => UploadOutcome::Unknown,
+                    2 => UploadOutcome::Refused("HTTP 400".into()),
+                    _ => UploadOutcome::Stored,
+                };
+                Event::Uploaded { id: publication(which), hsdir: relay(hsdir), outcome }
+            }
+            Step::RevisionSeen { service, period, revision } => {
+                Event::RevisionSeen { service: SERVICES[service].into(), slot: slot(period), revision }
+            }
+            Step::ReadBackFailed { service, period } => {
+                Event::ReadBackFailed { service: SERVICES[service].into(), slot: slot(period) }
+            }
+        };
+        self.script.send(event);
+        self.check();
+        for (backend, (period, revision)) in self.held() {
+            if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period) {
+                assert!(*before <= revision, "an older copy replaced a newer one");
+            }
+        }
+    }
+
+    /// Two slots from `period` on for each service, and `period` for each backend.
+    fn set_network(&mut self, period: u64, shift: u8, backend_shift: u8) {
+        let backend = BackendView { period, hsdirs: relays(100 + backend_shift..105 + backend_shift) };
+        let slots: BTreeMap<_, _> = [(period, 0), (period + 1, 4)]
+            .map(|(period, first)| (slot(period), relays(first + shift..first + shift + 6)))
+            .into();
+        self.network = Some(NetworkView {
+            period_length: Duration::from_hours(24),
+            services: SERVICES.iter().map(|id| ((*id).into(), slots.clone())).collect(),
+            backends: BACKENDS.iter().map(|id| ((*id).into(), backend.clone())).collect(),
+        });
+    }
+
+    /// The period and revision of what is held of each backend.
+    fn held(&self) -> BTreeMap<BackendId, (u64, u64)> {
+        let status = self.script.engine.status(self.script.now);
+        let backends = status.into_iter().flat_map(|service| service.backends);
+        backends.filter_map(|status| Some((status.backend, (status.period?, status.revision?)))).collect()
+    }
+
+    fn check(&mut self) {
+        let said = std::mem::take(&mut self.script.said);
+        assert!(said.len() < 5000, "a storm");
+        for (at, action) in said {
+            match action {
+                Action::Fetch { backend, from } => {
+                    assert!(self.tor_ready);
+                    assert!(!from.is_empty());
+                    for hsdir in from {
+                        self.asked.push((backend.clone(), hsdir));
+                        spend(&mut self.fetches, at, FETCHES);
+                    }
+                    let surplus = self.asked.len().saturating_sub(10);
+                    self.asked.drain(..surplus);
+                }
+                Action::ReadBack { .. } => spend(&mut self.fetches, at, FETCHES),
+                Action::Publish { id, service, slot, points, to, .. } => {
+                    assert!(self.tor_ready);
+                    spend(&mut self.posts, at, POSTS);
+                    assert!(self.last_id < Some(id), "names are unique and grow");
+                    self.last_id = Some(id);
+                    let hsdirs = &self.network.as_ref().expect("no network").services[&service][&slot];
+                    assert!(!to.is_empty());
+                    assert!(to.iter().all(|hsdir| hsdirs.contains(hsdir)));
+                    assert!(!points.is_empty());
+                    assert!(points.len() <= MAX_POINTS);
+                    assert!(points.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
+                    let backends = &self.services[&service];
+                    assert!(points.iter().all(|chosen| backends.contains(&chosen.backend)));
+                }
+                Action::Notice(_) => {}
+            }
+        }
+    }
+}
+
+/// Services and backends for which a bit is set; the last bits rotate who uses whom.
+fn configuration(bits: u8) -> Vec<ServiceSpec> {
+    let backends = |first: usize| {
+        (0..4)
+            .filter(|index| bits >> 4 & 1 << index != 0)
+            .map(|index| BACKENDS[(first + index) % 4].into())
+            .collect()
+    };
+    let service = |index: usize| ServiceSpec {
+        id: SERVICES[index].into(),
+        backends: backends(index),
+        max_points: MAX_POINTS,
+    };
+    (0..3).filter(|index| bits & 1 << index != 0).map(service).collect()
+}
+
+fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<BackendId>> {
+    configuration.iter().map(|spec| (spec.id.clone(), spec.backends.iter().cloned().collect())).collect()
+}
+
+fn spend(spent: &mut VecDeque<Duration>, at: Duration, most: usize) {
+    spent.push_back(at);
+    while spent.front().is_some_and(|first| *first + Duration::from_mins(1) <= at) {
+        spent.pop_front();
+    }
+    assert!(spent.len() <= most, "over the budget");
+}
+
+/// The introduction points of a backend in the end.
+fn final_points(backend: &BackendId) -> Vec<u32> {
+    let index =
+        u32::try_from(BACKENDS.iter().position(|name| *backend == (*name).into()).expect("unknown")).unwrap();
+    vec![100 + index, 200 + index]
+}
+
+/// All faults end: within half an hour every HSDir of every descriptor has what it should.
+fn converge(mut world: World) {
+    world.take(Step::Configuration(0b1111_0111));
+    world.take(Step::Network { period: 9, shift: 1, backend_shift: 1 });
+    world.take(Step::TorReady);
+    let mut script = world.script;
+    let mut last = BTreeMap::new();
+    let mut revision = 1000;
+    script.run(Duration::from_mins(30), |script, action| match action {
+        Action::Fetch { backend, from } => {
+            let points = final_points(backend).into_iter().map(Key::new).collect();
+            let copy = DescriptorCopy { revision: 1000, published: script.now.wall, period: 9, points };
+            for hsdir in from {
+                script.fetched(&backend.0, *hsdir, FetchOutcome::Copy(copy.clone()));
+            }
+        }
+        Action::Publish { id, service, slot, points, to, .. } => {
+            revision += 1;
+            last.insert((service.clone(), *slot), points.clone());
+            script.send(Event::Posted { id: *id, revision });
+            script.uploaded(*id, to, &UploadOutcome::Stored);
+        }
+        _ => {}
+    });
+    let services = script.engine.status(script.now);
+    assert_eq!(services.len(), 3);
+    for status in services {
+        assert!(status.backends.iter().all(|backend| backend.state == BackendState::Live));
+        assert_eq!(status.points, MAX_POINTS);
+        assert_eq!(status.descriptors.len(), 2);
+        for descriptor in status.descriptors {
+            assert!(descriptor.hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
+            let points = &last[&(status.service.clone(), descriptor.slot)];
+            assert_eq!(points.iter().map(|chosen| chosen.point.id()).collect::<Vec<_>>(), [100, 101, 102]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn promises_hold_and_faults_heal(steps in vec(step(), 0..120)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+        converge(world);
+    }
+}

@@ -1,0 +1,296 @@
+//! What is published, where, when, and when again.
+
+use std::slice::from_ref;
+use std::time::Duration;
+
+use super::super::testing::*;
+use super::super::*;
+
+const TWO: &[(&str, &[&str])] = &[("s", &["a", "b"])];
+
+/// A started script with two backends, whose first publication is stored everywhere.
+fn settled() -> Script {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    let post = script.last();
+    let said = script.stored(&post, 1);
+    let (service, slot) = ("s".into(), slot(1));
+    assert_eq!(
+        notices(&said),
+        [Notice::DescriptorComplete { service, slot, hsdirs: 8, after: Duration::ZERO }]
+    );
+    script
+}
+
+/// Lets time pass, in which both backends stay as they are and `respond` is told of publications; returns
+/// those.
+fn live_on(
+    script: &mut Script,
+    time: Duration,
+    mut respond: impl FnMut(&mut Script, &Published),
+) -> Vec<Published> {
+    let before = script.published().len();
+    script.run(time, |script, action| match action {
+        Action::Fetch { backend, from } => {
+            let point = if *backend == "a".into() { 1 } else { 2 };
+            script.copy(&backend.0, from[0], script.now.wall.0, &[point]);
+        }
+        Action::Publish { .. } => respond(script, &published(from_ref(action))[0]),
+        _ => {}
+    });
+    script.published().split_off(before)
+}
+
+fn hsdir(script: &Script, number: u8) -> UploadState {
+    let descriptors = script.status("s").descriptors;
+    descriptors[0].hsdirs.iter().find(|hsdir| hsdir.hsdir == relay(number)).expect("no such HSDir").state
+}
+
+#[test]
+fn publishes_again_between_one_and_two_hours_later() {
+    let mut script = settled();
+    let before = script.said.len();
+    let posts = live_on(&mut script, Duration::from_hours(24), |script, post| {
+        script.stored(post, post.id.0);
+    });
+    assert!(posts.len() >= 12 && posts.len() <= 24);
+    let mut last = Duration::ZERO;
+    for post in posts {
+        assert_eq!(post.to.len(), 8);
+        let apart = post.at.saturating_sub(last);
+        assert!(apart >= Duration::from_hours(1) && apart <= Duration::from_hours(2), "{apart:?}");
+        last = post.at;
+    }
+    let said: Vec<_> = script.said[before..].iter().map(|(_, action)| action.clone()).collect();
+    assert!(notices(&said).is_empty(), "a renewal is no news");
+}
+
+#[test]
+fn services_do_not_renew_in_step() {
+    let names: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
+    let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
+    let mut script = Script::started(&services);
+    script.copy("a", relay(100), 1, &[1]);
+    for post in script.published() {
+        script.stored(&post, 1);
+    }
+    let first = script.published().len();
+    assert_eq!(first, 20);
+    script.copy("a", relay(100), 2, &[1]);
+    script.pass(Duration::from_mins(121));
+    let times: BTreeSet<u64> =
+        script.published().split_off(first).iter().map(|post| post.at.as_secs() / 60).collect();
+    assert!(times.len() > 10, "{times:?}");
+}
+
+#[test]
+fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
+    let mut script = settled();
+    let mut point = Key::new(1);
+    point.onion_key = 77;
+    let made = script.now.wall;
+    let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
+    script.fetched("a", relay(101), FetchOutcome::Copy(copy));
+    assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
+    // A relay that becomes responsible gets what is known by now.
+    let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
+    assert_eq!(published(&said)[0].onion_keys, [77, 0]);
+}
+
+#[test]
+fn changes_are_gathered_and_replace_what_is_under_way() {
+    let mut script = settled();
+    script.copy("a", relay(101), 11, &[3]);
+    script.pass(Duration::from_secs(1));
+    script.copy("b", relay(101), 11, &[4]);
+    let posts = published(&script.pass(Duration::from_secs(5)));
+    assert_eq!(posts.len(), 1);
+    assert_eq!((&posts[0].points, &posts[0].to), (&vec![3, 4], &relays(1..9)));
+    let old = posts[0].id;
+    script.send(Event::Posted { id: old, revision: 20 });
+
+    script.copy("a", relay(101), 12, &[5]);
+    script.pass(Duration::from_secs(2));
+    let new = script.last();
+    assert_eq!((&new.points, &new.to), (&vec![4, 5], &relays(1..9)));
+    assert!(new.id > old);
+    script.send(Event::Posted { id: new.id, revision: 30 });
+    // What becomes of the old one changes nothing, save that an acknowledged revision is known.
+    script.uploaded(old, &[relay(1)], &UploadOutcome::Stored);
+    script.uploaded(old, &[relay(2)], &UploadOutcome::Failed);
+    let said = script.uploaded(old, &[relay(3)], &UploadOutcome::Refused("400".into()));
+    assert!(said.is_empty());
+    for number in 1..4 {
+        assert_eq!(hsdir(&script, number), UploadState::Uploading);
+    }
+    assert_eq!(script.status("s").descriptors[0].hsdirs[0].revision, Some(20));
+    // Nor does the old one's late success stand for the new one.
+    script.uploaded(new.id, &[relay(4)], &UploadOutcome::Failed);
+    script.uploaded(old, &[relay(4)], &UploadOutcome::Stored);
+    assert_eq!(hsdir(&script, 4), UploadState::Pending { failures: 1 });
+    // A refusal after a later success is benign.
+    script.uploaded(new.id, &relays(1..9), &UploadOutcome::Stored);
+    assert!(script.uploaded(old, &[relay(3)], &UploadOutcome::Refused("400".into())).is_empty());
+    assert_eq!(hsdir(&script, 3), UploadState::Stored);
+}
+
+#[test]
+fn only_relays_that_became_responsible_get_a_post() {
+    let mut script = settled();
+    let posts = published(&script.send(Event::Network(view(TWO, &[(1, 3..11)]))));
+    assert_eq!(posts.len(), 1);
+    assert_eq!(posts[0].to, relays(9..11));
+    assert_eq!(posts[0].points, [1, 2]);
+    script.stored(&posts[0], 2);
+    assert!(script.send(Event::Network(view(TWO, &[(1, 3..11)]))).is_empty());
+}
+
+#[test]
+fn a_slot_keeps_its_hsdirs_when_it_becomes_the_first() {
+    let mut script = Script::new(TWO);
+    script.send(Event::Network(view(TWO, &[(1, 1..9), (2, 11..19)])));
+    script.send(Event::TorReady);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    for post in script.published() {
+        script.stored(&post, 1);
+    }
+    let posts = published(&script.send(Event::Network(view(TWO, &[(2, 11..19), (3, 21..29)]))));
+    assert_eq!(posts.len(), 1);
+    assert_eq!((posts[0].slot, &posts[0].to), (slot(3), &relays(21..29)));
+    let slots: Vec<_> = script.status("s").descriptors.iter().map(|descriptor| descriptor.slot).collect();
+    assert_eq!(slots, [slot(2), slot(3)]);
+}
+
+#[test]
+fn failed_uploads_are_tried_again_later_and_later_in_one_post() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 1 });
+    script.uploaded(post.id, &relays(1..6), &UploadOutcome::Stored);
+    script.uploaded(post.id, &relays(6..9), &UploadOutcome::Failed);
+    let posts = live_on(&mut script, Duration::from_mins(50), |script, post| {
+        script.send(Event::Posted { id: post.id, revision: post.id.0 });
+        script.uploaded(post.id, &post.to, &UploadOutcome::Failed);
+    });
+    assert!(
+        posts.iter().all(|post| post.to == relays(6..9)),
+        "one post for all that are due at about the same time"
+    );
+    let mut expected = Duration::from_secs(2);
+    let mut last = Duration::ZERO;
+    for post in &posts {
+        let wait = post.at.saturating_sub(last);
+        assert!(wait >= expected.mul_f64(0.9) && wait <= expected.mul_f64(1.1), "{wait:?} for {expected:?}");
+        expected = (expected * 2).min(Duration::from_mins(5));
+        last = post.at;
+    }
+    assert!((15..=18).contains(&posts.len()), "{}", posts.len());
+}
+
+#[test]
+fn no_answer_is_a_failure_after_75_seconds() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    let post = script.last();
+    script.pass(Duration::from_secs(5));
+    script.send(Event::Posted { id: post.id, revision: 1 });
+    script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
+    script.pass(Duration::from_millis(74_999));
+    assert_eq!(hsdir(&script, 8), UploadState::Uploading);
+    script.pass(Duration::from_millis(1));
+    assert_eq!(hsdir(&script, 8), UploadState::Pending { failures: 1 });
+    // A late word of success still counts.
+    script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
+    assert_eq!(hsdir(&script, 8), UploadState::Stored);
+}
+
+#[test]
+fn a_relay_that_tor_does_not_know_waits_for_the_next_consensus() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    let post = script.last();
+    script.uploaded(post.id, &[relay(8)], &UploadOutcome::Unknown);
+    script.send(Event::Posted { id: post.id, revision: 1 });
+    let said = script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
+    assert!(matches!(notices(&said)[..], [Notice::DescriptorComplete { hsdirs: 7, .. }]));
+    assert!(live_on(&mut script, Duration::from_mins(50), |_, _| {}).is_empty());
+    let posts = published(&script.send(Event::Network(view(TWO, &[(1, 1..9)]))));
+    assert_eq!(posts[0].to, relays(8..9));
+}
+
+#[test]
+fn what_cannot_be_signed_is_tried_again_and_told_once() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    let post = script.last();
+    let problem = || "the signer is away".to_owned();
+    let mut told = notices(&script.send(Event::NotPosted { id: post.id, problem: problem() })).len();
+    let posts = live_on(&mut script, Duration::from_hours(3), |script, post| {
+        assert_eq!(post.to.len(), 8);
+        told += notices(&script.send(Event::NotPosted { id: post.id, problem: problem() })).len();
+    });
+    assert!((36..60).contains(&posts.len()), "{}", posts.len());
+    assert_eq!(told, 1);
+    live_on(&mut script, Duration::from_mins(6), |script, post| {
+        script.stored(post, 1);
+    });
+    assert_eq!(hsdir(&script, 1), UploadState::Stored);
+}
+
+#[test]
+fn the_last_set_stays_for_18_hours_and_no_longer() {
+    let mut script = settled();
+    script.pass(Duration::from_hours(4));
+    assert!(script.status("s").stale_for.is_some());
+    assert_eq!(script.status("s").points, 2);
+    let keeping = |script: &Script| {
+        let said: Vec<_> = script.said.iter().map(|(_, action)| action.clone()).collect();
+        notices(&said)
+            .into_iter()
+            .filter(|notice| *notice == Notice::KeepingLastSet { service: "s".into() })
+            .count()
+    };
+    assert_eq!(keeping(&script), 1);
+    let mut renewals = 0;
+    for _ in 0..9 {
+        let posts = published(&script.pass(Duration::from_hours(2)));
+        if let Some(post) = posts.last() {
+            assert_eq!(post.points, [1, 2]);
+            script.stored(post, 1);
+            renewals += 1;
+        }
+    }
+    assert!(renewals >= 8);
+    assert_eq!(keeping(&script), 1);
+    let said = script.pass(Duration::from_hours(24));
+    assert!(published(&said).is_empty());
+    assert_eq!(script.status("s").points, 0);
+    // It comes back as it was: published again.
+    let posts = {
+        script.copy("a", relay(100), 11, &[1]);
+        script.copy("b", relay(100), 11, &[2]);
+        published(&script.pass(Duration::from_secs(2)))
+    };
+    assert_eq!(posts.last().map(|post| post.points.clone()), Some(vec![1, 2]));
+}
+
+#[test]
+fn posts_keep_to_the_budget() {
+    let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
+    let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
+    let mut script = Script::started(&services);
+    assert_eq!(published(&script.copy("a", relay(100), 1, &[1])).len(), 30);
+    // What waits goes out with what is known by then.
+    script.copy("a", relay(100), 2, &[2]);
+    assert!(published(&script.pass(Duration::from_millis(59_999))).is_empty());
+    let posts = published(&script.pass(Duration::from_millis(1)));
+    assert_eq!(posts.len(), 30);
+    assert!(posts.iter().all(|post| post.points == [2]));
+}

@@ -1,0 +1,125 @@
+//! Higher revisions on the HSDirs, left by another publisher of the same service.
+
+use std::time::Duration;
+
+use super::super::testing::*;
+use super::super::*;
+use crate::relay::Fingerprint;
+
+/// A started script with a first publication that was given revision 1000.
+fn posted() -> (Script, Published) {
+    let mut script = Script::started(&[("s", &["a"])]);
+    script.copy("a", relay(100), 10, &[1]);
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 1000 });
+    (script, post)
+}
+
+fn refusal() -> UploadOutcome {
+    UploadOutcome::Refused("HTTP 400".into())
+}
+
+fn read_backs(actions: &[Action<Key>]) -> Vec<Fingerprint> {
+    let hsdir = |action: &Action<Key>| match action {
+        Action::ReadBack { hsdir, .. } => Some(*hsdir),
+        _ => None,
+    };
+    actions.iter().filter_map(hsdir).collect()
+}
+
+fn seen(revision: u64) -> Event<Key> {
+    Event::RevisionSeen { service: "s".into(), slot: slot(1), revision }
+}
+
+fn unseen() -> Event<Key> {
+    Event::ReadBackFailed { service: "s".into(), slot: slot(1) }
+}
+
+#[test]
+fn a_refusal_is_read_back_once_and_followed_by_one_post_above_it() {
+    let (mut script, post) = posted();
+    let said = script.uploaded(post.id, &relays(1..4), &refusal());
+    assert_eq!(read_backs(&said), [relay(1)]);
+    assert_eq!(notices(&said).len(), 3);
+    script.send(seen(5000));
+    // These come in before the next post: no need to look again.
+    assert!(read_backs(&script.uploaded(post.id, &relays(4..9), &refusal())).is_empty());
+    let posts = published(&script.pass(Duration::from_secs(2)));
+    assert_eq!(posts.len(), 1);
+    assert_eq!((&posts[0].to, posts[0].floor), (&relays(1..9), Some(5000)));
+    let said = script.stored(&posts[0], 5001);
+    assert!(matches!(notices(&said)[..], [Notice::DescriptorComplete { hsdirs: 8, .. }]));
+}
+
+#[test]
+fn what_is_known_beforehand_is_exceeded_at_once() {
+    let mut script = Script::started(&[("s", &["a"])]);
+    script.send(seen(7000));
+    script.send(seen(6000));
+    script.copy("a", relay(100), 10, &[1]);
+    assert_eq!(script.last().floor, Some(7000));
+}
+
+#[test]
+fn a_refusal_for_another_reason_waits_longer_and_longer() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(1..9), &refusal());
+    script.send(seen(900));
+    let mut last = script.now.elapsed;
+    for round in 1..6u32 {
+        script.pass(Duration::from_secs(3) * 2u32.pow(round));
+        let post = script.last();
+        assert!(post.at > last);
+        last = post.at;
+        script.send(Event::Posted { id: post.id, revision: 1000 + u64::from(round) });
+        let said = script.uploaded(post.id, &relays(1..9), &refusal());
+        assert!(notices(&said).is_empty(), "told once");
+        assert_eq!(read_backs(&said).len(), 1);
+        script.send(seen(900));
+    }
+}
+
+#[test]
+fn guesses_when_most_refuse_and_nothing_can_be_seen() {
+    let (mut script, mut post) = posted();
+    let mut floors = Vec::new();
+    for _ in 0..10 {
+        script.uploaded(post.id, &post.to.clone(), &refusal());
+        // Every read-back fails; the fourth refusal makes it more than half.
+        for _ in 0..8 {
+            script.send(unseen());
+        }
+        script.pass(Duration::from_secs(30));
+        post = script.last();
+        let floor = post.floor.expect("a guess");
+        floors.push((floor - 1000) / 32768);
+        script.send(Event::Posted { id: post.id, revision: floor + 1 });
+    }
+    assert_eq!(floors, [600, 1200, 2400, 4800, 9600, 19200, 38400, 76800, 153_600, 172_800]);
+    // No further: time has to mend it.
+    script.uploaded(post.id, &post.to.clone(), &refusal());
+    script.send(unseen());
+    script.pass(Duration::from_secs(30));
+    assert_eq!(script.last().floor, Some(1000 + 172_800 * 32768));
+}
+
+#[test]
+fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(2..9), &UploadOutcome::Stored);
+    assert_eq!(read_backs(&script.uploaded(post.id, &relays(1..2), &refusal())), [relay(1)]);
+    script.send(unseen());
+    script.pass(Duration::from_secs(3));
+    let post = script.last();
+    assert_eq!((&post.to, post.floor), (&relays(1..2), None));
+}
+
+#[test]
+fn a_read_back_without_answer_ends_after_15_seconds() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(1..9), &refusal());
+    assert!(published(&script.pass(Duration::from_millis(14_999))).is_empty());
+    let posts = published(&script.pass(Duration::from_secs(2)));
+    assert_eq!(posts.len(), 1);
+    assert_eq!(posts[0].floor, Some(1000 + 600 * 32768));
+}

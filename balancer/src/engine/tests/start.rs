@@ -1,0 +1,157 @@
+//! From the beginning to the first publication, and what tor's and the operator's coming and going changes.
+
+use std::time::Duration;
+
+use super::super::testing::*;
+use super::super::*;
+
+const TWO: &[(&str, &[&str])] = &[("s", &["a", "b"])];
+
+#[test]
+fn nothing_happens_before_both_network_and_tor_are_there() {
+    let mut script = Script::new(TWO);
+    assert!(script.pass(Duration::from_hours(1)).is_empty());
+    assert!(script.send(Event::Network(view(TWO, &[(1, 1..9)]))).is_empty());
+    assert!(script.pass(Duration::from_hours(1)).is_empty());
+    let said = script.send(Event::TorReady);
+    for backend in ["a", "b"] {
+        let from = asked(&said, backend);
+        assert_eq!(from.len(), 2);
+        assert_ne!(from[0], from[1]);
+    }
+}
+
+#[test]
+fn network_after_tor_starts_as_well() {
+    let mut script = Script::new(TWO);
+    assert!(script.send(Event::TorReady).is_empty());
+    assert_eq!(asked(&script.send(Event::Network(view(TWO, &[(1, 1..9)]))), "a").len(), 2);
+}
+
+#[test]
+fn publishes_as_soon_as_all_backends_have_answered() {
+    let mut script = Script::new(TWO);
+    script.send(Event::Network(view(TWO, &[(1, 1..9), (2, 5..13)])));
+    script.send(Event::TorReady);
+    script.pass(Duration::from_secs(1));
+    assert!(published(&script.copy("a", relay(100), 1, &[3, 1])).is_empty());
+    let posts = published(&script.copy("b", relay(101), 1, &[2]));
+    assert_eq!(posts.iter().map(|post| post.slot).collect::<Vec<_>>(), [slot(1), slot(2)]);
+    assert_eq!(posts[0].points, [1, 2, 3]);
+    assert_eq!(posts[0].to, relays(1..9));
+    assert_eq!(posts[1].to, relays(5..13));
+    assert_eq!(posts[0].floor, None);
+}
+
+#[test]
+fn publishes_without_a_backend_that_no_hsdir_has() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 1, &[1]);
+    let mut open = asked(&script.said.iter().map(|(_, action)| action.clone()).collect::<Vec<_>>(), "b");
+    let mut posts = Vec::new();
+    for _ in 0..6 {
+        assert!(posts.is_empty());
+        let said = script.fetched("b", open.remove(0), FetchOutcome::NotFound);
+        open.extend(asked(&said, "b"));
+        posts = published(&said);
+    }
+    assert_eq!(posts.len(), 1);
+    assert!(open.is_empty());
+    assert_eq!(script.status("s").backends[1].state, BackendState::NotFound);
+}
+
+#[test]
+fn waits_no_longer_than_settle_for_a_silent_backend() {
+    let mut script = Script::started(TWO);
+    script.pass(Duration::from_secs(1));
+    script.copy("a", relay(100), 1, &[1]);
+    script.pass(Duration::from_secs(10));
+    let post = script.last();
+    assert_eq!(post.at, Duration::from_secs(4));
+    script.stored(&post, 7);
+    // The second backend's points follow, after the debounce.
+    script.copy("b", relay(100), 1, &[2]);
+    script.pass(Duration::from_secs(3));
+    let post = script.last();
+    assert_eq!((post.at, post.points), (Duration::from_millis(12_500), vec![1, 2]));
+}
+
+#[test]
+fn says_once_that_there_is_nothing_to_publish() {
+    let mut script = Script::started(&[("s", &["a"])]);
+    let mut silent = script.pass(Duration::from_hours(2));
+    silent.retain(|action| matches!(action, Action::Notice(_) | Action::Publish { .. }));
+    assert_eq!(
+        notices(&silent),
+        [Notice::BackendNotFound { backend: "a".into() }, Notice::NothingToPublish { service: "s".into() }]
+    );
+    assert_eq!(silent.len(), 2);
+    // It comes up at last.
+    let said = script.copy("a", relay(100), 1, &[1]);
+    assert_eq!(published(&said).len(), 1);
+    assert_eq!(notices(&said), [Notice::BackendFound { backend: "a".into(), points: 1 }]);
+}
+
+#[test]
+fn a_shared_backend_is_fetched_once_and_serves_both() {
+    let mut script = Script::started(&[("s", &["a"]), ("t", &["a"])]);
+    assert_eq!(script.said.len(), 1);
+    assert_eq!(published(&script.copy("a", relay(100), 1, &[1])).len(), 2);
+}
+
+#[test]
+fn tor_coming_back_fetches_all_and_posts_what_is_not_acknowledged() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 1, &[1]);
+    script.copy("b", relay(100), 1, &[2]);
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 5 });
+    script.uploaded(post.id, &relays(1..4), &UploadOutcome::Stored);
+    assert!(script.send(Event::TorLost).is_empty());
+    assert!(script.pass(Duration::from_mins(30)).is_empty());
+    // What was in flight is void.
+    script.uploaded(post.id, &relays(4..5), &UploadOutcome::Stored);
+    let said = script.send(Event::TorReady);
+    assert_eq!(asked(&said, "a").len() + asked(&said, "b").len(), 2);
+    let posts = published(&said);
+    assert_eq!(posts.len(), 1);
+    assert_eq!(posts[0].to, relays(4..9));
+}
+
+#[test]
+fn a_new_configuration_keeps_what_is_known_of_the_rest() {
+    let mut script = Script::started(&[("s", &["a"]), ("t", &["b"])]);
+    for backend in ["a", "b"] {
+        script.copy(backend, relay(100), 1, &[if backend == "a" { 1 } else { 2 }]);
+        let post = script.last();
+        script.stored(&post, 1);
+    }
+    let services: &[(&str, &[&str])] = &[("s", &["a", "c"]), ("u", &["a"])];
+    let said = script.send(Event::Configuration(specs(services)));
+    assert!(said.is_empty(), "{said:?}");
+    let said = script.send(Event::Network(view(services, &[(1, 1..9)])));
+    assert_eq!(asked(&said, "c").len(), 2);
+    assert!(asked(&said, "a").is_empty());
+    // The new service has all it needs.
+    assert_eq!(published(&said).len(), 1);
+    assert_eq!(script.last().points, [1]);
+    script.copy("c", relay(100), 1, &[3]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [1, 3]);
+    assert_eq!(script.engine.status(script.now).len(), 2);
+}
+
+#[test]
+fn points_of_a_removed_backend_go_even_if_none_is_left() {
+    let mut script = Script::started(TWO);
+    script.copy("a", relay(100), 1, &[1]);
+    script.copy("b", relay(100), 1, &[2]);
+    let post = script.last();
+    script.stored(&post, 1);
+    let said = script.send(Event::Configuration(specs(&[("s", &["b"])])));
+    assert_eq!(published(&said)[0].points, [2]);
+    let said = script.send(Event::Configuration(specs(&[("s", &["c"])])));
+    assert!(published(&said).is_empty());
+    assert_eq!(script.status("s").points, 0);
+    assert!(published(&script.pass(Duration::from_hours(5))).is_empty());
+}

@@ -1,0 +1,153 @@
+//! How long the engine waits for what, and the jitter that keeps many services from acting in step.
+
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+/// What an operator or a test may set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The timers, for a period of a day.
+    pub timing: Timing,
+    /// The most HSDir requests in any minute: each is a circuit through the operator's guard.
+    pub fetches_per_minute: usize,
+    /// The most uploads in any minute, each to any number of HSDirs: tor leaks memory at every HSPOST.
+    pub posts_per_minute: usize,
+}
+
+/// The timers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Timing {
+    /// How long after its first backend was found a service waits for the others before it is first
+    /// published.
+    pub settle: Duration,
+    /// How long further changes are gathered before a descriptor is published anew.
+    pub debounce: Duration,
+    /// How often a backend's descriptor is looked for.
+    pub refresh: Duration,
+    /// How soon after a look without result the next follows; doubles up to `refresh`.
+    pub look_again: Duration,
+    /// When an HSDir that does not answer a fetch is given up: tor may never report it.
+    pub fetch_timeout: Duration,
+    /// When an HSDir that does not answer an upload is given up: tor never reports a failed circuit.
+    pub upload_timeout: Duration,
+    /// The age at which a descriptor's backend is taken for dead: tor makes a new one every 60 to 120
+    /// minutes, and HSDirs keep one for 180. Does not shrink with the period: tor's schedule does not either.
+    pub max_age: Duration,
+    /// How long the last introduction points stay published when every backend is gone. Tor keeps a point for
+    /// 18 hours at least, so they may work all that time if it is only us who cannot see the backends.
+    pub keep_last: Duration,
+    /// The least time after which an unchanged descriptor is published again.
+    pub republish_from: Duration,
+    /// The most time after which an unchanged descriptor is published again; HSDirs keep it for 180 minutes.
+    pub republish_to: Duration,
+    /// How soon a failed upload is tried again; doubles up to `retry_max`.
+    pub retry_first: Duration,
+    /// The longest wait between two tries of an upload.
+    pub retry_max: Duration,
+    /// A retry takes along what is due within this time at other HSDirs of the same descriptor. No less than
+    /// the jitter of `retry_max` sets apart what failed at the same time.
+    pub batch: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { timing: Timing::default(), fetches_per_minute: 60, posts_per_minute: 30 }
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(3),
+            debounce: Duration::from_millis(1500),
+            refresh: Duration::from_mins(10),
+            look_again: Duration::from_secs(30),
+            fetch_timeout: Duration::from_secs(15),
+            upload_timeout: Duration::from_secs(75),
+            max_age: Duration::from_hours(3),
+            keep_last: Duration::from_hours(18),
+            republish_from: Duration::from_hours(1),
+            republish_to: Duration::from_hours(2),
+            retry_first: Duration::from_secs(2),
+            retry_max: Duration::from_mins(5),
+            batch: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Timing {
+    /// These timers for periods of the given length. Shorter than a day, they shrink so that as much happens
+    /// in a period as in a day; longer, they stay.
+    #[must_use]
+    pub fn for_period(&self, period: Duration) -> Self {
+        Self {
+            refresh: self.refresh.min(period / 24),
+            look_again: self.look_again.min(period / 48),
+            keep_last: self.keep_last.min(period / 4 * 3),
+            republish_from: self.republish_from.min(period / 24),
+            republish_to: self.republish_to.min(period / 12),
+            retry_max: self.retry_max.min(period / 48),
+            batch: self.batch.min(period / 240),
+            ..self.clone()
+        }
+    }
+}
+
+/// A random time between `low` and `high`.
+pub(super) fn between(rng: &mut impl RngCore, low: Duration, high: Duration) -> Duration {
+    let fraction = f64::from(rng.next_u32()) / f64::from(u32::MAX);
+    low + high.saturating_sub(low).mul_f64(fraction)
+}
+
+/// `wait`, give or take a tenth.
+pub(super) fn jittered(rng: &mut impl RngCore, wait: Duration) -> Duration {
+    between(rng, wait.mul_f64(0.9), wait.mul_f64(1.1))
+}
+
+/// The wait after the `failures`-th failure in a row (counted from 1): doubles from `first` up to `max`,
+/// jittered.
+pub(super) fn backoff(rng: &mut impl RngCore, first: Duration, max: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(31);
+    jittered(rng, first.saturating_mul(1 << doublings).min(max))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::Dice;
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn a_days_timers_are_the_default_and_longer_periods_keep_them() {
+        let timing = Timing::default();
+        assert_eq!(timing.for_period(DAY), timing);
+        assert_eq!(timing.for_period(DAY * 10), timing);
+    }
+
+    #[test]
+    fn timers_shrink_with_the_period() {
+        let timing = Timing::default().for_period(Duration::from_mins(8));
+        assert_eq!(timing.refresh, Duration::from_secs(20));
+        assert_eq!(timing.republish_from, Duration::from_secs(20));
+        assert_eq!(timing.republish_to, Duration::from_secs(40));
+        assert_eq!(timing.retry_max, Duration::from_secs(10));
+        assert_eq!(timing.keep_last, Duration::from_mins(6));
+        assert_eq!(timing.max_age, Timing::default().max_age);
+    }
+
+    proptest! {
+        #[test]
+        fn random_times_stay_in_their_bounds(seed: u64, failures in 1..100u32) {
+            let mut dice = Dice(seed);
+            let (first, max) = (Duration::from_secs(2), Duration::from_mins(5));
+            let wait = backoff(&mut dice, first, max, failures);
+            prop_assert!(wait >= first.mul_f64(0.9) && wait <= max.mul_f64(1.1));
+            let wait = between(&mut dice, first, max);
+            prop_assert!(wait >= first && wait <= max);
+        }
+    }
+}
