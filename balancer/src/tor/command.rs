@@ -1,0 +1,107 @@
+//! The form of a command (control-spec, "Commands from controller to Tor").
+//!
+//! Whatever a command takes has a type that cannot hold a line end, or is encoded here: no argument can smuggle in
+//! a second command.
+
+use std::time::Duration;
+
+use data_encoding::HEXUPPER;
+use onionbalance_proto::v3::OnionAddress;
+
+use super::data;
+use crate::relay::Fingerprint;
+
+/// tor answers from memory, within milliseconds. Some faulty commands it never answers (v3 HSPOST without HSADDRESS).
+const REPLY_WITHIN: Duration = Duration::from_secs(10);
+
+/// For answers of megabytes from a machine under load.
+const LARGE_REPLY_WITHIN: Duration = Duration::from_mins(1);
+
+/// A command to be sent. Has no `Debug`: it may hold a password.
+pub(super) struct Command {
+    /// Its first word, for messages.
+    pub(super) name: &'static str,
+    /// The longest wait for the reply.
+    pub(super) reply_within: Duration,
+    line: Vec<u8>,
+    block: Option<Vec<u8>>,
+}
+
+impl Command {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, reply_within: REPLY_WITHIN, line: name.into(), block: None }
+    }
+
+    /// Gives tor the time that a reply of several megabytes may take.
+    pub(super) fn with_large_reply(self) -> Self {
+        Self { reply_within: LARGE_REPLY_WITHIN, ..self }
+    }
+
+    /// Adds words of the program's own.
+    pub(super) fn words(self, words: &'static str) -> Self {
+        self.argument("", words)
+    }
+
+    /// Adds bytes as hexadecimal digits.
+    pub(super) fn hex(self, bytes: &[u8]) -> Self {
+        self.argument("", &HEXUPPER.encode(bytes))
+    }
+
+    /// Adds an onion address, without `.onion`: with it tor refuses the command.
+    pub(super) fn address(self, address: &OnionAddress) -> Self {
+        self.argument("", &address.without_suffix())
+    }
+
+    /// Adds `HSADDRESS=…`.
+    pub(super) fn hs_address(self, address: &OnionAddress) -> Self {
+        self.argument("HSADDRESS=", &address.without_suffix())
+    }
+
+    /// Adds `SERVER=…` for each HSDir.
+    pub(super) fn servers(self, servers: &[Fingerprint]) -> Self {
+        servers.iter().fold(self, |command, server| command.argument("SERVER=", &server.to_string()))
+    }
+
+    /// Adds a data block.
+    pub(super) fn data(self, text: &str) -> Self {
+        let mut block = Vec::with_capacity(text.len().saturating_add(text.len() / 32));
+        data::encode(text, &mut block);
+        Self { block: Some(block), ..self }
+    }
+
+    /// The bytes to be sent.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let plus: &[u8] = if self.block.is_some() { b"+" } else { b"" };
+        [plus, &self.line, b"\r\n", &self.block.unwrap_or_default()].concat()
+    }
+
+    fn argument(mut self, prefix: &str, argument: &str) -> Self {
+        for part in [" ", prefix, argument] {
+            self.line.extend_from_slice(part.as_bytes());
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_a_line() {
+        let command = Command::new("AUTHENTICATE").hex(b"line\r\nend");
+        assert_eq!(command.into_bytes(), b"AUTHENTICATE 6C696E650D0A656E64\r\n");
+        assert_eq!(Command::new("SIGNAL").words("ACTIVE").into_bytes(), b"SIGNAL ACTIVE\r\n");
+    }
+
+    #[test]
+    fn renders_a_block() {
+        let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion".parse().unwrap();
+        let servers = [Fingerprint([0xAB; 20]), Fingerprint([0; 20])];
+        let command = Command::new("HSPOST").servers(&servers).hs_address(&address).data("a\n.b\n");
+        let expected = "+HSPOST SERVER=ABABABABABABABABABABABABABABABABABABABAB \
+            SERVER=0000000000000000000000000000000000000000 \
+            HSADDRESS=25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid\r\na\r\n..b\r\n.\r\n";
+        assert_eq!(String::from_utf8(command.into_bytes()).unwrap(), expected);
+    }
+}

@@ -1,0 +1,68 @@
+//! Where tor's control port is.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::control::{Connection, Events};
+
+/// The longest wait for a connection; on one machine it takes less than a millisecond.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The address of a control port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Endpoint {
+    /// tor's `ControlSocket`, an AF_UNIX stream socket.
+    Unix(PathBuf),
+    /// tor's `ControlPort`.
+    Tcp {
+        /// An IP address or a name.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
+}
+
+impl Endpoint {
+    /// Connects; nothing is sent yet.
+    pub async fn connect(&self) -> io::Result<(Connection, Events)> {
+        let connecting = async {
+            Ok(match self {
+                Self::Unix(path) => Connection::start(UnixStream::connect(path).await?),
+                Self::Tcp { host, port } => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    stream.set_nodelay(true)?;
+                    Connection::start(stream)
+                }
+            })
+        };
+        timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_people_write_it() {
+        let tcp = |host: &str| Endpoint::Tcp { host: host.to_owned(), port: 9051 }.to_string();
+        assert_eq!(tcp("127.0.0.1"), "127.0.0.1:9051");
+        assert_eq!(tcp("::1"), "[::1]:9051");
+        assert_eq!(Endpoint::Unix("/run/tor/control".into()).to_string(), "unix:/run/tor/control");
+    }
+}

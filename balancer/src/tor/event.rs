@@ -1,0 +1,349 @@
+//! What tor tells unasked (control-spec, "Asynchronous events"): the events that a balancer lives by.
+
+use onionbalance_proto::v3::{BlindedKey, OnionAddress};
+use tracing::debug;
+
+use super::reply::Message;
+use super::words::{Word, value, words};
+use crate::relay::Fingerprint;
+
+/// The events that are subscribed to, in the words of `SETEVENTS`.
+pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT";
+
+/// One event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A step in the fetch or upload of a descriptor.
+    HsDesc(HsDesc),
+    /// A descriptor that was fetched.
+    HsDescContent(HsDescContent),
+    /// A change in what tor can do.
+    StatusClient(StatusClient),
+}
+
+/// `HS_DESC`: each belongs to one descriptor and one HSDir. A circuit that fails gives no event at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HsDesc {
+    /// A fetch was sent off.
+    Requested {
+        /// Whose descriptor.
+        address: Service,
+        /// Whom tor asks.
+        hsdir: Fingerprint,
+    },
+    /// A fetch succeeded; the content follows as an event of its own.
+    Received {
+        /// Whose descriptor.
+        address: Service,
+        /// Who had it.
+        hsdir: Fingerprint,
+        /// Which of the service's descriptors.
+        descriptor_id: DescriptorId,
+    },
+    /// An HSDir took a descriptor. tor does not say which one.
+    Uploaded {
+        /// Whose descriptor.
+        address: Service,
+        /// Who took it.
+        hsdir: Fingerprint,
+    },
+    /// A fetch or an upload failed.
+    Failed {
+        /// Whose descriptor.
+        address: Service,
+        /// `None` if tor found no HSDir to ask.
+        hsdir: Option<Fingerprint>,
+        /// Which of the service's descriptors, if tor names it.
+        descriptor_id: Option<DescriptorId>,
+        /// tor's word for it, such as `NOT_FOUND` or `UPLOAD_REJECTED`; empty if it gave none.
+        reason: String,
+    },
+}
+
+/// `HS_DESC_CONTENT`: comes after each fetch, whether it succeeded or not.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HsDescContent {
+    /// Whose descriptor.
+    pub address: Service,
+    /// Which of the service's descriptors.
+    pub descriptor_id: DescriptorId,
+    /// Who was asked.
+    pub hsdir: Fingerprint,
+    /// The descriptor with LF line ends, not verified; empty if the fetch failed.
+    pub text: String,
+}
+
+/// `STATUS_CLIENT`, as far as it says whether descriptors can be fetched and uploaded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StatusClient {
+    /// A new consensus is there; `GETINFO` gives it.
+    ConsensusArrived,
+    /// tor knows enough relays to build circuits.
+    EnoughDirInfo,
+    /// It no longer does.
+    NotEnoughDirInfo,
+    /// A circuit was built: the network can be reached.
+    CircuitEstablished,
+    /// A step of tor's start.
+    Bootstrap(Bootstrap),
+}
+
+/// How far tor's start has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bootstrap {
+    /// 0 to 100; at 100 tor is ready.
+    pub percent: u8,
+    /// What tor does at present, in words.
+    pub summary: String,
+}
+
+/// The service that an event is about.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Service {
+    /// A version 3 service.
+    V3(OnionAddress),
+    /// A version 2 service, or `UNKNOWN`.
+    Other(String),
+}
+
+/// What tor calls a descriptor's id: of version 3, the blinded key in base64; of version 2, a digest in base32.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct DescriptorId(pub String);
+
+impl From<&BlindedKey> for DescriptorId {
+    fn from(key: &BlindedKey) -> Self {
+        Self(data_encoding::BASE64_NOPAD.encode(key.as_bytes()))
+    }
+}
+
+impl Event {
+    /// Reads an event; `None`, with a line in the log, for one that a balancer has no use for.
+    pub(super) fn parse(message: Message) -> Option<Self> {
+        let line = message.lines.into_iter().next()?;
+        let event = words(&line.text).and_then(|words| {
+            let (kind, arguments) = words.split_first()?;
+            match kind.value.as_slice() {
+                b"HS_DESC" => HsDesc::parse(arguments).map(Self::HsDesc),
+                b"HS_DESC_CONTENT" => HsDescContent::parse(arguments, line.data?).map(Self::HsDescContent),
+                b"STATUS_CLIENT" => StatusClient::parse(arguments).map(Self::StatusClient),
+                _ => None,
+            }
+        });
+        if event.is_none() {
+            debug!(event = line.text, "ignored an event of tor");
+        }
+        event
+    }
+
+    /// About what the event takes in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let text = match self {
+            Self::HsDescContent(content) => content.text.capacity(),
+            Self::HsDesc(_) | Self::StatusClient(_) => 0,
+        };
+        size_of::<Self>().saturating_add(text)
+    }
+}
+
+impl HsDesc {
+    /// `ACTION ADDRESS AUTH-TYPE HSDIR [DESCRIPTOR-ID] [REASON=…] …`
+    fn parse(words: &[Word]) -> Option<Self> {
+        let [action, address, _, hsdir, rest @ ..] = words else { return None };
+        let address = Service::parse(address);
+        let hsdir = fingerprint(hsdir);
+        let descriptor_id = rest.first().and_then(descriptor_id);
+        Some(match action.value.as_slice() {
+            b"REQUESTED" => Self::Requested { address, hsdir: hsdir? },
+            b"RECEIVED" => Self::Received { address, hsdir: hsdir?, descriptor_id: descriptor_id? },
+            b"UPLOADED" => Self::Uploaded { address, hsdir: hsdir? },
+            b"FAILED" => {
+                let reason = value(rest, "REASON").map(Word::text).unwrap_or_default();
+                Self::Failed { address, hsdir, descriptor_id, reason }
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl HsDescContent {
+    /// `ADDRESS DESCRIPTOR-ID HSDIR`
+    fn parse(words: &[Word], mut text: String) -> Option<Self> {
+        let [address, id, hsdir, ..] = words else { return None };
+        // tor writes nothing as one empty line.
+        if text == "\n" {
+            text.clear();
+        }
+        Some(Self {
+            address: Service::parse(address),
+            descriptor_id: descriptor_id(id)?,
+            hsdir: fingerprint(hsdir)?,
+            text,
+        })
+    }
+}
+
+impl StatusClient {
+    /// `SEVERITY ACTION …`
+    fn parse(words: &[Word]) -> Option<Self> {
+        let [_, action, ..] = words else { return None };
+        Some(match action.value.as_slice() {
+            b"CONSENSUS_ARRIVED" => Self::ConsensusArrived,
+            b"ENOUGH_DIR_INFO" => Self::EnoughDirInfo,
+            b"NOT_ENOUGH_DIR_INFO" => Self::NotEnoughDirInfo,
+            b"CIRCUIT_ESTABLISHED" => Self::CircuitEstablished,
+            b"BOOTSTRAP" => Self::Bootstrap(Bootstrap::from_words(words)?),
+            _ => return None,
+        })
+    }
+}
+
+impl Bootstrap {
+    /// Reads what `GETINFO status/bootstrap-phase` gives: the text of the last event.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::from_words(&words(text)?)
+    }
+
+    fn from_words(words: &[Word]) -> Option<Self> {
+        let percent = value(words, "PROGRESS")?.text().parse().ok()?;
+        Some(Self { percent, summary: value(words, "SUMMARY").map(Word::text).unwrap_or_default() })
+    }
+}
+
+impl Service {
+    fn parse(word: &Word) -> Self {
+        let text = word.text();
+        text.parse().map_or(Self::Other(text), Self::V3)
+    }
+}
+
+fn fingerprint(word: &Word) -> Option<Fingerprint> {
+    let name = if word.key.is_empty() { word.text() } else { word.key.clone() };
+    name.parse().ok()
+}
+
+fn descriptor_id(word: &Word) -> Option<DescriptorId> {
+    word.key.is_empty().then(|| DescriptorId(word.text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tor::reply::Line;
+
+    const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+    const HSDIR: &str = "$DDAD623E54F159BFAE07BFB26F5A8ECEDEB8B292~a3";
+    const ID: &str = "1pSQ1x4tzIWQS0Ri8CB9SRxvrkE2rF+hYHWmNmIdvS8";
+
+    fn event(text: &str, data: Option<&str>) -> Option<Event> {
+        let text = text.replace("ADDRESS", ADDRESS).replace("HSDIR", HSDIR).replace("ID", ID);
+        let data = data.map(str::to_owned);
+        Event::parse(Message { status: 650, lines: vec![Line { text, data }] })
+    }
+
+    fn address() -> Service {
+        Service::V3(ADDRESS.parse().unwrap())
+    }
+
+    fn hsdir() -> Fingerprint {
+        HSDIR.parse().unwrap()
+    }
+
+    fn id() -> DescriptorId {
+        DescriptorId(ID.to_owned())
+    }
+
+    #[test]
+    fn reads_the_life_of_a_descriptor() {
+        let hs_desc = |text| match event(text, None) {
+            Some(Event::HsDesc(event)) => event,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(
+            hs_desc("HS_DESC REQUESTED ADDRESS NO_AUTH HSDIR ID HSDIR_INDEX=00"),
+            HsDesc::Requested { address: address(), hsdir: hsdir() }
+        );
+        assert_eq!(
+            hs_desc("HS_DESC RECEIVED ADDRESS NO_AUTH HSDIR ID"),
+            HsDesc::Received { address: address(), hsdir: hsdir(), descriptor_id: id() }
+        );
+        assert_eq!(
+            hs_desc("HS_DESC UPLOADED ADDRESS UNKNOWN HSDIR"),
+            HsDesc::Uploaded { address: address(), hsdir: hsdir() }
+        );
+        let failed = |address, hsdir, descriptor_id, reason: &str| HsDesc::Failed {
+            address,
+            hsdir,
+            descriptor_id,
+            reason: reason.to_owned(),
+        };
+        assert_eq!(
+            hs_desc("HS_DESC FAILED ADDRESS NO_AUTH HSDIR ID REASON=NOT_FOUND"),
+            failed(address(), Some(hsdir()), Some(id()), "NOT_FOUND")
+        );
+        assert_eq!(
+            hs_desc("HS_DESC FAILED ADDRESS UNKNOWN HSDIR REASON=UPLOAD_REJECTED"),
+            failed(address(), Some(hsdir()), None, "UPLOAD_REJECTED")
+        );
+        assert_eq!(
+            hs_desc("HS_DESC FAILED UNKNOWN NO_AUTH UNKNOWN"),
+            failed(Service::Other("UNKNOWN".to_owned()), None, None, "")
+        );
+    }
+
+    #[test]
+    fn reads_content_and_its_absence() {
+        let content = |data| match event("HS_DESC_CONTENT ADDRESS ID HSDIR", Some(data)) {
+            Some(Event::HsDescContent(content)) => content,
+            other => panic!("{other:?}"),
+        };
+        let full = content("hs-descriptor 3\n");
+        assert_eq!((full.address, full.descriptor_id, full.hsdir), (address(), id(), hsdir()));
+        assert_eq!(full.text, "hs-descriptor 3\n");
+        assert_eq!(content("\n").text, "");
+    }
+
+    #[test]
+    fn reads_tors_state() {
+        let status = |text| match event(text, None) {
+            Some(Event::StatusClient(status)) => status,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(status("STATUS_CLIENT NOTICE CONSENSUS_ARRIVED"), StatusClient::ConsensusArrived);
+        assert_eq!(status("STATUS_CLIENT NOTICE ENOUGH_DIR_INFO"), StatusClient::EnoughDirInfo);
+        assert_eq!(status("STATUS_CLIENT NOTICE NOT_ENOUGH_DIR_INFO"), StatusClient::NotEnoughDirInfo);
+        assert_eq!(status("STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED"), StatusClient::CircuitEstablished);
+        let bootstrap = Bootstrap { percent: 14, summary: "Handshaking with a relay".to_owned() };
+        let text = r#"WARN BOOTSTRAP PROGRESS=14 TAG=handshake SUMMARY="Handshaking with a relay" WARNING="DONE" COUNT=1"#;
+        assert_eq!(Bootstrap::parse(text), Some(bootstrap.clone()));
+        assert_eq!(status(&format!("STATUS_CLIENT {text}")), StatusClient::Bootstrap(bootstrap));
+    }
+
+    #[test]
+    fn ignores_the_rest() {
+        for text in [
+            "",
+            "NOTICE Bootstrapped",
+            "HS_DESC CREATED ADDRESS UNKNOWN UNKNOWN ID",
+            "HS_DESC RECEIVED ADDRESS NO_AUTH UNKNOWN ID",
+            "HS_DESC RECEIVED ADDRESS NO_AUTH HSDIR",
+            "HS_DESC_CONTENT ADDRESS ID HSDIR",
+            "STATUS_CLIENT NOTICE",
+            "STATUS_CLIENT WARN DANGEROUS_SOCKS PROTOCOL=SOCKS5",
+            "STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=x",
+            "STATUS_CLIENT NOTICE BOOTSTRAP SUMMARY=\"",
+        ] {
+            assert_eq!(event(text, None), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_blinded_key_names_its_descriptor() {
+        use onionbalance_proto::time::UnixTime;
+        use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+
+        let period = TimePeriod::at(UnixTime(0), PeriodLength::try_from(1440).unwrap(), 0);
+        let key = BlindedKey::derive(&ADDRESS.parse().unwrap(), period);
+        assert_eq!(DescriptorId::from(&key).0.len(), ID.len());
+        assert_eq!(DescriptorId::from(&key).0, format!("{key:?}"));
+    }
+}

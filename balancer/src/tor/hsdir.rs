@@ -1,0 +1,200 @@
+//! Descriptors from HSDirs and to them: HSFETCH and HSPOST of version 3.
+//!
+//! Both name their HSDirs. Left alone, tor would ask a random one and none twice in 15 minutes, and would post to
+//! the HSDirs of one time period only.
+
+use onionbalance_proto::v3::OnionAddress;
+
+use super::command::Command;
+use super::control::{Connection, ControlError};
+use crate::relay::Fingerprint;
+
+/// Why HSFETCH was refused; nothing was fetched.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HsFetchError {
+    /// The relay is not in tor's consensus.
+    #[error("tor does not know the HSDir {0}: it has another consensus")]
+    UnknownServer(Fingerprint),
+    /// Anything else.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Why HSPOST was refused; nothing was posted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HsPostError {
+    /// tor decodes a descriptor as an HSDir would before it uploads it (554).
+    #[error("tor cannot decode the descriptor of {0}")]
+    InvalidDescriptor(OnionAddress),
+    /// tor takes the address for malformed (512).
+    #[error("tor does not accept the address {0}")]
+    MalformedAddress(OnionAddress),
+    /// tor cannot carry the command out (551).
+    #[error("tor cannot post the descriptor: {0}")]
+    CannotPost(String),
+    /// Anything else.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// What became of an HSPOST.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Posted {
+    /// The HSDirs that tor is uploading to; an event will tell of each, unless its circuit fails.
+    pub queued: Vec<Fingerprint>,
+    /// The HSDirs that are not in tor's consensus.
+    pub unknown: Vec<Fingerprint>,
+}
+
+impl Connection {
+    /// Asks each of `servers` for the service's descriptor of the current time period. The answers are events, but
+    /// none comes where a circuit fails. With no servers nothing is asked.
+    pub async fn hs_fetch(
+        &self,
+        address: &OnionAddress,
+        servers: &[Fingerprint],
+    ) -> Result<(), HsFetchError> {
+        if servers.is_empty() {
+            return Ok(());
+        }
+        match self.call(Command::new("HSFETCH").address(address).servers(servers)).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match unknown_server(&error) {
+                Some(server) => HsFetchError::UnknownServer(server),
+                None => error.into(),
+            }),
+        }
+    }
+
+    /// Uploads a descriptor to each of `servers`, those aside that tor does not know.
+    pub async fn hs_post(
+        &self,
+        address: &OnionAddress,
+        servers: &[Fingerprint],
+        descriptor: &str,
+    ) -> Result<Posted, HsPostError> {
+        let mut posted = Posted { queued: servers.to_vec(), unknown: Vec::new() };
+        while !posted.queued.is_empty() {
+            // Without HSADDRESS tor takes the block for a version 2 descriptor and never answers.
+            let command = Command::new("HSPOST").servers(&posted.queued).hs_address(address).data(descriptor);
+            let Err(error) = self.call(command).await else { break };
+            // tor names the first that it does not know, and posts to none.
+            match unknown_server(&error) {
+                Some(server) if posted.queued.contains(&server) => {
+                    posted.queued.retain(|queued| *queued != server);
+                    posted.unknown.push(server);
+                }
+                _ => return Err(refusal(error, *address)),
+            }
+        }
+        Ok(posted)
+    }
+}
+
+/// The relay in `552 Server "…" not found`.
+fn unknown_server(error: &ControlError) -> Option<Fingerprint> {
+    let ControlError::Refused { status: 552, text, .. } = error else { return None };
+    text.strip_prefix("Server \"")?.strip_suffix("\" not found")?.parse().ok()
+}
+
+fn refusal(error: ControlError, address: OnionAddress) -> HsPostError {
+    match error {
+        ControlError::Refused { status: 554, .. } => HsPostError::InvalidDescriptor(address),
+        ControlError::Refused { status: 512, .. } => HsPostError::MalformedAddress(address),
+        ControlError::Refused { status: 551, text, .. } => HsPostError::CannotPost(text),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::join;
+
+    use super::*;
+    use crate::tor::mock::{Mock, error_text};
+
+    const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+
+    fn address() -> OnionAddress {
+        ADDRESS.parse().unwrap()
+    }
+
+    fn hsdirs<const N: usize>(first_bytes: [u8; N]) -> [Fingerprint; N] {
+        first_bytes.map(|byte| Fingerprint([byte; 20]))
+    }
+
+    fn post(servers: &[Fingerprint]) -> String {
+        let servers: Vec<_> = servers.iter().map(|server| format!("SERVER={server}")).collect();
+        format!("+HSPOST {} HSADDRESS={ADDRESS}\r\nhs-descriptor 3\r\n.\r\n", servers.join(" "))
+    }
+
+    async fn try_post(connection: &Connection, servers: &[Fingerprint]) -> Result<Posted, HsPostError> {
+        connection.hs_post(&address(), servers, "hs-descriptor 3\n").await
+    }
+
+    fn not_found(server: Fingerprint) -> String {
+        format!("552 Server \"{server}\" not found\r\n")
+    }
+
+    #[tokio::test]
+    async fn fetches_from_the_servers_named() {
+        let [a, b] = hsdirs([1, 2]);
+        let (mut tor, connection, _events) = Mock::connect();
+        let command = format!("HSFETCH {ADDRESS} SERVER={a} SERVER={b}\r\n");
+        let talk = async {
+            tor.answer(&command, "250 OK\r\n").await;
+            tor.answer(&command, not_found(b)).await;
+        };
+        let fetches = async {
+            let servers = [a, b];
+            (connection.hs_fetch(&address(), &servers).await, connection.hs_fetch(&address(), &servers).await)
+        };
+        let ((accepted, refused), ()) = join!(fetches, talk);
+        accepted.unwrap();
+        assert!(matches!(refused, Err(HsFetchError::UnknownServer(server)) if server == b));
+    }
+
+    #[tokio::test]
+    async fn posts_to_all_that_tor_knows() {
+        let servers @ [a, b, c] = hsdirs([1, 2, 3]);
+        let (mut tor, connection, _events) = Mock::connect();
+        let talk = async {
+            tor.answer(post(&servers), not_found(c)).await;
+            tor.answer(post(&[a, b]), not_found(a)).await;
+            tor.answer(post(&[b]), "250 OK\r\n").await;
+        };
+        let (posted, ()) = join!(try_post(&connection, &servers), talk);
+        assert_eq!(posted.unwrap(), Posted { queued: vec![b], unknown: vec![c, a] });
+    }
+
+    #[tokio::test]
+    async fn never_leaves_the_choice_to_tor() {
+        let servers @ [a] = hsdirs([1]);
+        let (mut tor, connection, _events) = Mock::connect();
+        connection.hs_fetch(&address(), &[]).await.unwrap();
+        let talk = tor.answer(post(&servers), not_found(a));
+        let (posted, ()) = join!(try_post(&connection, &servers), talk);
+        assert_eq!(posted.unwrap(), Posted { queued: vec![], unknown: vec![a] });
+        drop(connection);
+        tor.expect_end().await;
+    }
+
+    #[tokio::test]
+    async fn tells_refusals_apart() {
+        let servers @ [_] = hsdirs([1]);
+        let [stranger] = hsdirs([9]);
+        for (reply, text) in [
+            ("554 Invalid descriptor\r\n".to_owned(), "tor cannot decode the descriptor of 25nj"),
+            ("512 Malformed onion address\r\n".to_owned(), "tor does not accept the address 25nj"),
+            ("551 Why not\r\n".to_owned(), "tor cannot post the descriptor: Why not"),
+            ("510 Unrecognized command\r\n".to_owned(), "tor refused HSPOST: 510 Unrecognized command"),
+            (not_found(stranger), "tor refused HSPOST: 552 Server"),
+        ] {
+            let (mut tor, connection, _events) = Mock::connect();
+            let talk = tor.answer(post(&servers), reply);
+            let (posted, ()) = join!(try_post(&connection, &servers), talk);
+            let error = error_text(posted);
+            assert!(error.starts_with(text), "{error}");
+        }
+    }
+}

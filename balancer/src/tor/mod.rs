@@ -1,0 +1,34 @@
+//! The tor daemon beside us: a client of its control port for the few commands and events that a balancer needs, and
+//! the documents that it hands out.
+//!
+//! [`session`] makes a connection that is ready for work; [`info`] and [`hsdir`] add the commands to it. Below them,
+//! [`control`] keeps commands, replies and events in step, and [`reply`] reads bytes. [`consensus`] and
+//! [`microdesc`] read what tor knows of the network. Nothing here knows what the commands are for, or decides when to
+//! try again.
+
+mod auth;
+mod command;
+pub mod control;
+mod data;
+mod endpoint;
+pub mod event;
+pub mod hsdir;
+pub mod info;
+#[cfg(test)]
+mod mock;
+mod queue;
+mod reconnect;
+pub mod reply;
+mod safecookie;
+pub mod session;
+mod version;
+mod words;
+
+pub use auth::{AuthError, Password};
+pub use control::{Connection, ControlError, Events};
+pub use endpoint::Endpoint;
+pub use event::Event;
+pub use info::InfoKey;
+pub use reconnect::Reconnect;
+pub use session::{Session, SessionError};
+pub use version::{TorVersion, VersionError};

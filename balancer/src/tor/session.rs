@@ -1,0 +1,316 @@
+//! From nothing to a tor that is ready for work: connect, authenticate, check the version, subscribe, wait.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::info;
+
+use super::auth::{AuthError, Password};
+use super::control::{Closed, Connection, ControlError, Events};
+use super::endpoint::Endpoint;
+use super::event::{Bootstrap, Event};
+use super::info::InfoKey;
+use super::version::TorVersion;
+
+/// The oldest tor that is known to do: the first with congestion control and layer-two guards for everyone.
+pub const OLDEST_TOR: TorVersion = TorVersion([0, 4, 7, 0]);
+
+/// tor's progress is asked for anew this often when no event tells of it: a dead connection is found out, too.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// A connection to a tor that has accepted us, and its events.
+#[derive(Debug)]
+pub struct Session {
+    /// For commands; can be cloned.
+    pub connection: Connection,
+    /// What tor tells. To be read constantly: if too much waits, the connection is closed.
+    pub events: Events,
+    /// The version of tor.
+    pub version: TorVersion,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Nobody listens, or we may not connect.
+    #[error("cannot connect to tor's control port {endpoint}: {source}{}", connect_advice(.source))]
+    Connect {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        source: io::Error,
+    },
+    /// tor did not let us in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// tor lacks what a balancer needs.
+    #[error("this tor is {found}; version {OLDEST_TOR} or newer is needed")]
+    TorTooOld {
+        /// Its version.
+        found: TorVersion,
+    },
+    /// The connection failed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+impl SessionError {
+    /// True where the same attempt would fail again until a person changes something. At its start a program
+    /// should then stop with the error; later tor may be on its way from one version or setting to another.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
+            }
+            Self::Auth(error) => error.is_permanent(),
+            Self::TorTooOld { .. } => true,
+            Self::Control(_) => false,
+        }
+    }
+}
+
+impl From<Closed> for SessionError {
+    fn from(closed: Closed) -> Self {
+        Self::Control(closed.into())
+    }
+}
+
+fn connect_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; add the user to the group of tor (debian-tor), and make the `ControlSocket` in tor's torrc `GroupWritable`"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; is tor running, with this `ControlSocket` or `ControlPort` in its torrc?"
+        }
+        _ => "",
+    }
+}
+
+impl Session {
+    /// Connects, authenticates and subscribes to events. `nonce` must be fresh randomness.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        password: Option<&Password>,
+        nonce: &[u8; 32],
+    ) -> Result<Self, SessionError> {
+        let (connection, events) = endpoint
+            .connect()
+            .await
+            .map_err(|source| SessionError::Connect { endpoint: endpoint.clone(), source })?;
+        let local = matches!(endpoint, Endpoint::Unix(_));
+        let session = Self::open(connection, events, password, local, nonce).await?;
+        info!(%endpoint, version = %session.version, "connected to tor");
+        Ok(session)
+    }
+
+    async fn open(
+        connection: Connection,
+        events: Events,
+        password: Option<&Password>,
+        local: bool,
+        nonce: &[u8; 32],
+    ) -> Result<Self, SessionError> {
+        let info = connection.protocol_info().await?;
+        if info.version < OLDEST_TOR {
+            return Err(SessionError::TorTooOld { found: info.version });
+        }
+        connection.authenticate(&info, password, local, nonce).await?;
+        connection.set_events().await?;
+        Ok(Self { connection, events, version: info.version })
+    }
+
+    /// Waits, if need be for ever, until tor can fetch and upload descriptors: it has bootstrapped and knows enough
+    /// relays. Commands before that fail or, worse, succeed with an old consensus. Takes the events that come.
+    pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
+        let mut told = None;
+        loop {
+            let [phase, enough] =
+                self.connection.get_info([InfoKey::BootstrapPhase, InfoKey::EnoughDirInfo]).await?;
+            let Some(bootstrap) = Bootstrap::parse(&phase) else {
+                return Err(ControlError::Unexpected { command: "GETINFO", text: phase }.into());
+            };
+            let knows_enough_relays = enough == "1";
+            if bootstrap.percent == 100 && knows_enough_relays {
+                info!("tor is ready");
+                return Ok(());
+            }
+            let now = (bootstrap.percent, knows_enough_relays);
+            if told.replace(now) != Some(now) {
+                let Bootstrap { percent, summary } = bootstrap;
+                info!(percent, summary, knows_enough_relays, "waiting for tor");
+            }
+            // The time-out is no error, only the occasion to ask again.
+            timeout(ASK_AGAIN, self.status_change()).await.unwrap_or(Ok(()))?;
+        }
+    }
+
+    async fn status_change(&mut self) -> Result<(), Closed> {
+        while !matches!(self.events.next().await?, Event::StatusClient(_)) {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use data_encoding::HEXUPPER;
+    use tempfile::NamedTempFile;
+    use tokio::join;
+
+    use super::*;
+    use crate::tor::mock::Mock;
+
+    const NONCE: [u8; 32] = [0xA5; 32];
+    const ASK_STATE: &str = "GETINFO status/bootstrap-phase status/enough-dir-info\r\n";
+
+    fn info(auth: &str, version: &str) -> String {
+        format!("250-PROTOCOLINFO 1\r\n250-AUTH {auth}\r\n250-VERSION Tor=\"{version}\"\r\n250 OK\r\n")
+    }
+
+    fn state(percent: u8, enough: u8) -> String {
+        format!(
+            "250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS={percent} TAG=x SUMMARY=\"X\"\r\n\
+             250-status/enough-dir-info={enough}\r\n250 OK\r\n"
+        )
+    }
+
+    /// What comes of a session when tor answers PROTOCOLINFO with `info` and then follows `talk`.
+    async fn open(
+        info: String,
+        password: Option<&str>,
+        talk: impl AsyncFnOnce(&mut Mock),
+    ) -> Result<Session, SessionError> {
+        let (mut tor, connection, events) = Mock::connect();
+        let password = password.map(|password| Password::new(password.to_owned()));
+        let (session, ()) =
+            join!(Session::open(connection, events, password.as_ref(), true, &NONCE), async {
+                tor.answer("PROTOCOLINFO 1\r\n", info).await;
+                talk(&mut tor).await;
+            });
+        session
+    }
+
+    async fn subscribe(tor: &mut Mock) {
+        tor.answer("SETEVENTS HS_DESC HS_DESC_CONTENT STATUS_CLIENT\r\n", "250 OK\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn opens_without_a_secret_or_with_a_password() {
+        let null = open(info("METHODS=NULL", "0.4.8.10"), None, async |tor| {
+            tor.answer("AUTHENTICATE\r\n", "250 OK\r\n").await;
+            subscribe(tor).await;
+        });
+        assert_eq!(null.await.unwrap().version, TorVersion([0, 4, 8, 10]));
+
+        let password = open(info("METHODS=HASHEDPASSWORD", "0.4.8.10"), Some("a\" b"), async |tor| {
+            tor.answer("AUTHENTICATE 61222062\r\n", "250 OK\r\n").await;
+            subscribe(tor).await;
+        });
+        password.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_is_permanent_and_not_told() {
+        let error = open(info("METHODS=HASHEDPASSWORD", "0.4.8.10"), Some("hunter2"), async |tor| {
+            tor.answer("AUTHENTICATE 68756E74657232\r\n", "515 Authentication failed: no match\r\n").await;
+        });
+        let error = error.await.unwrap_err();
+        assert!(error.is_permanent());
+        assert!(error.to_string().starts_with("tor did not accept the password"), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn an_impostor_gets_no_proof() {
+        let mut cookie = NamedTempFile::new().unwrap();
+        cookie.write_all(&[7; 32]).unwrap();
+        let auth = format!("METHODS=COOKIE,SAFECOOKIE COOKIEFILE=\"{}\"", cookie.path().display());
+        let error = open(info(&auth, "0.4.8.10"), None, async |tor| {
+            let challenge = format!("AUTHCHALLENGE SAFECOOKIE {}\r\n", HEXUPPER.encode(&NONCE));
+            let zeros = "0".repeat(64);
+            let reply = format!("250 AUTHCHALLENGE SERVERHASH={zeros} SERVERNONCE={zeros}\r\n");
+            tor.answer(&challenge, reply).await;
+            tor.expect_end().await;
+        });
+        let error = error.await.unwrap_err();
+        assert!(matches!(error, SessionError::Auth(AuthError::Impostor(_))), "{error}");
+        assert!(error.is_permanent());
+    }
+
+    #[tokio::test]
+    async fn a_cookie_is_shown_where_tor_wants_to_see_it() {
+        let mut cookie = NamedTempFile::new().unwrap();
+        cookie.write_all(&[7; 32]).unwrap();
+        let auth = format!("METHODS=COOKIE COOKIEFILE=\"{}\"", cookie.path().display());
+        let error = open(info(&auth, "0.4.8.10"), None, async |tor| {
+            let command = format!("AUTHENTICATE {}\r\n", "07".repeat(32));
+            tor.answer(command, "515 Authentication failed: Wrong length\r\n").await;
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(error.to_string(), "tor did not accept the cookie: Authentication failed: Wrong length");
+        assert!(error.is_permanent());
+    }
+
+    #[tokio::test]
+    async fn an_old_tor_is_refused_by_name() {
+        let error = open(info("METHODS=NULL", "0.4.6.12 (git-0)"), None, async |tor| tor.expect_end().await);
+        let error = error.await.unwrap_err();
+        assert_eq!(error.to_string(), "this tor is 0.4.6.12; version 0.4.7.0 or newer is needed");
+        assert!(error.is_permanent());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_tor_may_become_tor() {
+        let error = open("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), None, async |_| ()).await.unwrap_err();
+        assert!(error.to_string().contains("is this a control port?"), "{error}");
+        assert!(!error.is_permanent());
+    }
+
+    #[tokio::test]
+    async fn says_who_does_not_listen() {
+        let endpoint = Endpoint::Unix("/nonexistent/control".into());
+        let error = Session::connect(&endpoint, None, &NONCE).await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot connect to tor's control port unix:/nonexistent/control: ")
+        );
+        assert!(!error.is_permanent());
+        let error =
+            Session::connect(&Endpoint::Unix("x".repeat(200).into()), None, &NONCE).await.unwrap_err();
+        assert!(error.is_permanent(), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_until_tor_is_ready() {
+        let (mut tor, connection, events) = Mock::connect();
+        let mut session = Session { connection, events, version: OLDEST_TOR };
+        let talk = async {
+            tor.answer(ASK_STATE, state(5, 0)).await;
+            tor.send("650 HS_DESC UPLOADED a UNKNOWN b\r\n650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n")
+                .await;
+            tor.answer(ASK_STATE, state(100, 0)).await;
+            // No event: it asks again by itself.
+            tor.answer(ASK_STATE, state(90, 1)).await;
+            tor.send("650 STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"\r\n").await;
+            tor.answer(ASK_STATE, state(100, 1)).await;
+        };
+        let (ready, ()) = join!(session.wait_ready(), talk);
+        ready.unwrap();
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_connection() {
+        let (mut tor, connection, events) = Mock::connect();
+        let mut session = Session { connection, events, version: OLDEST_TOR };
+        let talk = async {
+            tor.answer(ASK_STATE, state(5, 0)).await;
+            drop(tor);
+        };
+        let (ready, ()) = join!(session.wait_ready(), talk);
+        let error = ready.unwrap_err();
+        assert!(matches!(error, SessionError::Control(ControlError::Closed(Closed::ByTor))), "{error}");
+        assert!(!error.is_permanent());
+    }
+}
