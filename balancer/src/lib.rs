@@ -5,3 +5,4 @@
 pub mod engine;
 pub mod relay;
 pub mod tor;
+pub mod v3;

@@ -8,12 +8,15 @@
 
 mod auth;
 mod command;
+pub mod consensus;
 pub mod control;
 mod data;
+mod document;
 mod endpoint;
 pub mod event;
 pub mod hsdir;
 pub mod info;
+pub mod microdesc;
 #[cfg(test)]
 mod mock;
 mod queue;

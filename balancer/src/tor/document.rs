@@ -1,0 +1,74 @@
+//! What directory documents are made of: lines and base64 (dir-spec, "Document meta-format").
+
+use data_encoding::BASE64_NOPAD;
+use memchr::memchr;
+
+/// A document's lines.
+pub(super) struct Lines<'a> {
+    rest: &'a [u8],
+    number: usize,
+}
+
+/// One line without its newline.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// The line itself.
+    pub(super) text: &'a [u8],
+    /// The document from this line on.
+    pub(super) onward: &'a [u8],
+    /// Counted from 1.
+    pub(super) number: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { rest: text, number: 0 }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let onward = self.rest;
+        if onward.is_empty() {
+            return None;
+        }
+        let end = memchr(b'\n', onward);
+        let text = end.and_then(|end| onward.get(..end)).unwrap_or(onward);
+        self.rest = end.and_then(|end| onward.get(end + 1..)).unwrap_or_default();
+        self.number += 1;
+        Some(Line { text, onward, number: self.number })
+    }
+}
+
+/// Exactly `N` bytes from base64 without padding.
+pub(super) fn base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if BASE64_NOPAD.decode_len(text.len()) != Ok(N) {
+        return None;
+    }
+    BASE64_NOPAD.decode_mut(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_lines_and_keeps_what_follows() {
+        let text = b"one\n\nthree";
+        let lines: Vec<_> =
+            Lines::new(text).map(|line| (line.number, line.text, line.onward.len())).collect();
+        assert_eq!(lines, [(1, b"one".as_slice(), 10), (2, b"", 6), (3, b"three", 5)]);
+    }
+
+    #[test]
+    fn base64_has_one_length_and_no_padding() {
+        assert_eq!(base64(b"AAAB"), Some([0, 0, 1]));
+        for text in [b"AAA".as_slice(), b"AAAA=", b"AAB=", b"AAAAA", b"AA\xFFA", b""] {
+            assert_eq!(base64::<3>(text), None, "{text:?}");
+        }
+    }
+}
