@@ -1,5 +1,7 @@
 //! Version 3 onion services: where their descriptors belong, how a backend's is opened and ours is put together.
 
+pub mod backend;
 pub mod directory;
+pub mod frontend;
 pub mod ring;
 pub mod schedule;
