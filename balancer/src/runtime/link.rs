@@ -1,0 +1,98 @@
+//! Keeps a session with tor open, for ever.
+
+use rand_core::{OsRng, RngCore};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::tor::control::Closed;
+use crate::tor::{Connection, Endpoint, Event, Password, Reconnect, Session, SessionError};
+
+/// What the rest of the runtime hears of tor.
+pub(super) enum FromTor {
+    /// A tor that is bootstrapped; commands go over this connection until it is lost.
+    Ready(Connection),
+    /// Something happened.
+    Event(Box<Event>),
+    /// The connection is gone; another one is being sought.
+    Lost,
+    /// Before the first success: a person has to change something.
+    Refused(SessionError),
+}
+
+/// Where tor is.
+pub struct Link {
+    /// Tried in this order.
+    pub endpoints: Vec<Endpoint>,
+    /// If the control port wants one.
+    pub password: Option<Password>,
+}
+
+impl Link {
+    /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when it has never been
+    /// let in and trying again would not help.
+    pub(super) async fn run(self, to: mpsc::Sender<FromTor>) {
+        let mut reconnect = Reconnect::default();
+        let mut ever_ready = false;
+        while !to.is_closed() {
+            match self.session().await {
+                Ok(mut session) => {
+                    let Err(error) = self.serve(&mut session, &to, &mut reconnect, &mut ever_ready).await
+                    else {
+                        return;
+                    };
+                    warn!("the connection to tor is lost: {error}");
+                    if to.send(FromTor::Lost).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) if !ever_ready && error.is_permanent() => {
+                    // Nobody listening any more is as good an end.
+                    let _ = to.send(FromTor::Refused(error)).await;
+                    return;
+                }
+                Err(error) => warn!("{error}"),
+            }
+            tokio::time::sleep(reconnect.next(OsRng.next_u32())).await;
+        }
+    }
+
+    /// The first endpoint that lets us in. If none does: the error that most needs a person, and of several such the
+    /// first.
+    async fn session(&self) -> Result<Session, SessionError> {
+        let mut failure: Option<SessionError> = None;
+        for endpoint in &self.endpoints {
+            let mut nonce = [0; 32];
+            OsRng.fill_bytes(&mut nonce);
+            match Session::connect(endpoint, self.password.as_ref(), &nonce).await {
+                Ok(session) => return Ok(session),
+                Err(error) => {
+                    let worse = |earlier: &SessionError| !earlier.is_permanent() && error.is_permanent();
+                    if failure.as_ref().is_none_or(worse) {
+                        failure = Some(error);
+                    }
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| SessionError::Control(Closed::ByUs.into())))
+    }
+
+    /// Passes events on until the connection breaks (an error) or nobody listens any more.
+    async fn serve(
+        &self,
+        session: &mut Session,
+        to: &mpsc::Sender<FromTor>,
+        reconnect: &mut Reconnect,
+        ever_ready: &mut bool,
+    ) -> Result<(), SessionError> {
+        session.wait_ready().await?;
+        reconnect.reset();
+        *ever_ready = true;
+        let mut message = FromTor::Ready(session.connection.clone());
+        loop {
+            if to.send(message).await.is_err() {
+                return Ok(());
+            }
+            message = FromTor::Event(Box::new(session.events.next().await?));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Which upload an event tells of.
+//!
+//! Tor's `UPLOADED` names the service and the HSDir, not the descriptor, and an upload that a newer one supersedes goes on
+//! all the same. Where one HSDir is sent more than one thing, the event proves nothing until the fate of all is known.
+//! `FAILED` names the blinded key.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use onionbalance_proto::v3::OnionAddress;
+use tokio::time::Instant;
+
+use crate::engine::PublicationId;
+use crate::relay::Fingerprint;
+use crate::tor::event::DescriptorId;
+
+/// An upload of which nothing was heard for so long never ends: its circuit failed. Shorter than the engine's patience
+/// (`upload_timeout`), so that its next try is alone.
+const GIVEN_UP: Duration = Duration::from_secs(70);
+
+/// The uploads that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    at: HashMap<(OnionAddress, Fingerprint), AtHsdir>,
+}
+
+#[derive(Debug, Default)]
+struct AtHsdir {
+    /// In the order in which they were begun.
+    awaited: Vec<Awaited>,
+    /// How many of these succeeded, without its being known which.
+    uploaded: usize,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    id: PublicationId,
+    descriptor: DescriptorId,
+    begun: Instant,
+}
+
+impl Uploads {
+    /// An upload of `descriptor` begins.
+    pub(super) fn expect(
+        &mut self,
+        service: OnionAddress,
+        descriptor: &DescriptorId,
+        id: PublicationId,
+        hsdirs: &[Fingerprint],
+        now: Instant,
+    ) {
+        for hsdir in hsdirs {
+            let at = self.at.entry((service, *hsdir)).or_default();
+            let before = at.awaited.len();
+            at.awaited.retain(|awaited| now.duration_since(awaited.begun) < GIVEN_UP);
+            if at.awaited.len() < before {
+                // Which of them had succeeded will never be known.
+                at.uploaded = 0;
+            }
+            at.awaited.push(Awaited { id, descriptor: descriptor.clone(), begun: now });
+        }
+    }
+
+    /// Nothing was uploaded to these HSDirs after all.
+    pub(super) fn withdraw(&mut self, service: OnionAddress, id: PublicationId, hsdirs: &[Fingerprint]) {
+        for hsdir in hsdirs {
+            if let Some(at) = self.at.get_mut(&(service, *hsdir)) {
+                at.awaited.retain(|awaited| awaited.id != id);
+            }
+            self.forget_if_done(service, *hsdir);
+        }
+    }
+
+    /// The HSDir took one of the service's descriptors. The result is what is now known to be stored.
+    pub(super) fn uploaded(&mut self, service: OnionAddress, hsdir: Fingerprint) -> Vec<PublicationId> {
+        let Some(at) = self.at.get_mut(&(service, hsdir)) else { return Vec::new() };
+        at.uploaded += 1;
+        if at.uploaded < at.awaited.len() {
+            return Vec::new();
+        }
+        at.uploaded = 0;
+        let stored = at.awaited.drain(..).map(|awaited| awaited.id).collect();
+        self.forget_if_done(service, hsdir);
+        stored
+    }
+
+    /// The upload of `descriptor` failed there. The result is which one that was, and what is now known to be stored.
+    /// If several are awaited, the newest is said to have failed: to try once too often does no harm.
+    pub(super) fn failed(
+        &mut self,
+        service: OnionAddress,
+        hsdir: Fingerprint,
+        descriptor: &DescriptorId,
+    ) -> Option<(PublicationId, Vec<PublicationId>)> {
+        let at = self.at.get_mut(&(service, hsdir))?;
+        let index = at.awaited.iter().rposition(|awaited| awaited.descriptor == *descriptor)?;
+        let failed = at.awaited.remove(index).id;
+        let mut stored = Vec::new();
+        if at.uploaded == at.awaited.len() {
+            stored.extend(at.awaited.drain(..).map(|awaited| awaited.id));
+        }
+        self.forget_if_done(service, hsdir);
+        Some((failed, stored))
+    }
+
+    /// Everything under way is void.
+    pub(super) fn clear(&mut self) {
+        self.at.clear();
+    }
+
+    fn forget_if_done(&mut self, service: OnionAddress, hsdir: Fingerprint) {
+        if self.at.get(&(service, hsdir)).is_some_and(|at| at.awaited.is_empty()) {
+            self.at.remove(&(service, hsdir));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onionbalance_proto::fixture::Backend;
+
+    use super::*;
+
+    const HSDIR: Fingerprint = Fingerprint([1; 20]);
+    const FIRST: PublicationId = PublicationId(1);
+    const SECOND: PublicationId = PublicationId(2);
+    const NEWER: PublicationId = PublicationId(3);
+
+    /// Uploads to one HSDir of one service: what began after how many seconds.
+    fn awaiting(begun: &[(PublicationId, &str, u64)]) -> (Uploads, impl Fn(&str) -> DescriptorId) {
+        let start = Instant::now();
+        let id = |text: &str| DescriptorId(text.into());
+        let mut uploads = Uploads::default();
+        for (publication, descriptor, after) in begun {
+            let now = start + Duration::from_secs(*after);
+            uploads.expect(service(), &id(descriptor), *publication, &[HSDIR], now);
+        }
+        (uploads, id)
+    }
+
+    fn service() -> OnionAddress {
+        Backend::new(1).address()
+    }
+
+    #[test]
+    fn one_upload_is_told_at_once() {
+        let (mut uploads, _) = awaiting(&[(FIRST, "a", 0)]);
+        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST]);
+        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert!(uploads.at.is_empty());
+    }
+
+    #[test]
+    fn two_descriptors_are_told_apart_when_both_are_done() {
+        let both = [(FIRST, "a", 0), (SECOND, "b", 0)];
+        let (mut uploads, _) = awaiting(&both);
+        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST, SECOND]);
+        let (mut uploads, id) = awaiting(&both);
+        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), Some((FIRST, vec![SECOND])));
+        let (mut uploads, id) = awaiting(&both);
+        assert_eq!(uploads.failed(service(), HSDIR, &id("b")), Some((SECOND, vec![])));
+        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST]);
+        assert!(uploads.at.is_empty());
+    }
+
+    #[test]
+    fn a_superseded_upload_does_not_stand_for_the_newer_one() {
+        let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 1)]);
+        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST, NEWER]);
+        let (mut uploads, id) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 1)]);
+        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), Some((NEWER, vec![FIRST])));
+    }
+
+    #[test]
+    fn an_upload_without_an_end_is_given_up() {
+        let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 100)]);
+        assert_eq!(uploads.uploaded(service(), HSDIR), [NEWER]);
+    }
+
+    #[test]
+    fn a_withdrawn_upload_is_not_awaited() {
+        let (mut uploads, id) = awaiting(&[(FIRST, "a", 0)]);
+        uploads.withdraw(service(), FIRST, &[HSDIR]);
+        assert!(uploads.at.is_empty());
+        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), None);
+    }
+}
