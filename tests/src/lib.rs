@@ -1,0 +1,14 @@
+//! Private Tor networks of real daemons on loopback, and what tests and the demo need around them.
+//!
+//! Everything is blocking and on threads: a test that needs an async runtime brings its own. Nothing here is part of
+//! the delivered programs.
+//!
+//! No process outlives the one that started it, however that one ends: see [`process`].
+
+pub mod network;
+mod parallel;
+pub mod paths;
+pub mod process;
+pub mod programs;
+pub mod provision;
+pub mod wait;

@@ -1,0 +1,169 @@
+//! Backends: onion services of plain tors, each with a web site that says its name.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use onionbalance_proto::v3::address::OnionAddress;
+
+use super::base::{Base, CONTROL_PORT, EARLY};
+use super::control::{Control, Message};
+use super::daemon::Daemon;
+use super::webserver::WebServer;
+use crate::process::lock;
+use crate::wait::until;
+
+/// A backend; its web server and its address stay the same through all that happens to its tor.
+#[derive(Debug)]
+pub struct Backend {
+    name: String,
+    tor: Daemon,
+    service: PathBuf,
+    web: WebServer,
+    address: OnionAddress,
+    watch: Mutex<UploadWatch>,
+}
+
+impl Backend {
+    pub(crate) fn start(base: &Base, number: usize, frontends: &[OnionAddress]) -> Result<Self> {
+        let name = format!("backend-{number}");
+        let web = WebServer::start(&name)?;
+        let tor = base.daemon(&name, "")?;
+        let service = tor.directory().join("service");
+        DirBuilder::new().mode(0o700).create(&service)?;
+        tor.configure(&base.torrc(&name, &role(&service, &web, frontends)?))?;
+        tor.start()?;
+        let watch = Mutex::new(UploadWatch::new(&tor)?);
+        let address = until(HOSTNAME_TIMEOUT, || Ok(fs::read_to_string(service.join("hostname")).ok()))
+            .with_context(|| tor.failure("made no address"))?;
+        let address = address.trim().parse().context("tor wrote a bad address")?;
+        Ok(Self { name, tor, service, web, address, watch })
+    }
+
+    /// What the web site answers.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The backend's own onion address.
+    pub fn address(&self) -> OnionAddress {
+        self.address
+    }
+
+    /// Kills its tor; the web server stays.
+    pub fn kill(&self) -> Result<()> {
+        self.tor.kill()
+    }
+
+    /// Stops its tor in its tracks: introductions go unanswered, and its descriptor stays where it is.
+    pub fn freeze(&self) -> Result<()> {
+        self.tor.freeze()
+    }
+
+    /// Lets a frozen tor go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.tor.thaw()
+    }
+
+    /// Starts a killed tor again, or a running one anew.
+    pub fn revive(&self) -> Result<()> {
+        self.tor.start()?;
+        *lock(&self.watch) = UploadWatch::new(&self.tor)?;
+        Ok(())
+    }
+
+    /// Waits until both descriptors of the present run of tor, the first and the second, lie on their HSDirs.
+    pub fn wait_published(&self) -> Result<()> {
+        lock(&self.watch).wait().with_context(|| self.tor.failure("did not publish its descriptors"))
+    }
+
+    /// Its tor.
+    pub fn tor(&self) -> &Daemon {
+        &self.tor
+    }
+
+    /// Makes these the frontends. tor 0.4.9 computes their keys only when it builds descriptors, hence the restart: after
+    /// SIGHUP alone, introductions through a new frontend would fail until the next time period.
+    pub(crate) fn set_frontends(&self, base: &Base, frontends: &[OnionAddress]) -> Result<()> {
+        self.tor.configure(&base.torrc(&self.name, &role(&self.service, &self.web, frontends)?))?;
+        self.revive()
+    }
+}
+
+/// Writes `ob_config`, which tor wants to read before it takes `HiddenServiceOnionBalanceInstance` from its configuration,
+/// and returns that configuration. Without a frontend the backend is a plain service: tor crashes over an empty
+/// `ob_config`.
+fn role(service: &Path, web: &WebServer, frontends: &[OnionAddress]) -> Result<String> {
+    let lines: Vec<_> = frontends.iter().map(|address| format!("MasterOnionAddress {address}\n")).collect();
+    fs::write(service.join("ob_config"), lines.concat())?;
+    let instance = if frontends.is_empty() { "" } else { "HiddenServiceOnionBalanceInstance 1\n" };
+    Ok(format!(
+        "SocksPort 0\n{CONTROL_PORT}{EARLY}HiddenServiceDir {}\nHiddenServicePort 80 {}\n{instance}",
+        service.display(),
+        web.address()
+    ))
+}
+
+const HOSTNAME_TIMEOUT: Duration = Duration::from_secs(10);
+const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Follows tor's uploads from the beginning of its run.
+#[derive(Debug)]
+struct UploadWatch {
+    control: Control,
+    uploads: Uploads,
+}
+
+impl UploadWatch {
+    fn new(tor: &Daemon) -> Result<Self> {
+        let mut control = tor.control()?;
+        control.set_events("HS_DESC")?;
+        Ok(Self { control, uploads: Uploads::default() })
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PUBLISH_TIMEOUT;
+        while !self.uploads.are_done() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.control.wait_event(left, |_| true)?;
+            let event = event.with_context(|| {
+                format!("after {} seconds: {:?}", PUBLISH_TIMEOUT.as_secs(), self.uploads)
+            })?;
+            self.uploads.note(&event);
+        }
+        ensure!(self.uploads.accepted > 0, "no HSDir took a descriptor: {:?}", self.uploads);
+        Ok(())
+    }
+}
+
+/// The `HS_DESC` events of a service: for each HSDir one UPLOAD, then UPLOADED or FAILED.
+#[derive(Debug, Default)]
+struct Uploads {
+    /// Blinded keys: one for each of the two descriptors.
+    descriptors: BTreeSet<String>,
+    begun: usize,
+    accepted: usize,
+    failed: usize,
+}
+
+impl Uploads {
+    fn note(&mut self, event: &Message) {
+        match event.words().as_slice() {
+            ["HS_DESC", "UPLOAD", _, _, _, descriptor, ..] => {
+                self.begun += 1;
+                self.descriptors.insert((*descriptor).to_owned());
+            }
+            ["HS_DESC", "UPLOADED", ..] => self.accepted += 1,
+            ["HS_DESC", "FAILED", ..] => self.failed += 1,
+            _ => {}
+        }
+    }
+
+    fn are_done(&self) -> bool {
+        self.descriptors.len() >= 2 && self.accepted + self.failed >= self.begun
+    }
+}

@@ -1,0 +1,77 @@
+//! What all tors of one network have in common.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::daemon::Daemon;
+use super::directory::Directory;
+use super::plan::Plan;
+use crate::provision::TorProgram;
+
+/// The program, the directory, and the part of the configuration that every tor of a network shares.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) program: TorProgram,
+    pub(crate) directory: Directory,
+    common: String,
+}
+
+impl Base {
+    pub(crate) fn new(program: TorProgram, directory: Directory) -> Self {
+        Self { program, directory, common: String::new() }
+    }
+
+    /// Settles the voting interval and the authorities, which every tor must know before it starts.
+    pub(crate) fn settle(&mut self, plan: &Plan, authorities: &str) {
+        let interval = plan.voting_interval;
+        self.common = format!(
+            "TestingTorNetwork 1\n\
+             {authorities}\
+             V3AuthVotingInterval {interval}\n\
+             PathsNeededToBuildCircuits 0.67\n\
+             Log notice stdout\n\
+             SafeLogging 0\n\
+             ShutdownWaitLength 0\n\
+             GeoIPFile /dev/null\n\
+             GeoIPv6File /dev/null\n\
+             CookieAuthentication 1\n\
+             __OwningControllerProcess {}\n",
+            std::process::id()
+        );
+    }
+
+    /// The whole configuration of the tor of this name.
+    pub(crate) fn torrc(&self, name: &str, role: &str) -> String {
+        let directory = self.directory.path().join(name);
+        let directory = directory.display();
+        let mut torrc = self.common.clone();
+        // Writing to a string does not fail.
+        let _ = write!(
+            torrc,
+            "Nickname {}\n\
+             DataDirectory {directory}\n\
+             ControlPortWriteToFile {directory}/control-port\n\
+             {role}",
+            name.replace('-', "")
+        );
+        torrc
+    }
+
+    /// A tor that has not been started.
+    pub(crate) fn daemon(&self, name: &str, role: &str) -> Result<Daemon> {
+        Daemon::new(&self.program, self.directory.path(), name, &self.torrc(name, role))
+    }
+}
+
+/// tor picks the control port itself.
+pub(crate) const CONTROL_PORT: &str = "ControlPort auto\n";
+/// Clients of the directory that do not wait until caches have what the authorities have.
+pub(crate) const EARLY: &str = "FetchDirInfoEarly 1\nFetchDirInfoExtraEarly 1\n";
+/// What makes a tor a relay of this network: reachable for sure, and a way to nowhere but loopback.
+pub(crate) const RELAY: &str = "Address 127.0.0.1\n\
+     AssumeReachable 1\n\
+     ContactInfo nobody\n\
+     SocksPort 0\n\
+     ExitRelay 1\n\
+     ExitPolicy accept 127.0.0.0/8:*, reject *:*\n";

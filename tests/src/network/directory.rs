@@ -1,0 +1,180 @@
+//! The directory of one network, which no end of its owner leaves behind for good.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{env, thread};
+
+use anyhow::{Context, Result};
+
+use crate::paths::BuildPaths;
+use crate::process::{self, lock};
+
+/// A directory below `target/networks`, named for the owning process and removed with this value.
+///
+/// Its owner holds a lock on a file inside: what nobody locks belonged to a process that was killed, and the next one to
+/// create a directory sweeps it away. A kept directory stays for a day.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    sockets: PathBuf,
+    kept: AtomicBool,
+    _lock: File,
+}
+
+impl Directory {
+    pub(crate) fn create() -> Result<Self> {
+        let base = BuildPaths::find()?.target.join("networks");
+        Self::create_below(&base).with_context(|| format!("cannot make a directory in {}", base.display()))
+    }
+
+    fn create_below(base: &Path) -> Result<Self> {
+        fs::create_dir_all(base)?;
+        // Between a directory's creation and its lock, no sweep may come.
+        let sweeping = File::create(base.join("lock"))?;
+        sweeping.lock()?;
+        sweep(base)?;
+        let mut names = (0..NETWORKS_MAX).map(|number| format!("{}-{number}", std::process::id()));
+        let name = names.find(|name| !base.join(name).exists()).context("there are too many networks")?;
+        let path = base.join(name);
+        make_private(&path)?;
+        let lock_file = File::create(path.join(LOCK))?;
+        lock_file.try_lock().context("the new directory is locked already")?;
+        let sockets = sockets_for(&path)?;
+        lock(&OWN).push(path.clone());
+        Ok(Self { path, sockets, kept: AtomicBool::new(false), _lock: lock_file })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A directory for AF_UNIX sockets: short enough for their addresses, and open to this user only.
+    pub(crate) fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Leaves the directory where it is, for someone to read the logs in it.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        lock(&OWN).retain(|own| *own != self.path);
+        let wanted = self.kept.load(Ordering::Relaxed) || thread::panicking();
+        if wanted && !process::is_ending() {
+            let _ = fs::write(self.path.join(KEPT), "");
+        } else {
+            remove(&self.path);
+        }
+    }
+}
+
+/// Removes the directories of this process's networks; for its end by a signal, after [`crate::process::end_all`].
+pub fn remove_all() {
+    for path in lock(&OWN).drain(..) {
+        remove(&path);
+    }
+}
+
+static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Of one process.
+const NETWORKS_MAX: u32 = 1000;
+const LOCK: &str = "lock";
+const KEPT: &str = "kept";
+/// The link to, or the directory of, the sockets.
+const SOCKETS: &str = "sockets";
+const KEPT_FOR: Duration = Duration::from_hours(24);
+/// `sun_path` has 108 bytes; of these a socket's name may take 20.
+const SOCKETS_PATH_MAX: usize = 108 - 1 - 20;
+
+fn make_private(path: &Path) -> Result<()> {
+    Ok(DirBuilder::new().mode(0o700).create(path)?)
+}
+
+/// Beside everything else if its path is short enough, else in the system's directory for temporary files.
+fn sockets_for(path: &Path) -> Result<PathBuf> {
+    let beside = path.join(SOCKETS);
+    if beside.as_os_str().len() <= SOCKETS_PATH_MAX {
+        make_private(&beside)?;
+        return Ok(beside);
+    }
+    let name = path.file_name().context("the directory has no name")?.to_string_lossy();
+    let short = env::temp_dir().join(format!("onionbalance-{name}"));
+    // One that is there already belonged to a dead process of the same id.
+    let _ = fs::remove_dir_all(&short);
+    make_private(&short)?;
+    symlink(&short, &beside)?;
+    Ok(short)
+}
+
+fn sweep(base: &Path) -> Result<()> {
+    for entry in fs::read_dir(base)? {
+        let path = entry?.path();
+        let kept = fs::metadata(path.join(KEPT)).and_then(|meta| meta.modified());
+        let young = kept.is_ok_and(|since| since.elapsed().is_ok_and(|age| age < KEPT_FOR));
+        if path.is_dir() && !young && !is_owned(&path) {
+            remove(&path);
+        }
+    }
+    Ok(())
+}
+
+fn is_owned(path: &Path) -> bool {
+    File::open(path.join(LOCK)).is_ok_and(|file| file.try_lock().is_err())
+}
+
+/// As well as it goes: what is left, the next sweep tries again.
+fn remove(path: &Path) {
+    if let Ok(short) = fs::read_link(path.join(SOCKETS)) {
+        let _ = fs::remove_dir_all(short);
+    }
+    let _ = fs::remove_dir_all(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_with_its_owner() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = Directory::create_below(base.path()).unwrap();
+        let path = directory.path().to_owned();
+        assert!(path.is_dir());
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn sweeps_dead_owners_only() {
+        let base = tempfile::tempdir().unwrap();
+        let dead = base.path().join("1-0");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let kept = base.path().join("1-1");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join(KEPT), "").unwrap();
+        let first = Directory::create_below(base.path()).unwrap();
+        let second = Directory::create_below(base.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(kept.exists() && first.path().exists() && second.path().exists());
+    }
+
+    #[test]
+    fn keeps_socket_paths_short() {
+        let base = tempfile::tempdir().unwrap();
+        let deep = base.path().join("d".repeat(100));
+        let directory = Directory::create_below(&deep).unwrap();
+        let sockets = directory.sockets().to_owned();
+        assert!(sockets.is_dir() && sockets.as_os_str().len() <= SOCKETS_PATH_MAX);
+        drop(directory);
+        assert!(!sockets.exists());
+    }
+}

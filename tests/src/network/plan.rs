@@ -1,0 +1,35 @@
+//! What a network shall consist of, and how its start is told.
+
+use std::time::Duration;
+
+use onionbalance_proto::v3::address::OnionAddress;
+
+/// The make-up of a network. The default is the smallest in which everything works as in the real one.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Directory authorities, which are relays and HSDirs too.
+    pub authorities: usize,
+    /// Further relays. With fewer than 9 HSDirs in all, the two replicas of a descriptor share all of theirs.
+    pub relays: usize,
+    /// Onion services with a web server behind them, each of which answers with its own name.
+    pub backends: usize,
+    /// Seconds between two consensuses. A time period has 24 of these intervals (tor, `get_time_period_length`).
+    pub voting_interval: u32,
+    /// The frontends whose introductions the backends accept (`MasterOnionAddress`).
+    pub frontends: Vec<OnionAddress>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { authorities: 3, relays: 6, backends: 3, voting_interval: 20, frontends: Vec::new() }
+    }
+}
+
+/// Something that has been reached on the way up.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// For people, such as `consensus with 9 HSDirs`.
+    pub what: String,
+    /// Time since the start of the network.
+    pub at: Duration,
+}

@@ -1,0 +1,212 @@
+//! The delivered programs, built and run as an operator would run them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, ffi::OsString};
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::paths::BuildPaths;
+use crate::process::{Process, last_lines, read_lossy, run};
+use crate::wait::until;
+
+/// Where the two programs lie, freshly built with the profile of the running executable.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `onionbalance`.
+    pub balancer: PathBuf,
+    /// `onionbalance-signer`.
+    pub signer: PathBuf,
+}
+
+impl Programs {
+    /// Builds both, once in this process.
+    pub fn build() -> Result<&'static Self> {
+        static BUILT: OnceLock<Result<Programs>> = OnceLock::new();
+        BUILT.get_or_init(build).as_ref().map_err(|error| anyhow!("{error:#}"))
+    }
+}
+
+/// A program that runs with its output in a file; dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    output: PathBuf,
+}
+
+impl Running {
+    /// Starts `command`, with standard output and standard error in the file `output`.
+    pub fn start(command: &mut Command, output: &Path) -> Result<Self> {
+        Ok(Self { process: Process::spawn(command, output)?, output: output.to_owned() })
+    }
+
+    /// All that it has written.
+    pub fn output(&self) -> Result<String> {
+        read_lossy(&self.output)
+    }
+
+    /// Waits for a whole line that contains `text`, and returns it. That the program ends first is an error.
+    pub fn wait_line(&self, text: &str, timeout: Duration) -> Result<String> {
+        self.wait_output(&format!("no line with {text:?}"), timeout, |output| {
+            whole_lines(output).find(|line| line.contains(text)).map(str::to_owned)
+        })
+    }
+
+    /// Waits until `look` finds something in all that the program has written; `without` says what is missing if it
+    /// does not. That the program ends first is an error.
+    pub fn wait_output<T>(
+        &self,
+        without: &str,
+        timeout: Duration,
+        look: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        until(timeout, || {
+            // Looked at before the output: what it wrote at its end counts.
+            let ended = self.process.exited()?;
+            match (look(&self.output()?), ended) {
+                (Some(found), _) => Ok(Some(found)),
+                (None, Some(status)) => bail!("it ended ({status})"),
+                (None, None) => Ok(None),
+            }
+        })
+        .with_context(|| self.failure(&format!("wrote {without}")))
+    }
+
+    /// Waits for the program's end.
+    pub fn wait_exit(&self, timeout: Duration) -> Result<ExitStatus> {
+        until(timeout, || self.process.exited()).with_context(|| self.failure("did not end"))
+    }
+
+    /// How the program ended, or `None` while it runs.
+    pub fn exited(&self) -> Result<Option<ExitStatus>> {
+        self.process.exited()
+    }
+
+    /// Kills it (SIGKILL).
+    pub fn kill(&self) -> Result<ExitStatus> {
+        self.process.kill()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Its resident memory in KiB.
+    pub fn rss_kib(&self) -> Result<u64> {
+        self.process.rss_kib()
+    }
+
+    /// A sentence on what went wrong, with the end of its output.
+    pub fn failure(&self, what: &str) -> String {
+        let output = self.output().unwrap_or_default();
+        let path = self.output.display();
+        format!("process {} {what}; the end of {path}:\n{}", self.pid(), last_lines(&output, 10))
+    }
+}
+
+fn whole_lines(output: &str) -> impl Iterator<Item = &str> {
+    output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
+fn build() -> Result<Programs> {
+    let paths = BuildPaths::find()?;
+    let log = paths.target.join(format!("build-{}.log", process::id()));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "onionbalance", "--package", "onionbalance-signer"]);
+    command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+    command.arg("--target-dir").arg(&paths.target);
+    command.args(profile_arguments(&paths)?);
+    run(&mut command, &log).context("cannot build the programs")?;
+    fs::remove_file(&log)?;
+    let programs = Programs {
+        balancer: paths.profile.join("onionbalance"),
+        signer: paths.profile.join("onionbalance-signer"),
+    };
+    for program in [&programs.balancer, &programs.signer] {
+        if !program.is_file() {
+            bail!("cargo built no {}", program.display());
+        }
+    }
+    Ok(programs)
+}
+
+/// The directory is named for the profile, but for that of `dev`; with `--target`, it lies below that target's.
+fn profile_arguments(paths: &BuildPaths) -> Result<Vec<String>> {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let profile = name(&paths.profile).context("the profile's directory has no name")?;
+    let profile = if profile == "debug" { "dev".to_owned() } else { profile };
+    let mut arguments = vec!["--profile".to_owned(), profile];
+    let above = paths.profile.parent().filter(|above| *above != paths.target);
+    if let Some(triple) = above.and_then(name) {
+        arguments.extend(["--target".to_owned(), triple]);
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> (tempfile::TempDir, Running) {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("output");
+        let running = Running::start(Command::new("/bin/sh").args(["-c", script]), &output).unwrap();
+        (directory, running)
+    }
+
+    #[test]
+    fn finds_a_line_and_waits_for_the_end() {
+        let (_directory, running) = shell("echo one; echo two >&2; exec sleep 1000");
+        assert_eq!(running.wait_line("wo", SOON).unwrap(), "two");
+        assert!(running.rss_kib().unwrap() > 0);
+        running.signal(Signal::SIGTERM).unwrap();
+        running.wait_exit(SOON).unwrap();
+        running.signal(Signal::SIGTERM).unwrap_err();
+    }
+
+    #[test]
+    fn says_what_an_ended_program_wrote() {
+        let (_directory, running) = shell("echo the key is missing; exit 3");
+        let error = format!("{:#}", running.wait_line("ready", SOON).unwrap_err());
+        assert!(error.contains("the key is missing") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn ends_with_its_children_when_dropped() {
+        let (_directory, running) = shell("sleep 1000 & echo child $!; wait");
+        let line = running.wait_line("child ", SOON).unwrap();
+        let child = line.strip_prefix("child ").unwrap();
+        let state = format!("/proc/{child}/stat");
+        drop(running);
+        // A zombie is dead, whether or not anybody collects it.
+        until(SOON, || {
+            let stat = fs::read_to_string(&state).unwrap_or_else(|_| ") Z".to_owned());
+            Ok(stat.contains(") Z").then_some(()))
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn builds_for_the_profile_and_target_it_runs_from() {
+        let paths =
+            |profile: &str| BuildPaths { target: "/t".into(), profile: Path::new("/t").join(profile) };
+        let arguments = |profile: &str| profile_arguments(&paths(profile)).unwrap().join(" ");
+        assert_eq!(arguments("debug"), "--profile dev");
+        assert_eq!(arguments("release"), "--profile release");
+        assert_eq!(arguments("riscv64/debug"), "--profile dev --target riscv64");
+    }
+}
