@@ -1,0 +1,32 @@
+//! Ctrl-C: everything stops at once, and nothing stays behind.
+
+use std::process::exit;
+use std::thread;
+
+use anyhow::{Context, Result};
+use onionbalance_tests::{network, process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::screen;
+
+/// From now on, a signal to end kills all processes, removes all files, and ends this process with status 130.
+pub(crate) fn watch() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            process::end_all();
+            network::remove_all();
+            screen::note("interrupted: everything is stopped");
+            exit(130);
+        }
+    })?;
+    Ok(())
+}
+
+/// Leaves the last word to the signal if there was one: whatever failed since, failed because of it.
+pub(crate) fn yield_to() {
+    while process::is_ending() {
+        thread::park();
+    }
+}
