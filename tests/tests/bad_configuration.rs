@@ -1,0 +1,323 @@
+//! What an operator gets wrong: each fault is one line that says where it is and what to do, status 78 where starting
+//! again would not help, and nothing is served or published.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
+use onionbalance_proto::fixture::Backend;
+use onionbalance_tests::programs::{Programs, Running};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+/// `EX_CONFIG` of sysexits.h.
+const BAD_CONFIGURATION: i32 = 78;
+/// A user who owns nothing.
+const NOBODY: u32 = 65_534;
+const SOCKET: &str = "signer-socket-location: signer\n";
+const FRONT_PEM: &str = include_str!("../../proto/testdata/v3/front.pem");
+const FRONT_TOR: &[u8] = include_bytes!("../../proto/testdata/v3/front.hs_ed25519_secret_key");
+/// PKCS#8 (RFC 5958) with the algorithm `rsaEncryption`.
+const RSA_PKCS8: &str =
+    "-----BEGIN PRIVATE KEY-----\nMBYCAQAwDQYJKoZIhvcNAQEBBQAEAgUA\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn both_programs_say_in_one_line_what_is_wrong_with_the_file() -> Result<()> {
+    let address = Backend::new(1).address();
+    let other = Backend::new(2).address();
+    let service = service("front.pem");
+    let no_services =
+        "there are no services: list at least one under `services:`, with `key` and `instances`";
+    let no_instances = "the service has no instances: list the `address` of at least one backend";
+    let cases = [
+        (String::new(), format!("config.yaml:1: {no_services}")),
+        ("services: []\n".into(), format!("config.yaml:1: {no_services}")),
+        ("services:\n".into(), format!("config.yaml:1: {no_services}")),
+        ("signer-socket-location: signer\n".into(), format!("config.yaml:1: {no_services}")),
+        (
+            "services:\n- key: front.pem\n  instances: []\n".into(),
+            format!("config.yaml:3: services[0].instances: {no_instances}"),
+        ),
+        (
+            format!("services:\n- instances:\n  - address: {address}\n"),
+            "config.yaml:2: services[0]: missing field `key`".into(),
+        ),
+        (
+            service.replace(".onion", ".union"),
+            "config.yaml:4: services[0].instances[0].address: an onion address has 56 characters (v3) or 16 \
+             (v2) before .onion, this one has 62".into(),
+        ),
+        (
+            service.replace(&address.without_suffix(), &mistyped(&address.without_suffix())),
+            "config.yaml:4: services[0].instances[0].address: the address's checksum is wrong: it was mistyped or cut"
+                .into(),
+        ),
+        (
+            service.replace(&address.to_string(), "expyuzz4wqqyqhj.onion"),
+            "config.yaml:4: services[0].instances[0].address: an onion address has 56 characters (v3) or 16 \
+             (v2) before .onion, this one has 15"
+                .into(),
+        ),
+        (
+            format!("{service}    nmae: one\n"),
+            "config.yaml:5: services[0].instances[0]: unknown field `nmae`, expected one of `address`, `auth`, `name`".into(),
+        ),
+        (
+            format!("{service}signer-sockets: signer\n"),
+            "config.yaml:5: unknown key `signer-sockets`: known are services, status-socket-location, \
+             signer-socket-location, signer-allowed-uids, signer-requests-per-minute, tor-control-password"
+                .into(),
+        ),
+        (
+            format!("{service}{SOCKET}{SOCKET}"),
+            "config.yaml:6: `signer-socket-location` is set a second time: remove one of the two".into(),
+        ),
+        (
+            format!("{service}- key: front.pem\n  instances:\n  - address: {other}\n"),
+            "config.yaml:5: two services have the key front.pem: put all instances under one".into(),
+        ),
+        (
+            format!("{service}    address: {other}\n"),
+            "config.yaml:4: services[0].instances[0]: duplicate field `address`".into(),
+        ),
+        ("services: [\n".into(), "config.yaml:2: did not find expected node content".into()),
+        ("services: {}\n".into(), "config.yaml:1: services: invalid type: map, expected a sequence".into()),
+        (
+            "key = front.pem\n".into(),
+            "config.yaml:1: invalid type: string \"key = front.pem\", expected a configuration with a list of \
+             `services`"
+                .into(),
+        ),
+    ];
+    for (text, wanted) in cases {
+        let place = Place::new(&text)?;
+        assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}\n")), "{text}");
+        let (status, log) = place.balancer()?;
+        assert_eq!(
+            (status, without_time(&log)),
+            (Some(BAD_CONFIGURATION), format!("ERROR {wanted}\n")),
+            "{text}"
+        );
+        assert!(!place.path("signer").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() -> Result<()> {
+    let place = Place::empty()?;
+    let wanted = "config.yaml: cannot be read: No such file or directory (os error 2); name the configuration with -c\n";
+    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}")));
+    let (status, log) = place.balancer()?;
+    assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
+    Ok(())
+}
+
+#[test]
+fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
+    let mut public = b"== ed25519v1-public: type0 ==\0\0\0".to_vec();
+    public.extend([1; 32]);
+    let rsa = RSA_PKCS8.replace("PRIVATE KEY", "RSA PRIVATE KEY");
+    let cases: [(&[u8], &str); 6] = [
+        (&public, "is tor's public key: give hs_ed25519_secret_key, which stands beside it"),
+        (&FRONT_TOR[..60], "has tor's header but 60 bytes where tor writes 96: it is cut or damaged"),
+        (
+            rsa.as_bytes(),
+            "holds a PEM `RSA PRIVATE KEY`: a `PRIVATE KEY` (PKCS#8) with an ed25519 key is needed",
+        ),
+        (
+            RSA_PKCS8.as_bytes(),
+            "holds a private key that is not ed25519 or is damaged: give one that `openssl genpkey -algorithm \
+             ed25519` made",
+        ),
+        (
+            Backend::new(1).address().to_string().leak().as_bytes(),
+            "is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key",
+        ),
+        (b"", "is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key"),
+    ];
+    for (key, wanted) in cases {
+        let line = format!("<3>config.yaml:2: the key file front.pem {wanted}\n");
+        let place = Place::new(&(service("front.pem") + SOCKET))?;
+        fs::write(place.path("front.pem"), key)?;
+        assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), line.clone()));
+        assert!(!place.path("signer").exists());
+
+        // The signer that the balancer starts says the same, and both end.
+        fs::write(place.path("config.yaml"), service("front.pem"))?;
+        let (status, log) = place.balancer()?;
+        assert_eq!(status, Some(BAD_CONFIGURATION), "{log}");
+        // Each of the two writes when it comes to it.
+        assert!(log.contains(&line), "{log}\nwanted {line}");
+        assert_eq!(log.lines().count(), 2, "{log}");
+    }
+    Ok(())
+}
+
+/// As root only: another user is needed to whom files can be closed.
+#[test]
+fn what_may_not_be_read_is_named() -> Result<()> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let place = Place::new(&(service("front.pem") + SOCKET))?;
+    let key = place.path("front.pem");
+    fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+    let signer = place.copy(&Programs::build()?.signer)?;
+    let wanted = "config.yaml:2: the key file front.pem cannot be read: Permission denied (os error 13); check the \
+                  path and that the signer's user may read it\n";
+    let as_nobody = |program: &Path, arguments: &[&str]| {
+        place.end(Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY))
+    };
+    assert_eq!(
+        as_nobody(&signer, &["-c", "config.yaml"])?,
+        (Some(BAD_CONFIGURATION), format!("<3>{wanted}"))
+    );
+
+    // A signer of root's lets nobody in who is not of its group, and refuses who is not on its list.
+    let _signer = place.serve()?;
+    let balancer = place.copy(&Programs::build()?.balancer)?;
+    let (status, log) = as_nobody(&balancer, &["-p", "1", "-c", "config.yaml"])?;
+    assert_eq!(status, Some(1), "{log}");
+    assert_eq!(
+        without_time(&log),
+        "ERROR cannot reach the signer at signer: Permission denied (os error 13); add this user to the group of the \
+         signer's socket\n"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_signer_that_is_not_there_is_an_end() -> Result<()> {
+    let place = Place::new(&(service("front.pem") + SOCKET))?;
+    let advice = "start onionbalance-signer with the same configuration, or remove signer-socket-location to have it \
+                  started";
+    let (status, log) = place.balancer()?;
+    assert_eq!(status, Some(1));
+    let wanted = "ERROR cannot reach the signer at signer: No such file or directory (os error 2)";
+    assert_eq!(without_time(&log), format!("{wanted}; {advice}\n"));
+
+    // It was there once.
+    place.serve()?.kill()?;
+    let (status, log) = place.balancer()?;
+    assert_eq!(status, Some(1));
+    let wanted = "ERROR cannot reach the signer at signer: Connection refused (os error 111)";
+    assert_eq!(without_time(&log), format!("{wanted}; {advice}\n"));
+    Ok(())
+}
+
+#[test]
+fn a_signer_with_another_configuration_is_an_end() -> Result<()> {
+    let place = Place::new(&(service("front.pem") + SOCKET))?;
+    let _signer = place.serve()?;
+    fs::write(place.path("config.yaml"), service("other.pem") + SOCKET)?;
+    let (status, log) = place.balancer()?;
+    assert_eq!(status, Some(BAD_CONFIGURATION));
+    let wanted =
+        "config.yaml:2: the signer does not hold the key other.pem: restart it with this configuration";
+    assert_eq!(without_time(&log), format!("ERROR {wanted}\n"));
+    Ok(())
+}
+
+/// tor may be started later than the balancer.
+#[test]
+fn a_tor_that_is_not_there_is_waited_for() -> Result<()> {
+    let place = Place::new(&service("front.pem"))?;
+    let mut command = Command::new(&Programs::build()?.balancer);
+    command.args(["-s", "control", "-p", "1", "-c", "config.yaml"]);
+    let balancer = place.start(&mut command)?;
+    let warning = balancer.wait_line(" WARN ", SOON)?;
+    assert!(
+        warning.ends_with(
+            "cannot connect to tor's control port unix:control: No such file or directory (os error 2); is tor \
+             running, with this `ControlSocket` or `ControlPort` in its torrc?"
+        ),
+        "{warning}"
+    );
+    balancer
+        .wait_output("no second warning", SOON, |log| (log.matches(" WARN ").count() > 1).then_some(()))?;
+    balancer.signal(Signal::SIGTERM)?;
+    assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
+    assert!(!balancer.output()?.contains(" ERROR "), "{}", balancer.output()?);
+    Ok(())
+}
+
+/// A directory with a configuration and a key, open to every user.
+struct Place(TempDir);
+
+impl Place {
+    fn new(config: &str) -> Result<Self> {
+        let place = Self::empty()?;
+        fs::write(place.path("config.yaml"), config)?;
+        Ok(place)
+    }
+
+    /// Without a configuration.
+    fn empty() -> Result<Self> {
+        let place = Self(tempfile::tempdir()?);
+        fs::set_permissions(place.0.path(), Permissions::from_mode(0o755))?;
+        fs::write(place.path("front.pem"), FRONT_PEM)?;
+        Ok(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A copy of a program where every user may run it.
+    fn copy(&self, program: &Path) -> Result<PathBuf> {
+        let copy = self.path(&program.file_name().context("a program has a name")?.to_string_lossy());
+        ensure!(Command::new("cp").arg(program).arg(&copy).status()?.success(), "cannot copy a program");
+        Ok(copy)
+    }
+
+    fn start(&self, command: &mut Command) -> Result<Running> {
+        command.current_dir(self.0.path());
+        Running::start(command, &self.path("log"))
+    }
+
+    /// How a program ends that ends by itself, and all that it says.
+    fn end(&self, command: &mut Command) -> Result<(Option<i32>, String)> {
+        let running = self.start(command)?;
+        let status = running.wait_exit(SOON)?;
+        Ok((status.code(), running.output()?))
+    }
+
+    fn signer(&self) -> Result<(Option<i32>, String)> {
+        self.end(Command::new(&Programs::build()?.signer).args(["-c", "config.yaml"]))
+    }
+
+    fn balancer(&self) -> Result<(Option<i32>, String)> {
+        self.end(Command::new(&Programs::build()?.balancer).args(["-p", "1", "-c", "config.yaml"]))
+    }
+
+    /// A signer that serves.
+    fn serve(&self) -> Result<Running> {
+        let mut command = Command::new(&Programs::build()?.signer);
+        command.args(["-c", "config.yaml"]).current_dir(self.0.path());
+        let signer = Running::start(&mut command, &self.path("signer-log"))?;
+        signer.wait_line("serving at", SOON)?;
+        Ok(signer)
+    }
+}
+
+fn service(key: &str) -> String {
+    format!("services:\n- key: {key}\n  instances:\n  - address: {}\n", Backend::new(1).address())
+}
+
+/// One letter is another.
+fn mistyped(address: &str) -> String {
+    let first = if address.starts_with('a') { "b" } else { "a" };
+    address.chars().skip(1).fold(first.to_owned(), |text, letter| text + &letter.to_string())
+}
+
+/// The balancer's line without the time at its front.
+fn without_time(line: &str) -> String {
+    line.split_once(' ').map_or(line, |(_, rest)| rest).trim_start().to_owned()
+}

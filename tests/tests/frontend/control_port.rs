@@ -1,0 +1,81 @@
+//! A control port that does not let the balancer in: one line that says what to do, and an end.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use onionbalance_tests::programs::{Programs, Running};
+
+use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network};
+
+#[test]
+fn a_password_is_asked_for_checked_and_used() -> Result<()> {
+    let network = network()?;
+    let tor = network.new_tor_client()?;
+    let settings = format!("SETCONF CookieAuthentication=0 HashedControlPassword=\"{HASHED_PASSWORD}\"");
+    tor.control()?.send(&settings)?;
+    let site = Site::new(network, "control_port", &backends(network)?, "")?;
+    let refused = site.balancer(tor.tor())?;
+    assert_refused(
+        &refused,
+        "tor's control port wants a password: set `tor-control-password` in the configuration, or \
+         `CookieAuthentication 1` in tor's torrc",
+    )?;
+
+    let mut config = OpenOptions::new().append(true).open(site.path("config.yaml"))?;
+    writeln!(config, "tor-control-password: loopback")?;
+    let mut command = site.balancer_command(&Programs::build()?.balancer, tor.tor())?;
+    command.env("ONIONBALANCE_TOR_CONTROL_PASSWORD", "hunter2");
+    let refused = site.start(&mut command, "balancer")?;
+    assert_refused(
+        &refused,
+        "tor did not accept the password: it is not the one whose hash is `HashedControlPassword` in tor's torrc",
+    )?;
+    assert!(!refused.output()?.contains("hunter2"));
+
+    let accepted = site.balancer(tor.tor())?;
+    accepted.wait_line("tor is ready", SOON)?;
+    accepted.signal(Signal::SIGTERM)?;
+    assert_eq!(accepted.wait_exit(SOON)?.code(), Some(0));
+    assert!(!accepted.output()?.contains("loopback"));
+    Ok(())
+}
+
+#[test]
+fn a_tor_that_is_too_old_is_named() -> Result<()> {
+    let network = network()?;
+    let site = Site::new(network, "control_port", &backends(network)?, "")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port().to_string();
+    let tor = thread::spawn(move || -> Result<Vec<String>> {
+        let (mut stream, _) = listener.accept()?;
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        let asked = lines.next().context("nothing was asked")??;
+        let auth = "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n";
+        write!(stream, "{auth}250-VERSION Tor=\"0.4.5.10\"\r\n250 OK\r\n")?;
+        // Until the balancer hangs up.
+        Ok(std::iter::once(Ok(asked)).chain(lines).collect::<Result<_, _>>()?)
+    });
+    let mut command = Command::new(&Programs::build()?.balancer);
+    command.args(["-p", &port]).arg("-c").arg(site.path("config.yaml"));
+    let refused = site.start(&mut command, "balancer-of-old-tor")?;
+    assert_refused(&refused, "this tor is 0.4.5.10; version 0.4.7.0 or newer is needed")?;
+    let asked = tor.join().map_err(|_| anyhow::anyhow!("the old tor panicked"))??;
+    assert_eq!(asked, ["PROTOCOLINFO 1"]);
+    Ok(())
+}
+
+/// That it ends with one error, which is its last line, and has never been let in.
+fn assert_refused(balancer: &Running, error: &str) -> Result<()> {
+    let status = balancer.wait_exit(SOON)?;
+    let log = balancer.output()?;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.ends_with(&format!(" ERROR {error}\n")), "{log}\nwanted {error}");
+    assert_eq!(log.matches(" ERROR ").count() + log.matches(" WARN ").count(), 1, "{log}");
+    assert!(!log.contains("connected to tor"), "{log}");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Backends whose descriptors lie inside, where no HSDir can see: they are skipped and named, and the others go on.
+
+#![expect(clippy::indexing_slicing, reason = "a test may stop")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use onionbalance::relay::Fingerprint;
+use onionbalance_proto::fixture::{Backend, Published};
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::cert::{CertType, ExpiryHour};
+use onionbalance_tests::network::Control;
+use rand_core::OsRng;
+
+use crate::observer::Observer;
+use crate::site::{PUBLISHED, SOON, Site, backends, network, wait_published};
+
+/// A lie, and what the balancer says of it.
+struct Liar {
+    backend: Backend,
+    points: usize,
+    lie: fn(&mut Published, UnixTime),
+    reason: &'static str,
+}
+
+fn liars() -> [Liar; 4] {
+    let liar = |number, points, lie, reason| Liar { backend: Backend::new(number), points, lie, reason };
+    [
+        // This one is too much for tor itself, which does not say why.
+        liar(101, 21, |_, _| (), "tor cannot parse it"),
+        liar(
+            102,
+            3,
+            without_auth_key,
+            "not a usable key: off the curve, of small order, or in an unusual form",
+        ),
+        liar(103, 3, with_foreign_enc_key, "certificate is for or by another key"),
+        liar(104, 3, with_expired_certificate, "certificate has expired"),
+    ]
+}
+
+fn without_auth_key(published: &mut Published, _: UnixTime) {
+    let certificate = published.certify(CertType::AuthKey, [0; 32], ExpiryHour(u32::MAX));
+    published.descriptor.inner.points[0].auth_cert = certificate;
+}
+
+fn with_foreign_enc_key(published: &mut Published, _: UnixTime) {
+    published.descriptor.inner.points[0].enc_key = published.descriptor.inner.points[1].enc_key;
+}
+
+fn with_expired_certificate(published: &mut Published, now: UnixTime) {
+    let auth_key = *published.descriptor.inner.points[0].auth_key.as_bytes();
+    let expired = ExpiryHour::not_after(now.minus(3600));
+    published.descriptor.inner.points[0].auth_cert = published.certify(CertType::AuthKey, auth_key, expired);
+}
+
+#[test]
+fn liars_are_named_and_the_others_go_on() -> Result<()> {
+    let network = network()?;
+    let observer = Observer::new(network)?;
+    let honest = backends(network)?;
+    for liar in liars() {
+        publish(&observer, &liar)?;
+    }
+    let all: Vec<_> = honest.iter().copied().chain(liars().map(|liar| liar.backend.address())).collect();
+    let site = Site::new(network, "lies", &all, "")?;
+    let balancer = site.balancer(observer.client.tor())?;
+    for liar in liars() {
+        let named = format!("backend={}", liar.backend.address());
+        let line = balancer.wait_output(&format!("nothing about {named}"), PUBLISHED, |output| {
+            let mut lines =
+                output.lines().filter(|line| line.contains(" skipped a descriptor of this backend: "));
+            lines.find(|line| line.contains(&named) && line.contains(" WARN ")).map(str::to_owned)
+        })?;
+        assert!(line.contains(&format!(": {} backend=", liar.reason)), "{line}\nwanted {}", liar.reason);
+    }
+    wait_published(&balancer)?;
+    observer.wait_exact(&site.address, &honest, &observer)?;
+    site.visit_all(&network.new_tor_client()?, &["backend-0", "backend-1", "backend-2"])
+}
+
+/// Puts the liar's descriptors, the first and the second, where clients and balancers look for them.
+fn publish(observer: &Observer, liar: &Liar) -> Result<()> {
+    let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
+    let address = liar.backend.address();
+    let mut control = observer.client.control()?;
+    control.set_events("HS_DESC")?;
+    for (term, hsdirs) in observer.directory()?.store(&address) {
+        let mut published = liar.backend.publish(term.period, now, liar.points, &mut OsRng);
+        (liar.lie)(&mut published, now);
+        post(&mut control, &address.without_suffix(), &hsdirs, &published.text(&mut OsRng))?;
+    }
+    Ok(())
+}
+
+fn post(control: &mut Control, address: &str, hsdirs: &[Fingerprint], text: &str) -> Result<()> {
+    let servers: Vec<_> = hsdirs.iter().map(|hsdir| format!("SERVER={hsdir}")).collect();
+    control.send(&format!("+HSPOST {} HSADDRESS={address}\r\n{text}\r\n.", servers.join(" ")))?;
+    for _ in hsdirs {
+        let of_upload =
+            |words: &[&str]| matches!(words, ["HS_DESC", "UPLOADED" | "FAILED", of, ..] if *of == address);
+        let event = control.wait_event(SOON, |event| of_upload(&event.words()))?;
+        let event = event.context("an HSDir did not answer")?;
+        ensure!(event.text().contains(" UPLOADED "), "an HSDir saw the lie: {}", event.text());
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Someone who looks descriptors up at every HSDir, and reads them by Arti's code as a client would.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use onionbalance::relay::Fingerprint;
+use onionbalance::v3::directory::Directory;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::{OnionAddress, TimePeriod};
+use onionbalance_tests::network::{Client, Network};
+use onionbalance_tests::wait::until;
+use tor_checkable::TimeBound;
+use tor_hscrypto::pk::{HsBlindId, HsId, HsIdKey};
+use tor_netdoc::doc::hsdesc::HsDesc;
+
+/// From a backend's new descriptor to its points' being on all HSDirs of the frontend: a look every 15 s, and uploads.
+const SETTLED: Duration = Duration::from_mins(1);
+
+/// A tor with a control port, and nothing cached.
+pub(crate) struct Observer {
+    pub(crate) client: Client,
+}
+
+/// An introduction point: authentication key and encryption key.
+pub(crate) type Point = ([u8; 32], [u8; 32]);
+
+/// Where the network's two clocks stand, by one consensus.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Phase {
+    /// The number of the period whose descriptor clients look for.
+    pub(crate) period: u64,
+    /// The start of the shared-random run.
+    pub(crate) run: UnixTime,
+    /// The consensus's line of its current value, if it has one.
+    pub(crate) shared_random: Option<String>,
+}
+
+/// A descriptor as a client reads it.
+pub(crate) struct Copy {
+    pub(crate) revision: u64,
+    pub(crate) points: BTreeSet<Point>,
+}
+
+impl Observer {
+    pub(crate) fn new(network: &Network) -> Result<Self> {
+        Ok(Self { client: network.new_tor_client()? })
+    }
+
+    /// One that keeps the consensus that it has.
+    pub(crate) fn left_behind(network: &Network) -> Result<Self> {
+        let observer = Self::new(network)?;
+        observer.client.control()?.send("SETCONF FetchServerDescriptors=0")?;
+        Ok(observer)
+    }
+
+    /// The network as the observer's tor knows it.
+    pub(crate) fn directory(&self) -> Result<Directory> {
+        let mut control = self.client.control()?;
+        until(SETTLED, || {
+            let consensus = control.getinfo(CONSENSUS)?;
+            let microdescriptors = control.getinfo("md/all")?;
+            let directory = Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), true)?;
+            Ok((directory.missing() == 0).then_some(directory))
+        })
+        .context("microdescriptors are missing")
+    }
+
+    pub(crate) fn phase(&self) -> Result<Phase> {
+        let consensus = self.client.control()?.getinfo(CONSENSUS)?;
+        let shared_random = consensus.lines().find(|line| line.starts_with("shared-rand-current-value "));
+        let schedule = *self.directory()?.schedule();
+        Ok(Phase {
+            period: schedule.fetched_term().period.number,
+            run: schedule.second.run_start,
+            shared_random: shared_random.map(str::to_owned),
+        })
+    }
+
+    /// Waits for a consensus of another phase.
+    pub(crate) fn wait_change(&self, before: &Phase, timeout: Duration) -> Result<Phase> {
+        let mut control = self.client.control()?;
+        control.set_events("NEWCONSENSUS")?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            let phase = self.phase()?;
+            if phase != *before {
+                return Ok(phase);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            control.wait_event(left, |_| true)?.with_context(|| format!("it stays {before:?}"))?;
+        }
+    }
+
+    /// The newest copy of the descriptor of a service that clients look for, of those at two of its HSDirs.
+    pub(crate) fn newest(&self, address: &OnionAddress) -> Result<Copy> {
+        self.within_period(address, |period, hsdirs| {
+            let mut copies = Vec::new();
+            for hsdir in hsdirs.iter().take(2) {
+                copies.extend(
+                    self.fetch(address, hsdir)?.map(|text| read(address, period, &text)).transpose()?,
+                );
+            }
+            let newest = copies.into_iter().max_by_key(|copy| copy.revision);
+            newest.with_context(|| format!("two HSDirs have no descriptor of {address}"))
+        })
+    }
+
+    /// The points of each of these services.
+    pub(crate) fn points(&self, of: &[OnionAddress]) -> Result<Vec<BTreeSet<Point>>> {
+        of.iter().map(|address| Ok(self.newest(address)?.points)).collect()
+    }
+
+    /// The copies of the descriptor of `frontend` that clients with this observer's consensus look for. That a
+    /// responsible HSDir has none, or one that no client could read, is an error.
+    pub(crate) fn copies(&self, frontend: &OnionAddress) -> Result<Vec<Copy>> {
+        self.within_period(frontend, |period, hsdirs| {
+            ensure!(!hsdirs.is_empty(), "nobody is responsible");
+            let copies = hsdirs.iter().map(|hsdir| {
+                let text = self.fetch(frontend, hsdir)?;
+                let text = text.with_context(|| format!("{hsdir} has no descriptor for {period:?}"))?;
+                read(frontend, period, &text).with_context(|| format!("{hsdir} has a bad descriptor"))
+            });
+            copies.collect()
+        })
+    }
+
+    /// Waits until every responsible HSDir has a copy that lists exactly the points that `witness` sees at the backends.
+    pub(crate) fn wait_exact(
+        &self,
+        frontend: &OnionAddress,
+        backends: &[OnionAddress],
+        witness: &Self,
+    ) -> Result<()> {
+        self.wait_copies(frontend, || {
+            let wanted: BTreeSet<Point> = witness.points(backends)?.into_iter().flatten().collect();
+            Ok(move |points: &BTreeSet<Point>| *points == wanted)
+        })
+    }
+
+    /// Waits until every responsible HSDir has a copy with points that are `right`, as it is to be judged at the moment.
+    pub(crate) fn wait_copies<J: Fn(&BTreeSet<Point>) -> bool>(
+        &self,
+        frontend: &OnionAddress,
+        right: impl Fn() -> Result<J>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + SETTLED;
+        loop {
+            let right = right()?;
+            let copies = self.copies(frontend);
+            let all_right = copies.and_then(|copies| {
+                let wrong = copies.iter().filter(|copy| !right(&copy.points)).count();
+                ensure!(wrong == 0, "{wrong} of {} HSDirs list the wrong points", copies.len());
+                Ok(())
+            });
+            if all_right.is_ok() || Instant::now() >= deadline {
+                return all_right;
+            }
+        }
+    }
+
+    /// Does something at the HSDirs of a service. If the next period begins meanwhile, does it again: tor then looked for
+    /// that period's descriptors where this one's were expected.
+    fn within_period<T>(
+        &self,
+        address: &OnionAddress,
+        act: impl Fn(TimePeriod, &[Fingerprint]) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let (period, hsdirs) = self.directory()?.fetch(address);
+            let result = act(period, &hsdirs);
+            if self.directory()?.fetch(address).0 == period {
+                return result;
+            }
+        }
+    }
+
+    fn fetch(&self, address: &OnionAddress, hsdir: &Fingerprint) -> Result<Option<String>> {
+        self.client.control()?.hsfetch(&address.to_string(), Some(&hsdir.to_string()))
+    }
+}
+
+const CONSENSUS: &str = "dir/status-vote/current/consensus-microdesc";
+
+/// Opens the text with Arti's code.
+fn read(address: &OnionAddress, period: TimePeriod, text: &str) -> Result<Copy> {
+    let minutes = u32::from(u16::from(period.length));
+    let period = tor_hscrypto::time::TimePeriod::from_parts(minutes, period.number, 0);
+    let identity = HsIdKey::try_from(HsId::from(*address.identity()))?;
+    let (blinded, subcredential) = identity.compute_blinded_key(period)?;
+    let descriptor = HsDesc::parse_decrypt_validate(text, &HsBlindId::from(blinded), &subcredential, None)?;
+    let descriptor = descriptor.if_valid_at(&SystemTime::now())?;
+    let points = descriptor.intro_points().iter();
+    let points = points
+        .map(|point| (point.ipt_sid_key().as_ref().to_bytes(), point.svc_ntor_key().as_ref().to_bytes()));
+    Ok(Copy { revision: descriptor.revision().into(), points: points.collect() })
+}

@@ -1,0 +1,177 @@
+//! What one test works with: a frontend, a configuration, and the programs.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
+use onionbalance_proto::v3::OnionAddress;
+use onionbalance_tests::network::{Client, Daemon, Network, Plan};
+use onionbalance_tests::programs::{Programs, Running};
+use onionbalance_tests::wait::until;
+use tempfile::TempDir;
+
+/// The fewest seconds that make time periods of whole minutes and leave room for tor's voting; shared-random value and
+/// time period change by turns every three minutes.
+const VOTING_INTERVAL: u32 = 15;
+/// The frontends of all tests, which the backends have to know from their start.
+const FRONTENDS: [&str; 7] =
+    ["calendar", "child_signer", "control_port", "lies", "many_backends", "production", "signer_restart"];
+/// The backends that belong to no test alone.
+const BACKENDS: usize = 3;
+/// `HashedControlPassword` of "loopback".
+pub(crate) const HASHED_PASSWORD: &str = "16:7BB9D867BD25FA8B605444128CD5A59F882750911F6CD552C060C7090A";
+/// From a program's start to its first sign of life.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// From the balancer's start, or a change, to the last HSDir's word.
+pub(crate) const PUBLISHED: Duration = Duration::from_secs(90);
+
+/// The network that all tests share.
+pub(crate) fn network() -> Result<&'static Network> {
+    static SHARED: OnceLock<Result<Network>> = OnceLock::new();
+    let start = || {
+        let frontends = FRONTENDS.iter().map(|name| address(&key(name))).collect::<Result<_>>()?;
+        let plan =
+            Plan { voting_interval: VOTING_INTERVAL, backends: BACKENDS, frontends, ..Plan::default() };
+        Network::start(&plan)
+    };
+    SHARED.get_or_init(start).as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+/// The addresses of the backends that all tests share.
+pub(crate) fn backends(network: &Network) -> Result<Vec<OnionAddress>> {
+    (0..BACKENDS).map(|number| Ok(network.backend(number)?.address())).collect()
+}
+
+/// A frontend with its key and configuration in a directory that every user may enter.
+pub(crate) struct Site {
+    directory: TempDir,
+    logs: PathBuf,
+    name: &'static str,
+    pub(crate) address: OnionAddress,
+}
+
+impl Site {
+    /// The frontend of this name over these backends; `more` is added to the configuration.
+    pub(crate) fn new(
+        network: &Network,
+        name: &'static str,
+        backends: &[OnionAddress],
+        more: &str,
+    ) -> Result<Self> {
+        ensure!(FRONTENDS.contains(&name), "the backends do not know the frontend {name}");
+        let directory = tempfile::tempdir()?;
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+        let key = key(name);
+        let site = Self { directory, logs: network.directory().to_owned(), name, address: address(&key)? };
+        let pem =
+            KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)?;
+        fs::write(site.path("front.pem"), pem)?;
+        fs::set_permissions(site.path("front.pem"), Permissions::from_mode(0o600))?;
+        let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
+        for address in backends {
+            writeln!(yaml, "  - address: {address}")?;
+        }
+        fs::write(site.path("config.yaml"), yaml + more)?;
+        Ok(site)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A copy of a program where every user may run it.
+    pub(crate) fn copy(&self, program: &Path) -> Result<PathBuf> {
+        let copy = self.path(&program.file_name().context("a program has a name")?.to_string_lossy());
+        let copied = Command::new("cp").arg(program).arg(&copy).status()?;
+        ensure!(copied.success(), "cannot copy {}", program.display());
+        Ok(copy)
+    }
+
+    /// Starts the signer, and waits until it listens.
+    pub(crate) fn signer(&self) -> Result<Running> {
+        let mut command = Command::new(&Programs::build()?.signer);
+        let signer = self.start(command.arg("-c").arg(self.path("config.yaml")), "signer")?;
+        signer.wait_line("serving at", SOON)?;
+        Ok(signer)
+    }
+
+    /// Starts the balancer at the control port of `tor`.
+    pub(crate) fn balancer(&self, tor: &Daemon) -> Result<Running> {
+        self.start(&mut self.balancer_command(&Programs::build()?.balancer, tor)?, "balancer")
+    }
+
+    /// The balancer that `program` is, to be started at the control port of `tor`.
+    pub(crate) fn balancer_command(&self, program: &Path, tor: &Daemon) -> Result<Command> {
+        let control = tor.control_address()?;
+        let mut command = Command::new(program);
+        command.args(["-i", &control.ip().to_string(), "-p", &control.port().to_string()]);
+        command.arg("-c").arg(self.path("config.yaml"));
+        Ok(command)
+    }
+
+    /// Starts a program that writes its log beside those of the network's tors.
+    pub(crate) fn start(&self, command: &mut Command, role: &str) -> Result<Running> {
+        Running::start(command, &self.logs.join(format!("{}-{role}.log", self.name)))
+    }
+
+    /// Has `client` visit the frontend until each of these has answered.
+    pub(crate) fn visit_all(&self, client: &Client, names: &[&str]) -> Result<()> {
+        let mut answered = BTreeSet::new();
+        // A client picks one of nine points: that one of three backends is never met in so many visits happens once in
+        // 10^10 times.
+        for _ in 0..60 {
+            let page = client.get(&self.address, 80, "/")?;
+            ensure!(names.contains(&page.text().as_str()), "{} answered for the frontend", page.text());
+            answered.insert(page.text());
+            if answered.len() == names.len() {
+                return Ok(());
+            }
+        }
+        bail!("only {answered:?} of {names:?} answered");
+    }
+}
+
+/// Waits until the balancer has told that all HSDirs have the first descriptor and the second.
+pub(crate) fn wait_published(balancer: &Running) -> Result<()> {
+    balancer.wait_output("not that it published two descriptors", PUBLISHED, |output| {
+        (published(output).len() >= 2).then_some(())
+    })
+}
+
+/// The periods of the descriptors that the balancer has told to be on all their HSDirs.
+pub(crate) fn published(output: &str) -> BTreeSet<u64> {
+    // What is being written may be cut anywhere.
+    let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines().filter(|line| line.contains(" published descriptor "));
+    let period = |line: &str| line.split(' ').find_map(|word| word.strip_prefix("period="))?.parse().ok();
+    lines.filter_map(period).collect()
+}
+
+/// Waits until a process that is not our child has ended, whether or not anybody collects it.
+pub(crate) fn wait_gone(pid: &str) -> Result<()> {
+    let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+    until(SOON, || {
+        let stat = fs::read_to_string(&stat).unwrap_or_else(|_| ") Z".to_owned());
+        Ok(stat.contains(") Z").then_some(()))
+    })
+    .with_context(|| format!("process {pid} lives on"))
+}
+
+fn key(name: &str) -> SigningKey {
+    let mut seed = [0xF0; 32];
+    seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    SigningKey::from_bytes(&seed)
+}
+
+fn address(key: &SigningKey) -> Result<OnionAddress> {
+    Ok(OnionAddress::from_identity(key.verifying_key().to_bytes())?)
+}
