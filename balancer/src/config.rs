@@ -32,8 +32,8 @@ impl Configuration {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let config = Config::parse(&text, path)?;
-        for key in &config.without_effect {
-            warn!("{}: {key} has no effect for v3 services", path.display());
+        for warning in &config.warnings {
+            warn!("{}: {warning}", path.display());
         }
         Ok(Self { path: path.to_owned(), text, config })
     }

@@ -7,6 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::password::ControlPassword;
+use super::tor::TorPlace;
 use crate::v2::cookie::Cookie;
 use crate::{text, v2, v3};
 
@@ -18,6 +20,12 @@ pub struct Service {
     pub key: String,
     /// The backends, of the frontend's own version.
     pub instances: Instances,
+    /// The tor that looks for this service's backends and publishes it, if it has one of its own.
+    #[serde(default)]
+    pub tor: Option<TorPlace>,
+    /// The password of that tor's control port.
+    #[serde(default, rename = "tor-control-password")]
+    pub tor_control_password: Option<ControlPassword>,
 }
 
 /// The backends of one frontend; at least one.

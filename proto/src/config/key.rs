@@ -1,0 +1,73 @@
+//! The keys at the top of the file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, Visitor};
+
+use super::historic::HistoricKey;
+
+/// A key at the top of the file.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Key {
+    Services,
+    StatusSocket,
+    SignerSocket,
+    SignerAllowedUids,
+    SignerRequestsPerMinute,
+    ControlPassword,
+    Historic(HistoricKey),
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(key: &str) -> Result<Self, String> {
+        Ok(match key {
+            "services" => Self::Services,
+            "status-socket-location" => Self::StatusSocket,
+            "signer-socket-location" => Self::SignerSocket,
+            "signer-allowed-uids" => Self::SignerAllowedUids,
+            "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
+            "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
+            key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
+                format!(
+                    "unknown key `{key}`: known are services, status-socket-location, signer-socket-location, \
+                     signer-allowed-uids, signer-requests-per-minute, tor-control-password, and those of Onionbalance \
+                     up to 0.1.8"
+                )
+            })?),
+        })
+    }
+}
+
+/// Reads a key that the file has not had yet: of two lists of services one would be lost in silence. Also gives the key
+/// as it is written.
+pub(super) struct NewKey<'a> {
+    pub(super) seen: &'a [Key],
+}
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = (Key, String);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewKey<'_> {
+    type Value = (Key, String);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let key = text.parse().map_err(E::custom)?;
+        if self.seen.contains(&key) {
+            return Err(E::custom(format_args!("`{text}` is set a second time: remove one of the two")));
+        }
+        Ok((key, text.to_owned()))
+    }
+}

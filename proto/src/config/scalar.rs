@@ -1,0 +1,79 @@
+//! Single values as Onionbalance up to 0.1.8 took them: what Python holds for false was as good as not set.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, Visitor};
+
+/// A value as it is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scalar<'a> {
+    Switch(bool),
+    Number(u64),
+    Text(&'a str),
+}
+
+/// What a key was set to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Setting<T> {
+    /// To this.
+    To(T),
+    /// To the number 0, which was as good as nothing.
+    Zero,
+    /// To an empty text, `False`, or nothing at all.
+    Nothing,
+}
+
+/// Reads a value. It is judged while it is being visited, so that its own line is named.
+pub(super) struct Reading<F> {
+    /// What a value means; `None` if nothing.
+    pub(super) meaning: F,
+    /// What to write where the value means nothing.
+    pub(super) write: &'static str,
+}
+
+impl<F> Reading<F> {
+    fn read<T, E: de::Error>(self, scalar: Scalar<'_>) -> Result<Setting<T>, E>
+    where
+        F: FnOnce(Scalar<'_>) -> Option<T>,
+    {
+        match ((self.meaning)(scalar), scalar) {
+            (Some(value), _) => Ok(Setting::To(value)),
+            (None, Scalar::Number(0)) => Ok(Setting::Zero),
+            (None, Scalar::Text("") | Scalar::Switch(false)) => Ok(Setting::Nothing),
+            (None, _) => Err(E::custom(format_args!("write {}", self.write))),
+        }
+    }
+}
+
+impl<'de, T, F: FnOnce(Scalar<'_>) -> Option<T>> DeserializeSeed<'de> for Reading<F> {
+    type Value = Setting<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting<T>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<T, F: FnOnce(Scalar<'_>) -> Option<T>> Visitor<'_> for Reading<F> {
+    type Value = Setting<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.write)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Setting<T>, E> {
+        Ok(Setting::Nothing)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Setting<T>, E> {
+        self.read(Scalar::Switch(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Setting<T>, E> {
+        self.read(Scalar::Number(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Setting<T>, E> {
+        self.read(Scalar::Text(value))
+    }
+}

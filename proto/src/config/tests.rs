@@ -1,0 +1,296 @@
+use std::time::Duration;
+
+use super::*;
+
+const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("config.yaml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn reads_what_onionbalance_writes() {
+    let config = parse(&format!(
+        "services:\n- instances:\n  - address: {ADDRESS}.onion\n    name: node1\n  - address: {ADDRESS}\n  \
+         key: front.key\nstatus-socket-location: /run/ob/status\nREFRESH_INTERVAL: 600\n"
+    ))
+    .unwrap();
+    assert_eq!(config.services[0].key, "front.key");
+    let Instances::V3(instances) = &config.services[0].instances else { panic!("another version") };
+    assert_eq!(instances[0].name.as_deref(), Some("node1"));
+    assert_eq!(instances[1].address.without_suffix(), ADDRESS);
+    assert_eq!(config.status_socket.as_deref(), Some(Path::new("/run/ob/status")));
+    assert_eq!(config.tuning.refresh, Some(Duration::from_mins(10)));
+
+    let windows = format!("\u{feff}services:\r\n- key: k\r\n  instances:\r\n  - address: {ADDRESS}\r\n");
+    assert_eq!(parse(&windows).unwrap().services[0].key, "k");
+}
+
+/// The example of Onionbalance's first version.
+#[test]
+fn reads_what_the_first_version_read() {
+    let config = parse(
+        "refresh: 600 # How often to poll for updated descriptors\nservices:\n\
+         \x20   - key: /path/to/private_key # 7s4hxwwifcslrus2.onion\n      instances:\n\
+         \x20       - address: o6ff73vmigi4oxka # srv1\n        - address: nkz23ai6qesuwqhc # srv2\n\
+         \x20         auth: dCmx3qIvArbil8A0KM4KgQ== # Hidden service authentication key\n\
+         \x20   - key: /path/to/private_key.enc # dpkdeys3apjtqydk.onion\n      instances:\n\
+         \x20       - address: htbzowpp5cn7wj2u # srv3\n",
+    )
+    .unwrap();
+    assert_eq!(config.tuning.refresh, Some(Duration::from_mins(10)));
+    let [first, second] = config.services.as_slice() else { panic!("two services") };
+    let Instances::V2(instances) = &first.instances else { panic!("another version") };
+    let addresses: Vec<String> = instances.iter().map(|one| one.address.without_suffix()).collect();
+    assert_eq!(addresses, ["o6ff73vmigi4oxka", "nkz23ai6qesuwqhc"]);
+    let cookies = instances.iter().map(|one| one.auth.clone());
+    assert!(cookies.eq([None, Some("dCmx3qIvArbil8A0KM4KgQ".parse().unwrap())]));
+    assert!(matches!(&second.instances, Instances::V2(instances) if instances.len() == 1));
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let example = include_str!("../../../config.yaml.example");
+    assert_eq!(parse(example).unwrap().services.len(), 1);
+    let every_key = example
+        .replace("\n# signer-", "\nsigner-")
+        .replace("\n# tor-", "\ntor-")
+        .replace("\n# status-", "\nstatus-");
+    let config = parse(&every_key).unwrap();
+    assert!(
+        config.signer_socket.is_some() && config.status_socket.is_some() && config.control_password.is_some()
+    );
+    assert_eq!(
+        (config.signer_allowed_uids, config.signer_requests_per_minute),
+        (vec![1001], SIGNATURES_PER_MINUTE)
+    );
+}
+
+#[test]
+fn says_what_is_wrong_and_where() {
+    let service = format!("services:\n- key: k\n  instances:\n  - address: {ADDRESS}\n");
+    let cases = [
+        (String::new(), "there are no services"),
+        ("services: []\n".into(), "config.yaml:1: there are no services"),
+        ("services:\n- key: k\n".into(), "config.yaml:2: services[0]: missing field `instances`"),
+        ("services:\n- key: k\n  instances:\n".into(), "the service has no instances"),
+        ("services:\n- key: k\n  instances: []\n".into(), "the service has no instances"),
+        (
+            service.replace("5sid", "5sie"),
+            "config.yaml:4: services[0].instances[0].address: the address is of",
+        ),
+        (
+            service.replace("25nj", "35nj"),
+            "config.yaml:4: services[0].instances[0].address: the address's check",
+        ),
+        (
+            service.clone() + "  - address: jyvfq5umznvka34v\n",
+            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses stand under one service",
+        ),
+        (
+            service.replace(ADDRESS, "jyvfq5umznvka34v") + "  - address: " + ADDRESS + "\n",
+            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses stand under one service",
+        ),
+        (
+            service.clone() + "    auth: dCmx3qIvArbil8A0KM4KgQ\n",
+            "config.yaml:4: services[0].instances[0]: `auth` is for v2 addresses",
+        ),
+        (
+            service.replace(ADDRESS, "jyvfq5umznvka34v") + "    auth: dCmx3qIvArbil8A0KM4KgD\n",
+            "config.yaml:5: services[0].instances[0].auth: the descriptor cookie is of no known type",
+        ),
+        (
+            service.replace(ADDRESS, "jyvfq5umznvka341"),
+            "config.yaml:4: services[0].instances[0].address: an onion address consists of",
+        ),
+        (
+            service.replace("25nj", "25n"),
+            "config.yaml:4: services[0].instances[0].address: an onion address has 56 characters (v3) or 16",
+        ),
+        (service.clone() + "    nmae: x\n", "config.yaml:5: services[0].instances[0]: unknown field `nmae`"),
+        (
+            service.clone() + "signer-socket: x\n",
+            "config.yaml:5: unknown key `signer-socket`: known are services,",
+        ),
+        (service.clone() + "- key: k\n  instances:\n  - address: 2\n", "config.yaml:7: services[1]"),
+        (format!("{service}- key: k\n  instances:\n  - address: {ADDRESS}\n"), "config.yaml:5: two services"),
+        (
+            format!("{service}{service}"),
+            "config.yaml:5: `services` is set a second time: remove one of the two",
+        ),
+        (
+            service.clone() + "TOR_CONTROL_PASSWORD: x\ntor-control-password: x\n",
+            "config.yaml:6: `tor-control-password` is set a second time",
+        ),
+        (service + " : x", "config.yaml:"),
+    ];
+    for (text, wanted) in cases {
+        let error = parse(&text).unwrap_err();
+        assert!(error.contains(wanted), "{text}\n→ {error}\nwanted {wanted}");
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let text =
+        format!("services:\n- key: k\n  instances:\n  - address: {ADDRESS}\ntor-control-password: hush\n");
+    let config = parse(&text).unwrap();
+    assert_eq!(config.control_password, Some(ControlPassword("hush".into())));
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+fn with(lines: &str) -> Result<Config, String> {
+    parse(&format!("services:\n- key: k\n  instances:\n  - address: jyvfq5umznvka34v\n{lines}"))
+}
+
+#[test]
+fn keys_up_to_0_1_8_are_honoured() {
+    let config = with(
+        "REFRESH_INTERVAL: 300\nPUBLISH_CHECK_INTERVAL: 300\nINITIAL_DELAY: 20\nREPLICAS: 2\nHSDIR_SET: 3\n\
+         MAX_INTRO_POINTS: 7\nDESCRIPTOR_VALIDITY_PERIOD: 86400\nDESCRIPTOR_OVERLAP_PERIOD: 3600\n\
+         DESCRIPTOR_UPLOAD_PERIOD: 1800\nDISTINCT_DESCRIPTORS: False\nLOG_LOCATION: logs/ob\nLOG_LEVEL: WARNING\n\
+         STATUS_SOCKET_LOCATION: /run/ob/control\nTOR_ADDRESS: 127.0.0.2\nTOR_PORT: 9151\n\
+         TOR_CONTROL_PASSWORD: hush\nTOR_CONTROL_SOCKET: /run/tor/c\n",
+    )
+    .unwrap();
+    let tuning = Tuning {
+        refresh: Some(Duration::from_mins(5)),
+        initial_delay: Some(Duration::from_secs(20)),
+        upload_period: Some(Duration::from_mins(30)),
+        max_points_v2: Some(7),
+        distinct: false,
+    };
+    assert_eq!(config.tuning, tuning);
+    let log = LogSettings { level: Some(LogLevel::Warning), location: Some("logs/ob".into()) };
+    assert_eq!(config.log, log);
+    assert_eq!(config.status_text_socket, Some("/run/ob/control".into()));
+    assert_eq!(config.status_socket, None);
+    let tor = TorDefaults {
+        socket: Some("/run/tor/c".into()),
+        address: Some("127.0.0.2".into()),
+        port: Some(9151),
+    };
+    assert_eq!(config.tor, tor);
+    assert_eq!(config.control_password, Some(ControlPassword("hush".into())));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn lower_case_keys_of_the_first_version_are_honoured() {
+    let config = with(
+        "refresh: 60\nreplicas: 2\nmax_intro_points: 10\ndescriptor_validity_period: 86400\n\
+         descriptor_overlap_period: 3600\ndescriptor_upload_period: 3600\n",
+    )
+    .unwrap();
+    let tuning = Tuning {
+        refresh: Some(Duration::from_mins(1)),
+        upload_period: Some(Duration::from_hours(1)),
+        max_points_v2: Some(10),
+        ..Tuning::default()
+    };
+    assert_eq!(config.tuning, tuning);
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn what_python_holds_for_false_is_not_set() {
+    let config = with(
+        "REFRESH_INTERVAL:\nDESCRIPTOR_UPLOAD_PERIOD: ''\nMAX_INTRO_POINTS: ~\nDISTINCT_DESCRIPTORS:\nREPLICAS: 0\n\
+         LOG_LOCATION: ''\nLOG_LEVEL: ~\nSTATUS_SOCKET_LOCATION: False\nTOR_ADDRESS: ''\nTOR_CONTROL_SOCKET: 0\n\
+         TOR_CONTROL_PASSWORD: ''\n",
+    )
+    .unwrap();
+    assert_eq!(config, Config { warnings: config.warnings.clone(), ..with("").unwrap() });
+    assert_eq!(config.warnings, ["TOR_CONTROL_SOCKET: 0 is taken as not set, as Onionbalance took it"]);
+}
+
+#[test]
+fn what_has_another_effect_than_the_file_says_is_told() {
+    let cases = [
+        ("INITIAL_DELAY: 0", "INITIAL_DELAY: 0 is taken as not set"),
+        (
+            "max_intro_points: 12",
+            "max_intro_points: is taken as 10: tor's clients refuse descriptors with more",
+        ),
+        ("replicas: 3", "replicas: has no effect: tor's clients look for 2"),
+        ("HSDIR_SET: 4", "HSDIR_SET: has no effect: tor's clients ask these 3 HSDirs"),
+        (
+            "DESCRIPTOR_OVERLAP_PERIOD: 7200",
+            "has no effect: the next period's descriptors are published in the hour",
+        ),
+        ("DESCRIPTOR_VALIDITY_PERIOD: 1", "has no effect: tor's periods are days"),
+        ("PUBLISH_CHECK_INTERVAL: 60", "has no effect: changes are published when they are seen"),
+    ];
+    for (line, wanted) in cases {
+        let warnings = with(line).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(wanted), "{warnings:?}\nwanted {wanted}");
+    }
+    assert_eq!(with("MAX_INTRO_POINTS: 12").unwrap().tuning.max_points_v2, Some(10));
+
+    let v3 = |line: &str| {
+        parse(&format!("services:\n- key: k\n  instances:\n  - address: {ADDRESS}\n{line}\n"))
+            .unwrap()
+            .warnings
+    };
+    assert_eq!(v3("MAX_INTRO_POINTS: 10\nDESCRIPTOR_UPLOAD_PERIOD: 3600"), Vec::<String>::new());
+    assert!(v3("DESCRIPTOR_UPLOAD_PERIOD: 60")[0].ends_with("are for v2 services, and there are none"));
+}
+
+#[test]
+fn nonsense_is_an_error_that_says_what_to_write() {
+    let cases = [
+        ("refresh: often", "refresh: write a whole number of seconds, such as 600"),
+        ("refresh: '600'", "refresh: write a whole number of seconds"),
+        ("refresh: -600", "refresh: invalid type: integer `-600`, expected a whole number of seconds"),
+        ("refresh: 0.5", "refresh: invalid type: floating point `0.5`, expected a whole number of seconds"),
+        ("refresh: [600]", "refresh: invalid type: sequence, expected a whole number of seconds"),
+        ("refresh: 5000000000", "refresh: write a whole number of seconds"),
+        ("REPLICAS: two", "REPLICAS: write a whole number, or remove the key: it has no effect"),
+        ("TOR_PORT: 65536", "TOR_PORT: write a port from 1 to 65535"),
+        ("LOG_LEVEL: loud", "LOG_LEVEL: write debug, info, warning, error or critical"),
+        ("LOG_LOCATION: True", "LOG_LOCATION: write a path"),
+        ("DISTINCT_DESCRIPTORS: maybe", "DISTINCT_DESCRIPTORS: write True or False"),
+        ("refresh: 1\nREFRESH_INTERVAL: 2", "`REFRESH_INTERVAL` is set a second time: remove one of the two"),
+        ("TOR_CONTROL_PASSWORD: 12345", "TOR_CONTROL_PASSWORD: a password is a text: put it in quotes"),
+    ];
+    for (lines, wanted) in cases {
+        let error = with(lines).unwrap_err();
+        let line = 4 + lines.lines().count();
+        assert!(
+            error.starts_with(&format!("config.yaml:{line}: {wanted}")),
+            "{error}\nwanted {line} {wanted}"
+        );
+    }
+}
+
+#[test]
+fn switches_are_read_as_yaml_1_1_read_them() {
+    for (word, wanted) in [("no", false), ("Off", false), ("FALSE", false), ("yes", true), ("on", true)] {
+        assert_eq!(with(&format!("DISTINCT_DESCRIPTORS: {word}")).unwrap().tuning.distinct, wanted);
+    }
+}
+
+#[test]
+fn a_service_may_have_a_tor_of_its_own() {
+    let service = |lines: &str| {
+        parse(&format!("services:\n- key: k\n{lines}  instances:\n  - address: jyvfq5umznvka34v\n"))
+            .map(|config| config.services[0].clone())
+    };
+    let named = service("  tor: old-tor/control\n  tor-control-password: hush\n").unwrap();
+    assert_eq!(named.tor, Some(TorPlace::Socket("old-tor/control".into())));
+    assert_eq!(named.tor_control_password, Some(ControlPassword("hush".into())));
+    assert!(!format!("{named:?}").contains("hush"));
+    let port = TorPlace::Port { host: "127.0.0.1".into(), port: 9151 };
+    assert_eq!(service("  tor: 127.0.0.1:9151\n").unwrap().tor, Some(port));
+
+    let error = service("  tor: 127.0.0.1:tor\n").unwrap_err();
+    assert!(error.starts_with("config.yaml:3: services[0].tor: this is no place of a tor: write"), "{error}");
+    let error = service("  tor: 9051\n").unwrap_err();
+    assert!(error.starts_with("config.yaml:3: services[0].tor:"), "{error}");
+    let error = service("  tor-control-password: hush\n").unwrap_err();
+    assert!(
+        error
+            .starts_with("config.yaml:2: the service with the key k has a tor-control-password and no `tor`"),
+        "{error}"
+    );
+}
