@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod log;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
