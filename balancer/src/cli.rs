@@ -1,9 +1,11 @@
 //! The command line: Onionbalance's own, so that whatever starts it can start this.
+//!
+//! What it leaves open is answered by the file, then by the environment. That was 0.1.8's order.
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use tracing::level_filters::LevelFilter;
+use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, UnknownLevel};
 
 use crate::tor::Endpoint;
 
@@ -11,19 +13,29 @@ const DEFAULT_SOCKET: &str = "/var/run/tor/control";
 const DEFAULT_IP: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 9051;
 
+const ENVIRONMENT: &str = "\
+Environment:
+  ONIONBALANCE_CONFIG                  the configuration
+  ONIONBALANCE_LOG_LEVEL               as LOG_LEVEL in the configuration, which goes before it
+  ONIONBALANCE_LOG_LOCATION            as LOG_LOCATION in the configuration, which goes before it
+  ONIONBALANCE_TOR_CONTROL_SOCKET      as TOR_CONTROL_SOCKET in the configuration, which goes before it
+  ONIONBALANCE_TOR_CONTROL_PASSWORD    goes before tor-control-password in the configuration
+  ONIONBALANCE_STATUS_SOCKET_LOCATION  goes before status-socket-location in the configuration";
+
 /// Load balancer for Tor onion services.
 #[derive(Debug, Parser)]
-#[command(name = "onionbalance", version, about, disable_version_flag = true)]
+#[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
 pub struct Arguments {
-    /// Tor's control address [default: 127.0.0.1]
+    /// Tor's control address [default: the configuration's, else 127.0.0.1]
     #[arg(short, long)]
     ip: Option<String>,
 
-    /// Tor's control port [default: 9051]
+    /// Tor's control port [default: the configuration's, else 9051]
     #[arg(short, long)]
     port: Option<u16>,
 
-    /// Tor's control socket, tried before address and port [default: /var/run/tor/control, unless these are given]
+    /// Tor's control socket, tried before address and port [default: the configuration's, else /var/run/tor/control unless
+    /// address or port are given]
     #[arg(short, long)]
     socket: Option<PathBuf>,
 
@@ -31,13 +43,13 @@ pub struct Arguments {
     #[arg(short, long, env = "ONIONBALANCE_CONFIG", default_value = "config.yaml")]
     pub config: PathBuf,
 
-    /// How much to log
-    #[arg(short, long, value_enum, default_value_t = Verbosity::Info)]
-    pub verbosity: Verbosity,
+    /// How much to log: debug, info, warning, error or critical [default: the configuration's, else info]
+    #[arg(short, long, value_name = "LEVEL")]
+    verbosity: Option<LogLevel>,
 
-    /// The generation of onion services to balance
-    #[arg(long, value_enum, default_value_t = Generation::V3)]
-    hs_version: Generation,
+    /// Taken for compatibility: which version a service is of is told by the addresses in the configuration
+    #[arg(long, value_enum)]
+    hs_version: Option<Generation>,
 
     /// Taken for compatibility: whether this is a testing network is asked of tor
     #[arg(long)]
@@ -48,53 +60,54 @@ pub struct Arguments {
     version: Option<bool>,
 }
 
-/// Python's names for levels, as Onionbalance takes them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Verbosity {
-    /// Everything, for developers.
-    Debug,
-    /// The normal course of things.
-    Info,
-    /// What someone will want to know.
-    Warning,
-    /// What someone must act upon.
-    Error,
-    /// As `error`.
-    Critical,
-}
-
 /// The generations of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Generation {
+    /// Version 2.
+    V2,
     /// Version 3.
     V3,
 }
 
+/// `ONIONBALANCE_LOG_LEVEL` names no level.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("ONIONBALANCE_LOG_LEVEL: {0}")]
+pub struct BadLevelVariable(UnknownLevel);
+
 impl Arguments {
     /// Where to look for tor, in this order. `socket_variable` is `ONIONBALANCE_TOR_CONTROL_SOCKET`.
-    pub fn endpoints(&self, socket_variable: Option<PathBuf>) -> Vec<Endpoint> {
+    pub fn endpoints(&self, file: &TorDefaults, socket_variable: Option<PathBuf>) -> Vec<Endpoint> {
         let tcp = Endpoint::Tcp {
-            host: self.ip.clone().unwrap_or_else(|| DEFAULT_IP.into()),
-            port: self.port.unwrap_or(DEFAULT_PORT),
+            host: self.ip.clone().or_else(|| file.address.clone()).unwrap_or_else(|| DEFAULT_IP.into()),
+            port: self.port.or(file.port).unwrap_or(DEFAULT_PORT),
         };
-        // Who names a port and no socket means that tor, not another one that has the usual socket.
-        let only_tcp = self.socket.is_none() && (self.ip.is_some() || self.port.is_some());
-        if only_tcp {
-            return vec![tcp];
+        match self.socket(file, socket_variable) {
+            Some(socket) => vec![Endpoint::Unix(socket), tcp],
+            None => vec![tcp],
         }
-        let socket = self.socket.clone().or(socket_variable).unwrap_or_else(|| DEFAULT_SOCKET.into());
-        vec![Endpoint::Unix(socket), tcp]
     }
-}
 
-impl From<Verbosity> for LevelFilter {
-    fn from(verbosity: Verbosity) -> Self {
-        match verbosity {
-            Verbosity::Debug => Self::DEBUG,
-            Verbosity::Info => Self::INFO,
-            Verbosity::Warning => Self::WARN,
-            Verbosity::Error | Verbosity::Critical => Self::ERROR,
+    /// Who names a port and no socket means that tor, not another one that has the usual socket.
+    fn socket(&self, file: &TorDefaults, variable: Option<PathBuf>) -> Option<PathBuf> {
+        if self.socket.is_some() || self.ip.is_some() || self.port.is_some() {
+            return self.socket.clone();
         }
+        let usual = || (file.address.is_none() && file.port.is_none()).then(|| DEFAULT_SOCKET.into());
+        file.socket.clone().or(variable).or_else(usual)
+    }
+
+    /// How and where to log. `level` is `ONIONBALANCE_LOG_LEVEL`, `location` is `ONIONBALANCE_LOG_LOCATION`.
+    pub fn log(
+        &self,
+        file: LogSettings,
+        level: Option<String>,
+        location: Option<PathBuf>,
+    ) -> Result<LogSettings, BadLevelVariable> {
+        let variable = level.map(|level| level.parse().map_err(BadLevelVariable)).transpose()?;
+        Ok(LogSettings {
+            level: self.verbosity.or(file.level).or(variable),
+            location: file.location.or(location),
+        })
     }
 }
 
@@ -104,9 +117,13 @@ mod tests {
 
     use super::*;
 
-    fn endpoints(arguments: &str) -> Vec<String> {
-        let arguments = Arguments::try_parse_from(arguments.split(' ')).unwrap();
-        arguments.endpoints(None).iter().map(ToString::to_string).collect()
+    fn arguments(line: &str) -> Arguments {
+        Arguments::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    fn endpoints(line: &str, file: &TorDefaults, variable: Option<&str>) -> Vec<String> {
+        let endpoints = arguments(line).endpoints(file, variable.map(PathBuf::from));
+        endpoints.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -117,18 +134,62 @@ mod tests {
     #[test]
     fn takes_onionbalances_command_lines() {
         let line = "onionbalance --hs-version v3 -i 127.0.0.1 -p 9151 -s /run/tor/c -c ob.yaml -v warning --is-testnet";
-        let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-        assert_eq!(arguments.config, PathBuf::from("ob.yaml"));
-        assert_eq!(arguments.verbosity, Verbosity::Warning);
-        assert!(Arguments::try_parse_from(["onionbalance", "--verbosity", "critical"]).is_ok());
+        let given = arguments(line);
+        assert_eq!(given.config, PathBuf::from("ob.yaml"));
+        assert_eq!(given.verbosity, Some(LogLevel::Warning));
+        arguments(
+            "onionbalance --hs-version v2 --ip ::1 --port 1 --socket c --config c --verbosity critical",
+        );
         assert!(Arguments::try_parse_from(["onionbalance", "--verbosity", "loud"]).is_err());
+        for (flag, wanted) in [
+            ("--version", clap::error::ErrorKind::DisplayVersion),
+            ("-h", clap::error::ErrorKind::DisplayHelp),
+        ] {
+            let shown = Arguments::try_parse_from(["onionbalance", flag]).unwrap_err();
+            assert_eq!(shown.kind(), wanted);
+        }
     }
 
     #[test]
     fn the_socket_comes_first_unless_only_a_port_is_named() {
-        assert_eq!(endpoints("onionbalance"), ["unix:/var/run/tor/control", "127.0.0.1:9051"]);
-        assert_eq!(endpoints("onionbalance -s /c -p 9151"), ["unix:/c", "127.0.0.1:9151"]);
-        assert_eq!(endpoints("onionbalance -p 9151"), ["127.0.0.1:9151"]);
-        assert_eq!(endpoints("onionbalance -i ::1"), ["[::1]:9051"]);
+        let nothing = TorDefaults::default();
+        let usual = ["unix:/var/run/tor/control", "127.0.0.1:9051"];
+        assert_eq!(endpoints("onionbalance", &nothing, None), usual);
+        assert_eq!(endpoints("onionbalance -s /c -p 9151", &nothing, None), ["unix:/c", "127.0.0.1:9151"]);
+        assert_eq!(endpoints("onionbalance -p 9151", &nothing, Some("/variable")), ["127.0.0.1:9151"]);
+        assert_eq!(endpoints("onionbalance -i ::1", &nothing, None), ["[::1]:9051"]);
+        assert_eq!(
+            endpoints("onionbalance", &nothing, Some("/variable")),
+            ["unix:/variable", "127.0.0.1:9051"]
+        );
+    }
+
+    #[test]
+    fn the_file_goes_before_the_environment_and_after_the_command_line() {
+        let port =
+            TorDefaults { address: Some("10.0.0.1".into()), port: Some(9151), ..TorDefaults::default() };
+        let socket = TorDefaults { socket: Some("/file".into()), ..TorDefaults::default() };
+        assert_eq!(endpoints("onionbalance", &port, None), ["10.0.0.1:9151"]);
+        assert_eq!(endpoints("onionbalance", &port, Some("/variable")), ["unix:/variable", "10.0.0.1:9151"]);
+        assert_eq!(endpoints("onionbalance -p 9251", &port, None), ["10.0.0.1:9251"]);
+        assert_eq!(endpoints("onionbalance", &socket, Some("/variable")), ["unix:/file", "127.0.0.1:9051"]);
+        assert_eq!(endpoints("onionbalance -s /line", &socket, None), ["unix:/line", "127.0.0.1:9051"]);
+        assert_eq!(endpoints("onionbalance -p 9251", &socket, None), ["127.0.0.1:9251"]);
+    }
+
+    #[test]
+    fn the_log_is_told_by_the_line_then_the_file_then_the_environment() {
+        let log = |line: &str, file: LogSettings| {
+            arguments(line).log(file, Some("ERROR".into()), Some("/variable".into())).unwrap()
+        };
+        let settings =
+            |level, location: &str| LogSettings { level: Some(level), location: Some(location.into()) };
+        let file = settings(LogLevel::Warning, "/file");
+        assert_eq!(log("onionbalance -v debug", file.clone()), settings(LogLevel::Debug, "/file"));
+        assert_eq!(log("onionbalance", file), settings(LogLevel::Warning, "/file"));
+        assert_eq!(log("onionbalance", LogSettings::default()), settings(LogLevel::Error, "/variable"));
+        let bad =
+            arguments("onionbalance").log(LogSettings::default(), Some("loud".into()), None).unwrap_err();
+        assert!(bad.to_string().starts_with("ONIONBALANCE_LOG_LEVEL: there is no such level: write debug,"));
     }
 }

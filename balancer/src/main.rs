@@ -1,18 +1,17 @@
 //! `onionbalance`: see the library for what it does, `--help` for how to start it.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use onionbalance::cli::Arguments;
 use onionbalance::config::Configuration;
+use onionbalance::log;
 use onionbalance::runtime::{Link, Runtime};
 use onionbalance::signer::{SignerClient, SignerError};
-use onionbalance::status::StatusSocket;
-use onionbalance_proto::config::ConfigError;
+use onionbalance::status::StatusSockets;
+use onionbalance_proto::config::{ConfigError, LogSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
@@ -21,15 +20,17 @@ const BAD_CONFIGURATION: u8 = 78;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::from(arguments.verbosity))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        // A log that nobody reads any more is no reason to stop: its own errors would go there too, and panic.
-        .log_internal_errors(false)
-        .init();
-    match balance(arguments).await {
+    let configuration = match begin(&arguments) {
+        Ok(configuration) => configuration,
+        Err(problem) => {
+            // What is wrong with the log, or with the file that says where it is, can only be said on standard error.
+            if log::begin(&LogSettings::default()).is_ok() {
+                error!("{problem}");
+            }
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    match balance(&arguments, &configuration).await {
         Ok(()) => ExitCode::SUCCESS,
         // It has said so itself.
         Err(problem) if matches!(problem.downcast_ref(), Some(SignerError::BadConfiguration)) => {
@@ -42,24 +43,43 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn balance(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+/// Reads the file and begins to log.
+fn begin(arguments: &Arguments) -> Result<Configuration, Box<dyn std::error::Error>> {
+    let configuration = Configuration::read(&arguments.config)?;
+    let level = variable("ONIONBALANCE_LOG_LEVEL");
+    let location = variable("ONIONBALANCE_LOG_LOCATION").map(PathBuf::from);
+    log::begin(&arguments.log(configuration.log(), level, location)?)?;
+    configuration.warn();
+    Ok(configuration)
+}
+
+async fn balance(
+    arguments: &Arguments,
+    configuration: &Configuration,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
-    let configuration = Configuration::read(&arguments.config)?;
     let mut signer = SignerClient::new(configuration.signer());
     let frontends = configuration.frontends(&signer.services().await?)?;
-    for frontend in &frontends {
+    if let Some(frontend) = frontends.v2.first() {
+        return Err(format!(
+            "{} is a v2 onion service, which this program does not balance",
+            frontend.address
+        )
+        .into());
+    }
+    for frontend in &frontends.v3 {
         info!(service = %frontend.address, backends = frontend.backends.len(), "balancing");
     }
     let link = Link {
-        endpoints: arguments.endpoints(variable("ONIONBALANCE_TOR_CONTROL_SOCKET").map(PathBuf::from)),
+        endpoints: arguments
+            .endpoints(&configuration.tor(), variable("ONIONBALANCE_TOR_CONTROL_SOCKET").map(PathBuf::from)),
         password: configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD")),
     };
-    let status =
-        configuration.status_socket(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
-    let status = status.as_deref().map(StatusSocket::bind).transpose()?;
-    let (mut runtime, mut reports) = Runtime::new(frontends, signer);
+    let places = configuration.status(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
+    let status = StatusSockets::bind(&places)?;
+    let (mut runtime, mut reports) = Runtime::new(frontends.v3, signer);
     tokio::select! {
         refused = runtime.run(&mut reports, link, status) => Err(refused.into()),
         () = ignore_hangups(hangup) => Ok(()),

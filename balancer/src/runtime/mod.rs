@@ -26,11 +26,10 @@ use tracing::{debug, warn};
 
 pub use link::Link;
 
-use crate::config::Frontend;
 use crate::engine::{Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, Settings};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
-use crate::status::{self, Reader, StatusSocket};
+use crate::status::{Reader, StatusSockets};
 use crate::tor::event::{HsDesc, Service, StatusClient};
 use crate::tor::{Connection, Event as TorEvent, SessionError};
 use crate::v3::backend::BackendPoint;
@@ -39,6 +38,8 @@ use link::FromTor;
 use publication::{Outcome, Publication};
 use readback::ReadBacks;
 use uploads::Uploads;
+
+type Frontend = crate::config::Frontend<OnionAddress, OnionAddress>;
 
 /// How long the status socket rests when it cannot be served.
 const STATUS_AGAIN: Duration = Duration::from_secs(1);
@@ -95,12 +96,7 @@ impl Runtime {
     }
 
     /// Balances until tor turns out never to let us in.
-    pub async fn run(
-        &mut self,
-        reports: &mut Reports,
-        link: Link,
-        status: Option<StatusSocket>,
-    ) -> SessionError {
+    pub async fn run(&mut self, reports: &mut Reports, link: Link, status: StatusSockets) -> SessionError {
         let (to_us, mut from_tor) = mpsc::channel(64);
         let link = tokio::spawn(link.run(to_us));
         let refused = loop {
@@ -113,8 +109,9 @@ impl Runtime {
                 },
                 Some(report) = reports.0.recv() => self.on_report(report),
                 () = sleep_until(deadline) => self.tell_engine(Event::Tick),
-                Some(reader) = reader(status.as_ref()) => {
-                    tokio::spawn(reader.tell(status::render(&self.engine.status(self.now()), self.now())));
+                Some(reader) = reader(&status) => {
+                    let text = reader.form().render(&self.engine.status(self.now()), self.now());
+                    tokio::spawn(reader.tell(text));
                 }
             }
         };
@@ -204,19 +201,16 @@ impl Runtime {
 /// What [`Runtime::run`] listens to beside tor.
 pub struct Reports(mpsc::UnboundedReceiver<Report>);
 
-/// The next who wants to know the status; nobody ever does where it is not shown.
-async fn reader(status: Option<&StatusSocket>) -> Option<Reader> {
-    match status {
-        Some(status) => match status.reader().await {
-            Ok(reader) => Some(reader),
-            Err(error) => {
-                warn!("a reader of the status was lost: {error}");
-                // Out of descriptors, mostly: to try again at once would only fill the log.
-                tokio::time::sleep(STATUS_AGAIN).await;
-                None
-            }
-        },
-        None => std::future::pending().await,
+/// The next who wants to know the status.
+async fn reader(status: &StatusSockets) -> Option<Reader> {
+    match status.reader().await {
+        Ok(reader) => Some(reader),
+        Err(error) => {
+            warn!("a reader of the status was lost: {error}");
+            // Out of descriptors, mostly: to try again at once would only fill the log.
+            tokio::time::sleep(STATUS_AGAIN).await;
+            None
+        }
     }
 }
 

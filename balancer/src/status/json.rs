@@ -1,64 +1,11 @@
-//! The status socket: whoever connects gets one JSON object, then the end.
-//!
-//! Its keys are Onionbalance's, so that what reads them can read ours; what is more stands beside them.
+//! The status as JSON. Its keys are those of Onionbalance 0.2, so that what reads them can read ours; what is more stands
+//! beside them.
 
-use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
-use tokio::time::timeout;
 
 use crate::engine::{BackendState, BackendStatus, DescriptorStatus, Now, ServiceStatus, UploadState};
-
-/// A reader that does not read is not waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why there is no status socket.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot show the status at {path}: {source}; the directory must exist and be writable, and nothing else may stand there"
-)]
-pub struct StatusError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// Where the status is shown.
-pub struct StatusSocket(UnixListener);
-
-impl StatusSocket {
-    /// Listens at `path`; a socket that was left there is replaced. User and group may connect.
-    pub fn bind(path: &Path) -> Result<Self, StatusError> {
-        let failed = |source| StatusError { path: path.to_owned(), source };
-        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-            std::fs::remove_file(path).map_err(failed)?;
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o660)).map_err(failed)?;
-        Ok(Self(listener))
-    }
-
-    /// Waits for a reader.
-    pub async fn reader(&self) -> io::Result<Reader> {
-        let (stream, _) = self.0.accept().await?;
-        Ok(Reader(stream))
-    }
-}
-
-/// Somebody who wants to know.
-pub struct Reader(tokio::net::UnixStream);
-
-impl Reader {
-    /// Tells him, as far as he listens.
-    pub async fn tell(mut self, text: String) {
-        // A reader who is gone, or does not read, is his own affair.
-        let _ = timeout(PATIENCE, self.0.write_all(text.as_bytes())).await;
-    }
-}
 
 #[derive(Serialize)]
 struct Status {
@@ -80,6 +27,9 @@ struct Service {
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     time_period: u64,
+    /// Where replicas are different documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<u8>,
     revision: Option<u64>,
     hsdirs: usize,
     stored: usize,
@@ -102,7 +52,7 @@ enum Instance {
 }
 
 /// The JSON object, with a line end.
-pub fn render(services: &[ServiceStatus], now: Now) -> String {
+pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
     let status = Status { services: services.iter().map(|status| service(status, now)).collect() };
     // Strings, numbers and lists of them cannot fail to be rendered.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
@@ -111,23 +61,29 @@ pub fn render(services: &[ServiceStatus], now: Now) -> String {
 }
 
 fn service(status: &ServiceStatus, now: Now) -> Service {
+    let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
+    let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
+    periods.sort_unstable();
+    periods.dedup();
     let attempt = |index: usize| {
-        let descriptor = status.descriptors.get(index)?;
-        Some(ago(descriptor.published_ago?, now))
+        let period = periods.get(index)?;
+        let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
+        Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
     Service {
         onion_address: status.service.to_string(),
         publish_attempt_first_descriptor: attempt(0),
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
-        descriptors: status.descriptors.iter().map(descriptor).collect(),
+        descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas)).collect(),
         instances: status.backends.iter().map(|backend| instance(backend, now)).collect(),
     }
 }
 
-fn descriptor(status: &DescriptorStatus) -> Descriptor {
+fn descriptor(status: &DescriptorStatus, has_replicas: bool) -> Descriptor {
     Descriptor {
         time_period: status.slot.period,
+        replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         hsdirs: status.hsdirs.len(),
         stored: status.hsdirs.iter().filter(|hsdir| hsdir.state == UploadState::Stored).count(),
@@ -157,36 +113,14 @@ mod tests {
     use onionbalance_proto::time::UnixTime;
 
     use super::*;
-    use crate::engine::{DescriptorSlot, HsdirStatus};
-    use crate::relay::Fingerprint;
+    use crate::status::testing::{backend, descriptor, service};
 
     #[test]
     fn keys_are_onionbalances() {
-        let backend = |name: &str, received_ago| BackendStatus {
-            backend: name.into(),
-            state: BackendState::Live,
-            period: Some(7),
-            revision: Some(5),
-            published: None,
-            received_ago,
-            changed_ago: received_ago,
-            points: 3,
-            hsdirs: vec![],
-        };
-        let hsdir =
-            HsdirStatus { hsdir: Fingerprint([1; 20]), state: UploadState::Stored, revision: Some(9) };
-        let slot = DescriptorSlot { period: 7, replica: 0 };
         let status = ServiceStatus {
-            service: "front.onion".into(),
-            points: 3,
-            stale_for: None,
-            descriptors: vec![DescriptorStatus {
-                slot,
-                published_ago: Some(Duration::from_mins(1)),
-                revision: Some(9),
-                hsdirs: vec![hsdir],
-            }],
-            backends: vec![backend("a.onion", Some(Duration::from_secs(1))), backend("b.onion", None)],
+            descriptors: vec![descriptor(7, 0, Some(60))],
+            backends: vec![backend("a.onion", Some(1)), backend("b.onion", None)],
+            ..service("front.onion")
         };
         let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
         let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
@@ -204,6 +138,32 @@ mod tests {
                     {"onionAddress": "b.onion", "received": null},
                 ],
             }]})
+        );
+    }
+
+    #[test]
+    fn a_v2_services_descriptors_have_replicas() {
+        let status = ServiceStatus {
+            descriptors: vec![
+                descriptor(7, 0, Some(60)),
+                descriptor(7, 1, Some(30)),
+                descriptor(8, 0, None),
+                descriptor(8, 1, None),
+            ],
+            ..service("front.onion")
+        };
+        let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
+        let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
+        let service = &json["services"][0];
+        assert_eq!(service["publishAttemptFirstDescriptor"], "2026-11-22 08:28:01");
+        assert_eq!(service["publishAttemptSecondDescriptor"], serde_json::Value::Null);
+        let slots: Vec<_> = service["descriptors"].as_array().unwrap().iter().collect();
+        assert_eq!(
+            slots
+                .iter()
+                .map(|slot| (slot["timePeriod"].as_u64(), slot["replica"].as_u64()))
+                .collect::<Vec<_>>(),
+            [(Some(7), Some(0)), (Some(7), Some(1)), (Some(8), Some(0)), (Some(8), Some(1))]
         );
     }
 }

@@ -1,0 +1,127 @@
+//! The status socket: whoever connects is told how things stand, then the end.
+
+mod json;
+#[cfg(test)]
+mod testing;
+mod text;
+
+use std::future::poll_fn;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::engine::{Now, ServiceStatus};
+
+/// A reader that does not read is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a reader gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// Onionbalance 0.1.8's lines.
+    Text,
+    /// Onionbalance 0.2's JSON object.
+    Json,
+}
+
+impl Form {
+    /// The state of all services, with a line end.
+    pub fn render(self, services: &[ServiceStatus], now: Now) -> String {
+        match self {
+            Self::Text => text::render(services, now),
+            Self::Json => json::render(services, now),
+        }
+    }
+}
+
+/// Where the status is to be shown, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StatusPlace {
+    /// The socket.
+    pub path: PathBuf,
+    /// What it shows.
+    pub form: Form,
+}
+
+/// Why there is no status socket.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot show the status at {path}: {source}; the directory must exist and be writable, and nothing else may stand there"
+)]
+pub struct StatusError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Where the status is shown.
+pub struct StatusSockets(Vec<Socket>);
+
+struct Socket {
+    listener: UnixListener,
+    form: Form,
+}
+
+impl StatusSockets {
+    /// Listens at each of these places; sockets that were left there are replaced. User and group may connect.
+    ///
+    /// One for the text may fail: 0.1.8 went on without it, and files that name a place which does not exist have worked for
+    /// years.
+    pub fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
+        let mut sockets = Vec::with_capacity(places.len());
+        for StatusPlace { path, form } in places {
+            match listen(path).map_err(|source| StatusError { path: path.clone(), source }) {
+                Ok(listener) => sockets.push(Socket { listener, form: *form }),
+                Err(error) if *form == Form::Text => warn!("{error}"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(sockets))
+    }
+
+    /// Waits for a reader, for ever if nothing is shown. Nobody is lost if the future is dropped.
+    pub async fn reader(&self) -> io::Result<Reader> {
+        poll_fn(|context| {
+            let mut accepted = self.0.iter().map(|socket| {
+                let accepted = socket.listener.poll_accept(context);
+                accepted.map_ok(|(stream, _)| Reader { stream, form: socket.form })
+            });
+            accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Somebody who wants to know.
+pub struct Reader {
+    stream: UnixStream,
+    form: Form,
+}
+
+impl Reader {
+    /// What he wants to read.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Tells him, as far as he listens.
+    pub async fn tell(mut self, text: String) {
+        // A reader who is gone, or does not read, is his own affair.
+        let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
+    }
+}

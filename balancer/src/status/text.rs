@@ -1,0 +1,82 @@
+//! The status as Onionbalance 0.1.8 showed it: a line for each service, then one for each of its backends. Times are UTC.
+
+use std::fmt::Write;
+
+use onionbalance_proto::time::UnixTime;
+
+use crate::engine::{BackendState, BackendStatus, Now, ServiceStatus};
+
+/// The lines.
+pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
+    let mut text = String::new();
+    for service in services {
+        // Writing to a string cannot fail.
+        let _ = match published(service, now) {
+            Some(time) => writeln!(text, "{} {time}", service.service),
+            None => writeln!(text, "{} [not uploaded]", service.service),
+        };
+        for backend in &service.backends {
+            let _ = match made(backend, now) {
+                Some(time) => writeln!(text, "  {} {time} {} IPs", backend.backend, backend.points),
+                None => writeln!(text, "  {} [offline]", backend.backend),
+            };
+        }
+    }
+    text
+}
+
+/// When the service was last published, be it one of its descriptors only.
+fn published(service: &ServiceStatus, now: Now) -> Option<UnixTime> {
+    let newest = service.descriptors.iter().filter_map(|descriptor| descriptor.published_ago).min()?;
+    Some(now.wall.minus(newest.as_secs()))
+}
+
+/// When a living backend made its newest descriptor; v3 descriptors do not say it, so for those: when it was first seen.
+fn made(backend: &BackendStatus, now: Now) -> Option<UnixTime> {
+    if backend.state != BackendState::Live {
+        return None;
+    }
+    backend.published.or_else(|| Some(now.wall.minus(backend.received_ago?.as_secs())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Gone;
+    use crate::status::testing::{backend, descriptor, service};
+
+    #[test]
+    fn lines_are_those_of_0_1_8() {
+        let made = |name: &str, published| BackendStatus {
+            published: Some(UnixTime(published)),
+            ..backend(name, Some(5))
+        };
+        let status = ServiceStatus {
+            descriptors: vec![
+                descriptor(7, 0, Some(600)),
+                descriptor(7, 1, Some(60)),
+                descriptor(8, 0, None),
+            ],
+            backends: vec![
+                made("jyvfq5umznvka34v.onion", 1_795_334_400),
+                BackendStatus {
+                    state: BackendState::Gone(Gone::TooOld),
+                    ..made("nkz23ai6qesuwqhc.onion", 1_795_334_400)
+                },
+                BackendStatus { state: BackendState::Unknown, ..backend("o6ff73vmigi4oxka.onion", None) },
+                backend("v3.onion", Some(1)),
+            ],
+            ..service("7s4hxwwifcslrus2.onion")
+        };
+        let unpublished = ServiceStatus { descriptors: vec![], ..service("dpkdeys3apjtqydk.onion") };
+        let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
+        assert_eq!(
+            render(&[status, unpublished], now),
+            "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
+             nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
+             IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
+        );
+    }
+}
