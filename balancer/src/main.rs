@@ -61,7 +61,13 @@ async fn balance(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
     let mut signer = SignerClient::new(configuration.signer());
-    let frontends = configuration.frontends(&signer.services().await?)?;
+    // It may be asking a person for passphrases, who may change his mind.
+    let held = tokio::select! {
+        held = signer.services() => held?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let frontends = configuration.frontends(&held)?;
     if let Some(frontend) = frontends.v2.first() {
         return Err(format!(
             "{} is a v2 onion service, which this program does not balance",

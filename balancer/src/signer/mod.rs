@@ -1,0 +1,161 @@
+//! The balancer's side of the conversation with the signer.
+
+mod connection;
+
+use std::io;
+use std::path::PathBuf;
+
+use onionbalance_proto::wire::{FrameError, HeldService, Refusal, Reply, Request, frame, v2, v3};
+
+use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
+
+/// Where the signer is found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SignerPlace {
+    /// It listens at this path.
+    Socket(PathBuf),
+    /// It is to be started as a child, with this configuration.
+    Child(PathBuf),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// Nobody listens, or we may not connect.
+    #[error("cannot reach the signer at {path}: {source}{}", connect_advice(.source))]
+    Connect {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program does not start.
+    #[error(
+        "cannot start {PROGRAM}: {0}; install it beside onionbalance or in PATH, or set signer-socket-location"
+    )]
+    Start(io::Error),
+    /// The connection broke.
+    #[error("the signer closed the connection: {0}; its log says why")]
+    Closed(io::Error),
+    /// The child that we started ended over its configuration, and has said what is wrong with it.
+    #[error("the signer ended: the line above says why")]
+    BadConfiguration,
+    /// It says nothing.
+    #[error("the signer did not answer within {} s", REPLY_WITHIN.as_secs())]
+    Silent,
+    /// It speaks something else.
+    #[error("the signer's answer is not understood: {0}")]
+    Frame(#[from] FrameError),
+    /// It answers another question.
+    #[error("the signer answered another question")]
+    OtherReply,
+    /// It broke no rule of the protocol to say no.
+    #[error("the signer refused: {0}")]
+    Refused(#[from] Refusal),
+}
+
+fn connect_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; start onionbalance-signer with the same configuration, or remove signer-socket-location to have it started"
+        }
+        io::ErrorKind::PermissionDenied => "; add this user to the group of the signer's socket",
+        _ => "",
+    }
+}
+
+/// A request for signatures, of either version.
+pub trait Signable {
+    /// What is signed.
+    type Signed;
+
+    /// The request as it is sent.
+    fn request(self) -> Request;
+
+    /// What was signed, if `reply` is an answer to this `request`.
+    fn signed(request: &Request, reply: Reply) -> Option<Self::Signed>;
+}
+
+impl Signable for v2::FrontendRequest {
+    type Signed = v2::SignedFrontend;
+
+    fn request(self) -> Request {
+        Request::FrontendV2(self)
+    }
+
+    fn signed(_: &Request, reply: Reply) -> Option<v2::SignedFrontend> {
+        match reply {
+            Reply::FrontendV2(signed) => Some(signed),
+            _ => None,
+        }
+    }
+}
+
+impl Signable for v3::FrontendRequest {
+    type Signed = v3::SignedFrontend;
+
+    fn request(self) -> Request {
+        Request::FrontendV3(self)
+    }
+
+    fn signed(request: &Request, reply: Reply) -> Option<v3::SignedFrontend> {
+        match (request, reply) {
+            (Request::FrontendV3(request), Reply::FrontendV3(signed))
+                if signed.texts.len() == request.sets.len() =>
+            {
+                Some(signed)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One connection at a time, made when it is needed and made anew when it broke.
+pub struct SignerClient {
+    place: SignerPlace,
+    connection: Option<Connection>,
+}
+
+impl SignerClient {
+    /// A client that has not connected yet.
+    pub fn new(place: SignerPlace) -> Self {
+        Self { place, connection: None }
+    }
+
+    /// The services whose keys the signer holds. A signer that is our child may ask a person for passphrases first, so
+    /// this may take as long as it lives.
+    pub async fn services(&mut self) -> Result<Vec<HeldService>, SignerError> {
+        match self.ask(&Request::Services).await? {
+            Reply::Services(services) => Ok(services),
+            _ => Err(SignerError::OtherReply),
+        }
+    }
+
+    /// Has a frontend's descriptors rendered and signed.
+    pub async fn sign<R: Signable>(&mut self, request: R) -> Result<R::Signed, SignerError> {
+        let request = request.request();
+        match self.ask(&request).await? {
+            Reply::Refused(refusal) => Err(refusal.into()),
+            reply => R::signed(&request, reply).ok_or(SignerError::OtherReply),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Reply, SignerError> {
+        let frame = frame::encode(request)?;
+        // A signer that restarted in the meantime has closed the connection: only a new one tells whether it is back.
+        if let Some(connection) = self.connection.take()
+            && let Ok(reply) = self.exchange(connection, &frame).await
+        {
+            return Ok(reply);
+        }
+        let connection = Connection::open(&self.place).await?;
+        self.exchange(connection, &frame).await
+    }
+
+    /// Keeps the connection only if the exchange went well: a late answer must not meet the next question.
+    async fn exchange(&mut self, mut connection: Connection, frame: &[u8]) -> Result<Reply, SignerError> {
+        let reply = connection.exchange(frame).await?;
+        self.connection = Some(connection);
+        Ok(reply)
+    }
+}
