@@ -68,12 +68,8 @@ async fn balance(
         _ = interrupt.recv() => return Ok(()),
     };
     let frontends = configuration.frontends(&held)?;
-    if let Some(frontend) = frontends.v2.first() {
-        return Err(format!(
-            "{} is a v2 onion service, which this program does not balance",
-            frontend.address
-        )
-        .into());
+    for frontend in &frontends.v2 {
+        warn!("{} is a v2 onion service, which this program does not balance yet", frontend.address);
     }
     for frontend in &frontends.v3 {
         info!(service = %frontend.address, backends = frontend.backends.len(), "balancing");

@@ -11,4 +11,5 @@ pub mod paths;
 pub mod process;
 pub mod programs;
 pub mod provision;
+pub mod terminal;
 pub mod wait;

@@ -71,7 +71,8 @@ fn both_programs_say_in_one_line_what_is_wrong_with_the_file() -> Result<()> {
         (
             format!("{service}signer-sockets: signer\n"),
             "config.yaml:5: unknown key `signer-sockets`: known are services, status-socket-location, \
-             signer-socket-location, signer-allowed-uids, signer-requests-per-minute, tor-control-password"
+             signer-socket-location, signer-allowed-uids, signer-requests-per-minute, tor-control-password, and those \
+             of Onionbalance up to 0.1.8"
                 .into(),
         ),
         (
@@ -95,17 +96,52 @@ fn both_programs_say_in_one_line_what_is_wrong_with_the_file() -> Result<()> {
                 .into(),
         ),
     ];
-    for (text, wanted) in cases {
-        let place = Place::new(&text)?;
-        assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}\n")), "{text}");
-        let (status, log) = place.balancer()?;
-        assert_eq!(
-            (status, without_time(&log)),
-            (Some(BAD_CONFIGURATION), format!("ERROR {wanted}\n")),
-            "{text}"
-        );
-        assert!(!place.path("signer").exists());
-    }
+    cases.into_iter().try_for_each(|(text, wanted)| both_say(&text, &wanted))
+}
+
+#[test]
+fn what_a_key_cannot_mean_is_said_by_both_programs() -> Result<()> {
+    let service = service("front.pem");
+    let cases = [
+        ("refresh: often\n", "config.yaml:5: refresh: write a whole number of seconds, such as 600"),
+        (
+            "REFRESH_INTERVAL: 600\nrefresh: 600\n",
+            "config.yaml:6: `refresh` is set a second time: remove one of the two",
+        ),
+        ("LOG_LEVEL: loud\n", "config.yaml:5: LOG_LEVEL: write debug, info, warning, error or critical"),
+        (
+            "TOR_PORT: -1\n",
+            "config.yaml:5: TOR_PORT: invalid type: integer `-1`, expected a port from 1 to 65535",
+        ),
+        (
+            "tor-control-password: 12345\n",
+            "config.yaml:5: tor-control-password: a password is a text: put it in quotes",
+        ),
+        (
+            "  tor: 127.0.0.1:tor\n",
+            "config.yaml:5: services[0].tor: this is no place of a tor: write the path of its control socket, or \
+             ADDRESS:PORT, such as 127.0.0.1:9051 or [::1]:9051",
+        ),
+        (
+            "  tor-control-password: hush\n",
+            "config.yaml:2: the service with the key front.pem has a tor-control-password and no `tor`: say which tor \
+             it is for, or put it where it holds for all services",
+        ),
+    ];
+    cases.into_iter().try_for_each(|(more, wanted)| both_say(&format!("{service}{more}"), wanted))
+}
+
+/// Both programs end over the configuration `text` with this line.
+fn both_say(text: &str, wanted: &str) -> Result<()> {
+    let place = Place::new(text)?;
+    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}\n")), "{text}");
+    let (status, log) = place.balancer()?;
+    assert_eq!(
+        (status, without_time(&log)),
+        (Some(BAD_CONFIGURATION), format!("ERROR {wanted}\n")),
+        "{text}"
+    );
+    assert!(!place.path("signer").exists());
     Ok(())
 }
 
@@ -116,6 +152,34 @@ fn a_file_that_cannot_be_read_is_named() -> Result<()> {
     assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}")));
     let (status, log) = place.balancer()?;
     assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
+    Ok(())
+}
+
+#[test]
+fn a_log_that_cannot_be_kept_is_named() -> Result<()> {
+    let place = Place::new(&(service("front.pem") + "LOG_LOCATION: logs/onionbalance\n"))?;
+    let advice = "its directory must exist, and both be writable (LOG_LOCATION in the configuration, or \
+                  ONIONBALANCE_LOG_LOCATION)";
+    let wanted = "ERROR cannot write the log file logs/onionbalance: No such file or directory (os error 2)";
+    let (status, log) = place.balancer()?;
+    assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("{wanted}; {advice}\n")));
+
+    fs::write(place.path("config.yaml"), service("front.pem"))?;
+    let balancer = &Programs::build()?.balancer;
+    let (status, log) = place.end(Command::new(balancer).env("ONIONBALANCE_LOG_LEVEL", "loud"))?;
+    let wanted = "ERROR ONIONBALANCE_LOG_LEVEL: there is no such level: write debug, info, warning, error or critical\n";
+    assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), wanted.to_owned()));
+    Ok(())
+}
+
+#[test]
+fn a_status_that_cannot_be_shown_is_named() -> Result<()> {
+    let place = Place::new(&(service("front.pem") + "status-socket-location: run/status\n"))?;
+    let (status, log) = place.balancer()?;
+    assert_eq!(status, Some(1), "{log}");
+    let wanted = "cannot show the status at run/status: No such file or directory (os error 2); the directory must exist \
+                  and be writable, and nothing else may stand there";
+    assert!(log.contains(wanted), "{log}");
     Ok(())
 }
 

@@ -118,3 +118,6 @@ fn usual_status_location() -> Option<PathBuf> {
     let path = Path::new(STATUS_LOCATION);
     path.parent().is_some_and(Path::is_dir).then(|| path.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

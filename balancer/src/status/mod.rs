@@ -125,3 +125,41 @@ impl Reader {
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn place(path: PathBuf, form: Form) -> StatusPlace {
+        StatusPlace { path, form }
+    }
+
+    #[tokio::test]
+    async fn every_reader_gets_the_form_of_his_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let (text, json) = (directory.path().join("text"), directory.path().join("json"));
+        // What a balancer that was killed has left.
+        drop(UnixListener::bind(&text).unwrap());
+        let places = [place(text.clone(), Form::Text), place(json.clone(), Form::Json)];
+        let sockets = StatusSockets::bind(&places).unwrap();
+        for (path, form) in [(json, Form::Json), (text, Form::Text)] {
+            let mut stream = UnixStream::connect(path).await.unwrap();
+            let reader = sockets.reader().await.unwrap();
+            assert_eq!(reader.form(), form);
+            reader.tell("all is well\n".to_owned()).await;
+            let mut told = String::new();
+            stream.read_to_string(&mut told).await.unwrap();
+            assert_eq!(told, "all is well\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_place_for_the_text_may_be_missing() {
+        let missing = PathBuf::from("/nonexistent/status");
+        assert!(StatusSockets::bind(&[place(missing.clone(), Form::Text)]).is_ok());
+        let error = StatusSockets::bind(&[place(missing, Form::Json)]).err().unwrap();
+        assert!(error.to_string().starts_with("cannot show the status at /nonexistent/status: No such file"));
+    }
+}

@@ -1,0 +1,125 @@
+use std::fs;
+
+use onionbalance_proto::wire::{Held, HeldService};
+use onionbalance_proto::{v2, v3};
+use tempfile::TempDir;
+
+use super::*;
+
+const V2: &str = "jyvfq5umznvka34v";
+const V2_FRONT: &str = "7s4hxwwifcslrus2";
+const V3: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+
+struct Place {
+    directory: TempDir,
+    configuration: Configuration,
+}
+
+fn place(text: &str) -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    fs::write(&path, text).unwrap();
+    let configuration = Configuration::read(&path).unwrap();
+    Place { directory, configuration }
+}
+
+/// A service of v2 and one of v3, each with these lines besides.
+fn services(v2: &str, v3: &str) -> String {
+    format!(
+        "services:\n- key: old\n{v2}  instances:\n  - address: {V2}\n    auth: dCmx3qIvArbil8A0KM4KgQ==\n  - address: {V2}\n\
+         - key: new\n{v3}  instances:\n  - address: {V3}\n"
+    )
+}
+
+fn held_v2(key: &str) -> HeldService {
+    let backends = vec![V2.parse().unwrap()];
+    HeldService::V2(Held { key: key.into(), address: V2_FRONT.parse().unwrap(), backends })
+}
+
+fn held_v3(key: &str) -> HeldService {
+    let address: v3::OnionAddress = V3.parse().unwrap();
+    HeldService::V3(Held { key: key.into(), address, backends: vec![address] })
+}
+
+#[test]
+fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
+    let text = services("  tor: old/control\n  tor-control-password: hush\n", "  tor: 127.0.0.1:9151\n");
+    let place = place(&text);
+    let frontends = place.configuration.frontends(&[held_v3("new"), held_v2("old")]).unwrap();
+    let [old] = frontends.v2.as_slice() else { panic!("one v2 service") };
+    assert_eq!(old.address, V2_FRONT.parse::<v2::OnionAddress>().unwrap());
+    let [backend] = old.backends.as_slice() else { panic!("each address once") };
+    assert!(backend.address.without_suffix() == V2 && backend.auth.is_some());
+    let tor = ServiceTor {
+        endpoint: Endpoint::Unix(place.directory.path().join("old/control")),
+        password: Some(Password::new("hush".into())),
+    };
+    assert_eq!(old.tor, Some(tor));
+
+    let [new] = frontends.v3.as_slice() else { panic!("one v3 service") };
+    assert_eq!(new.backends, [V3.parse().unwrap()]);
+    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port: 9151 };
+    assert_eq!(new.tor, Some(ServiceTor { endpoint, password: None }));
+    assert!(!format!("{frontends:?}").contains("hush"));
+}
+
+#[test]
+fn a_signer_that_holds_something_else_is_an_error_with_the_services_line() {
+    let place = place(&services("", ""));
+    let cases = [
+        (vec![held_v2("old")], 7, "the signer does not hold the key new"),
+        (vec![held_v2("old"), held_v2("new")], 7, "the instances of new are v3 onion services, and the key"),
+        (vec![held_v3("old"), held_v3("new")], 2, "the instances of old are v2 onion services, and the key"),
+    ];
+    for (held, line, wanted) in cases {
+        let error = place.configuration.frontends(&held).unwrap_err();
+        assert_eq!(error.line, Some(line), "{error}");
+        assert!(error.what.starts_with(wanted), "{error}\nwanted {wanted}");
+    }
+}
+
+#[test]
+fn the_status_is_shown_where_and_how_its_reader_expects_it() {
+    let v2 = format!("services:\n- key: old\n  instances:\n  - address: {V2}\n");
+    let mixed = services("", "");
+    let shown = |text: &str, keys: &str, variable: Option<&str>| -> Vec<(String, Form)> {
+        let place = place(&format!("{text}{keys}"));
+        let places = place.configuration.status(variable.map(PathBuf::from)).into_iter();
+        let name = |path: PathBuf| match path.strip_prefix(place.directory.path()) {
+            Ok(inside) => inside.display().to_string(),
+            Err(_) => path.display().to_string(),
+        };
+        places.map(|place| (name(place.path), place.form)).collect()
+    };
+    let text = |path: &str| (path.to_owned(), Form::Text);
+    let json = |path: &str| (path.to_owned(), Form::Json);
+
+    assert_eq!(shown(&mixed, "", None), []);
+    assert_eq!(shown(&mixed, "", Some("/variable")), [json("/variable")]);
+    assert_eq!(shown(&v2, "", Some("/variable")), [text("/variable")]);
+    // 0.1.8 took the file before the variable, the 0.2 series the variable before the file.
+    assert_eq!(shown(&v2, "STATUS_SOCKET_LOCATION: file\n", Some("/variable")), [text("file")]);
+    assert_eq!(shown(&mixed, "STATUS_SOCKET_LOCATION: file\n", None), [text("file")]);
+    assert_eq!(shown(&v2, "status-socket-location: file\n", None), [json("file")]);
+    assert_eq!(shown(&v2, "status-socket-location: file\n", Some("/variable")), [json("/variable")]);
+    let both = "STATUS_SOCKET_LOCATION: text\nstatus-socket-location: json\n";
+    assert_eq!(shown(&mixed, both, None), [text("text"), json("json")]);
+}
+
+#[test]
+fn relative_paths_start_from_the_files_directory() {
+    let keys = "LOG_LOCATION: log\nTOR_CONTROL_SOCKET: control\nsigner-socket-location: signer\n";
+    let place = place(&format!("{}{keys}", services("", "")));
+    let inside = |name: &str| place.directory.path().join(name);
+    assert_eq!(place.configuration.log().location, Some(inside("log")));
+    assert_eq!(place.configuration.tor().socket, Some(inside("control")));
+    assert_eq!(place.configuration.signer(), SignerPlace::Socket(inside("signer")));
+}
+
+#[test]
+fn the_password_in_the_environment_goes_before_the_one_in_the_file() {
+    let place = place(&format!("{}tor-control-password: file\n", services("", "")));
+    let password = |variable: Option<&str>| place.configuration.control_password(variable.map(str::to_owned));
+    assert_eq!(password(None), Some(Password::new("file".into())));
+    assert_eq!(password(Some("variable")), Some(Password::new("variable".into())));
+}
