@@ -48,22 +48,57 @@ fn reads_what_the_first_version_read() {
     assert!(matches!(&second.instances, Instances::V2(instances) if instances.len() == 1));
 }
 
+const EXAMPLE: &str = include_str!("../../../config.yaml.example");
+
+/// Whether a line of the example is a key at the top of the file, commented out.
+fn is_key(line: &str) -> bool {
+    let name = line.split_once(": ").map_or("", |(name, _)| name);
+    let own = ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
+    let historic = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    !name.is_empty() && (own || historic)
+}
+
 #[test]
 fn the_example_is_a_configuration() {
-    let example = include_str!("../../../config.yaml.example");
-    assert_eq!(parse(example).unwrap().services.len(), 1);
-    let every_key = example
-        .replace("\n# signer-", "\nsigner-")
-        .replace("\n# tor-", "\ntor-")
-        .replace("\n# status-", "\nstatus-");
-    let config = parse(&every_key).unwrap();
-    assert!(
-        config.signer_socket.is_some() && config.status_socket.is_some() && config.control_password.is_some()
-    );
+    assert_eq!(parse(EXAMPLE).unwrap().services.len(), 1);
+    let every_key: Vec<&str> = EXAMPLE
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|line| is_key(line)).unwrap_or(line))
+        .collect();
+    let config = parse(&every_key.join("\n")).unwrap();
+    assert!(config.signer_socket.is_some() && config.status_socket.is_some());
+    assert!(config.control_password.is_some() && config.status_text_socket.is_some());
     assert_eq!(
         (config.signer_allowed_uids, config.signer_requests_per_minute),
         (vec![1001], SIGNATURES_PER_MINUTE)
     );
+    let tuning = Tuning {
+        refresh: Some(Duration::from_mins(10)),
+        initial_delay: Some(Duration::from_secs(45)),
+        upload_period: Some(Duration::from_hours(1)),
+        max_points_v2: Some(10),
+        distinct: true,
+    };
+    assert_eq!(config.tuning, tuning);
+    assert!(config.log.level.is_some() && config.log.location.is_some());
+    assert!(config.tor.socket.is_some() && config.tor.address.is_some() && config.tor.port.is_some());
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_examples_v2_service_may_stand_beside_the_other() {
+    let mixed: Vec<&str> = EXAMPLE
+        .split("\n\n")
+        .map(|paragraph| if paragraph.contains("#   - key:") { paragraph } else { "" })
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with("  ")))
+        .collect();
+    let (services, rest) = EXAMPLE.split_once("\n\n# A v2 onion service").unwrap();
+    let config = parse(&format!("{services}\n{}\n# {rest}", mixed.join("\n"))).unwrap();
+    let [_, service] = config.services.as_slice() else { panic!("two services") };
+    assert!(matches!(&service.instances, Instances::V2(instances) if instances[1].auth.is_some()));
+    assert_eq!(service.tor, Some(TorPlace::Socket("/run/tor-v2/control".into())));
+    assert!(service.tor_control_password.is_some());
 }
 
 #[test]
