@@ -159,3 +159,6 @@ impl SignerClient {
         Ok(reply)
     }
 }
+
+#[cfg(test)]
+mod tests;

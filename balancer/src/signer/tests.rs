@@ -1,0 +1,89 @@
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::wire::Header;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use super::*;
+
+/// A client of a signer that gives these answers, whatever it is asked, and then no more.
+fn client(replies: Vec<Reply>) -> (TempDir, SignerClient) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("signer");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for reply in replies {
+            let mut header = [0; Header::LENGTH];
+            stream.read_exact(&mut header).await.unwrap();
+            let length = Header::decode::<Request>(header).unwrap().body_length();
+            stream.read_exact(&mut vec![0; length]).await.unwrap();
+            stream.write_all(&frame::encode(&reply).unwrap()).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    (directory, SignerClient::new(SignerPlace::Socket(path)))
+}
+
+fn v2_request() -> v2::FrontendRequest {
+    v2::FrontendRequest {
+        service: [1; 10],
+        period: 7,
+        replica: 1,
+        published: UnixTime(3600),
+        backends: vec![],
+        points: vec![],
+        client_authorization: false,
+    }
+}
+
+fn v3_request(sets: usize) -> v3::FrontendRequest {
+    v3::FrontendRequest {
+        service: [1; 32],
+        period_length: 1440,
+        period_number: 7,
+        run_start: UnixTime(0),
+        backends: vec![],
+        points: vec![],
+        sets: vec![vec![]; sets],
+        flow_control: None,
+        single_onion: false,
+        revision_seen: 0,
+    }
+}
+
+#[tokio::test]
+async fn each_version_gets_its_own_answer() {
+    let v2_signed = v2::SignedFrontend { text: "v2".into() };
+    let v3_signed = v3::SignedFrontend { revision: 5, texts: vec!["v3".into()] };
+    let replies = vec![Reply::FrontendV2(v2_signed.clone()), Reply::FrontendV3(v3_signed.clone())];
+    let (_directory, mut client) = client(replies);
+    assert_eq!(client.sign(v2_request()).await.unwrap(), v2_signed);
+    assert_eq!(client.sign(v3_request(1)).await.unwrap(), v3_signed);
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_none() {
+    let v2_signed = || Reply::FrontendV2(v2::SignedFrontend { text: "v2".into() });
+    let v3_signed = || Reply::FrontendV3(v3::SignedFrontend { revision: 5, texts: vec!["v3".into()] });
+    let replies = vec![v3_signed(), v2_signed(), v3_signed(), v2_signed()];
+    let (_directory, mut client) = client(replies);
+    assert!(matches!(client.sign(v2_request()).await, Err(SignerError::OtherReply)));
+    assert!(matches!(client.sign(v3_request(1)).await, Err(SignerError::OtherReply)));
+    // One text for each set.
+    assert!(matches!(client.sign(v3_request(2)).await, Err(SignerError::OtherReply)));
+    assert!(matches!(client.services().await, Err(SignerError::OtherReply)));
+}
+
+#[tokio::test]
+async fn a_refusal_is_told() {
+    let (_directory, mut client) = client(vec![Reply::Refused(Refusal::TooLong)]);
+    assert!(matches!(client.sign(v2_request()).await, Err(SignerError::Refused(Refusal::TooLong))));
+}
+
+/// Whoever started it sees to its passphrases: only a child of ours may be waiting for a person.
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_says_nothing_is_given_up() {
+    let (_directory, mut client) = client(vec![]);
+    assert!(matches!(client.services().await, Err(SignerError::Silent)));
+}
