@@ -90,6 +90,7 @@ fn every_key_of_0_1_8_is_taken() -> Result<()> {
 
     balancer.signal(Signal::SIGTERM)?;
     assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
+    assert!(!inside("control").exists());
     let shown = balancer.output()?;
     // The log file has what standard error has, and for each line a time of its own.
     let file = fs::read_to_string(inside("onionbalance.log"))?;

@@ -7,7 +7,7 @@ mod text;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
@@ -66,6 +66,8 @@ pub struct StatusSockets(Vec<Socket>);
 struct Socket {
     listener: UnixListener,
     form: Form,
+    path: PathBuf,
+    inode: u64,
 }
 
 impl StatusSockets {
@@ -76,8 +78,8 @@ impl StatusSockets {
     pub fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
         let mut sockets = Vec::with_capacity(places.len());
         for StatusPlace { path, form } in places {
-            match listen(path).map_err(|source| StatusError { path: path.clone(), source }) {
-                Ok(listener) => sockets.push(Socket { listener, form: *form }),
+            match Socket::bind(path, *form).map_err(|source| StatusError { path: path.clone(), source }) {
+                Ok(socket) => sockets.push(socket),
                 Err(error) if *form == Form::Text => warn!("{error}"),
                 Err(error) => return Err(error),
             }
@@ -98,13 +100,25 @@ impl StatusSockets {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-        std::fs::remove_file(path)?;
+impl Socket {
+    fn bind(path: &Path, form: Form) -> io::Result<Self> {
+        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))?;
+        Ok(Self { listener, form, path: path.to_owned(), inode: path.symlink_metadata()?.ino() })
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))?;
-    Ok(listener)
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A balancer that was started in the meantime may have put its own there.
+        if self.path.symlink_metadata().is_ok_and(|found| found.ino() == self.inode) {
+            // At the end there is nobody to tell.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Somebody who wants to know.
@@ -153,6 +167,18 @@ mod tests {
             stream.read_to_string(&mut told).await.unwrap();
             assert_eq!(told, "all is well\n");
         }
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_gone_at_the_end_unless_it_is_anothers() {
+        let directory = tempfile::tempdir().unwrap();
+        let places = [place(directory.path().join("status"), Form::Json)];
+        let first = StatusSockets::bind(&places).unwrap();
+        let second = StatusSockets::bind(&places).unwrap();
+        drop(first);
+        assert!(places[0].path.exists());
+        drop(second);
+        assert!(!places[0].path.exists());
     }
 
     #[tokio::test]
