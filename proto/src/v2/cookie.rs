@@ -21,7 +21,7 @@ pub enum AuthType {
 #[derive(Clone, Eq, PartialEq)]
 pub struct Cookie {
     bytes: [u8; 16],
-    auth_type: AuthType,
+    auth_type: Option<AuthType>,
 }
 
 /// Why a text is no descriptor cookie. The text itself is not repeated: it may be a secret with one letter mistyped.
@@ -44,7 +44,7 @@ pub enum CookieError {
 impl Cookie {
     /// A cookie of these bytes.
     pub fn new(bytes: [u8; 16], auth_type: AuthType) -> Self {
-        Self { bytes, auth_type }
+        Self { bytes, auth_type: Some(auth_type) }
     }
 
     /// The 16 bytes that are the secret.
@@ -52,15 +52,14 @@ impl Cookie {
         &self.bytes
     }
 
-    /// For which kind of authorization it is, by its text. The lines of `client_keys` (24 characters) say basic
-    /// whatever they are for.
-    pub fn auth_type(&self) -> AuthType {
+    /// For which kind of authorization it is, if its text says so: the lines of `client_keys` (24 characters) do not.
+    pub fn auth_type(&self) -> Option<AuthType> {
         self.auth_type
     }
 
-    /// The 22 characters that `HidServAuth` takes (tor: `rend_auth_encode_cookie`).
-    pub fn hid_serv_auth(&self) -> String {
-        let auth_type = match self.auth_type {
+    /// The 22 characters that `HidServAuth` takes for this kind of authorization (tor: `rend_auth_encode_cookie`).
+    pub fn hid_serv_auth(&self, auth_type: AuthType) -> String {
+        let auth_type = match auth_type {
             AuthType::Basic => 0,
             AuthType::Stealth => 1,
         };
@@ -81,9 +80,9 @@ impl FromStr for Cookie {
     /// Reads both forms: 22 characters of `hostname` and `HidServAuth`, of which the last four bits are the type, and
     /// 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`).
     fn from_str(text: &str) -> Result<Self, CookieError> {
-        let text = match text.len() {
-            24 => text.strip_suffix("==").ok_or(CookieError::Alphabet)?,
-            _ => text,
+        let (text, typed) = match text.len() {
+            24 => (text.strip_suffix("==").ok_or(CookieError::Alphabet)?, false),
+            _ => (text, true),
         };
         if text.len() != 22 {
             return Err(CookieError::Length);
@@ -99,7 +98,7 @@ impl FromStr for Cookie {
             1 => AuthType::Stealth,
             _ => return Err(CookieError::Type),
         };
-        Ok(Self { bytes, auth_type })
+        Ok(Self { bytes, auth_type: typed.then_some(auth_type) })
     }
 }
 
@@ -121,16 +120,16 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<(Vec<u8>, AuthType), CookieError> {
+    fn parse(text: &str) -> Result<(Vec<u8>, Option<AuthType>), CookieError> {
         text.parse::<Cookie>().map(|cookie| (cookie.bytes.to_vec(), cookie.auth_type))
     }
 
     #[test]
     fn reads_tors_vectors() {
         let secret = b"abcdefghijklmnop".to_vec();
-        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA"), Ok((secret.clone(), AuthType::Basic)));
-        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA=="), Ok((secret.clone(), AuthType::Basic)));
-        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcB"), Ok((secret, AuthType::Stealth)));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA"), Ok((secret.clone(), Some(AuthType::Basic))));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcA=="), Ok((secret.clone(), None)));
+        assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcB"), Ok((secret, Some(AuthType::Stealth))));
         assert_eq!(parse("YWJjZGVmZ2hpamtsbW5vcD"), Err(CookieError::Type));
     }
 
@@ -138,10 +137,11 @@ mod tests {
     fn reads_what_tor_writes_beside_its_keys() {
         // `hostname` and `client_keys` of the same client.
         let [hostname, keys] = ["TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg=="].map(parse);
-        assert!(hostname.is_ok() && hostname == keys);
+        assert_eq!(hostname.clone().unwrap().0, keys.clone().unwrap().0);
+        assert_eq!((hostname.unwrap().1, keys.unwrap().1), (Some(AuthType::Basic), None));
         let [stealth, keys] = ["1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA=="].map(parse);
         assert_eq!(stealth.clone().unwrap().0, keys.unwrap().0);
-        assert_eq!(stealth.unwrap().1, AuthType::Stealth);
+        assert_eq!(stealth.unwrap().1, Some(AuthType::Stealth));
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn the_secret_is_never_shown() {
         let cookie = Cookie::new([0x41; 16], AuthType::Basic);
-        assert_eq!(format!("{cookie:?}"), "Cookie(Basic, [scrubbed])");
+        assert_eq!(format!("{cookie:?}"), "Cookie(Some(Basic), [scrubbed])");
     }
 
     proptest! {
@@ -165,8 +165,8 @@ mod tests {
         fn text_comes_back(bytes in any::<[u8; 16]>(), stealth in any::<bool>()) {
             let auth_type = if stealth { AuthType::Stealth } else { AuthType::Basic };
             let cookie = Cookie::new(bytes, auth_type);
-            prop_assert_eq!(cookie.hid_serv_auth().len(), 22);
-            prop_assert_eq!(cookie.hid_serv_auth().parse(), Ok(cookie));
+            prop_assert_eq!(cookie.hid_serv_auth(auth_type).len(), 22);
+            prop_assert_eq!(cookie.hid_serv_auth(auth_type).parse(), Ok(cookie));
         }
 
         #[test]

@@ -79,7 +79,7 @@ impl fmt::Debug for PermanentKey {
 }
 
 /// A key of an introduction point: its relay's onion key, or the service's own at this point. Its exponent is 65537.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PointKey([u8; LENGTH]);
 
 impl PointKey {
