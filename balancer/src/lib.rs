@@ -1,14 +1,17 @@
 //! The load balancer: everything but the keys.
 //!
-//! [`runtime`] stands between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v3`] knows the formats.
+//! [`runtime`] stands between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats,
+//! and meet the runtime in [`generation`].
 
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod generation;
 pub mod log;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
 pub mod status;
 pub mod tor;
+pub mod v2;
 pub mod v3;

@@ -5,11 +5,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use onionbalance::cli::Arguments;
-use onionbalance::config::Configuration;
+use onionbalance::config::{self, Configuration, ServiceTor};
+use onionbalance::generation::{Frontend, Generation};
 use onionbalance::log;
-use onionbalance::runtime::{Link, Runtime};
+use onionbalance::runtime::{Link, Runtimes};
 use onionbalance::signer::{SignerClient, SignerError};
 use onionbalance::status::StatusSockets;
+use onionbalance::tor::{Endpoint, Password};
+use onionbalance::v2::V2;
+use onionbalance::v3::V3;
 use onionbalance_proto::config::{ConfigError, LogSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -68,25 +72,53 @@ async fn balance(
         _ = interrupt.recv() => return Ok(()),
     };
     let frontends = configuration.frontends(&held)?;
-    for frontend in &frontends.v2 {
-        warn!("{} is a v2 onion service, which this program does not balance yet", frontend.address);
-    }
-    for frontend in &frontends.v3 {
-        info!(service = %frontend.address, backends = frontend.backends.len(), "balancing");
-    }
-    let link = Link {
+    let places = configuration.status(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
+    let status = StatusSockets::bind(&places)?;
+    let tor = DefaultTor {
         endpoints: arguments
             .endpoints(&configuration.tor(), variable("ONIONBALANCE_TOR_CONTROL_SOCKET").map(PathBuf::from)),
         password: configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD")),
     };
-    let places = configuration.status(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
-    let status = StatusSockets::bind(&places)?;
-    let (mut runtime, mut reports) = Runtime::new(frontends.v3, signer);
+    let mut runtimes = Runtimes::new(signer, configuration.tuning().clone());
+    start::<V2>(&mut runtimes, frontends.v2, &tor);
+    start::<V3>(&mut runtimes, frontends.v3, &tor);
+    let board = runtimes.board();
     tokio::select! {
-        refused = runtime.run(&mut reports, link, status) => Err(refused.into()),
+        refused = runtimes.refused() => Err(refused.into()),
+        () = status.serve(&board) => Ok(()),
         () = ignore_hangups(hangup) => Ok(()),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+    }
+}
+
+/// The tor of those services that name no other.
+struct DefaultTor {
+    endpoints: Vec<Endpoint>,
+    password: Option<Password>,
+}
+
+/// Has the frontends of one generation balanced, those together that have the same tor.
+fn start<G: Generation>(
+    runtimes: &mut Runtimes,
+    frontends: Vec<config::Frontend<G::Address, G::Backend>>,
+    default: &DefaultTor,
+) {
+    let mut by_tor: Vec<(Option<ServiceTor>, Vec<Frontend<G>>)> = Vec::new();
+    for config::Frontend { address, backends, tor } in frontends {
+        info!(service = %address, backends = backends.len(), "balancing");
+        let frontend = Frontend { address, backends };
+        match by_tor.iter_mut().find(|(known, _)| *known == tor) {
+            Some((_, frontends)) => frontends.push(frontend),
+            None => by_tor.push((tor, vec![frontend])),
+        }
+    }
+    for (tor, frontends) in by_tor {
+        let (endpoints, password) = match tor {
+            Some(tor) => (vec![tor.endpoint], tor.password.or_else(|| default.password.clone())),
+            None => (default.endpoints.clone(), default.password.clone()),
+        };
+        runtimes.start(frontends, Link { endpoints, password });
     }
 }
 

@@ -23,7 +23,7 @@ use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
 use frontend::Config;
 use measure::in_turn;
 use onionbalance::signer::{SignerClient, SignerPlace};
-use onionbalance::tor::consensus::SharedRandomValue;
+use onionbalance::tor::documents::consensus::SharedRandomValue;
 use onionbalance::v3::backend::{self, BackendPoint};
 use onionbalance::v3::frontend::compose;
 use onionbalance::v3::schedule::DescriptorTerm;

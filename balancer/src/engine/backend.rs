@@ -11,10 +11,9 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::deadlines::Number;
-use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Notice, Point};
+use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Notice, Point, Source};
 use super::look::Looks;
 use super::status::{BackendState, BackendStatus};
-use crate::relay::Fingerprint;
 
 /// One backend, whatever the number of services that share it.
 pub(super) struct Backend<P: Point> {
@@ -33,7 +32,7 @@ pub(super) struct Backend<P: Point> {
 /// The newest descriptor.
 struct Held<P> {
     copy: DescriptorCopy<P>,
-    from: Fingerprint,
+    from: Source,
     received: Duration,
     changed: Duration,
     good_until: Duration,
@@ -81,10 +80,10 @@ impl<P: Point> Backend<P> {
     /// Takes the HSDirs of a new consensus. Returns whether it has to be looked for at once: its period is
     /// another, or there was nobody to ask before.
     pub(super) fn set_view(&mut self, cx: &mut Context<impl RngCore>, view: Option<&BackendView>) -> bool {
-        let (period, hsdirs) = view.map_or((None, &[][..]), |view| (Some(view.period), &view.hsdirs));
+        let (period, sources) = view.map_or((None, &[][..]), |view| (Some(view.period), &view.sources));
         let look = self.period != period || self.looks.is_empty();
         self.period = period;
-        self.looks.set_hsdirs(&mut cx.rng, hsdirs);
+        self.looks.set_sources(&mut cx.rng, sources);
         self.answered |= self.looks.is_empty();
         if !look {
             self.conclude(cx);
@@ -97,13 +96,13 @@ impl<P: Point> Backend<P> {
         self.looks.begin(if self.is_known() { 1 } else { AT_ONCE });
     }
 
-    /// Whether an HSDir remains to be asked.
+    /// Whether somebody remains to be asked.
     pub(super) fn wants_to_ask(&self) -> bool {
         self.looks.wants_to_ask()
     }
 
-    /// The next HSDir to ask, which is then waited for until `until`.
-    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Fingerprint> {
+    /// The next to ask, who is then waited for until `until`.
+    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Source> {
         self.looks.next_to_ask(until)
     }
 
@@ -113,16 +112,16 @@ impl<P: Point> Backend<P> {
     pub(super) fn answer(
         &mut self,
         cx: &mut Context<impl RngCore>,
-        hsdir: Fingerprint,
+        source: Source,
         outcome: FetchOutcome<P>,
     ) -> bool {
-        let awaited = self.looks.answered(hsdir, &outcome);
+        let awaited = self.looks.answered(source, &outcome);
         let mut changed = false;
         match outcome {
-            FetchOutcome::Copy(copy) => changed = self.weigh(cx, hsdir, copy),
+            FetchOutcome::Copy(copy) => changed = self.weigh(cx, source, copy),
             FetchOutcome::Invalid(reason) if awaited => {
-                if self.looks.is_first_lie(hsdir) {
-                    cx.notices.push(Notice::BackendInvalid { backend: self.id.clone(), hsdir, reason });
+                if self.looks.is_first_lie(source) {
+                    cx.notices.push(Notice::BackendInvalid { backend: self.id.clone(), source, reason });
                 }
                 self.doubt();
             }
@@ -169,7 +168,7 @@ impl<P: Point> Backend<P> {
             received_ago: held.map(|held| now.saturating_sub(held.received)),
             changed_ago: held.map(|held| now.saturating_sub(held.changed)),
             points: held.map_or(0, |held| held.copy.points.len()),
-            hsdirs: self.looks.status(),
+            sources: self.looks.status(),
         }
     }
 
@@ -191,7 +190,7 @@ impl<P: Point> Backend<P> {
     }
 
     /// Weighs a copy against the one held. Returns whether services should think again.
-    fn weigh(&mut self, cx: &mut Context<impl RngCore>, from: Fingerprint, copy: DescriptorCopy<P>) -> bool {
+    fn weigh(&mut self, cx: &mut Context<impl RngCore>, from: Source, copy: DescriptorCopy<P>) -> bool {
         let now = cx.now.elapsed;
         let age = Duration::from_secs(cx.now.wall.since(copy.published));
         let good_until = now + cx.timing.max_age.saturating_sub(age);

@@ -1,6 +1,6 @@
 //! One descriptor of one service: what belongs on its HSDirs, and when it has to be uploaded.
 //!
-//! An upload counts when the HSDir has acknowledged it, and not before. What is not acknowledged is tried
+//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. What is not acknowledged is tried
 //! again, HSDir by HSDir, with growing waits; what is acknowledged is left alone until the descriptor is due
 //! for renewal.
 
@@ -10,25 +10,24 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
-use super::event::{DescriptorSlot, Notice, PublicationId, ServiceId, UploadOutcome};
+use super::event::{DescriptorSlot, Found, Notice, Proof, PublicationId, ServiceId, UploadOutcome};
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
 use super::timing;
-use super::upload::Upload;
+use super::upload::{Proven, Upload};
 use crate::relay::Fingerprint;
 
 /// One descriptor of one service; `I` identifies an introduction point.
 pub(super) struct Descriptor<I> {
     service: ServiceId,
     slot: DescriptorSlot,
+    proof: Proof,
     hsdirs: BTreeMap<Fingerprint, Upload>,
-    /// The set of points that belongs on the HSDirs.
-    set: Option<Vec<I>>,
-    /// Publications from this one on carry that set.
-    set_since: PublicationId,
-    /// When the set was chosen, until every HSDir has it.
+    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are chosen.
+    sets: Vec<Vec<I>>,
+    /// When the sets were chosen, until every HSDir has its own.
     incomplete_since: Option<Duration>,
-    /// Whether the next publication goes to all, and starts the time to the renewal.
+    /// Whether all HSDirs are being published to, from which on the time to the renewal counts.
     renewing: bool,
     renew_at: Option<Duration>,
     published: Option<Duration>,
@@ -42,6 +41,14 @@ pub(super) struct Descriptor<I> {
     pub(super) in_line: bool,
 }
 
+/// A part of a descriptor's HSDirs that one publication goes to.
+pub(super) struct Batch {
+    /// The number of their set.
+    pub(super) set: usize,
+    /// Who they are; at least one.
+    pub(super) to: Vec<Fingerprint>,
+}
+
 /// The search for the revision at an HSDir that refused.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum ReadBack {
@@ -53,13 +60,13 @@ enum ReadBack {
 
 impl<I: Eq> Descriptor<I> {
     /// A descriptor that has no HSDirs and no introduction points yet.
-    pub(super) fn new(service: ServiceId, slot: DescriptorSlot) -> Self {
+    pub(super) fn new(service: ServiceId, slot: DescriptorSlot, proof: Proof) -> Self {
         Self {
             service,
             slot,
+            proof,
             hsdirs: BTreeMap::new(),
-            set: None,
-            set_since: PublicationId(0),
+            sets: Vec::new(),
             incomplete_since: None,
             renewing: false,
             renew_at: None,
@@ -74,43 +81,66 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Takes the HSDirs of a new consensus: those that became responsible want an upload, as do those that
-    /// tor did not know before.
+    /// tor did not know before. Who stays keeps the number of its set; who comes takes the lowest that is free, and begins
+    /// where the replicas before have their last.
     pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
         let listed: BTreeSet<Fingerprint> = listed.iter().copied().collect();
         self.hsdirs.retain(|fingerprint, _| listed.contains(fingerprint));
+        let first = usize::from(self.slot.replica) * listed.len();
+        let taken: BTreeSet<usize> = self.hsdirs.values().map(Upload::number).collect();
+        let mut free = (first..).filter(|number| !taken.contains(number));
         for fingerprint in listed {
-            self.hsdirs.entry(fingerprint).or_insert_with(|| Upload::new(now)).network_changed(now);
+            let new = || Upload::new(now, free.next().unwrap_or(first));
+            self.hsdirs.entry(fingerprint).or_insert_with(new).network_changed(now);
         }
     }
 
-    /// Puts this set of points on all HSDirs, unless it is there already. `next` is the next publication's
-    /// name.
-    pub(super) fn set_points(&mut self, now: Duration, next: PublicationId, set: Vec<I>) {
-        if self.set.as_ref() == Some(&set) {
+    /// How many different sets there can be so that each HSDir of this replica, and of those before, has its own.
+    pub(super) fn sets_wanted(&self) -> usize {
+        self.hsdirs.len() * (1 + usize::from(self.slot.replica))
+    }
+
+    /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of them empty.
+    /// `next` is the next publication's name.
+    pub(super) fn set_points(&mut self, now: Duration, next: PublicationId, sets: Vec<Vec<I>>) {
+        if self.sets == sets {
             return;
         }
-        self.set = Some(set);
-        self.set_since = next;
-        self.incomplete_since = Some(now);
-        self.renew(now, true);
+        let before = std::mem::replace(&mut self.sets, sets);
+        let mut kept = 0;
+        for hsdir in self.hsdirs.values_mut() {
+            if own_set(&before, hsdir) == own_set(&self.sets, hsdir) {
+                kept += 1;
+            } else {
+                hsdir.replace(now, next);
+                self.incomplete_since = Some(now);
+            }
+        }
+        if kept == 0 {
+            self.renewing = true;
+            self.renew_at = None;
+        }
     }
 
     /// Whether an HSDir waits for an upload now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        self.set.is_some() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
+        !self.sets.is_empty() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// The HSDirs that publication `id` goes to: those that are due, and those that soon will be.
+    /// The HSDirs that publication `id` goes to: of those that share the set of the first that is due, those that are due
+    /// too, and those that soon will be.
     pub(super) fn begin_upload(
         &mut self,
         cx: &mut Context<impl RngCore>,
         id: PublicationId,
-    ) -> Vec<Fingerprint> {
+    ) -> Option<Batch> {
         let now = cx.now.elapsed;
         let until = now + cx.timing.upload_timeout;
+        let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
+        let number = self.hsdirs.values().find(|hsdir| hsdir.is_due(now)).and_then(set)?;
         let mut to = Vec::new();
         for (fingerprint, hsdir) in &mut self.hsdirs {
-            if hsdir.is_due(now + cx.timing.batch) {
+            if set(hsdir) == Some(number) && hsdir.is_due(now + cx.timing.batch) {
                 hsdir.begin(id, until);
                 to.push(*fingerprint);
             }
@@ -121,7 +151,7 @@ impl<I: Eq> Descriptor<I> {
             self.renew_at = Some(now + wait);
         }
         self.published = Some(now);
-        to
+        Some(Batch { set: number, to })
     }
 
     /// What the next publication's revision has to exceed.
@@ -169,7 +199,7 @@ impl<I: Eq> Descriptor<I> {
         let awaited = hsdir.is_uploading(id);
         match outcome {
             UploadOutcome::Stored => {
-                if hsdir.stored(id, revision, id >= self.set_since) {
+                if hsdir.stored(cx.now.elapsed, id, revision, self.proof) {
                     self.complete(cx);
                 }
             }
@@ -200,9 +230,53 @@ impl<I: Eq> Descriptor<I> {
         Some(*fingerprint)
     }
 
+    /// The HSDirs that have to be read back now; from then on they stand in line for it.
+    pub(super) fn queue_proofs(&mut self, now: Duration) -> Vec<Fingerprint> {
+        let due =
+            self.hsdirs.iter_mut().filter_map(|(hsdir, upload)| upload.queue_proof(now).then_some(*hsdir));
+        due.collect()
+    }
+
+    /// Begins to read an HSDir's word back; false if there is no need any more.
+    pub(super) fn begin_proof(&mut self, cx: &Context<impl RngCore>, hsdir: Fingerprint) -> bool {
+        let until = cx.now.elapsed + cx.timing.fetch_timeout;
+        self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.begin_proof(until))
+    }
+
+    /// What an HSDir has was found out, or not.
+    pub(super) fn read_back(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        fingerprint: Fingerprint,
+        found: &Found<I>,
+    ) {
+        match (self.hsdirs.get_mut(&fingerprint).filter(|hsdir| hsdir.is_proving()), found) {
+            (Some(hsdir), _) => {
+                let proven = hsdir.prove(cx, found, own_set(&self.sets, hsdir));
+                self.proven(cx, fingerprint, proven);
+            }
+            (None, Found::Copy { revision, .. }) => self.revision_seen(cx, *revision),
+            (None, _) => self.read_back_failed(cx),
+        }
+    }
+
+    fn proven(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, proven: Proven) {
+        let (service, slot) = (self.service.clone(), self.slot);
+        match proven {
+            Proven::Yes => self.complete(cx),
+            Proven::BrokenWord { later: None } => {
+                cx.notices.push(Notice::HsdirHasNone { service, slot, hsdir });
+            }
+            Proven::BrokenWord { later: Some(later) } => {
+                cx.notices.push(Notice::HsdirHasOther { service, slot, hsdir, later });
+            }
+            Proven::No => {}
+        }
+    }
+
     /// Our own descriptor was seen: HSDirs that refused a lower revision get a higher one soon; the others
     /// had other reasons, and time may mend them.
-    pub(super) fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
+    fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
         self.floor.see(revision);
         self.read_back = ReadBack::No;
         self.retry_refused(cx);
@@ -210,7 +284,7 @@ impl<I: Eq> Descriptor<I> {
 
     /// Nothing was seen. If most HSDirs refuse, it must be for the revision: guess a higher one. A single
     /// HSDir is not worth it, nor to be trusted with it.
-    pub(super) fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
+    fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
         self.read_back = ReadBack::No;
         let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
         let highest = self.hsdirs.values().filter_map(Upload::refused).max();
@@ -244,15 +318,15 @@ impl<I: Eq> Descriptor<I> {
             self.read_back_failed(cx);
         }
         if self.renew_at.is_some_and(|at| at <= now) {
-            self.renew(now, false);
+            self.renew(now);
         }
     }
 
-    /// When [`Descriptor::tick`] or [`Descriptor::is_due`] has something new to say; `may_post` is whether a
-    /// publication would be possible.
-    pub(super) fn deadline(&self, may_post: bool) -> Option<Duration> {
-        let may_post = may_post && self.set.is_some() && !self.in_line;
-        let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post));
+    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to say;
+    /// `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
+    pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
+        let may_post = may_post && !self.sets.is_empty() && !self.in_line;
+        let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post, may_ask));
         let read_back = match self.read_back {
             ReadBack::Waiting { until } => Some(until),
             _ => None,
@@ -273,12 +347,12 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Wants an upload to every HSDir that tor knows; with `replace`, also where one is under way.
-    fn renew(&mut self, now: Duration, replace: bool) {
+    /// Wants an upload to every HSDir that tor knows, unless one is under way.
+    fn renew(&mut self, now: Duration) {
         self.renewing = true;
         self.renew_at = None;
         for hsdir in self.hsdirs.values_mut() {
-            hsdir.renew(now, replace);
+            hsdir.renew(now, false);
         }
     }
 
@@ -327,4 +401,9 @@ impl<I: Eq> Descriptor<I> {
             });
         }
     }
+}
+
+/// The set that belongs on an HSDir.
+fn own_set<'a, I>(sets: &'a [Vec<I>], hsdir: &Upload) -> Option<&'a [I]> {
+    sets.get(hsdir.number().checked_rem(sets.len())?).map(Vec::as_slice)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rand_core::RngCore;
 
-use super::descriptor::Descriptor;
-use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId};
+use super::descriptor::{Batch, Descriptor};
+use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId, Source};
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
 
@@ -19,7 +19,10 @@ pub(super) enum Owner {
 /// Who wants to ask an HSDir.
 pub(super) enum Fetch {
     Backend(BackendId),
+    /// Any HSDir that refused.
     ReadBack(ServiceId, DescriptorSlot),
+    /// An HSDir whose word has to be proven.
+    Proof(ServiceId, DescriptorSlot, Fingerprint),
 }
 
 /// Which descriptor wants to be posted.
@@ -75,14 +78,20 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// another time.
     pub(super) fn service_touched(&mut self, id: &ServiceId) {
         let Some(service) = self.services.get_mut(id) else { return };
-        let may_post = self.tor_ready && !service.points().is_empty();
+        let now = self.cx.now.elapsed;
+        let may_post = self.tor_ready && service.has_points();
         for (slot, descriptor) in service.descriptors() {
-            if may_post && !descriptor.in_line && descriptor.is_due(self.cx.now.elapsed) {
+            if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
                 self.posts.join(Post { service: id.clone(), slot });
             }
             if descriptor.queue_read_back() {
                 self.fetches.join(Fetch::ReadBack(id.clone(), slot));
+            }
+            if self.tor_ready {
+                for hsdir in descriptor.queue_proofs(now) {
+                    self.fetches.join(Fetch::Proof(id.clone(), slot, hsdir));
+                }
             }
         }
         let deadline = service.deadline(self.tor_ready, self.cx.timing.keep_last);
@@ -117,15 +126,15 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// the rest.
     pub(super) fn dispatch_fetches(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
-        let mut batches: BTreeMap<BackendId, Vec<Fingerprint>> = BTreeMap::new();
+        let mut batches: BTreeMap<BackendId, Vec<Source>> = BTreeMap::new();
         while let Some(fetch) = self.fetches.next(now) {
             match fetch {
                 Fetch::Backend(id) => {
                     let Some(backend) = self.backends.get_mut(&id) else { continue };
                     backend.in_line = false;
-                    if let Some(hsdir) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
+                    if let Some(source) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
                         self.fetches.spend(now);
-                        batches.entry(id.clone()).or_default().push(hsdir);
+                        batches.entry(id.clone()).or_default().push(source);
                     }
                     self.backend_touched(&id, false);
                 }
@@ -134,14 +143,23 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     self.with_descriptor(&service, slot, |descriptor, cx| {
                         from = descriptor.begin_read_back(cx);
                     });
-                    if let Some(hsdir) = from {
-                        self.fetches.spend(now);
-                        actions.push(Action::ReadBack { service, slot, hsdir });
-                    }
+                    actions.extend(from.map(|hsdir| self.read_back(service, slot, hsdir)));
+                }
+                Fetch::Proof(service, slot, hsdir) => {
+                    let mut begun = false;
+                    self.with_descriptor(&service, slot, |descriptor, cx| {
+                        begun = descriptor.begin_proof(cx, hsdir);
+                    });
+                    actions.extend(begun.then(|| self.read_back(service, slot, hsdir)));
                 }
             }
         }
         actions.extend(batches.into_iter().map(|(backend, from)| Action::Fetch { backend, from }));
+    }
+
+    fn read_back(&mut self, service: ServiceId, slot: DescriptorSlot, hsdir: Fingerprint) -> Action<P> {
+        self.fetches.spend(self.cx.now.elapsed);
+        Action::ReadBack { service, slot, hsdir }
     }
 
     /// Lets those post whose turn it is, with what is known by now.
@@ -158,13 +176,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let service = self.services.get_mut(id)?;
         service.descriptor(slot)?.in_line = false;
         service.decide(&mut self.cx, &self.backends, publication);
-        let points = service.points().to_vec();
-        let descriptor = service.descriptor(slot)?;
-        if points.is_empty() || !descriptor.is_due(now) {
+        if !service.has_points() {
             return None;
         }
-        let to = descriptor.begin_upload(&mut self.cx, publication);
+        let descriptor = service.descriptor(slot)?;
+        let Batch { set, to } = descriptor.begin_upload(&mut self.cx, publication)?;
         let revision_floor = descriptor.revision_floor();
+        let points = service.points(set).to_vec();
         self.posts.spend(now);
         self.publications.issue(now, id.clone(), slot);
         Some(Action::Publish { id: publication, service: id.clone(), slot, points, to, revision_floor })

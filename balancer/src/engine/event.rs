@@ -18,8 +18,14 @@ pub trait Point: Clone {
     /// which stays when a backend replaces a point by another at the same relay.
     type Id: Clone + Ord + fmt::Debug;
 
+    /// Where clients find it: the same of two points means that they always find the first of them.
+    type Place: Clone + Ord + fmt::Debug;
+
     /// The point's identity.
     fn id(&self) -> Self::Id;
+
+    /// The point's place.
+    fn place(&self) -> Self::Place;
 }
 
 /// The two clocks, read at the moment of an event.
@@ -63,6 +69,29 @@ pub struct ServiceSpec {
     pub backends: Vec<BackendId>,
     /// The most introduction points one descriptor may list: 20 in v3, 10 in v2 (clients refuse more).
     pub max_points: usize,
+    /// Whether HSDirs may get different introduction points, where one descriptor cannot list all.
+    pub distinct: bool,
+    /// What it takes to believe that an HSDir has a descriptor.
+    pub proof: Proof,
+}
+
+/// What it takes to believe that an HSDir has a descriptor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proof {
+    /// Its word.
+    Word,
+    /// To read it back from there: HSDirs of version 2 say that they have stored what they throw away, because it is too
+    /// old, too far ahead, or older than what they have.
+    ReadBack,
+}
+
+/// Whom a backend's descriptor is asked of.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Source {
+    /// This HSDir.
+    Hsdir(Fingerprint),
+    /// Whichever HSDir tor asks: it does not let itself be told where it can only fetch as a client.
+    Any,
 }
 
 /// A new consensus, as far as it matters here.
@@ -83,13 +112,13 @@ pub struct NetworkView {
 pub struct BackendView {
     /// The period whose descriptor tor would fetch now.
     pub period: u64,
-    /// Its HSDirs.
-    pub hsdirs: Vec<Fingerprint>,
+    /// Whom it can be asked of.
+    pub sources: Vec<Source>,
 }
 
 /// Something happened.
 #[derive(Clone, Debug)]
-pub enum Event<P> {
+pub enum Event<P: Point> {
     /// A new consensus was evaluated.
     Network(NetworkView),
     /// The operator changed the configuration. A [`Event::Network`] that covers the new services should
@@ -100,7 +129,7 @@ pub enum Event<P> {
         /// Whose descriptor was asked for.
         backend: BackendId,
         /// Who was asked.
-        hsdir: Fingerprint,
+        source: Source,
         /// The answer.
         outcome: FetchOutcome<P>,
     },
@@ -127,21 +156,16 @@ pub enum Event<P> {
         /// How it went.
         outcome: UploadOutcome,
     },
-    /// The service's own descriptor was found on an HSDir.
-    RevisionSeen {
+    /// The end of an [`Action::ReadBack`].
+    ReadBack {
         /// Whose.
         service: ServiceId,
         /// Which of its descriptors.
         slot: DescriptorSlot,
-        /// The revision counter found.
-        revision: u64,
-    },
-    /// An [`Action::ReadBack`] found nothing (tor fetches the current period's descriptor only).
-    ReadBackFailed {
-        /// Whose.
-        service: ServiceId,
-        /// Which of its descriptors.
-        slot: DescriptorSlot,
+        /// Who was asked.
+        hsdir: Fingerprint,
+        /// What is there.
+        found: Found<P::Id>,
     },
     /// The connection to tor broke: everything in flight is void.
     TorLost,
@@ -177,6 +201,25 @@ pub struct DescriptorCopy<P> {
     pub points: Vec<P>,
 }
 
+/// What an HSDir has where the service's own descriptor should be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Found<I> {
+    /// A descriptor of the service.
+    Copy {
+        /// Its revision counter (v2: its publication time).
+        revision: u64,
+        /// Its introduction points, in its order.
+        points: Vec<I>,
+    },
+    /// A descriptor that tor does not hand out, since it is encrypted to authorized clients: the best proof to be had of
+    /// one.
+    Sealed,
+    /// Nothing.
+    Nothing,
+    /// It could not be found out.
+    Failed,
+}
+
 /// How the upload to one HSDir ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UploadOutcome {
@@ -198,7 +241,7 @@ pub enum Action<P> {
         /// Whose.
         backend: BackendId,
         /// From whom; at least one.
-        from: Vec<Fingerprint>,
+        from: Vec<Source>,
     },
     /// Have a descriptor signed and upload it.
     Publish {
@@ -215,7 +258,8 @@ pub enum Action<P> {
         /// Its revision has to exceed this.
         revision_floor: Option<u64>,
     },
-    /// Fetch the service's own descriptor from an HSDir that refused ours, to learn the revision there.
+    /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there, or one whose
+    /// word that it has ours is not enough.
     ReadBack {
         /// Whose.
         service: ServiceId,
@@ -271,7 +315,7 @@ pub enum Notice {
         /// The backend.
         backend: BackendId,
         /// Who gave it.
-        hsdir: Fingerprint,
+        source: Source,
         /// What is wrong with it.
         reason: String,
     },
@@ -296,6 +340,26 @@ pub enum Notice {
         hsdir: Fingerprint,
         /// What it said.
         reason: String,
+    },
+    /// An HSDir that said it had stored a descriptor does not have it.
+    HsdirHasNone {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// The HSDir.
+        hsdir: Fingerprint,
+    },
+    /// An HSDir that said it had stored a descriptor has another one of the service.
+    HsdirHasOther {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// The HSDir.
+        hsdir: Fingerprint,
+        /// Whether that has a higher revision than ours, so that it will stay for now.
+        later: bool,
     },
     /// A descriptor could not be signed or handed to tor.
     NotPosted {
@@ -330,6 +394,15 @@ pub enum Gone {
     TooOld,
     /// Every one of its HSDirs says that it has no descriptor.
     NotFound,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hsdir(hsdir) => hsdir.fmt(f),
+            Self::Any => f.write_str("one of tor's choice"),
+        }
+    }
 }
 
 impl From<&str> for ServiceId {

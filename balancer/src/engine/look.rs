@@ -10,16 +10,15 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
-use super::event::FetchOutcome;
+use super::event::{FetchOutcome, Source};
 use super::status::{HsdirAnswer, SourceStatus};
 use super::timing;
-use crate::relay::Fingerprint;
 
 /// A backend's HSDirs, and the look under way, if there is one.
 #[derive(Default)]
 pub(super) struct Looks {
     /// Those whose turn it is come first.
-    hsdirs: Vec<Hsdir>,
+    sources: Vec<Asked>,
     looking: bool,
     /// Whether the look under way has confirmed what is the newest descriptor.
     confirmed: bool,
@@ -28,8 +27,8 @@ pub(super) struct Looks {
     next: Option<Duration>,
 }
 
-struct Hsdir {
-    fingerprint: Fingerprint,
+struct Asked {
+    source: Source,
     ask: Ask,
     answer: Option<HsdirAnswer>,
     /// Whether its present row of invalid answers has been noticed.
@@ -55,84 +54,84 @@ pub(super) struct Verdict {
 
 impl Looks {
     /// Takes the HSDirs of a new consensus; new ones come before the others, in random order.
-    pub(super) fn set_hsdirs(&mut self, rng: &mut impl RngCore, listed: &[Fingerprint]) {
-        let mut new: BTreeSet<Fingerprint> = listed.iter().copied().collect();
-        self.hsdirs.retain(|hsdir| new.remove(&hsdir.fingerprint));
-        let mut new: Vec<Fingerprint> = new.into_iter().collect();
+    pub(super) fn set_sources(&mut self, rng: &mut impl RngCore, listed: &[Source]) {
+        let mut new: BTreeSet<Source> = listed.iter().copied().collect();
+        self.sources.retain(|asked| new.remove(&asked.source));
+        let mut new: Vec<Source> = new.into_iter().collect();
         new.sort_by_cached_key(|_| rng.next_u32());
-        let old = std::mem::take(&mut self.hsdirs);
-        self.hsdirs = new.into_iter().map(Hsdir::new).chain(old).collect();
+        let old = std::mem::take(&mut self.sources);
+        self.sources = new.into_iter().map(Asked::new).chain(old).collect();
     }
 
     /// Whether there is nobody to ask.
     pub(super) fn is_empty(&self) -> bool {
-        self.hsdirs.is_empty()
+        self.sources.is_empty()
     }
 
     /// Begins a look that asks `width` HSDirs first, in place of one that may be under way.
     pub(super) fn begin(&mut self, width: usize) {
         self.stop();
-        self.looking = !self.hsdirs.is_empty();
+        self.looking = !self.sources.is_empty();
         self.confirmed = false;
         self.ask_more(width);
-        let asked = width.min(self.hsdirs.len());
-        self.hsdirs.rotate_left(asked);
+        let asked = width.min(self.sources.len());
+        self.sources.rotate_left(asked);
     }
 
     /// Ends all looking, without a verdict and without a next look.
     pub(super) fn stop(&mut self) {
         self.looking = false;
         self.next = None;
-        for hsdir in &mut self.hsdirs {
-            hsdir.ask = Ask::No;
+        for asked in &mut self.sources {
+            asked.ask = Ask::No;
         }
     }
 
     /// Asks up to `count` more HSDirs in the look under way.
     pub(super) fn ask_more(&mut self, count: usize) {
         if self.looking {
-            for hsdir in self.hsdirs.iter_mut().filter(|hsdir| hsdir.ask == Ask::No).take(count) {
-                hsdir.ask = Ask::Wanted;
+            for asked in self.sources.iter_mut().filter(|asked| asked.ask == Ask::No).take(count) {
+                asked.ask = Ask::Wanted;
             }
         }
     }
 
     /// Whether an HSDir remains to be asked.
     pub(super) fn wants_to_ask(&self) -> bool {
-        self.hsdirs.iter().any(|hsdir| hsdir.ask == Ask::Wanted)
+        self.sources.iter().any(|asked| asked.ask == Ask::Wanted)
     }
 
     /// The next HSDir to ask, which is then waited for until `until`.
-    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Fingerprint> {
-        let hsdir = self.hsdirs.iter_mut().find(|hsdir| hsdir.ask == Ask::Wanted)?;
-        hsdir.ask = Ask::Waiting { until };
-        Some(hsdir.fingerprint)
+    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Source> {
+        let asked = self.sources.iter_mut().find(|asked| asked.ask == Ask::Wanted)?;
+        asked.ask = Ask::Waiting { until };
+        Some(asked.source)
     }
 
     /// Notes an answer; returns whether it was awaited.
-    pub(super) fn answered<P>(&mut self, fingerprint: Fingerprint, outcome: &FetchOutcome<P>) -> bool {
-        let Some(hsdir) = self.get_mut(fingerprint) else { return false };
-        let awaited = matches!(hsdir.ask, Ask::Waiting { .. });
+    pub(super) fn answered<P>(&mut self, source: Source, outcome: &FetchOutcome<P>) -> bool {
+        let Some(asked) = self.get_mut(source) else { return false };
+        let awaited = matches!(asked.ask, Ask::Waiting { .. });
         if awaited {
-            hsdir.ask = Ask::Answered;
+            asked.ask = Ask::Answered;
         }
-        hsdir.answer = Some(match outcome {
+        asked.answer = Some(match outcome {
             FetchOutcome::Copy(copy) => HsdirAnswer::Copy { revision: copy.revision },
             FetchOutcome::NotFound => HsdirAnswer::NotFound,
             FetchOutcome::Failed => HsdirAnswer::Failed,
             FetchOutcome::Invalid(_) => HsdirAnswer::Invalid,
         });
-        hsdir.reported &= matches!(outcome, FetchOutcome::Invalid(_));
+        asked.reported &= matches!(outcome, FetchOutcome::Invalid(_));
         awaited
     }
 
     /// Gives up those who have not answered in time; returns how many.
     pub(super) fn give_up(&mut self, now: Duration) -> usize {
         let mut silent = 0;
-        for hsdir in &mut self.hsdirs {
-            if matches!(hsdir.ask, Ask::Waiting { until } if until <= now) {
-                hsdir.ask = Ask::Answered;
-                hsdir.answer = Some(HsdirAnswer::Silent);
+        for asked in &mut self.sources {
+            if matches!(asked.ask, Ask::Waiting { until } if until <= now) {
+                asked.ask = Ask::Answered;
+                asked.answer = Some(HsdirAnswer::Silent);
                 silent += 1;
             }
         }
@@ -149,15 +148,15 @@ impl Looks {
     }
 
     /// Whether an HSDir's invalid answer is the first in a row.
-    pub(super) fn is_first_lie(&mut self, fingerprint: Fingerprint) -> bool {
-        self.get_mut(fingerprint).is_some_and(|hsdir| !std::mem::replace(&mut hsdir.reported, true))
+    pub(super) fn is_first_lie(&mut self, source: Source) -> bool {
+        self.get_mut(source).is_some_and(|asked| !std::mem::replace(&mut asked.reported, true))
     }
 
     /// Ends the look, if nobody is left to ask or to wait for, and plans the next: sooner than usual after
     /// one without result.
     pub(super) fn conclude(&mut self, cx: &mut Context<impl RngCore>) -> Option<Verdict> {
-        let open = |hsdir: &Hsdir| matches!(hsdir.ask, Ask::Wanted | Ask::Waiting { .. });
-        if !self.looking || self.hsdirs.iter().any(open) {
+        let open = |asked: &Asked| matches!(asked.ask, Ask::Wanted | Ask::Waiting { .. });
+        if !self.looking || self.sources.iter().any(open) {
             return None;
         }
         self.looking = false;
@@ -169,8 +168,8 @@ impl Looks {
         };
         self.next = Some(cx.now.elapsed + wait);
         let denied =
-            |hsdir: &Hsdir| hsdir.ask == Ask::Answered && hsdir.answer == Some(HsdirAnswer::NotFound);
-        let denied_by_all = !self.hsdirs.is_empty() && self.hsdirs.iter().all(denied);
+            |asked: &Asked| asked.ask == Ask::Answered && asked.answer == Some(HsdirAnswer::NotFound);
+        let denied_by_all = !self.sources.is_empty() && self.sources.iter().all(denied);
         Some(Verdict { confirmed: self.confirmed, denied_by_all })
     }
 
@@ -181,7 +180,7 @@ impl Looks {
 
     /// When somebody has to be given up, or the next look is due.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let waiting = self.hsdirs.iter().filter_map(|hsdir| match hsdir.ask {
+        let waiting = self.sources.iter().filter_map(|asked| match asked.ask {
             Ask::Waiting { until } => Some(until),
             _ => None,
         });
@@ -190,21 +189,21 @@ impl Looks {
 
     pub(super) fn status(&self) -> Vec<SourceStatus> {
         let mut status: Vec<SourceStatus> = self
-            .hsdirs
+            .sources
             .iter()
-            .map(|hsdir| SourceStatus { hsdir: hsdir.fingerprint, answer: hsdir.answer })
+            .map(|asked| SourceStatus { source: asked.source, answer: asked.answer })
             .collect();
-        status.sort_by_key(|source| source.hsdir);
+        status.sort_by_key(|status| status.source);
         status
     }
 
-    fn get_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut Hsdir> {
-        self.hsdirs.iter_mut().find(|hsdir| hsdir.fingerprint == fingerprint)
+    fn get_mut(&mut self, source: Source) -> Option<&mut Asked> {
+        self.sources.iter_mut().find(|asked| asked.source == source)
     }
 }
 
-impl Hsdir {
-    fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, ask: Ask::No, answer: None, reported: false }
+impl Asked {
+    fn new(source: Source) -> Self {
+        Self { source, ask: Ask::No, answer: None, reported: false }
     }
 }

@@ -9,7 +9,8 @@
 //! What it promises, whatever comes in:
 //! - an empty set is never published; while every backend is gone, the last set stays for a while;
 //! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
-//! - what is not acknowledged by an HSDir is not published there, and is tried again;
+//! - what is not acknowledged by an HSDir, or not proven where its word is not enough, is not published there, and is
+//!   tried again;
 //! - tor is asked no more than so many times in any minute, and everyone has their turn;
 //! - an event costs time for those whom it concerns only.
 
@@ -20,6 +21,7 @@ mod descriptor;
 mod dispatch;
 mod event;
 mod look;
+mod matching;
 mod publication;
 mod revision;
 mod select;
@@ -39,8 +41,8 @@ use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 pub use self::event::{
-    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Gone,
-    NetworkView, Notice, Now, Point, PublicationId, ServiceId, ServiceSpec, UploadOutcome,
+    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found, Gone,
+    NetworkView, Notice, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
 };
 pub use self::status::{
     BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
@@ -51,7 +53,6 @@ pub use self::timing::{Settings, Timing};
 use self::backend::Backend;
 use self::budget::Line;
 use self::deadlines::Deadlines;
-use self::descriptor::Descriptor;
 use self::dispatch::{Fetch, Owner, Post};
 use self::publication::Publications;
 use self::service::{Backends, Service};
@@ -140,9 +141,9 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         match event {
             Event::Network(view) => self.set_network(&view),
             Event::Configuration(configuration) => self.configure(configuration),
-            Event::Fetched { backend: id, hsdir, outcome } => {
+            Event::Fetched { backend: id, source, outcome } => {
                 if let Some(backend) = self.backends.get_mut(&id) {
-                    let changed = backend.answer(&mut self.cx, hsdir, outcome);
+                    let changed = backend.answer(&mut self.cx, source, outcome);
                     self.backend_touched(&id, changed);
                 }
             }
@@ -156,11 +157,10 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     descriptor.uploaded(cx, id, revision, hsdir, outcome);
                 });
             }
-            Event::RevisionSeen { service, slot, revision } => {
-                self.with_descriptor(&service, slot, |descriptor, cx| descriptor.revision_seen(cx, revision));
-            }
-            Event::ReadBackFailed { service, slot } => {
-                self.with_descriptor(&service, slot, Descriptor::read_back_failed);
+            Event::ReadBack { service, slot, hsdir, found } => {
+                self.with_descriptor(&service, slot, |descriptor, cx| {
+                    descriptor.read_back(cx, hsdir, &found);
+                });
             }
             Event::TorLost => self.lose_tor(),
             Event::TorReady => self.find_tor(),

@@ -1,55 +1,113 @@
-//! Which introduction points a frontend descriptor lists.
+//! Which introduction points a frontend's descriptors list.
 
 use std::collections::BTreeSet;
 
 use super::event::{BackendId, Chosen, Point};
+use super::matching;
 
-/// Chooses at most `max` introduction points from the given backends'.
+/// Chooses sets of at most `max` introduction points from the given backends': one for all HSDirs where it can list
+/// everything, up to `count` different ones otherwise. None is empty; there is none at all where there are no points.
 ///
-/// All of them where they fit. Otherwise the backends take turns, in the order of their names, so that any
-/// two have the same number of points, give or take one, unless one has run out; each offers its points in
-/// the order of their identities. The same points offered twice count once. The result is sorted by identity.
-/// It depends on nothing else, so two balancers with equal views publish equal sets and do not undo each
-/// other's work.
+/// Within a set any two backends have the same number of points, give or take one, unless one has no more; no two points
+/// are in one place, of which clients would only ever find the first. Over all sets backends and points take turns: who was
+/// chosen least comes first. Ties go by name and identity, so that the result depends on nothing but the backends' points,
+/// and two balancers with equal views publish equal sets and do not undo each other's work.
 ///
-/// A client picks one of the listed points at random: a backend's share of the clients is its share of the
-/// points.
+/// A client picks one HSDir's descriptor and one of its points at random: a backend's share of the clients is its share of
+/// the points.
 pub(super) fn select<'a, P: Point + 'a>(
     backends: impl Iterator<Item = (&'a BackendId, &'a [P])>,
     max: usize,
-) -> Vec<Chosen<P>> {
+    count: usize,
+) -> Vec<Vec<Chosen<P>>> {
     let mut offers: Vec<Offer<'a, P>> =
         backends.map(|(backend, points)| Offer::new(backend, points)).collect();
     offers.sort_by_key(|offer| offer.backend);
-    let mut chosen = Vec::new();
-    let mut seen = BTreeSet::new();
-    while chosen.len() < max && !offers.is_empty() {
-        offers.retain_mut(|offer| {
-            if chosen.len() == max {
-                return false;
-            }
-            let Some((id, point)) = offer.points.find(|(id, _)| !seen.contains(id)) else { return false };
-            seen.insert(id.clone());
-            chosen.push((id, Chosen { backend: offer.backend.clone(), point: point.clone() }));
-            true
-        });
+    let mut first = one_set(&mut offers, max);
+    let all: BTreeSet<&P::Id> =
+        offers.iter().flat_map(|offer| &offer.points).map(|point| &point.id).collect();
+    if first.is_empty() {
+        return Vec::new();
     }
-    chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
-    chosen.into_iter().map(|(_, chosen)| chosen).collect()
+    if first.len() == all.len() || count < 2 {
+        first.extend(left_out(&offers, max - first.len()));
+        return vec![first];
+    }
+    let mut sets = vec![first];
+    while sets.len() < count {
+        sets.push(one_set(&mut offers, max));
+    }
+    sets
 }
 
-/// One backend's points, in the order in which it offers them.
+/// One backend's points.
 struct Offer<'a, P: Point> {
     backend: &'a BackendId,
-    points: std::vec::IntoIter<(P::Id, &'a P)>,
+    points: Vec<Candidate<'a, P>>,
+    /// How often one of them was chosen.
+    picks: usize,
+}
+
+struct Candidate<'a, P: Point> {
+    id: P::Id,
+    place: P::Place,
+    point: &'a P,
+    /// How often it was chosen.
+    uses: usize,
 }
 
 impl<'a, P: Point> Offer<'a, P> {
     fn new(backend: &'a BackendId, points: &'a [P]) -> Self {
-        let mut points: Vec<_> = points.iter().map(|point| (point.id(), point)).collect();
-        points.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Self { backend, points: points.into_iter() }
+        let candidate = |point: &'a P| Candidate { id: point.id(), place: point.place(), point, uses: 0 };
+        Self { backend, points: points.iter().map(candidate).collect(), picks: 0 }
     }
+
+    fn chosen(&self, candidate: &Candidate<'a, P>) -> Chosen<P> {
+        Chosen { backend: self.backend.clone(), point: candidate.point.clone() }
+    }
+}
+
+/// The next set, in the order of the points' identities.
+fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> {
+    for offer in &mut *offers {
+        offer.points.sort_by(|a, b| (a.uses, &a.id).cmp(&(b.uses, &b.id)));
+    }
+    let mut order: Vec<usize> = (0..offers.len()).collect();
+    order.sort_by_key(|index| offers.get(*index).map(|offer| offer.picks));
+    let places: Vec<Vec<&P::Place>> =
+        offers.iter().map(|offer| offer.points.iter().map(|point| &point.place).collect()).collect();
+    let places: Vec<&[&P::Place]> = places.iter().map(Vec::as_slice).collect();
+    let picked = matching::choose(&places, &order, max);
+    let mut set = Vec::with_capacity(picked.len());
+    for (offer, point) in picked {
+        let Some(offer) = offers.get_mut(offer) else { continue };
+        offer.picks += 1;
+        if let Some(candidate) = offer.points.get_mut(point) {
+            candidate.uses += 1;
+        }
+        set.extend(offer.points.get(point).map(|candidate| (candidate.id.clone(), offer.chosen(candidate))));
+    }
+    set.sort_by(|(a, _), (b, _)| a.cmp(b));
+    set.into_iter().map(|(_, chosen)| chosen).collect()
+}
+
+/// A point of each of those backends that have none in the only set, though it is in a place that is taken: when the one
+/// in front of it fails, clients strike that off and find this.
+fn left_out<P: Point>(offers: &[Offer<'_, P>], room: usize) -> Vec<Chosen<P>> {
+    let unchosen = offers.iter().filter(|offer| offer.picks == 0);
+    let taken: BTreeSet<&P::Id> = offers
+        .iter()
+        .flat_map(|offer| &offer.points)
+        .filter(|candidate| candidate.uses > 0)
+        .map(|candidate| &candidate.id)
+        .collect();
+    unchosen
+        .filter_map(|offer| {
+            let candidate = offer.points.iter().find(|candidate| !taken.contains(&candidate.id))?;
+            Some(offer.chosen(candidate))
+        })
+        .take(room)
+        .collect()
 }
 
 #[cfg(test)]
@@ -65,7 +123,28 @@ mod tests {
     type View = BTreeMap<BackendId, Vec<Key>>;
 
     fn choose(view: &View, max: usize) -> Vec<Chosen<Key>> {
-        select(view.iter().map(|(backend, points)| (backend, points.as_slice())), max)
+        let mut sets = choose_sets(view, max, 1);
+        assert!(sets.len() <= 1);
+        sets.pop().unwrap_or_default()
+    }
+
+    fn choose_sets(view: &View, max: usize, count: usize) -> Vec<Vec<Chosen<Key>>> {
+        select(view.iter().map(|(backend, points)| (backend, points.as_slice())), max, count)
+    }
+
+    /// Backends with one point each at every one of these places.
+    fn at_places(backends: &[&[u32]]) -> View {
+        let backend = |(index, places): (usize, &&[u32])| {
+            let first = u32::try_from(index).unwrap() * 100;
+            let points = places.iter().map(|place| Key::at(first + place, *place)).collect();
+            (BackendId::from(format!("b{index:02}").as_str()), points)
+        };
+        backends.iter().enumerate().map(backend).collect()
+    }
+
+    fn shares(view: &View, sets: &[Vec<Chosen<Key>>]) -> Vec<usize> {
+        let all: Vec<_> = sets.iter().flatten().cloned().collect();
+        view.keys().map(|backend| count(&all, backend)).collect()
     }
 
     fn count(chosen: &[Chosen<Key>], backend: &BackendId) -> usize {
@@ -100,6 +179,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn twelve_backends_take_turns_in_six_sets() {
+        let view = view(&[3; 12]);
+        let sets = choose_sets(&view, 10, 6);
+        assert_eq!(sets.iter().map(Vec::len).collect::<Vec<_>>(), [10; 6]);
+        assert_eq!(shares(&view, &sets), [5; 12]);
+        let listed: BTreeSet<u32> = sets.iter().flatten().map(|chosen| chosen.point.id()).collect();
+        assert_eq!(listed.len(), 36);
+    }
+
+    #[test]
+    fn sixty_points_stand_in_six_sets_once_each() {
+        let sets = choose_sets(&view(&[3; 20]), 10, 6);
+        let listed: BTreeSet<u32> = sets.iter().flatten().map(|chosen| chosen.point.id()).collect();
+        assert_eq!((sets.len(), listed.len()), (6, 60));
+    }
+
+    #[test]
+    fn one_set_serves_all_when_it_lists_everything() {
+        assert_eq!(choose_sets(&view(&[3, 3, 4]), 10, 6).len(), 1);
+        assert_eq!(choose_sets(&view(&[3, 4, 4]), 10, 6).len(), 6);
+        assert!(choose_sets(&view(&[0, 0]), 10, 6).is_empty());
+    }
+
+    #[test]
+    fn no_two_points_are_in_one_place() {
+        // Greed would give the first backend everything that the second has.
+        let view = at_places(&[&[1, 2, 3], &[1, 2], &[1, 4, 5]]);
+        let chosen = choose(&view, 10);
+        let places: BTreeSet<u32> = chosen.iter().map(|chosen| chosen.point.place()).collect();
+        assert_eq!((chosen.len(), places.len()), (5, 5));
+        assert_eq!(shares(&view, &[chosen]), [2, 1, 2]);
+    }
+
+    #[test]
+    fn who_shares_all_its_places_takes_turns_where_there_are_turns() {
+        let view = at_places(&[&[1], &[1], &[1]]);
+        let sets = choose_sets(&view, 10, 6);
+        assert_eq!(sets.iter().map(Vec::len).collect::<Vec<_>>(), [1; 6]);
+        assert_eq!(shares(&view, &sets), [2; 3]);
+        // And stands behind where there are none.
+        let one = choose(&view, 2);
+        assert_eq!(one.iter().map(|chosen| chosen.point.id()).collect::<Vec<_>>(), [1, 101]);
+    }
+
     proptest! {
         #[test]
         fn is_fair_stable_and_without_duplicates(
@@ -120,8 +244,8 @@ mod tests {
                 .rev()
                 .map(|(backend, points)| (backend, points.iter().rev().copied().collect::<Vec<_>>()))
                 .collect();
-            let again = select(backwards.iter().map(|(backend, points)| (*backend, points.as_slice())), max);
-            prop_assert_eq!(&chosen, &again);
+            let again = select(backwards.iter().map(|(backend, points)| (*backend, points.as_slice())), max, 1);
+            prop_assert_eq!(&chosen, &again.into_iter().next().unwrap_or_default());
 
             let most = view.keys().map(|backend| count(&chosen, backend)).max().unwrap_or(0);
             for (backend, points) in &view {

@@ -9,7 +9,9 @@ use super::Context;
 use super::backend::Backend;
 use super::deadlines::Number;
 use super::descriptor::Descriptor;
-use super::event::{BackendId, Chosen, DescriptorSlot, Notice, Point, PublicationId, ServiceId, ServiceSpec};
+use super::event::{
+    BackendId, Chosen, DescriptorSlot, Notice, Point, Proof, PublicationId, ServiceId, ServiceSpec,
+};
 use super::select::select;
 use super::status::ServiceStatus;
 use crate::relay::Fingerprint;
@@ -21,8 +23,10 @@ pub(super) struct Service<P: Point> {
     pub(super) number: Number,
     backends: BTreeSet<BackendId>,
     max_points: usize,
-    /// What its descriptors list; never emptied while there is hope.
-    points: Vec<Chosen<P>>,
+    distinct: bool,
+    proof: Proof,
+    /// What its descriptors list, each set those of other HSDirs; never emptied while there is hope.
+    sets: Vec<Vec<Chosen<P>>>,
     descriptors: BTreeMap<DescriptorSlot, Descriptor<P::Id>>,
     decide_at: Option<Duration>,
     /// Whether its first set has been chosen.
@@ -41,7 +45,9 @@ impl<P: Point> Service<P> {
             number,
             backends: spec.backends.into_iter().collect(),
             max_points: spec.max_points,
-            points: Vec::new(),
+            distinct: spec.distinct,
+            proof: spec.proof,
+            sets: Vec::new(),
             descriptors: BTreeMap::new(),
             decide_at: None,
             begun: false,
@@ -55,6 +61,7 @@ impl<P: Point> Service<P> {
         self.number = number;
         self.backends = spec.backends.into_iter().collect();
         self.max_points = spec.max_points;
+        self.distinct = spec.distinct;
     }
 
     /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs.
@@ -66,8 +73,8 @@ impl<P: Point> Service<P> {
     ) {
         self.descriptors.retain(|slot, _| view.is_some_and(|view| view.contains_key(slot)));
         for (slot, hsdirs) in view.into_iter().flatten() {
-            let descriptor =
-                self.descriptors.entry(*slot).or_insert_with(|| Descriptor::new(self.id.clone(), *slot));
+            let new = || Descriptor::new(self.id.clone(), *slot, self.proof);
+            let descriptor = self.descriptors.entry(*slot).or_insert_with(new);
             descriptor.set_hsdirs(cx.now.elapsed, hsdirs);
         }
     }
@@ -110,21 +117,27 @@ impl<P: Point> Service<P> {
     ) {
         self.decide_at = None;
         let live = self.backends.iter().filter_map(|id| backends.get_key_value(id));
-        let chosen = select(live.map(|(id, backend)| (id, backend.points())), self.max_points);
-        if chosen.is_empty() {
+        let count = if self.distinct { self.sets_wanted() } else { 1 };
+        let sets = select(live.map(|(id, backend)| (id, backend.points())), self.max_points, count);
+        if sets.is_empty() {
             self.keep_last(cx);
         } else {
-            self.points = chosen;
+            self.sets = sets;
             self.begun = true;
             self.stale_since = None;
             self.told_nothing = false;
         }
-        if !self.points.is_empty() {
+        if !self.sets.is_empty() {
             for descriptor in self.descriptors.values_mut() {
-                let set = self.points.iter().map(|chosen| chosen.point.id()).collect();
-                descriptor.set_points(cx.now.elapsed, next, set);
+                let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
+                descriptor.set_points(cx.now.elapsed, next, self.sets.iter().map(ids).collect());
             }
         }
+    }
+
+    /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
+    fn sets_wanted(&self) -> usize {
+        self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
     }
 
     /// Decides and lets the descriptors do what is due.
@@ -151,9 +164,14 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// The introduction points of its descriptors; none means that nothing may be published.
-    pub(super) fn points(&self) -> &[Chosen<P>] {
-        &self.points
+    /// The introduction points of those of its descriptors that have the set of this number.
+    pub(super) fn points(&self, set: usize) -> &[Chosen<P>] {
+        self.sets.get(set).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is something to publish.
+    pub(super) fn has_points(&self) -> bool {
+        !self.sets.is_empty()
     }
 
     pub(super) fn backends(&self) -> &BTreeSet<BackendId> {
@@ -170,8 +188,9 @@ impl<P: Point> Service<P> {
 
     /// When [`Service::tick`] has something to do, or a descriptor becomes due.
     pub(super) fn deadline(&self, tor_ready: bool, keep_last: Duration) -> Option<Duration> {
-        let may_post = tor_ready && !self.points.is_empty();
-        let descriptors = self.descriptors.values().filter_map(|descriptor| descriptor.deadline(may_post));
+        let may_post = tor_ready && self.has_points();
+        let descriptors =
+            self.descriptors.values().filter_map(|descriptor| descriptor.deadline(may_post, tor_ready));
         let dropped = self.stale_since.map(|since| since + keep_last);
         descriptors.chain(dropped).chain(self.decide_at).min()
     }
@@ -179,7 +198,7 @@ impl<P: Point> Service<P> {
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {
         ServiceStatus {
             service: self.id.clone(),
-            points: self.points.len(),
+            points: self.listed().len(),
             stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
             descriptors: self.descriptors.values().map(|descriptor| descriptor.status(now)).collect(),
             backends: self
@@ -191,20 +210,28 @@ impl<P: Point> Service<P> {
         }
     }
 
+    /// The introduction points that its descriptors list, all together.
+    fn listed(&self) -> BTreeSet<P::Id> {
+        self.sets.iter().flatten().map(|chosen| chosen.point.id()).collect()
+    }
+
     /// No backend lives: the last set stays, save what is not configured any more, until it has stayed too
     /// long.
     fn keep_last(&mut self, cx: &mut Context<impl RngCore>) {
         let now = cx.now.elapsed;
-        self.points.retain(|chosen| self.backends.contains(&chosen.backend));
+        for set in &mut self.sets {
+            set.retain(|chosen| self.backends.contains(&chosen.backend));
+        }
+        self.sets.retain(|set| !set.is_empty());
         let service = self.id.clone();
-        if self.points.is_empty() {
+        if self.sets.is_empty() {
             self.stale_since = None;
             if !std::mem::replace(&mut self.told_nothing, true) {
                 cx.notices.push(Notice::NothingToPublish { service });
             }
         } else if let Some(since) = self.stale_since {
             if since + cx.timing.keep_last <= now {
-                self.points.clear();
+                self.sets.clear();
                 self.stale_since = None;
                 self.told_nothing = true;
                 cx.notices.push(Notice::LastSetDropped { service });

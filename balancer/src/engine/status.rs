@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
-use super::event::{BackendId, DescriptorSlot, Gone, ServiceId};
+use super::event::{BackendId, DescriptorSlot, Gone, ServiceId, Source};
 use crate::relay::Fingerprint;
 
 /// One service.
@@ -14,7 +14,7 @@ use crate::relay::Fingerprint;
 pub struct ServiceStatus {
     /// Its name.
     pub service: ServiceId,
-    /// How many introduction points its present set has; 0 if there is nothing to publish.
+    /// How many introduction points its descriptors list, all together; 0 if there is nothing to publish.
     pub points: usize,
     /// Since when all its backends have been gone while the last set stays published.
     pub stale_for: Option<Duration>,
@@ -58,6 +58,8 @@ pub enum UploadState {
     },
     /// Being uploaded.
     Uploading,
+    /// Acknowledged, which is not enough: it is being read back.
+    Acknowledged,
     /// Stored.
     Stored,
     /// Refused; the revision that the HSDir holds is being looked up.
@@ -85,8 +87,8 @@ pub struct BackendStatus {
     pub changed_ago: Option<Duration>,
     /// How many introduction points its newest descriptor lists.
     pub points: usize,
-    /// What each of its HSDirs said last.
-    pub hsdirs: Vec<SourceStatus>,
+    /// What each whom it is asked of said last.
+    pub sources: Vec<SourceStatus>,
 }
 
 /// Whether a backend serves.
@@ -102,11 +104,11 @@ pub enum BackendState {
     Gone(Gone),
 }
 
-/// One HSDir of a backend's descriptor.
+/// One whom a backend's descriptor is asked of.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SourceStatus {
     /// Who.
-    pub hsdir: Fingerprint,
+    pub source: Source,
     /// Its last answer.
     pub answer: Option<HsdirAnswer>,
 }

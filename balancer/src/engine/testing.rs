@@ -16,20 +16,31 @@ use crate::relay::Fingerprint;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Key {
     id: u32,
-    pub(super) onion_key: u32,
+    place: u32,
+    pub(super) onion: u32,
 }
 
 impl Key {
     pub(super) fn new(id: u32) -> Self {
-        Self { id, onion_key: 0 }
+        Self::at(id, id)
+    }
+
+    /// A point that clients find at this place.
+    pub(super) fn at(id: u32, place: u32) -> Self {
+        Self { id, place, onion: 0 }
     }
 }
 
 impl Point for Key {
     type Id = u32;
+    type Place = u32;
 
     fn id(&self) -> u32 {
         self.id
+    }
+
+    fn place(&self) -> u32 {
+        self.place
     }
 }
 
@@ -75,7 +86,7 @@ pub(super) struct Published {
     pub(super) id: PublicationId,
     pub(super) slot: DescriptorSlot,
     pub(super) points: Vec<u32>,
-    pub(super) onion_keys: Vec<u32>,
+    pub(super) onions: Vec<u32>,
     pub(super) to: Vec<Fingerprint>,
     pub(super) floor: Option<u64>,
 }
@@ -160,7 +171,7 @@ impl Script {
         hsdir: Fingerprint,
         outcome: FetchOutcome<Key>,
     ) -> Vec<Action<Key>> {
-        self.send(Event::Fetched { backend: backend.into(), hsdir, outcome })
+        self.send(Event::Fetched { backend: backend.into(), source: Source::Hsdir(hsdir), outcome })
     }
 
     /// An HSDir gives a fresh copy of a backend's descriptor of period 1.
@@ -234,11 +245,18 @@ pub(super) fn relays(numbers: Range<u8>) -> Vec<Fingerprint> {
     numbers.map(relay).collect()
 }
 
+/// Relays with these numbers, as whom a backend's descriptor is asked of.
+pub(super) fn sources(numbers: Range<u8>) -> Vec<Source> {
+    numbers.map(|number| Source::Hsdir(relay(number))).collect()
+}
+
 pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
     let spec = |(id, backends): &(&str, &[&str])| ServiceSpec {
         id: (*id).into(),
         backends: backends.iter().map(|backend| (*backend).into()).collect(),
         max_points: 20,
+        distinct: false,
+        proof: Proof::Word,
     };
     services.iter().map(spec).collect()
 }
@@ -253,7 +271,7 @@ pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> 
         period_length: Duration::from_hours(24),
         services: services.iter().map(|(id, _)| ((*id).into(), slots.clone())).collect(),
         backends: backends
-            .map(|id| ((*id).into(), BackendView { period: 1, hsdirs: relays(100..106) }))
+            .map(|id| ((*id).into(), BackendView { period: 1, sources: sources(100..106) }))
             .collect(),
     }
 }
@@ -265,7 +283,15 @@ pub(super) fn asked(actions: &[Action<Key>], name: &str) -> Vec<Fingerprint> {
         Action::Fetch { backend, from } if *backend == name => Some(from.clone()),
         _ => None,
     });
-    from.flatten().collect()
+    from.flatten().map(hsdir_of).collect()
+}
+
+/// The HSDir that a source is.
+pub(super) fn hsdir_of(source: Source) -> Fingerprint {
+    match source {
+        Source::Hsdir(hsdir) => hsdir,
+        Source::Any => panic!("nobody in particular is asked"),
+    }
 }
 
 /// What these actions publish.
@@ -289,7 +315,7 @@ fn publish(at: Duration, action: &Action<Key>) -> Option<Published> {
         id: *id,
         slot: *slot,
         points: points.iter().map(|chosen| chosen.point.id()).collect(),
-        onion_keys: points.iter().map(|chosen| chosen.point.onion_key).collect(),
+        onions: points.iter().map(|chosen| chosen.point.onion).collect(),
         to: to.clone(),
         floor: *revision_floor,
     })

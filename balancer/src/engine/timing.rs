@@ -77,6 +77,17 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// The timers for version 2, whose tor makes a new descriptor every hour (`RendPostPeriod`).
+    #[must_use]
+    pub fn v2() -> Self {
+        Self {
+            // A descriptor says the hour in which it was made: one that lives is never more than 2 hours behind, and is
+            // seen with the next look.
+            max_age: Duration::from_mins(135),
+            ..Self::default()
+        }
+    }
+
     /// These timers for periods of the given length. Shorter than a day, they shrink so that as much happens
     /// in a period as in a day; longer, they stay.
     #[must_use]

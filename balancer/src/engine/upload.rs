@@ -5,17 +5,26 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
-use super::event::PublicationId;
+use super::event::{Found, Proof, PublicationId};
 use super::revision::Floor;
 use super::status::UploadState;
 
+/// How many times an HSDir is asked for what it said it has, before it gets that anew.
+const PROOF_TRIES: u32 = 4;
+
 /// One responsible HSDir.
 pub(super) struct Upload {
+    /// Which of the descriptor's sets is its own: the same as long as it is responsible.
+    number: usize,
+    /// Publications from this one on carry what belongs there.
+    current_since: PublicationId,
     state: State,
     /// How many tries have failed in a row.
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
+    /// Whether it was found not to have what it said it had stored.
+    broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
     stored: Option<u64>,
 }
@@ -28,16 +37,58 @@ enum State {
     Uploading { id: PublicationId, until: Duration },
     /// Refused, and why is being looked up.
     Refused { revision: u64 },
+    /// Acknowledged, which has to be proven: has to be read back from `at` on.
+    Acknowledged { claim: Claim, at: Duration, in_line: bool },
+    /// Being read back, unless no answer has come by `until`.
+    Proving { claim: Claim, until: Duration },
     /// Acknowledged.
     Stored,
     /// Tor does not know the relay.
     Unknown,
 }
 
+/// What an HSDir says it has stored.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Claim {
+    revision: u64,
+    /// How many times it could not be read back.
+    tries: u32,
+}
+
+/// How a read-back ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Proven {
+    /// It has what belongs there.
+    Yes,
+    /// It has something else, or nothing, which was not known; `None` for nothing, else whether that is a later one.
+    BrokenWord { later: Option<bool> },
+    /// That is not known, or no news.
+    No,
+}
+
 impl Upload {
-    /// An HSDir that has become responsible.
-    pub(super) fn new(now: Duration) -> Self {
-        Self { state: State::Wanted { at: now }, failures: 0, refusing: false, stored: None }
+    /// An HSDir that has become responsible, for the set of this number.
+    pub(super) fn new(now: Duration, number: usize) -> Self {
+        Self {
+            number,
+            current_since: PublicationId(0),
+            state: State::Wanted { at: now },
+            failures: 0,
+            refusing: false,
+            broke_its_word: false,
+            stored: None,
+        }
+    }
+
+    /// The number of its set.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// From publication `next` on, something else belongs there.
+    pub(super) fn replace(&mut self, now: Duration, next: PublicationId) {
+        self.current_since = next;
+        self.renew(now, true);
     }
 
     pub(super) fn is_due(&self, now: Duration) -> bool {
@@ -82,7 +133,7 @@ impl Upload {
     pub(super) fn renew(&mut self, now: Duration, replace: bool) {
         match self.state {
             State::Unknown => {}
-            State::Uploading { .. } if !replace => {}
+            State::Uploading { .. } | State::Acknowledged { .. } | State::Proving { .. } if !replace => {}
             _ => self.want(now),
         }
     }
@@ -96,23 +147,111 @@ impl Upload {
 
     /// Tor is gone: what was not acknowledged has to be done anew, and earlier failures may have been tor's.
     pub(super) fn tor_lost(&mut self, now: Duration) {
-        if self.state != State::Stored {
-            self.want(now);
-            self.failures = 0;
+        match self.state {
+            State::Stored => {}
+            // That it acknowledged it stands.
+            State::Acknowledged { claim, .. } | State::Proving { claim, .. } => {
+                self.state = State::Acknowledged { claim, at: now, in_line: false };
+            }
+            _ => {
+                self.want(now);
+                self.failures = 0;
+            }
         }
     }
 
-    /// It acknowledged publication `id`, which had this `revision`; `current` is whether that carried what
-    /// belongs here. Returns whether it has what belongs here.
-    pub(super) fn stored(&mut self, id: PublicationId, revision: Option<u64>, current: bool) -> bool {
+    /// It acknowledged publication `id`, which had this `revision`. Returns whether it has what belongs there, if its word
+    /// is enough.
+    pub(super) fn stored(
+        &mut self,
+        now: Duration,
+        id: PublicationId,
+        revision: Option<u64>,
+        proof: Proof,
+    ) -> bool {
         self.stored = self.stored.max(revision);
         let awaits_later = matches!(self.state, State::Uploading { id: later, .. } if later > id);
-        if current && !awaits_later {
-            self.state = State::Stored;
-            self.failures = 0;
-            self.refusing = false;
+        if id >= self.current_since && !awaits_later {
+            match (proof, self.state) {
+                (Proof::Word, _) => self.settle(),
+                // An old one's second word.
+                (Proof::ReadBack, State::Stored | State::Acknowledged { .. } | State::Proving { .. }) => {}
+                (Proof::ReadBack, _) => {
+                    let claim = Claim { revision: revision.unwrap_or(0), tries: 0 };
+                    self.state = State::Acknowledged { claim, at: now, in_line: false };
+                }
+            }
         }
         self.state == State::Stored
+    }
+
+    fn settle(&mut self) {
+        self.state = State::Stored;
+        self.failures = 0;
+        self.refusing = false;
+        self.broke_its_word = false;
+    }
+
+    /// Whether it has to be read back now; from then on it stands in line for that.
+    pub(super) fn queue_proof(&mut self, now: Duration) -> bool {
+        match &mut self.state {
+            State::Acknowledged { at, in_line, .. } if *at <= now && !*in_line => {
+                *in_line = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Begins to read it back; false if there is no need any more.
+    pub(super) fn begin_proof(&mut self, until: Duration) -> bool {
+        let State::Acknowledged { claim, .. } = self.state else { return false };
+        self.state = State::Proving { claim, until };
+        true
+    }
+
+    /// Whether it is being read back.
+    pub(super) fn is_proving(&self) -> bool {
+        matches!(self.state, State::Proving { .. })
+    }
+
+    /// It was read back; `set` is what belongs there.
+    pub(super) fn prove<I: Eq>(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        found: &Found<I>,
+        set: Option<&[I]>,
+    ) -> Proven {
+        let State::Proving { claim, .. } = self.state else { return Proven::No };
+        let later = match found {
+            Found::Sealed => None,
+            Found::Copy { revision, points } if set == Some(points) && *revision >= claim.revision => None,
+            Found::Copy { revision, .. } => Some(Some(*revision > claim.revision)),
+            Found::Nothing => Some(None),
+            Found::Failed => {
+                self.fail_proof(cx);
+                return Proven::No;
+            }
+        };
+        let Some(later) = later else {
+            self.settle();
+            return Proven::Yes;
+        };
+        self.fail(cx);
+        let news = !std::mem::replace(&mut self.broke_its_word, true);
+        if news { Proven::BrokenWord { later } } else { Proven::No }
+    }
+
+    /// It could not be read back: that is tried again a few times, then the upload is.
+    fn fail_proof(&mut self, cx: &mut Context<impl RngCore>) {
+        let State::Proving { claim, .. } = self.state else { return };
+        let claim = Claim { tries: claim.tries + 1, ..claim };
+        if claim.tries < PROOF_TRIES {
+            let at = cx.retry_at(claim.tries);
+            self.state = State::Acknowledged { claim, at, in_line: false };
+        } else {
+            self.fail(cx);
+        }
     }
 
     pub(super) fn unknown(&mut self) {
@@ -125,10 +264,12 @@ impl Upload {
         self.state = State::Wanted { at: cx.retry_at(self.failures) };
     }
 
-    /// Gives the upload up if its time is over.
+    /// Gives the upload or the read-back up if its time is over.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) {
-        if matches!(self.state, State::Uploading { until, .. } if until <= cx.now.elapsed) {
-            self.fail(cx);
+        match self.state {
+            State::Uploading { until, .. } if until <= cx.now.elapsed => self.fail(cx),
+            State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
+            _ => {}
         }
     }
 
@@ -153,11 +294,12 @@ impl Upload {
         self.want(at);
     }
 
-    /// When something is due; `may_post` is whether a publication would be possible.
-    pub(super) fn deadline(&self, may_post: bool) -> Option<Duration> {
+    /// When something is due; `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
+    pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
         match self.state {
-            State::Uploading { until, .. } => Some(until),
+            State::Uploading { until, .. } | State::Proving { until, .. } => Some(until),
             State::Wanted { at } if may_post => Some(at),
+            State::Acknowledged { at, in_line: false, .. } if may_ask => Some(at),
             _ => None,
         }
     }
@@ -167,6 +309,7 @@ impl Upload {
             State::Wanted { .. } => UploadState::Pending { failures: self.failures },
             State::Uploading { .. } => UploadState::Uploading,
             State::Refused { .. } => UploadState::Refused,
+            State::Acknowledged { .. } | State::Proving { .. } => UploadState::Acknowledged,
             State::Stored => UploadState::Stored,
             State::Unknown => UploadState::Unknown,
         };

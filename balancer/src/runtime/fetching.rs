@@ -1,131 +1,230 @@
-//! Descriptors that are fetched: the backends', and the frontend's own where an HSDir refused a newer one.
+//! Descriptors that are fetched: the backends', and the frontend's own where they have to be looked at.
 
-use onionbalance_proto::v3::OnionAddress;
+use onionbalance_proto::v2::AuthType;
 use tracing::warn;
 
+use super::client_fetch::{Ended, VisitError};
 use super::publishing::UPLOAD_REJECTED;
-use super::{Report, Runtime, backend_id, readback, service_id, wall_clock};
-use crate::engine::{DescriptorSlot, Event, FetchOutcome, ServiceId};
+use super::{Report, Runtime, wall_clock};
+use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
+use crate::generation::{Directory, Frontend, Generation};
 use crate::relay::Fingerprint;
 use crate::tor::Connection;
-use crate::tor::event::{HsDescContent, Service};
-use crate::tor::hsdir::HsFetchError;
-use crate::v3::backend::{self, BackendPoint};
+use crate::tor::event::{DescriptorId, HsDescContent};
+use crate::tor::hsdir::{HsFetchError, Lookup};
 
-impl Runtime {
-    /// Asks these HSDirs; their answers are events of tor.
-    pub(super) fn fetch(&self, address: OnionAddress, from: Vec<Fingerprint>) {
-        let (tor, reports) = (self.tor.clone(), self.reports.clone());
+/// Tor's words for what an HSDir said.
+const NOT_FOUND: &str = "NOT_FOUND";
+const BAD_DESC: &str = "BAD_DESC";
+
+/// What tor's `BAD_DESC` means where it has a cookie.
+const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";
+
+/// What an HSDir is asked.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// For the backend's descriptor.
+    Backend(BackendId),
+    /// For a descriptor of our own.
+    Own(ServiceId, DescriptorSlot),
+}
+
+impl<G: Generation> Runtime<G> {
+    /// Asks these for the backend's descriptor; their answers are events of tor.
+    pub(super) fn fetch(&mut self, id: &BackendId, from: &[Source]) {
+        let Some(backend) = self.backends.get(id) else { return };
+        if from.contains(&Source::Any) {
+            self.client_fetches.ask(id);
+        }
+        let hsdirs: Vec<Fingerprint> = from
+            .iter()
+            .filter_map(|source| match source {
+                Source::Hsdir(hsdir) => Some(*hsdir),
+                Source::Any => None,
+            })
+            .collect();
+        let question = Question::Backend(id.clone());
+        match (&self.directory, &self.tor) {
+            (Some(directory), Some(tor)) => {
+                let lookups = directory.lookups(backend, &hsdirs, tor.version, wall_clock());
+                self.ask(&tor.connection, question, lookups);
+            }
+            _ => self.on_not_asked(&question, hsdirs),
+        }
+    }
+
+    pub(super) fn read_back(&mut self, service: ServiceId, slot: DescriptorSlot, hsdir: Fingerprint) {
+        let lookup = self.frontends.get(&service).zip(self.tor.as_ref()).and_then(|(frontend, tor)| {
+            let lookup = self.directory.as_ref()?.lookup_own(&frontend.address, slot, tor.version)?;
+            Some((tor.connection.clone(), lookup))
+        });
+        match lookup {
+            Some((tor, lookup)) => {
+                self.read_backs.expect(service.clone(), slot, hsdir);
+                self.ask(&tor, Question::Own(service, slot), vec![(lookup, vec![hsdir])]);
+            }
+            None => self.tell_engine(Event::ReadBack { service, slot, hsdir, found: Found::Failed }),
+        }
+    }
+
+    fn ask(&self, tor: &Connection, question: Question, lookups: Vec<(Lookup, Vec<Fingerprint>)>) {
+        let (tor, reports) = (tor.clone(), self.reports.clone());
         tokio::spawn(async move {
-            let not_fetched = match tor {
-                Some(tor) => fetch(&tor, &address, from).await,
-                None => from,
-            };
-            if !not_fetched.is_empty() {
-                // Nobody listens only when all is over.
-                let _ = reports.send(Report::NotFetched(address, not_fetched));
+            for (lookup, from) in lookups {
+                let not_asked = ask(&tor, &lookup, from).await;
+                if !not_asked.is_empty() {
+                    // Nobody listens only when all is over.
+                    let _ = reports.send(Report::NotAsked(question.clone(), not_asked));
+                }
             }
         });
     }
 
-    /// Tor fetches a descriptor of the clients' current period only.
-    pub(super) fn read_back(&mut self, service: ServiceId, slot: DescriptorSlot, hsdir: Fingerprint) {
-        let fetchable =
-            self.directory.as_ref().map(|directory| directory.schedule().fetched_term().period.number);
-        match self.frontends.get(&service) {
-            Some(frontend) if fetchable == Some(slot.period) => {
-                let address = frontend.address;
-                self.read_backs.expect(address, hsdir, slot);
-                self.fetch(address, vec![hsdir]);
-            }
-            _ => self.tell_engine(Event::ReadBackFailed { service, slot }),
-        }
-    }
-
     pub(super) fn on_content(&mut self, content: &HsDescContent) {
-        let Service::V3(address) = content.address else { return };
         // An empty text comes beside a failure that was told already.
         if content.text.is_empty() {
             return;
         }
-        if self.read_backs.is_expected(address, content.hsdir) {
-            return self.read_back_ends(address, content.hsdir, Some(&content.text));
+        if let Some((service, slot)) = self.view.own.get(&content.descriptor_id).cloned()
+            && self.read_backs.end(&service, slot, content.hsdir)
+        {
+            let found = self.open_own(&service, slot, &content.text).unwrap_or(Found::Failed);
+            return self.tell_engine(Event::ReadBack { service, slot, hsdir: content.hsdir, found });
         }
-        let (backend, Some(directory)) = (backend_id(&address), &self.directory) else { return };
-        if !self.backends.contains_key(&backend) {
-            return;
-        }
-        let period = directory.schedule().fetched_term().period;
-        let outcome = match backend::open(&address, period, &content.text, wall_clock()) {
-            Ok(copy) => FetchOutcome::Copy(copy),
-            Err(error) => FetchOutcome::Invalid(error.to_string()),
+        let Some(id) = self.view.backends.get(&content.descriptor_id).cloned() else { return };
+        let (Some(backend), Some(directory)) = (self.backends.get(&id), &self.directory) else { return };
+        let outcome = match G::open(backend, directory, &content.text, wall_clock()) {
+            Ok(copy) => {
+                self.client_fetches.received(&id);
+                FetchOutcome::Copy(copy)
+            }
+            Err(error) => FetchOutcome::Invalid(error),
         };
-        self.tell_engine(Event::Fetched { backend, hsdir: content.hsdir, outcome });
+        let source = match G::credential(backend) {
+            Some(_) => Source::Any,
+            None => Source::Hsdir(content.hsdir),
+        };
+        self.tell_engine(Event::Fetched { backend: id, source, outcome });
+    }
+
+    /// An HSDir did not give the descriptor of the service at `address`; `reason` is tor's word for it. False if tor was
+    /// not fetching that as a client.
+    pub(super) fn on_client_fetch_failed(
+        &mut self,
+        address: &str,
+        authorization: Option<AuthType>,
+        reason: &str,
+    ) -> bool {
+        authorization.is_some_and(|auth_type| {
+            // Tor goes on to ask the next HSDir.
+            self.client_fetches.refused(&BackendId::from(address), auth_type, reason);
+            true
+        })
     }
 
     /// A fetch failed; `reason` is tor's word for it. False if nothing of the kind was being fetched.
     pub(super) fn on_fetch_failed(
         &mut self,
-        address: OnionAddress,
         hsdir: Fingerprint,
+        descriptor: Option<&DescriptorId>,
         reason: &str,
     ) -> bool {
-        if self.read_backs.is_expected(address, hsdir) && reason != UPLOAD_REJECTED {
-            self.read_back_ends(address, hsdir, None);
+        let Some(descriptor) = descriptor else { return false };
+        if let Some((service, slot)) = self.view.own.get(descriptor).cloned()
+            && reason != UPLOAD_REJECTED
+            && self.read_backs.end(&service, slot, hsdir)
+        {
+            let found =
+                self.frontends.get(&service).map_or(Found::Failed, |frontend| not_found(frontend, reason));
+            self.tell_engine(Event::ReadBack { service, slot, hsdir, found });
             return true;
         }
-        let backend = backend_id(&address);
-        let is_backend = self.backends.contains_key(&backend);
-        if is_backend {
-            self.tell_engine(Event::Fetched { backend, hsdir, outcome: failed_fetch(reason) });
-        }
-        is_backend
+        let Some(backend) = self.view.backends.get(descriptor).cloned() else { return false };
+        let outcome = match reason {
+            NOT_FOUND => FetchOutcome::NotFound,
+            BAD_DESC => FetchOutcome::Invalid(G::UNPARSED.into()),
+            _ => FetchOutcome::Failed,
+        };
+        self.tell_engine(Event::Fetched { backend, source: Source::Hsdir(hsdir), outcome });
+        true
     }
 
     /// Tor did not even ask these HSDirs.
-    pub(super) fn on_not_fetched(&mut self, address: OnionAddress, hsdirs: Vec<Fingerprint>) {
+    pub(super) fn on_not_asked(&mut self, question: &Question, hsdirs: Vec<Fingerprint>) {
         for hsdir in hsdirs {
-            self.on_fetch_failed(address, hsdir, "");
+            match question.clone() {
+                Question::Backend(backend) => {
+                    let (source, outcome) = (Source::Hsdir(hsdir), FetchOutcome::Failed);
+                    self.tell_engine(Event::Fetched { backend, source, outcome });
+                }
+                Question::Own(service, slot) => {
+                    if self.read_backs.end(&service, slot, hsdir) {
+                        self.tell_engine(Event::ReadBack { service, slot, hsdir, found: Found::Failed });
+                    }
+                }
+            }
         }
     }
 
-    fn read_back_ends(&mut self, address: OnionAddress, hsdir: Fingerprint, text: Option<&str>) {
-        let Some(slot) = self.read_backs.end(address, hsdir) else { return };
-        let service = service_id(&address);
-        let seen = self
-            .term(slot)
-            .zip(text)
-            .and_then(|(term, text)| readback::revision(&address, term.period, text, wall_clock()));
-        self.tell_engine(match seen {
-            Some(revision) => Event::RevisionSeen { service, slot, revision },
-            None => Event::ReadBackFailed { service, slot },
-        });
+    /// A connection to a backend that authorizes its clients has come to an end before its descriptor came.
+    pub(super) fn on_visited(&mut self, backend: &BackendId, result: Result<(), VisitError>) {
+        let ended = self.client_fetches.ended(backend, result);
+        self.on_client_fetch_ended(backend, &ended);
+    }
+
+    /// Tor has asked every HSDir of the service.
+    pub(super) fn on_no_hsdir_left(&mut self, backend: &BackendId) {
+        let ended = self.client_fetches.exhausted(backend);
+        self.on_client_fetch_ended(backend, &ended);
+    }
+
+    fn on_client_fetch_ended(&mut self, backend: &BackendId, ended: &Ended) {
+        let outcome = match ended {
+            Ended::Continues => return,
+            Ended::NotFound => FetchOutcome::NotFound,
+            Ended::Invalid => FetchOutcome::Invalid(UNOPENED.into()),
+            Ended::Failed => FetchOutcome::Failed,
+        };
+        self.tell_engine(Event::Fetched { backend: backend.clone(), source: Source::Any, outcome });
+    }
+
+    fn open_own(
+        &self,
+        service: &ServiceId,
+        slot: DescriptorSlot,
+        text: &str,
+    ) -> Option<Found<<G::Point as Point>::Id>> {
+        let term = self.directory.as_ref()?.term(slot)?;
+        G::open_own(self.frontends.get(service)?, term, text, wall_clock())
+    }
+}
+
+/// What it means that tor does not hand out the frontend's own descriptor.
+fn not_found<G: Generation>(frontend: &Frontend<G>, reason: &str) -> Found<<G::Point as Point>::Id> {
+    let authorizes = || frontend.backends.iter().any(|backend| G::credential(backend).is_some());
+    match reason {
+        NOT_FOUND => Found::Nothing,
+        // Tor asks without a cookie, and throws away what it cannot open.
+        BAD_DESC if authorizes() => Found::Sealed,
+        _ => Found::Failed,
     }
 }
 
 /// Asks the HSDirs; the result is who was not asked, since tor does not know him or is gone.
-async fn fetch(tor: &Connection, address: &OnionAddress, mut from: Vec<Fingerprint>) -> Vec<Fingerprint> {
-    let mut not_fetched = Vec::new();
+async fn ask(tor: &Connection, lookup: &Lookup, mut from: Vec<Fingerprint>) -> Vec<Fingerprint> {
+    let mut not_asked = Vec::new();
     loop {
-        match tor.hs_fetch(address, &from).await {
-            Ok(()) => return not_fetched,
+        match tor.hs_fetch(lookup, &from).await {
+            Ok(()) => return not_asked,
             Err(HsFetchError::UnknownServer(unknown)) if from.contains(&unknown) => {
                 from.retain(|hsdir| *hsdir != unknown);
-                not_fetched.push(unknown);
+                not_asked.push(unknown);
             }
             Err(error) => {
-                warn!(%address, "cannot fetch: {error}");
-                not_fetched.append(&mut from);
-                return not_fetched;
+                warn!(?lookup, "cannot fetch: {error}");
+                not_asked.append(&mut from);
+                return not_asked;
             }
         }
-    }
-}
-
-fn failed_fetch(reason: &str) -> FetchOutcome<BackendPoint> {
-    match reason {
-        "NOT_FOUND" => FetchOutcome::NotFound,
-        "BAD_DESC" => FetchOutcome::Invalid("tor cannot parse it".into()),
-        _ => FetchOutcome::Failed,
     }
 }

@@ -5,18 +5,26 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::tor::control::Closed;
-use crate::tor::{Connection, Endpoint, Event, Password, Reconnect, Session, SessionError};
+use crate::tor::session::Gate;
+use crate::tor::{Connection, Endpoint, Event, Password, Reconnect, Session, SessionError, TorVersion};
 
 /// What the rest of the runtime hears of tor.
 pub(super) enum FromTor {
-    /// A tor that is bootstrapped; commands go over this connection until it is lost.
-    Ready(Connection),
+    /// A tor that is bootstrapped; commands go to it until it is lost.
+    Ready(Tor),
     /// Something happened.
     Event(Box<Event>),
     /// The connection is gone; another one is being sought.
     Lost,
     /// Before the first success: a person has to change something.
     Refused(SessionError),
+}
+
+/// A tor that is ready for commands.
+#[derive(Clone, Debug)]
+pub(super) struct Tor {
+    pub(super) connection: Connection,
+    pub(super) version: TorVersion,
 }
 
 /// Where tor is.
@@ -30,11 +38,11 @@ pub struct Link {
 impl Link {
     /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when it has never been
     /// let in and trying again would not help.
-    pub(super) async fn run(self, to: mpsc::Sender<FromTor>) {
+    pub(super) async fn run(self, gate: Gate, to: mpsc::Sender<FromTor>) {
         let mut reconnect = Reconnect::default();
         let mut ever_ready = false;
         while !to.is_closed() {
-            match self.session().await {
+            match self.session(gate).await {
                 Ok(mut session) => {
                     let Err(error) = self.serve(&mut session, &to, &mut reconnect, &mut ever_ready).await
                     else {
@@ -58,12 +66,12 @@ impl Link {
 
     /// The first endpoint that lets us in. If none does: the error that most needs a person, and of several such the
     /// first.
-    async fn session(&self) -> Result<Session, SessionError> {
+    async fn session(&self, gate: Gate) -> Result<Session, SessionError> {
         let mut failure: Option<SessionError> = None;
         for endpoint in &self.endpoints {
             let mut nonce = [0; 32];
             OsRng.fill_bytes(&mut nonce);
-            match Session::connect(endpoint, self.password.as_ref(), &nonce).await {
+            match Session::connect(endpoint, gate, self.password.as_ref(), &nonce).await {
                 Ok(session) => return Ok(session),
                 Err(error) => {
                     let worse = |earlier: &SessionError| !earlier.is_permanent() && error.is_permanent();
@@ -87,7 +95,8 @@ impl Link {
         session.wait_ready().await?;
         reconnect.reset();
         *ever_ready = true;
-        let mut message = FromTor::Ready(session.connection.clone());
+        let tor = Tor { connection: session.connection.clone(), version: session.version };
+        let mut message = FromTor::Ready(tor);
         loop {
             if to.send(message).await.is_err() {
                 return Ok(());

@@ -1,8 +1,9 @@
 //! Carries the engine's actions out and brings events back: between the engine, tor and the signer.
 //!
 //! One task owns all state and never waits for anything but the next message. What takes time (the signer's answer,
-//! tor's replies) runs in tasks of its own, which report to it.
+//! tor's replies) runs in tasks of its own, which report to it. There is one runtime for each tor and generation.
 
+mod client_fetch;
 mod fetching;
 mod link;
 mod network;
@@ -10,84 +11,96 @@ mod notice;
 mod publication;
 mod publishing;
 mod readback;
+mod runtimes;
 mod uploads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::OnionAddress;
 use rand_core::OsRng;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub use link::Link;
+pub use runtimes::{Runtimes, StatusBoard};
 
-use crate::engine::{Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, Settings};
+use crate::engine::{
+    Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
+};
+use crate::generation::{Frontend, Generation};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
-use crate::status::{Reader, StatusSockets};
-use crate::tor::event::{HsDesc, Service, StatusClient};
-use crate::tor::{Connection, Event as TorEvent, SessionError};
-use crate::v3::backend::BackendPoint;
-use crate::v3::directory::Directory;
-use link::FromTor;
+use crate::tor::event::{HsDesc, StatusClient};
+use crate::tor::{Event as TorEvent, SessionError};
+use client_fetch::{ClientFetches, VisitError};
+use fetching::Question;
+use link::{FromTor, Tor};
+use network::View;
 use publication::{Outcome, Publication};
 use readback::ReadBacks;
 use uploads::Uploads;
 
-type Frontend = crate::config::Frontend<OnionAddress, OnionAddress>;
-
-/// How long the status socket rests when it cannot be served.
-const STATUS_AGAIN: Duration = Duration::from_secs(1);
-
 /// All that runs.
-pub struct Runtime {
-    engine: Engine<BackendPoint, OsRng>,
+pub struct Runtime<G: Generation> {
+    engine: Engine<G::Point, OsRng>,
     began: Instant,
-    frontends: HashMap<ServiceId, Frontend>,
-    backends: HashMap<BackendId, OnionAddress>,
+    frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
+    backends: HashMap<BackendId, G::Backend>,
     signer: Arc<Mutex<SignerClient>>,
-    tor: Option<Connection>,
+    tor: Option<Tor>,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
-    directory: Option<Directory>,
+    directory: Option<G::Directory>,
     reading_directory: Option<JoinHandle<()>>,
+    view: View,
     uploads: Uploads,
     read_backs: ReadBacks,
-    reports: mpsc::UnboundedSender<Report>,
+    client_fetches: ClientFetches,
+    reports: mpsc::UnboundedSender<Report<G>>,
 }
+
+/// Somebody wants to know how the services of a runtime stand.
+pub type Inquiry = oneshot::Sender<Vec<ServiceStatus>>;
 
 /// What tasks report.
-enum Report {
-    Directory(Box<Directory>),
-    /// These HSDirs will not answer a fetch.
-    NotFetched(OnionAddress, Vec<Fingerprint>),
-    Published(Publication, Outcome),
+enum Report<G: Generation> {
+    Directory(Box<G::Directory>),
+    /// These HSDirs will not answer.
+    NotAsked(Question, Vec<Fingerprint>),
+    Visited(BackendId, Result<(), VisitError>),
+    Published(Publication<G>, Outcome),
 }
 
-impl Runtime {
+impl<G: Generation> Runtime<G> {
     /// A runtime that has not begun. The second part is what [`Runtime::run`] listens to.
-    pub fn new(frontends: Vec<Frontend>, signer: SignerClient) -> (Self, Reports) {
-        let specs = frontends.iter().map(service_spec).collect();
-        let backends = frontends.iter().flat_map(|frontend| &frontend.backends);
+    pub fn new(
+        frontends: Vec<Frontend<G>>,
+        signer: Arc<Mutex<SignerClient>>,
+        tuning: &Tuning,
+    ) -> (Self, Reports<G>) {
+        let specs = frontends.iter().map(|frontend| service_spec(frontend, tuning)).collect();
         let (reports, receiver) = mpsc::unbounded_channel();
+        let backends = backends(&frontends);
         let runtime = Self {
-            engine: Engine::new(specs, Settings::default(), OsRng),
+            engine: Engine::new(specs, settings::<G>(tuning), OsRng),
             began: Instant::now(),
-            backends: backends.map(|address| (backend_id(address), *address)).collect(),
+            client_fetches: ClientFetches::new(&backends, G::credential),
+            backends,
             frontends: frontends
                 .into_iter()
-                .map(|frontend| (service_id(&frontend.address), frontend))
+                .map(|frontend| (service_id::<G>(&frontend.address), Arc::new(frontend)))
                 .collect(),
-            signer: Arc::new(Mutex::new(signer)),
+            signer,
             tor: None,
             engine_waits_for_directory: false,
             directory: None,
             reading_directory: None,
+            view: View::new(UnixTime(0)),
             uploads: Uploads::default(),
             read_backs: ReadBacks::default(),
             reports,
@@ -95,12 +108,19 @@ impl Runtime {
         (runtime, Reports(receiver))
     }
 
-    /// Balances until tor turns out never to let us in.
-    pub async fn run(&mut self, reports: &mut Reports, link: Link, status: StatusSockets) -> SessionError {
+    /// Balances until tor turns out never to let us in, or nobody is left who could inquire.
+    pub async fn run(
+        mut self,
+        mut reports: Reports<G>,
+        link: Link,
+        mut inquiries: mpsc::Receiver<Inquiry>,
+    ) -> SessionError {
         let (to_us, mut from_tor) = mpsc::channel(64);
-        let link = tokio::spawn(link.run(to_us));
+        let link = tokio::spawn(link.run(G::check_tor, to_us));
         let refused = loop {
-            let deadline = self.engine.next_deadline().map(|deadline| self.began + deadline);
+            self.heed_the_clock();
+            let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
+            let deadline = [engine, self.next_look_at_the_clock()].into_iter().flatten().min();
             tokio::select! {
                 message = from_tor.recv() => match message {
                     Some(FromTor::Refused(error)) => break error,
@@ -109,10 +129,11 @@ impl Runtime {
                 },
                 Some(report) = reports.0.recv() => self.on_report(report),
                 () = sleep_until(deadline) => self.tell_engine(Event::Tick),
-                Some(reader) = reader(&status) => {
-                    let text = reader.form().render(&self.engine.status(self.now()), self.now());
-                    tokio::spawn(reader.tell(text));
-                }
+                inquiry = inquiries.recv() => match inquiry {
+                    // Whoever does not wait for the answer does without.
+                    Some(inquiry) => drop(inquiry.send(self.engine.status(self.now()))),
+                    None => break SessionError::Control(crate::tor::control::Closed::ByUs.into()),
+                },
             }
         };
         link.abort();
@@ -123,32 +144,29 @@ impl Runtime {
         Now { elapsed: self.began.elapsed(), wall: wall_clock() }
     }
 
-    fn tell_engine(&mut self, event: Event<BackendPoint>) {
+    fn tell_engine(&mut self, event: Event<G::Point>) {
         for action in self.engine.handle(self.now(), event) {
             self.carry_out(action);
         }
     }
 
-    fn carry_out(&mut self, action: Action<BackendPoint>) {
+    fn carry_out(&mut self, action: Action<G::Point>) {
         match action {
-            Action::Fetch { backend, from } => {
-                if let Some(address) = self.backends.get(&backend) {
-                    self.fetch(*address, from);
-                }
-            }
+            Action::Fetch { backend, from } => self.fetch(&backend, &from),
             Action::Publish { id, service, slot, points, to, revision_floor } => {
                 let points = points.into_iter().map(|chosen| chosen.point).collect();
                 self.publish(id, &service, slot, points, to, revision_floor);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
-            Action::Notice(notice) => notice::log(&notice),
+            Action::Notice(notice) => notice::log(&notice, G::REPLICAS_DIFFER),
         }
     }
 
     fn on_tor(&mut self, message: FromTor) {
         match message {
-            FromTor::Ready(connection) => {
-                self.tor = Some(connection);
+            FromTor::Ready(tor) => {
+                self.client_fetches.begin(&tor.connection, &self.reports);
+                self.tor = Some(tor);
                 self.engine_waits_for_directory = true;
                 self.read_directory();
             }
@@ -156,6 +174,7 @@ impl Runtime {
                 self.tor = None;
                 self.uploads.clear();
                 self.read_backs.clear();
+                self.client_fetches.end();
                 self.reading_directory.take().inspect(JoinHandle::abort);
                 self.tell_engine(Event::TorLost);
             }
@@ -175,44 +194,40 @@ impl Runtime {
 
     fn on_hs_desc(&mut self, event: HsDesc) {
         match event {
-            HsDesc::Uploaded { address: Service::V3(address), hsdir } => self.on_uploaded(address, hsdir),
-            HsDesc::Failed { address: Service::V3(address), hsdir: Some(hsdir), descriptor_id, reason } => {
-                debug!(%address, %hsdir, reason, "tor reports a failure");
+            HsDesc::Uploaded { address, hsdir } => {
+                self.on_uploaded(&ServiceId::from(address.address().as_str()), hsdir);
+            }
+            HsDesc::Failed { address, hsdir: Some(hsdir), descriptor_id, authorization, reason } => {
+                let address = address.address();
+                debug!(address, %hsdir, reason, "tor reports a failure");
                 // The event is the same for fetches and uploads.
-                if !self.on_fetch_failed(address, hsdir, &reason)
-                    && let Some(descriptor) = descriptor_id
+                if !self.on_client_fetch_failed(&address, authorization, &reason)
+                    && !self.on_fetch_failed(hsdir, descriptor_id.as_ref(), &reason)
                 {
-                    self.on_upload_failed(address, hsdir, &descriptor, reason);
+                    let service = ServiceId::from(address.as_str());
+                    self.on_upload_failed(&service, hsdir, descriptor_id.as_ref(), reason);
                 }
+            }
+            // Before 0.3.1 tor falls silent instead.
+            HsDesc::Failed { address, hsdir: None, .. } => {
+                self.on_no_hsdir_left(&BackendId::from(address.address().as_str()));
             }
             _ => {}
         }
     }
 
-    fn on_report(&mut self, report: Report) {
+    fn on_report(&mut self, report: Report<G>) {
         match report {
             Report::Directory(directory) => self.on_directory(*directory),
-            Report::NotFetched(address, hsdirs) => self.on_not_fetched(address, hsdirs),
+            Report::NotAsked(question, hsdirs) => self.on_not_asked(&question, hsdirs),
+            Report::Visited(backend, result) => self.on_visited(&backend, result),
             Report::Published(publication, outcome) => self.on_published(&publication, outcome),
         }
     }
 }
 
 /// What [`Runtime::run`] listens to beside tor.
-pub struct Reports(mpsc::UnboundedReceiver<Report>);
-
-/// The next who wants to know the status.
-async fn reader(status: &StatusSockets) -> Option<Reader> {
-    match status.reader().await {
-        Ok(reader) => Some(reader),
-        Err(error) => {
-            warn!("a reader of the status was lost: {error}");
-            // Out of descriptors, mostly: to try again at once would only fill the log.
-            tokio::time::sleep(STATUS_AGAIN).await;
-            None
-        }
-    }
-}
+pub struct Reports<G: Generation>(mpsc::UnboundedReceiver<Report<G>>);
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
@@ -221,20 +236,44 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-fn service_spec(frontend: &Frontend) -> ServiceSpec {
+/// All backends, each once. Of one that several frontends share, with and without the means to open it, the means count.
+fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {
+    let mut backends = HashMap::new();
+    for backend in frontends.iter().flat_map(|frontend| &frontend.backends) {
+        let id = backend_id::<G>(backend);
+        if !backends.contains_key(&id) || G::credential(backend).is_some() {
+            backends.insert(id, backend.clone());
+        }
+    }
+    backends
+}
+
+fn settings<G: Generation>(tuning: &Tuning) -> Settings {
+    let timing = G::timing(tuning);
+    let timing = Timing {
+        refresh: tuning.refresh.unwrap_or(timing.refresh),
+        settle: tuning.initial_delay.unwrap_or(timing.settle),
+        ..timing
+    };
+    Settings { timing, ..Settings::default() }
+}
+
+fn service_spec<G: Generation>(frontend: &Frontend<G>, tuning: &Tuning) -> ServiceSpec {
     ServiceSpec {
-        id: service_id(&frontend.address),
-        backends: frontend.backends.iter().map(backend_id).collect(),
-        max_points: onionbalance_proto::v3::document::MAX_POINTS,
+        id: service_id::<G>(&frontend.address),
+        backends: frontend.backends.iter().map(backend_id::<G>).collect(),
+        max_points: G::max_points(tuning),
+        distinct: tuning.distinct,
+        proof: G::PROOF,
     }
 }
 
-fn service_id(address: &OnionAddress) -> ServiceId {
+fn service_id<G: Generation>(address: &G::Address) -> ServiceId {
     ServiceId::from(address.to_string().as_str())
 }
 
-fn backend_id(address: &OnionAddress) -> BackendId {
-    BackendId::from(address.to_string().as_str())
+fn backend_id<G: Generation>(backend: &G::Backend) -> BackendId {
+    BackendId::from(G::backend_address(backend).to_string().as_str())
 }
 
 fn wall_clock() -> UnixTime {

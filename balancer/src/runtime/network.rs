@@ -1,29 +1,54 @@
-//! Where everything is: the network as tor's consensus has it.
+//! Where everything is: the network as tor's consensus has it, at present.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use onionbalance_proto::time::UnixTime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Report, Runtime, wall_clock};
-use crate::engine::{BackendView, DescriptorSlot, Event, NetworkView};
-use crate::tor::{Connection, ControlError, InfoKey};
-use crate::v3::directory::{Directory, DirectoryError};
-use crate::v3::schedule::DescriptorTerm;
+use crate::engine::{BackendId, DescriptorSlot, Event, NetworkView, ServiceId};
+use crate::generation::{Directory, Generation};
+use crate::tor::Connection;
+use crate::tor::event::DescriptorId;
 
 /// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The wall clock may step: it is looked at this often, where what is published depends on it.
+const CLOCK: Duration = Duration::from_secs(30);
 
-impl Runtime {
+/// What the engine was told of the network, by one consensus and at one time.
+#[derive(Debug)]
+pub(super) struct View {
+    /// Whose descriptors these are.
+    pub(super) backends: HashMap<DescriptorId, BackendId>,
+    /// Those that are published here.
+    pub(super) own: HashMap<DescriptorId, (ServiceId, DescriptorSlot)>,
+    made: UnixTime,
+    /// When, by the clock alone, it is out of date.
+    until: Option<UnixTime>,
+}
+
+impl View {
+    /// That of a network of which nothing is known yet.
+    pub(super) fn new(now: UnixTime) -> Self {
+        Self { backends: HashMap::new(), own: HashMap::new(), made: now, until: None }
+    }
+}
+
+impl<G: Generation> Runtime<G> {
     /// Begins to read the directory; what was being read is out of date.
     pub(super) fn read_directory(&mut self) {
-        let Some(tor) = self.tor.clone() else { return };
+        let Some(tor) = &self.tor else { return };
         self.reading_directory.take().inspect(JoinHandle::abort);
-        self.reading_directory = Some(tokio::spawn(read_directory(tor, self.reports.clone())));
+        let reading = read_directory::<G>(tor.connection.clone(), self.reports.clone());
+        self.reading_directory = Some(tokio::spawn(reading));
     }
 
-    pub(super) fn on_directory(&mut self, directory: Directory) {
+    pub(super) fn on_directory(&mut self, directory: G::Directory) {
         let lifetime = directory.lifetime();
         if !lifetime.reasonably_live(wall_clock()) {
             warn!(
@@ -32,44 +57,62 @@ impl Runtime {
             );
         }
         debug!(hsdirs = directory.hsdirs(), missing = directory.missing(), "a new consensus");
-        let view = self.view(&directory);
         self.directory = Some(directory);
-        self.tell_engine(Event::Network(view));
+        self.show_network();
         if std::mem::take(&mut self.engine_waits_for_directory) {
             self.tell_engine(Event::TorReady);
         }
     }
 
-    fn view(&self, directory: &Directory) -> NetworkView {
-        let services = self.frontends.iter().map(|(id, frontend)| {
-            let slot = |period| DescriptorSlot { period, replica: 0 };
-            let stored = directory.store(&frontend.address);
-            (
-                id.clone(),
-                stored.into_iter().map(|(term, hsdirs)| (slot(term.period.number), hsdirs)).collect(),
-            )
-        });
-        let backends = self.backends.iter().map(|(id, address)| {
-            let (period, hsdirs) = directory.fetch(address);
-            (id.clone(), BackendView { period: period.number, hsdirs })
-        });
-        let period_length = Duration::from_secs(directory.schedule().first.period.length.seconds());
-        NetworkView { period_length, services: services.collect(), backends: backends.collect() }
+    /// Shows the engine the network anew if time periods have changed since it was shown.
+    pub(super) fn heed_the_clock(&mut self) {
+        let (now, View { made, until, .. }) = (wall_clock(), &self.view);
+        if until.is_some_and(|until| until <= now || now < *made) {
+            self.show_network();
+        }
     }
 
-    /// When and where the descriptor of this slot is published.
-    pub(super) fn term(&self, slot: DescriptorSlot) -> Option<DescriptorTerm> {
-        let schedule = self.directory.as_ref()?.schedule();
-        [schedule.first, schedule.second].into_iter().find(|term| term.period.number == slot.period)
+    /// When [`Runtime::heed_the_clock`] may have something to do.
+    pub(super) fn next_look_at_the_clock(&self) -> Option<Instant> {
+        let left = Duration::from_secs(self.view.until?.since(wall_clock()));
+        Some(Instant::now() + left.min(CLOCK))
+    }
+
+    fn show_network(&mut self) {
+        let (now, Some(directory)) = (wall_clock(), &self.directory) else { return };
+        let mut view = View::new(now);
+        let mut network = NetworkView {
+            period_length: directory.period_length(),
+            services: [].into(),
+            backends: [].into(),
+        };
+        let mut changes = Vec::new();
+        for (id, frontend) in &self.frontends {
+            let slots = directory.published(&frontend.address, now);
+            for (slot, _) in &slots {
+                let name = directory.descriptor_id(&frontend.address, *slot);
+                view.own.extend(name.map(|name| (name, (id.clone(), *slot))));
+            }
+            network.services.insert(id.clone(), slots.into_iter().collect());
+            changes.extend(directory.changes_at(&frontend.address, now));
+        }
+        for (id, backend) in &self.backends {
+            let names = directory.backend_ids(backend, now);
+            view.backends.extend(names.into_iter().map(|name| (name, id.clone())));
+            network.backends.insert(id.clone(), directory.backend(backend, now));
+            changes.extend(directory.changes_at(&G::backend_address(backend), now));
+        }
+        view.until = changes.into_iter().min();
+        self.view = view;
+        self.tell_engine(Event::Network(network));
     }
 }
 
-/// Reads consensus and microdescriptors from tor until none is missing, and reports each directory that is more whole
-/// than the one before.
-async fn read_directory(tor: Connection, reports: mpsc::UnboundedSender<Report>) {
+/// Reads the directory from tor until nothing is missing, and reports each one that is more whole than the one before.
+async fn read_directory<G: Generation>(tor: Connection, reports: mpsc::UnboundedSender<Report<G>>) {
     let mut least_missing = usize::MAX;
     loop {
-        match directory(&tor).await {
+        match directory::<G>(&tor).await {
             Ok(directory) => {
                 let missing = directory.missing();
                 if missing < least_missing && reports.send(Report::Directory(Box::new(directory))).is_err() {
@@ -88,18 +131,10 @@ async fn read_directory(tor: Connection, reports: mpsc::UnboundedSender<Report>)
 }
 
 /// The directory as tor has it now.
-async fn directory(tor: &Connection) -> Result<Directory, ReadError> {
+async fn directory<G: Generation>(
+    tor: &Connection,
+) -> Result<G::Directory, crate::generation::DirectoryError> {
     // A balancer is a client that tor does not see as one: without this tor would doze off after a day.
     tor.signal_active().await?;
-    let testing = tor.is_testing_network().await?;
-    let [consensus, microdescriptors] = tor.get_info([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
-    Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), testing)?)
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error(transparent)]
-    Tor(#[from] ControlError),
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
+    G::read_directory(tor).await
 }

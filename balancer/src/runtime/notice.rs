@@ -2,9 +2,11 @@
 
 use tracing::{info, warn};
 
-use crate::engine::{Gone, Notice};
+use crate::engine::{DescriptorSlot, Gone, Notice};
 
-pub(super) fn log(notice: &Notice) {
+/// Logs a notice. `replicas` is whether they are different documents, which have to be told apart.
+pub(super) fn log(notice: &Notice, replicas: bool) {
+    let replica = |slot: &DescriptorSlot| replicas.then_some(slot.replica);
     match notice {
         Notice::BackendFound { backend, points } => info!(%backend, points, "found backend"),
         Notice::BackendChanged { backend, points } => {
@@ -19,17 +21,26 @@ pub(super) fn log(notice: &Notice) {
         Notice::BackendGone { backend, why: Gone::NotFound } => {
             warn!(%backend, "dropped backend: no HSDir has its descriptor any more; is its tor running?");
         }
-        Notice::BackendInvalid { backend, hsdir, reason } => {
-            warn!(%backend, %hsdir, "skipped a descriptor of this backend: {reason}");
+        Notice::BackendInvalid { backend, source, reason } => {
+            warn!(%backend, hsdir = %source, "skipped a descriptor of this backend: {reason}");
         }
         Notice::DescriptorComplete { service, slot, hsdirs, after } => {
-            info!(%service, period = slot.period, hsdirs, after_ms = after.as_millis(), "published descriptor");
+            info!(%service, period = slot.period, replica = replica(slot), hsdirs, after_ms = after.as_millis(), "published descriptor");
         }
         Notice::HsdirRefuses { service, slot, hsdir, reason } => {
-            warn!(%service, period = slot.period, %hsdir, "HSDir refuses the descriptor: {reason}; mostly it holds a higher revision, which is now looked up");
+            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir refuses the descriptor: {reason}; mostly it holds a higher revision, which is now looked up");
+        }
+        Notice::HsdirHasNone { service, slot, hsdir } => {
+            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir said that it had stored the descriptor and does not have it; trying again");
+        }
+        Notice::HsdirHasOther { service, slot, hsdir, later: false } => {
+            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir has another descriptor of the service than the one it said it had stored; trying again: does another balancer publish it, with other backends?");
+        }
+        Notice::HsdirHasOther { service, slot, hsdir, later: true } => {
+            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir has a descriptor of the service with a later publication time, which it keeps until then; trying again: does another balancer publish it, with a clock that is ahead?");
         }
         Notice::NotPosted { service, slot, problem } => {
-            warn!(%service, period = slot.period, "descriptor not published: {problem}; trying again");
+            warn!(%service, period = slot.period, replica = replica(slot), "descriptor not published: {problem}; trying again");
         }
         Notice::NothingToPublish { service } => {
             warn!(%service, "nothing to publish yet: no backend was found");

@@ -1,26 +1,21 @@
 //! One descriptor on its way: composed, signed, looked at, posted.
 
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::OnionAddress;
 use tokio::sync::Mutex;
 
-use crate::engine::PublicationId;
+use crate::engine::{PublicationId, ServiceId};
+use crate::generation::{Generation, Order, SignError};
 use crate::relay::Fingerprint;
-use crate::signer::{SignerClient, SignerError};
+use crate::signer::SignerClient;
 use crate::tor::Connection;
 use crate::tor::hsdir::HsPostError;
-use crate::v3::backend::BackendPoint;
-use crate::v3::frontend::{self, FrontendError};
-use crate::v3::schedule::DescriptorTerm;
 
 /// What the engine wants published.
-pub(super) struct Publication {
+pub(super) struct Publication<G: Generation> {
     pub(super) id: PublicationId,
-    pub(super) service: OnionAddress,
-    pub(super) term: DescriptorTerm,
-    pub(super) points: Vec<BackendPoint>,
+    pub(super) service: ServiceId,
+    pub(super) order: Order<G>,
     pub(super) to: Vec<Fingerprint>,
-    pub(super) revision_seen: u64,
 }
 
 /// What became of it.
@@ -35,16 +30,12 @@ pub(super) enum Outcome {
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error(transparent)]
-    Signer(#[from] SignerError),
-    #[error(transparent)]
-    Frontend(#[from] FrontendError),
-    #[error("the signer returned no descriptor")]
-    NoText,
+    Sign(#[from] SignError),
     #[error(transparent)]
     Post(#[from] HsPostError),
 }
 
-impl Publication {
+impl<G: Generation> Publication<G> {
     /// Has the descriptor signed at `now` and hands it to tor.
     pub(super) async fn carry_out(
         &self,
@@ -64,12 +55,10 @@ impl Publication {
         tor: &Connection,
         now: UnixTime,
     ) -> Result<Outcome, Problem> {
-        let request = frontend::compose(&self.service, &self.term, &self.points, self.revision_seen);
-        let reply = signer.lock().await.sign(request).await?;
-        let text = reply.texts.first().ok_or(Problem::NoText)?;
-        frontend::check(text, &self.service, &self.term, &self.points, now)?;
+        let descriptor = G::sign(&self.order, &mut *signer.lock().await, now).await?;
         // One HSPOST for all HSDirs: tor leaks the descriptor's size with each.
-        let posted = tor.hs_post(&self.service, &self.to, text).await?;
-        Ok(Outcome::Posted { revision: reply.revision, unknown: posted.unknown })
+        let address = G::hs_address(&self.order.frontend.address);
+        let posted = tor.hs_post(address, &self.to, &descriptor.text).await?;
+        Ok(Outcome::Posted { revision: descriptor.revision, unknown: posted.unknown })
     }
 }

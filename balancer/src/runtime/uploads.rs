@@ -2,15 +2,14 @@
 //!
 //! Tor's `UPLOADED` names the service and the HSDir, not the descriptor, and an upload that a newer one supersedes goes on
 //! all the same. Where one HSDir is sent more than one thing, the event proves nothing until the fate of all is known.
-//! `FAILED` names the blinded key.
+//! `FAILED` names the descriptor in version 3 only.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use onionbalance_proto::v3::OnionAddress;
 use tokio::time::Instant;
 
-use crate::engine::PublicationId;
+use crate::engine::{PublicationId, ServiceId};
 use crate::relay::Fingerprint;
 use crate::tor::event::DescriptorId;
 
@@ -21,7 +20,7 @@ const GIVEN_UP: Duration = Duration::from_secs(70);
 /// The uploads that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    at: HashMap<(OnionAddress, Fingerprint), AtHsdir>,
+    at: HashMap<(ServiceId, Fingerprint), AtHsdir>,
 }
 
 #[derive(Debug, Default)]
@@ -43,14 +42,14 @@ impl Uploads {
     /// An upload of `descriptor` begins.
     pub(super) fn expect(
         &mut self,
-        service: OnionAddress,
+        service: &ServiceId,
         descriptor: &DescriptorId,
         id: PublicationId,
         hsdirs: &[Fingerprint],
         now: Instant,
     ) {
         for hsdir in hsdirs {
-            let at = self.at.entry((service, *hsdir)).or_default();
+            let at = self.at.entry((service.clone(), *hsdir)).or_default();
             let before = at.awaited.len();
             at.awaited.retain(|awaited| now.duration_since(awaited.begun) < GIVEN_UP);
             if at.awaited.len() < before {
@@ -61,44 +60,47 @@ impl Uploads {
         }
     }
 
-    /// Nothing was uploaded to these HSDirs after all.
-    pub(super) fn withdraw(&mut self, service: OnionAddress, id: PublicationId, hsdirs: &[Fingerprint]) {
+    /// Nothing was uploaded to these HSDirs after all. The result is what is now known to be stored, and where.
+    pub(super) fn withdraw(
+        &mut self,
+        service: &ServiceId,
+        id: PublicationId,
+        hsdirs: &[Fingerprint],
+    ) -> Vec<(PublicationId, Fingerprint)> {
+        let mut stored = Vec::new();
         for hsdir in hsdirs {
-            if let Some(at) = self.at.get_mut(&(service, *hsdir)) {
+            if let Some(at) = self.at.get_mut(&(service.clone(), *hsdir)) {
                 at.awaited.retain(|awaited| awaited.id != id);
+                stored.extend(at.settle().into_iter().map(|id| (id, *hsdir)));
             }
             self.forget_if_done(service, *hsdir);
         }
+        stored
     }
 
     /// The HSDir took one of the service's descriptors. The result is what is now known to be stored.
-    pub(super) fn uploaded(&mut self, service: OnionAddress, hsdir: Fingerprint) -> Vec<PublicationId> {
-        let Some(at) = self.at.get_mut(&(service, hsdir)) else { return Vec::new() };
+    pub(super) fn uploaded(&mut self, service: &ServiceId, hsdir: Fingerprint) -> Vec<PublicationId> {
+        let Some(at) = self.at.get_mut(&(service.clone(), hsdir)) else { return Vec::new() };
         at.uploaded += 1;
-        if at.uploaded < at.awaited.len() {
-            return Vec::new();
-        }
-        at.uploaded = 0;
-        let stored = at.awaited.drain(..).map(|awaited| awaited.id).collect();
+        let stored = at.settle();
         self.forget_if_done(service, hsdir);
         stored
     }
 
-    /// The upload of `descriptor` failed there. The result is which one that was, and what is now known to be stored.
+    /// The upload of `descriptor`, or of one that tor does not name, failed there. The result is which one that was, and
+    /// what is now known to be stored.
     /// If several are awaited, the newest is said to have failed: to try once too often does no harm.
     pub(super) fn failed(
         &mut self,
-        service: OnionAddress,
+        service: &ServiceId,
         hsdir: Fingerprint,
-        descriptor: &DescriptorId,
+        descriptor: Option<&DescriptorId>,
     ) -> Option<(PublicationId, Vec<PublicationId>)> {
-        let at = self.at.get_mut(&(service, hsdir))?;
-        let index = at.awaited.iter().rposition(|awaited| awaited.descriptor == *descriptor)?;
+        let at = self.at.get_mut(&(service.clone(), hsdir))?;
+        let index =
+            at.awaited.iter().rposition(|awaited| descriptor.is_none_or(|id| awaited.descriptor == *id))?;
         let failed = at.awaited.remove(index).id;
-        let mut stored = Vec::new();
-        if at.uploaded == at.awaited.len() {
-            stored.extend(at.awaited.drain(..).map(|awaited| awaited.id));
-        }
+        let stored = at.settle();
         self.forget_if_done(service, hsdir);
         Some((failed, stored))
     }
@@ -108,17 +110,26 @@ impl Uploads {
         self.at.clear();
     }
 
-    fn forget_if_done(&mut self, service: OnionAddress, hsdir: Fingerprint) {
-        if self.at.get(&(service, hsdir)).is_some_and(|at| at.awaited.is_empty()) {
-            self.at.remove(&(service, hsdir));
+    fn forget_if_done(&mut self, service: &ServiceId, hsdir: Fingerprint) {
+        if self.at.get(&(service.clone(), hsdir)).is_some_and(|at| at.awaited.is_empty()) {
+            self.at.remove(&(service.clone(), hsdir));
         }
+    }
+}
+
+impl AtHsdir {
+    /// What is stored, once as many have succeeded as are awaited.
+    fn settle(&mut self) -> Vec<PublicationId> {
+        if self.uploaded < self.awaited.len() {
+            return Vec::new();
+        }
+        self.uploaded = 0;
+        self.awaited.drain(..).map(|awaited| awaited.id).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use onionbalance_proto::fixture::Backend;
-
     use super::*;
 
     const HSDIR: Fingerprint = Fingerprint([1; 20]);
@@ -129,24 +140,24 @@ mod tests {
     /// Uploads to one HSDir of one service: what began after how many seconds.
     fn awaiting(begun: &[(PublicationId, &str, u64)]) -> (Uploads, impl Fn(&str) -> DescriptorId) {
         let start = Instant::now();
-        let id = |text: &str| DescriptorId(text.into());
+        let id = |text: &str| DescriptorId::from(text);
         let mut uploads = Uploads::default();
         for (publication, descriptor, after) in begun {
             let now = start + Duration::from_secs(*after);
-            uploads.expect(service(), &id(descriptor), *publication, &[HSDIR], now);
+            uploads.expect(&service(), &id(descriptor), *publication, &[HSDIR], now);
         }
         (uploads, id)
     }
 
-    fn service() -> OnionAddress {
-        Backend::new(1).address()
+    fn service() -> ServiceId {
+        ServiceId::from("front.onion")
     }
 
     #[test]
     fn one_upload_is_told_at_once() {
         let (mut uploads, _) = awaiting(&[(FIRST, "a", 0)]);
-        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST]);
-        assert_eq!(uploads.uploaded(service(), HSDIR), []);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [FIRST]);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
         assert!(uploads.at.is_empty());
     }
 
@@ -154,38 +165,53 @@ mod tests {
     fn two_descriptors_are_told_apart_when_both_are_done() {
         let both = [(FIRST, "a", 0), (SECOND, "b", 0)];
         let (mut uploads, _) = awaiting(&both);
-        assert_eq!(uploads.uploaded(service(), HSDIR), []);
-        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST, SECOND]);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [FIRST, SECOND]);
         let (mut uploads, id) = awaiting(&both);
-        assert_eq!(uploads.uploaded(service(), HSDIR), []);
-        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), Some((FIRST, vec![SECOND])));
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
+        assert_eq!(uploads.failed(&service(), HSDIR, Some(&id("a"))), Some((FIRST, vec![SECOND])));
         let (mut uploads, id) = awaiting(&both);
-        assert_eq!(uploads.failed(service(), HSDIR, &id("b")), Some((SECOND, vec![])));
-        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST]);
+        assert_eq!(uploads.failed(&service(), HSDIR, Some(&id("b"))), Some((SECOND, vec![])));
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [FIRST]);
         assert!(uploads.at.is_empty());
     }
 
     #[test]
     fn a_superseded_upload_does_not_stand_for_the_newer_one() {
         let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 1)]);
-        assert_eq!(uploads.uploaded(service(), HSDIR), []);
-        assert_eq!(uploads.uploaded(service(), HSDIR), [FIRST, NEWER]);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [FIRST, NEWER]);
         let (mut uploads, id) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 1)]);
-        assert_eq!(uploads.uploaded(service(), HSDIR), []);
-        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), Some((NEWER, vec![FIRST])));
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
+        assert_eq!(uploads.failed(&service(), HSDIR, Some(&id("a"))), Some((NEWER, vec![FIRST])));
     }
 
     #[test]
     fn an_upload_without_an_end_is_given_up() {
         let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 100)]);
-        assert_eq!(uploads.uploaded(service(), HSDIR), [NEWER]);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [NEWER]);
+    }
+
+    #[test]
+    fn a_withdrawn_upload_leaves_the_others_known() {
+        let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (NEWER, "a", 1)]);
+        assert_eq!(uploads.uploaded(&service(), HSDIR), []);
+        assert_eq!(uploads.withdraw(&service(), NEWER, &[HSDIR]), [(FIRST, HSDIR)]);
+        assert!(uploads.at.is_empty());
+    }
+
+    #[test]
+    fn a_failure_without_a_name_is_the_newest_ones() {
+        let (mut uploads, _) = awaiting(&[(FIRST, "a", 0), (SECOND, "b", 0)]);
+        assert_eq!(uploads.failed(&service(), HSDIR, None), Some((SECOND, vec![])));
+        assert_eq!(uploads.uploaded(&service(), HSDIR), [FIRST]);
     }
 
     #[test]
     fn a_withdrawn_upload_is_not_awaited() {
         let (mut uploads, id) = awaiting(&[(FIRST, "a", 0)]);
-        uploads.withdraw(service(), FIRST, &[HSDIR]);
+        assert_eq!(uploads.withdraw(&service(), FIRST, &[HSDIR]), []);
         assert!(uploads.at.is_empty());
-        assert_eq!(uploads.failed(service(), HSDIR, &id("a")), None);
+        assert_eq!(uploads.failed(&service(), HSDIR, Some(&id("a"))), None);
     }
 }

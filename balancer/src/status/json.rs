@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::time::UnixTime;
 use serde::Serialize;
 
-use crate::engine::{BackendState, BackendStatus, DescriptorStatus, Now, ServiceStatus, UploadState};
+use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
 
 #[derive(Serialize)]
 struct Status {
@@ -52,7 +53,7 @@ enum Instance {
 }
 
 /// The JSON object, with a line end.
-pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
+pub(super) fn render(services: &[ServiceStatus], now: UnixTime) -> String {
     let status = Status { services: services.iter().map(|status| service(status, now)).collect() };
     // Strings, numbers and lists of them cannot fail to be rendered.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
@@ -60,7 +61,7 @@ pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
     text
 }
 
-fn service(status: &ServiceStatus, now: Now) -> Service {
+fn service(status: &ServiceStatus, now: UnixTime) -> Service {
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     periods.sort_unstable();
@@ -90,7 +91,7 @@ fn descriptor(status: &DescriptorStatus, has_replicas: bool) -> Descriptor {
     }
 }
 
-fn instance(status: &BackendStatus, now: Now) -> Instance {
+fn instance(status: &BackendStatus, now: UnixTime) -> Instance {
     let onion_address = status.backend.to_string();
     match status.received_ago {
         Some(received) => Instance::Received {
@@ -104,14 +105,12 @@ fn instance(status: &BackendStatus, now: Now) -> Instance {
     }
 }
 
-fn ago(age: Duration, now: Now) -> String {
-    now.wall.minus(age.as_secs()).to_string()
+fn ago(age: Duration, now: UnixTime) -> String {
+    now.minus(age.as_secs()).to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use onionbalance_proto::time::UnixTime;
-
     use super::*;
     use crate::status::testing::{backend, descriptor, service};
 
@@ -122,7 +121,7 @@ mod tests {
             backends: vec![backend("a.onion", Some(1)), backend("b.onion", None)],
             ..service("front.onion")
         };
-        let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
+        let now = UnixTime(1_795_336_111);
         let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
         assert_eq!(
             json,
@@ -152,7 +151,7 @@ mod tests {
             ],
             ..service("front.onion")
         };
-        let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
+        let now = UnixTime(1_795_336_111);
         let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
         let service = &json["services"][0];
         assert_eq!(service["publishAttemptFirstDescriptor"], "2026-11-22 08:28:01");

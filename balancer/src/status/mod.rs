@@ -10,17 +10,22 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::engine::{Now, ServiceStatus};
+use crate::engine::ServiceStatus;
+use crate::runtime::StatusBoard;
 
 /// A reader that does not read is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the sockets rest when they cannot be served.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a reader gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +38,7 @@ pub enum Form {
 
 impl Form {
     /// The state of all services, with a line end.
-    pub fn render(self, services: &[ServiceStatus], now: Now) -> String {
+    fn render(self, services: &[ServiceStatus], now: UnixTime) -> String {
         match self {
             Self::Text => text::render(services, now),
             Self::Json => json::render(services, now),
@@ -87,8 +92,22 @@ impl StatusSockets {
         Ok(Self(sockets))
     }
 
-    /// Waits for a reader, for ever if nothing is shown. Nobody is lost if the future is dropped.
-    pub async fn reader(&self) -> io::Result<Reader> {
+    /// Tells whoever connects what stands on `board`, for ever.
+    pub async fn serve(&self, board: &StatusBoard) {
+        loop {
+            match self.reader().await {
+                Ok(reader) => drop(tokio::spawn(tell(reader, board.clone()))),
+                Err(error) => {
+                    warn!("a reader of the status was lost: {error}");
+                    // Out of descriptors, mostly: to try again at once would only fill the log.
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a reader, for ever if nothing is shown.
+    async fn reader(&self) -> io::Result<Reader> {
         poll_fn(|context| {
             let mut accepted = self.0.iter().map(|socket| {
                 let accepted = socket.listener.poll_accept(context);
@@ -121,20 +140,22 @@ impl Drop for Socket {
     }
 }
 
+async fn tell(reader: Reader, board: StatusBoard) {
+    let services = board.services().await;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    reader.tell(&services, UnixTime(wall)).await;
+}
+
 /// Somebody who wants to know.
-pub struct Reader {
+struct Reader {
     stream: UnixStream,
     form: Form,
 }
 
 impl Reader {
-    /// What he wants to read.
-    pub fn form(&self) -> Form {
-        self.form
-    }
-
     /// Tells him, as far as he listens.
-    pub async fn tell(mut self, text: String) {
+    async fn tell(mut self, services: &[ServiceStatus], now: UnixTime) {
+        let text = self.form.render(services, now);
         // A reader who is gone, or does not read, is his own affair.
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
     }
@@ -161,11 +182,11 @@ mod tests {
         for (path, form) in [(json, Form::Json), (text, Form::Text)] {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
-            assert_eq!(reader.form(), form);
-            reader.tell("all is well\n".to_owned()).await;
+            assert_eq!(reader.form, form);
+            reader.tell(&[], UnixTime(0)).await;
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
-            assert_eq!(told, "all is well\n");
+            assert_eq!(told, form.render(&[], UnixTime(0)));
         }
     }
 

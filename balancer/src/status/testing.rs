@@ -35,6 +35,6 @@ pub(super) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
         received_ago,
         changed_ago: received_ago,
         points: 3,
-        hsdirs: vec![],
+        sources: vec![],
     }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use onionbalance_proto::time::UnixTime;
 
-use crate::engine::{BackendState, BackendStatus, Now, ServiceStatus};
+use crate::engine::{BackendState, BackendStatus, ServiceStatus};
 
 /// The lines.
-pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
+pub(super) fn render(services: &[ServiceStatus], now: UnixTime) -> String {
     let mut text = String::new();
     for service in services {
         // Writing to a string cannot fail.
@@ -26,23 +26,21 @@ pub(super) fn render(services: &[ServiceStatus], now: Now) -> String {
 }
 
 /// When the service was last published, be it one of its descriptors only.
-fn published(service: &ServiceStatus, now: Now) -> Option<UnixTime> {
+fn published(service: &ServiceStatus, now: UnixTime) -> Option<UnixTime> {
     let newest = service.descriptors.iter().filter_map(|descriptor| descriptor.published_ago).min()?;
-    Some(now.wall.minus(newest.as_secs()))
+    Some(now.minus(newest.as_secs()))
 }
 
 /// When a living backend made its newest descriptor; v3 descriptors do not say it, so for those: when it was first seen.
-fn made(backend: &BackendStatus, now: Now) -> Option<UnixTime> {
+fn made(backend: &BackendStatus, now: UnixTime) -> Option<UnixTime> {
     if backend.state != BackendState::Live {
         return None;
     }
-    backend.published.or_else(|| Some(now.wall.minus(backend.received_ago?.as_secs())))
+    backend.published.or_else(|| Some(now.minus(backend.received_ago?.as_secs())))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::engine::Gone;
     use crate::status::testing::{backend, descriptor, service};
@@ -71,7 +69,7 @@ mod tests {
             ..service("7s4hxwwifcslrus2.onion")
         };
         let unpublished = ServiceStatus { descriptors: vec![], ..service("dpkdeys3apjtqydk.onion") };
-        let now = Now { elapsed: Duration::from_hours(1), wall: UnixTime(1_795_336_111) };
+        let now = UnixTime(1_795_336_111);
         assert_eq!(
             render(&[status, unpublished], now),
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \

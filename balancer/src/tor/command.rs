@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use data_encoding::HEXUPPER;
-use onionbalance_proto::v3::OnionAddress;
+use onionbalance_proto::v3;
 
 use super::data;
+use super::hsdir::Lookup;
 use crate::relay::Fingerprint;
 
-/// tor answers from memory, within milliseconds. Some faulty commands it never answers (v3 HSPOST without HSADDRESS).
+/// tor answers from memory, within milliseconds. Some faulty commands it never answers (HSPOST without HSADDRESS where
+/// there is no version 2).
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// For answers of megabytes from a machine under load.
@@ -47,14 +49,31 @@ impl Command {
         self.argument("", &HEXUPPER.encode(bytes))
     }
 
-    /// Adds an onion address, without `.onion`: with it tor refuses the command.
-    pub(super) fn address(self, address: &OnionAddress) -> Self {
-        self.argument("", &address.without_suffix())
+    /// Adds what is to be fetched. Of addresses without `.onion`: with it tor refuses the command.
+    pub(super) fn lookup(self, lookup: &Lookup) -> Self {
+        match lookup {
+            Lookup::V3(address) => self.argument("", &address.without_suffix()),
+            Lookup::V2(address) => self.argument("", &address.without_suffix()),
+            Lookup::V2Id(id) => self.argument("v2-", &id.to_string()),
+        }
     }
 
     /// Adds `HSADDRESS=…`.
-    pub(super) fn hs_address(self, address: &OnionAddress) -> Self {
+    pub(super) fn hs_address(self, address: &v3::OnionAddress) -> Self {
         self.argument("HSADDRESS=", &address.without_suffix())
+    }
+
+    /// Adds `KEY="VALUE"`.
+    pub(super) fn quoted(self, key: &'static str, value: &str) -> Self {
+        // As `decode_escaped_string` reads it. A line end would end the command.
+        let value: String = value
+            .chars()
+            .filter(|character| !matches!(character, '\r' | '\n'))
+            .flat_map(|character| {
+                matches!(character, '"' | '\\').then_some('\\').into_iter().chain([character])
+            })
+            .collect();
+        self.argument(key, &format!("=\"{value}\""))
     }
 
     /// Adds `SERVER=…` for each HSDir.
@@ -92,6 +111,21 @@ mod tests {
         let command = Command::new("AUTHENTICATE").hex(b"line\r\nend");
         assert_eq!(command.into_bytes(), b"AUTHENTICATE 6C696E650D0A656E64\r\n");
         assert_eq!(Command::new("SIGNAL").words("ACTIVE").into_bytes(), b"SIGNAL ACTIVE\r\n");
+    }
+
+    #[test]
+    fn no_value_ends_its_quotes_or_the_line() {
+        let command = Command::new("SETCONF").quoted("HidServAuth", "a\" b\\\r\nQUIT");
+        assert_eq!(command.into_bytes(), b"SETCONF HidServAuth=\"a\\\" b\\\\QUIT\"\r\n");
+    }
+
+    #[test]
+    fn names_what_is_looked_up() {
+        let line = |lookup| String::from_utf8(Command::new("HSFETCH").lookup(&lookup).into_bytes()).unwrap();
+        let id = "kkj45bfm57jmgw5ryxr6zmszjje2tdey".parse().unwrap();
+        assert_eq!(line(Lookup::V2Id(id)), "HSFETCH v2-kkj45bfm57jmgw5ryxr6zmszjje2tdey\r\n");
+        let address = "lijeinqkg3odt3fl.onion".parse().unwrap();
+        assert_eq!(line(Lookup::V2(address)), "HSFETCH lijeinqkg3odt3fl\r\n");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What tor tells unasked (control-spec, "Asynchronous events"): the events that a balancer lives by.
 
-use onionbalance_proto::v3::{BlindedKey, OnionAddress};
+use std::fmt;
+
+use onionbalance_proto::v2::AuthType;
+use onionbalance_proto::{v2, v3};
 use tracing::debug;
 
 use super::reply::Message;
@@ -53,8 +56,10 @@ pub enum HsDesc {
         address: Service,
         /// `None` if tor found no HSDir to ask.
         hsdir: Option<Fingerprint>,
-        /// Which of the service's descriptors, if tor names it.
+        /// Which of the service's descriptors, if tor names it: it does not for uploads of version 2.
         descriptor_id: Option<DescriptorId>,
+        /// For which kind of client authorization of version 2 tor was fetching, if for any.
+        authorization: Option<AuthType>,
         /// tor's word for it, such as `NOT_FOUND` or `UPLOAD_REJECTED`; empty if it gave none.
         reason: String,
     },
@@ -97,22 +102,51 @@ pub struct Bootstrap {
     pub summary: String,
 }
 
-/// The service that an event is about.
+/// The service that an event is about: its onion address without `.onion`, or `UNKNOWN` where tor was asked for a
+/// descriptor without being told whose. As tor writes it; what it is good for is to be compared.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Service {
-    /// A version 3 service.
-    V3(OnionAddress),
-    /// A version 2 service, or `UNKNOWN`.
-    Other(String),
-}
+pub struct Service(String);
 
 /// What tor calls a descriptor's id: of version 3, the blinded key in base64; of version 2, a digest in base32.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct DescriptorId(pub String);
+pub struct DescriptorId(String);
 
-impl From<&BlindedKey> for DescriptorId {
-    fn from(key: &BlindedKey) -> Self {
+impl Service {
+    /// The address as people write it.
+    pub fn address(&self) -> String {
+        format!("{}.onion", self.0)
+    }
+}
+
+impl From<&v3::BlindedKey> for DescriptorId {
+    fn from(key: &v3::BlindedKey) -> Self {
         Self(data_encoding::BASE64_NOPAD.encode(key.as_bytes()))
+    }
+}
+
+impl From<&v2::DescriptorId> for DescriptorId {
+    fn from(id: &v2::DescriptorId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for Service {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for DescriptorId {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for DescriptorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -148,7 +182,7 @@ impl Event {
 impl HsDesc {
     /// `ACTION ADDRESS AUTH-TYPE HSDIR [DESCRIPTOR-ID] [REASON=…] …`
     fn parse(words: &[Word]) -> Option<Self> {
-        let [action, address, _, hsdir, rest @ ..] = words else { return None };
+        let [action, address, authorization, hsdir, rest @ ..] = words else { return None };
         let address = Service::parse(address);
         let hsdir = fingerprint(hsdir);
         let descriptor_id = rest.first().and_then(descriptor_id);
@@ -158,7 +192,8 @@ impl HsDesc {
             b"UPLOADED" => Self::Uploaded { address, hsdir: hsdir? },
             b"FAILED" => {
                 let reason = value(rest, "REASON").map(Word::text).unwrap_or_default();
-                Self::Failed { address, hsdir, descriptor_id, reason }
+                let authorization = auth_type(authorization);
+                Self::Failed { address, hsdir, descriptor_id, authorization, reason }
             }
             _ => return None,
         })
@@ -211,14 +246,21 @@ impl Bootstrap {
 
 impl Service {
     fn parse(word: &Word) -> Self {
-        let text = word.text();
-        text.parse().map_or(Self::Other(text), Self::V3)
+        Self(word.text())
     }
 }
 
 fn fingerprint(word: &Word) -> Option<Fingerprint> {
     let name = if word.key.is_empty() { word.text() } else { word.key.clone() };
     name.parse().ok()
+}
+
+fn auth_type(word: &Word) -> Option<AuthType> {
+    match word.value.as_slice() {
+        b"BASIC_AUTH" => Some(AuthType::Basic),
+        b"STEALTH_AUTH" => Some(AuthType::Stealth),
+        _ => None,
+    }
 }
 
 fn descriptor_id(word: &Word) -> Option<DescriptorId> {
@@ -241,7 +283,7 @@ mod tests {
     }
 
     fn address() -> Service {
-        Service::V3(ADDRESS.parse().unwrap())
+        Service(ADDRESS.to_owned())
     }
 
     fn hsdir() -> Fingerprint {
@@ -274,6 +316,7 @@ mod tests {
             address,
             hsdir,
             descriptor_id,
+            authorization: None,
             reason: reason.to_owned(),
         };
         assert_eq!(
@@ -286,8 +329,23 @@ mod tests {
         );
         assert_eq!(
             hs_desc("HS_DESC FAILED UNKNOWN NO_AUTH UNKNOWN"),
-            failed(Service::Other("UNKNOWN".to_owned()), None, None, "")
+            failed(Service("UNKNOWN".to_owned()), None, None, "")
         );
+    }
+
+    #[test]
+    fn a_failure_tells_the_kind_of_authorization() {
+        for (word, expected) in [
+            ("NO_AUTH", None),
+            ("BASIC_AUTH", Some(AuthType::Basic)),
+            ("STEALTH_AUTH", Some(AuthType::Stealth)),
+        ] {
+            let text = format!("HS_DESC FAILED ADDRESS {word} HSDIR ID REASON=NOT_FOUND");
+            let Some(Event::HsDesc(HsDesc::Failed { authorization, .. })) = event(&text, None) else {
+                panic!("{text}");
+            };
+            assert_eq!(authorization, expected);
+        }
     }
 
     #[test]
@@ -342,7 +400,7 @@ mod tests {
         use onionbalance_proto::v3::{PeriodLength, TimePeriod};
 
         let period = TimePeriod::at(UnixTime(0), PeriodLength::try_from(1440).unwrap(), 0);
-        let key = BlindedKey::derive(&ADDRESS.parse().unwrap(), period);
+        let key = v3::BlindedKey::derive(&ADDRESS.parse().unwrap(), period);
         assert_eq!(DescriptorId::from(&key).0.len(), ID.len());
         assert_eq!(DescriptorId::from(&key).0, format!("{key:?}"));
     }

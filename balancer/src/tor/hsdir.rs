@@ -1,13 +1,24 @@
-//! Descriptors from HSDirs and to them: HSFETCH and HSPOST of version 3.
+//! Descriptors from HSDirs and to them: HSFETCH and HSPOST.
 //!
 //! Both name their HSDirs. Left alone, tor would ask a random one and none twice in 15 minutes, and would post to
 //! the HSDirs of one time period only.
 
-use onionbalance_proto::v3::OnionAddress;
+use onionbalance_proto::{v2, v3};
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
 use crate::relay::Fingerprint;
+
+/// What HSFETCH shall fetch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Lookup {
+    /// The v3 service's descriptor of tor's present time period.
+    V3(v3::OnionAddress),
+    /// Both of the v2 service's descriptors of the present period, each from every HSDir that is asked.
+    V2(v2::OnionAddress),
+    /// The v2 descriptor of this id. The events on it name no address.
+    V2Id(v2::DescriptorId),
+}
 
 /// Why HSFETCH was refused; nothing was fetched.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,11 +35,11 @@ pub enum HsFetchError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HsPostError {
     /// tor decodes a descriptor as an HSDir would before it uploads it (554).
-    #[error("tor cannot decode the descriptor of {0}")]
-    InvalidDescriptor(OnionAddress),
+    #[error("tor cannot decode the descriptor")]
+    InvalidDescriptor,
     /// tor takes the address for malformed (512).
-    #[error("tor does not accept the address {0}")]
-    MalformedAddress(OnionAddress),
+    #[error("tor does not accept the onion address")]
+    MalformedAddress,
     /// tor cannot carry the command out (551).
     #[error("tor cannot post the descriptor: {0}")]
     CannotPost(String),
@@ -47,17 +58,13 @@ pub struct Posted {
 }
 
 impl Connection {
-    /// Asks each of `servers` for the service's descriptor of the current time period. The answers are events, but
-    /// none comes where a circuit fails. With no servers nothing is asked.
-    pub async fn hs_fetch(
-        &self,
-        address: &OnionAddress,
-        servers: &[Fingerprint],
-    ) -> Result<(), HsFetchError> {
+    /// Asks each of `servers`. The answers are events, but none comes where a circuit fails. With no servers nothing is
+    /// asked.
+    pub async fn hs_fetch(&self, lookup: &Lookup, servers: &[Fingerprint]) -> Result<(), HsFetchError> {
         if servers.is_empty() {
             return Ok(());
         }
-        match self.call(Command::new("HSFETCH").address(address).servers(servers)).await {
+        match self.call(Command::new("HSFETCH").lookup(lookup).servers(servers)).await {
             Ok(_) => Ok(()),
             Err(error) => Err(match unknown_server(&error) {
                 Some(server) => HsFetchError::UnknownServer(server),
@@ -66,17 +73,20 @@ impl Connection {
         }
     }
 
-    /// Uploads a descriptor to each of `servers`, those aside that tor does not know.
+    /// Uploads a descriptor to each of `servers`, those aside that tor does not know. `address` is the service's if it is
+    /// of version 3: without it tor takes the block for a version 2 descriptor, and with it for version 3.
     pub async fn hs_post(
         &self,
-        address: &OnionAddress,
+        address: Option<&v3::OnionAddress>,
         servers: &[Fingerprint],
         descriptor: &str,
     ) -> Result<Posted, HsPostError> {
         let mut posted = Posted { queued: servers.to_vec(), unknown: Vec::new() };
         while !posted.queued.is_empty() {
-            // Without HSADDRESS tor takes the block for a version 2 descriptor and never answers.
-            let command = Command::new("HSPOST").servers(&posted.queued).hs_address(address).data(descriptor);
+            let mut command = Command::new("HSPOST").servers(&posted.queued).data(descriptor);
+            if let Some(address) = address {
+                command = command.hs_address(address);
+            }
             let Err(error) = self.call(command).await else { break };
             // tor names the first that it does not know, and posts to none.
             match unknown_server(&error) {
@@ -84,23 +94,24 @@ impl Connection {
                     posted.queued.retain(|queued| *queued != server);
                     posted.unknown.push(server);
                 }
-                _ => return Err(refusal(error, *address)),
+                _ => return Err(refusal(error)),
             }
         }
         Ok(posted)
     }
 }
 
-/// The relay in `552 Server "…" not found`.
+/// The relay in `552 Server "…" not found`; before 0.3.3 tor also posted to none that lacks the flag.
 fn unknown_server(error: &ControlError) -> Option<Fingerprint> {
     let ControlError::Refused { status: 552, text, .. } = error else { return None };
-    text.strip_prefix("Server \"")?.strip_suffix("\" not found")?.parse().ok()
+    let (server, why) = text.strip_prefix("Server \"")?.split_once("\" ")?;
+    matches!(why, "not found" | "is not a HSDir").then_some(server)?.parse().ok()
 }
 
-fn refusal(error: ControlError, address: OnionAddress) -> HsPostError {
+fn refusal(error: ControlError) -> HsPostError {
     match error {
-        ControlError::Refused { status: 554, .. } => HsPostError::InvalidDescriptor(address),
-        ControlError::Refused { status: 512, .. } => HsPostError::MalformedAddress(address),
+        ControlError::Refused { status: 554, .. } => HsPostError::InvalidDescriptor,
+        ControlError::Refused { status: 512, .. } => HsPostError::MalformedAddress,
         ControlError::Refused { status: 551, text, .. } => HsPostError::CannotPost(text),
         error => error.into(),
     }
@@ -115,8 +126,12 @@ mod tests {
 
     const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
 
-    fn address() -> OnionAddress {
+    fn address() -> v3::OnionAddress {
         ADDRESS.parse().unwrap()
+    }
+
+    fn lookup() -> Lookup {
+        Lookup::V3(address())
     }
 
     fn hsdirs<const N: usize>(first_bytes: [u8; N]) -> [Fingerprint; N] {
@@ -129,7 +144,7 @@ mod tests {
     }
 
     async fn try_post(connection: &Connection, servers: &[Fingerprint]) -> Result<Posted, HsPostError> {
-        connection.hs_post(&address(), servers, "hs-descriptor 3\n").await
+        connection.hs_post(Some(&address()), servers, "hs-descriptor 3\n").await
     }
 
     fn not_found(server: Fingerprint) -> String {
@@ -147,7 +162,7 @@ mod tests {
         };
         let fetches = async {
             let servers = [a, b];
-            (connection.hs_fetch(&address(), &servers).await, connection.hs_fetch(&address(), &servers).await)
+            (connection.hs_fetch(&lookup(), &servers).await, connection.hs_fetch(&lookup(), &servers).await)
         };
         let ((accepted, refused), ()) = join!(fetches, talk);
         accepted.unwrap();
@@ -168,10 +183,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn version_2_has_no_address() {
+        let [a, b] = hsdirs([1, 2]);
+        let (mut tor, connection, _events) = Mock::connect();
+        let talk = async {
+            let block = "rendezvous-service-descriptor\r\n.\r\n";
+            tor.answer(
+                format!("+HSPOST SERVER={a} SERVER={b}\r\n{block}"),
+                format!("552 Server \"{b}\" is not a HSDir\r\n"),
+            )
+            .await;
+            tor.answer(format!("+HSPOST SERVER={a}\r\n{block}"), "250 OK\r\n").await;
+        };
+        let servers = [a, b];
+        let post = connection.hs_post(None, &servers, "rendezvous-service-descriptor\n");
+        let (posted, ()) = join!(post, talk);
+        assert_eq!(posted.unwrap(), Posted { queued: vec![a], unknown: vec![b] });
+    }
+
+    #[tokio::test]
     async fn never_leaves_the_choice_to_tor() {
         let servers @ [a] = hsdirs([1]);
         let (mut tor, connection, _events) = Mock::connect();
-        connection.hs_fetch(&address(), &[]).await.unwrap();
+        connection.hs_fetch(&lookup(), &[]).await.unwrap();
         let talk = tor.answer(post(&servers), not_found(a));
         let (posted, ()) = join!(try_post(&connection, &servers), talk);
         assert_eq!(posted.unwrap(), Posted { queued: vec![], unknown: vec![a] });
@@ -184,8 +218,8 @@ mod tests {
         let servers @ [_] = hsdirs([1]);
         let [stranger] = hsdirs([9]);
         for (reply, text) in [
-            ("554 Invalid descriptor\r\n".to_owned(), "tor cannot decode the descriptor of 25nj"),
-            ("512 Malformed onion address\r\n".to_owned(), "tor does not accept the address 25nj"),
+            ("554 Invalid descriptor\r\n".to_owned(), "tor cannot decode the descriptor"),
+            ("512 Malformed onion address\r\n".to_owned(), "tor does not accept the onion address"),
             ("551 Why not\r\n".to_owned(), "tor cannot post the descriptor: Why not"),
             ("510 Unrecognized command\r\n".to_owned(), "tor refused HSPOST: 510 Unrecognized command"),
             (not_found(stranger), "tor refused HSPOST: 552 Server"),

@@ -16,6 +16,14 @@ pub enum InfoKey {
     Consensus,
     /// All microdescriptors, one after another, 5 MB.
     Microdescriptors,
+    /// The router status of every relay, 3 MB.
+    RouterStatuses,
+    /// When the consensus came into force.
+    ValidAfter,
+    /// When the next one is due.
+    FreshUntil,
+    /// When it goes out of force.
+    ValidUntil,
 }
 
 impl InfoKey {
@@ -25,11 +33,15 @@ impl InfoKey {
             Self::EnoughDirInfo => "status/enough-dir-info",
             Self::Consensus => "dir/status-vote/current/consensus-microdesc",
             Self::Microdescriptors => "md/all",
+            Self::RouterStatuses => "ns/all",
+            Self::ValidAfter => "consensus/valid-after",
+            Self::FreshUntil => "consensus/fresh-until",
+            Self::ValidUntil => "consensus/valid-until",
         }
     }
 
     fn is_large(self) -> bool {
-        matches!(self, Self::Consensus | Self::Microdescriptors)
+        matches!(self, Self::Consensus | Self::Microdescriptors | Self::RouterStatuses)
     }
 }
 

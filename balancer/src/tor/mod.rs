@@ -2,21 +2,19 @@
 //! the documents that it hands out.
 //!
 //! [`session`] makes a connection that is ready for work; [`info`] and [`hsdir`] add the commands to it. Below them,
-//! [`control`] keeps commands, replies and events in step, and [`reply`] reads bytes. [`consensus`] and
-//! [`microdesc`] read what tor knows of the network. Nothing here knows what the commands are for, or decides when to
-//! try again.
+//! [`control`] keeps commands, replies and events in step, and [`reply`] reads bytes. [`documents`] reads what tor
+//! knows of the network. Nothing here knows what the commands are for, or decides when to try again.
 
 mod auth;
+pub mod client_authorization;
 mod command;
-pub mod consensus;
 pub mod control;
 mod data;
-mod document;
+pub mod documents;
 mod endpoint;
 pub mod event;
 pub mod hsdir;
 pub mod info;
-pub mod microdesc;
 #[cfg(test)]
 mod mock;
 mod queue;
@@ -34,4 +32,4 @@ pub use event::Event;
 pub use info::InfoKey;
 pub use reconnect::Reconnect;
 pub use session::{Session, SessionError};
-pub use version::{TorVersion, VersionError};
+pub use version::{TorVersion, Unsuitable, VersionError};

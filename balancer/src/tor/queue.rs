@@ -68,8 +68,8 @@ mod tests {
 
     fn content(length: usize) -> Event {
         Event::HsDescContent(HsDescContent {
-            address: Service::Other(String::new()),
-            descriptor_id: DescriptorId(String::new()),
+            address: Service::from(""),
+            descriptor_id: DescriptorId::from(""),
             hsdir: Fingerprint([0; 20]),
             text: "x".repeat(length),
         })

@@ -11,10 +11,10 @@ use super::control::{Closed, Connection, ControlError, Events};
 use super::endpoint::Endpoint;
 use super::event::{Bootstrap, Event};
 use super::info::InfoKey;
-use super::version::TorVersion;
+use super::version::{TorVersion, Unsuitable};
 
-/// The oldest tor that is known to do: the first with congestion control and layer-two guards for everyone.
-pub const OLDEST_TOR: TorVersion = TorVersion([0, 4, 7, 0]);
+/// Whether a tor of that version will do.
+pub type Gate = fn(TorVersion) -> Result<(), Unsuitable>;
 
 /// tor's progress is asked for anew this often when no event tells of it: a dead connection is found out, too.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -45,11 +45,8 @@ pub enum SessionError {
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// tor lacks what a balancer needs.
-    #[error("this tor is {found}; version {OLDEST_TOR} or newer is needed")]
-    TorTooOld {
-        /// Its version.
-        found: TorVersion,
-    },
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
     /// The connection failed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -64,7 +61,7 @@ impl SessionError {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
             }
             Self::Auth(error) => error.is_permanent(),
-            Self::TorTooOld { .. } => true,
+            Self::Unsuitable(_) => true,
             Self::Control(_) => false,
         }
     }
@@ -89,9 +86,10 @@ fn connect_advice(error: &io::Error) -> &'static str {
 }
 
 impl Session {
-    /// Connects, authenticates and subscribes to events. `nonce` must be fresh randomness.
+    /// Connects to a tor that passes `gate`, authenticates and subscribes to events. `nonce` must be fresh randomness.
     pub async fn connect(
         endpoint: &Endpoint,
+        gate: Gate,
         password: Option<&Password>,
         nonce: &[u8; 32],
     ) -> Result<Self, SessionError> {
@@ -100,7 +98,7 @@ impl Session {
             .await
             .map_err(|source| SessionError::Connect { endpoint: endpoint.clone(), source })?;
         let local = matches!(endpoint, Endpoint::Unix(_));
-        let session = Self::open(connection, events, password, local, nonce).await?;
+        let session = Self::open(connection, events, gate, password, local, nonce).await?;
         info!(%endpoint, version = %session.version, "connected to tor");
         Ok(session)
     }
@@ -108,14 +106,13 @@ impl Session {
     async fn open(
         connection: Connection,
         events: Events,
+        gate: Gate,
         password: Option<&Password>,
         local: bool,
         nonce: &[u8; 32],
     ) -> Result<Self, SessionError> {
         let info = connection.protocol_info().await?;
-        if info.version < OLDEST_TOR {
-            return Err(SessionError::TorTooOld { found: info.version });
-        }
+        gate(info.version)?;
         connection.authenticate(&info, password, local, nonce).await?;
         connection.set_events().await?;
         Ok(Self { connection, events, version: info.version })
@@ -162,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::tor::mock::Mock;
+    use crate::tor::version::OLDEST_FOR_V3;
 
     const NONCE: [u8; 32] = [0xA5; 32];
     const ASK_STATE: &str = "GETINFO status/bootstrap-phase status/enough-dir-info\r\n";
@@ -185,11 +183,13 @@ mod tests {
     ) -> Result<Session, SessionError> {
         let (mut tor, connection, events) = Mock::connect();
         let password = password.map(|password| Password::new(password.to_owned()));
-        let (session, ()) =
-            join!(Session::open(connection, events, password.as_ref(), true, &NONCE), async {
+        let (session, ()) = join!(
+            Session::open(connection, events, TorVersion::check_v3, password.as_ref(), true, &NONCE),
+            async {
                 tor.answer("PROTOCOLINFO 1\r\n", info).await;
                 talk(&mut tor).await;
-            });
+            }
+        );
         session
     }
 
@@ -258,7 +258,10 @@ mod tests {
     async fn an_old_tor_is_refused_by_name() {
         let error = open(info("METHODS=NULL", "0.4.6.12 (git-0)"), None, async |tor| tor.expect_end().await);
         let error = error.await.unwrap_err();
-        assert_eq!(error.to_string(), "this tor is 0.4.6.12; version 0.4.7.0 or newer is needed");
+        assert_eq!(
+            error.to_string(),
+            "this tor is 0.4.6.12; version 0.4.7.0 or newer is needed for v3 onion services"
+        );
         assert!(error.is_permanent());
     }
 
@@ -272,20 +275,22 @@ mod tests {
     #[tokio::test]
     async fn says_who_does_not_listen() {
         let endpoint = Endpoint::Unix("/nonexistent/control".into());
-        let error = Session::connect(&endpoint, None, &NONCE).await.unwrap_err();
+        let error = Session::connect(&endpoint, TorVersion::check_v3, None, &NONCE).await.unwrap_err();
         assert!(
             error.to_string().starts_with("cannot connect to tor's control port unix:/nonexistent/control: ")
         );
         assert!(!error.is_permanent());
         let error =
-            Session::connect(&Endpoint::Unix("x".repeat(200).into()), None, &NONCE).await.unwrap_err();
+            Session::connect(&Endpoint::Unix("x".repeat(200).into()), TorVersion::check_v3, None, &NONCE)
+                .await
+                .unwrap_err();
         assert!(error.is_permanent(), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_until_tor_is_ready() {
         let (mut tor, connection, events) = Mock::connect();
-        let mut session = Session { connection, events, version: OLDEST_TOR };
+        let mut session = Session { connection, events, version: OLDEST_FOR_V3 };
         let talk = async {
             tor.answer(ASK_STATE, state(5, 0)).await;
             tor.send("650 HS_DESC UPLOADED a UNKNOWN b\r\n650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n")
@@ -303,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_ends_with_the_connection() {
         let (mut tor, connection, events) = Mock::connect();
-        let mut session = Session { connection, events, version: OLDEST_TOR };
+        let mut session = Session { connection, events, version: OLDEST_FOR_V3 };
         let talk = async {
             tor.answer(ASK_STATE, state(5, 0)).await;
             drop(tor);

@@ -7,6 +7,69 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TorVersion(pub [u16; 4]);
 
+/// Why a tor cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unsuitable {
+    /// What is missing came later.
+    #[error("this tor is {found}; version {oldest} or newer is needed for {what}")]
+    TooOld {
+        /// Its version.
+        found: TorVersion,
+        /// The first that will do.
+        oldest: TorVersion,
+        /// For what.
+        what: &'static str,
+    },
+    /// It would never answer an HSPOST of version 2.
+    #[error(
+        "this tor is {found}, which has no v2 onion services any more: 0.4.5.10 and 0.3.5.16 are the last that have \
+         them; name the control port of such a tor with `tor:` at the service, or with -s, or with -i and -p"
+    )]
+    NoV2 {
+        /// Its version.
+        found: TorVersion,
+    },
+}
+
+/// The oldest tor that is known to do for version 3: the first with congestion control and layer-two guards for
+/// everyone.
+pub(super) const OLDEST_FOR_V3: TorVersion = TorVersion([0, 4, 7, 0]);
+/// The first tor with HSFETCH, HSPOST and `HS_DESC_CONTENT`.
+pub(super) const OLDEST_FOR_V2: TorVersion = TorVersion([0, 2, 7, 1]);
+
+impl TorVersion {
+    /// Whether this tor can balance version 3 services.
+    pub fn check_v3(self) -> Result<(), Unsuitable> {
+        self.check_age(OLDEST_FOR_V3, "v3 onion services")
+    }
+
+    /// Whether this tor can balance version 2 services: in October 2021 all series lost them.
+    pub fn check_v2(self) -> Result<(), Unsuitable> {
+        self.check_age(OLDEST_FOR_V2, "v2 onion services")?;
+        let lost = match self.0 {
+            [0, 3, 5, patch] => patch >= 17,
+            [0, 4, 5, patch] => patch >= 11,
+            series => series >= [0, 4, 6, 0],
+        };
+        if lost { Err(Unsuitable::NoV2 { found: self }) } else { Ok(()) }
+    }
+
+    /// Whether `HSFETCH v2-ID` works, which it does not in some versions with the first new parser of commands (tor's
+    /// ticket 34400).
+    pub fn fetches_v2_by_id(self) -> bool {
+        match self.0 {
+            [0, 4, 1 | 2, _] => false,
+            [0, 4, 3, patch] => patch >= 7,
+            [0, 4, 4, patch] => patch >= 6,
+            _ => true,
+        }
+    }
+
+    fn check_age(self, oldest: Self, what: &'static str) -> Result<(), Unsuitable> {
+        if self < oldest { Err(Unsuitable::TooOld { found: self, oldest, what }) } else { Ok(()) }
+    }
+}
+
 /// Not a version of tor.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("`{0}` is no version number of tor")]
@@ -52,6 +115,37 @@ mod tests {
         for text in ["", "0.4", "0.4.7.x", "0.4.7.1.1", "0.4.7.99999", "Tor 0.4.7.1"] {
             assert!(text.parse::<TorVersion>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn knows_which_tors_have_version_2() {
+        for has in ["0.2.7.1-alpha", "0.3.5.16", "0.4.1.9", "0.4.4.9", "0.4.5.9", "0.4.5.10"] {
+            assert_eq!(version(has).check_v2(), Ok(()), "{has}");
+        }
+        for lost in ["0.3.5.17", "0.4.5.11", "0.4.6.1-alpha", "0.4.6.8", "0.4.9.11", "1.0.0"] {
+            assert_eq!(version(lost).check_v2(), Err(Unsuitable::NoV2 { found: version(lost) }), "{lost}");
+        }
+        assert!(matches!(version("0.2.6.10").check_v2(), Err(Unsuitable::TooOld { .. })));
+    }
+
+    #[test]
+    fn knows_which_tors_fetch_version_2_by_id() {
+        for able in ["0.3.5.16", "0.4.0.5", "0.4.3.7", "0.4.4.6", "0.4.5.9"] {
+            assert!(version(able).fetches_v2_by_id(), "{able}");
+        }
+        for unable in ["0.4.1.9", "0.4.2.8", "0.4.3.6", "0.4.4.5"] {
+            assert!(!version(unable).fetches_v2_by_id(), "{unable}");
+        }
+    }
+
+    #[test]
+    fn version_3_wants_a_younger_tor() {
+        assert_eq!(version("0.4.7.1-alpha").check_v3(), Ok(()));
+        let error = version("0.4.5.10").check_v3().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this tor is 0.4.5.10; version 0.4.7.0 or newer is needed for v3 onion services"
+        );
     }
 
     #[test]

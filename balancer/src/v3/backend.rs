@@ -41,9 +41,15 @@ pub struct BackendClaims {
 
 impl Point for BackendPoint {
     type Id = (AuthKey, EncKey);
+    type Place = Self::Id;
 
     fn id(&self) -> Self::Id {
         (self.point.auth_key, self.point.enc_key)
+    }
+
+    /// A client finds a point by its own key.
+    fn place(&self) -> Self::Place {
+        self.id()
     }
 }
 

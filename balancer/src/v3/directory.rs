@@ -9,8 +9,8 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 use super::ring::Ring;
 use super::schedule::{DescriptorTerm, Schedule, ScheduleError, Which};
 use crate::relay::Fingerprint;
-use crate::tor::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
-use crate::tor::microdesc::microdescriptors;
+use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
+use crate::tor::documents::microdesc::microdescriptors;
 
 /// Where every service's descriptors belong, by one consensus. About 100 bytes a relay.
 #[derive(Clone, Debug)]

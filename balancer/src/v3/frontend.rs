@@ -85,7 +85,7 @@ mod tests {
     use rand_core::OsRng;
 
     use super::*;
-    use crate::tor::consensus::SharedRandomValue;
+    use crate::tor::documents::consensus::SharedRandomValue;
     use crate::v3::backend;
 
     const NOW: UnixTime = UnixTime(1_795_336_111);

@@ -3,5 +3,8 @@
 pub mod backend;
 pub mod directory;
 pub mod frontend;
+mod generation;
 pub mod ring;
 pub mod schedule;
+
+pub use generation::V3;

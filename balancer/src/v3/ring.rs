@@ -7,8 +7,8 @@ use sha3::{Digest, Sha3_256};
 
 use super::schedule::DescriptorTerm;
 use crate::relay::Fingerprint;
-use crate::tor::consensus::SharedRandomValue;
-use crate::tor::microdesc::RelayIdentity;
+use crate::tor::documents::consensus::SharedRandomValue;
+use crate::tor::documents::microdesc::RelayIdentity;
 
 /// The HSDirs of one time period and shared random value, in the order of their indices. 52 bytes a relay.
 #[derive(Clone, Debug)]

@@ -21,7 +21,8 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{PeriodLength, TimePeriod};
 use sha3::{Digest, Sha3_256};
 
-use crate::tor::consensus::{Consensus, SharedRandomValue};
+use crate::engine::DescriptorSlot;
+use crate::tor::documents::consensus::{Consensus, SharedRandomValue};
 
 /// Voting intervals from a shared-random run's start to that of a time period, and back again.
 const ROUNDS_PER_PHASE: u64 = 12;
@@ -50,6 +51,13 @@ pub struct DescriptorTerm {
     pub shared_random: SharedRandomValue,
     /// The start of the shared-random run that revision counters are counted from.
     pub run_start: UnixTime,
+}
+
+impl DescriptorTerm {
+    /// What the engine calls it: both replicas are one document.
+    pub fn slot(&self) -> DescriptorSlot {
+        DescriptorSlot { period: self.period.number, replica: 0 }
+    }
 }
 
 /// One of a service's two descriptors.
@@ -135,7 +143,7 @@ fn disaster_value(period: TimePeriod) -> SharedRandomValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tor::consensus::{Lifetime, Parameters};
+    use crate::tor::documents::consensus::{Lifetime, Parameters};
 
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;

@@ -37,7 +37,7 @@ fn answer_all(script: &mut Script, time: Duration, outcome: &FetchOutcome<Key>) 
             && *backend == "a".into()
         {
             for hsdir in from {
-                script.fetched(&backend.0, *hsdir, outcome.clone());
+                script.fetched(&backend.0, hsdir_of(*hsdir), outcome.clone());
             }
         }
     })
@@ -202,7 +202,7 @@ fn is_too_old_three_hours_after_it_was_made_not_fetched() {
 fn another_period_is_looked_for_at_once_and_counts_from_anew() {
     let mut script = found();
     let mut next = view(ONE, &[(1, 1..9)]);
-    next.backends.insert("a".into(), BackendView { period: 2, hsdirs: relays(103..109) });
+    next.backends.insert("a".into(), BackendView { period: 2, sources: sources(103..109) });
     assert_eq!(asked(&script.send(Event::Network(next.clone())), "a").len(), 2);
     let of = |period, revision, point| {
         FetchOutcome::Copy(DescriptorCopy {
@@ -224,10 +224,10 @@ fn another_period_is_looked_for_at_once_and_counts_from_anew() {
 fn the_same_period_with_other_hsdirs_is_not_looked_for_at_once() {
     let mut script = found();
     let mut next = view(ONE, &[(1, 1..9)]);
-    next.backends.insert("a".into(), BackendView { period: 1, hsdirs: relays(103..109) });
+    next.backends.insert("a".into(), BackendView { period: 1, sources: sources(103..109) });
     assert!(script.send(Event::Network(next)).is_empty());
-    let hsdirs: Vec<_> = script.status("s").backends[0].hsdirs.iter().map(|source| source.hsdir).collect();
-    assert_eq!(hsdirs, relays(103..109));
+    let asked: Vec<_> = script.status("s").backends[0].sources.iter().map(|status| status.source).collect();
+    assert_eq!(asked, sources(103..109));
 }
 
 #[test]

@@ -30,8 +30,7 @@ enum Step {
     Posted { which: u64, revision: u64 },
     NotPosted { which: u64 },
     Uploaded { which: u64, hsdir: u8, outcome: u8 },
-    RevisionSeen { service: usize, period: u64, revision: u64 },
-    ReadBackFailed { service: usize, period: u64 },
+    ReadBack { which: usize, found: u8, revision: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -59,9 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u64).prop_map(|which| Step::NotPosted { which }),
         8 => (0..3u64, 0..14u8, 0..5u8)
             .prop_map(|(which, hsdir, outcome)| Step::Uploaded { which, hsdir, outcome }),
-        1 => (0..3usize, 0..5u64, 0..100u64)
-            .prop_map(|(service, period, revision)| Step::RevisionSeen { service, period, revision }),
-        1 => (0..3usize, 0..5u64).prop_map(|(service, period)| Step::ReadBackFailed { service, period }),
+        4 => (any::<usize>(), 0..5u8, 0..100u64)
+            .prop_map(|(which, found, revision)| Step::ReadBack { which, found, revision }),
     ]
 }
 
@@ -71,7 +69,8 @@ struct World {
     tor_ready: bool,
     services: BTreeMap<ServiceId, BTreeSet<BackendId>>,
     network: Option<NetworkView>,
-    asked: Vec<(BackendId, Fingerprint)>,
+    asked: Vec<(BackendId, Source)>,
+    read_back: Vec<(ServiceId, DescriptorSlot, Fingerprint)>,
     last_id: Option<PublicationId>,
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
@@ -90,6 +89,7 @@ impl World {
             services: by_name(&configuration),
             network: None,
             asked: Vec::new(),
+            read_back: Vec::new(),
             last_id: None,
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
@@ -128,7 +128,8 @@ impl World {
             }
             Step::Fetched { which, outcome, revision, points, age, lead } => {
                 let asked = self.asked.get(which % self.asked.len().max(1)).cloned();
-                let (backend, hsdir) = asked.unwrap_or((BACKENDS[which % 4].into(), relay(100)));
+                let (backend, source) =
+                    asked.unwrap_or((BACKENDS[which % 4].into(), Source::Hsdir(relay(100))));
                 let copy = DescriptorCopy {
                     revision,
                     published: self.script.now.wall.minus(age),
@@ -141,7 +142,7 @@ impl World {
                     2 => FetchOutcome::Invalid("not signed".into()),
                     _ => FetchOutcome::Copy(copy),
                 };
-                Event::Fetched { backend, hsdir, outcome }
+                Event::Fetched { backend, source, outcome }
             }
             Step::Posted { which, revision } => Event::Posted { id: publication(which), revision },
             Step::NotPosted { which } => Event::NotPosted { id: publication(which), problem: "away".into() },
@@ -154,11 +155,17 @@ impl World {
                 };
                 Event::Uploaded { id: publication(which), hsdir: relay(hsdir), outcome }
             }
-            Step::RevisionSeen { service, period, revision } => {
-                Event::RevisionSeen { service: SERVICES[service].into(), slot: slot(period), revision }
-            }
-            Step::ReadBackFailed { service, period } => {
-                Event::ReadBackFailed { service: SERVICES[service].into(), slot: slot(period) }
+            Step::ReadBack { which, found, revision } => {
+                let asked = self.read_back.get(which % self.read_back.len().max(1)).cloned();
+                let (service, slot, hsdir) =
+                    asked.unwrap_or((SERVICES[which % 3].into(), slot(which as u64 % 5), relay(1)));
+                let found = match found {
+                    0 => Found::Nothing,
+                    1 => Found::Failed,
+                    2 => Found::Sealed,
+                    _ => Found::Copy { revision, points: vec![100] },
+                };
+                Event::ReadBack { service, slot, hsdir, found }
             }
         };
         self.script.send(event);
@@ -172,7 +179,7 @@ impl World {
 
     /// Two slots from `period` on for each service, and `period` for each backend.
     fn set_network(&mut self, period: u64, shift: u8, backend_shift: u8) {
-        let backend = BackendView { period, hsdirs: relays(100 + backend_shift..105 + backend_shift) };
+        let backend = BackendView { period, sources: sources(100 + backend_shift..105 + backend_shift) };
         let slots: BTreeMap<_, _> = [(period, 0), (period + 1, 4)]
             .map(|(period, first)| (slot(period), relays(first + shift..first + shift + 6)))
             .into();
@@ -198,14 +205,20 @@ impl World {
                 Action::Fetch { backend, from } => {
                     assert!(self.tor_ready);
                     assert!(!from.is_empty());
-                    for hsdir in from {
-                        self.asked.push((backend.clone(), hsdir));
+                    for source in from {
+                        self.asked.push((backend.clone(), source));
                         spend(&mut self.fetches, at, FETCHES);
                     }
                     let surplus = self.asked.len().saturating_sub(10);
                     self.asked.drain(..surplus);
                 }
-                Action::ReadBack { .. } => spend(&mut self.fetches, at, FETCHES),
+                Action::ReadBack { service, slot, hsdir } => {
+                    assert!(self.tor_ready);
+                    spend(&mut self.fetches, at, FETCHES);
+                    self.read_back.push((service, slot, hsdir));
+                    let surplus = self.read_back.len().saturating_sub(10);
+                    self.read_back.drain(..surplus);
+                }
                 Action::Publish { id, service, slot, points, to, .. } => {
                     assert!(self.tor_ready);
                     spend(&mut self.posts, at, POSTS);
@@ -238,6 +251,9 @@ fn configuration(bits: u8) -> Vec<ServiceSpec> {
         id: SERVICES[index].into(),
         backends: backends(index),
         max_points: MAX_POINTS,
+        // One service of each kind.
+        distinct: index > 0,
+        proof: if index > 1 { Proof::ReadBack } else { Proof::Word },
     };
     (0..3).filter(|index| bits & 1 << index != 0).map(service).collect()
 }
@@ -274,27 +290,40 @@ fn converge(mut world: World) {
             let points = final_points(backend).into_iter().map(Key::new).collect();
             let copy = DescriptorCopy { revision: 1000, published: script.now.wall, period: 9, points };
             for hsdir in from {
-                script.fetched(&backend.0, *hsdir, FetchOutcome::Copy(copy.clone()));
+                script.fetched(&backend.0, hsdir_of(*hsdir), FetchOutcome::Copy(copy.clone()));
             }
         }
         Action::Publish { id, service, slot, points, to, .. } => {
             revision += 1;
-            last.insert((service.clone(), *slot), points.clone());
+            for hsdir in to {
+                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
+                last.insert((service.clone(), *slot, *hsdir), points);
+            }
             script.send(Event::Posted { id: *id, revision });
             script.uploaded(*id, to, &UploadOutcome::Stored);
         }
-        _ => {}
+        Action::ReadBack { service, slot, hsdir } => {
+            let points = last[&(service.clone(), *slot, *hsdir)].clone();
+            let (service, slot, hsdir) = (service.clone(), *slot, *hsdir);
+            let found = Found::Copy { revision: u64::MAX, points };
+            script.send(Event::ReadBack { service, slot, hsdir, found });
+        }
+        Action::Notice(_) => {}
     });
     let services = script.engine.status(script.now);
     assert_eq!(services.len(), 3);
     for status in services {
         assert!(status.backends.iter().all(|backend| backend.state == BackendState::Live));
-        assert_eq!(status.points, MAX_POINTS);
+        let distinct = status.service != SERVICES[0].into();
+        assert_eq!(status.points, if distinct { 8 } else { MAX_POINTS });
         assert_eq!(status.descriptors.len(), 2);
         for descriptor in status.descriptors {
             assert!(descriptor.hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
-            let points = &last[&(status.service.clone(), descriptor.slot)];
-            assert_eq!(points.iter().map(|chosen| chosen.point.id()).collect::<Vec<_>>(), [100, 101, 102]);
+            for hsdir in descriptor.hsdirs {
+                let points = &last[&(status.service.clone(), descriptor.slot, hsdir.hsdir)];
+                assert_eq!(points.len(), MAX_POINTS);
+                assert!(distinct || *points == [100, 101, 102]);
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ fn live_on(
     script.run(time, |script, action| match action {
         Action::Fetch { backend, from } => {
             let point = if *backend == "a".into() { 1 } else { 2 };
-            script.copy(&backend.0, from[0], script.now.wall.0, &[point]);
+            script.copy(&backend.0, hsdir_of(from[0]), script.now.wall.0, &[point]);
         }
         Action::Publish { .. } => respond(script, &published(from_ref(action))[0]),
         _ => {}
@@ -88,14 +88,14 @@ fn services_do_not_renew_in_step() {
 fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
     let mut script = settled();
     let mut point = Key::new(1);
-    point.onion_key = 77;
+    point.onion = 77;
     let made = script.now.wall;
     let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
     script.fetched("a", relay(101), FetchOutcome::Copy(copy));
     assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
     // A relay that becomes responsible gets what is known by now.
     let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
-    assert_eq!(published(&said)[0].onion_keys, [77, 0]);
+    assert_eq!(published(&said)[0].onions, [77, 0]);
 }
 
 #[test]

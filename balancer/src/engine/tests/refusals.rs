@@ -28,11 +28,12 @@ fn read_backs(actions: &[Action<Key>]) -> Vec<Fingerprint> {
 }
 
 fn seen(revision: u64) -> Event<Key> {
-    Event::RevisionSeen { service: "s".into(), slot: slot(1), revision }
+    let found = Found::Copy { revision, points: vec![1] };
+    Event::ReadBack { service: "s".into(), slot: slot(1), hsdir: relay(1), found }
 }
 
 fn unseen() -> Event<Key> {
-    Event::ReadBackFailed { service: "s".into(), slot: slot(1) }
+    Event::ReadBack { service: "s".into(), slot: slot(1), hsdir: relay(1), found: Found::Failed }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 use data_encoding::BASE64_NOPAD;
 use sha2::{Digest, Sha256};
 
-use super::document::{Lines, base64};
+use super::{Lines, base64};
 
 /// The SHA-256 of a microdescriptor's text, 32 bytes: what the consensus names it by.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -76,10 +76,10 @@ impl fmt::Debug for RelayIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tor::consensus::Consensus;
+    use crate::tor::documents::consensus::Consensus;
 
-    const CONSENSUS: &[u8] = include_bytes!("../../tests/data/consensus-microdesc.txt");
-    const ALL: &[u8] = include_bytes!("../../tests/data/md-all.txt");
+    const CONSENSUS: &[u8] = include_bytes!("../../../tests/data/consensus-microdesc.txt");
+    const ALL: &[u8] = include_bytes!("../../../tests/data/md-all.txt");
 
     fn read(text: &[u8]) -> Vec<Microdescriptor> {
         microdescriptors(text).collect()

@@ -9,8 +9,8 @@ use std::fmt;
 use data_encoding::BASE64_NOPAD;
 use onionbalance_proto::time::UnixTime;
 
-use super::document::{Line, Lines, base64};
 use super::microdesc::MicrodescriptorDigest;
+use super::{Line, Lines, base64, words};
 use crate::relay::Fingerprint;
 
 /// How far outside its lifetime tor still works with a consensus (`REASONABLY_LIVE_TIME`), in seconds.
@@ -306,10 +306,6 @@ fn finish(relay: Option<Relay<'_>>) -> Result<Option<HsDir>, ConsensusError> {
     Ok(Some(HsDir { fingerprint: Fingerprint(fingerprint), microdescriptor: MicrodescriptorDigest(digest) }))
 }
 
-fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b' ')
-}
-
 /// Whether a list of versions and ranges such as `1-2,4` names `version`.
 fn includes(versions: &[u8], version: u32) -> bool {
     let Ok(versions) = str::from_utf8(versions) else { return false };
@@ -325,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    const REAL: &str = include_str!("../../tests/data/consensus-microdesc.txt");
+    const REAL: &str = include_str!("../../../tests/data/consensus-microdesc.txt");
 
     fn parse(text: &str) -> Result<Consensus, ConsensusError> {
         Consensus::parse(text.as_bytes())

@@ -1,27 +1,32 @@
-//! What directory documents are made of: lines and base64 (dir-spec, "Document meta-format").
+//! What tor knows of the network, as texts, and what they are all made of: lines and base64 (dir-spec, "Document
+//! meta-format").
+
+pub mod consensus;
+pub mod microdesc;
+pub mod router_status;
 
 use data_encoding::BASE64_NOPAD;
 use memchr::memchr;
 
 /// A document's lines.
-pub(super) struct Lines<'a> {
+struct Lines<'a> {
     rest: &'a [u8],
     number: usize,
 }
 
 /// One line without its newline.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+struct Line<'a> {
     /// The line itself.
-    pub(super) text: &'a [u8],
+    text: &'a [u8],
     /// The document from this line on.
-    pub(super) onward: &'a [u8],
+    onward: &'a [u8],
     /// Counted from 1.
-    pub(super) number: usize,
+    number: usize,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    fn new(text: &'a [u8]) -> Self {
         Self { rest: text, number: 0 }
     }
 }
@@ -43,13 +48,18 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// Exactly `N` bytes from base64 without padding.
-pub(super) fn base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+fn base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if BASE64_NOPAD.decode_len(text.len()) != Ok(N) {
         return None;
     }
     BASE64_NOPAD.decode_mut(text, &mut bytes).ok()?;
     Some(bytes)
+}
+
+/// What stands between spaces.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b' ')
 }
 
 #[cfg(test)]

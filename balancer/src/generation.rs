@@ -1,0 +1,202 @@
+//! What the runtime has to know of a generation of onion services: its formats, and where its descriptors lie.
+//!
+//! The engine knows neither, and the runtime is written once for both: [`crate::v2`] and [`crate::v3`] have the same rooms
+//! and meet it here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onionbalance_proto::config::Tuning;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::{v2, v3};
+
+use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing};
+use crate::relay::Fingerprint;
+use crate::signer::{SignerClient, SignerError};
+use crate::tor::documents::consensus::Lifetime;
+use crate::tor::event::DescriptorId;
+use crate::tor::hsdir::Lookup;
+use crate::tor::{Connection, ControlError, TorVersion, Unsuitable};
+
+/// A generation of onion services.
+pub trait Generation: Sized + Send + Sync + 'static {
+    /// An onion address.
+    type Address: Copy + fmt::Display + Send + Sync;
+    /// A backend as it is configured.
+    type Backend: Clone + Send + Sync;
+    /// A backend's introduction point with all that the signer wants to see of it.
+    type Point: Point<Id: Send + Sync> + Send + Sync;
+    /// What is particular to one of a frontend's descriptors: its time period and more.
+    type Term: Copy + Send + Sync;
+    /// Where descriptors lie, by one consensus.
+    type Directory: Directory<Self>;
+
+    /// What it takes to believe that an HSDir has a descriptor.
+    const PROOF: Proof;
+    /// Whether a period's replicas are different documents.
+    const REPLICAS_DIFFER: bool;
+    /// What else a descriptor that tor cannot parse may be.
+    const UNPARSED: &'static str;
+
+    /// The engine's timers, for a period of a day.
+    fn timing(tuning: &Tuning) -> Timing;
+
+    /// The most introduction points that a descriptor shall list; not more than clients accept.
+    fn max_points(tuning: &Tuning) -> usize;
+
+    /// Whether a tor of this version will do.
+    fn check_tor(version: TorVersion) -> Result<(), Unsuitable>;
+
+    /// The backend's address.
+    fn backend_address(backend: &Self::Backend) -> Self::Address;
+
+    /// What tor has to know to fetch the backend's descriptor as one of its clients, if it authorizes them.
+    fn credential(backend: &Self::Backend) -> Option<Credential>;
+
+    /// Reads from tor where descriptors lie.
+    fn read_directory(
+        tor: &Connection,
+    ) -> impl Future<Output = Result<Self::Directory, DirectoryError>> + Send;
+
+    /// Opens and verifies a backend's present descriptor; says what is wrong with it.
+    fn open(
+        backend: &Self::Backend,
+        directory: &Self::Directory,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<DescriptorCopy<Self::Point>, String>;
+
+    /// Opens the frontend's own descriptor as it was found on an HSDir; `None` if it is not that.
+    fn open_own(
+        frontend: &Frontend<Self>,
+        term: Self::Term,
+        text: &str,
+        now: UnixTime,
+    ) -> Option<Found<<Self::Point as Point>::Id>>;
+
+    /// Has a descriptor rendered and signed, and looks at it as a client would.
+    fn sign(
+        order: &Order<Self>,
+        signer: &mut SignerClient,
+        now: UnixTime,
+    ) -> impl Future<Output = Result<Signed, SignError>> + Send;
+
+    /// What `HSPOST` wants as `HSADDRESS`.
+    fn hs_address(address: &Self::Address) -> Option<&v3::OnionAddress>;
+}
+
+/// Where and when a generation's descriptors are found and published.
+pub trait Directory<G: Generation>: Send + Sync {
+    /// From when to when the consensus stands.
+    fn lifetime(&self) -> &Lifetime;
+
+    /// How many HSDirs there are.
+    fn hsdirs(&self) -> usize;
+
+    /// How many of the consensus's HSDirs are not among them because tor knows too little of them yet.
+    fn missing(&self) -> usize;
+
+    /// The length of a time period.
+    fn period_length(&self) -> Duration;
+
+    /// The descriptors that the service keeps published at `now`, each with its HSDirs.
+    fn published(&self, address: &G::Address, now: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
+
+    /// What is particular to the descriptor in this slot; `None` if it is not published any more.
+    fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
+
+    /// What tor calls the service's descriptor in this slot.
+    fn descriptor_id(&self, address: &G::Address, slot: DescriptorSlot) -> Option<DescriptorId>;
+
+    /// How to fetch the service's descriptor in this slot; `None` if tor cannot.
+    fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot, tor: TorVersion) -> Option<Lookup>;
+
+    /// Where the backend's present descriptor lies at `now`.
+    fn backend(&self, backend: &G::Backend, now: UnixTime) -> BackendView;
+
+    /// What tor may call the backend's descriptors at `now`: its consensus or its clock may be ahead of ours, or behind.
+    fn backend_ids(&self, backend: &G::Backend, now: UnixTime) -> Vec<DescriptorId>;
+
+    /// How to ask these HSDirs for the backend's descriptor at `now`.
+    fn lookups(
+        &self,
+        backend: &G::Backend,
+        from: &[Fingerprint],
+        tor: TorVersion,
+        now: UnixTime,
+    ) -> Vec<(Lookup, Vec<Fingerprint>)>;
+
+    /// When, by the clock alone, the descriptors of the service at `address` are others than at `now`.
+    fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
+}
+
+/// A frontend and its backends, each once.
+#[derive(Debug)]
+pub struct Frontend<G: Generation> {
+    /// The frontend's address, of which the signer holds the key.
+    pub address: G::Address,
+    /// The backends.
+    pub backends: Vec<G::Backend>,
+}
+
+/// Client authorization of a v2 backend.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The backend.
+    pub address: v2::OnionAddress,
+    /// What one of its clients shares with it.
+    pub cookie: v2::Cookie,
+}
+
+/// A descriptor to be made.
+pub struct Order<G: Generation> {
+    /// Whose.
+    pub frontend: Arc<Frontend<G>>,
+    /// Which of its descriptors.
+    pub term: G::Term,
+    /// What it lists; at least one.
+    pub points: Vec<G::Point>,
+    /// What its revision has to exceed.
+    pub revision_floor: u64,
+}
+
+/// A descriptor that is ready to be uploaded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Signed {
+    /// The text.
+    pub text: String,
+    /// Its revision counter; in version 2, its publication time.
+    pub revision: u64,
+}
+
+/// Why a descriptor was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The signer refused, or is away.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A v3 descriptor that clients could not use.
+    #[error(transparent)]
+    FrontendV3(#[from] crate::v3::frontend::FrontendError),
+    /// A v2 descriptor that clients could not use.
+    #[error(transparent)]
+    FrontendV2(#[from] crate::v2::frontend::FrontendError),
+    /// An answer without a descriptor.
+    #[error("the signer returned no descriptor")]
+    NoText,
+}
+
+/// Why it is not known where descriptors lie.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Tor does not say.
+    #[error(transparent)]
+    Tor(#[from] ControlError),
+    /// The consensus or the microdescriptors of v3 HSDirs cannot be read.
+    #[error(transparent)]
+    V3(#[from] crate::v3::directory::DirectoryError),
+    /// The list of v2 HSDirs cannot be read.
+    #[error(transparent)]
+    V2(#[from] crate::v2::directory::DirectoryError),
+}

@@ -1,0 +1,163 @@
+//! The visits to backends that authorize their clients: made together as far as possible, since tor has to forget all
+//! descriptors to fetch one of them anew.
+
+use std::time::Duration;
+
+use onionbalance_proto::v2::OnionAddress;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_socks::tcp::Socks5Stream;
+use tracing::debug;
+
+use super::Report;
+use crate::engine::BackendId;
+use crate::generation::Generation;
+use crate::tor::client_authorization::SocksPort;
+use crate::tor::{Connection, ControlError};
+
+/// Tor forgets every 10 seconds at most, else later, by whole seconds (`MAX_SIGNEWNYM_RATE`); and what it forgets while it
+/// is being fetched never comes.
+const BETWEEN_FORGETTING: Duration = Duration::from_secs(11);
+/// For tor to ask all six HSDirs, one after the other.
+const VISIT: Duration = Duration::from_mins(1);
+/// Which one is all the same: the connection is given up before the backend is asked to open it.
+const PORT: u16 = 80;
+
+/// A visit to be made.
+pub(super) struct Order {
+    pub(super) backend: BackendId,
+    pub(super) address: OnionAddress,
+    /// All lines of `HidServAuth`, whoever is visited.
+    pub(super) lines: Vec<String>,
+    /// Tor was asked before: it has the descriptor, or will not ask the same HSDirs within 15 minutes.
+    pub(super) again: bool,
+    /// The visit is given up when the other end is dropped.
+    pub(super) stop: oneshot::Receiver<()>,
+}
+
+/// Why a visit came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::runtime) enum VisitError {
+    /// Tor offers no way.
+    #[error(
+        "tor has no SocksPort, and gives descriptors of services that authorize their clients to SOCKS clients only: set \
+         `SocksPort 9050` or `SocksPort unix:PATH` in its torrc"
+    )]
+    NoSocksPort,
+    /// Tor did not take the cookies.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Tor's SOCKS port cannot be reached, or tor did not find the service.
+    #[error("tor's SOCKS port: {0}")]
+    Socks(#[from] tokio_socks::Error),
+    /// Nothing was heard.
+    #[error("tor did not find it within {} s", VISIT.as_secs())]
+    Silent,
+}
+
+/// Makes all visits that are ordered, and reports those that end by themselves.
+pub(super) async fn make<G: Generation>(
+    tor: Connection,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    reports: mpsc::UnboundedSender<Report<G>>,
+) {
+    // Whatever tor knows from before this connection; and nothing is being fetched yet.
+    let mut forgotten = forget(&tor).await;
+    while let Some(first) = orders.recv().await {
+        let mut round = vec![first];
+        gather(&mut round, &mut orders);
+        if round.iter().any(|order| order.again) {
+            sleep_until(forgotten + BETWEEN_FORGETTING).await;
+            gather(&mut round, &mut orders);
+            forgotten = forget(&tor).await;
+        }
+        let socks = prepare(&tor, &round).await;
+        for order in round {
+            let (socks, reports) = (socks.clone(), reports.clone());
+            tokio::spawn(async move {
+                let result = match socks {
+                    Ok(socks) => visit(&socks, order.address, order.stop).await,
+                    Err(problem) => Some(Err(problem.into())),
+                };
+                debug!(backend = %order.backend, ?result, "visited");
+                if let Some(result) = result {
+                    // Nobody listens only when all is over.
+                    let _ = reports.send(Report::Visited(order.backend, result));
+                }
+            });
+        }
+    }
+}
+
+/// Takes along what else is ordered by now.
+fn gather(round: &mut Vec<Order>, orders: &mut mpsc::UnboundedReceiver<Order>) {
+    while let Ok(next) = orders.try_recv() {
+        round.push(next);
+    }
+}
+
+async fn forget(tor: &Connection) -> Instant {
+    if let Err(error) = tor.forget_descriptors().await {
+        // The visits will show what is wrong.
+        debug!("tor did not forget its descriptors: {error}");
+    }
+    Instant::now()
+}
+
+/// Why there cannot be a round.
+#[derive(Clone, Debug)]
+enum Unprepared {
+    NoSocksPort,
+    Control(ControlError),
+}
+
+impl From<ControlError> for Unprepared {
+    fn from(error: ControlError) -> Self {
+        Self::Control(error)
+    }
+}
+
+impl From<Unprepared> for VisitError {
+    fn from(problem: Unprepared) -> Self {
+        match problem {
+            Unprepared::NoSocksPort => Self::NoSocksPort,
+            Unprepared::Control(error) => Self::Control(error),
+        }
+    }
+}
+
+/// Has tor know the cookies; returns where it takes connections.
+async fn prepare(tor: &Connection, round: &[Order]) -> Result<SocksPort, Unprepared> {
+    let socks = tor.socks_ports().await?.into_iter().next().ok_or(Unprepared::NoSocksPort)?;
+    // The newest order knows best.
+    tor.authorize_client(round.last().map_or(&[], |order| order.lines.as_slice())).await?;
+    Ok(socks)
+}
+
+/// Connects to the backend; `None` if it was given up before that came to an end.
+async fn visit(
+    socks: &SocksPort,
+    address: OnionAddress,
+    stop: oneshot::Receiver<()>,
+) -> Option<Result<(), VisitError>> {
+    tokio::select! {
+        result = timeout(VISIT, connect(socks, address)) => Some(result.unwrap_or(Err(VisitError::Silent))),
+        _ = stop => None,
+    }
+}
+
+async fn connect(socks: &SocksPort, address: OnionAddress) -> Result<(), VisitError> {
+    let target = (address.to_string(), PORT);
+    match socks {
+        SocksPort::Tcp(port) => {
+            let stream = TcpStream::connect(port).await.map_err(tokio_socks::Error::Io)?;
+            Socks5Stream::connect_with_socket(stream, target).await.map(drop)?;
+        }
+        SocksPort::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(tokio_socks::Error::Io)?;
+            Socks5Stream::connect_with_socket(stream, target).await.map(drop)?;
+        }
+    }
+    Ok(())
+}

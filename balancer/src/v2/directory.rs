@@ -1,0 +1,132 @@
+//! The network as v2 services see it: which relays are HSDirs, by one consensus.
+
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::{OnionAddress, TimePeriod};
+
+use super::ring::Ring;
+use super::schedule::{self, DescriptorTerm};
+use crate::relay::Fingerprint;
+use crate::tor::documents::consensus::Lifetime;
+use crate::tor::documents::router_status::{self, RouterStatusError};
+
+/// Where every service's descriptors belong, by one consensus.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    lifetime: Lifetime,
+    ring: Ring,
+}
+
+/// Why there is no directory.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DirectoryError {
+    /// The list of relays cannot be read.
+    #[error(transparent)]
+    RouterStatus(#[from] RouterStatusError),
+    /// The consensus's times are none, or not in their order.
+    #[error("tor says of its consensus that it is valid from `{0}`, fresh until `{1}` and valid until `{2}`")]
+    Times(String, String, String),
+}
+
+impl Directory {
+    /// Puts the ring together from what tor's control port gives for `ns/all`, and for `consensus/valid-after`,
+    /// `consensus/fresh-until` and `consensus/valid-until`.
+    pub fn new(router_statuses: &[u8], times: [&str; 3]) -> Result<Self, DirectoryError> {
+        let lifetime = match times.map(str::parse) {
+            [Ok(valid_after), Ok(fresh_until), Ok(valid_until)] => {
+                Lifetime::new(valid_after, fresh_until, valid_until)
+            }
+            _ => None,
+        };
+        let [valid_after, fresh_until, valid_until] = times.map(str::to_owned);
+        let lifetime = lifetime.ok_or(DirectoryError::Times(valid_after, fresh_until, valid_until))?;
+        Ok(Self { lifetime, ring: Ring::new(router_status::hsdirs(router_statuses)?) })
+    }
+
+    /// From when to when the consensus stands.
+    pub fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    /// How many HSDirs stand on the ring.
+    pub fn hsdirs(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Where the service at `address` keeps its descriptors at `now`.
+    pub fn store(&self, address: &OnionAddress, now: UnixTime) -> Vec<(DescriptorTerm, Vec<Fingerprint>)> {
+        let terms = schedule::published(address, now).into_iter();
+        terms.map(|term| (term, self.ring.responsible(&term.id(address)))).collect()
+    }
+
+    /// Where the service at `address` has stored the descriptors that clients look for at `now`.
+    pub fn fetch(&self, address: &OnionAddress, now: UnixTime) -> [(DescriptorTerm, Vec<Fingerprint>); 2] {
+        DescriptorTerm::both(TimePeriod::at(now, address))
+            .map(|term| (term, self.ring.responsible(&term.id(address))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A testing network of tor 0.4.5.9, and what its HSDirs held.
+    const ROUTER_STATUSES: &str = include_str!("../../tests/data/ns-all.txt");
+    const TIMES: [&str; 3] = ["2026-11-22 07:53:20", "2026-11-22 07:53:40", "2026-11-22 07:54:00"];
+    const VECTORS: &str = include_str!("../../../proto/testdata/v2/vectors.json");
+
+    fn directory() -> Directory {
+        Directory::new(ROUTER_STATUSES.as_bytes(), TIMES).unwrap()
+    }
+
+    #[test]
+    fn says_why_there_is_none() {
+        let [after, fresh, until] = TIMES;
+        let failed = |times| Directory::new(ROUTER_STATUSES.as_bytes(), times).unwrap_err().to_string();
+        assert_eq!(
+            failed([after, "", until]),
+            format!(
+                "tor says of its consensus that it is valid from `{after}`, fresh until `` and valid until `{until}`"
+            )
+        );
+        assert!(failed([until, fresh, after]).starts_with("tor says"));
+        assert_eq!(Directory::new(b"", TIMES).unwrap_err(), RouterStatusError::Empty.into());
+    }
+
+    #[test]
+    fn finds_the_relays_that_held_real_descriptors() {
+        let vectors: serde_json::Value = serde_json::from_str(VECTORS).unwrap();
+        let known =
+            vectors["descriptors"].as_array().unwrap().iter().filter(|vector| vector["hsdirs"].is_array());
+        let mut compared = 0;
+        for vector in known {
+            let address: OnionAddress = vector["address"].as_str().unwrap().parse().unwrap();
+            let now = UnixTime(vector["fetched_at"].as_u64().unwrap());
+            let replica = usize::try_from(vector["replica"].as_u64().unwrap()).unwrap();
+            let [(term, mut holders)] = [directory().fetch(&address, now)[replica].clone()];
+            assert_eq!(term.id(&address).to_string(), vector["desc_id"].as_str().unwrap());
+            holders.sort_unstable();
+            let held: Vec<Fingerprint> = vector["hsdirs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|held| held.as_str().unwrap().parse().unwrap())
+                .collect();
+            assert_eq!(holders, held);
+            compared += 1;
+        }
+        assert_eq!(compared, 4);
+    }
+
+    #[test]
+    fn stores_what_clients_fetch() {
+        let address = "lijeinqkg3odt3fl".parse().unwrap();
+        let begin = TimePeriod(20_000).start(&address);
+        for now in [begin, begin.plus(50_000), begin.plus(86_399)] {
+            let stored = directory().store(&address, now);
+            assert_eq!(stored[..2], directory().fetch(&address, now));
+        }
+        // From the overlap on it is also where they will look.
+        let stored = directory().store(&address, begin.minus(3600));
+        assert_eq!(stored[2..], directory().fetch(&address, begin));
+    }
+}

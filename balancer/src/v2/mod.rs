@@ -1,0 +1,10 @@
+//! Version 2 onion services: where their descriptors belong, how a backend's is opened and ours is put together.
+
+pub mod backend;
+pub mod directory;
+pub mod frontend;
+mod generation;
+pub mod ring;
+pub mod schedule;
+
+pub use generation::V2;
