@@ -27,7 +27,8 @@ fn main() {
     let plan = Plan { backends: 1, frontends: vec![frontend::address()], ..Plan::default() };
     let network = Network::start(&plan).unwrap();
     let backend = network.backend(0).unwrap();
-    let config = Config::write(network.directory(), &network.sockets().join("signer"), [backend.address()]);
+    let own_address = backend.address().v3().expect("a v3 network");
+    let config = Config::write(network.directory(), &network.sockets().join("signer"), [own_address]);
     let _signer = config.start_signer();
 
     let mut starts = Vec::new();
@@ -48,7 +49,7 @@ fn main() {
         assert_eq!((page.status, page.body.len()), (200, BYTES));
     };
     let mut through_frontend = || fetch(&frontend::address());
-    let mut own = || fetch(&backend.address());
+    let mut own = || fetch(&own_address);
     // The first visits fetch the descriptors.
     through_frontend();
     own();

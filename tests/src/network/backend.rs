@@ -13,6 +13,7 @@ use onionbalance_proto::v3::address::OnionAddress;
 use super::base::{Base, CONTROL_PORT, EARLY};
 use super::control::{Control, Message};
 use super::daemon::Daemon;
+use super::onion::{Onion, OnionVersion};
 use super::webserver::WebServer;
 use crate::process::lock;
 use crate::wait::until;
@@ -24,24 +25,55 @@ pub struct Backend {
     tor: Daemon,
     service: PathBuf,
     web: WebServer,
-    address: OnionAddress,
+    address: Onion,
+    clients: Vec<AuthorizedClient>,
     watch: Mutex<UploadWatch>,
 }
 
+/// How a v2 backend authorizes its clients, of which it has two.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Authorization {
+    /// One address for all clients.
+    Basic,
+    /// An address for each client.
+    Stealth,
+}
+
+/// A client that a v2 backend authorizes.
+#[derive(Clone, Debug)]
+pub struct AuthorizedClient {
+    /// The backend's address for this client.
+    pub address: Onion,
+    /// The descriptor cookie as `HidServAuth` takes it, 22 characters.
+    pub cookie: String,
+}
+
 impl Backend {
-    pub(crate) fn start(base: &Base, number: usize, frontends: &[OnionAddress]) -> Result<Self> {
+    pub(crate) fn start(
+        base: &Base,
+        number: usize,
+        frontends: &[OnionAddress],
+        authorization: Option<Authorization>,
+    ) -> Result<Self> {
         let name = format!("backend-{number}");
         let web = WebServer::start(&name)?;
         let tor = base.daemon(&name, "")?;
         let service = tor.directory().join("service");
         DirBuilder::new().mode(0o700).create(&service)?;
-        tor.configure(&base.torrc(&name, &role(&service, &web, frontends)?))?;
+        let role = match base.version {
+            OnionVersion::V2 => role_v2(&service, &web, authorization),
+            OnionVersion::V3 => role_v3(&service, &web, frontends)?,
+        };
+        tor.configure(&base.torrc(&name, &role))?;
         tor.start()?;
-        let watch = Mutex::new(UploadWatch::new(&tor)?);
-        let address = until(HOSTNAME_TIMEOUT, || Ok(fs::read_to_string(service.join("hostname")).ok()))
+        let descriptors = if authorization == Some(Authorization::Stealth) { 4 } else { 2 };
+        let watch = Mutex::new(UploadWatch::new(&tor, descriptors)?);
+        let hostname = until(HOSTNAME_TIMEOUT, || Ok(fs::read_to_string(service.join("hostname")).ok()))
             .with_context(|| tor.failure("made no address"))?;
-        let address = address.trim().parse().context("tor wrote a bad address")?;
-        Ok(Self { name, tor, service, web, address, watch })
+        let address = hostname.split_whitespace().next().context("tor wrote no address")?.parse()?;
+        let clients = hostname.lines().filter_map(|line| AuthorizedClient::parse(line).transpose());
+        let clients = clients.collect::<Result<_>>()?;
+        Ok(Self { name, tor, service, web, address, clients, watch })
     }
 
     /// What the web site answers.
@@ -49,9 +81,14 @@ impl Backend {
         &self.name
     }
 
-    /// The backend's own onion address.
-    pub fn address(&self) -> OnionAddress {
+    /// The backend's own onion address; with stealth authorization, that of its first client.
+    pub fn address(&self) -> Onion {
         self.address
+    }
+
+    /// The clients that it authorizes, if it does so.
+    pub fn clients(&self) -> &[AuthorizedClient] {
+        &self.clients
     }
 
     /// Kills its tor; the web server stays.
@@ -72,11 +109,12 @@ impl Backend {
     /// Starts a killed tor again, or a running one anew.
     pub fn revive(&self) -> Result<()> {
         self.tor.start()?;
-        *lock(&self.watch) = UploadWatch::new(&self.tor)?;
+        let mut watch = lock(&self.watch);
+        *watch = UploadWatch::new(&self.tor, watch.wanted)?;
         Ok(())
     }
 
-    /// Waits until both descriptors of the present run of tor, the first and the second, lie on their HSDirs.
+    /// Waits until the descriptors of the present run of tor lie on their HSDirs: both, or both of each client.
     pub fn wait_published(&self) -> Result<()> {
         lock(&self.watch).wait().with_context(|| self.tor.failure("did not publish its descriptors"))
     }
@@ -89,7 +127,7 @@ impl Backend {
     /// Makes these the frontends. tor 0.4.9 computes their keys only when it builds descriptors, hence the restart: after
     /// SIGHUP alone, introductions through a new frontend would fail until the next time period.
     pub(crate) fn set_frontends(&self, base: &Base, frontends: &[OnionAddress]) -> Result<()> {
-        self.tor.configure(&base.torrc(&self.name, &role(&self.service, &self.web, frontends)?))?;
+        self.tor.configure(&base.torrc(&self.name, &role_v3(&self.service, &self.web, frontends)?))?;
         self.revive()
     }
 }
@@ -97,7 +135,7 @@ impl Backend {
 /// Writes `ob_config`, which tor wants to read before it takes `HiddenServiceOnionBalanceInstance` from its configuration,
 /// and returns that configuration. Without a frontend the backend is a plain service: tor crashes over an empty
 /// `ob_config`.
-fn role(service: &Path, web: &WebServer, frontends: &[OnionAddress]) -> Result<String> {
+fn role_v3(service: &Path, web: &WebServer, frontends: &[OnionAddress]) -> Result<String> {
     let lines: Vec<_> = frontends.iter().map(|address| format!("MasterOnionAddress {address}\n")).collect();
     fs::write(service.join("ob_config"), lines.concat())?;
     let instance = if frontends.is_empty() { "" } else { "HiddenServiceOnionBalanceInstance 1\n" };
@@ -108,6 +146,28 @@ fn role(service: &Path, web: &WebServer, frontends: &[OnionAddress]) -> Result<S
     ))
 }
 
+fn role_v2(service: &Path, web: &WebServer, authorization: Option<Authorization>) -> String {
+    let authorize = match authorization {
+        Some(Authorization::Basic) => "HiddenServiceAuthorizeClient basic alice,bob\n",
+        Some(Authorization::Stealth) => "HiddenServiceAuthorizeClient stealth carol,dave\n",
+        None => "",
+    };
+    format!(
+        "SocksPort 0\n{CONTROL_PORT}{EARLY}HiddenServiceDir {}\nHiddenServiceVersion 2\nHiddenServicePort 80 {}\n{authorize}",
+        service.display(),
+        web.address()
+    )
+}
+
+impl AuthorizedClient {
+    /// Reads `ADDRESS COOKIE # client: NAME`; `None` for a line without cookie.
+    fn parse(line: &str) -> Result<Option<Self>> {
+        let mut words = line.split(' ');
+        let (Some(address), Some(cookie)) = (words.next(), words.next()) else { return Ok(None) };
+        Ok(Some(Self { address: address.parse()?, cookie: cookie.to_owned() }))
+    }
+}
+
 const HOSTNAME_TIMEOUT: Duration = Duration::from_secs(10);
 const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -115,19 +175,21 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 struct UploadWatch {
     control: Control,
+    /// How many different descriptors there will be.
+    wanted: usize,
     uploads: Uploads,
 }
 
 impl UploadWatch {
-    fn new(tor: &Daemon) -> Result<Self> {
+    fn new(tor: &Daemon, wanted: usize) -> Result<Self> {
         let mut control = tor.control()?;
         control.set_events("HS_DESC")?;
-        Ok(Self { control, uploads: Uploads::default() })
+        Ok(Self { control, wanted, uploads: Uploads::default() })
     }
 
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + PUBLISH_TIMEOUT;
-        while !self.uploads.are_done() {
+        while !self.uploads.are_done(self.wanted) {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = self.control.wait_event(left, |_| true)?;
             let event = event.with_context(|| {
@@ -143,7 +205,7 @@ impl UploadWatch {
 /// The `HS_DESC` events of a service: for each HSDir one UPLOAD, then UPLOADED or FAILED.
 #[derive(Debug, Default)]
 struct Uploads {
-    /// Blinded keys: one for each of the two descriptors.
+    /// Blinded keys, or the ids of v2.
     descriptors: BTreeSet<String>,
     begun: usize,
     accepted: usize,
@@ -163,7 +225,7 @@ impl Uploads {
         }
     }
 
-    fn are_done(&self) -> bool {
-        self.descriptors.len() >= 2 && self.accepted + self.failed >= self.begun
+    fn are_done(&self, wanted: usize) -> bool {
+        self.descriptors.len() >= wanted && self.accepted + self.failed >= self.begun
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::daemon::Daemon;
 use super::directory::Directory;
+use super::onion::OnionVersion;
 use super::plan::Plan;
 use crate::provision::TorProgram;
 
@@ -14,12 +15,14 @@ use crate::provision::TorProgram;
 pub(crate) struct Base {
     pub(crate) program: TorProgram,
     pub(crate) directory: Directory,
+    /// Of the onion services.
+    pub(crate) version: OnionVersion,
     common: String,
 }
 
 impl Base {
-    pub(crate) fn new(program: TorProgram, directory: Directory) -> Self {
-        Self { program, directory, common: String::new() }
+    pub(crate) fn new(program: TorProgram, version: OnionVersion, directory: Directory) -> Self {
+        Self { program, directory, version, common: String::new() }
     }
 
     /// Settles the voting interval and the authorities, which every tor must know before it starts.

@@ -84,6 +84,11 @@ impl Client {
         done.with_context(|| self.tor.failure("did not carry out NEWNYM")).map(drop)
     }
 
+    /// Gives tor the cookie of a v2 service that authorizes its clients, in the place of all others that it has.
+    pub fn authorize(&self, service: &impl Display, cookie: &str) -> Result<()> {
+        self.control()?.send(&format!("SETCONF HidServAuth=\"{service} {cookie}\"")).map(drop)
+    }
+
     /// Kills tor and starts it again; it keeps what it knows of relays, and forgets all descriptors of services.
     pub fn restart(&self) -> Result<()> {
         self.tor.start()?;

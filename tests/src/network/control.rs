@@ -109,18 +109,20 @@ impl Control {
         }
     }
 
-    /// Fetches a v3 descriptor by HSFETCH, past tor's cache: from the HSDir with this fingerprint, or from a responsible
-    /// one that tor picks. `None` when the HSDir does not have it.
-    pub fn hsfetch(&mut self, address: &str, server: Option<&str>) -> Result<Option<String>> {
-        let address = address.strip_suffix(".onion").unwrap_or(address);
+    /// Fetches a descriptor by HSFETCH, past tor's cache: from the HSDir with this fingerprint, or from a responsible
+    /// one that tor picks. `what` is an address or, with `v2-` in front and with a server, the id of a v2 descriptor. `None`
+    /// when the HSDir does not have it, or tor does not hand it out.
+    pub fn hsfetch(&mut self, what: &str, server: Option<&str>) -> Result<Option<String>> {
+        let what = what.strip_suffix(".onion").unwrap_or(what);
+        let id = what.strip_prefix("v2-");
         let server = server.map(|fingerprint| format!(" SERVER={fingerprint}")).unwrap_or_default();
         self.set_events("HS_DESC_CONTENT")?;
-        self.send(&format!("HSFETCH {address}{server}"))?;
+        self.send(&format!("HSFETCH {what}{server}"))?;
         let event = self.wait_event(
             FETCH_TIMEOUT,
-            |event| matches!(event.words().as_slice(), ["HS_DESC_CONTENT", of, ..] if *of == address),
+            |event| matches!(event.words().as_slice(), ["HS_DESC_CONTENT", address, of, ..] if *address == what || id == Some(of)),
         )?;
-        let event = event.with_context(|| format!("HSFETCH {address} had no answer"))?;
+        let event = event.with_context(|| format!("HSFETCH {what} had no answer"))?;
         let data = event.lines.into_iter().next().and_then(|line| line.data);
         Ok(data.filter(|text| !text.trim().is_empty()))
     }

@@ -10,7 +10,7 @@ use super::control::Control;
 use super::daemon::Daemon;
 use super::ports;
 
-/// A client tor with a control port on TCP and one on an AF_UNIX socket, both of which survive its restart.
+/// A client tor with a SOCKS port, and with a control port on TCP and one on an AF_UNIX socket, both of which survive its restart.
 #[derive(Debug)]
 pub struct Management {
     tor: Daemon,
@@ -21,7 +21,7 @@ impl Management {
     pub(crate) fn start(base: &Base) -> Result<Self> {
         let socket = base.directory.sockets().join("control");
         let role = format!(
-            "SocksPort 0\nControlPort 127.0.0.1:{}\nControlSocket {}\n{EARLY}",
+            "SocksPort 127.0.0.1:auto\nControlPort 127.0.0.1:{}\nControlSocket {}\n{EARLY}",
             ports::free()?,
             socket.display()
         );

@@ -17,6 +17,7 @@ mod control;
 mod daemon;
 mod directory;
 mod management;
+mod onion;
 mod plan;
 mod ports;
 mod relay;
@@ -36,12 +37,13 @@ use self::consensus::hsdirs_of;
 use self::directory::Directory;
 use self::start::Tors;
 
-pub use self::backend::Backend;
+pub use self::backend::{Authorization, AuthorizedClient, Backend};
 pub use self::client::{Client, Page};
 pub use self::control::{Control, Message, MessageLine};
 pub use self::daemon::Daemon;
 pub use self::directory::remove_all;
 pub use self::management::Management;
+pub use self::onion::{Onion, OnionVersion};
 pub use self::plan::{Plan, Stage};
 pub use self::relay::Relay;
 use crate::parallel::each;
@@ -72,7 +74,7 @@ impl Network {
     pub fn start_telling(plan: &Plan, tell: impl Fn(Stage) + Sync) -> Result<Self> {
         let started = Instant::now();
         let tell = |what: String| tell(Stage { what, at: started.elapsed() });
-        let program = TorProgram::find()?;
+        let program = TorProgram::find(plan.version)?;
         let mut attempts = 1;
         loop {
             match Self::attempt(&program, plan, &tell) {
@@ -92,7 +94,7 @@ impl Network {
     }
 
     fn attempt(program: &TorProgram, plan: &Plan, tell: &(impl Fn(String) + Sync)) -> Result<Self> {
-        let mut base = Base::new(program.clone(), Directory::create()?);
+        let mut base = Base::new(program.clone(), plan.version, Directory::create()?);
         match Tors::start(&mut base, plan, tell) {
             Ok(Tors { authorities, relays, users }) => Ok(Self {
                 authorities,
@@ -130,8 +132,14 @@ impl Network {
 
     /// Starts one more backend, for the same frontends.
     pub fn start_backend(&self) -> Result<Arc<Backend>> {
+        self.start_authorized_backend(None)
+    }
+
+    /// As [`Network::start_backend`], of one that authorizes its clients (version 2 only).
+    pub fn start_authorized_backend(&self, authorization: Option<Authorization>) -> Result<Arc<Backend>> {
         let mut backends = lock(&self.backends);
-        let backend = Arc::new(Backend::start(&self.base, backends.len(), &lock(&self.frontends))?);
+        let started = Backend::start(&self.base, backends.len(), &lock(&self.frontends), authorization)?;
+        let backend = Arc::new(started);
         backends.push(Arc::clone(&backend));
         Ok(backend)
     }

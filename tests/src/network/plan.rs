@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use onionbalance_proto::v3::address::OnionAddress;
 
+use super::onion::OnionVersion;
+
 /// The make-up of a network. The default is the smallest in which everything works as in the real one.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -15,13 +17,29 @@ pub struct Plan {
     pub backends: usize,
     /// Seconds between two consensuses. A time period has 24 of these intervals (tor, `get_time_period_length`).
     pub voting_interval: u32,
-    /// The frontends whose introductions the backends accept (`MasterOnionAddress`).
+    /// The onion services' version. Version 2 needs a tor of its own, which is built the first time.
+    pub version: OnionVersion,
+    /// The frontends whose introductions the backends accept (`MasterOnionAddress`, version 3 only).
     pub frontends: Vec<OnionAddress>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { authorities: 3, relays: 6, backends: 3, voting_interval: 20, frontends: Vec::new() }
+        Self {
+            authorities: 3,
+            relays: 6,
+            backends: 3,
+            voting_interval: 20,
+            version: OnionVersion::V3,
+            frontends: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// The same for version 2. Its clients find an introduction point by its relay alone, hence more of these.
+    pub fn v2() -> Self {
+        Self { relays: 9, version: OnionVersion::V2, ..Self::default() }
     }
 }
 

@@ -58,7 +58,7 @@ impl Tors {
 impl Users {
     fn start(base: &Base, plan: &Plan, tell: &(impl Fn(String) + Sync)) -> Result<Self> {
         let (backends, (client, management)) = both(
-            || each(0..plan.backends, |number| Backend::start(base, number, &plan.frontends)),
+            || each(0..plan.backends, |number| Backend::start(base, number, &plan.frontends, None)),
             || both(|| Client::start(base, 0), || Management::start(base)),
         )?;
         both(

@@ -18,7 +18,7 @@ fn twelve_backends_share_twenty_points() -> Result<()> {
     let more = (all.len()..BACKENDS).map(|_| network.start_backend()).collect::<Result<Vec<_>>>()?;
     for backend in &more {
         backend.wait_published()?;
-        all.push(backend.address());
+        all.push(backend.address().v3()?);
     }
     let site = Site::new(network, "many_backends", &all, "")?;
     let observer = Observer::new(network)?;

@@ -48,7 +48,7 @@ pub(crate) fn network() -> Result<&'static Network> {
 
 /// The addresses of the backends that all tests share.
 pub(crate) fn backends(network: &Network) -> Result<Vec<OnionAddress>> {
-    (0..BACKENDS).map(|number| Ok(network.backend(number)?.address())).collect()
+    (0..BACKENDS).map(|number| network.backend(number)?.address().v3()).collect()
 }
 
 /// A frontend with its key and configuration in a directory that every user may enter.

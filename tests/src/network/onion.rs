@@ -1,0 +1,66 @@
+//! The two versions of onion services.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Error, Result};
+use onionbalance_proto::{v2, v3};
+
+/// A version of onion services.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnionVersion {
+    /// The original one, which needs a tor of its own.
+    V2,
+    /// Today's.
+    V3,
+}
+
+/// An onion address of either version.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Onion {
+    /// Of version 2.
+    V2(v2::OnionAddress),
+    /// Of version 3.
+    V3(v3::OnionAddress),
+}
+
+impl Onion {
+    /// The address, if it is of version 2.
+    pub fn v2(self) -> Result<v2::OnionAddress> {
+        match self {
+            Self::V2(address) => Some(address),
+            Self::V3(_) => None,
+        }
+        .with_context(|| format!("{self} is not of version 2"))
+    }
+
+    /// The address, if it is of version 3.
+    pub fn v3(self) -> Result<v3::OnionAddress> {
+        match self {
+            Self::V2(_) => None,
+            Self::V3(address) => Some(address),
+        }
+        .with_context(|| format!("{self} is not of version 3"))
+    }
+}
+
+impl FromStr for Onion {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.parse() {
+            Ok(address) => Ok(Self::V2(address)),
+            Err(v2::address::AddressError::Length(_)) => Ok(Self::V3(text.parse()?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl fmt::Display for Onion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V2(address) => address.fmt(f),
+            Self::V3(address) => address.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Finds a real tor, or gets one.
+//!
+//! For version 3, in this order: `$TOR`; a tor in `$PATH` or the places where systems put daemons; Debian's package. For
+//! version 2, which no packaged tor has any more: `$TOR_V2`, or one that is built from source. What is fetched or built
+//! lies below cargo's target directory; it needs no root and writes nowhere else. A tor counts only when `tor-gencert`,
+//! which makes authority keys, is beside it or in one of the usual places.
+
+mod debian;
+mod v2;
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::network::OnionVersion;
+use crate::paths::BuildPaths;
+
+/// A tor with its tools, ready to run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TorProgram {
+    tor: Program,
+    gencert: Program,
+}
+
+/// A program, and where the libraries lie that the system lacks; for its own process only.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Program {
+    file: PathBuf,
+    libraries: Option<PathBuf>,
+}
+
+impl TorProgram {
+    /// Finds or gets a tor for onion services of this version. The first time on a machine, fetching takes a few seconds,
+    /// building a minute or two.
+    pub fn find(version: OnionVersion) -> Result<Self> {
+        match version {
+            OnionVersion::V3 => match named("TOR")? {
+                Some(named) => Ok(named),
+                None => Self::packaged(),
+            },
+            OnionVersion::V2 => match named("TOR_V2")? {
+                Some(named) => Ok(named),
+                None => Ok(Self { tor: in_target(v2::built)?, gencert: Self::packaged()?.gencert }),
+            },
+        }
+    }
+
+    /// A command that runs tor with nothing from the system's configuration.
+    pub fn tor(&self) -> Command {
+        let mut command = self.tor.command();
+        command.args(["--defaults-torrc", "/dev/null"]);
+        command
+    }
+
+    /// A command that runs tor-gencert.
+    pub fn gencert(&self) -> Command {
+        self.gencert.command()
+    }
+
+    fn packaged() -> Result<Self> {
+        match Self::installed() {
+            Some(found) => Ok(found),
+            None => in_target(debian::tor),
+        }
+    }
+
+    fn installed() -> Option<Self> {
+        let tor = search("tor")?;
+        Some(Self { gencert: Program::of_system(gencert_of(&tor)?), tor: Program::of_system(tor) })
+    }
+}
+
+impl Program {
+    fn of_system(file: PathBuf) -> Self {
+        Self { file, libraries: None }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.file);
+        if let Some(libraries) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
+    }
+}
+
+/// The tor that an environment variable names.
+fn named(variable: &str) -> Result<Option<TorProgram>> {
+    let Some(tor) = env::var_os(variable).map(PathBuf::from) else { return Ok(None) };
+    let gencert = gencert_of(&tor).with_context(|| {
+        format!(
+            "${variable} is {}, but there is no tor-gencert beside it, in ../bin or in $PATH",
+            tor.display()
+        )
+    })?;
+    Ok(Some(TorProgram { tor: Program::of_system(tor), gencert: Program::of_system(gencert) }))
+}
+
+/// Gets something into cargo's target directory, unless it is there. Processes that want it at once wait for the first.
+fn in_target<T>(get: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let directory = BuildPaths::find()?.target.join("tor");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let lock = File::create(directory.join("lock")).context("cannot create the lock file")?;
+    lock.lock().context("cannot lock tor's directory")?;
+    get(&directory)
+}
+
+/// Where daemons lie on systems whose plain users do not have these in their `$PATH`.
+const PLACES: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
+
+fn search(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain(PLACES.iter().map(PathBuf::from));
+    places.map(|place| place.join(name)).find(|file| file.is_file())
+}
+
+/// Beside tor, in the `bin` next to its `sbin`, or wherever systems put it.
+fn gencert_of(tor: &Path) -> Option<PathBuf> {
+    let directory = tor.parent()?;
+    let near = [directory.join("tor-gencert"), directory.join("../bin/tor-gencert")];
+    near.into_iter().find(|file| file.is_file()).or_else(|| search("tor-gencert"))
+}

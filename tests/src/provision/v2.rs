@@ -1,0 +1,158 @@
+//! The newest tor that has version 2 of onion services and whose source a package registry still has: 0.4.5.9, in a crate
+//! that wraps it for clients. None of the crate's Rust is compiled; tor's own `configure` and `make` are run on the source.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+
+use super::debian::{self, Packages};
+use super::{Program, search};
+use crate::process::run;
+
+const CRATE: &str = "libtor-sys";
+const VERSION: &str = "=45.9.0";
+
+const REMEDY: &str = "tor 0.4.5.9 could not be built, which the tests of v2 onion services need: \
+    install a C compiler, make, libssl-dev, zlib1g-dev and libevent-dev, or set TOR_V2=/path/to/tor with tor-gencert beside it";
+
+/// What the build needs of the system: a header, and the Debian package that has it.
+const HEADERS: [(&str, &str); 3] =
+    [("event2/event.h", "libevent-dev"), ("openssl/ssl.h", "libssl-dev"), ("zlib.h", "zlib1g-dev")];
+
+/// The tor in `directory`, built unless it is there.
+pub(super) fn built(directory: &Path) -> Result<Program> {
+    let root = directory.join("v2");
+    if !root.is_dir() {
+        build(directory, &root).context(REMEDY)?;
+    }
+    Ok(program(&root))
+}
+
+fn program(root: &Path) -> Program {
+    let libraries = debian::libraries(&root.join("needed")).ok();
+    Program { file: root.join("tor"), libraries }
+}
+
+/// Builds in a directory of its own; `root` is there only when tor has run.
+fn build(directory: &Path, root: &Path) -> Result<()> {
+    let work = directory.join(format!("build-{}", process::id()));
+    let result = work.join("result");
+    fs::create_dir_all(&result)?;
+    let needed = result.join("needed");
+    fetch_missing(&work, &needed)?;
+    let source = fetch_source(&work)?;
+    // Make would run the autotools, which nobody needs to have, over files that seem older than what they are made from.
+    set_mtimes(&source, SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50))?;
+    configure(&source, &needed, &work)?;
+    make(&source, &needed, &work)?;
+    fs::copy(source.join("src/app/tor"), result.join("tor"))?;
+    run(program(&result).command().arg("--version"), &work.join("version.log")).context("it does not run")?;
+    fs::rename(&result, root)?;
+    fs::remove_dir_all(&work)?;
+    Ok(())
+}
+
+/// Unpacks into `needed` those packages that the system lacks.
+fn fetch_missing(work: &Path, needed: &Path) -> Result<()> {
+    let headers = HEADERS.iter().filter(|(header, _)| !has_header(header)).map(|(_, package)| *package);
+    let make = search("make").is_none().then_some("make");
+    let missing: Vec<&str> = headers.chain(make).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = Packages::new(work)?;
+    for package in missing {
+        packages.fetch(package, |name| {
+            // Not the C library: it is there, and must be the one that everything else runs with.
+            (name.starts_with("lib") || name.starts_with("zlib")) && !name.starts_with("libc6")
+        })?;
+    }
+    fs::rename(packages.unpack()?, needed)?;
+    packages.remove()
+}
+
+/// Whether compilers find the header: some lie in a directory that is named for the processor.
+fn has_header(header: &str) -> bool {
+    let include = Path::new("/usr/include");
+    let machine = format!("{}-linux-gnu", env::consts::ARCH);
+    [include.join(header), include.join(machine).join(header)].iter().any(|file| file.is_file())
+}
+
+/// Has cargo fetch the crate; the result is where tor's source lies.
+fn fetch_source(work: &Path) -> Result<PathBuf> {
+    let package = work.join("source");
+    fs::create_dir_all(package.join("src"))?;
+    // A workspace of its own: it lies below ours.
+    let manifest = format!(
+        "[package]\nname = \"tor-source\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
+         [dependencies]\n{CRATE} = \"{VERSION}\"\n[workspace]\n"
+    );
+    fs::write(package.join("Cargo.toml"), manifest)?;
+    fs::write(package.join("src/lib.rs"), "")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    run(
+        Command::new(cargo).args(["vendor", "--quiet", "vendor"]).current_dir(&package),
+        &work.join("cargo.log"),
+    )
+    .with_context(|| format!("cargo could not fetch the crate {CRATE}"))?;
+    Ok(package.join("vendor").join(CRATE).join("tor-src"))
+}
+
+fn set_mtimes(directory: &Path, time: SystemTime) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            set_mtimes(&path, time)?;
+        } else {
+            File::options().append(true).open(&path)?.set_modified(time)?;
+        }
+    }
+    Ok(())
+}
+
+/// With nothing that a test network does not use.
+const WITHOUT: [&str; 10] = [
+    "--disable-asciidoc",
+    "--disable-manpage",
+    "--disable-html-manual",
+    "--disable-systemd",
+    "--disable-lzma",
+    "--disable-zstd",
+    "--disable-seccomp",
+    "--disable-libscrypt",
+    "--disable-unittests",
+    "--disable-tool-name-check",
+];
+/// Instead of the autotools.
+const NOTHING: [&str; 4] = ["ACLOCAL=:", "AUTOCONF=:", "AUTOMAKE=:", "AUTOHEADER=:"];
+
+fn configure(source: &Path, needed: &Path, work: &Path) -> Result<()> {
+    let mut command = Command::new("sh");
+    command.arg("configure").arg("--quiet").args(WITHOUT).args(NOTHING).current_dir(source);
+    if let Ok(libraries) = debian::libraries(needed) {
+        let include = needed.join("usr/include");
+        let of_machine = libraries.file_name().map(|machine| include.join(machine)).unwrap_or_default();
+        command.env("CPPFLAGS", format!("-I{} -I{}", include.display(), of_machine.display()));
+        command.env("LDFLAGS", format!("-L{}", libraries.display()));
+        // Configure runs what it links.
+        command.env("LD_LIBRARY_PATH", &libraries);
+    }
+    run(&mut command, &work.join("configure.log"))?;
+    Ok(())
+}
+
+fn make(source: &Path, needed: &Path, work: &Path) -> Result<()> {
+    let fetched = needed.join("usr/bin/make");
+    let make = if fetched.is_file() { fetched } else { PathBuf::from("make") };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let mut command = Command::new(make);
+    command.arg(format!("-j{jobs}")).arg("src/app/tor").args(NOTHING).current_dir(source);
+    run(&mut command, &work.join("make.log"))?;
+    Ok(())
+}
