@@ -16,6 +16,11 @@ use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
 /// later; a frontend's is of this very hour.
 const OLDEST_PUBLICATION: u64 = 24 * 3600;
 
+/// How long after its end the descriptors of a backend's period are taken, in seconds. Longer than the balancer takes a
+/// descriptor for alive, which is 2 h 15 min from its publication: a single one that is refused makes the whole frontend's
+/// descriptor be refused.
+const ENDED_PERIOD_STANDS: u64 = 3 * 3600;
+
 /// A backend of a service's configuration.
 pub struct Backend {
     /// Its address.
@@ -117,12 +122,11 @@ fn judge_backend<'a>(text: &str, allowed: &'a [Backend], now: UnixTime) -> Resul
     Ok(Opened { backend, points: descriptor.points })
 }
 
-/// The periods of which a backend's descriptor may be: present and next, and for as long as the overlap lasts the one that
-/// has just ended, whose descriptor the balancer may have fetched a moment ago.
+/// The periods of which a backend's descriptor may be: present and next, and for some time the one that has just ended.
 fn live_periods(backend: &OnionAddress, now: UnixTime) -> Vec<TimePeriod> {
     let present = TimePeriod::at(now, backend);
     let mut periods = vec![present, present.next()];
-    if now.since(present.start(backend)) < OVERLAP {
+    if now.since(present.start(backend)) < ENDED_PERIOD_STANDS {
         periods.push(present.previous());
     }
     periods

@@ -306,8 +306,8 @@ fn a_backends_descriptor_is_of_its_own_period() {
         (present, start, true),
         (present.next(), start, true),
         (present.previous(), start, true),
-        (present.previous(), start.plus(3599), true),
-        (present.previous(), start.plus(3600), false),
+        (present.previous(), start.plus(3 * 3600 - 1), true),
+        (present.previous(), start.plus(3 * 3600), false),
         (present.next().next(), start.plus(86_399), false),
         (present.next(), start.plus(86_399), true),
     ] {
