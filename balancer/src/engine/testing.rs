@@ -111,6 +111,29 @@ impl Script {
         script
     }
 
+    /// An engine as for version 2: ten points a descriptor, two replicas with three HSDirs each (1 to 3, 4 to 6), whose
+    /// word has to be proven.
+    pub(super) fn of_v2(services: &[(&str, &[&str])]) -> Self {
+        let spec = |spec| ServiceSpec { max_points: 10, distinct: true, proof: Proof::ReadBack, ..spec };
+        let specs = specs(services).into_iter().map(spec).collect();
+        let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
+        let settings = Settings { timing: Timing::v2(), ..Settings::default() };
+        let mut script = Self { engine: Engine::new(specs, settings, Dice(1)), now, said: Vec::new() };
+        script.send(Event::Network(view_v2(services, &[1])));
+        script.send(Event::TorReady);
+        script
+    }
+
+    /// An HSDir was read back.
+    pub(super) fn read_back(
+        &mut self,
+        slot: DescriptorSlot,
+        hsdir: Fingerprint,
+        found: Found<u32>,
+    ) -> Vec<Action<Key>> {
+        self.send(Event::ReadBack { service: "s".into(), slot, hsdir, found })
+    }
+
     /// Sends an event and returns what the engine says to it.
     pub(super) fn send(&mut self, event: Event<Key>) -> Vec<Action<Key>> {
         let said = self.engine.handle(self.now, event);
@@ -274,6 +297,33 @@ pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> 
             .map(|id| ((*id).into(), BackendView { period: 1, sources: sources(100..106) }))
             .collect(),
     }
+}
+
+/// As [`view`], with both replicas of these periods. Each period has HSDirs of its own: 1 to 6, 11 to 16 and so on.
+pub(super) fn view_v2(services: &[(&str, &[&str])], periods: &[u64]) -> NetworkView {
+    let mut view = view(services, &[]);
+    for slots in view.services.values_mut() {
+        for period in periods {
+            let first = u8::try_from(*period).unwrap() * 10 - 9;
+            slots.insert(replica(*period, 0), relays(first..first + 3));
+            slots.insert(replica(*period, 1), relays(first + 3..first + 6));
+        }
+    }
+    view
+}
+
+/// The slot of this period and replica.
+pub(super) fn replica(period: u64, replica: u8) -> DescriptorSlot {
+    DescriptorSlot { period, replica }
+}
+
+/// Whom these actions read back.
+pub(super) fn read_backs(actions: &[Action<Key>]) -> Vec<(DescriptorSlot, Fingerprint)> {
+    let hsdir = |action: &Action<Key>| match action {
+        Action::ReadBack { slot, hsdir, .. } => Some((*slot, *hsdir)),
+        _ => None,
+    };
+    actions.iter().filter_map(hsdir).collect()
 }
 
 /// Whom these actions ask for a backend's descriptor.

@@ -1,7 +1,9 @@
 //! The engine's promises, one by one.
 
 mod looks;
+mod proof;
 mod properties;
 mod publishing;
 mod refusals;
+mod sets;
 mod start;

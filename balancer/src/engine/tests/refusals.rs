@@ -19,12 +19,9 @@ fn refusal() -> UploadOutcome {
     UploadOutcome::Refused("HTTP 400".into())
 }
 
-fn read_backs(actions: &[Action<Key>]) -> Vec<Fingerprint> {
-    let hsdir = |action: &Action<Key>| match action {
-        Action::ReadBack { hsdir, .. } => Some(*hsdir),
-        _ => None,
-    };
-    actions.iter().filter_map(hsdir).collect()
+/// Which HSDirs these actions read back.
+fn asked_back(actions: &[Action<Key>]) -> Vec<Fingerprint> {
+    read_backs(actions).into_iter().map(|(_, hsdir)| hsdir).collect()
 }
 
 fn seen(revision: u64) -> Event<Key> {
@@ -40,11 +37,11 @@ fn unseen() -> Event<Key> {
 fn a_refusal_is_read_back_once_and_followed_by_one_post_above_it() {
     let (mut script, post) = posted();
     let said = script.uploaded(post.id, &relays(1..4), &refusal());
-    assert_eq!(read_backs(&said), [relay(1)]);
+    assert_eq!(asked_back(&said), [relay(1)]);
     assert_eq!(notices(&said).len(), 3);
     script.send(seen(5000));
     // These come in before the next post: no need to look again.
-    assert!(read_backs(&script.uploaded(post.id, &relays(4..9), &refusal())).is_empty());
+    assert!(asked_back(&script.uploaded(post.id, &relays(4..9), &refusal())).is_empty());
     let posts = published(&script.pass(Duration::from_secs(2)));
     assert_eq!(posts.len(), 1);
     assert_eq!((&posts[0].to, posts[0].floor), (&relays(1..9), Some(5000)));
@@ -75,7 +72,7 @@ fn a_refusal_for_another_reason_waits_longer_and_longer() {
         script.send(Event::Posted { id: post.id, revision: 1000 + u64::from(round) });
         let said = script.uploaded(post.id, &relays(1..9), &refusal());
         assert!(notices(&said).is_empty(), "told once");
-        assert_eq!(read_backs(&said).len(), 1);
+        assert_eq!(asked_back(&said).len(), 1);
         script.send(seen(900));
     }
 }
@@ -108,7 +105,7 @@ fn guesses_when_most_refuse_and_nothing_can_be_seen() {
 fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     let (mut script, post) = posted();
     script.uploaded(post.id, &relays(2..9), &UploadOutcome::Stored);
-    assert_eq!(read_backs(&script.uploaded(post.id, &relays(1..2), &refusal())), [relay(1)]);
+    assert_eq!(asked_back(&script.uploaded(post.id, &relays(1..2), &refusal())), [relay(1)]);
     script.send(unseen());
     script.pass(Duration::from_secs(3));
     let post = script.last();
