@@ -27,7 +27,7 @@ fn main() {
     let plan = Plan { backends: 1, frontends: vec![frontend::address()], ..Plan::default() };
     let network = Network::start(&plan).unwrap();
     let backend = network.backend(0).unwrap();
-    let own_address = backend.address().v3().expect("a v3 network");
+    let own_address = backend.address().v3().unwrap();
     let config = Config::write(network.directory(), &network.sockets().join("signer"), [own_address]);
     let _signer = config.start_signer();
 

@@ -5,6 +5,8 @@
 //!
 //! No process outlives the one that started it, however that one ends: see [`process`].
 
+pub mod deployment;
+pub mod key_v2;
 pub mod network;
 mod parallel;
 pub mod paths;

@@ -3,12 +3,15 @@
 //! It is deliberately not the product's own: a mistake there must not blind the tests.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use data_encoding::HEXLOWER;
+
+use super::onion::Onion;
 
 /// One authenticated connection. Events that come while a reply is awaited are kept for [`Control::wait_event`].
 #[derive(Debug)]
@@ -125,6 +128,26 @@ impl Control {
         let event = event.with_context(|| format!("HSFETCH {what} had no answer"))?;
         let data = event.lines.into_iter().next().and_then(|line| line.data);
         Ok(data.filter(|text| !text.trim().is_empty()))
+    }
+
+    /// Posts a service's descriptor to these HSDirs, each of which has to say that it stored it.
+    pub fn hspost(&mut self, service: &Onion, hsdirs: &[impl Display], text: &str) -> Result<()> {
+        let servers: Vec<_> = hsdirs.iter().map(|hsdir| format!(" SERVER={hsdir}")).collect();
+        let address = service.to_string();
+        let address = address.trim_end_matches(".onion");
+        let hs_address = match service {
+            Onion::V2(_) => String::new(),
+            Onion::V3(_) => format!(" HSADDRESS={address}"),
+        };
+        self.set_events("HS_DESC")?;
+        self.send(&format!("+HSPOST{}{hs_address}\r\n{text}\r\n.", servers.concat()))?;
+        for _ in hsdirs {
+            let of_upload = |words: &[&str]| matches!(words, ["HS_DESC", "UPLOADED" | "FAILED", of, ..] if *of == address);
+            let event = self.wait_event(FETCH_TIMEOUT, |event| of_upload(&event.words()))?;
+            let event = event.context("an HSDir did not answer")?;
+            ensure!(event.text().contains(" UPLOADED "), "an HSDir refused: {}", event.text());
+        }
+        Ok(())
     }
 
     fn keep(&mut self, event: Message) {

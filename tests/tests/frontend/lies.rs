@@ -4,16 +4,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
-use onionbalance::relay::Fingerprint;
+use anyhow::Result;
 use onionbalance_proto::fixture::{Backend, Published};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, ExpiryHour};
-use onionbalance_tests::network::Control;
+use onionbalance_tests::network::Onion;
 use rand_core::OsRng;
 
 use crate::observer::Observer;
-use crate::site::{PUBLISHED, SOON, Site, backends, network, wait_published};
+use crate::site::{PUBLISHED, Site, backends, network, wait_published};
 
 /// A lie, and what the balancer says of it.
 struct Liar {
@@ -84,24 +83,10 @@ fn publish(observer: &Observer, liar: &Liar) -> Result<()> {
     let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     let address = liar.backend.address();
     let mut control = observer.client.control()?;
-    control.set_events("HS_DESC")?;
     for (term, hsdirs) in observer.directory()?.store(&address) {
         let mut published = liar.backend.publish(term.period, now, liar.points, &mut OsRng);
         (liar.lie)(&mut published, now);
-        post(&mut control, &address.without_suffix(), &hsdirs, &published.text(&mut OsRng))?;
-    }
-    Ok(())
-}
-
-fn post(control: &mut Control, address: &str, hsdirs: &[Fingerprint], text: &str) -> Result<()> {
-    let servers: Vec<_> = hsdirs.iter().map(|hsdir| format!("SERVER={hsdir}")).collect();
-    control.send(&format!("+HSPOST {} HSADDRESS={address}\r\n{text}\r\n.", servers.join(" ")))?;
-    for _ in hsdirs {
-        let of_upload =
-            |words: &[&str]| matches!(words, ["HS_DESC", "UPLOADED" | "FAILED", of, ..] if *of == address);
-        let event = control.wait_event(SOON, |event| of_upload(&event.words()))?;
-        let event = event.context("an HSDir did not answer")?;
-        ensure!(event.text().contains(" UPLOADED "), "an HSDir saw the lie: {}", event.text());
+        control.hspost(&Onion::V3(address), &hsdirs, &published.text(&mut OsRng))?;
     }
     Ok(())
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -14,10 +13,10 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
 use onionbalance_proto::v3::OnionAddress;
-use onionbalance_tests::network::{Client, Daemon, Network, Plan};
-use onionbalance_tests::programs::{Programs, Running};
+use onionbalance_tests::deployment::Deployment;
+use onionbalance_tests::network::{Client, Network, Plan};
+use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
-use tempfile::TempDir;
 
 /// The fewest seconds that make time periods of whole minutes and leave room for tor's voting; shared-random value and
 /// time period change by turns every three minutes.
@@ -51,12 +50,18 @@ pub(crate) fn backends(network: &Network) -> Result<Vec<OnionAddress>> {
     (0..BACKENDS).map(|number| network.backend(number)?.address().v3()).collect()
 }
 
-/// A frontend with its key and configuration in a directory that every user may enter.
+/// A frontend with its key and configuration.
 pub(crate) struct Site {
-    directory: TempDir,
-    logs: PathBuf,
-    name: &'static str,
+    deployment: Deployment,
     pub(crate) address: OnionAddress,
+}
+
+impl Deref for Site {
+    type Target = Deployment;
+
+    fn deref(&self) -> &Deployment {
+        &self.deployment
+    }
 }
 
 impl Site {
@@ -68,59 +73,17 @@ impl Site {
         more: &str,
     ) -> Result<Self> {
         ensure!(FRONTENDS.contains(&name), "the backends do not know the frontend {name}");
-        let directory = tempfile::tempdir()?;
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
         let key = key(name);
-        let site = Self { directory, logs: network.directory().to_owned(), name, address: address(&key)? };
+        let site = Self { deployment: Deployment::new(network, name)?, address: address(&key)? };
         let pem =
             KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)?;
-        fs::write(site.path("front.pem"), pem)?;
-        fs::set_permissions(site.path("front.pem"), Permissions::from_mode(0o600))?;
+        site.write_secret("front.pem", &*pem)?;
         let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
         for address in backends {
             writeln!(yaml, "  - address: {address}")?;
         }
-        fs::write(site.path("config.yaml"), yaml + more)?;
+        site.configure(yaml + more)?;
         Ok(site)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// A copy of a program where every user may run it.
-    pub(crate) fn copy(&self, program: &Path) -> Result<PathBuf> {
-        let copy = self.path(&program.file_name().context("a program has a name")?.to_string_lossy());
-        let copied = Command::new("cp").arg(program).arg(&copy).status()?;
-        ensure!(copied.success(), "cannot copy {}", program.display());
-        Ok(copy)
-    }
-
-    /// Starts the signer, and waits until it listens.
-    pub(crate) fn signer(&self) -> Result<Running> {
-        let mut command = Command::new(&Programs::build()?.signer);
-        let signer = self.start(command.arg("-c").arg(self.path("config.yaml")), "signer")?;
-        signer.wait_line("serving at", SOON)?;
-        Ok(signer)
-    }
-
-    /// Starts the balancer at the control port of `tor`.
-    pub(crate) fn balancer(&self, tor: &Daemon) -> Result<Running> {
-        self.start(&mut self.balancer_command(&Programs::build()?.balancer, tor)?, "balancer")
-    }
-
-    /// The balancer that `program` is, to be started at the control port of `tor`.
-    pub(crate) fn balancer_command(&self, program: &Path, tor: &Daemon) -> Result<Command> {
-        let control = tor.control_address()?;
-        let mut command = Command::new(program);
-        command.args(["-i", &control.ip().to_string(), "-p", &control.port().to_string()]);
-        command.arg("-c").arg(self.path("config.yaml"));
-        Ok(command)
-    }
-
-    /// Starts a program that writes its log beside those of the network's tors.
-    pub(crate) fn start(&self, command: &mut Command, role: &str) -> Result<Running> {
-        Running::start(command, &self.logs.join(format!("{}-{role}.log", self.name)))
     }
 
     /// Has `client` visit the frontend until each of these has answered.

@@ -1,10 +1,11 @@
-//! The frontend's key and the configuration of both programs.
+//! The frontends' keys and the configuration of both programs.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ed25519_dalek::SigningKey;
@@ -12,13 +13,14 @@ use ed25519_dalek::pkcs8::EncodePrivateKey;
 use ed25519_dalek::pkcs8::KeypairBytes;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use onionbalance_proto::v3::address::OnionAddress;
-use onionbalance_tests::network::Network;
+use onionbalance_tests::key_v2::KeyV2;
+use onionbalance_tests::network::{Backend, Network, Onion, OnionVersion};
 use rand_core::{OsRng, RngCore};
 
 /// A new onion service identity.
 pub(crate) struct Frontend {
-    key: SigningKey,
-    address: OnionAddress,
+    pub(crate) onion: Onion,
+    pem: String,
 }
 
 /// What has been written for the programs.
@@ -30,39 +32,49 @@ pub(crate) struct Config {
 }
 
 impl Frontend {
-    pub(crate) fn generate() -> Result<Self> {
-        let mut secret = [0; 32];
-        OsRng.fill_bytes(&mut secret);
-        let key = SigningKey::from_bytes(&secret);
-        let address = OnionAddress::from_identity(key.verifying_key().to_bytes())?;
-        Ok(Self { key, address })
-    }
-
-    pub(crate) fn address(&self) -> OnionAddress {
-        self.address
-    }
-
-    /// Writes the key and `config.yaml`, in the format of Onionbalance 0.2.4, to the network's directory.
-    pub(crate) fn write_config(&self, network: &Network) -> Result<Config> {
-        let directory = network.directory();
-        write_private(&directory.join("front.pem"), &self.pem()?)?;
-        let signer_socket = network.sockets().join("signer");
-        let mut yaml = format!("signer-socket-location: {}\n", signer_socket.display());
-        yaml.push_str("services:\n- key: front.pem\n  instances:\n");
-        for backend in network.backends() {
-            // Writing to a string does not fail.
-            let _ = write!(yaml, "  - address: {}\n    name: {}\n", backend.address(), backend.name());
+    pub(crate) fn generate(version: OnionVersion) -> Result<Self> {
+        match version {
+            OnionVersion::V2 => {
+                let key = KeyV2::generate()?;
+                Ok(Self { onion: Onion::V2(key.address()), pem: key.pem()? })
+            }
+            OnionVersion::V3 => {
+                let mut secret = [0; 32];
+                OsRng.fill_bytes(&mut secret);
+                let identity = SigningKey::from_bytes(&secret).verifying_key().to_bytes();
+                let onion = Onion::V3(OnionAddress::from_identity(identity)?);
+                Ok(Self { onion, pem: pkcs8(secret)? })
+            }
         }
-        let file = directory.join("config.yaml");
-        write_private(&file, &yaml)?;
-        Ok(Config { file, signer_socket })
     }
+}
 
-    /// PKCS #8 without the public key, as OpenSSL writes it.
-    fn pem(&self) -> Result<String> {
-        let key = KeypairBytes { secret_key: self.key.to_bytes(), public_key: None };
-        Ok(key.to_pkcs8_pem(LineEnding::LF).context("cannot encode the key")?.to_string())
+/// Writes the keys and `config.yaml`, in the format of Onionbalance, to the network's directory.
+pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Backend>])]) -> Result<Config> {
+    let directory = network.directory();
+    let signer_socket = network.sockets().join("signer");
+    let mut yaml = format!("signer-socket-location: {}\nservices:\n", signer_socket.display());
+    for (number, (frontend, backends)) in frontends.iter().enumerate() {
+        let key = format!("frontend-{number}.key");
+        write_private(&directory.join(&key), &frontend.pem)?;
+        // Writing to a string does not fail.
+        let _ = writeln!(yaml, "- key: {key}\n  instances:");
+        for backend in *backends {
+            let _ = writeln!(yaml, "  - address: {}\n    name: {}", backend.address(), backend.name());
+            for client in backend.clients().iter().take(1) {
+                let _ = writeln!(yaml, "    auth: {}", client.cookie);
+            }
+        }
     }
+    let file = directory.join("config.yaml");
+    write_private(&file, &yaml)?;
+    Ok(Config { file, signer_socket })
+}
+
+/// Without the public key, as OpenSSL writes it.
+fn pkcs8(secret_key: [u8; 32]) -> Result<String> {
+    let key = KeypairBytes { secret_key, public_key: None };
+    Ok(key.to_pkcs8_pem(LineEnding::LF).context("cannot encode the key")?.to_string())
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

@@ -1,22 +1,25 @@
-//! `cargo demo`: a private Tor network, three backends, the signer and the balancer, and 60 visits to the frontend.
+//! `cargo demo`: a private Tor network, three backends, the signer and the balancer, and 60 visits to the frontend; with
+//! `--v2`, of version 2 of onion services, and with a fourth backend that authorizes its clients.
 //!
 //! Ends with status 0 only if every backend answered and no request failed.
 
+mod authorized;
 mod frontend;
 mod interrupt;
 mod screen;
 mod visits;
 
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use onionbalance_tests::network::{Network, Plan};
+use onionbalance_tests::network::{Authorization, Backend, Network, Onion, OnionVersion, Plan};
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 
-use self::frontend::Frontend;
+use self::frontend::{Frontend, write_config};
 use self::screen::Screen;
 use self::visits::Visits;
 
@@ -25,12 +28,17 @@ use self::visits::Visits;
 /// (but Debian's package archive for a tor, where none is installed).
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo")]
-struct Arguments {}
+struct Arguments {
+    /// Show version 2 of onion services, on a tor that still has them: it is built from source the first time, in a minute
+    /// or two
+    #[arg(long)]
+    v2: bool,
+}
 
 fn main() -> ExitCode {
-    let Arguments {} = Arguments::parse();
+    let Arguments { v2 } = Arguments::parse();
     let screen = Screen::new();
-    match interrupt::watch().and_then(|()| demonstrate(&screen)) {
+    match interrupt::watch().and_then(|()| demonstrate(&screen, v2)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             interrupt::yield_to();
@@ -40,13 +48,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn demonstrate(screen: &Screen) -> Result<()> {
+fn demonstrate(screen: &Screen, v2: bool) -> Result<()> {
     screen.stage("building onionbalance and onionbalance-signer");
     let programs = Programs::build()?;
     screen.stage("starting a private Tor network");
     let started = Instant::now();
-    let frontend = Frontend::generate()?;
-    let plan = Plan { frontends: vec![frontend.address()], ..Plan::default() };
+    let version = if v2 { OnionVersion::V2 } else { OnionVersion::V3 };
+    let frontend = Frontend::generate(version)?;
+    let plan = match frontend.onion {
+        Onion::V2(_) => Plan::v2(),
+        Onion::V3(address) => Plan { frontends: vec![address], ..Plan::default() },
+    };
     let network = Network::start_telling(&plan, |stage| screen.stage(&stage.what))?;
     let to_network = started.elapsed();
     let shown = balance(screen, programs, &network, &frontend)
@@ -70,7 +82,11 @@ fn balance(
         ensure!(page.text() == backend.name(), "{} does not answer for itself", backend.name());
     }
     screen.stage("every backend answers at its own address");
-    let config = frontend.write_config(network)?;
+    let open = network.backends();
+    let closed = closed_backend(screen, network, frontend)?;
+    let mut frontends: Vec<(&Frontend, &[Arc<Backend>])> = vec![(frontend, &open)];
+    frontends.extend(closed.as_ref().map(|(frontend, backend)| (frontend, std::slice::from_ref(backend))));
+    let config = write_config(network, &frontends)?;
     let logs = network.directory();
     let signer = Running::start(
         Command::new(&programs.signer).arg("-c").arg(&config.file),
@@ -93,17 +109,48 @@ fn balance(
             .arg(&config.file),
         &logs.join("onionbalance.log"),
     )?;
-    screen.stage(&format!("onionbalance serves {}", frontend.address()));
+    screen.stage(&format!("onionbalance serves {}", frontend.onion));
     let to_publication = wait_published(&balancer, started)?;
     screen.stage("first publication");
-    let visits = Visits::make(&clients, &frontend.address(), started)?;
+    let visits = Visits::make(&clients, &frontend.onion, started)?;
     screen.stage("visits made");
+    if let Some((frontend, backend)) = &closed {
+        let line = format!("service={}", frontend.onion);
+        balancer.wait_output(
+            &format!("not that it published {}", frontend.onion),
+            PUBLISH_TIMEOUT,
+            |output| {
+                let mut lines = output.lines().filter(|line| line.contains("published descriptor"));
+                lines.any(|published| published.contains(&line)).then_some(())
+            },
+        )?;
+        let page = authorized::visit(network, frontend, backend)?;
+        screen.stage(&format!(
+            "the frontend for authorized clients: refused without a cookie, with it {} after {:.2} s",
+            page.text(),
+            page.time.as_secs_f64()
+        ));
+    }
     Ok((to_publication, visits))
+}
+
+/// With version 2: one more backend, which authorizes its clients, and a frontend for these.
+fn closed_backend(
+    screen: &Screen,
+    network: &Network,
+    open: &Frontend,
+) -> Result<Option<(Frontend, Arc<Backend>)>> {
+    let Onion::V2(_) = open.onion else { return Ok(None) };
+    let backend = network.start_authorized_backend(Some(Authorization::Basic))?;
+    backend.wait_published()?;
+    screen.stage("one more backend, for authorized clients only");
+    Ok(Some((Frontend::generate(OnionVersion::V2)?, backend)))
 }
 
 /// Prints the result, and makes it an error unless it is a full success.
 fn judge(network: &Network, to_network: Duration, to_publication: Duration, visits: &Visits) -> Result<()> {
-    let names: Vec<String> = network.backends().iter().map(|backend| backend.name().to_owned()).collect();
+    let open = network.backends().into_iter().filter(|backend| backend.clients().is_empty());
+    let names: Vec<String> = open.map(|backend| backend.name().to_owned()).collect();
     screen::result(&names, to_network, to_publication, visits);
     if let Some(failure) = visits.failures.first() {
         bail!("{} requests failed, the first one so: {failure}", visits.failures.len());

@@ -1,0 +1,72 @@
+//! Backends that authorize their clients: they are fetched as one of these, and the frontend's clients are theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use onionbalance_proto::v2::{AuthType, Cookie};
+use onionbalance_tests::key_v2::KeyV2;
+use onionbalance_tests::network::{Authorization, Backend, Network};
+
+use crate::observer::Observer;
+use crate::site::{Instance, Site, network, wait_published};
+
+/// Long enough for a page.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A backend with this authorization, and the first of its clients as the configuration has it, in the form of
+/// `hostname`.
+fn authorized(network: &Network, authorization: Authorization) -> Result<(Arc<Backend>, Instance, String)> {
+    let backend = network.start_authorized_backend(Some(authorization))?;
+    backend.wait_published()?;
+    let client = backend.clients().first().context("nobody is authorized")?;
+    let cookie = client.cookie.clone();
+    Ok((Arc::clone(&backend), (client.address.v2()?, Some(cookie.clone())), cookie))
+}
+
+/// The cookie in the 22 characters that are for basic authorization.
+fn as_basic(cookie: &str) -> Result<String> {
+    Ok(cookie.parse::<Cookie>()?.hid_serv_auth(AuthType::Basic))
+}
+
+#[test]
+fn their_clients_reach_them_through_the_frontend_and_others_do_not() -> Result<()> {
+    let network = network()?;
+    let (basic, basic_instance, basic_cookie) = authorized(network, Authorization::Basic)?;
+    let (stealth, stealth_instance, stealth_cookie) = authorized(network, Authorization::Stealth)?;
+    // The form of `client_keys` does not tell which authorization it is for.
+    let untyped_instance = (stealth_instance.0, Some(format!("{}==", as_basic(&stealth_cookie)?)));
+    let [over_basic, over_stealth, over_untyped] =
+        [KeyV2::generate()?, KeyV2::generate()?, KeyV2::generate()?];
+    let frontends: [(&KeyV2, &[Instance]); 3] = [
+        (&over_basic, &[basic_instance]),
+        (&over_stealth, &[stealth_instance]),
+        (&over_untyped, &[untyped_instance]),
+    ];
+    for (number, (key, instances)) in frontends.into_iter().enumerate() {
+        let site = Site::new(network, &format!("authorized-{number}"), &[(key, instances)], "")?;
+        let balancer = site.balancer(network.management().tor())?;
+        wait_published(&balancer, &key.address(), 2)?;
+        let (backend, cookie) =
+            if number == 0 { (&basic, &basic_cookie) } else { (&stealth, &stealth_cookie) };
+        visit(network, key, backend, cookie)?;
+        assert!(!balancer.output()?.contains(" ERROR "));
+    }
+    Ok(())
+}
+
+fn visit(network: &Network, frontend: &KeyV2, backend: &Backend, cookie: &str) -> Result<()> {
+    let service = frontend.address();
+    let observer = Observer::new(network)?;
+    let visitor = network.new_tor_client()?;
+    // Whoever has no cookie cannot even read the descriptor, not to speak of being let in.
+    assert!(visitor.get_within(PATIENCE, &service, 80, "/").is_err());
+    assert!(observer.copies(&service).is_err());
+    // The frontend is published with basic authorization, whichever the backend has.
+    visitor.authorize(&service, &as_basic(cookie)?)?;
+    visitor.forget()?;
+    for _ in 0..3 {
+        assert_eq!(visitor.get(&service, 80, "/")?.text(), backend.name());
+    }
+    Ok(())
+}

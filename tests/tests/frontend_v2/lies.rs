@@ -1,0 +1,91 @@
+//! Descriptors that are not what they should be, on HSDirs that say nothing of it.
+
+use anyhow::{Context, Result, ensure};
+use onionbalance_proto::fixture::v2::Backend;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::{Readers, publication_time};
+use onionbalance_proto::v2::{OnionAddress, Replica};
+use onionbalance_tests::key_v2::KeyV2;
+use onionbalance_tests::network::Onion;
+use rand_core::OsRng;
+
+use crate::observer::{Observer, shares};
+use crate::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
+
+const HOUR: u64 = 3600;
+
+/// Puts descriptors of the service with this key on all its HSDirs, published at this time.
+fn publish(observer: &Observer, key: &Backend, published: UnixTime, points: usize) -> Result<()> {
+    let service = key.address();
+    let mut control = observer.client.control()?;
+    let mut descriptor = key.publish(now()?, points, &mut OsRng);
+    descriptor.published = publication_time(published);
+    for (term, hsdirs) in observer.places(&service)? {
+        descriptor.replica = term.replica;
+        let text = key.text(&descriptor, Readers::Everyone, &mut OsRng);
+        control.hspost(&Onion::V2(service), &hsdirs, &text)?;
+    }
+    Ok(())
+}
+
+/// A backend whose descriptor is hours old serves nobody, and one from the future is nobody's; the others go on.
+#[test]
+fn the_dead_and_the_liars_are_named_and_left_out() -> Result<()> {
+    let network = network()?;
+    let observer = Observer::new(network)?;
+    let honest = backends(network)?;
+    let (dead, ahead) = (Backend::generate(&mut OsRng), Backend::generate(&mut OsRng));
+    publish(&observer, &dead, now()?.minus(4 * HOUR), 3)?;
+    publish(&observer, &ahead, now()?.plus(4 * HOUR), 3)?;
+    let mut instances = plain(&honest)?;
+    instances.extend([(dead.address(), None), (ahead.address(), None)]);
+    let key = KeyV2::generate()?;
+    let site = Site::new(network, "lies", &[(&key, &instances)], "")?;
+    let balancer = site.balancer(observer.client.tor())?;
+    let warning = |service: OnionAddress, what: &str| {
+        let named = format!("backend={service}");
+        balancer.wait_output(&format!("nothing about {named}"), PUBLISHED, |output| {
+            output.lines().any(|line| line.contains(&named) && line.contains(what)).then_some(())
+        })
+    };
+    warning(dead.address(), "it has not published for hours")?;
+    warning(ahead.address(), "is ahead of this machine's clock")?;
+    wait_published(&balancer, &key.address(), 2)?;
+    observer.wait_copies(&key.address(), &honest, |copies, points| shares(copies, points).map(drop))?;
+    Ok(())
+}
+
+/// HSDirs keep the one that was published later, and say to the other that it is stored.
+#[test]
+fn an_hsdirs_word_is_not_taken_for_the_deed() -> Result<()> {
+    let network = network()?;
+    let observer = Observer::new(network)?;
+    let honest = backends(network)?;
+    let key = KeyV2::generate()?;
+    let service = key.address();
+    let own = Backend::from_pem(&key.pem()?);
+    // On the HSDirs of one replica only.
+    let mut later = own.publish(now()?, 1, &mut OsRng);
+    later.published = later.published.plus(20 * HOUR);
+    let [(term, hsdirs), _] = observer.places(&service)?;
+    ensure!(term.replica == Replica::First, "{term:?}");
+    let text = own.text(&later, Readers::Everyone, &mut OsRng);
+    observer.client.control()?.hspost(&Onion::V2(service), &hsdirs, &text)?;
+
+    let site = Site::new(network, "word", &[(&key, &plain(&honest)?)], "")?;
+    let balancer = site.balancer(observer.client.tor())?;
+    let warnings = balancer.wait_output("not what its HSDirs have", PUBLISHED, |output| {
+        let lines = output.lines().filter(|line| line.contains("with a later publication time"));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        (lines.len() == hsdirs.len()).then_some(lines)
+    })?;
+    assert!(
+        warnings.iter().all(|line| line.contains(" WARN ") && line.contains("replica=0")),
+        "{warnings:?}"
+    );
+    wait_published(&balancer, &service, 1)?;
+    let output = balancer.output()?;
+    let published = output.lines().find(|line| line.contains(" published descriptor "));
+    assert!(published.context("it was awaited")?.contains("replica=1"), "{output}");
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The two programs at work on a real v2 network, as separate processes: what operators and visitors see.
+//!
+//! All tests share one network of tor 0.4.5.9. Each has frontends of its own, and a tor of its own for the balancer, so
+//! none disturbs another.
+
+mod authorized;
+mod changes;
+mod distinct;
+mod lies;
+mod observer;
+mod publication;
+mod rollover;
+mod site;
+mod two_tors;
