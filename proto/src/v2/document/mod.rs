@@ -145,3 +145,5 @@ pub fn open_outer(text: &str) -> Result<Outer<'_>, DocumentError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
