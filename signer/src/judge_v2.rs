@@ -3,6 +3,8 @@
 //! No certificate covers a single introduction point: only the descriptor that a backend signed tells its points. So the
 //! request carries whole descriptors, and what comes out is built of points that were read from them here.
 
+mod known;
+
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Descriptor, DocumentError, MAX_POINTS, open_outer};
 use onionbalance_proto::v2::layer::LayerError;
@@ -11,6 +13,9 @@ use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{Cookie, OnionAddress, Replica, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
+
+use self::known::KnownDescriptor;
+pub use self::known::KnownDescriptors;
 
 /// How old a publication time may be. HSDirs keep what is up to three days old, and of two descriptors the one published
 /// later; a frontend's is of this very hour.
@@ -22,6 +27,7 @@ const OLDEST_PUBLICATION: u64 = 24 * 3600;
 const ENDED_PERIOD_STANDS: u64 = 3 * 3600;
 
 /// A backend of a service's configuration.
+#[derive(Debug)]
 pub struct Backend {
     /// Its address.
     pub address: OnionAddress,
@@ -38,11 +44,13 @@ pub struct Approved {
     pub client_authorization: bool,
 }
 
-/// Judges a request for `service`, whose allowed backends are `backends`.
+/// Judges a request for `service`, whose allowed backends are `backends`. `known` changes nothing but the time it takes; it
+/// must not be shared with a service that has other cookies.
 pub fn judge(
     request: &FrontendRequest,
     service: &OnionAddress,
     backends: &[Backend],
+    known: &mut KnownDescriptors,
     now: UnixTime,
 ) -> Result<Approved, Refusal> {
     let period = judge_period(request, service, now)?;
@@ -55,7 +63,7 @@ pub fn judge(
     let opened = request
         .backends
         .iter()
-        .map(|text| judge_backend(text, backends, now))
+        .map(|text| judge_backend(text, backends, known, now))
         .collect::<Result<Vec<Opened<'_>>, Refusal>>()?;
     let mut points: Vec<IntroductionPoint> = Vec::with_capacity(request.points.len());
     for chosen in &request.points {
@@ -103,23 +111,40 @@ fn judge_choice(request: &FrontendRequest) -> Result<(), Refusal> {
 }
 
 /// A backend's descriptor, opened.
+#[derive(Debug)]
 struct Opened<'a> {
     backend: &'a Backend,
     points: Vec<IntroductionPoint>,
 }
 
 /// The points that a configured backend says it has.
-fn judge_backend<'a>(text: &str, allowed: &'a [Backend], now: UnixTime) -> Result<Opened<'a>, Refusal> {
+fn judge_backend<'a>(
+    text: &str,
+    allowed: &'a [Backend],
+    known: &mut KnownDescriptors,
+    now: UnixTime,
+) -> Result<Opened<'a>, Refusal> {
+    let of = |address: &OnionAddress| {
+        allowed.iter().find(|backend| backend.address == *address).ok_or(Refusal::UnknownBackend)
+    };
+    if let Some(known) = known.get(text) {
+        // It stays genuine; its time runs out.
+        let lives = live_periods(&known.address, now).contains(&known.period);
+        let points = known.points.clone();
+        let backend = of(&known.address)?;
+        return if lives { Ok(Opened { backend, points }) } else { Err(Refusal::BackendDescriptorPeriod) };
+    }
     let outer = open_outer(text).map_err(|_| Refusal::BackendDescriptor)?;
     let address = outer.key.address();
-    let backend = allowed.iter().find(|backend| backend.address == address).ok_or(Refusal::UnknownBackend)?;
-    let descriptor =
+    let backend = of(&address)?;
+    let Descriptor { period, points, .. } =
         outer.open(&live_periods(&address, now), backend.cookie.as_ref()).map_err(|error| match error {
             DocumentError::Period => Refusal::BackendDescriptorPeriod,
             DocumentError::Layer(LayerError::NoCookie | LayerError::Cookie) => Refusal::BackendCookie,
             _ => Refusal::BackendDescriptor,
         })?;
-    Ok(Opened { backend, points: descriptor.points })
+    known.remember(KnownDescriptor { text: text.to_owned(), address, period, points: points.clone() });
+    Ok(Opened { backend, points })
 }
 
 /// The periods of which a backend's descriptor may be: present and next, and for some time the one that has just ended.

@@ -17,7 +17,7 @@ use crate::audit::{self, Peer};
 use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::service::Service;
-use crate::{judge_v2, judge_v3, listen};
+use crate::{judge_v3, listen};
 
 /// Within this time a frame that was begun must be whole, and an answer must be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -168,7 +168,7 @@ impl Server {
         if !limit.take(begun) {
             return Err(Refusal::RateLimit);
         }
-        let approved = judge_v2::judge(request, &service.address(), service.backends(), now())?;
+        let approved = service.judge(request, now())?;
         service.sign(&approved, &mut OsRng)
     }
 

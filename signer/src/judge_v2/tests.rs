@@ -108,7 +108,7 @@ impl Case {
     }
 
     fn judge_at(&self, now: UnixTime) -> Result<Approved, Refusal> {
-        judge(&self.request, &frontend(), &self.allowed, now)
+        judge(&self.request, &frontend(), &self.allowed, &mut KnownDescriptors::default(), now)
     }
 }
 
@@ -319,6 +319,23 @@ fn a_backends_descriptor_is_of_its_own_period() {
 }
 
 #[test]
+fn what_was_verified_before_still_has_its_time_and_its_place() {
+    let case = Case::genuine();
+    let mut known = KnownDescriptors::default();
+    let mut judge =
+        |allowed: &[Backend], now| judge(&case.request, &frontend(), allowed, &mut known, now).err();
+    assert_eq!(judge(&case.allowed, NOW), None);
+    assert_eq!(judge(&case.allowed, NOW), None);
+    // A backend that is no longer allowed.
+    assert_eq!(judge(&case.allowed[1..], NOW), Some(Refusal::UnknownBackend));
+    // A day later the frontend's own period is over too, so its backends are asked by themselves.
+    let text = &case.request.backends[0];
+    let later = NOW.plus(2 * 86_400);
+    let opened = judge_backend(text, &case.allowed, &mut known, later);
+    assert_eq!(opened.err(), Some(Refusal::BackendDescriptorPeriod));
+}
+
+#[test]
 fn publication_times_of_the_last_day_are_accepted() {
     for hours in [0, 1, 24] {
         let mut case = Case::genuine();
@@ -355,13 +372,16 @@ proptest! {
         alterations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let case = &*GENUINE;
+        // Warm: a descriptor that was verified before must not vouch for another.
+        let mut known = KnownDescriptors::default();
+        judge(&case.request, &frontend(), &case.allowed, &mut known, NOW).unwrap();
         let mut body = frame::encode(&Request::FrontendV2(case.request.clone())).unwrap();
         for (at, byte) in alterations {
             let at = Header::LENGTH + at.index(body.len() - Header::LENGTH);
             body[at] ^= byte;
         }
         if let Ok(Request::FrontendV2(altered)) = frame::decode(&body[Header::LENGTH..])
-            && let Ok(approved) = judge(&altered, &frontend(), &case.allowed, NOW)
+            && let Ok(approved) = judge(&altered, &frontend(), &case.allowed, &mut known, NOW)
         {
             let genuine: Vec<_> = case.published.iter().flat_map(|published| &published.points).collect();
             prop_assert!(approved.descriptor.points.iter().all(|point| genuine.contains(&point)));

@@ -1,12 +1,13 @@
-//! A version 2 service that is held: its secret and its rules. Nothing is kept between two descriptors.
+//! A version 2 service that is held: its secret, its rules, and which backends' descriptors it has seen.
 
+use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{MAX_LENGTH, Readers};
 use onionbalance_proto::v2::{Cookie, OnionAddress};
-use onionbalance_proto::wire::v2::SignedFrontend;
+use onionbalance_proto::wire::v2::{FrontendRequest, SignedFrontend};
 use onionbalance_proto::wire::{Held, Refusal};
 use rand_core::CryptoRngCore;
 
-use crate::judge_v2::{Approved, Backend};
+use crate::judge_v2::{self, Approved, Backend, KnownDescriptors};
 use crate::secret::PermanentSecret;
 
 /// A service whose key is held.
@@ -16,6 +17,7 @@ pub struct Service {
     backends: Vec<Backend>,
     /// Those of all backends, each once: whoever holds one may be a client of the frontend.
     cookies: Vec<Cookie>,
+    known: KnownDescriptors,
 }
 
 impl Service {
@@ -27,7 +29,7 @@ impl Service {
                 cookies.push(cookie.clone());
             }
         }
-        Self { key_name, secret, backends, cookies }
+        Self { key_name, secret, backends, cookies, known: KnownDescriptors::default() }
     }
 
     /// Its address.
@@ -44,6 +46,11 @@ impl Service {
     pub fn public(&self) -> Held<OnionAddress> {
         let backends = self.backends.iter().map(|backend| backend.address).collect();
         Held { key: self.key_name.clone(), address: self.address(), backends }
+    }
+
+    /// Judges a request for this service at `now`.
+    pub fn judge(&mut self, request: &FrontendRequest, now: UnixTime) -> Result<Approved, Refusal> {
+        judge_v2::judge(request, &self.address(), &self.backends, &mut self.known, now)
     }
 
     /// Renders and signs what was approved.
