@@ -32,7 +32,7 @@ fn fetch_tor(directory: &Path, root: &Path) -> Result<()> {
     let packages = Packages::new(directory)?;
     packages.fetch("tor", |needed| needed.starts_with("libevent-"))?;
     let unpacked = packages.unpack()?;
-    run(unpacked_tor(&unpacked)?.tor().arg("--version"), &packages.work.join("version.log"))
+    run(unpacked_tor(&unpacked)?.tor().arg("--version"), &packages.log("version"))
         .context("Debian's tor does not run on this system")?;
     fs::rename(&unpacked, root)?;
     packages.remove()
@@ -60,16 +60,38 @@ impl Packages {
     /// Fetches a package, and of those that it names as its dependencies the ones that are `wanted`: their names differ
     /// between Debian's releases.
     pub(super) fn fetch(&self, package: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        for name in self.download(package)?.iter().filter(|name| wanted(name)) {
+            self.apt_get(&["download", name])?;
+        }
+        Ok(())
+    }
+
+    /// As [`Packages::fetch`] for several packages, and for whatever the wanted ones depend on in turn.
+    pub(super) fn fetch_all(&self, packages: &[&str], wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let mut names: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
+        let mut next = 0;
+        while let Some(name) = names.get(next).cloned() {
+            next += 1;
+            for needed in self.download(&name)? {
+                if wanted(&needed) && !names.contains(&needed) {
+                    names.push(needed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads a package; the names that it depends on.
+    fn download(&self, package: &str) -> Result<Vec<String>> {
         let before = self.files()?;
         self.apt_get(&["download", package])?;
         let fetched = self.files()?.into_iter().find(|file| !before.contains(file));
         let fetched = fetched.with_context(|| format!("apt-get downloaded no package {package}"))?;
-        let log = self.work.join("depends.log");
+        let log = self.log("depends");
         let depends = run(Command::new("dpkg-deb").arg("-f").arg(fetched).arg("Depends"), &log)?;
-        for name in depends.split([',', ' ', '\n']).filter(|name| wanted(name)) {
-            self.apt_get(&["download", name])?;
-        }
-        Ok(())
+        // `name:any (>= version) | other, …`
+        let names = depends.split([',', ' ', '\n']).filter_map(|word| word.split(':').next());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Unpacks all that was fetched; the result is where.
@@ -77,9 +99,14 @@ impl Packages {
         let root = self.work.join("root");
         fs::create_dir_all(&root)?;
         for package in self.files()? {
-            run(Command::new("dpkg-deb").arg("-x").args([&package, &root]), &self.work.join("dpkg-deb.log"))?;
+            run(Command::new("dpkg-deb").arg("-x").args([&package, &root]), &self.log("dpkg-deb"))?;
         }
         Ok(root)
+    }
+
+    /// Where what is run meanwhile may write.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.work.join(format!("{name}.log"))
     }
 
     /// Removes everything that is left of the fetching.
@@ -107,7 +134,7 @@ impl Packages {
             .arg("-oAPT::Sandbox::User=root")
             .args(arguments)
             .current_dir(self.work.join("packages"));
-        run(&mut command, &self.work.join("apt-get.log"))?;
+        run(&mut command, &self.log("apt-get"))?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! which makes authority keys, is beside it or in one of the usual places.
 
 mod debian;
+mod stem;
 mod v2;
 
 use std::env;
@@ -15,6 +16,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+pub use self::stem::stem_python;
 use crate::network::OnionVersion;
 use crate::paths::BuildPaths;
 
