@@ -22,6 +22,9 @@ pub enum KeyFileError {
     /// No PEM.
     #[error("is no key file: give a PEM file with an RSA key, such as tor's private_key")]
     Format,
+    /// DER, as PEM has it inside.
+    #[error("is DER: convert it to PEM with `openssl rsa -inform DER -in FILE -out KEY` and give that")]
+    Der,
     /// A key of version 3.
     #[error("is tor's key of a v3 service, but the instances are v2: give the RSA key of a v2 service")]
     Version3,
@@ -62,6 +65,9 @@ fn wrong_size(error: &KeyError) -> String {
     }
 }
 
+/// How every DER file with an RSA key of at least 1024 bits begins: a sequence, of a length that takes two bytes.
+const DER_SEQUENCE: [u8; 2] = [0x30, 0x82];
+
 /// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
 pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
     parse(&super::read(path)?, path, passphrases)
@@ -70,6 +76,9 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, K
 fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
     if bytes.starts_with(b"== ed25519v1-") {
         return Err(KeyFileError::Version3);
+    }
+    if bytes.starts_with(&DER_SEQUENCE) {
+        return Err(KeyFileError::Der);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| KeyFileError::Format)?;
     // Tor 0.4.5 ends its private_key with a NUL.

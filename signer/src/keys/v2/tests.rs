@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+use proptest::sample::Index;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -35,6 +37,8 @@ fn every_form_of_one_key_makes_the_same_address() {
         "pem-aes256.key",
         "pem-pkcs8-aes256.key",
         "pem-pkcs8-des3.key",
+        "pem-pkcs8-sha1.key",
+        "pem-pkcs8-scrypt.key",
     ] {
         let secret = parse_with(&testdata(file), PASSPHRASE);
         let secret = secret.unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -47,6 +51,12 @@ fn tors_own_keys_are_read() {
     for (file, address) in [("b2.key", "lijeinqkg3odt3fl"), ("onionbalance.key", "jyvfq5umznvka34v")] {
         assert_eq!(parse_with(&testdata(file), "").ok().unwrap().address().without_suffix(), address);
     }
+}
+
+#[test]
+fn onionbalances_encrypted_key_is_read() {
+    let secret = parse_with(&testdata("onionbalance-des3.key"), "password").ok().unwrap();
+    assert_eq!(secret.address().without_suffix(), "jyvfq5umznvka34v");
 }
 
 #[test]
@@ -81,8 +91,12 @@ fn each_wrong_file_is_refused_by_name() {
     let v3 = |file: &str| std::fs::read(Path::new(TESTDATA).join("../v3").join(file)).unwrap();
     for (message, wanted) in [
         (message(&testdata("pem-bad-2048.key")), "holds an RSA key of 2048 bits: v2 services have 1024"),
+        (message(&testdata("pem-bad-1280.key")), "holds an RSA key of 1280 bits: v2 services have 1024"),
+        (message(&testdata("pem-bad-ec.key")), "holds a private key that is not RSA"),
+        (message(&testdata("pem-bad-der.key")), "is DER: convert it to PEM with `openssl rsa -inform DER"),
         (message(&testdata("pem-bad-cut.key")), "holds an RSA key that is cut or damaged"),
         (message(&testdata("pem-public.pem")), "holds a PEM `RSA PUBLIC KEY`, a public key"),
+        (message(&testdata("pem-public-spki.pem")), "holds a PEM `PUBLIC KEY`, a public key"),
         (message(b""), "is no key file"),
         (message(&[0xFF; 96]), "is no key file"),
         (message(&v3("front.pem")), "holds a private key that is not RSA"),
@@ -108,4 +122,38 @@ fn a_missing_or_endless_file_is_refused() {
     let load = |path: &str| load(Path::new(path), &Passphrases::Terminal).err();
     assert!(matches!(load("/nonexistent"), Some(KeyFileError::Read(ReadError::Io(_)))));
     assert!(matches!(load("/dev/zero"), Some(KeyFileError::Read(ReadError::TooLong))));
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_file_is_refused_or_holds_the_same_key(
+        file in prop::sample::select(vec!["pem-plain.key", "pem-pkcs8.key", "pem-des3.key", "pem-aes128.key"]),
+        altered in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
+        kept in any::<Option<Index>>(),
+    ) {
+        let mut bytes = testdata(file);
+        for (at, byte) in altered {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(kept) = kept {
+            bytes.truncate(kept.index(bytes.len()));
+        }
+        if let Ok(secret) = parse_with(&bytes, PASSPHRASE) {
+            let address = text("pem-address.txt");
+            prop_assert_eq!(secret.address().without_suffix(), address.trim());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_survived(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        body in "[A-Za-z0-9+/=\n]{0,200}",
+        label in prop::sample::select(vec!["RSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"]),
+        header in prop::sample::select(vec!["", "Proc-Type: 4,ENCRYPTED\n", "Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-CBC,00\n\n"]),
+    ) {
+        prop_assert!(parse_with(&bytes, PASSPHRASE).is_err());
+        let pem = format!("-----BEGIN {label}-----\n{header}{body}\n-----END {label}-----\n");
+        prop_assert!(parse_with(pem.as_bytes(), PASSPHRASE).is_err());
+    }
 }
