@@ -165,6 +165,26 @@ mod tests {
         assert_eq!(choose(&view(&[]), 20).len(), 0);
     }
 
+    /// The cases of OnionBalance's tests.
+    #[test]
+    fn lists_as_many_as_onionbalance_did() {
+        for (sizes, chosen) in [
+            (vec![3], 3),
+            (vec![3, 3], 6),
+            (vec![0], 0),
+            (vec![10, 10], 10),
+            (vec![3; 11], 10),
+            (vec![10; 6], 10),
+            (vec![0, 3, 3], 6),
+            (vec![6, 3, 3], 10),
+        ] {
+            let view = view(&sizes);
+            for _ in 0..2 {
+                assert_eq!(choose(&view, 10).len(), chosen, "{sizes:?}");
+            }
+        }
+    }
+
     #[test]
     fn shares_the_room_evenly() {
         for (sizes, shares) in [

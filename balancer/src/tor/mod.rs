@@ -22,6 +22,8 @@ mod reconnect;
 pub mod reply;
 mod safecookie;
 pub mod session;
+#[cfg(test)]
+mod talk;
 mod version;
 mod words;
 

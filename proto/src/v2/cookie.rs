@@ -135,13 +135,18 @@ mod tests {
 
     #[test]
     fn reads_what_tor_writes_beside_its_keys() {
-        // `hostname` and `client_keys` of the same client.
-        let [hostname, keys] = ["TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg=="].map(parse);
-        assert_eq!(hostname.clone().unwrap().0, keys.clone().unwrap().0);
-        assert_eq!((hostname.unwrap().1, keys.unwrap().1), (Some(AuthType::Basic), None));
-        let [stealth, keys] = ["1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA=="].map(parse);
-        assert_eq!(stealth.clone().unwrap().0, keys.unwrap().0);
-        assert_eq!(stealth.unwrap().1, Some(AuthType::Stealth));
+        // `hostname` and `client_keys` of alice and bob, of carol and dave.
+        for (hostname, keys, auth_type) in [
+            ("TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg==", AuthType::Basic),
+            ("5d2e0u1K41rdlW3j6lkOiw", "5d2e0u1K41rdlW3j6lkOiw==", AuthType::Basic),
+            ("1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA==", AuthType::Stealth),
+            ("BsDvQDEX56DEI7H6BYFwVh", "BsDvQDEX56DEI7H6BYFwVg==", AuthType::Stealth),
+        ] {
+            let [typed, untyped] = [hostname, keys].map(|text| text.parse::<Cookie>().unwrap());
+            assert_eq!(typed.secret(), untyped.secret());
+            assert_eq!((typed.auth_type(), untyped.auth_type()), (Some(auth_type), None));
+            assert_eq!(untyped.hid_serv_auth(auth_type), hostname);
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ refusals! {
     Replica = 27, "the replica is neither 0 nor 1";
     PublicationTime = 28, "the publication time is no whole hour, or ahead of the signer's clock, or older than a day";
     BackendDescriptor = 29, "a backend's descriptor is malformed, or not signed by the key it names";
-    BackendDescriptorPeriod = 30, "a backend's descriptor is not of its present or next period by the signer's clock";
+    BackendDescriptorPeriod = 30, "a backend's descriptor is of a period that ended long ago, or is not yet the next, by the signer's clock";
     BackendCookie = 31, "a backend's descriptor does not open with what the signer's configuration has for it";
     ClientAuthorization = 32, "points of an authorized backend are to be shown to all, or no backend has a cookie";
 }

@@ -30,11 +30,11 @@ struct Public {
     cookie: Option<&'static str>,
     /// Length and digest of the introduction points in the clear.
     points: (usize, &'static str),
-    first_relay: &'static str,
-    first_place: &'static str,
+    /// The first introduction points: how their relays' identities begin in base32, and where they are.
+    first: &'static [(&'static str, &'static str)],
 }
 
-const PUBLIC: [Public; 4] = [
+const PUBLIC: [Public; 5] = [
     Public {
         text: include_str!("../../../testdata/v2/public-duckduckgo.desc"),
         address: "3g2upl4pq6kufc4m",
@@ -45,8 +45,11 @@ const PUBLIC: [Public; 4] = [
         replica: Replica::First,
         cookie: None,
         points: (1848, "dda34f7aba3bc89929b8dac8cd20a7429cd96dad"),
-        first_relay: "iwki77",
-        first_place: "178.62.222.129:443",
+        first: &[
+            ("iwki77", "178.62.222.129:443"),
+            ("em4gjk", "46.4.174.52:443"),
+            ("jqhfl3", "62.210.82.169:443"),
+        ],
     },
     Public {
         text: include_str!("../../../testdata/v2/public-facebook.desc"),
@@ -58,8 +61,7 @@ const PUBLIC: [Public; 4] = [
         replica: Replica::First,
         cookie: None,
         points: (1849, "da951b0e5e4de6ea8f07c70eb40b3c532beb67de"),
-        first_relay: "",
-        first_place: "",
+        first: &[],
     },
     Public {
         text: include_str!("../../../testdata/v2/public-basic.desc"),
@@ -71,8 +73,7 @@ const PUBLIC: [Public; 4] = [
         replica: Replica::Second,
         cookie: Some(COOKIE),
         points: (1852, "2cd2e5efb8bd53fbaa9dcd2f130537c7e6a1e7b6"),
-        first_relay: "hmtvoobwglmmec26alnvl7x7mgmmr7xv",
-        first_place: "195.154.82.88:443",
+        first: &[("hmtvoobwglmmec26alnvl7x7mgmmr7xv", "195.154.82.88:443")],
     },
     Public {
         text: include_str!("../../../testdata/v2/public-stealth.desc"),
@@ -84,14 +85,25 @@ const PUBLIC: [Public; 4] = [
         replica: Replica::Second,
         cookie: Some(COOKIE),
         points: (1850, "237027be1abd4758abc41dfbd57bc306df39ddca"),
-        first_relay: "6h4bkedts3yz2exl3vu4lsyiwkjrx5ff",
-        first_place: "",
+        first: &[("6h4bkedts3yz2exl3vu4lsyiwkjrx5ff", "")],
+    },
+    Public {
+        text: include_str!("../../../testdata/v2/public-duckduckgo-tor.desc"),
+        address: "3g2upl4pq6kufc4m",
+        id: "g5ojobzupf275beh5ra72uyhb3dkpxwg",
+        secret_id_part: "anmjoxxwiupreyajjt5yasimfmwcnxlf",
+        published: "2015-03-11 19:00:00",
+        period: 16_506,
+        replica: Replica::First,
+        cookie: None,
+        points: (1852, "674a51e0eecb6dcb725646039b233610be12148f"),
+        first: &[("7unwxrh6tnd4hzykugq3hfstwnsierhr", "188.138.121.118:9001")],
     },
 ];
 
 /// Without the annotation that collectors put in front.
 fn without_annotation(text: &str) -> &str {
-    text.split_once('\n').unwrap().1
+    text.strip_prefix("@type hidden-service-descriptor 1.0\n").unwrap_or(text)
 }
 
 #[test]
@@ -112,15 +124,16 @@ fn opens_descriptors_of_the_public_network() {
             open(text, &outer.key.address(), &[TimePeriod(known.period)], cookie.as_ref()).unwrap();
         assert_eq!(descriptor.published.to_string(), known.published);
         assert_eq!(descriptor.replica, known.replica);
-        let first = &descriptor.points[0];
-        assert!(lower_base32().encode(&first.relay).starts_with(known.first_relay));
-        assert!(format!("{}:{}", first.address, first.port).contains(known.first_place));
+        for (point, (relay, place)) in descriptor.points.iter().zip(known.first) {
+            assert!(lower_base32().encode(&point.relay).starts_with(relay));
+            assert!(format!("{}:{}", point.address, point.port).contains(place));
+        }
     }
 }
 
 #[test]
 fn encrypted_ones_are_built_as_known() {
-    let [_, _, basic, stealth] =
+    let [_, _, basic, stealth, _] =
         PUBLIC.map(|known| open_outer(without_annotation(known.text)).unwrap().message.unwrap());
     assert_eq!((basic.len(), &basic[..2]), (2190, &[1, 1][..]));
     assert_eq!(HEXLOWER.encode(&basic[322..338]), "0c35758e0a536f06a287bd7dff814469");
@@ -134,13 +147,22 @@ fn encrypted_ones_are_built_as_known() {
 /// The signed digests of those that are not encrypted.
 #[test]
 fn digests_are_as_known() {
-    for (known, digest) in PUBLIC
-        .iter()
-        .zip(["024e724a5fe189a930013b778101d47fc2cb550a", "533d95de24b0641938e94d53656d37ce6e440f26"])
-    {
-        let outer = open_outer(without_annotation(known.text)).unwrap();
+    for (index, digest) in [
+        (0, "024e724a5fe189a930013b778101d47fc2cb550a"),
+        (1, "533d95de24b0641938e94d53656d37ce6e440f26"),
+        (4, "6122e71f5a677ddca1003d24b490949cdf70b704"),
+    ] {
+        let outer = open_outer(without_annotation(PUBLIC[index].text)).unwrap();
         assert_eq!(sha1(outer.signed_text), digest);
     }
+}
+
+#[test]
+fn the_other_replica_has_the_id_that_is_known() {
+    let service: OnionAddress = PUBLIC[4].address.parse().unwrap();
+    let period = TimePeriod::at(UnixTime(1_426_100_400), &service);
+    let id = DescriptorId::derive(&service, SecretIdPart::derive(period, Replica::Second, None));
+    assert_eq!((period.0, id.to_string().as_str()), (PUBLIC[4].period, "rciwtgqbrluqbldwgxmqhc3cyvil5eym"));
 }
 
 /// The descriptor that OnionBalance makes of the stealth descriptor's message with its key, as its tests have it. Its form
