@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use onionbalance_tests::network::{Authorization, Backend, Network, Onion, OnionVersion, Plan};
+use onionbalance_tests::network::{Backend, Network, Onion, OnionVersion, Plan};
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 
-use self::frontend::{Frontend, write_config};
+use self::authorized::Closed;
+use self::frontend::{Config, Frontend, write_config};
 use self::screen::Screen;
 use self::visits::Visits;
 
@@ -69,7 +70,7 @@ fn demonstrate(screen: &Screen, v2: bool) -> Result<()> {
     })
 }
 
-/// Runs the two programs until the frontend has been visited; the time from the balancer's start to its first publication,
+/// Runs the two programs until the frontends have been visited; the time from the balancer's start to its first publication,
 /// and what the visits were like.
 fn balance(
     screen: &Screen,
@@ -77,74 +78,64 @@ fn balance(
     network: &Network,
     frontend: &Frontend,
 ) -> Result<(Duration, Visits)> {
-    for backend in network.backends() {
+    let open = network.backends();
+    for backend in &open {
         let page = network.client().get(&backend.address(), 80, "/")?;
         ensure!(page.text() == backend.name(), "{} does not answer for itself", backend.name());
     }
     screen.stage("every backend answers at its own address");
-    let open = network.backends();
-    let closed = closed_backend(screen, network, frontend)?;
+    let closed = match frontend.onion {
+        Onion::V2(_) => Some(Closed::start(screen, network)?),
+        Onion::V3(_) => None,
+    };
     let mut frontends: Vec<(&Frontend, &[Arc<Backend>])> = vec![(frontend, &open)];
-    frontends.extend(closed.as_ref().map(|(frontend, backend)| (frontend, std::slice::from_ref(backend))));
+    frontends.extend(closed.as_ref().map(|closed| (&closed.frontend, closed.backends.as_slice())));
     let config = write_config(network, &frontends)?;
-    let logs = network.directory();
-    let signer = Running::start(
-        Command::new(&programs.signer).arg("-c").arg(&config.file),
-        &logs.join("onionbalance-signer.log"),
-    )?;
+    let _signer = start_signer(screen, programs, network, &config)?;
+    let clients = network.new_tor_clients(CLIENTS)?;
+    screen.stage(&format!("{CLIENTS} visitors ready"));
+    let started = Instant::now();
+    let balancer = start_balancer(programs, network, &config)?;
+    screen.stage(&format!("onionbalance serves {}", frontend.onion));
+    wait_published(&balancer, frontend)?;
+    let to_publication = started.elapsed();
+    screen.stage("first publication");
+    let visits = Visits::make(&clients, &frontend.onion, started)?;
+    screen.stage("visits made");
+    if let Some(closed) = &closed {
+        wait_published(&balancer, &closed.frontend)?;
+        closed.visit(screen, network)?;
+    }
+    Ok((to_publication, visits))
+}
+
+fn start_signer(screen: &Screen, programs: &Programs, network: &Network, config: &Config) -> Result<Running> {
+    let log = network.directory().join("onionbalance-signer.log");
+    let signer = Running::start(Command::new(&programs.signer).arg("-c").arg(&config.file), &log)?;
     until(START_TIMEOUT, || match signer.exited()? {
         Some(status) => bail!("it ended ({status})"),
         None => Ok(config.signer_socket.exists().then_some(())),
     })
     .with_context(|| signer.failure("opened no socket"))?;
     screen.stage("onionbalance-signer holds the frontend's key");
-    let clients = network.new_tor_clients(CLIENTS)?;
-    screen.stage(&format!("{CLIENTS} visitors ready"));
-    let started = Instant::now();
-    let balancer = Running::start(
-        Command::new(&programs.balancer)
-            .arg("-s")
-            .arg(network.management().control_socket())
-            .arg("-c")
-            .arg(&config.file),
-        &logs.join("onionbalance.log"),
-    )?;
-    screen.stage(&format!("onionbalance serves {}", frontend.onion));
-    let to_publication = wait_published(&balancer, started)?;
-    screen.stage("first publication");
-    let visits = Visits::make(&clients, &frontend.onion, started)?;
-    screen.stage("visits made");
-    if let Some((frontend, backend)) = &closed {
-        let line = format!("service={}", frontend.onion);
-        balancer.wait_output(
-            &format!("not that it published {}", frontend.onion),
-            PUBLISH_TIMEOUT,
-            |output| {
-                let mut lines = output.lines().filter(|line| line.contains("published descriptor"));
-                lines.any(|published| published.contains(&line)).then_some(())
-            },
-        )?;
-        let page = authorized::visit(network, frontend, backend)?;
-        screen.stage(&format!(
-            "the frontend for authorized clients: refused without a cookie, with it {} after {:.2} s",
-            page.text(),
-            page.time.as_secs_f64()
-        ));
-    }
-    Ok((to_publication, visits))
+    Ok(signer)
 }
 
-/// With version 2: one more backend, which authorizes its clients, and a frontend for these.
-fn closed_backend(
-    screen: &Screen,
-    network: &Network,
-    open: &Frontend,
-) -> Result<Option<(Frontend, Arc<Backend>)>> {
-    let Onion::V2(_) = open.onion else { return Ok(None) };
-    let backend = network.start_authorized_backend(Some(Authorization::Basic))?;
-    backend.wait_published()?;
-    screen.stage("one more backend, for authorized clients only");
-    Ok(Some((Frontend::generate(OnionVersion::V2)?, backend)))
+fn start_balancer(programs: &Programs, network: &Network, config: &Config) -> Result<Running> {
+    let mut command = Command::new(&programs.balancer);
+    command.arg("-s").arg(network.management().control_socket()).arg("-c").arg(&config.file);
+    Running::start(&mut command, &network.directory().join("onionbalance.log"))
+}
+
+/// The balancer says `published` for each descriptor that is at all its HSDirs.
+fn wait_published(balancer: &Running, frontend: &Frontend) -> Result<()> {
+    let service = format!("service={}", frontend.onion);
+    let published = |log: &str| {
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("published descriptor") && line.contains(&service)).then_some(())
+    };
+    let missing = format!("published no descriptor of {}", frontend.onion);
+    balancer.wait_output(&missing, PUBLISH_TIMEOUT, published)
 }
 
 /// Prints the result, and makes it an error unless it is a full success.
@@ -165,9 +156,3 @@ fn judge(network: &Network, to_network: Duration, to_publication: Duration, visi
 const CLIENTS: usize = 6;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// The balancer says `published` for each descriptor that all its HSDirs have acknowledged.
-fn wait_published(balancer: &Running, started: Instant) -> Result<Duration> {
-    balancer.wait_line("published descriptor", PUBLISH_TIMEOUT).context("onionbalance published nothing")?;
-    Ok(started.elapsed())
-}
