@@ -63,7 +63,10 @@ fn a_tor_that_is_too_old_is_named() -> Result<()> {
     let mut command = Command::new(&Programs::build()?.balancer);
     command.args(["-p", &port]).arg("-c").arg(site.path("config.yaml"));
     let refused = site.start(&mut command, "balancer-of-old-tor")?;
-    assert_refused(&refused, "this tor is 0.4.5.10; version 0.4.7.0 or newer is needed")?;
+    assert_refused(
+        &refused,
+        "this tor is 0.4.5.10; version 0.4.7.0 or newer is needed for v3 onion services",
+    )?;
     let asked = tor.join().map_err(|_| anyhow::anyhow!("the old tor panicked"))??;
     assert_eq!(asked, ["PROTOCOLINFO 1"]);
     Ok(())

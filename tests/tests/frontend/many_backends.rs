@@ -29,6 +29,10 @@ fn twelve_backends_share_twenty_points() -> Result<()> {
         assert!(offered.iter().map(BTreeSet::len).sum::<usize>() > POINTS_MAX);
         Ok(move |listed: &BTreeSet<Point>| is_shared(listed, &offered))
     })?;
+    let copies = observer.copies(&site.address)?;
+    let listed: BTreeSet<Point> = copies.into_iter().flat_map(|copy| copy.points).collect();
+    let offered: BTreeSet<Point> = observer.points(&all)?.into_iter().flatten().collect();
+    assert_eq!(listed, offered, "the HSDirs' descriptors together list every point");
     let visitor = network.new_tor_client()?;
     for _ in 0..10 {
         let page = visitor.get(&site.address, 80, "/")?;
