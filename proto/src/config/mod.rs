@@ -2,6 +2,7 @@
 //!
 //! The files of Onionbalance 0.1 and 0.2 work as they are. What nobody knows is an error: a mistyped key must not start.
 
+mod cookies;
 mod historic;
 mod key;
 mod level;
@@ -115,6 +116,7 @@ impl Config {
             let what = "DESCRIPTOR_UPLOAD_PERIOD, MAX_INTRO_POINTS: are for v2 services, and there are none";
             config.warnings.push(what.to_owned());
         }
+        config.warnings.extend(cookies::warnings(&config.services));
         Ok(config)
     }
 }

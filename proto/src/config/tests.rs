@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::*;
@@ -269,6 +270,31 @@ fn what_has_another_effect_than_the_file_says_is_told() {
     };
     assert_eq!(v3("MAX_INTRO_POINTS: 10\nDESCRIPTOR_UPLOAD_PERIOD: 3600"), Vec::<String>::new());
     assert!(v3("DESCRIPTOR_UPLOAD_PERIOD: 60")[0].ends_with("are for v2 services, and there are none"));
+}
+
+#[test]
+fn cookies_that_do_not_fit_are_told() {
+    const OTHER: &str = "YWJjZGVmZ2hpamtsbW5vcA";
+    let warnings = |services: &[&[(&str, &str)]]| {
+        let mut text = "services:\n".to_owned();
+        for (number, instances) in services.iter().enumerate() {
+            writeln!(text, "- key: key{number}\n  instances:").unwrap();
+            for (address, auth) in *instances {
+                writeln!(text, "  - address: {address}\n    auth: {auth}").unwrap();
+            }
+        }
+        parse(&text).unwrap().warnings
+    };
+    let (srv1, srv2) = ("o6ff73vmigi4oxka", "nkz23ai6qesuwqhc");
+    let cookie = "dCmx3qIvArbil8A0KM4KgQ";
+    // One cookie in both its forms, and a backend that is open to everyone.
+    assert_eq!(warnings(&[&[(srv1, cookie), (srv2, "dCmx3qIvArbil8A0KM4KgQ==")]]), Vec::<String>::new());
+    assert_eq!(warnings(&[&[(srv1, ""), (srv2, cookie)], &[(srv2, OTHER)]]), Vec::<String>::new());
+    let [several] = &warnings(&[&[(srv1, OTHER)], &[(srv1, OTHER), (srv2, cookie)]])[..] else { panic!() };
+    assert!(several.starts_with("the backends of key1 have different cookies in `auth`"), "{several}");
+    let [unequal] = &warnings(&[&[(srv1, "")], &[(srv1, cookie)]])[..] else { panic!() };
+    assert!(unequal.starts_with("o6ff73vmigi4oxka.onion has `auth` for one service and none"), "{unequal}");
+    assert!(!several.contains(cookie) && !several.contains(OTHER));
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! Cookies that do not fit together: each is well-formed, and clients will meet backends that refuse them.
+
+use super::service::{InstanceV2, Instances, Service};
+
+/// What is to be said of the services' cookies.
+pub(super) fn warnings(services: &[Service]) -> Vec<String> {
+    let of_each: Vec<(&str, &[InstanceV2])> = services
+        .iter()
+        .filter_map(|service| match &service.instances {
+            Instances::V2(instances) => Some((service.key.as_str(), instances.as_slice())),
+            Instances::V3(_) => None,
+        })
+        .collect();
+    let several = of_each.iter().filter_map(|(key, instances)| several_cookies(key, instances));
+    let all: Vec<&InstanceV2> = of_each.iter().flat_map(|(_, instances)| *instances).collect();
+    several.chain(not_everywhere(&all)).collect()
+}
+
+/// A client has one cookie for an address, and a backend accepts the cookies that it has itself.
+fn several_cookies(key: &str, instances: &[InstanceV2]) -> Option<String> {
+    let mut secrets: Vec<&[u8; 16]> =
+        instances.iter().filter_map(|instance| Some(instance.auth.as_ref()?.secret())).collect();
+    secrets.dedup();
+    let what = format!(
+        "the backends of {key} have different cookies in `auth`: a client has one for the frontend and is refused by the \
+         others, so put one into every backend's client_keys file"
+    );
+    (secrets.len() > 1).then_some(what)
+}
+
+/// The backend that one service names with a cookie and another without.
+fn not_everywhere(all: &[&InstanceV2]) -> Option<String> {
+    let is_open_elsewhere = |closed: &InstanceV2| {
+        all.iter().any(|instance| instance.address == closed.address && instance.auth.is_none())
+    };
+    let closed = all.iter().find(|instance| instance.auth.is_some() && is_open_elsewhere(instance))?;
+    Some(format!(
+        "{} has `auth` for one service and none for another: whoever authorizes its clients needs it for both",
+        closed.address
+    ))
+}
