@@ -18,14 +18,14 @@ pub trait Point: Clone {
     /// which stays when a backend replaces a point by another at the same relay.
     type Id: Clone + Ord + fmt::Debug;
 
-    /// Where clients find it: the same of two points means that they always find the first of them.
-    type Place: Clone + Ord + fmt::Debug;
+    /// Whether a client strikes a point off that failed, and then finds the second one at the same relay.
+    const FAILED_IS_STRUCK_OFF: bool;
 
     /// The point's identity.
     fn id(&self) -> Self::Id;
 
-    /// The point's place.
-    fn place(&self) -> Self::Place;
+    /// The relay, by which alone tor's clients find the point of an introduction circuit: the first one of a descriptor.
+    fn relay(&self) -> Fingerprint;
 }
 
 /// The two clocks, read at the moment of an event.

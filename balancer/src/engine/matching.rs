@@ -1,4 +1,4 @@
-//! One set of introduction points: as even between backends as can be, no two points in one place.
+//! One set of introduction points: as even between backends as can be, no two points in one place, which is a relay.
 //!
 //! A bipartite matching between backends and places, each of which a backend may hold several of. It grows round by round:
 //! in each one every backend gets one place more, if need be by others' moving to other places (augmenting paths). What a

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use super::event::{BackendId, Chosen, Point};
 use super::matching;
+use crate::relay::Fingerprint;
 
 /// Chooses sets of at most `max` introduction points from the given backends': one for all HSDirs where it can list
-/// everything, up to `count` different ones otherwise. None is empty; there is none at all where there are no points.
+/// everything, as many more otherwise as it takes, but no more than `count`, the number of HSDirs, among which they are
+/// dealt evenly. None is empty; there is none at all where there are no points.
 ///
 /// Within a set any two backends have the same number of points, give or take one, unless one has no more; no two points
-/// are in one place, of which clients would only ever find the first. Over all sets backends and points take turns: who was
+/// are at one relay, where clients would only ever find the first. Over all sets backends and points take turns: who was
 /// chosen least comes first. Ties go by name and identity, so that the result depends on nothing but the backends' points,
 /// and two balancers with equal views publish equal sets and do not undo each other's work.
 ///
@@ -24,20 +26,27 @@ pub(super) fn select<'a, P: Point + 'a>(
         backends.map(|(backend, points)| Offer::new(backend, points)).collect();
     offers.sort_by_key(|offer| offer.backend);
     let mut first = one_set(&mut offers, max);
-    let all: BTreeSet<&P::Id> =
-        offers.iter().flat_map(|offer| &offer.points).map(|point| &point.id).collect();
     if first.is_empty() {
         return Vec::new();
     }
-    if first.len() == all.len() || count < 2 {
-        first.extend(left_out(&offers, max - first.len()));
+    if are_listed(&offers) || count < 2 {
+        if P::FAILED_IS_STRUCK_OFF {
+            first.extend(left_out(&offers, max - first.len()));
+        }
         return vec![first];
     }
     let mut sets = vec![first];
-    while sets.len() < count {
+    while sets.len() < count && !(are_listed(&offers) && count.is_multiple_of(sets.len())) {
         sets.push(one_set(&mut offers, max));
     }
     sets
+}
+
+/// Whether every point is in a set.
+fn are_listed<P: Point>(offers: &[Offer<'_, P>]) -> bool {
+    let all = || offers.iter().flat_map(|offer| &offer.points);
+    let listed: BTreeSet<&P::Id> = all().filter(|point| point.uses > 0).map(|point| &point.id).collect();
+    all().all(|point| listed.contains(&point.id))
 }
 
 /// One backend's points.
@@ -50,7 +59,7 @@ struct Offer<'a, P: Point> {
 
 struct Candidate<'a, P: Point> {
     id: P::Id,
-    place: P::Place,
+    relay: Fingerprint,
     point: &'a P,
     /// How often it was chosen.
     uses: usize,
@@ -58,7 +67,7 @@ struct Candidate<'a, P: Point> {
 
 impl<'a, P: Point> Offer<'a, P> {
     fn new(backend: &'a BackendId, points: &'a [P]) -> Self {
-        let candidate = |point: &'a P| Candidate { id: point.id(), place: point.place(), point, uses: 0 };
+        let candidate = |point: &'a P| Candidate { id: point.id(), relay: point.relay(), point, uses: 0 };
         Self { backend, points: points.iter().map(candidate).collect(), picks: 0 }
     }
 
@@ -74,10 +83,10 @@ fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> 
     }
     let mut order: Vec<usize> = (0..offers.len()).collect();
     order.sort_by_key(|index| offers.get(*index).map(|offer| offer.picks));
-    let places: Vec<Vec<&P::Place>> =
-        offers.iter().map(|offer| offer.points.iter().map(|point| &point.place).collect()).collect();
-    let places: Vec<&[&P::Place]> = places.iter().map(Vec::as_slice).collect();
-    let picked = matching::choose(&places, &order, max);
+    let relays: Vec<Vec<&Fingerprint>> =
+        offers.iter().map(|offer| offer.points.iter().map(|point| &point.relay).collect()).collect();
+    let relays: Vec<&[&Fingerprint]> = relays.iter().map(Vec::as_slice).collect();
+    let picked = matching::choose(&relays, &order, max);
     let mut set = Vec::with_capacity(picked.len());
     for (offer, point) in picked {
         let Some(offer) = offers.get_mut(offer) else { continue };
@@ -91,7 +100,7 @@ fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> 
     set.into_iter().map(|(_, chosen)| chosen).collect()
 }
 
-/// A point of each of those backends that have none in the only set, though it is in a place that is taken: when the one
+/// A point of each of those backends that have none in the only set, though it is at a relay that is taken: when the one
 /// in front of it fails, clients strike that off and find this.
 fn left_out<P: Point>(offers: &[Offer<'_, P>], room: usize) -> Vec<Chosen<P>> {
     let unchosen = offers.iter().filter(|offer| offer.picks == 0);
@@ -132,11 +141,11 @@ mod tests {
         select(view.iter().map(|(backend, points)| (backend, points.as_slice())), max, count)
     }
 
-    /// Backends with one point each at every one of these places.
-    fn at_places(backends: &[&[u32]]) -> View {
-        let backend = |(index, places): (usize, &&[u32])| {
+    /// Backends with one point each at every one of these relays.
+    fn at_relays(backends: &[&[u32]]) -> View {
+        let backend = |(index, relays): (usize, &&[u32])| {
             let first = u32::try_from(index).unwrap() * 100;
-            let points = places.iter().map(|place| Key::at(first + place, *place)).collect();
+            let points = relays.iter().map(|relay| Key::at(first + relay, *relay)).collect();
             (BackendId::from(format!("b{index:02}").as_str()), points)
         };
         backends.iter().enumerate().map(backend).collect()
@@ -217,31 +226,66 @@ mod tests {
     }
 
     #[test]
+    fn there_are_as_many_sets_as_hsdirs_can_share_evenly() {
+        // Four would list everything, which six HSDirs cannot share evenly, and eight can.
+        for (hsdirs, sets) in [(1, 1), (2, 2), (3, 3), (6, 6), (7, 7), (8, 4), (12, 4)] {
+            assert_eq!(choose_sets(&view(&[3; 12]), 10, hsdirs).len(), sets, "{hsdirs} HSDirs");
+        }
+    }
+
+    #[test]
     fn one_set_serves_all_when_it_lists_everything() {
         assert_eq!(choose_sets(&view(&[3, 3, 4]), 10, 6).len(), 1);
-        assert_eq!(choose_sets(&view(&[3, 4, 4]), 10, 6).len(), 6);
+        assert_eq!(choose_sets(&view(&[3, 4, 4]), 10, 6).len(), 2);
         assert!(choose_sets(&view(&[0, 0]), 10, 6).is_empty());
     }
 
     #[test]
-    fn no_two_points_are_in_one_place() {
+    fn no_two_points_are_at_one_relay() {
         // Greed would give the first backend everything that the second has.
-        let view = at_places(&[&[1, 2, 3], &[1, 2], &[1, 4, 5]]);
+        let view = at_relays(&[&[1, 2, 3], &[1, 2], &[1, 4, 5]]);
         let chosen = choose(&view, 10);
-        let places: BTreeSet<u32> = chosen.iter().map(|chosen| chosen.point.place()).collect();
-        assert_eq!((chosen.len(), places.len()), (5, 5));
+        let relays: BTreeSet<Fingerprint> = chosen.iter().map(|chosen| chosen.point.relay()).collect();
+        assert_eq!((chosen.len(), relays.len()), (5, 5));
         assert_eq!(shares(&view, &[chosen]), [2, 1, 2]);
     }
 
     #[test]
-    fn who_shares_all_its_places_takes_turns_where_there_are_turns() {
-        let view = at_places(&[&[1], &[1], &[1]]);
+    fn who_shares_all_its_relays_takes_turns_where_there_are_turns() {
+        let view = at_relays(&[&[1], &[1], &[1]]);
         let sets = choose_sets(&view, 10, 6);
-        assert_eq!(sets.iter().map(Vec::len).collect::<Vec<_>>(), [1; 6]);
-        assert_eq!(shares(&view, &sets), [2; 3]);
+        assert_eq!(sets.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
+        assert_eq!(shares(&view, &sets), [1; 3]);
         // And stands behind where there are none.
         let one = choose(&view, 2);
         assert_eq!(one.iter().map(|chosen| chosen.point.id()).collect::<Vec<_>>(), [1, 101]);
+    }
+
+    /// A point that clients of version 3 could not tell from another one at its relay.
+    #[derive(Clone)]
+    struct Unforgiving(Key);
+
+    impl Point for Unforgiving {
+        type Id = u32;
+
+        const FAILED_IS_STRUCK_OFF: bool = false;
+
+        fn id(&self) -> u32 {
+            self.0.id()
+        }
+
+        fn relay(&self) -> Fingerprint {
+            self.0.relay()
+        }
+    }
+
+    #[test]
+    fn nobody_stands_behind_one_who_is_not_struck_off() {
+        let points = [1, 101].map(|id| [Unforgiving(Key::at(id, 1))]);
+        let backends = ["a", "b"].map(BackendId::from);
+        let sets = select(backends.iter().zip(points.iter().map(|point| &point[..])), 20, 1);
+        let listed: Vec<u32> = sets.iter().flatten().map(|chosen| chosen.point.id()).collect();
+        assert_eq!(listed, [1]);
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use crate::relay::Fingerprint;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Key {
     id: u32,
-    place: u32,
+    relay: u32,
     pub(super) onion: u32,
 }
 
@@ -25,22 +25,25 @@ impl Key {
         Self::at(id, id)
     }
 
-    /// A point that clients find at this place.
-    pub(super) fn at(id: u32, place: u32) -> Self {
-        Self { id, place, onion: 0 }
+    /// A point at the relay of this number.
+    pub(super) fn at(id: u32, relay: u32) -> Self {
+        Self { id, relay, onion: 0 }
     }
 }
 
 impl Point for Key {
     type Id = u32;
-    type Place = u32;
+
+    const FAILED_IS_STRUCK_OFF: bool = true;
 
     fn id(&self) -> u32 {
         self.id
     }
 
-    fn place(&self) -> u32 {
-        self.place
+    fn relay(&self) -> Fingerprint {
+        let mut identity = [0; 20];
+        identity[..4].copy_from_slice(&self.relay.to_be_bytes());
+        Fingerprint(identity)
     }
 }
 

@@ -34,16 +34,17 @@ pub struct BackendDescriptor {
 
 impl Point for BackendPoint {
     type Id = (Fingerprint, PointKey);
-    type Place = Fingerprint;
+
+    // `rend_client_report_intro_point_failure`.
+    const FAILED_IS_STRUCK_OFF: bool = true;
 
     /// A backend that restarts may choose the same relay again, with another key of its own.
     fn id(&self) -> Self::Id {
-        (self.place(), self.point.service_key)
+        (self.relay(), self.point.service_key)
     }
 
-    /// A client finds an introduction circuit's point by its relay, the first of a descriptor
-    /// (`find_rp_for_intro`): of two at one relay the second is never reached.
-    fn place(&self) -> Fingerprint {
+    /// tor: `find_rp_for_intro`.
+    fn relay(&self) -> Fingerprint {
         Fingerprint(self.point.relay)
     }
 }
@@ -148,7 +149,7 @@ mod tests {
         after.points[0].relay = before.points[0].relay;
         let [before, after] =
             [before, after].map(|it| open_at(&text(&it), period()).unwrap().points.remove(0));
-        assert_eq!(before.place(), after.place());
+        assert_eq!(before.relay(), after.relay());
         assert_ne!(before.id(), after.id());
     }
 

@@ -10,6 +10,7 @@ use onionbalance_proto::v3::keys::{AuthKey, EncKey};
 use onionbalance_proto::v3::{FlowControl, OnionAddress, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};
+use crate::relay::Fingerprint;
 
 /// How long tor lets the certificate of a descriptor-signing key stand (`HS_DESC_CERT_LIFETIME`). It makes a new one
 /// with every upload, which thereby says when that was.
@@ -41,15 +42,17 @@ pub struct BackendClaims {
 
 impl Point for BackendPoint {
     type Id = (AuthKey, EncKey);
-    type Place = Self::Id;
+
+    // It is not used again, and yet found first at its relay (`handle_introduce_ack_bad`).
+    const FAILED_IS_STRUCK_OFF: bool = false;
 
     fn id(&self) -> Self::Id {
         (self.point.auth_key, self.point.enc_key)
     }
 
-    /// A client finds a point by its own key.
-    fn place(&self) -> Self::Place {
-        self.id()
+    /// tor: `setup_intro_circ_auth_key`.
+    fn relay(&self) -> Fingerprint {
+        Fingerprint(self.point.link_specifiers.rsa_identity())
     }
 }
 

@@ -15,7 +15,10 @@ const ED25519_IDENTITY: u8 = 3;
 /// Specifiers of types that are not known here are carried along, as clients hand them on.
 #[derive(Clone, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
-pub struct LinkSpecifiers(Vec<u8>);
+pub struct LinkSpecifiers {
+    bytes: Vec<u8>,
+    rsa_identity: [u8; 20],
+}
 
 /// Why link specifiers lead nowhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -40,7 +43,12 @@ impl LinkSpecifiers {
 
     /// The binary form: a count, then type, length and data of each.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The RSA identity: the relay's fingerprint.
+    pub fn rsa_identity(&self) -> [u8; 20] {
+        self.rsa_identity
     }
 }
 
@@ -52,6 +60,7 @@ impl TryFrom<Vec<u8>> for LinkSpecifiers {
             return Err(LinkError::Length);
         }
         let (mut addresses, mut rsa, mut ed25519) = (0, 0, 0);
+        let mut rsa_identity = [0; 20];
         let (count, mut rest) = bytes.split_first().ok_or(LinkError::Length)?;
         for _ in 0..*count {
             let ([kind, length], tail) = rest.split_first_chunk::<2>().ok_or(LinkError::Length)?;
@@ -67,6 +76,9 @@ impl TryFrom<Vec<u8>> for LinkSpecifiers {
                 return Err(LinkError::SpecifierLength(*kind));
             }
             *counter += 1;
+            if *kind == RSA_IDENTITY {
+                rsa_identity.copy_from_slice(data);
+            }
             rest = tail;
         }
         if !rest.is_empty() {
@@ -78,19 +90,19 @@ impl TryFrom<Vec<u8>> for LinkSpecifiers {
         if addresses == 0 {
             return Err(LinkError::Address);
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, rsa_identity })
     }
 }
 
 impl From<LinkSpecifiers> for Vec<u8> {
     fn from(specifiers: LinkSpecifiers) -> Vec<u8> {
-        specifiers.0
+        specifiers.bytes
     }
 }
 
 impl fmt::Debug for LinkSpecifiers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64_NOPAD.encode(&self.0))
+        f.write_str(&BASE64_NOPAD.encode(&self.bytes))
     }
 }
 
@@ -110,7 +122,7 @@ mod tests {
     #[test]
     fn takes_what_tor_writes_and_types_to_come() {
         for list in [&[(0, 6), (2, 20), (3, 32)][..], &[(1, 18), (2, 20)], &[(0, 6), (2, 20), (77, 5)]] {
-            assert!(specifiers(list).is_ok(), "{list:?}");
+            assert_eq!(specifiers(list).unwrap().rsa_identity(), [1; 20], "{list:?}");
         }
     }
 

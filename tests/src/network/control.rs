@@ -140,7 +140,8 @@ impl Control {
             Onion::V3(_) => format!(" HSADDRESS={address}"),
         };
         self.set_events("HS_DESC")?;
-        self.send(&format!("+HSPOST{}{hs_address}\r\n{text}\r\n.", servers.concat()))?;
+        let lines: Vec<&str> = text.lines().collect();
+        self.send(&format!("+HSPOST{}{hs_address}\r\n{}\r\n.", servers.concat(), lines.join("\r\n")))?;
         for _ in hsdirs {
             let of_upload = |words: &[&str]| matches!(words, ["HS_DESC", "UPLOADED" | "FAILED", of, ..] if *of == address);
             let event = self.wait_event(FETCH_TIMEOUT, |event| of_upload(&event.words()))?;

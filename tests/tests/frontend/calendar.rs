@@ -31,7 +31,7 @@ fn nobody_notices_a_new_period_and_a_new_shared_random_value() -> Result<()> {
     let _signer = site.signer()?;
     let balancer = site.balancer(network.management().tor())?;
     wait_published(&balancer)?;
-    observer.wait_exact(&site.address, &backends, &observer)?;
+    observer.wait_current(&site.address, &backends, &observer)?;
 
     let (stop, stopped) = channel();
     let visits = thread::scope(|scope| {
@@ -91,8 +91,8 @@ fn look(
         let published = published(output);
         wanted.iter().all(|period| published.contains(period)).then_some(())
     })?;
-    observer.wait_exact(frontend, backends, observer)?;
-    late.wait_exact(frontend, backends, observer)
+    observer.wait_current(frontend, backends, observer)?;
+    late.wait_current(frontend, backends, observer)
 }
 
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ fn publishes_and_leaves_no_signer_behind() -> Result<()> {
     let started = balancer.wait_line("started a signer", SOON)?;
     let signer = started.rsplit_once("pid=").context("the signer has a pid")?.1.to_owned();
     wait_published(&balancer)?;
-    observer.wait_exact(&site.address, &backends, &observer)?;
+    observer.wait_current(&site.address, &backends, &observer)?;
 
     balancer.signal(Signal::SIGKILL)?;
     balancer.wait_exit(SOON)?;

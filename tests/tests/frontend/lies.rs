@@ -2,15 +2,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use onionbalance_proto::fixture::{Backend, Published};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, ExpiryHour};
-use onionbalance_tests::network::Onion;
-use rand_core::OsRng;
 
+use crate::made_up::publish;
 use crate::observer::Observer;
 use crate::site::{PUBLISHED, Site, backends, network, wait_published};
 
@@ -59,7 +56,7 @@ fn liars_are_named_and_the_others_go_on() -> Result<()> {
     let observer = Observer::new(network)?;
     let honest = backends(network)?;
     for liar in liars() {
-        publish(&observer, &liar)?;
+        publish(&observer, &liar.backend, liar.points, liar.lie)?;
     }
     let all: Vec<_> = honest.iter().copied().chain(liars().map(|liar| liar.backend.address())).collect();
     let site = Site::new(network, "lies", &all, "")?;
@@ -74,19 +71,6 @@ fn liars_are_named_and_the_others_go_on() -> Result<()> {
         assert!(line.contains(&format!(": {} backend=", liar.reason)), "{line}\nwanted {}", liar.reason);
     }
     wait_published(&balancer)?;
-    observer.wait_exact(&site.address, &honest, &observer)?;
+    observer.wait_current(&site.address, &honest, &observer)?;
     site.visit_all(&network.new_tor_client()?, &["backend-0", "backend-1", "backend-2"])
-}
-
-/// Puts the liar's descriptors, the first and the second, where clients and balancers look for them.
-fn publish(observer: &Observer, liar: &Liar) -> Result<()> {
-    let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let address = liar.backend.address();
-    let mut control = observer.client.control()?;
-    for (term, hsdirs) in observer.directory()?.store(&address) {
-        let mut published = liar.backend.publish(term.period, now, liar.points, &mut OsRng);
-        (liar.lie)(&mut published, now);
-        control.hspost(&Onion::V3(address), &hsdirs, &published.text(&mut OsRng))?;
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod calendar;
 mod child_signer;
 mod control_port;
 mod lies;
+mod made_up;
 mod many_backends;
 mod observer;
 mod production;

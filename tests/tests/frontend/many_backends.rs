@@ -1,18 +1,21 @@
-//! More introduction points than a descriptor may list: clients refuse a descriptor of 21 as a whole.
+//! More introduction points than a descriptor can list: each HSDir gets a choice of its own.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use onionbalance_proto::fixture::Backend;
 
-use crate::observer::{Observer, Point};
+use crate::made_up::publish;
+use crate::observer::{Observer, Point, is_full};
 use crate::site::{Site, backends, network, wait_published};
 
 const BACKENDS: usize = 12;
 /// Clients take no more (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).
 const POINTS_MAX: usize = 20;
 
+/// A client finds the first point at a relay only, and the network has half as many relays as there are backends.
 #[test]
-fn twelve_backends_share_twenty_points() -> Result<()> {
+fn twelve_backends_take_turns_at_six_relays() -> Result<()> {
     let network = network()?;
     let mut all = backends(network)?;
     let more = (all.len()..BACKENDS).map(|_| network.start_backend()).collect::<Result<Vec<_>>>()?;
@@ -26,13 +29,10 @@ fn twelve_backends_share_twenty_points() -> Result<()> {
     wait_published(&balancer)?;
     observer.wait_copies(&site.address, || {
         let offered = observer.points(&all)?;
-        assert!(offered.iter().map(BTreeSet::len).sum::<usize>() > POINTS_MAX);
-        Ok(move |listed: &BTreeSet<Point>| is_shared(listed, &offered))
+        Ok(move |listed: &BTreeSet<Point>| is_full(listed, &offered))
     })?;
-    let copies = observer.copies(&site.address)?;
-    let listed: BTreeSet<Point> = copies.into_iter().flat_map(|copy| copy.points).collect();
-    let offered: BTreeSet<Point> = observer.points(&all)?.into_iter().flatten().collect();
-    assert_eq!(listed, offered, "the HSDirs' descriptors together list every point");
+    let listed = union(&observer, &site)?;
+    assert!(observer.points(&all)?.iter().all(|points| !points.is_disjoint(&listed)), "a backend is missing");
     let visitor = network.new_tor_client()?;
     for _ in 0..10 {
         let page = visitor.get(&site.address, 80, "/")?;
@@ -41,10 +41,33 @@ fn twelve_backends_share_twenty_points() -> Result<()> {
     Ok(())
 }
 
-/// Whether these are 20 of the backends' points, and of each backend at least one.
-fn is_shared(listed: &BTreeSet<Point>, offered: &[BTreeSet<Point>]) -> bool {
-    let shares: Vec<usize> = offered.iter().map(|points| points.intersection(listed).count()).collect();
-    listed.len() == POINTS_MAX
-        && shares.iter().sum::<usize>() == POINTS_MAX
-        && shares.iter().all(|share| *share > 0)
+/// Clients refuse a descriptor of 21 as a whole.
+#[test]
+fn thirty_six_points_stand_in_descriptors_of_twenty() -> Result<()> {
+    let network = network()?;
+    let observer = Observer::new(network)?;
+    let made_up: Vec<Backend> = (201..).take(BACKENDS).map(Backend::new).collect();
+    for backend in &made_up {
+        publish(&observer, backend, 3, |_, _| ())?;
+    }
+    let all: Vec<_> = made_up.iter().map(Backend::address).collect();
+    let site = Site::new(network, "twenty_points", &all, "")?;
+    let balancer = site.balancer(observer.client.tor())?;
+    wait_published(&balancer)?;
+    let offered = observer.points(&all)?;
+    observer.wait_copies(&site.address, || {
+        Ok(|listed: &BTreeSet<Point>| {
+            let mut shares = offered.iter().map(|points| points.intersection(listed).count());
+            listed.len() == POINTS_MAX && shares.all(|share| share > 0)
+        })
+    })?;
+    let offered: BTreeSet<Point> = offered.into_iter().flatten().collect();
+    assert_eq!(offered.len(), 3 * BACKENDS);
+    assert_eq!(union(&observer, &site)?, offered);
+    Ok(())
+}
+
+/// What all HSDirs' descriptors together list.
+fn union(observer: &Observer, site: &Site) -> Result<BTreeSet<Point>> {
+    Ok(observer.copies(&site.address)?.into_iter().flat_map(|copy| copy.points).collect())
 }

@@ -22,8 +22,14 @@ pub(crate) struct Observer {
     pub(crate) client: Client,
 }
 
-/// An introduction point: authentication key and encryption key.
-pub(crate) type Point = ([u8; 32], [u8; 32]);
+/// An introduction point.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Point {
+    /// Its relay's onion key, of which each relay has its own.
+    pub(crate) relay: [u8; 32],
+    auth_key: [u8; 32],
+    enc_key: [u8; 32],
+}
 
 /// Where the network's two clocks stand, by one consensus.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,16 +131,19 @@ impl Observer {
         })
     }
 
-    /// Waits until every responsible HSDir has a copy that lists exactly the points that `witness` sees at the backends.
-    pub(crate) fn wait_exact(
+    /// Waits until every responsible HSDir has a copy that lists what it should of the points that `witness` sees at the
+    /// backends, and some of each: there are relays enough.
+    pub(crate) fn wait_current(
         &self,
         frontend: &OnionAddress,
         backends: &[OnionAddress],
         witness: &Self,
     ) -> Result<()> {
         self.wait_copies(frontend, || {
-            let wanted: BTreeSet<Point> = witness.points(backends)?.into_iter().flatten().collect();
-            Ok(move |points: &BTreeSet<Point>| *points == wanted)
+            let offered = witness.points(backends)?;
+            Ok(move |listed: &BTreeSet<Point>| {
+                is_full(listed, &offered) && offered.iter().all(|points| !points.is_disjoint(listed))
+            })
         })
     }
 
@@ -180,6 +189,14 @@ impl Observer {
     }
 }
 
+/// Whether a descriptor lists one of these backends' points at each relay where they have any: clients find the first only.
+pub(crate) fn is_full(listed: &BTreeSet<Point>, offered: &[BTreeSet<Point>]) -> bool {
+    let relays_offered: BTreeSet<_> = offered.iter().flatten().map(|point| point.relay).collect();
+    let relays: BTreeSet<_> = listed.iter().map(|point| point.relay).collect();
+    let is_offered = |point| offered.iter().any(|points| points.contains(point));
+    listed.iter().all(is_offered) && relays.len() == listed.len() && relays == relays_offered
+}
+
 const CONSENSUS: &str = "dir/status-vote/current/consensus-microdesc";
 
 /// Opens the text with Arti's code.
@@ -191,7 +208,10 @@ fn read(address: &OnionAddress, period: TimePeriod, text: &str) -> Result<Copy> 
     let descriptor = HsDesc::parse_decrypt_validate(text, &HsBlindId::from(blinded), &subcredential, None)?;
     let descriptor = descriptor.if_valid_at(&SystemTime::now())?;
     let points = descriptor.intro_points().iter();
-    let points = points
-        .map(|point| (point.ipt_sid_key().as_ref().to_bytes(), point.svc_ntor_key().as_ref().to_bytes()));
+    let points = points.map(|point| Point {
+        relay: point.ipt_ntor_key().to_bytes(),
+        auth_key: point.ipt_sid_key().as_ref().to_bytes(),
+        enc_key: point.svc_ntor_key().as_ref().to_bytes(),
+    });
     Ok(Copy { revision: descriptor.revision().into(), points: points.collect() })
 }

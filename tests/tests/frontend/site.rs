@@ -22,8 +22,16 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 7] =
-    ["calendar", "child_signer", "control_port", "lies", "many_backends", "production", "signer_restart"];
+const FRONTENDS: [&str; 8] = [
+    "calendar",
+    "child_signer",
+    "control_port",
+    "lies",
+    "many_backends",
+    "production",
+    "signer_restart",
+    "twenty_points",
+];
 /// The backends that belong to no test alone.
 const BACKENDS: usize = 3;
 /// `HashedControlPassword` of "loopback".

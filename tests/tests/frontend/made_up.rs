@@ -1,0 +1,30 @@
+//! Descriptors on HSDirs without a tor that made them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use onionbalance_proto::fixture::{Backend, Published};
+use onionbalance_proto::time::UnixTime;
+use onionbalance_tests::network::Onion;
+use rand_core::OsRng;
+
+use crate::observer::Observer;
+
+/// Puts the descriptors of a backend with so many made-up points, the first and the second, where clients and balancers
+/// look for them. Before they are signed, `alter` may change what is in them.
+pub(crate) fn publish(
+    observer: &Observer,
+    backend: &Backend,
+    points: usize,
+    alter: impl Fn(&mut Published, UnixTime),
+) -> Result<()> {
+    let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
+    let address = backend.address();
+    let mut control = observer.client.control()?;
+    for (term, hsdirs) in observer.directory()?.store(&address) {
+        let mut published = backend.publish(term.period, now, points, &mut OsRng);
+        alter(&mut published, now);
+        control.hspost(&Onion::V3(address), &hsdirs, &published.text(&mut OsRng))?;
+    }
+    Ok(())
+}
