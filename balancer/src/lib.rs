@@ -3,6 +3,8 @@
 //! [`runtime`] stands between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats,
 //! and meet the runtime in [`generation`].
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod engine;

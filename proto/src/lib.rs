@@ -3,6 +3,8 @@
 //! No I/O, no secrets, no clock: time and randomness come in as arguments. Each format stands in one module, with
 //! its encoder beside its decoder; the signer uses the encoders only.
 
+#![forbid(unsafe_code)]
+
 mod base32;
 pub mod config;
 #[cfg(feature = "fixture")]

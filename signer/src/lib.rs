@@ -2,6 +2,7 @@
 //!
 //! The way of a request: [`serve`] reads it, [`judge_v2`] or [`judge_v3`] decides, [`service`] renders and signs,
 //! [`audit`] writes one line, [`serve`] answers. Keys come in through [`keys`], live in [`secret`], and leave nowhere.
+//! [`system`] locks the process down.
 
 pub mod audit;
 pub mod judge_v2;
@@ -10,9 +11,10 @@ pub mod keys;
 pub mod limit;
 pub mod listen;
 pub mod log;
-pub mod process;
 pub mod revision;
 pub mod secret;
 pub mod serve;
 pub mod service;
 pub mod setup;
+pub mod start;
+pub mod system;

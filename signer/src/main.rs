@@ -1,12 +1,13 @@
 //! `onionbalance-signer`: see the library for what it does, `--help` for how to start it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::log::{self, Priority};
-use onionbalance_signer::{listen, process, setup};
+use onionbalance_signer::start;
+use onionbalance_signer::system::hardening;
 
 const HELP: &str = "\
 Holds the keys of onion services and signs their descriptors for the balancer.
@@ -26,9 +27,6 @@ Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --p
   -V, --version        print the version
 ";
 
-/// `EX_CONFIG` of sysexits.h: starting again will not help.
-const BAD_CONFIGURATION: u8 = 78;
-
 enum Start {
     Serve { config: PathBuf, inherited: bool, passphrases: PassphraseSource },
     Print(String),
@@ -42,16 +40,16 @@ enum PassphraseSource {
 
 fn main() -> ExitCode {
     // Before a key is read, and before anything that could fail with one in memory.
-    if let Err(error) = process::harden() {
+    if let Err(error) = hardening::harden() {
         log::line(Priority::Error, format_args!("cannot protect the process's memory: {error}"));
         return ExitCode::FAILURE;
     }
     match arguments() {
         Ok(Start::Serve { config, inherited, passphrases }) => match read_passphrases(passphrases) {
-            Ok(passphrases) => serve(&config, inherited, passphrases),
+            Ok(passphrases) => start::serve(&config, inherited, passphrases),
             Err(error) => {
                 log::line(Priority::Error, error);
-                ExitCode::from(BAD_CONFIGURATION)
+                ExitCode::from(start::BAD_CONFIGURATION)
             }
         },
         Ok(Start::Print(text)) => print(&text),
@@ -95,46 +93,6 @@ fn read_passphrases(source: PassphraseSource) -> Result<Passphrases, String> {
             .map_err(|error| format!("the passphrase file {} {error}", path.display())),
         PassphraseSource::Descriptor(number) => Passphrases::read_descriptor(number)
             .map_err(|error| format!("the passphrase file descriptor {number} {error}")),
-    }
-}
-
-fn serve(config: &Path, inherited: bool, passphrases: Passphrases) -> ExitCode {
-    let loaded = setup::load(config, &passphrases);
-    // No passphrase is needed from here on.
-    drop(passphrases);
-    let mut setup = match loaded {
-        Ok(setup) => setup,
-        Err(error) => {
-            log::line(Priority::Error, error);
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
-    };
-    let outcome = if inherited {
-        listen::inherited().map(|stream| setup.server.serve_stream(stream))
-    } else if let Some(socket) = &setup.socket {
-        listen::bind(socket).map(|listener| {
-            setup.summary.iter().for_each(|line| log::line(Priority::Info, line));
-            log::line(Priority::Info, format_args!("serving at {}", socket.display()));
-            setup.server.serve_listener(&listener)
-        })
-    } else {
-        let file = config.display();
-        log::line(
-            Priority::Error,
-            format_args!("{file}: signer-socket-location is not set: say where to listen"),
-        );
-        return ExitCode::from(BAD_CONFIGURATION);
-    };
-    match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            log::line(Priority::Error, format_args!("the socket failed: {error}"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            log::line(Priority::Error, error);
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -25,11 +25,10 @@ pub struct RevisionCounter {
 impl RevisionCounter {
     /// The counter that goes with a blinded key.
     pub fn new(secret: &BlindedSecret) -> Self {
-        // Tor hashes the terminating NUL of its prefix too.
-        let key = Sha3_256::new()
-            .chain_update(b"rev-counter-generation\0")
-            .chain_update(secret.expanded().as_slice())
-            .finalize();
+        let key = secret.with_expanded(|expanded| {
+            // Tor hashes the terminating NUL of its prefix too.
+            Sha3_256::new().chain_update(b"rev-counter-generation\0").chain_update(expanded).finalize()
+        });
         Self { key: Zeroizing::new(key.into()), last: 0 }
     }
 

@@ -3,7 +3,7 @@
 //! A frame that is not understood ends the connection, never the process.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,7 @@ use crate::audit::{self, Peer};
 use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::service::Service;
+use crate::system::reload::ReloadRequests;
 use crate::{judge_v3, listen};
 
 /// Within this time a frame that was begun must be whole, and an answer must be taken.
@@ -26,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Server {
     services: Vec<(Service, RateLimit)>,
     allowed_uids: Vec<u32>,
+    reloads: Option<Reloads>,
+}
+
+/// When to read the configuration anew, and what is done then.
+pub struct Reloads {
+    requests: ReloadRequests,
+    act: Box<dyn FnMut(&mut Server)>,
 }
 
 /// Why a connection ended.
@@ -47,15 +55,42 @@ impl Server {
         let now = Instant::now();
         let services =
             services.into_iter().map(|service| (service, RateLimit::new(per_minute, now))).collect();
-        Self { services, allowed_uids }
+        Self { services, allowed_uids, reloads: None }
+    }
+
+    /// From now on does `act` with the server at each of `requests`.
+    pub fn at_reload(&mut self, requests: ReloadRequests, act: impl FnMut(&mut Self) + 'static) {
+        self.reloads = Some(Reloads { requests, act: Box::new(act) });
+    }
+
+    /// Changes who may ask, and how often.
+    pub fn reconfigure(&mut self, per_minute: u32, allowed_uids: Vec<u32>) {
+        let now = Instant::now();
+        for (_, limit) in &mut self.services {
+            *limit = RateLimit::new(per_minute, now);
+        }
+        self.allowed_uids = allowed_uids;
+    }
+
+    /// The services that are held.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.iter().map(|(service, _)| service)
+    }
+
+    /// The services that are held.
+    pub fn services_mut(&mut self) -> impl Iterator<Item = &mut Service> {
+        self.services.iter_mut().map(|(service, _)| service)
     }
 
     /// Serves one connection until it ends: for the balancer that started this process.
     pub fn serve_stream(&mut self, mut stream: UnixStream) -> io::Result<()> {
         let peer = listen::peer(&stream)?;
         loop {
-            wait(&[stream.as_fd()])?;
-            if !self.serve_request(&mut stream, peer) {
+            let [reload, request] = wait([self.reload_requests(), Some(stream.as_fd())])?;
+            if reload {
+                self.reload();
+            }
+            if request && !self.serve_request(&mut stream, peer) {
                 return Ok(());
             }
         }
@@ -65,32 +100,56 @@ impl Server {
     pub fn serve_listener(&mut self, listener: &UnixListener) -> io::Result<()> {
         let mut live: Option<(UnixStream, Peer)> = None;
         loop {
-            // The connection is served first, and looked at last: a balancer that restarted must find its old one gone.
-            if let Some((stream, peer)) = &mut live {
-                let [listener_ready, connection_ready] = wait(&[listener.as_fd(), stream.as_fd()])?;
-                if connection_ready && !self.serve_request(stream, *peer) {
-                    live = None;
-                }
-                if !listener_ready {
-                    continue;
-                }
+            let connection = live.as_ref().map(|(stream, _)| stream.as_fd());
+            let [reload, request, connecting] =
+                wait([self.reload_requests(), connection, Some(listener.as_fd())])?;
+            if reload {
+                self.reload();
             }
-            live = match (live, self.accept(listener)) {
-                (Some(live), Some((_, peer))) => {
-                    log::line(
-                        Priority::Warning,
-                        format_args!("refused a second connection {peer}: one is live"),
-                    );
-                    Some(live)
+            // The connection is served first, and looked at last: a balancer that restarted must find its old one gone.
+            if request
+                && let Some((stream, peer)) = &mut live
+                && !self.serve_request(stream, *peer)
+            {
+                live = None;
+            }
+            if connecting {
+                live = self.receive_connection(listener, live);
+            }
+        }
+    }
+
+    fn reload_requests(&self) -> Option<BorrowedFd<'_>> {
+        self.reloads.as_ref().map(|reloads| reloads.requests.as_fd())
+    }
+
+    fn reload(&mut self) {
+        if let Some(mut reloads) = self.reloads.take() {
+            if reloads.requests.take() {
+                (reloads.act)(self);
+            }
+            self.reloads = Some(reloads);
+        }
+    }
+
+    /// The connection that is live after the one that waits was looked at.
+    fn receive_connection(
+        &self,
+        listener: &UnixListener,
+        live: Option<(UnixStream, Peer)>,
+    ) -> Option<(UnixStream, Peer)> {
+        match (live, self.accept(listener)) {
+            (Some(live), Some((_, peer))) => {
+                log::line(Priority::Warning, format_args!("refused a second connection {peer}: one is live"));
+                Some(live)
+            }
+            (Some(live), None) => Some(live),
+            (None, accepted) => {
+                if let Some((_, peer)) = &accepted {
+                    log::line(Priority::Info, format_args!("connected {peer}"));
                 }
-                (Some(live), None) => Some(live),
-                (None, accepted) => {
-                    if let Some((_, peer)) = &accepted {
-                        log::line(Priority::Info, format_args!("connected {peer}"));
-                    }
-                    accepted
-                }
-            };
+                accepted
+            }
         }
     }
 
@@ -200,11 +259,17 @@ fn now() -> UnixTime {
 }
 
 /// Waits until one of the descriptors can be read or is at its end, and says which.
-fn wait<const N: usize>(descriptors: &[std::os::fd::BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
-    let mut waiting = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+fn wait<const N: usize>(descriptors: [Option<BorrowedFd<'_>>; N]) -> io::Result<[bool; N]> {
+    let mut waiting: Vec<PollFd> =
+        descriptors.iter().flatten().map(|descriptor| PollFd::new(*descriptor, PollFlags::POLLIN)).collect();
     loop {
         match poll(&mut waiting, PollTimeout::NONE) {
-            Ok(_) => return Ok(waiting.map(|descriptor| descriptor.any().unwrap_or(true))),
+            Ok(_) => {
+                let mut ready = waiting.iter().map(|descriptor| descriptor.any().unwrap_or(true));
+                return Ok(
+                    descriptors.map(|descriptor| descriptor.is_some() && ready.next().unwrap_or(false))
+                );
+            }
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -1,5 +1,6 @@
 //! What one test runs: a configuration with its keys, and the two programs.
 
+use std::fmt::Display;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,9 @@ impl Deployment {
         Ok(fs::set_permissions(self.path(name), Permissions::from_mode(0o600))?)
     }
 
-    /// Writes `config.yaml`.
-    pub fn configure(&self, yaml: impl AsRef<[u8]>) -> Result<()> {
+    /// Writes `config.yaml`, with which a signer serves on kernels without secret memory, too.
+    pub fn configure(&self, yaml: impl Display) -> Result<()> {
+        let yaml = format!("{yaml}signer-allow-locked-memory: true\n");
         Ok(fs::write(self.path("config.yaml"), yaml)?)
     }
 

@@ -5,6 +5,8 @@
 //!
 //! No process outlives the one that started it, however that one ends: see [`process`].
 
+#![forbid(unsafe_code)]
+
 pub mod deployment;
 pub mod key_v2;
 pub mod network;

@@ -15,7 +15,9 @@ pub(super) enum Key {
     StatusSocket,
     SignerSocket,
     SignerAllowedUids,
+    SignerAllowLockedMemory,
     SignerRequestsPerMinute,
+    SignerUser,
     ControlPassword,
     Historic(HistoricKey),
 }
@@ -29,13 +31,15 @@ impl FromStr for Key {
             "status-socket-location" => Self::StatusSocket,
             "signer-socket-location" => Self::SignerSocket,
             "signer-allowed-uids" => Self::SignerAllowedUids,
+            "signer-allow-locked-memory" => Self::SignerAllowLockedMemory,
+            "signer-user" => Self::SignerUser,
             "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
             "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
             key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
                 format!(
                     "unknown key `{key}`: known are services, status-socket-location, signer-socket-location, \
-                     signer-allowed-uids, signer-requests-per-minute, tor-control-password, and those of Onionbalance \
-                     up to 0.1.8"
+                     signer-user, signer-allowed-uids, signer-requests-per-minute, signer-allow-locked-memory, \
+                     tor-control-password, and those of Onionbalance up to 0.1.8"
                 )
             })?),
         })

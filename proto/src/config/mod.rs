@@ -39,6 +39,10 @@ pub struct Config {
     pub status_text_socket: Option<PathBuf>,
     /// Where the signer listens; without one the balancer starts the signer as its child.
     pub signer_socket: Option<PathBuf>,
+    /// The user that a signer becomes that was started as root.
+    pub signer_user: Option<String>,
+    /// Whether keys may be in memory that root can read where the kernel has no better.
+    pub signer_allow_locked_memory: bool,
     /// The user ids that may speak to the signer besides its own and root.
     pub signer_allowed_uids: Vec<u32>,
     /// How many frontend requests per minute and service the signer answers.
@@ -167,6 +171,8 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             status_socket: None,
             status_text_socket: None,
             signer_socket: None,
+            signer_user: None,
+            signer_allow_locked_memory: false,
             signer_allowed_uids: Vec::new(),
             signer_requests_per_minute: SIGNATURES_PER_MINUTE,
             control_password: None,
@@ -182,6 +188,8 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::Services => services = Some(map.next_value()?),
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),
+                Key::SignerUser => config.signer_user = Some(map.next_value()?),
+                Key::SignerAllowLockedMemory => config.signer_allow_locked_memory = map.next_value()?,
                 Key::SignerAllowedUids => config.signer_allowed_uids = map.next_value()?,
                 Key::SignerRequestsPerMinute => config.signer_requests_per_minute = map.next_value()?,
                 Key::ControlPassword => {

@@ -11,20 +11,41 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::stack;
+use crate::system::secret_memory::SecretBytes;
+
 /// An expanded ed25519 secret key with its public half.
 struct KeyPair {
-    secret: ExpandedSecretKey,
+    /// The scalar, reduced, then the prefix for nonces.
+    secret: SecretBytes,
     public: VerifyingKey,
 }
 
 impl KeyPair {
-    fn new(secret: ExpandedSecretKey) -> Self {
+    fn new(secret: &ExpandedSecretKey) -> Self {
         let public = VerifyingKey::from(EdwardsPoint::mul_base(&secret.scalar));
-        Self { secret, public }
+        let mut bytes = Zeroizing::new([0; 64]);
+        let (scalar, prefix) = bytes.split_at_mut(32);
+        scalar.copy_from_slice(secret.scalar.as_bytes());
+        prefix.copy_from_slice(&secret.hash_prefix);
+        Self { secret: SecretBytes::take(&mut bytes), public }
+    }
+
+    /// What `act` makes of the secret key.
+    fn with<T>(&self, act: impl FnOnce(&ExpandedSecretKey) -> T) -> T {
+        stack::wiped(|| {
+            let (scalar, prefix) = self.secret.expose().split_at(32);
+            let mut secret = ExpandedSecretKey { scalar: Scalar::ZERO, hash_prefix: [0; 32] };
+            secret.hash_prefix.copy_from_slice(prefix);
+            let mut bytes = Zeroizing::new([0; 32]);
+            bytes.copy_from_slice(scalar);
+            secret.scalar = Scalar::from_bytes_mod_order(*bytes);
+            act(&secret)
+        })
     }
 
     fn sign(&self, message: &[u8]) -> Signature {
-        raw_sign::<Sha512>(&self.secret, message, &self.public)
+        self.with(|secret| raw_sign::<Sha512>(secret, message, &self.public))
     }
 }
 
@@ -37,16 +58,18 @@ pub struct IdentitySecret {
 impl IdentitySecret {
     /// From the 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
     pub fn from_expanded(bytes: &[u8; 64]) -> Result<Self, AddressError> {
-        Self::new(ExpandedSecretKey::from_bytes(bytes))
+        stack::wiped(|| Self::new(&ExpandedSecretKey::from_bytes(bytes)))
     }
 
     /// From the 32 bytes of a PKCS#8 file, which RFC 8032 expands into the other form.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, AddressError> {
-        let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
-        Self::from_expanded(&expanded)
+        stack::wiped(|| {
+            let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
+            Self::from_expanded(&expanded)
+        })
     }
 
-    fn new(secret: ExpandedSecretKey) -> Result<Self, AddressError> {
+    fn new(secret: &ExpandedSecretKey) -> Result<Self, AddressError> {
         let key = KeyPair::new(secret);
         let address = OnionAddress::from_identity(key.public.to_bytes())?;
         Ok(Self { key, address })
@@ -62,15 +85,17 @@ impl IdentitySecret {
     /// The prefix for nonces is derived from the identity's own: a constant in its place would let anyone compute
     /// the identity scalar from a published certificate.
     pub fn blind(&self, period: TimePeriod) -> BlindedSecret {
-        let scalar: Scalar = blinding_factor(&self.address, period) * self.key.secret.scalar;
-        let mut digest = Sha512::new()
-            .chain_update(b"Derive temporary signing key hash input")
-            .chain_update(self.key.secret.hash_prefix)
-            .finalize();
-        let mut hash_prefix = [0; 32];
-        hash_prefix.iter_mut().zip(&digest).for_each(|(to, from)| *to = *from);
-        digest.as_mut_slice().zeroize();
-        BlindedSecret(KeyPair::new(ExpandedSecretKey { scalar, hash_prefix }))
+        self.key.with(|identity| {
+            let scalar: Scalar = blinding_factor(&self.address, period) * identity.scalar;
+            let mut digest = Sha512::new()
+                .chain_update(b"Derive temporary signing key hash input")
+                .chain_update(identity.hash_prefix)
+                .finalize();
+            let mut hash_prefix = [0; 32];
+            hash_prefix.iter_mut().zip(&digest).for_each(|(to, from)| *to = *from);
+            digest.as_mut_slice().zeroize();
+            BlindedSecret(KeyPair::new(&ExpandedSecretKey { scalar, hash_prefix }))
+        })
     }
 }
 
@@ -89,13 +114,9 @@ impl BlindedSecret {
         self.0.sign(message)
     }
 
-    /// Scalar and prefix in tor's order, 64 bytes: what tor derives the revision counter's key from.
-    pub fn expanded(&self) -> Zeroizing<[u8; 64]> {
-        let mut bytes = Zeroizing::new([0; 64]);
-        let (scalar, prefix) = bytes.split_at_mut(32);
-        scalar.copy_from_slice(self.0.secret.scalar.as_bytes());
-        prefix.copy_from_slice(&self.0.secret.hash_prefix);
-        bytes
+    /// What `act` makes of scalar and prefix in tor's order, 64 bytes: tor derives the revision counter's key from them.
+    pub fn with_expanded<T>(&self, act: impl FnOnce(&[u8; 64]) -> T) -> T {
+        stack::wiped(|| act(self.0.secret.expose()))
     }
 }
 
@@ -105,9 +126,11 @@ pub struct DescriptorSigningSecret(KeyPair);
 impl DescriptorSigningSecret {
     /// A new one.
     pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
-        let mut bytes = Zeroizing::new([0; 64]);
-        rng.fill_bytes(bytes.as_mut_slice());
-        Self(KeyPair::new(ExpandedSecretKey::from_bytes(&bytes)))
+        stack::wiped(|| {
+            let mut bytes = Zeroizing::new([0; 64]);
+            rng.fill_bytes(bytes.as_mut_slice());
+            Self(KeyPair::new(&ExpandedSecretKey::from_bytes(&bytes)))
+        })
     }
 
     /// The public half.
@@ -142,7 +165,7 @@ mod tests {
         let identity = IdentitySecret::from_expanded(&bytes.try_into().unwrap()).unwrap();
         let blinded = identity.blind(period(1234));
         assert_eq!(
-            HEXUPPER_PERMISSIVE.encode(&*blinded.expanded()),
+            blinded.with_expanded(|bytes| HEXUPPER_PERMISSIVE.encode(bytes)),
             "A958DC83AC885F6814C67035DE817A2C604D5D2F715282079448F789B656350B\
              4540FE1F80AA3F7E91306B7BF7A8E367293352B14A29FDCC8C19F3558075524B"
         );

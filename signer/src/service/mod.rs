@@ -3,7 +3,12 @@
 pub mod v2;
 pub mod v3;
 
+use onionbalance_proto::config::Instances;
+use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::HeldService;
+use rand_core::CryptoRngCore;
+
+use crate::judge_v2;
 
 /// A service whose key is held.
 pub enum Service {
@@ -11,6 +16,14 @@ pub enum Service {
     V2(v2::Service),
     /// Of version 3.
     V3(v3::Service),
+}
+
+/// The backends whose points may be signed for, by the configuration.
+pub enum Allowed {
+    /// Of version 2.
+    V2(Vec<judge_v2::Backend>),
+    /// Of version 3.
+    V3(Vec<OnionAddress>),
 }
 
 impl Service {
@@ -27,6 +40,74 @@ impl Service {
         match self {
             Self::V2(service) => service.address().to_string(),
             Self::V3(service) => service.address().to_string(),
+        }
+    }
+
+    /// Its `key` in the configuration.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::V2(service) => service.key(),
+            Self::V3(service) => service.key(),
+        }
+    }
+
+    /// Its version, 2 or 3.
+    pub fn version(&self) -> u8 {
+        match self {
+            Self::V2(_) => 2,
+            Self::V3(_) => 3,
+        }
+    }
+
+    /// What to log of it.
+    pub fn summary(&self) -> String {
+        let backends = match self {
+            Self::V2(service) => service.backends().len(),
+            Self::V3(service) => service.backends().len(),
+        };
+        format!("holding {} for {backends} backends", self.address())
+    }
+
+    /// Allows these backends and no others from now on; nothing changes if they are of the other version.
+    pub fn allow(&mut self, allowed: Allowed, rng: &mut impl CryptoRngCore) {
+        match (self, allowed) {
+            (Self::V2(service), Allowed::V2(backends)) => service.allow(backends),
+            (Self::V3(service), Allowed::V3(backends)) => service.allow(backends, rng),
+            (Self::V2(_), Allowed::V3(_)) | (Self::V3(_), Allowed::V2(_)) => {}
+        }
+    }
+}
+
+impl Allowed {
+    /// The instances of a service.
+    pub fn of(instances: &Instances) -> Self {
+        match instances {
+            Instances::V2(instances) => Self::V2(
+                instances
+                    .iter()
+                    .map(|instance| judge_v2::Backend {
+                        address: instance.address,
+                        cookie: instance.auth.clone(),
+                    })
+                    .collect(),
+            ),
+            Instances::V3(instances) => Self::V3(instances.iter().map(|instance| instance.address).collect()),
+        }
+    }
+
+    /// Their version, 2 or 3.
+    pub fn version(&self) -> u8 {
+        match self {
+            Self::V2(_) => 2,
+            Self::V3(_) => 3,
+        }
+    }
+
+    /// The most secrets of 64 bytes that such a service has at one time.
+    pub fn secrets(&self) -> usize {
+        match self {
+            Self::V2(_) => 0,
+            Self::V3(_) => v3::SECRETS,
         }
     }
 }

@@ -23,13 +23,21 @@ pub struct Service {
 impl Service {
     /// A service with these backends. `key_name` is its `key` in the configuration.
     pub fn new(key_name: String, secret: PermanentSecret, backends: Vec<Backend>) -> Self {
-        let mut cookies: Vec<Cookie> = Vec::new();
-        for cookie in backends.iter().filter_map(|backend| backend.cookie.as_ref()) {
-            if !cookies.iter().any(|known| known.secret() == cookie.secret()) {
-                cookies.push(cookie.clone());
-            }
-        }
+        let cookies = distinct_cookies(&backends);
         Self { key_name, secret, backends, cookies, known: KnownDescriptors::default() }
+    }
+
+    /// Its `key` in the configuration.
+    pub fn key(&self) -> &str {
+        &self.key_name
+    }
+
+    /// Allows these backends, with these cookies, and no others.
+    pub fn allow(&mut self, backends: Vec<Backend>) {
+        self.cookies = distinct_cookies(&backends);
+        self.backends = backends;
+        // Another cookie may open what was closed, and the other way round.
+        self.known = KnownDescriptors::default();
     }
 
     /// Its address.
@@ -68,6 +76,16 @@ impl Service {
         let text = unsigned.finish(&signature);
         if text.len() > MAX_LENGTH { Err(Refusal::TooLong) } else { Ok(SignedFrontend { text }) }
     }
+}
+
+fn distinct_cookies(backends: &[Backend]) -> Vec<Cookie> {
+    let mut cookies: Vec<Cookie> = Vec::new();
+    for cookie in backends.iter().filter_map(|backend| backend.cookie.as_ref()) {
+        if !cookies.iter().any(|known| known.secret() == cookie.secret()) {
+            cookies.push(cookie.clone());
+        }
+    }
+    cookies
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use crate::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 const CERT_LIFETIME: u64 = 54 * 3600;
 /// Two descriptors at a time, a rollover, and a clock that is set: more periods are not signed for at one time.
 const PERIODS_KEPT: usize = 8;
+/// The most secrets of one service: the identity's, and two of each period that is kept and of the one that comes or whose
+/// signing key is replaced.
+pub const SECRETS: usize = 1 + 2 * (PERIODS_KEPT + 1);
 
 /// A service whose key is held.
 pub struct Service {
@@ -35,8 +38,8 @@ struct Period {
     time: TimePeriod,
     keys: PeriodKeys,
     blinded: BlindedSecret,
-    /// One for the whole period, as tor has it. It goes when the signer restarts, as it must when the allowed backends
-    /// change: no certificate of a removed backend's point stays usable beyond the descriptors that are out.
+    /// One for the whole period, as tor has it, until the allowed backends change: no certificate of a removed backend's
+    /// point stays usable beyond the descriptors that are out.
     signing: DescriptorSigningSecret,
     revision: RevisionCounter,
 }
@@ -50,6 +53,21 @@ impl Service {
     /// Its address.
     pub fn address(&self) -> OnionAddress {
         self.secret.address()
+    }
+
+    /// Its `key` in the configuration.
+    pub fn key(&self) -> &str {
+        &self.key_name
+    }
+
+    /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys.
+    pub fn allow(&mut self, backends: Vec<OnionAddress>, rng: &mut impl CryptoRngCore) {
+        if self.backends != backends {
+            self.backends = backends;
+            for period in &mut self.periods {
+                period.signing = DescriptorSigningSecret::generate(rng);
+            }
+        }
     }
 
     /// The backends whose points may be signed for.

@@ -148,7 +148,7 @@ impl Running {
     }
 
     /// Passes over what is logged before it serves.
-    fn serving(self) -> Self {
+    pub(crate) fn serving(self) -> Self {
         while !self.line().contains("serving at") {}
         self
     }
@@ -167,6 +167,12 @@ impl Running {
         let line = self.line();
         assert!(parts.iter().all(|part| line.contains(part)), "{line}\nwanted {parts:?}");
         line
+    }
+
+    /// That it serves, and says loudly who it is.
+    pub(crate) fn expect_serving_as_root(&self) {
+        self.expect(&["<4>runs as root: set signer-user"]);
+        self.expect(&["<6>serving at"]);
     }
 
     /// How it ended, and what was left in the log.

@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
+mod activation;
+mod confinement;
 mod conversation;
 mod harness;
 mod isolation;
+mod memory;
 mod passphrase;
+mod reload;
 mod socket;
 mod start;

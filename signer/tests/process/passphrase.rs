@@ -63,7 +63,7 @@ fn a_file_gives_it() {
         command.args(["--passphrase-file", "pass"]);
         let signer = Running::start(command);
         signer.expect(&["<6>holding ", ".onion for 1 backends"]);
-        signer.expect(&["<6>serving at"]);
+        signer.expect_serving_as_root();
         holds_the_key(&directory);
     }
 }
@@ -126,7 +126,7 @@ fn it_is_asked_for_at_the_terminal_three_times() {
     let directory = directory("pem-des.key");
     let (seen, signer) = at_a_terminal(&directory, &["wrong\n", "also wrong\n", "onion balance v2\n"]);
     signer.expect(&["<6>holding "]);
-    signer.expect(&["<6>serving at"]);
+    signer.expect_serving_as_root();
     holds_the_key(&directory);
     assert_eq!(seen.matches("Passphrase of the key pem-des.key: ").count(), 3, "{seen}");
     assert!(!seen.contains("wrong") && !seen.contains("onion balance"), "{seen}");

@@ -21,7 +21,7 @@ fn the_socket_is_for_owner_and_group_from_its_first_moment() {
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o7777, 0o660);
     signer.expect(&["<6>holding", "for 1 backends"]);
-    signer.expect(&["<6>serving at", "socket"]);
+    signer.expect_serving_as_root();
     assert_eq!(directory.socket().symlink_metadata().unwrap().permissions().mode() & 0o7777, 0o660);
 }
 

@@ -53,7 +53,11 @@ impl Frontend {
 pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Backend>])]) -> Result<Config> {
     let directory = network.directory();
     let signer_socket = network.sockets().join("signer");
-    let mut yaml = format!("signer-socket-location: {}\nservices:\n", signer_socket.display());
+    // So that it can be shown on kernels that have no secret memory, too.
+    let mut yaml = format!(
+        "signer-socket-location: {}\nsigner-allow-locked-memory: true\nservices:\n",
+        signer_socket.display()
+    );
     for (number, (frontend, backends)) in frontends.iter().enumerate() {
         let key = format!("frontend-{number}.key");
         write_private(&directory.join(&key), &frontend.pem)?;

@@ -1,0 +1,76 @@
+//! The socket that the service manager listens at for us (`sd_listen_fds(3)`), and what it is told (`sd_notify(3)`).
+
+#![expect(unsafe_code, reason = "an inherited file descriptor is a bare number")]
+
+use std::env;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::process;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+
+/// The first descriptor that is handed over (`SD_LISTEN_FDS_START`).
+const FIRST: i32 = 3;
+
+/// Why there is no listening socket, though one was announced.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivationError {
+    /// More than one, or none.
+    #[error("the service manager handed over {0} sockets: give onionbalance-signer.service exactly one")]
+    Count(String),
+    /// Something else than a listening AF_UNIX stream socket.
+    #[error(
+        "the service manager handed over something that is no listening AF_UNIX stream socket: use ListenStream= with a \
+         path in onionbalance-signer.socket"
+    )]
+    Kind,
+}
+
+/// The listening socket, if the service manager has handed one over to this process.
+pub fn listener() -> Result<Option<UnixListener>, ActivationError> {
+    let is_for_us = env::var("LISTEN_PID").is_ok_and(|pid| pid == process::id().to_string());
+    let count = env::var("LISTEN_FDS").unwrap_or_default();
+    if !is_for_us || count.is_empty() {
+        return Ok(None);
+    }
+    if count != "1" {
+        return Err(ActivationError::Count(count));
+    }
+    // SAFETY: the service manager opened it for us and this is the only place that takes it, once. Where it is not open,
+    // the first call below says so.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(FIRST) };
+    let kind = getsockopt(&descriptor, sockopt::SockType).map_err(|_| ActivationError::Kind)?;
+    let listens = getsockopt(&descriptor, sockopt::AcceptConn).unwrap_or(false);
+    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|_| ActivationError::Kind)?;
+    let listener = UnixListener::from(descriptor);
+    if kind != SockType::Stream || !listens || listener.local_addr().is_err() {
+        return Err(ActivationError::Kind);
+    }
+    Ok(Some(listener))
+}
+
+/// Where the service manager wants to hear how things stand, if there is one that does.
+pub struct Notifier(Option<UnixDatagram>);
+
+impl Notifier {
+    /// Connects, while that is still possible.
+    pub fn connect() -> io::Result<Self> {
+        let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return Ok(Self(None)) };
+        let address = match socket.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&socket)?,
+        };
+        let datagrams = UnixDatagram::unbound()?;
+        datagrams.connect_addr(&address)?;
+        Ok(Self(Some(datagrams)))
+    }
+
+    /// Says this much, such as `READY=1`.
+    pub fn tell(&self, state: &str) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |datagrams| datagrams.send(state.as_bytes()).map(drop))
+    }
+}

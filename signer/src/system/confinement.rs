@@ -1,0 +1,147 @@
+//! What the process can do once it serves: read the directory of its configuration, answer on sockets that it has, and
+//! nothing else. Landlock says which files, seccomp which system calls.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter,
+};
+
+/// The newest rules that are asked for; a kernel that knows fewer enforces those. The first version knows files.
+const RULES: ABI = ABI::V7;
+
+/// Why the process is not confined.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfinementError {
+    /// The directory of the configuration cannot be opened.
+    #[error("cannot confine the process to the directory of its configuration: {0}")]
+    Directory(#[from] PathFdError),
+    /// Landlock refuses.
+    #[error("cannot confine the process (landlock): {0}")]
+    Landlock(#[from] RulesetError),
+    /// The filter cannot be made for this machine.
+    #[error("cannot filter system calls on this machine: {0}")]
+    Filter(#[from] BackendError),
+    /// The kernel refuses the filter.
+    #[error("cannot filter system calls (seccomp): {0}")]
+    Seccomp(#[from] seccompiler::Error),
+}
+
+/// Which files can still be reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Files {
+    /// Those beside the configuration.
+    Restricted,
+    /// All: the kernel has no landlock.
+    Open,
+}
+
+/// Gives up everything that serving does not need; files in `configuration_directory` can still be read, so that the
+/// configuration can be read anew. There is no way back.
+///
+/// The directory and not the file: whoever replaces a file makes another one of the same name.
+pub fn confine(configuration_directory: &Path) -> Result<Files, ConfinementError> {
+    let files = restrict_files(configuration_directory)?;
+    restrict_system_calls()?;
+    Ok(files)
+}
+
+fn restrict_files(configuration_directory: &Path) -> Result<Files, ConfinementError> {
+    let directory = PathFd::new(configuration_directory)?;
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(RULES))?
+        .handle_access(AccessNet::from_all(RULES))?
+        .scope(Scope::from_all(RULES))?
+        .create()?
+        .add_rule(PathBeneath::new(directory, AccessFs::ReadFile))?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::NotEnforced => Files::Open,
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Files::Restricted,
+    })
+}
+
+fn restrict_system_calls() -> Result<(), ConfinementError> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    // What is not listed ends the process: it is a sign that somebody else runs it.
+    let program: BpfProgram =
+        SeccompFilter::new(rules()?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?
+            .try_into()?;
+    Ok(apply_filter(&program)?)
+}
+
+/// The system calls that are allowed, and why.
+fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
+    let always = [
+        // The conversation.
+        libc::SYS_accept4,
+        libc::SYS_read,
+        libc::SYS_recvfrom,
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_sendto,
+        libc::SYS_close,
+        libc::SYS_ppoll,
+        // Who is at the other end, and how long it may take.
+        libc::SYS_getsockopt,
+        libc::SYS_setsockopt,
+        libc::SYS_geteuid,
+        // The configuration, read anew. Landlock says from where.
+        libc::SYS_openat,
+        libc::SYS_statx,
+        libc::SYS_fstat,
+        libc::SYS_lseek,
+        // Memory: the allocator's.
+        libc::SYS_brk,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_futex,
+        // Randomness and time.
+        libc::SYS_getrandom,
+        libc::SYS_clock_gettime,
+        // The end: abort raises a signal in its own thread, and `std` prints where a panic was.
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_tgkill,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_restart_syscall,
+    ];
+    let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> =
+        always.into_iter().map(|call| (call, Vec::new())).collect();
+    // `poll` by its older name, where there is one.
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_poll, Vec::new());
+    // The allocator's too, but nothing that could be run: the third argument is the protection.
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC)?])?]);
+    }
+    // The standard library's debug build asks whether a descriptor is open before it closes it.
+    rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![equal(1, libc::F_GETFD)?])?]);
+    Ok(rules)
+}
+
+/// That the argument of this number is this.
+fn equal(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    let value = u64::from(value.unsigned_abs());
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+/// That this bit is not set in the argument of this number.
+fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    let bit = u64::from(bit.unsigned_abs());
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bit), 0)
+}

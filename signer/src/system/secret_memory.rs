@@ -1,0 +1,183 @@
+//! Memory that nobody but this process can read, the kernel included: `memfd_secret(2)`. It is in no core file, never
+//! swapped, and not to be read through `/proc/PID/mem`, not even by root.
+//!
+//! Secrets of 64 bytes lie in slots, which are wiped when they are given back. Pages are kept once they were taken.
+
+#![expect(unsafe_code, reason = "the kernel's secret memory has no safe interface")]
+
+use std::num::NonZeroUsize;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous};
+use nix::unistd::ftruncate;
+use zeroize::Zeroize;
+
+/// Bytes of a secret.
+const LENGTH: usize = 64;
+/// Secrets in the memory that is taken from the kernel at a time.
+const SLOTS: usize = 256;
+/// Whole pages, with the kernel's largest usual size in mind.
+const CHUNK: NonZeroUsize = NonZeroUsize::new(SLOTS * LENGTH).unwrap();
+
+/// The kind of memory that secrets are in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// `memfd_secret`.
+    Secret,
+    /// Never swapped and in no core file, but readable for root.
+    Locked,
+}
+
+/// Why there is no memory for secrets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MemoryError {
+    /// The kernel has none.
+    #[error(
+        "the kernel has no secret memory (memfd_secret: {0}): boot it with secretmem.enable=1, or set \
+         `signer-allow-locked-memory: true` to keep keys in memory that is locked, but that root can read"
+    )]
+    NoSecretMemory(Errno),
+    /// It gives no more to us.
+    #[error(
+        "no more memory can be locked for keys ({0}): raise the limit (LimitMEMLOCK), or hold fewer services"
+    )]
+    Exhausted(Errno),
+}
+
+/// Has memory for so many secrets ready, of the best kind that there is. Locked memory is second best, and taken only if
+/// `allow_locked`.
+pub fn reserve(secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).reserve(secrets, allow_locked)
+}
+
+/// 64 secret bytes.
+pub struct SecretBytes(Slot);
+
+impl SecretBytes {
+    /// Moves `bytes` into a slot; where they were, they are wiped.
+    ///
+    /// Where none is left the process ends: going on would mean to keep a secret elsewhere. [`reserve`] has made room for
+    /// as many as the services can need.
+    pub fn take(bytes: &mut [u8; LENGTH]) -> Self {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.free.is_empty() && pool.reserve(1, false).is_err() {
+            bytes.zeroize();
+            std::process::abort();
+        }
+        let Some(mut slot) = pool.free.pop() else { std::process::abort() };
+        // SAFETY: the slot was in the list of free ones, so nothing else refers to it; it is mapped for good.
+        unsafe { slot.0.as_mut() }.copy_from_slice(bytes);
+        bytes.zeroize();
+        Self(slot)
+    }
+
+    /// The bytes. Whoever copies them has to wipe the copy.
+    pub fn expose(&self) -> &[u8; LENGTH] {
+        // SAFETY: the slot is ours alone as long as `self` lives, is mapped for good, and holds initialized bytes.
+        unsafe { self.0.0.as_ref() }
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        // SAFETY: as in `expose`; nobody else has a reference when `self` is dropped.
+        unsafe { self.0.0.as_mut() }.zeroize();
+        POOL.lock().unwrap_or_else(PoisonError::into_inner).free.push(Slot(self.0.0));
+    }
+}
+
+/// A place for a secret.
+struct Slot(NonNull<[u8; LENGTH]>);
+
+// SAFETY: the memory belongs to no thread; whoever has the slot has it alone.
+unsafe impl Send for Slot {}
+
+struct Pool {
+    kind: Option<Kind>,
+    free: Vec<Slot>,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { kind: None, free: Vec::new() });
+
+impl Pool {
+    fn reserve(&mut self, secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
+        loop {
+            match self.kind {
+                Some(kind) if self.free.len() >= secrets => return Ok(kind),
+                Some(Kind::Secret) => self.add(map_secret().map_err(MemoryError::Exhausted)?),
+                Some(Kind::Locked) => self.add(map_locked().map_err(MemoryError::Exhausted)?),
+                None => match map_secret() {
+                    Ok(chunk) => {
+                        self.kind = Some(Kind::Secret);
+                        self.add(chunk);
+                    }
+                    Err(errno) if !allow_locked => return Err(MemoryError::NoSecretMemory(errno)),
+                    Err(_) => self.kind = Some(Kind::Locked),
+                },
+            }
+        }
+    }
+
+    fn add(&mut self, chunk: NonNull<[u8; LENGTH]>) {
+        // SAFETY: the chunk has this many slots.
+        self.free.extend((0..SLOTS).map(|slot| Slot(unsafe { chunk.add(slot) })));
+    }
+}
+
+fn map_secret() -> nix::Result<NonNull<[u8; LENGTH]>> {
+    // SAFETY: the system call takes flags and gives a new file descriptor, which nobody else owns.
+    let descriptor = unsafe {
+        let number = Errno::result(libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC))?;
+        OwnedFd::from_raw_fd(number.try_into().map_err(|_| Errno::EBADF)?)
+    };
+    ftruncate(&descriptor, CHUNK.get().try_into().map_err(|_| Errno::EFBIG)?)?;
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice; the memory stays when the descriptor is closed.
+    let memory = unsafe { mmap(None, CHUNK, protection, MapFlags::MAP_SHARED, &descriptor, 0)? };
+    Ok(memory.cast())
+}
+
+fn map_locked() -> nix::Result<NonNull<[u8; LENGTH]>> {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice, which is locked and advised as a whole.
+    let memory = unsafe {
+        let memory = mmap_anonymous(None, CHUNK, protection, MapFlags::MAP_PRIVATE)?;
+        mlock(memory, CHUNK.get())?;
+        madvise(memory, CHUNK.get(), MmapAdvise::MADV_DONTDUMP)?;
+        memory
+    };
+    Ok(memory.cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_move_in_and_leave_nothing_behind() {
+        let mut bytes = [7; LENGTH];
+        let secret = SecretBytes::take(&mut bytes);
+        assert_eq!(bytes, [0; LENGTH]);
+        assert_eq!(secret.expose(), &[7; LENGTH]);
+    }
+
+    #[test]
+    fn each_secret_has_a_slot_of_its_own() {
+        let secrets: Vec<SecretBytes> =
+            (0..600_u16).map(|number| SecretBytes::take(&mut [number.to_be_bytes()[1]; LENGTH])).collect();
+        for (number, secret) in (0..600_u16).zip(&secrets) {
+            assert_eq!(secret.expose(), &[number.to_be_bytes()[1]; LENGTH]);
+        }
+    }
+
+    #[test]
+    fn locked_memory_serves_as_well() {
+        let mut pool = Pool { kind: Some(Kind::Locked), free: Vec::new() };
+        assert_eq!(pool.reserve(SLOTS + 1, true), Ok(Kind::Locked));
+        assert_eq!(pool.free.len(), 2 * SLOTS);
+    }
+}

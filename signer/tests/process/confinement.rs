@@ -1,0 +1,175 @@
+//! What the process can still do once it serves. The program cannot be made to do what it must not, so a copy of this one
+//! confines itself in the same way and tries.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::{ForkResult, fork};
+use onionbalance_signer::system::confinement::{Files, confine};
+
+use crate::harness::{Directory, NOBODY, Running, as_user};
+
+/// Tells the copy of this program what to try.
+const ATTEMPT: &str = "ONIONBALANCE_TEST_ATTEMPT";
+const DONE: &str = "the attempt was made";
+
+/// What must end the process, and what it is that is tried.
+const FORBIDDEN: [(&str, fn()); 12] = [
+    ("a socket of the internet", || new_socket(AddressFamily::Inet)),
+    ("a socket of any other kind", || new_socket(AddressFamily::Unix)),
+    ("another program", || drop(Command::new("/bin/true").status())),
+    ("another process", fork_once),
+    ("another thread", || drop(std::thread::Builder::new().spawn(|| ()))),
+    ("memory that can be executed", || map(ProtFlags::PROT_READ | ProtFlags::PROT_EXEC)),
+    ("tracing", || call(libc::SYS_ptrace)),
+    ("io_uring", || call(libc::SYS_io_uring_setup)),
+    ("a BPF program", || call(libc::SYS_bpf)),
+    ("another process's memory", || call(libc::SYS_process_vm_readv)),
+    ("another user", || call(libc::SYS_setresuid)),
+    ("a signal to another process", || call(libc::SYS_kill)),
+];
+
+fn new_socket(family: AddressFamily) {
+    drop(socket(family, SockType::Stream, SockFlag::empty(), None));
+}
+
+#[expect(unsafe_code, reason = "a system call by its number")]
+fn call(number: libc::c_long) {
+    // SAFETY: with these arguments it does nothing, and it is to be refused.
+    unsafe { libc::syscall(number, 0, 0, 0, 0, 0, 0) };
+}
+
+#[expect(unsafe_code, reason = "fork")]
+fn fork_once() {
+    // SAFETY: the child ends at once.
+    if let Ok(ForkResult::Child) = unsafe { fork() } {
+        std::process::exit(0);
+    }
+}
+
+#[expect(unsafe_code, reason = "mmap")]
+fn map(protection: ProtFlags) {
+    // SAFETY: a new mapping, which nobody uses.
+    let mapped = unsafe { mmap_anonymous(None, 4096.try_into().unwrap(), protection, MapFlags::MAP_PRIVATE) };
+    assert!(mapped.is_ok());
+}
+
+/// Runs a test of this program again, as the one that tries.
+fn attempt(test: &str, directory: &Directory, what: &str) -> Output {
+    let mut command = Command::new(directory.copy(&env::current_exe().unwrap()));
+    command.args(["--exact", &format!("confinement::{test}"), "--nocapture", "--test-threads=1"]);
+    command.env(ATTEMPT, what).current_dir(directory.path());
+    as_user(command, NOBODY).output().unwrap()
+}
+
+#[test]
+fn what_serving_does_not_need_ends_the_process() {
+    if let Ok(attempt) = env::var(ATTEMPT) {
+        let (_, act) = FORBIDDEN.into_iter().find(|(name, _)| *name == attempt).unwrap();
+        assert_eq!(confine(".".as_ref()).unwrap(), Files::Restricted);
+        act();
+        println!("{DONE}");
+        return;
+    }
+    let directory = Directory::new("");
+    for (what, _) in FORBIDDEN {
+        let output = attempt("what_serving_does_not_need_ends_the_process", &directory, what);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{what}: {said}");
+        assert!(!said.contains(DONE), "{what}");
+    }
+}
+
+#[test]
+fn what_serving_needs_goes_on() {
+    if env::var(ATTEMPT).is_ok() {
+        assert_eq!(confine(".".as_ref()).unwrap(), Files::Restricted);
+        let mut text = String::new();
+        File::open("config.yaml").unwrap().read_to_string(&mut text).unwrap();
+        assert!(text.contains("services:"));
+        map(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        let large = vec![1_u8; 1 << 22];
+        assert_eq!(large.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 1 << 22);
+        let mut random = [0; 32];
+        rand_core::RngCore::fill_bytes(&mut rand_core::OsRng, &mut random);
+        assert_ne!(random, [0; 32]);
+        assert!(std::time::SystemTime::now() > std::time::UNIX_EPOCH);
+        println!("{DONE}");
+        return;
+    }
+    let directory = Directory::new("");
+    let output = attempt("what_serving_needs_goes_on", &directory, "all of it");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(DONE), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn no_file_but_those_beside_the_configuration_can_be_read_and_none_written() {
+    if env::var(ATTEMPT).is_ok() {
+        assert_eq!(confine(".".as_ref()).unwrap(), Files::Restricted);
+        for elsewhere in ["/etc/passwd", "/proc/self/maps", "/dev/null", ".."] {
+            let error = File::open(elsewhere).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{elsewhere}");
+        }
+        for written in ["config.yaml", "new"] {
+            let error = File::options().write(true).create(true).truncate(false).open(written).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{written}");
+        }
+        println!("{DONE}");
+        return;
+    }
+    let directory = Directory::new("");
+    let test = "no_file_but_those_beside_the_configuration_can_be_read_and_none_written";
+    let output = attempt(test, &directory, "all of it");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(DONE), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn status(signer: &Running) -> Vec<(String, String)> {
+    let text = fs::read_to_string(format!("/proc/{}/status", signer.id())).unwrap();
+    let line =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    text.lines().filter_map(line).collect()
+}
+
+#[test]
+fn started_as_root_it_becomes_its_user_and_keeps_nothing() {
+    let directory = Directory::new("signer-user: nobody\n");
+    let signer = directory.serve();
+    let status = status(&signer);
+    let field = |name: &str| status.iter().find(|(found, _)| found == name).unwrap().1.clone();
+    for (name, value) in [
+        ("Uid", "65534\t65534\t65534\t65534"),
+        ("Gid", "65534\t65534\t65534\t65534"),
+        ("Groups", "65534"),
+        ("CapInh", "0000000000000000"),
+        ("CapPrm", "0000000000000000"),
+        ("CapEff", "0000000000000000"),
+        ("CapAmb", "0000000000000000"),
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+        ("Seccomp_filters", "1"),
+        ("Threads", "1"),
+    ] {
+        assert_eq!(field(name), value, "{name}");
+    }
+    assert!(directory.connect().is_answered());
+}
+
+#[test]
+fn a_user_that_it_cannot_become_is_an_error() {
+    let directory = Directory::new("signer-user: nobody-of-that-name\n");
+    let (code, log) = Running::start(directory.command()).end();
+    assert_eq!((code.code(), log.len()), (Some(78), 1), "{log:?}");
+    assert!(log[0].starts_with("<3>signer-user: there is no user nobody-of-that-name"), "{log:?}");
+    let directory = Directory::new("signer-user: daemon\n");
+    let (code, log) = Running::start(directory.command_as(NOBODY)).end();
+    assert_eq!((code.code(), log.len()), (Some(78), 1), "{log:?}");
+    assert!(log[0].contains("start it as daemon or as root"), "{log:?}");
+}

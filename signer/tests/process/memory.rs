@@ -1,0 +1,110 @@
+//! Where keys are, and where they are not.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+
+use curve25519_dalek::Scalar;
+use onionbalance_proto::wire::{Reply, Request};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use sha2::{Digest, Sha512};
+
+use crate::harness::{Directory, Running, genuine};
+
+const TOR_KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
+const PEM_KEY: &str = include_str!("../../../proto/testdata/v3/front.pem");
+
+/// Of the frontend's key, all that would do to impersonate it.
+fn secrets() -> Vec<(&'static str, Vec<u8>)> {
+    let body: String = PEM_KEY.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = data_encoding::BASE64.decode(body.as_bytes()).unwrap();
+    // The last 32 bytes of PKCS#8 without a public key (RFC 8410).
+    let seed = der.get(der.len() - 32..).unwrap().to_vec();
+    let expanded = TOR_KEY.get(32..).unwrap();
+    let (scalar, prefix) = expanded.split_at(32);
+    assert_eq!(Sha512::digest(&seed).get(32..), Some(prefix), "the two files hold one key");
+    let reduced = Scalar::from_bytes_mod_order(scalar.try_into().unwrap()).to_bytes();
+    vec![
+        ("seed", seed),
+        ("scalar", scalar.to_vec()),
+        ("reduced scalar", reduced.to_vec()),
+        ("prefix for nonces", prefix.to_vec()),
+    ]
+}
+
+/// All that root can read of a process's memory: how many bytes, and which of `secrets` are in them.
+fn search(process: u32, secrets: &[(&'static str, Vec<u8>)]) -> (usize, Vec<&'static str>) {
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let mut memory = File::open(format!("/proc/{process}/mem")).unwrap();
+    let (mut readable, mut found) = (0, Vec::new());
+    for line in maps.lines().filter(|line| !line.contains("[vvar") && !line.contains("[vsyscall")) {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (begin, end) = range.split_once('-').unwrap();
+        let [begin, end] = [begin, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+        let mut bytes = Vec::new();
+        memory.seek(SeekFrom::Start(begin)).unwrap();
+        // What cannot be read, is not: secret memory, guard pages.
+        let _ = (&mut memory).take(end - begin).read_to_end(&mut bytes);
+        readable += bytes.len();
+        let holds = |secret: &[u8]| memchr::memmem::find(&bytes, secret).is_some();
+        found.extend(secrets.iter().filter(|(_, secret)| holds(secret)).map(|(name, _)| *name));
+    }
+    (readable, found)
+}
+
+fn sign_often(directory: &Directory) {
+    let mut client = directory.connect();
+    for _ in 0..20 {
+        assert!(matches!(client.ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
+    }
+}
+
+#[test]
+fn not_even_root_finds_the_key_in_the_signers_memory() {
+    for key in ["front.pem", "front.hs_ed25519_secret_key"] {
+        let directory = Directory::new("");
+        let config = std::fs::read_to_string(directory.path().join("config.yaml")).unwrap();
+        directory.write("config.yaml", config.replace("front.pem", key));
+        let signer = directory.serve();
+        sign_often(&directory);
+        let (readable, found) = search(signer.id(), &secrets());
+        assert!(readable > 1 << 20, "only {readable} bytes could be read");
+        assert!(found.is_empty(), "{key}: {found:?} found in {readable} bytes");
+    }
+}
+
+/// The program on a kernel without `memfd_secret`.
+fn start_without_secret_memory(directory: &Directory) -> Running {
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let rules = [(nix::libc::SYS_memfd_secret, Vec::new())].into_iter().collect();
+    let missing = SeccompAction::Errno(nix::libc::ENOSYS.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    let mut command = directory.command();
+    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    // SAFETY: one system call on memory that was prepared before.
+    unsafe {
+        command.pre_exec(move || apply_filter(&program).map_err(std::io::Error::other));
+    }
+    Running::start(command)
+}
+
+#[test]
+fn without_secret_memory_it_starts_only_if_it_may() {
+    let directory = Directory::new("");
+    let (status, log) = start_without_secret_memory(&directory).end();
+    assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
+    assert!(log[0].starts_with("<3>the kernel has no secret memory (memfd_secret: ENOSYS"), "{log:?}");
+
+    let directory = Directory::new("signer-allow-locked-memory: true\n");
+    let signer = start_without_secret_memory(&directory);
+    signer.expect(&["<4>keys are in locked memory, which root can read"]);
+    let signer = signer.serving();
+    sign_often(&directory);
+    let locked = std::fs::read_to_string(format!("/proc/{}/status", signer.id())).unwrap();
+    let locked = locked.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim().to_owned();
+    assert_ne!(locked, "0 kB");
+    // As the warning says; and so the search is known to find what is there.
+    let (_, found) = search(signer.id(), &secrets());
+    assert!(found.contains(&"reduced scalar") && found.contains(&"prefix for nonces"), "{found:?}");
+}

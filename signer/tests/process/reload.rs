@@ -1,0 +1,105 @@
+//! SIGHUP: which backends are allowed is read anew, all or nothing.
+
+use std::fmt::Write;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use onionbalance_proto::fixture::Backend;
+use onionbalance_proto::v3::document::{PeriodKeys, open};
+use onionbalance_proto::wire::{Refusal, Reply, Request};
+
+use crate::harness::{Client, Directory, NOBODY, Running, frontend, genuine, now};
+
+fn config(keys: &[&str], backends: &[u64], more: &str) -> String {
+    let mut text = String::from("services:\n");
+    for key in keys {
+        writeln!(text, "- key: {key}\n  instances:").unwrap();
+        for backend in backends {
+            writeln!(text, "  - address: {}", Backend::new(*backend).address()).unwrap();
+        }
+    }
+    text + "signer-socket-location: socket\n" + more
+}
+
+fn reload(directory: &Directory, signer: &Running, config: &str) -> Vec<String> {
+    // As editors do it: another file takes the name.
+    directory.write("config.new", config);
+    std::fs::rename(directory.path().join("config.new"), directory.path().join("config.yaml")).unwrap();
+    kill(Pid::from_raw(signer.id().try_into().unwrap()), Signal::SIGHUP).unwrap();
+    let mut lines = Vec::new();
+    loop {
+        let line = signer.line();
+        let last = line.contains(" anew") || line.contains("stays as it was");
+        lines.push(line);
+        if last {
+            return lines;
+        }
+    }
+}
+
+fn sign(client: &mut Client) -> Reply {
+    client.ask(&Request::FrontendV3(genuine().0))
+}
+
+#[test]
+fn a_removed_backend_is_refused_and_a_new_one_allowed() {
+    let directory = Directory::new("");
+    let signer = directory.serve_as(NOBODY);
+    let mut client = directory.connect();
+    signer.expect(&["connected"]);
+    let Reply::FrontendV3(before) = sign(&mut client) else { panic!("refused") };
+    signer.expect(&["<6>signed"]);
+
+    let log = reload(&directory, &signer, &config(&["front.pem"], &[2], ""));
+    assert!(log[0].contains("for 1 backends") && log[1].contains("<6>read config.yaml anew"), "{log:?}");
+    assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
+    signer.expect(&["<4>refused"]);
+
+    reload(&directory, &signer, &config(&["front.pem"], &[2, 1], ""));
+    let Reply::FrontendV3(after) = sign(&mut client) else { panic!("refused") };
+    assert!(after.revision > before.revision);
+    // What the signer certified while the removed backend was allowed, cannot be put beside what it certifies now.
+    let (_, period) = genuine();
+    let keys = PeriodKeys::derive(&frontend(), period);
+    let [before, after] = [before, after].map(|signed| open(&signed.texts[0], &keys, now()).unwrap());
+    assert_ne!(before.signing_cert.claim.certified, after.signing_cert.claim.certified);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_applied_changes_nothing() {
+    let directory = Directory::new("");
+    let signer = directory.serve_as(NOBODY);
+    let mut client = directory.connect();
+    signer.expect(&["connected"]);
+    let v2 = "services:\n- key: front.pem\n  instances:\n  - address: lijeinqkg3odt3fl\n";
+    for (text, wanted) in [
+        ("services: [".to_owned(), "config.yaml:"),
+        (config(&["front.pem"], &[2], "misspelt: 1\n"), "unknown key `misspelt`"),
+        (
+            config(&["front.pem", "other.pem"], &[2], ""),
+            "the key other.pem is not held: keys are read at the start only",
+        ),
+        (config(&["other.pem"], &[2], ""), "the key other.pem is not held"),
+        (v2.to_owned(), "the instances of front.pem are of another version now"),
+    ] {
+        let log = reload(&directory, &signer, &text);
+        assert!(
+            log[0].starts_with("<3>the configuration stays as it was: ") && log[0].contains(wanted),
+            "{log:?}"
+        );
+        assert!(matches!(sign(&mut client), Reply::FrontendV3(_)), "{text}");
+        signer.expect(&["<6>signed"]);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_listed_any_more_is_given_up_at_a_restart_only() {
+    let directory = Directory::new("");
+    directory.write("config.yaml", config(&["front.pem", "backend0.hs_ed25519_secret_key"], &[1], ""));
+    let signer = directory.serve_as(NOBODY);
+    let log = reload(&directory, &signer, &config(&["front.pem"], &[1], ""));
+    assert!(
+        log[0].contains("the key backend0.hs_ed25519_secret_key is held and not listed any more"),
+        "{log:?}"
+    );
+}
