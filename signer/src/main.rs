@@ -22,7 +22,8 @@ Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --p
                        where the passphrases of encrypted keys stand, one a line
       --passphrase-fd NUMBER
                        the same, read from this file descriptor; without either
-                       they are asked for on the terminal
+                       the systemd credential named passphrase, where there is
+                       one, else they are asked for on the terminal
   -h, --help           print this
   -V, --version        print the version
 ";
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
 fn arguments() -> Result<Start, lexopt::Error> {
     let mut config = None;
     let mut inherited = false;
-    let mut passphrases = PassphraseSource::Terminal;
+    let mut passphrases = credential().map_or(PassphraseSource::Terminal, PassphraseSource::File);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -84,6 +85,12 @@ fn arguments() -> Result<Start, lexopt::Error> {
         .or_else(|| std::env::var_os("ONIONBALANCE_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.yaml"));
     Ok(Start::Serve { config, inherited, passphrases })
+}
+
+/// The credential that the service manager hands over under this name (systemd.exec(5), `LoadCredential=`).
+fn credential() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("passphrase");
+    path.exists().then_some(path)
 }
 
 fn read_passphrases(source: PassphraseSource) -> Result<Passphrases, String> {

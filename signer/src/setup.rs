@@ -117,7 +117,9 @@ fn hold(service: &config::Service, file: &Path, passphrases: &Passphrases) -> Re
             let secret = keys::v2::load(file, passphrases)?;
             Service::V2(service::v2::Service::new(key, secret, backends))
         }
-        Allowed::V3(backends) => Service::V3(service::v3::Service::new(key, keys::v3::load(file)?, backends)),
+        Allowed::V3(backends) => {
+            Service::V3(service::v3::Service::new(key, keys::v3::load(file, passphrases)?, backends))
+        }
     })
 }
 

@@ -194,12 +194,11 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
         (&FRONT_TOR[..60], "has tor's header but 60 bytes where tor writes 96: it is cut or damaged"),
         (
             rsa.as_bytes(),
-            "holds a PEM `RSA PRIVATE KEY`: a `PRIVATE KEY` (PKCS#8) with an ed25519 key is needed",
+            "holds a PEM `RSA PRIVATE KEY`: a `PRIVATE KEY` (PKCS#8), plain or encrypted, with an ed25519 key is needed",
         ),
         (
             RSA_PKCS8.as_bytes(),
-            "holds a private key that is not ed25519 or is damaged: give one that `openssl genpkey -algorithm \
-             ed25519` made",
+            "holds a private key that is not ed25519: give one that `openssl genpkey -algorithm ed25519` made",
         ),
         (
             Backend::new(1).address().to_string().leak().as_bytes(),

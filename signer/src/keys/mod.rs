@@ -1,6 +1,7 @@
 //! Reads key files.
 
 pub mod passphrase;
+pub mod pkcs8;
 pub mod terminal;
 pub mod v2;
 pub mod v3;

@@ -14,6 +14,11 @@ const TRIES: usize = 3;
 /// Why an encrypted key stays closed. Whoever prints it names the key file.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
+    /// Encrypted in a way that is not known here.
+    #[error(
+        "is encrypted with {0}, which is not supported: encrypt it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+    )]
+    Cipher(String),
     /// Nobody to ask.
     #[error(
         "is encrypted, and there is no terminal to ask for its passphrase ({0}): start onionbalance-signer on a \

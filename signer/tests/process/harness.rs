@@ -64,7 +64,9 @@ impl Directory {
     pub(crate) fn bare() -> Self {
         let directory = Self(tempfile::tempdir().unwrap());
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        for file in ["front.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
+        for file in
+            ["front.pem", "front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"]
+        {
             fs::copy(Path::new(TESTDATA).join(file), directory.path().join(file)).unwrap();
         }
         directory

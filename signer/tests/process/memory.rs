@@ -61,11 +61,14 @@ fn sign_often(directory: &Directory) {
 
 #[test]
 fn not_even_root_finds_the_key_in_the_signers_memory() {
-    for key in ["front.pem", "front.hs_ed25519_secret_key"] {
+    for key in ["front.pem", "front.hs_ed25519_secret_key", "front-aes256.pem"] {
         let directory = Directory::new("");
+        directory.write("pass", "onion balance v3\n");
         let config = std::fs::read_to_string(directory.path().join("config.yaml")).unwrap();
         directory.write("config.yaml", config.replace("front.pem", key));
-        let signer = directory.serve();
+        let mut command = directory.command();
+        command.args(["--passphrase-file", "pass"]);
+        let signer = Running::start(command).serving();
         sign_often(&directory);
         let (readable, found) = search(signer.id(), &secrets());
         assert!(readable > 1 << 20, "only {readable} bytes could be read");

@@ -69,6 +69,27 @@ fn a_file_gives_it() {
 }
 
 #[test]
+fn the_service_managers_credential_gives_it_unless_another_way_is_named() {
+    let directory = directory("pem-des3.key");
+    std::fs::create_dir(directory.path().join("credentials")).unwrap();
+    directory.write("credentials/passphrase", PASSPHRASE);
+    directory.write("wrong", "another\n");
+    let command = || {
+        let mut command = directory.command();
+        command.env("CREDENTIALS_DIRECTORY", directory.path().join("credentials"));
+        command
+    };
+    let signer = Running::start(command()).serving();
+    holds_the_key(&directory);
+    drop(signer);
+    let mut named = command();
+    named.args(["--passphrase-file", "wrong"]);
+    let (status, log) = Running::start(named).end();
+    assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
+    assert!(log[0].contains("does not open with any passphrase in wrong"), "{log:?}");
+}
+
+#[test]
 fn a_file_descriptor_gives_it_even_to_a_user_without_rights() {
     let directory = directory("pem-des3.key");
     let program = directory.copy(env!("CARGO_BIN_EXE_onionbalance-signer").as_ref());

@@ -1,15 +1,16 @@
 //! The key files of version 2 services: an RSA key in PEM, as PKCS#1 (tor's `private_key`) or PKCS#8, plain or encrypted.
 
-mod pkcs8;
 mod traditional;
 
 use std::path::Path;
 
+use ::pkcs8::PrivateKeyInfo;
 use onionbalance_proto::v2::keys::{BITS, KeyError};
 use rsa::RsaPrivateKey;
-use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs1::{ALGORITHM_OID, DecodeRsaPrivateKey};
 
 use super::passphrase::{PassphraseError, Passphrases};
+use super::pkcs8::{self, Pkcs8Error};
 use super::{ReadError, pem_label};
 use crate::secret::PermanentSecret;
 
@@ -48,12 +49,10 @@ pub enum KeyFileError {
     /// A key of another size.
     #[error("{}", wrong_size(.0))]
     Key(#[from] KeyError),
-    /// Encrypted in a way that is not known here.
-    #[error(
-        "is encrypted with {0}, which is not supported: encrypt it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
-    )]
-    Cipher(String),
-    /// There is no passphrase, or none fits.
+    /// PKCS#8 that does not open.
+    #[error(transparent)]
+    Pkcs8(#[from] Pkcs8Error),
+    /// It is encrypted, and does not open.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
 }
@@ -89,15 +88,19 @@ fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<Permane
             passphrases.open(path, |passphrase| Ok::<_, KeyFileError>(encrypted.decrypt(passphrase)))?
         }
         traditional::LABEL => RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| KeyFileError::Damaged)?,
-        pkcs8::LABEL => pkcs8::parse(text)?,
-        pkcs8::ENCRYPTED_LABEL => {
-            let document = pkcs8::document(text)?;
-            passphrases.open(path, |passphrase| pkcs8::decrypt(&document, passphrase))?
-        }
+        pkcs8::LABEL => pkcs8::parse(text, rsa_key)?,
+        pkcs8::ENCRYPTED_LABEL => pkcs8::decrypt(text, path, passphrases, rsa_key)?,
         public @ ("PUBLIC KEY" | "RSA PUBLIC KEY") => return Err(KeyFileError::Public(public.to_owned())),
         other => return Err(KeyFileError::PemLabel(other.to_owned())),
     };
     Ok(PermanentSecret::new(key)?)
+}
+
+fn rsa_key(info: PrivateKeyInfo<'_>) -> Result<RsaPrivateKey, KeyFileError> {
+    if info.algorithm.oid != ALGORITHM_OID {
+        return Err(KeyFileError::NotRsa);
+    }
+    RsaPrivateKey::try_from(info).map_err(|_| KeyFileError::Damaged)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
 use super::KeyFileError;
+use crate::keys::passphrase::PassphraseError;
 
 /// The PEM label, with or without encryption.
 pub(super) const LABEL: &str = "RSA PRIVATE KEY";
@@ -36,7 +37,7 @@ impl Encrypted {
         let pem = pem::parse(text).map_err(|_| KeyFileError::Damaged)?;
         let info = pem.headers().get("DEK-Info").ok_or(KeyFileError::Header)?;
         let (name, iv) = info.split_once(',').ok_or(KeyFileError::Header)?;
-        let cipher = CbcCipher::named(name).ok_or_else(|| KeyFileError::Cipher(name.to_owned()))?;
+        let cipher = CbcCipher::named(name).ok_or_else(|| PassphraseError::Cipher(name.to_owned()))?;
         let iv = HEXUPPER_PERMISSIVE
             .decode(iv.trim().as_bytes())
             .ok()

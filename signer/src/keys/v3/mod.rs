@@ -8,6 +8,8 @@ use std::path::Path;
 use onionbalance_proto::v3::address::AddressError;
 
 use super::ReadError;
+use super::passphrase::Passphrases;
+use super::pkcs8::Pkcs8Error;
 use crate::secret::IdentitySecret;
 
 /// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
@@ -26,48 +28,70 @@ pub enum KeyFileError {
     #[error("is tor's public key: give hs_ed25519_secret_key, which stands beside it")]
     Public,
     /// A PEM file with something else in it.
-    #[error("holds a PEM `{0}`: a `PRIVATE KEY` (PKCS#8) with an ed25519 key is needed")]
+    #[error("holds a PEM `{0}`: a `PRIVATE KEY` (PKCS#8), plain or encrypted, with an ed25519 key is needed")]
     PemLabel(String),
     /// PKCS#8, but not ed25519.
     #[error(
-        "holds a private key that is not ed25519 or is damaged: give one that `openssl genpkey -algorithm ed25519` made"
+        "holds a private key that is not ed25519: give one that `openssl genpkey -algorithm ed25519` made"
     )]
-    Pkcs8,
+    NotEd25519,
+    /// PKCS#8 that does not open.
+    #[error(transparent)]
+    Pkcs8(#[from] Pkcs8Error),
     /// A secret whose public half is no onion address.
     #[error("holds a key that makes no onion address: {0}")]
     Address(#[from] AddressError),
 }
 
-/// Reads the secret key in the file at `path`.
-pub fn load(path: &Path) -> Result<IdentitySecret, KeyFileError> {
-    parse(&super::read(path)?)
+/// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
+pub fn load(path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
+    parse(&super::read(path)?, path, passphrases)
 }
 
-fn parse(bytes: &[u8]) -> Result<IdentitySecret, KeyFileError> {
+fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
     if let Some(secret) = tor::parse(bytes)? {
         return Ok(secret);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| KeyFileError::Format)?;
-    pem::parse(text)
+    pem::parse(text, path, passphrases)
 }
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     const FRONT: &str = include_str!("../../../../proto/testdata/v3/front.hostname");
     const FRONT_PEM: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.pem");
+    const FRONT_AES: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-aes256.pem");
+    const FRONT_SCRYPT: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-scrypt.pem");
     const FRONT_TOR: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.hs_ed25519_secret_key");
 
+    const PASSPHRASE: &str = "onion balance v3";
+
+    fn parse_with(bytes: &[u8], passphrases: &str) -> Result<IdentitySecret, KeyFileError> {
+        let text = Zeroizing::new(passphrases.as_bytes().to_vec());
+        parse(bytes, Path::new("key"), &Passphrases::File { path: "pass".into(), text })
+    }
+
     fn message(bytes: &[u8]) -> String {
-        parse(bytes).err().map(|error| error.to_string()).unwrap_or_default()
+        parse_with(bytes, PASSPHRASE).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
-    fn both_formats_of_one_key_make_the_same_address() {
-        for bytes in [FRONT_PEM, FRONT_TOR] {
-            assert_eq!(parse(bytes).ok().unwrap().address().to_string(), FRONT.trim());
+    fn all_formats_of_one_key_make_the_same_address() {
+        for bytes in [FRONT_PEM, FRONT_TOR, FRONT_AES, FRONT_SCRYPT] {
+            let secret = parse_with(bytes, &format!("wrong\n{PASSPHRASE}\n"));
+            assert_eq!(secret.ok().unwrap().address().to_string(), FRONT.trim());
         }
+    }
+
+    #[test]
+    fn no_wrong_passphrase_opens_a_key() {
+        let many: Vec<String> = (0..40).map(|number| format!("wrong {number}")).collect();
+        let error = parse_with(FRONT_SCRYPT, &many.join("\n")).err().unwrap().to_string();
+        assert!(error.starts_with("does not open with any passphrase in pass"), "{error}");
     }
 
     #[test]
@@ -78,15 +102,18 @@ mod tests {
         assert!(message(public).contains("public key"));
         assert!(message(&FRONT_TOR[..95]).contains("95 bytes"));
         assert!(message(rsa.as_bytes()).contains("PEM `RSA PRIVATE KEY`"));
-        assert!(message(text.replace("MC4C", "MC5C").as_bytes()).contains("not ed25519 or is damaged"));
+        assert!(message(text.replace("MC4C", "MC5C").as_bytes()).contains("a key that is cut or damaged"));
         assert!(message(text.get(..60).unwrap().as_bytes()).contains("damaged"));
+        let rsa = include_bytes!("../../../../proto/testdata/v2/pem-pkcs8.key");
+        assert!(message(rsa).contains("not ed25519"));
         assert!(message(b"").contains("is no key file"));
         assert!(message(&[0xFF; 96]).contains("is no key file"));
     }
 
     #[test]
     fn a_missing_or_endless_file_is_refused() {
-        assert!(matches!(load(Path::new("/nonexistent")), Err(KeyFileError::Read(ReadError::Io(_)))));
-        assert!(matches!(load(Path::new("/dev/zero")), Err(KeyFileError::Read(ReadError::TooLong))));
+        let load = |path: &str| load(Path::new(path), &Passphrases::Terminal);
+        assert!(matches!(load("/nonexistent"), Err(KeyFileError::Read(ReadError::Io(_)))));
+        assert!(matches!(load("/dev/zero"), Err(KeyFileError::Read(ReadError::TooLong))));
     }
 }
