@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use onionbalance_proto::fixture::Backend;
+use onionbalance_tests::wait::until;
 
 use crate::made_up::publish;
-use crate::observer::{Observer, Point, is_full};
+use crate::observer::{Observer, Point, SETTLED, is_full};
 use crate::site::{Site, backends, network, wait_published};
 
 const BACKENDS: usize = 12;
@@ -54,17 +55,19 @@ fn thirty_six_points_stand_in_descriptors_of_twenty() -> Result<()> {
     let site = Site::new(network, "twenty_points", &all, "")?;
     let balancer = site.balancer(observer.client.tor())?;
     wait_published(&balancer)?;
-    let offered = observer.points(&all)?;
     observer.wait_copies(&site.address, || {
-        Ok(|listed: &BTreeSet<Point>| {
+        let offered = observer.points(&all)?;
+        Ok(move |listed: &BTreeSet<Point>| {
             let mut shares = offered.iter().map(|points| points.intersection(listed).count());
             listed.len() == POINTS_MAX && shares.all(|share| share > 0)
         })
     })?;
-    let offered: BTreeSet<Point> = offered.into_iter().flatten().collect();
-    assert_eq!(offered.len(), 3 * BACKENDS);
-    assert_eq!(union(&observer, &site)?, offered);
-    Ok(())
+    // A new time period has other points: what is compared has to be of one.
+    until(SETTLED, || {
+        let offered: BTreeSet<Point> = observer.points(&all)?.into_iter().flatten().collect();
+        Ok((offered.len() == 3 * BACKENDS && union(&observer, &site)? == offered).then_some(()))
+    })
+    .context("the descriptors together do not list every point")
 }
 
 /// What all HSDirs' descriptors together list.

@@ -15,7 +15,7 @@ use tor_hscrypto::pk::{HsBlindId, HsId, HsIdKey};
 use tor_netdoc::doc::hsdesc::HsDesc;
 
 /// From a backend's new descriptor to its points' being on all HSDirs of the frontend: a look every 15 s, and uploads.
-const SETTLED: Duration = Duration::from_mins(1);
+pub(crate) const SETTLED: Duration = Duration::from_mins(1);
 
 /// A tor with a control port, and nothing cached.
 pub(crate) struct Observer {

@@ -4,8 +4,8 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 
-use anyhow::Result;
-use nix::unistd::Uid;
+use anyhow::{Context, Result};
+use nix::unistd::{Uid, User};
 use onionbalance_tests::programs::Programs;
 
 use crate::observer::Observer;
@@ -19,17 +19,19 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     let network = network()?;
     let backends = backends(network)?;
     let root = Uid::effective().is_root();
-    let site = Site::new(
-        network,
-        "production",
-        &backends,
-        "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\ntor-control-password: loopback\n",
-    )?;
+    let mut more =
+        "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\ntor-control-password: loopback\n"
+            .to_owned();
+    if root {
+        more += "signer-user: daemon\n";
+    }
+    let site = Site::new(network, "production", &backends, &more)?;
     // As systemd-tmpfiles would: what the signer makes in there belongs to the balancer's group.
     let run = site.path("run");
     DirBuilder::new().mode(0o750).create(&run)?;
     if root {
-        chown(&run, None, Some(NOBODY))?;
+        let daemon = User::from_name("daemon")?.context("there is no user daemon")?;
+        chown(&run, Some(daemon.uid.as_raw()), Some(NOBODY))?;
         fs::set_permissions(&run, Permissions::from_mode(0o2750))?;
     }
     let observer = Observer::new(network)?;
