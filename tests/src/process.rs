@@ -33,6 +33,11 @@ impl Process {
     /// As [`Process::spawn`], with the file `input` to read.
     pub fn spawn_reading(command: &mut Command, input: &Path, output: &Path) -> Result<Self> {
         let input = File::open(input).with_context(|| format!("cannot read {}", input.display()))?;
+        Self::spawn_with(command, input, output)
+    }
+
+    /// As [`Process::spawn`], with `input` for its standard input, whatever that is.
+    pub fn spawn_with(command: &mut Command, input: impl Into<Stdio>, output: &Path) -> Result<Self> {
         let output = File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
         command.stdin(input).stdout(output.try_clone()?).stderr(output);
         let mut registry = lock(&REGISTRY);

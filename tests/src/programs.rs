@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitStatus};
+use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 use std::{env, ffi::OsString};
@@ -43,6 +43,11 @@ impl Running {
     /// Starts `command`, with standard output and standard error in the file `output`.
     pub fn start(command: &mut Command, output: &Path) -> Result<Self> {
         Ok(Self { process: Process::spawn(command, output)?, output: output.to_owned() })
+    }
+
+    /// As [`Running::start`], with `input` for its standard input.
+    pub fn start_with(command: &mut Command, input: impl Into<Stdio>, output: &Path) -> Result<Self> {
+        Ok(Self { process: Process::spawn_with(command, input, output)?, output: output.to_owned() })
     }
 
     /// All that it has written.

@@ -13,3 +13,4 @@ mod observer;
 mod production;
 mod signer_restart;
 mod site;
+mod units;

@@ -22,7 +22,7 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 8] = [
+const FRONTENDS: [&str; 9] = [
     "calendar",
     "child_signer",
     "control_port",
@@ -31,6 +31,7 @@ const FRONTENDS: [&str; 8] = [
     "production",
     "signer_restart",
     "twenty_points",
+    "units",
 ];
 /// The backends that belong to no test alone.
 const BACKENDS: usize = 3;
