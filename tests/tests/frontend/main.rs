@@ -3,6 +3,7 @@
 //! All tests share one network. Each has a frontend, an address, of its own among those whose introductions the backends
 //! accept, and a tor of its own for the balancer, so none disturbs another.
 
+mod attacker;
 mod calendar;
 mod child_signer;
 mod control_port;
