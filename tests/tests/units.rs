@@ -1,65 +1,137 @@
-//! The units that the package installs: as strict as they say, and understood by systemd.
+//! The units in `packaging/` are as strict as they claim, and systemd knows every word in them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use onionbalance_tests::process::run;
+use onionbalance_tests::provision::systemd_analyze;
+use tempfile::TempDir;
 
-const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
-const SERVICES: [&str; 2] = ["onionbalance-signer.service", "onionbalance.service"];
-/// Of `systemd-analyze security`, in tenths: 0.3.
+const SYSTEMD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
+const SIGNER: &str = "onionbalance-signer.service";
+const SOCKET: &str = "onionbalance-signer.socket";
+const BALANCER: &str = "onionbalance.service";
+const DROP_IN: &str = "drop-ins/onionbalance-loopback.conf";
+
+/// What our units name of others, and what systemd adds by itself.
+const OTHERS: [&str; 6] = [
+    "basic.target",
+    "multi-user.target",
+    "shutdown.target",
+    "sockets.target",
+    "sysinit.target",
+    "tor.service",
+];
+
+/// Ten times the highest exposure that is allowed: 0.3.
 const THRESHOLD: &str = "--threshold=3";
 
-/// A copy of the units whose programs are there: the package's are not, where the package is not installed.
-fn installed(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut units = Vec::new();
-    for entry in fs::read_dir(UNITS)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
-        let text = fs::read_to_string(&path)?;
-        let text = text
-            .replace("ExecStart=/usr/bin/onionbalance-signer", "ExecStart=/bin/true")
-            .replace("ExecStart=/usr/bin/onionbalance", "ExecStart=/bin/true");
-        let unit = directory.join(name);
-        fs::write(&unit, text)?;
-        units.push(unit);
+#[test]
+fn neither_service_is_exposed() -> Result<()> {
+    for unit in [SIGNER, BALANCER] {
+        exposure(&Units::copy()?, unit)?;
     }
-    Ok(units)
+    Ok(())
 }
 
-fn systemd_analyze() -> Command {
-    let mut command = Command::new("systemd-analyze");
-    command.stdin(Stdio::null()).env("SYSTEMD_COLORS", "0").env("SYSTEMD_LOG_COLOR", "0");
+#[test]
+fn an_option_less_shows() -> Result<()> {
+    for unit in [SIGNER, BALANCER] {
+        let units = Units::copy()?;
+        units.edit(unit, "CapabilityBoundingSet=\n", "")?;
+        let error = exposure(&units, unit).err().context("a service with all capabilities passed")?;
+        ensure!(format!("{error:#}").contains("Overall exposure level"), "{error:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn systemd_understands_all_units() -> Result<()> {
+    let found = verify(&Units::copy()?)?;
+    ensure!(found.is_empty(), "{found}");
+    Ok(())
+}
+
+#[test]
+fn systemd_understands_the_drop_in() -> Result<()> {
+    let units = Units::copy()?;
+    let directory = units.0.path().join(format!("{BALANCER}.d"));
+    fs::create_dir(&directory)?;
+    fs::write(directory.join("loopback.conf"), with_some_program(&source(DROP_IN)?))?;
+    let found = verify(&units)?;
+    ensure!(found.is_empty(), "{found}");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_option_shows() -> Result<()> {
+    for unit in [SIGNER, SOCKET, BALANCER] {
+        let units = Units::copy()?;
+        let section = if unit == SOCKET { "[Socket]\n" } else { "[Service]\n" };
+        units.edit(unit, section, &format!("{section}NoSuchOption=yes\n"))?;
+        let found = verify(&units)?;
+        ensure!(found.contains("NoSuchOption"), "{unit}: {found:?}");
+    }
+    Ok(())
+}
+
+/// Fails where a service is more exposed than it may be.
+fn exposure(units: &Units, unit: &str) -> Result<()> {
+    let mut command = systemd_analyze()?;
+    command.args(["security", "--offline=yes", "--no-pager", THRESHOLD]).arg(units.0.path().join(unit));
+    run(&mut command, &units.0.path().join("exposure.log")).map(drop)
+}
+
+/// What systemd has to say against the units. It warns of what it does not know, and succeeds.
+fn verify(units: &Units) -> Result<String> {
+    let mut command = systemd_analyze()?;
     command
+        .args(["verify", "--man=no", SIGNER, SOCKET, BALANCER])
+        .current_dir(units.0.path())
+        // None of the system's, so that only ours are judged.
+        .env("SYSTEMD_UNIT_PATH", units.0.path());
+    run(&mut command, &units.0.path().join("verify.log"))
 }
 
-#[test]
-fn nothing_is_looser_than_it_has_to_be() -> Result<()> {
-    for service in SERVICES {
-        let mut command = systemd_analyze();
-        command
-            .args(["security", "--offline=yes", "--no-pager", THRESHOLD])
-            .arg(Path::new(UNITS).join(service));
-        let output = command.output().context("install systemd: systemd-analyze judges the units")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(said.contains("Overall exposure level"), "{said}");
+/// Copies of the units among such others as they need.
+struct Units(TempDir);
+
+impl Units {
+    fn copy() -> Result<Self> {
+        let units = Self(tempfile::tempdir()?);
+        for unit in [SIGNER, SOCKET, BALANCER] {
+            fs::write(units.0.path().join(unit), with_some_program(&source(unit)?))?;
+        }
+        for other in OTHERS {
+            let text =
+                if other.ends_with(".service") { "[Service]\nExecStart=/bin/true\n" } else { "[Unit]\n" };
+            fs::write(units.0.path().join(other), text)?;
+        }
+        Ok(units)
     }
-    Ok(())
+
+    fn edit(&self, unit: &str, from: &str, to: &str) -> Result<()> {
+        let path = self.0.path().join(unit);
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(from), "{unit} has no {from:?}");
+        Ok(fs::write(path, text.replacen(from, to, 1))?)
+    }
 }
 
-#[test]
-fn systemd_understands_every_line() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let units = installed(directory.path())?;
-    ensure!(units.len() == 3, "{units:?}");
-    let output = systemd_analyze().arg("verify").arg("--man=no").args(&units).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    // Of other units, and of directories that the package makes, nothing is known here.
-    let about_ours =
-        said.lines().filter(|line| units.iter().any(|unit| line.contains(&*unit.to_string_lossy())));
-    let about_ours: Vec<&str> = about_ours.collect();
-    assert!(output.status.success() && about_ours.is_empty(), "{said}");
-    Ok(())
+fn source(name: &str) -> Result<String> {
+    let path = Path::new(SYSTEMD).join(name);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// With a program that every system has in the place of each that is started: ours need not be installed.
+fn with_some_program(unit: &str) -> String {
+    let lines = unit.lines().map(|line| match line.split_once("=/usr/bin/") {
+        Some((key, command)) if key.starts_with("Exec") && key != "ExecPaths" => {
+            let arguments = command.split_once(' ').map_or("", |(_, arguments)| arguments);
+            format!("{key}=/bin/true {arguments}\n")
+        }
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
 }

@@ -7,6 +7,7 @@
 
 mod debian;
 mod stem;
+mod systemd;
 mod v2;
 
 use std::env;
@@ -17,6 +18,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub use self::stem::stem_python;
+pub use self::systemd::systemd_analyze;
 use crate::network::OnionVersion;
 use crate::paths::BuildPaths;
 

@@ -14,6 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use onionbalance_tests::programs::{Programs, Running};
+use onionbalance_tests::provision::systemd_analyze;
 use seccompiler::{BpfProgram, apply_filter, compile_from_json};
 
 use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
@@ -83,7 +84,7 @@ impl Unit {
 
 /// The members of a group of system calls, and of the groups in it.
 fn group(name: &str) -> Result<Vec<String>> {
-    let output = Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", name]).output()?;
+    let output = systemd_analyze()?.args(["syscall-filter", "--no-pager", name]).output()?;
     ensure!(output.status.success(), "systemd knows no group {name}");
     let text = String::from_utf8(output.stdout)?;
     let mut calls = Vec::new();

@@ -1,0 +1,65 @@
+//! `systemd-analyze`, which judges units without a running systemd.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::debian::{self, Packages};
+use super::{in_target, search};
+use crate::process::run;
+
+const REMEDY: &str = "there is no systemd-analyze in $PATH and Debian's package could not be fetched: \
+    install it (Debian: apt-get install systemd)";
+
+/// A command that runs `systemd-analyze`: the system's, or that of Debian's package, fetched unless it is there.
+pub fn systemd_analyze() -> Result<Command> {
+    match search("systemd-analyze") {
+        Some(installed) => Ok(Command::new(installed)),
+        None => in_target(packaged),
+    }
+}
+
+/// From Debian's package in `directory`.
+fn packaged(directory: &Path) -> Result<Command> {
+    let root = directory.join("systemd");
+    if !root.is_dir() {
+        fetch(directory, &root).context(REMEDY)?;
+    }
+    unpacked(&root)
+}
+
+fn fetch(directory: &Path, root: &Path) -> Result<()> {
+    let packages = Packages::new(directory)?;
+    // The system's own C library has to do: its loader is the one that runs.
+    packages.fetch_all(&["systemd"], |name| name.starts_with("lib") && name != "libc6")?;
+    let unpacked_root = packages.unpack()?;
+    run(unpacked(&unpacked_root)?.arg("--version"), &packages.log("systemd-analyze"))
+        .context("Debian's systemd-analyze does not run on this system")?;
+    fs::rename(&unpacked_root, root)?;
+    packages.remove()
+}
+
+fn unpacked(root: &Path) -> Result<Command> {
+    let libraries = debian::libraries(root)?;
+    let in_root = libraries.file_name().map(|machine| root.join("lib").join(machine)).unwrap_or_default();
+    let own = libraries.join("systemd");
+    let mut command = Command::new(root.join("usr/bin/systemd-analyze"));
+    command.env("LD_LIBRARY_PATH", env::join_paths([own, libraries, in_root])?);
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_without_being_installed() -> Result<()> {
+        let logs = tempfile::tempdir()?;
+        let version = run(in_target(packaged)?.arg("--version"), &logs.path().join("version"))?;
+        assert!(version.starts_with("systemd "), "{version}");
+        Ok(())
+    }
+}
