@@ -19,8 +19,8 @@ pub struct Setup {
     pub socket: Option<PathBuf>,
     /// The user to become.
     pub user: Option<String>,
-    /// Where the keys are.
-    pub memory: Kind,
+    /// Where the keys of version 3 services are, if there are any.
+    pub memory: Option<Kind>,
     /// What to log: the addresses that are held.
     pub summary: Vec<String>,
 }
@@ -41,7 +41,11 @@ pub enum SetupError {
 pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError> {
     let (text, config) = read(path)?;
     let secrets = config.services.iter().map(|service| Allowed::of(&service.instances).secrets()).sum();
-    let memory = secret_memory::reserve(secrets, config.signer_allow_locked_memory)?;
+    let memory = match secrets {
+        // Services of version 2 alone: their keys are elsewhere.
+        0 => None,
+        secrets => Some(secret_memory::reserve(secrets, config.signer_allow_locked_memory)?),
+    };
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
     for service in &config.services {

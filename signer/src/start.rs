@@ -70,7 +70,7 @@ enum Socket {
 
 fn prepare(config: &Path, inherited: bool, setup: Setup) -> Result<(Server, Socket), Problem> {
     let Setup { mut server, socket, user, memory, summary } = setup;
-    if memory == Kind::Locked {
+    if memory == Some(Kind::Locked) {
         log::line(
             Priority::Warning,
             "keys are in locked memory, which root can read: the kernel has no memfd_secret",

@@ -99,6 +99,13 @@ fn without_secret_memory_it_starts_only_if_it_may() {
     assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
     assert!(log[0].starts_with("<3>the kernel has no secret memory (memfd_secret: ENOSYS"), "{log:?}");
 
+    // RSA keys are not there in any case.
+    let directory = Directory::new("");
+    directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
+    let v2 = "services:\n- key: v2.key\n  instances:\n  - address: lijeinqkg3odt3fl\nsigner-socket-location: socket\n";
+    directory.write("config.yaml", v2);
+    drop(start_without_secret_memory(&directory).serving());
+
     let directory = Directory::new("signer-allow-locked-memory: true\n");
     let signer = start_without_secret_memory(&directory);
     signer.expect(&["<4>keys are in locked memory, which root can read"]);
