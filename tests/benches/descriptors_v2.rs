@@ -28,6 +28,7 @@ use onionbalance_proto::fixture::v2::Backend;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::TimePeriod;
 use onionbalance_proto::v2::document::{MAX_POINTS, Readers};
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 use rand_core::OsRng;
@@ -88,7 +89,7 @@ fn start_signer(directory: &std::path::Path, backends: &[Backend]) -> Running {
     for backend in backends {
         writeln!(yaml, "  - address: {}", backend.address()).unwrap();
     }
-    fs::write(directory.join("private_key"), KEY).unwrap();
+    write_secret(&directory.join("private_key"), KEY).unwrap();
     fs::write(directory.join("config.yaml"), yaml).unwrap();
     let mut command = Command::new(&Programs::build().unwrap().signer);
     command.arg("-c").arg(directory.join("config.yaml"));

@@ -16,6 +16,12 @@ use crate::programs::{Programs, Running};
 /// From a program's start to its first sign of life.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Writes a file that its owner alone may read.
+pub fn write_secret(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o600))?)
+}
+
 /// A directory that every user may enter, with `config.yaml` and what it names.
 #[derive(Debug)]
 pub struct Deployment {
@@ -39,8 +45,7 @@ impl Deployment {
 
     /// Writes a file that its owner alone may read.
     pub fn write_secret(&self, name: &str, text: impl AsRef<[u8]>) -> Result<()> {
-        fs::write(self.path(name), text)?;
-        Ok(fs::set_permissions(self.path(name), Permissions::from_mode(0o600))?)
+        write_secret(&self.path(name), text)
     }
 
     /// Writes `config.yaml`, with which a signer serves on kernels without secret memory, too.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use onionbalance_proto::fixture::Backend;
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::{Programs, Running};
 use tempfile::TempDir;
 
@@ -209,7 +210,7 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
     for (key, wanted) in cases {
         let line = format!("<3>config.yaml:2: the key file front.pem {wanted}\n");
         let place = Place::new(&(service("front.pem") + SOCKET))?;
-        fs::write(place.path("front.pem"), key)?;
+        write_secret(&place.path("front.pem"), key)?;
         assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), line.clone()));
         assert!(!place.path("signer").exists());
 
@@ -326,7 +327,7 @@ impl Place {
     fn empty() -> Result<Self> {
         let place = Self(tempfile::tempdir()?);
         fs::set_permissions(place.0.path(), Permissions::from_mode(0o755))?;
-        fs::write(place.path("front.pem"), FRONT_PEM)?;
+        write_secret(&place.path("front.pem"), FRONT_PEM)?;
         Ok(place)
     }
 

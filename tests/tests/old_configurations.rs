@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::terminal::AtTerminal;
 use tempfile::TempDir;
@@ -61,7 +62,7 @@ services:
 fn place(config: &str) -> Result<TempDir> {
     let place = tempfile::tempdir()?;
     for (key, name) in [("b2.key", "private_key"), ("pem-des3.key", "private_key.enc")] {
-        fs::copy(Path::new(TESTDATA).join(key), place.path().join(name))?;
+        write_secret(&place.path().join(name), fs::read(Path::new(TESTDATA).join(key))?)?;
     }
     fs::write(place.path().join("config.yaml"), config)?;
     Ok(place)

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::Programs;
 use onionbalance_tests::terminal::AtTerminal;
 
@@ -16,7 +17,7 @@ const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v
 #[test]
 fn the_balancer_waits_for_whoever_types_it() -> Result<()> {
     let place = tempfile::tempdir()?;
-    fs::copy(Path::new(TESTDATA).join("pem-des3.key"), place.path().join("front.key"))?;
+    write_secret(&place.path().join("front.key"), fs::read(Path::new(TESTDATA).join("pem-des3.key"))?)?;
     let config = "services:\n- key: front.key\n  instances:\n  - address: jyvfq5umznvka34v\n";
     fs::write(place.path().join("config.yaml"), config)?;
     let mut command = Command::new(&Programs::build()?.balancer);

@@ -1,6 +1,7 @@
 //! Reads key files.
 
 pub mod passphrase;
+pub mod permissions;
 pub mod pkcs8;
 pub mod terminal;
 pub mod v2;
@@ -12,6 +13,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use self::permissions::PermissionError;
+
 /// Larger than any key file; more is not read.
 const MAX_LENGTH: usize = 16 * 1024;
 
@@ -21,17 +24,40 @@ pub enum ReadError {
     /// It cannot be read.
     #[error("cannot be read: {0}; check the path and that the signer's user may read it")]
     Io(#[from] io::Error),
+    /// It is not ours alone.
+    #[error(transparent)]
+    Permissions(#[from] PermissionError),
     /// Too long for a key or a passphrase.
     #[error("is too long: no file with a key or a passphrase has more than {MAX_LENGTH} bytes")]
     TooLong,
 }
 
+/// All of the key file at `path`, which nobody else may read or change.
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let file = File::open(path)?;
+    permissions::check(&file, path)?;
+    read_all(file)
+}
+
 /// All of the file at `path`, which is wiped when it is dropped.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    read_all(File::open(path)?)
+}
+
+fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     // Room for the whole from the start: a buffer that grew would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LENGTH + 1));
-    File::open(path)?.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_LENGTH { Err(ReadError::TooLong) } else { Ok(bytes) }
+}
+
+/// A copy of a key file that nobody else may read: those of the tests' data are everybody's.
+#[cfg(test)]
+pub(crate) fn private_copy(path: &Path) -> tempfile::NamedTempFile {
+    let copy = tempfile::NamedTempFile::new().unwrap_or_else(|error| panic!("no temporary file: {error}"));
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    std::fs::write(copy.path(), bytes).unwrap_or_else(|error| panic!("{}: {error}", copy.path().display()));
+    copy
 }
 
 /// What stands behind `BEGIN` in the first line of a PEM file.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -63,11 +63,11 @@ impl Directory {
     /// Key files alone.
     pub(crate) fn bare() -> Self {
         let directory = Self(tempfile::tempdir().unwrap());
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         for file in
             ["front.pem", "front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"]
         {
-            fs::copy(Path::new(TESTDATA).join(file), directory.path().join(file)).unwrap();
+            directory.write(file, fs::read(Path::new(TESTDATA).join(file)).unwrap());
         }
         directory
     }
@@ -80,8 +80,12 @@ impl Directory {
         self.path().join("socket")
     }
 
+    /// Writes a file; for nobody else if it is a key.
     pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
-        fs::write(self.path().join(name), contents).unwrap();
+        let path = self.path().join(name);
+        fs::write(&path, contents).unwrap();
+        let mode = if is_key(name) { 0o600 } else { 0o644 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// The program, to be started here.
@@ -91,7 +95,16 @@ impl Directory {
 
     /// The program, to be started here by another user, who may not be able to reach the original.
     pub(crate) fn command_as(&self, uid: u32) -> Command {
+        self.give_keys_to(uid);
         as_user(self.command_of(&self.copy(PROGRAM.as_ref())), uid)
+    }
+
+    pub(crate) fn give_keys_to(&self, uid: u32) {
+        for entry in fs::read_dir(self.path()).unwrap().map(Result::unwrap) {
+            if is_key(&entry.file_name().to_string_lossy()) {
+                chown(entry.path(), Some(uid), None).unwrap();
+            }
+        }
     }
 
     fn command_of(&self, program: &Path) -> Command {
@@ -122,6 +135,10 @@ impl Directory {
     pub(crate) fn connect(&self) -> Client {
         Client(UnixStream::connect(self.socket()).unwrap())
     }
+}
+
+fn is_key(name: &str) -> bool {
+    [".pem", ".key", "_secret_key"].iter().any(|end| name.ends_with(end))
 }
 
 /// The command, to be run by another user, which root alone may do.

@@ -9,6 +9,7 @@ mod harness;
 mod isolation;
 mod memory;
 mod passphrase;
+mod permissions;
 mod reload;
 mod socket;
 mod start;

@@ -92,6 +92,7 @@ fn the_service_managers_credential_gives_it_unless_another_way_is_named() {
 #[test]
 fn a_file_descriptor_gives_it_even_to_a_user_without_rights() {
     let directory = directory("pem-des3.key");
+    directory.give_keys_to(NOBODY);
     let program = directory.copy(env!("CARGO_BIN_EXE_onionbalance-signer").as_ref());
     let mut command = as_user(with_descriptor(&directory, &program), NOBODY);
     command.process_group(0);

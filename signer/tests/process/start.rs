@@ -39,8 +39,14 @@ fn a_bad_configuration_is_one_line_and_status_78() {
             good.replace("front.pem", "none.pem"),
             "config.yaml:2: the key file none.pem cannot be read: No such file",
         ),
-        (good.replace("front.pem", "."), "config.yaml:2: the key file . cannot be read: Is a directory"),
-        (good.replace("front.pem", "config.yaml"), "config.yaml:2: the key file config.yaml is no key file"),
+        (
+            good.replace("front.pem", "."),
+            "config.yaml:2: the key file . may be read or changed by others (mode 1777): chmod 600 it",
+        ),
+        (
+            good.replace("front.pem", "config.yaml"),
+            "config.yaml:2: the key file config.yaml may be read or changed by others (mode 644): chmod 600 it",
+        ),
         (
             format!("services:\n- key: front.pem\n  instances:\n  - address: jyvfq5umznvka34v\n{socket}"),
             "config.yaml:2: the key file front.pem holds a private key that is not RSA",
@@ -49,7 +55,10 @@ fn a_bad_configuration_is_one_line_and_status_78() {
             good.replace("front.pem", "v2.key"),
             "config.yaml:2: the key file v2.key holds a PEM `RSA PRIVATE KEY`",
         ),
-        (good.replace("front.pem", "/dev/zero"), "config.yaml:2: the key file /dev/zero is too long"),
+        (
+            good.replace("front.pem", "/dev/zero"),
+            "config.yaml:2: the key file /dev/zero may be read or changed by others (mode 666): chmod 600 it",
+        ),
         (good.clone(), "config.yaml: signer-socket-location is not set"),
     ];
     for (text, wanted) in cases {

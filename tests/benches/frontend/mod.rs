@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use onionbalance_proto::v3::OnionAddress;
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 
@@ -40,7 +41,7 @@ impl Config {
         for backend in backends {
             writeln!(yaml, "  - address: {backend}").unwrap();
         }
-        fs::write(directory.join("front.pem"), KEY).unwrap();
+        write_secret(&directory.join("front.pem"), KEY).unwrap();
         fs::write(directory.join("config.yaml"), yaml).unwrap();
         Self { directory: directory.to_owned(), signer_socket: signer_socket.to_owned() }
     }

@@ -69,7 +69,7 @@ const DER_SEQUENCE: [u8; 2] = [0x30, 0x82];
 
 /// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
 pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
-    parse(&super::read(path)?, path, passphrases)
+    parse(&super::read_key(path)?, path, passphrases)
 }
 
 fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {

@@ -45,7 +45,7 @@ pub enum KeyFileError {
 
 /// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
 pub fn load(path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
-    parse(&super::read(path)?, path, passphrases)
+    parse(&super::read_key(path)?, path, passphrases)
 }
 
 fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
@@ -114,6 +114,6 @@ mod tests {
     fn a_missing_or_endless_file_is_refused() {
         let load = |path: &str| load(Path::new(path), &Passphrases::Terminal);
         assert!(matches!(load("/nonexistent"), Err(KeyFileError::Read(ReadError::Io(_)))));
-        assert!(matches!(load("/dev/zero"), Err(KeyFileError::Read(ReadError::TooLong))));
+        assert!(matches!(load("/dev/zero"), Err(KeyFileError::Read(ReadError::Permissions(_)))));
     }
 }

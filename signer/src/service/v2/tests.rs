@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::keys::passphrase::Passphrases;
+use crate::keys::private_copy;
 use crate::keys::v2 as keys;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
@@ -19,7 +20,8 @@ fn rng() -> StdRng {
 }
 
 fn service(key: &str, cookies: Vec<Cookie>) -> Service {
-    let secret = keys::load(&Path::new(TESTDATA).join(key), &Passphrases::Terminal).unwrap();
+    let secret =
+        keys::load(private_copy(&Path::new(TESTDATA).join(key)).path(), &Passphrases::Terminal).unwrap();
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
     Service::new(key.into(), secret, backends)

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha512};
 
 use super::*;
 use crate::keys::passphrase::Passphrases;
+use crate::keys::private_copy;
 use crate::keys::v3 as keys;
 
 /// 2026-11-22 10:20:30 UTC.
@@ -261,7 +262,8 @@ fn the_identity_cannot_be_computed_from_what_is_published() {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/testdata/v3");
     let files = ["front.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key", "front.pem"];
     let mut services = files.map(|file| {
-        let secret = keys::load(&testdata.join(file), &Passphrases::Terminal).unwrap();
+        let key = private_copy(&testdata.join(file));
+        let secret = keys::load(key.path(), &Passphrases::Terminal).unwrap();
         Service::new(file.into(), secret, Vec::new())
     });
     for service in &mut services {
