@@ -141,7 +141,7 @@ pub struct Frontend<G: Generation> {
 }
 
 /// Client authorization of a v2 backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Credential {
     /// The backend.
     pub address: v2::OnionAddress,

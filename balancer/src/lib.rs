@@ -1,6 +1,6 @@
 //! The load balancer: everything but the keys.
 //!
-//! [`runtime`] stands between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats,
+//! [`start`] makes what runs of a configuration. [`runtime`] stands between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats,
 //! and meet the runtime in [`generation`].
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod log;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
+pub mod start;
 pub mod status;
 pub mod tor;
 pub mod v2;

@@ -17,6 +17,8 @@ pub struct Frontends {
     pub v2: Vec<Frontend<v2::OnionAddress, InstanceV2>>,
     /// Those of version 3.
     pub v3: Vec<Frontend<v3::OnionAddress, v3::OnionAddress>>,
+    /// Backends that the file lists and that are left out, since the signer refuses whatever lists a point of theirs.
+    pub left_out: Vec<ConfigError>,
 }
 
 /// A frontend and its backends.
@@ -53,11 +55,16 @@ impl Configuration {
             })?;
             match (held, &service.instances) {
                 (HeldService::V2(held), Instances::V2(instances)) => {
-                    frontends.v2.push(self.frontend(service, held, instances, |instance| instance.address));
+                    let frontend = self.frontend(service, held, instances, |instance| instance.address);
+                    frontends.v2.push(frontend);
+                    frontends
+                        .left_out
+                        .extend(self.left_out(service, held, instances, |instance| instance.address));
                 }
                 (HeldService::V3(held), Instances::V3(instances)) => {
                     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
                     frontends.v3.push(self.frontend(service, held, &addresses, |address| *address));
+                    frontends.left_out.extend(self.left_out(service, held, &addresses, |address| *address));
                 }
                 (HeldService::V3(_), Instances::V2(_)) => return Err(about(other_version(service, 2, 3))),
                 (HeldService::V2(_), Instances::V3(_)) => return Err(about(other_version(service, 3, 2))),
@@ -80,20 +87,36 @@ impl Configuration {
                 warn!("{}: {backend} is listed twice for {}", self.path.display(), held.address);
                 continue;
             }
-            if !held.backends.contains(&backend) {
-                warn!(
-                    "the signer will not sign for {backend}, which it does not know as a backend of {}: restart it with \
-                     this configuration",
-                    held.address
-                );
+            if held.backends.contains(&backend) {
+                backends.push(instance.clone());
             }
-            backends.push(instance.clone());
         }
         let tor = service.tor.as_ref().map(|place| ServiceTor {
             endpoint: self.endpoint(place),
             password: service.tor_control_password.clone().map(|password| Password::new(password.0)),
         });
         Frontend { address: held.address, backends, tor }
+    }
+
+    /// The backends of a service that the signer does not allow.
+    fn left_out<Address: Display + Eq, Backend>(
+        &self,
+        service: &Service,
+        held: &Held<Address>,
+        instances: &[Backend],
+        address: impl Fn(&Backend) -> Address,
+    ) -> Vec<ConfigError> {
+        let addresses = instances.iter().map(address);
+        let unknown = addresses.filter(|backend| !held.backends.contains(backend));
+        let error = |backend| {
+            let what = format!(
+                "the signer does not know {backend} as a backend of {}, and would not sign for it: send the signer SIGHUP, so \
+                 that it reads this configuration, and then onionbalance",
+                held.address
+            );
+            ConfigError::about(&self.text, &self.path, &service.key, what)
+        };
+        unknown.map(error).collect()
     }
 }
 

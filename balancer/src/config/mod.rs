@@ -94,6 +94,35 @@ impl Configuration {
         }
     }
 
+    /// What this file says otherwise than `running`, and cannot be changed while the process runs.
+    pub fn check_lasting(&self, running: &Self) -> Result<(), ConfigError> {
+        let changed = [
+            ("signer-socket-location", self.config.signer_socket != running.config.signer_socket),
+            ("status-socket-location", self.config.status_socket != running.config.status_socket),
+            ("STATUS_SOCKET_LOCATION", self.config.status_text_socket != running.config.status_text_socket),
+            ("LOG_LEVEL", self.config.log.level != running.config.log.level),
+            ("LOG_LOCATION", self.config.log.location != running.config.log.location),
+        ];
+        match changed.into_iter().find(|(_, changed)| *changed) {
+            Some((key, _)) => {
+                let line = self.text.lines().position(|line| line.starts_with(key));
+                let what = format!("{key} is read at the start only: restart onionbalance to change it");
+                Err(ConfigError {
+                    file: self.path.display().to_string(),
+                    line: line.map(|index| index + 1),
+                    what,
+                })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How many services there are, and how many backends in all of them, for the log.
+    pub fn counts(&self) -> (usize, usize) {
+        let services = &self.config.services;
+        (services.len(), services.iter().map(|service| service.instances.count()).sum())
+    }
+
     /// Whether there is nothing that 0.1.8 did not know.
     fn is_v2_only(&self) -> bool {
         self.config.services.iter().all(|service| matches!(service.instances, Instances::V2(_)))

@@ -79,6 +79,42 @@ fn a_signer_that_holds_something_else_is_an_error_with_the_services_line() {
 }
 
 #[test]
+fn a_backend_that_the_signer_does_not_allow_is_left_out_and_named() {
+    let place = place(&services("", ""));
+    let mut other = held_v3("new");
+    if let HeldService::V3(held) = &mut other {
+        held.backends.clear();
+    }
+    let frontends = place.configuration.frontends(&[other, held_v2("old")]).unwrap();
+    assert!(frontends.v3[0].backends.is_empty());
+    assert_eq!(frontends.v2[0].backends.len(), 1);
+    let [left_out] = frontends.left_out.as_slice() else { panic!("one is left out") };
+    assert_eq!(left_out.line, Some(7));
+    assert!(left_out.what.contains(V3) && left_out.what.contains("SIGHUP"), "{left_out}");
+}
+
+#[test]
+fn what_is_read_at_the_start_only_must_not_change() {
+    let running = place(&services("", ""));
+    let check = |more: &str| {
+        let next = place(&format!("{}{more}", services("", "")));
+        next.configuration.check_lasting(&running.configuration)
+    };
+    check("refresh: 20\nTOR_PORT: 9151\ntor-control-password: other\n").unwrap();
+    for (more, key) in [
+        ("signer-socket-location: /socket\n", "signer-socket-location"),
+        ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
+        ("STATUS_SOCKET_LOCATION: /socket\n", "STATUS_SOCKET_LOCATION"),
+        ("LOG_LEVEL: debug\n", "LOG_LEVEL"),
+        ("LOG_LOCATION: log\n", "LOG_LOCATION"),
+    ] {
+        let error = check(more).unwrap_err();
+        assert!(error.what.starts_with(key) && error.what.contains("restart"), "{error}");
+        assert_eq!(error.line, Some(9 + more.lines().count()), "{error}");
+    }
+}
+
+#[test]
 fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     let v2 = format!("services:\n- key: old\n  instances:\n  - address: {V2}\n");
     let mixed = services("", "");

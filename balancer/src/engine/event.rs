@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
+use super::timing::Timing;
 use crate::relay::Fingerprint;
 
 /// One introduction point as a backend's descriptor lists it, with whatever is needed to publish it.
@@ -124,6 +125,8 @@ pub enum Event<P: Point> {
     /// The operator changed the configuration. A [`Event::Network`] that covers the new services should
     /// follow.
     Configuration(Vec<ServiceSpec>),
+    /// The operator set another pace; it holds from the next [`Event::Network`] on.
+    Timing(Timing),
     /// An HSDir answered for a backend's descriptor (or the fetch failed).
     Fetched {
         /// Whose descriptor was asked for.

@@ -141,6 +141,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         match event {
             Event::Network(view) => self.set_network(&view),
             Event::Configuration(configuration) => self.configure(configuration),
+            Event::Timing(timing) => self.settings.timing = timing,
             Event::Fetched { backend: id, source, outcome } => {
                 if let Some(backend) = self.backends.get_mut(&id) {
                     let changed = backend.answer(&mut self.cx, source, outcome);

@@ -28,6 +28,7 @@ pub(super) struct Tor {
 }
 
 /// Where tor is.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
     /// Tried in this order.
     pub endpoints: Vec<Endpoint>,
@@ -35,12 +36,20 @@ pub struct Link {
     pub password: Option<Password>,
 }
 
+/// When to give tor up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Patience {
+    /// When it has never let us in and trying again would not help.
+    UntilRefused,
+    /// Never.
+    Endless,
+}
+
 impl Link {
-    /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when it has never been
-    /// let in and trying again would not help.
-    pub(super) async fn run(self, gate: Gate, to: mpsc::Sender<FromTor>) {
+    /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when `patience` does.
+    pub(super) async fn run(self, gate: Gate, patience: Patience, to: mpsc::Sender<FromTor>) {
         let mut reconnect = Reconnect::default();
-        let mut ever_ready = false;
+        let mut ever_ready = patience == Patience::Endless;
         while !to.is_closed() {
             match self.session(gate).await {
                 Ok(mut session) => {

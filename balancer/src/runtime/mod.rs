@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
-pub use link::Link;
-pub use runtimes::{Runtimes, StatusBoard};
+pub use link::{Link, Patience};
+pub use runtimes::{Configuration, Runtimes, Share, StatusBoard, Work};
 
 use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
@@ -64,6 +64,15 @@ pub struct Runtime<G: Generation> {
     reports: mpsc::UnboundedSender<Report<G>>,
 }
 
+/// How a runtime ended.
+#[derive(Debug)]
+pub enum End {
+    /// Tor will never let us in.
+    Refused(SessionError),
+    /// Its frontends are balanced no more, or by another tor.
+    NotNeeded,
+}
+
 /// Somebody wants to know how the services of a runtime stand.
 pub type Inquiry = oneshot::Sender<Vec<ServiceStatus>>;
 
@@ -83,18 +92,15 @@ impl<G: Generation> Runtime<G> {
         signer: Arc<Mutex<SignerClient>>,
         tuning: &Tuning,
     ) -> (Self, Reports<G>) {
-        let specs = frontends.iter().map(|frontend| service_spec(frontend, tuning)).collect();
+        let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
         let (reports, receiver) = mpsc::unbounded_channel();
         let backends = backends(&frontends);
         let runtime = Self {
-            engine: Engine::new(specs, settings::<G>(tuning), OsRng),
+            engine: Engine::new(service_specs(&frontends, tuning), settings, OsRng),
             began: Instant::now(),
             client_fetches: ClientFetches::new(&backends, G::credential),
             backends,
-            frontends: frontends
-                .into_iter()
-                .map(|frontend| (service_id::<G>(&frontend.address), Arc::new(frontend)))
-                .collect(),
+            frontends: by_service(frontends),
             signer,
             tor: None,
             engine_waits_for_directory: false,
@@ -108,36 +114,54 @@ impl<G: Generation> Runtime<G> {
         (runtime, Reports(receiver))
     }
 
-    /// Balances until tor turns out never to let us in, or nobody is left who could inquire.
+    /// Balances until tor turns out never to let us in, or nobody is left who could say what to balance.
     pub async fn run(
         mut self,
         mut reports: Reports<G>,
         link: Link,
+        patience: Patience,
+        mut configurations: mpsc::UnboundedReceiver<Configuration<G>>,
         mut inquiries: mpsc::Receiver<Inquiry>,
-    ) -> SessionError {
+    ) -> End {
         let (to_us, mut from_tor) = mpsc::channel(64);
-        let link = tokio::spawn(link.run(G::check_tor, to_us));
-        let refused = loop {
+        let link = tokio::spawn(link.run(G::check_tor, patience, to_us));
+        let end = loop {
             self.heed_the_clock();
             let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
             let deadline = [engine, self.next_look_at_the_clock()].into_iter().flatten().min();
             tokio::select! {
                 message = from_tor.recv() => match message {
-                    Some(FromTor::Refused(error)) => break error,
+                    Some(FromTor::Refused(error)) => break End::Refused(error),
                     Some(message) => self.on_tor(message),
-                    None => break SessionError::Control(crate::tor::control::Closed::ByUs.into()),
+                    None => break End::NotNeeded,
+                },
+                configuration = configurations.recv() => match configuration {
+                    Some(configuration) => self.configure(configuration),
+                    None => break End::NotNeeded,
                 },
                 Some(report) = reports.0.recv() => self.on_report(report),
                 () = sleep_until(deadline) => self.tell_engine(Event::Tick),
-                inquiry = inquiries.recv() => match inquiry {
-                    // Whoever does not wait for the answer does without.
-                    Some(inquiry) => drop(inquiry.send(self.engine.status(self.now()))),
-                    None => break SessionError::Control(crate::tor::control::Closed::ByUs.into()),
-                },
+                // Whoever does not wait for the answer does without.
+                Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.engine.status(self.now()))),
             }
         };
         link.abort();
-        refused
+        end
+    }
+
+    /// Balances these frontends from now on; what is known of those that stay is kept.
+    fn configure(&mut self, configuration: Configuration<G>) {
+        let Configuration { frontends, tuning } = configuration;
+        let specs = service_specs(&frontends, &tuning);
+        self.backends = backends(&frontends);
+        self.frontends = by_service(frontends);
+        self.client_fetches.configure(&self.backends, G::credential);
+        if let Some(tor) = &self.tor {
+            self.client_fetches.begin(&tor.connection, &self.reports);
+        }
+        self.tell_engine(Event::Configuration(specs));
+        self.tell_engine(Event::Timing(timing::<G>(&tuning)));
+        self.show_network();
     }
 
     fn now(&self) -> Now {
@@ -248,24 +272,29 @@ fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::B
     backends
 }
 
-fn settings<G: Generation>(tuning: &Tuning) -> Settings {
+fn timing<G: Generation>(tuning: &Tuning) -> Timing {
     let timing = G::timing(tuning);
-    let timing = Timing {
+    Timing {
         refresh: tuning.refresh.unwrap_or(timing.refresh),
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
-    };
-    Settings { timing, ..Settings::default() }
+    }
 }
 
-fn service_spec<G: Generation>(frontend: &Frontend<G>, tuning: &Tuning) -> ServiceSpec {
-    ServiceSpec {
+fn service_specs<G: Generation>(frontends: &[Frontend<G>], tuning: &Tuning) -> Vec<ServiceSpec> {
+    let spec = |frontend: &Frontend<G>| ServiceSpec {
         id: service_id::<G>(&frontend.address),
         backends: frontend.backends.iter().map(backend_id::<G>).collect(),
         max_points: G::max_points(tuning),
         distinct: tuning.distinct,
         proof: G::PROOF,
-    }
+    };
+    frontends.iter().map(spec).collect()
+}
+
+fn by_service<G: Generation>(frontends: Vec<Frontend<G>>) -> HashMap<ServiceId, Arc<Frontend<G>>> {
+    let named = |frontend: Frontend<G>| (service_id::<G>(&frontend.address), Arc::new(frontend));
+    frontends.into_iter().map(named).collect()
 }
 
 fn service_id<G: Generation>(address: &G::Address) -> ServiceId {

@@ -78,7 +78,7 @@ impl<G: Generation> Runtime<G> {
         Some(Instant::now() + left.min(CLOCK))
     }
 
-    fn show_network(&mut self) {
+    pub(super) fn show_network(&mut self) {
         let (now, Some(directory)) = (wall_clock(), &self.directory) else { return };
         let mut view = View::new(now);
         let mut network = NetworkView {

@@ -1,45 +1,101 @@
 //! All runtimes of one process: one for each tor and generation of onion services.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use onionbalance_proto::config::Tuning;
+use onionbalance_proto::wire::HeldService;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{Inquiry, Link, Runtime};
+use super::{End, Inquiry, Link, Patience, Runtime};
 use crate::engine::ServiceStatus;
 use crate::generation::{Frontend, Generation};
-use crate::signer::SignerClient;
+use crate::signer::{SignerClient, SignerError};
 use crate::tor::SessionError;
+use crate::v2::V2;
+use crate::v3::V3;
 
 /// Inquiries that wait for an answer; beyond that, who inquires waits.
 const INQUIRIES: usize = 4;
 
+/// The frontends of one generation that one tor balances.
+pub struct Share<G: Generation> {
+    /// The tor.
+    pub link: Link,
+    /// The frontends; at least one.
+    pub frontends: Vec<Frontend<G>>,
+}
+
+/// Everything that is to be balanced, as one configuration has it.
+pub struct Work {
+    /// Frontends of version 2; each tor once.
+    pub v2: Vec<Share<V2>>,
+    /// Frontends of version 3; each tor once.
+    pub v3: Vec<Share<V3>>,
+    /// The pace, and the shape of what is published.
+    pub tuning: Tuning,
+}
+
 /// The runtimes, which run as long as this exists.
 pub struct Runtimes {
     signer: Arc<Mutex<SignerClient>>,
-    tuning: Tuning,
-    running: JoinSet<SessionError>,
+    running: JoinSet<End>,
+    v2: Fleet<V2>,
+    v3: Fleet<V3>,
     board: StatusBoard,
+}
+
+/// The runtimes of one generation.
+struct Fleet<G: Generation>(Vec<Member<G>>);
+
+/// A runtime, which ends when this is dropped.
+struct Member<G: Generation> {
+    link: Link,
+    configurations: mpsc::UnboundedSender<Configuration<G>>,
+    inquirer: mpsc::Sender<Inquiry>,
+}
+
+/// What a runtime is to balance from now on.
+pub struct Configuration<G: Generation> {
+    pub(super) frontends: Vec<Frontend<G>>,
+    pub(super) tuning: Tuning,
 }
 
 /// Where to ask how all services stand.
 #[derive(Clone, Debug, Default)]
-pub struct StatusBoard(Vec<mpsc::Sender<Inquiry>>);
+pub struct StatusBoard(Arc<StdMutex<Vec<mpsc::Sender<Inquiry>>>>);
 
 impl Runtimes {
-    /// None yet; all will share the signer.
-    pub fn new(signer: SignerClient, tuning: Tuning) -> Self {
-        let signer = Arc::new(Mutex::new(signer));
-        Self { signer, tuning, running: JoinSet::new(), board: StatusBoard::default() }
+    /// Runtimes for all of `work`, which share the signer.
+    pub fn start(signer: SignerClient, work: Work) -> Self {
+        let mut runtimes = Self {
+            signer: Arc::new(Mutex::new(signer)),
+            running: JoinSet::new(),
+            v2: Fleet(Vec::new()),
+            v3: Fleet(Vec::new()),
+            board: StatusBoard::default(),
+        };
+        runtimes.apply(work, Patience::UntilRefused);
+        runtimes
     }
 
-    /// Begins to balance these frontends by the tor behind `link`.
-    pub fn start<G: Generation>(&mut self, frontends: Vec<Frontend<G>>, link: Link) {
-        let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
-        let (runtime, reports) = Runtime::new(frontends, self.signer.clone(), &self.tuning);
-        self.running.spawn(runtime.run(reports, link, inquiries));
-        self.board.0.push(inquirer);
+    /// Balances what `work` says from now on, and nothing else. What is known of frontends and backends that stay at their
+    /// tor is kept.
+    pub fn configure(&mut self, work: Work) {
+        // A tor that will not have us must not end what has been running well.
+        self.apply(work, Patience::Endless);
+    }
+
+    fn apply(&mut self, work: Work, patience: Patience) {
+        let Work { v2, v3, tuning } = work;
+        self.v2.apply(v2, &tuning, patience, &self.signer, &mut self.running);
+        self.v3.apply(v3, &tuning, patience, &self.signer, &mut self.running);
+        self.board.set(self.v2.inquirers().chain(self.v3.inquirers()).collect());
+    }
+
+    /// The services whose keys the signer holds at present.
+    pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
+        self.signer.lock().await.services_anew().await
     }
 
     /// Where to ask how all services stand.
@@ -49,19 +105,56 @@ impl Runtimes {
 
     /// Waits until one of the tors turns out never to let us in.
     pub async fn refused(&mut self) -> SessionError {
-        match self.running.join_next().await {
-            Some(Ok(refused)) => refused,
-            // A runtime that panicked has said so.
-            _ => SessionError::Control(crate::tor::control::Closed::ByUs.into()),
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(End::Refused(error))) => return error,
+                Some(Ok(End::NotNeeded)) => {}
+                // A runtime that panicked has said so.
+                _ => return SessionError::Control(crate::tor::control::Closed::ByUs.into()),
+            }
         }
+    }
+}
+
+impl<G: Generation> Fleet<G> {
+    /// Tells the runtimes of those tors that stay, starts those of new ones, and ends the others.
+    fn apply(
+        &mut self,
+        shares: Vec<Share<G>>,
+        tuning: &Tuning,
+        patience: Patience,
+        signer: &Arc<Mutex<SignerClient>>,
+        running: &mut JoinSet<End>,
+    ) {
+        let mut old = std::mem::take(&mut self.0);
+        for Share { link, frontends } in shares {
+            let known = old.iter().position(|member| member.link == link);
+            if let Some(index) = known {
+                let member = old.swap_remove(index);
+                // One that has ended is collected by whoever waits for that.
+                let _ = member.configurations.send(Configuration { frontends, tuning: tuning.clone() });
+                self.0.push(member);
+            } else {
+                let (runtime, reports) = Runtime::new(frontends, signer.clone(), tuning);
+                let (configurations, from_us) = mpsc::unbounded_channel();
+                let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
+                running.spawn(runtime.run(reports, link.clone(), patience, from_us, inquiries));
+                self.0.push(Member { link, configurations, inquirer });
+            }
+        }
+    }
+
+    fn inquirers(&self) -> impl Iterator<Item = mpsc::Sender<Inquiry>> {
+        self.0.iter().map(|member| member.inquirer.clone())
     }
 }
 
 impl StatusBoard {
     /// How all services stand now, in the order in which the runtimes were started.
     pub async fn services(&self) -> Vec<ServiceStatus> {
+        let runtimes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut services = Vec::new();
-        for runtime in &self.0 {
+        for runtime in runtimes {
             let (inquiry, answer) = oneshot::channel();
             // One that has ended says nothing, and soon nobody does.
             if runtime.send(inquiry).await.is_ok() {
@@ -69,5 +162,9 @@ impl StatusBoard {
             }
         }
         services
+    }
+
+    fn set(&self, runtimes: Vec<mpsc::Sender<Inquiry>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = runtimes;
     }
 }

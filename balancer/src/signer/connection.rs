@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onionbalance_proto::wire::{Header, Reply, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -41,6 +43,15 @@ impl Connection {
                 Ok(Self { stream, child: None, has_answered: false })
             }
             SignerPlace::Child(config) => start(config).map_err(SignerError::Start),
+        }
+    }
+
+    /// Has a signer that is our child read its configuration anew, before it answers the next request.
+    pub(super) fn reload_child(&self) {
+        let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid {
+            // One that has ended is started anew with the next request.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGHUP);
         }
     }
 

@@ -131,6 +131,15 @@ impl SignerClient {
         }
     }
 
+    /// The same, after a signer that is our child has read the configuration anew. One that is not has been told by whoever
+    /// changed it.
+    pub async fn services_anew(&mut self) -> Result<Vec<HeldService>, SignerError> {
+        if let Some(connection) = &self.connection {
+            connection.reload_child();
+        }
+        self.services().await
+    }
+
     /// Has a frontend's descriptors rendered and signed.
     pub async fn sign<R: Signable>(&mut self, request: R) -> Result<R::Signed, SignerError> {
         let request = request.request();

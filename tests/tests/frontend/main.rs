@@ -12,6 +12,7 @@ mod made_up;
 mod many_backends;
 mod observer;
 mod production;
+mod reload;
 mod signer_restart;
 mod site;
 mod units;

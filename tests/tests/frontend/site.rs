@@ -22,7 +22,7 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 10] = [
+const FRONTENDS: [&str; 12] = [
     "attacker",
     "calendar",
     "child_signer",
@@ -30,6 +30,8 @@ const FRONTENDS: [&str; 10] = [
     "lies",
     "many_backends",
     "production",
+    "reload",
+    "reload_child",
     "signer_restart",
     "twenty_points",
     "units",

@@ -72,8 +72,26 @@ impl ClientFetches {
         backends: &HashMap<BackendId, B>,
         credential: impl Fn(&B) -> Option<Credential>,
     ) -> Self {
-        let client = |(id, backend): (&BackendId, &B)| Some((id.clone(), Client::new(credential(backend)?)));
-        Self { clients: backends.iter().filter_map(client).collect(), rounds: None }
+        let mut fetches = Self::default();
+        fetches.configure(backends, credential);
+        fetches
+    }
+
+    /// The fetches of those backends that have a credential. What was found out about those that keep theirs is kept; fetches
+    /// under way are given up, so [`ClientFetches::begin`] has to follow where there is a connection to tor.
+    pub(super) fn configure<B>(
+        &mut self,
+        backends: &HashMap<BackendId, B>,
+        credential: impl Fn(&B) -> Option<Credential>,
+    ) {
+        self.end();
+        let mut old = std::mem::take(&mut self.clients);
+        let client = |(id, backend): (&BackendId, &B)| {
+            let credential = credential(backend)?;
+            let known = old.remove(id).filter(|client| client.credential == credential);
+            Some((id.clone(), known.unwrap_or_else(|| Client::new(credential))))
+        };
+        self.clients = backends.iter().filter_map(client).collect();
     }
 
     /// A connection to tor is there.

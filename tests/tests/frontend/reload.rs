@@ -1,0 +1,99 @@
+//! SIGHUP: a new configuration is balanced by whole, or not at all.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use onionbalance_proto::v3::OnionAddress;
+use onionbalance_tests::programs::Running;
+
+use crate::observer::Observer;
+use crate::site::{SOON, Site, backends, network, wait_published};
+
+const WITH_SOCKET: &str = "signer-socket-location: signer\n";
+
+/// Has the file name these backends; `more` is the rest of it.
+fn write(site: &Site, backends: &[OnionAddress], more: &str) -> Result<()> {
+    let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
+    for address in backends {
+        writeln!(yaml, "  - address: {address}")?;
+    }
+    // As editors do it: another file takes the name.
+    site.configure(yaml + more)
+}
+
+/// Sends SIGHUP and waits for what `program` says to it, which it has not said before.
+fn reload(program: &Running, answer: &str) -> Result<String> {
+    let before = program.output()?.matches(answer).count();
+    program.signal(Signal::SIGHUP)?;
+    program.wait_output(&format!("no new line with {answer:?}"), SOON, |output| {
+        let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let mut said = whole.lines().filter(|line| line.contains(answer));
+        said.nth(before).map(str::to_owned)
+    })
+}
+
+#[test]
+fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
+    let network = network()?;
+    let backends = backends(network)?;
+    let (first, last) = (&backends[..2], &backends[1..]);
+    let site = Site::new(network, "reload", first, WITH_SOCKET)?;
+    let observer = Observer::new(network)?;
+    let signer = site.signer()?;
+    let balancer = site.balancer(observer.client.tor())?;
+    wait_published(&balancer)?;
+    observer.wait_current(&site.address, first, &observer)?;
+
+    // The signer has not been told.
+    write(&site, last, WITH_SOCKET)?;
+    let refused = reload(&balancer, "the configuration stays as it was")?;
+    assert!(refused.contains("config.yaml:2: the signer does not know"), "{refused}");
+    assert!(refused.contains(&backends[2].to_string()) && refused.contains("SIGHUP"), "{refused}");
+
+    reload(&signer, " anew")?;
+    let read = reload(&balancer, " anew")?;
+    assert!(read.contains("services=1 backends=2"), "{read}");
+    observer.wait_current(&site.address, last, &observer)?;
+
+    for (text, problem) in [
+        ("services: [\n".to_owned(), "config.yaml:"),
+        (
+            format!("services:\n- key: other.pem\n  instances:\n  - address: {}\n{WITH_SOCKET}", last[0]),
+            "the signer does not hold the key other.pem",
+        ),
+        (
+            format!("{}LOG_LEVEL: debug\n", fs::read_to_string(site.path("config.yaml"))?),
+            "LOG_LEVEL is read at the start only",
+        ),
+    ] {
+        fs::write(site.path("config.yaml"), text)?;
+        let refused = reload(&balancer, "the configuration stays as it was")?;
+        assert!(refused.contains(problem), "{refused}\nwanted {problem}");
+    }
+    fs::remove_file(site.path("config.yaml"))?;
+    let refused = reload(&balancer, "the configuration stays as it was")?;
+    assert!(refused.contains("cannot be read"), "{refused}");
+
+    // What runs is still what was read last.
+    observer.wait_current(&site.address, last, &observer)?;
+    network.new_tor_client()?.get(&site.address, 80, "/")?;
+    assert_eq!(balancer.output()?.matches("connected to tor").count(), 1, "{}", balancer.output()?);
+    Ok(())
+}
+
+#[test]
+fn a_signer_of_our_own_is_told() -> Result<()> {
+    let network = network()?;
+    let backends = backends(network)?;
+    let site = Site::new(network, "reload_child", &backends[..1], "")?;
+    let observer = Observer::new(network)?;
+    let balancer = site.balancer(observer.client.tor())?;
+    wait_published(&balancer)?;
+    write(&site, &backends, "")?;
+    reload(&balancer, "read ")?;
+    observer.wait_current(&site.address, &backends, &observer)?;
+    assert_eq!(balancer.output()?.matches("started a signer").count(), 1);
+    Ok(())
+}
