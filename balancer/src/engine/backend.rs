@@ -11,7 +11,9 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::deadlines::Number;
-use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Notice, Point, Source};
+use super::event::{
+    BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Newest, Notice, Point, Source,
+};
 use super::look::Looks;
 use super::status::{BackendState, BackendStatus};
 
@@ -23,6 +25,8 @@ pub(super) struct Backend<P: Point> {
     period: Option<u64>,
     looks: Looks,
     held: Option<Held<P>>,
+    /// The newest descriptor of an earlier run; of no interest any more when there is one of this.
+    remembered: Option<Newest>,
     state: BackendState,
     answered: bool,
     /// Whether it stands in the line of those that want to ask.
@@ -38,7 +42,7 @@ struct Held<P> {
     good_until: Duration,
 }
 
-/// How a copy stands to the one held.
+/// How a copy stands to the newest.
 enum Relation {
     Newer,
     Same,
@@ -58,10 +62,25 @@ impl<P: Point> Backend<P> {
             period: None,
             looks: Looks::default(),
             held: None,
+            remembered: None,
             state: BackendState::Unknown,
             answered: false,
             in_line: false,
         }
+    }
+
+    /// What was seen in an earlier run is the newest, until something newer is.
+    pub(super) fn remember(&mut self, newest: Newest) {
+        self.remembered = Some(newest);
+    }
+
+    /// The newest descriptor that was ever seen.
+    pub(super) fn newest(&self) -> Option<Newest> {
+        let of_copy = |held: &Held<P>| {
+            let DescriptorCopy { revision, published, period, .. } = held.copy;
+            Newest { period, revision, published }
+        };
+        self.held.as_ref().map(of_copy).or(self.remembered)
     }
 
     /// Its introduction points while it lives; none otherwise.
@@ -221,22 +240,22 @@ impl<P: Point> Backend<P> {
     }
 
     fn relation(&self, copy: &DescriptorCopy<P>) -> Relation {
-        let Some(held) = self.held.as_ref().map(|held| &held.copy) else { return Relation::Newer };
-        if copy.period != held.period {
+        let Some(newest) = self.newest() else { return Relation::Newer };
+        if copy.period != newest.period {
             // Revisions of different periods cannot be compared. The period that is asked for comes first;
-            // while what is held is not of it, tor may be ahead of us.
-            let ahead = Some(held.period) != self.period && copy.period > held.period;
+            // while the newest is not of it, tor may be ahead of us.
+            let ahead = Some(newest.period) != self.period && copy.period > newest.period;
             return if Some(copy.period) == self.period || ahead {
                 Relation::Newer
             } else {
                 Relation::Foreign
             };
         }
-        match copy.revision.cmp(&held.revision) {
-            Ordering::Greater => Relation::Newer,
-            Ordering::Less => Relation::Older,
-            Ordering::Equal if same_points(&copy.points, &held.points) => Relation::Same,
-            Ordering::Equal => Relation::Twin,
+        match (copy.revision.cmp(&newest.revision), &self.held) {
+            (Ordering::Greater, _) | (Ordering::Equal, None) => Relation::Newer,
+            (Ordering::Less, _) => Relation::Older,
+            (Ordering::Equal, Some(held)) if same_points(&copy.points, &held.copy.points) => Relation::Same,
+            (Ordering::Equal, Some(_)) => Relation::Twin,
         }
     }
 

@@ -204,6 +204,18 @@ pub struct DescriptorCopy<P> {
     pub points: Vec<P>,
 }
 
+/// The newest descriptor that was ever seen of a backend: what has to outlive the engine, so that after a restart an
+/// older copy is not taken for news.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Newest {
+    /// The period it is for.
+    pub period: u64,
+    /// Its revision counter (v2: its publication time).
+    pub revision: u64,
+    /// When the backend made it.
+    pub published: UnixTime,
+}
+
 /// What an HSDir has where the service's own descriptor should be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Found<I> {

@@ -42,7 +42,8 @@ use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found, Gone,
-    NetworkView, Notice, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
+    NetworkView, Newest, Notice, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source,
+    UploadOutcome,
 };
 pub use self::status::{
     BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
@@ -106,6 +107,21 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         };
         engine.configure(configuration);
         engine
+    }
+
+    /// Tells what an engine before this one had seen of its backends; those that are not configured are passed over.
+    pub fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
+        for (id, newest) in newest {
+            if let Some(backend) = self.backends.get_mut(id) {
+                backend.remember(*newest);
+            }
+        }
+    }
+
+    /// What an engine after this one has to be told by [`Engine::remember`].
+    pub fn newest(&self) -> BTreeMap<BackendId, Newest> {
+        let newest = |(id, backend): (&BackendId, &Backend<P>)| Some((id.clone(), backend.newest()?));
+        self.backends.iter().filter_map(newest).collect()
     }
 
     /// Takes an event, and does besides what has become due. The actions are to be carried out in their

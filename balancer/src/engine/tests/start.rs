@@ -155,3 +155,44 @@ fn points_of_a_removed_backend_go_even_if_none_is_left() {
     assert_eq!(script.status("s").points, 0);
     assert!(published(&script.pass(Duration::from_hours(5))).is_empty());
 }
+
+/// An engine that begins where one before it ended, which had found revision 10 of backend `a`.
+fn restarted() -> Script {
+    let mut before = Script::started(TWO);
+    before.copy("a", relay(100), 10, &[1]);
+    let newest = before.engine.newest();
+    assert_eq!(newest.keys().collect::<Vec<_>>(), [&"a".into()]);
+    let mut script = Script::new(TWO);
+    script.engine.remember(&newest);
+    assert_eq!(script.engine.newest(), newest);
+    script.send(Event::Network(view(TWO, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    script
+}
+
+#[test]
+fn what_was_seen_before_a_restart_is_not_replaced_by_an_older_copy() {
+    let mut script = restarted();
+    let rest = asked(&script.copy("a", relay(100), 9, &[7]), "a");
+    assert!(!rest.is_empty(), "somebody else may have the newest");
+    script.copy("b", relay(100), 1, &[2]);
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.last().points, [2]);
+    script.copy("a", relay(101), 10, &[1]);
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.last().points, [1, 2]);
+    assert_eq!(script.engine.newest()[&"a".into()].revision, 10);
+}
+
+#[test]
+fn what_was_seen_before_a_restart_means_nothing_in_another_period() {
+    let mut script = restarted();
+    let mut next = view(TWO, &[(1, 1..9)]);
+    next.backends.insert("a".into(), BackendView { period: 2, sources: sources(100..106) });
+    script.send(Event::Network(next));
+    let copy =
+        DescriptorCopy { revision: 3, published: script.now.wall, period: 2, points: vec![Key::new(5)] };
+    script.fetched("a", relay(100), FetchOutcome::Copy(copy));
+    script.copy("b", relay(100), 1, &[2]);
+    assert_eq!(script.last().points, [2, 5]);
+}
