@@ -14,6 +14,7 @@ pub mod relay;
 pub mod runtime;
 pub mod signer;
 pub mod start;
+pub mod state;
 pub mod status;
 pub mod tor;
 pub mod v2;

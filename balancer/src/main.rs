@@ -8,8 +8,10 @@ use clap::Parser;
 use onionbalance::cli::Arguments;
 use onionbalance::config::Configuration;
 use onionbalance::log;
+use onionbalance::runtime::wall_clock;
 use onionbalance::signer::{SignerClient, SignerError};
 use onionbalance::start::{Balancer, variable};
+use onionbalance::state::Memory;
 use onionbalance::status::StatusSockets;
 use onionbalance::tor::SessionError;
 use onionbalance_proto::config::{ConfigError, LogSettings};
@@ -62,19 +64,30 @@ async fn balance(arguments: Arguments, configuration: Configuration) -> Result<(
     let signer = SignerClient::new(configuration.signer());
     let places = configuration.status(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
     let status = StatusSockets::bind(&places)?;
+    let memory = memory(&configuration);
     let work = async {
-        let mut balancer = Balancer::start(arguments, configuration, signer).await?;
+        let mut balancer = Balancer::start(arguments, configuration, signer, memory.clone()).await?;
         let board = balancer.runtimes().board();
         tokio::select! {
             refused = serve(&mut balancer, &mut hangup) => Err(refused.into()),
             () = status.serve(&board) => Ok(()),
+            () = memory.keep(wall_clock) => Ok(()),
         }
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = work => outcome,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-    }
+    };
+    memory.save(wall_clock());
+    outcome
+}
+
+/// What an earlier process has left.
+fn memory(configuration: &Configuration) -> Memory {
+    // A colon stands between several.
+    let directory = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    configuration.state_file(directory).map_or_else(Memory::default, Memory::read)
 }
 
 /// Balances, by the newest configuration that makes sense, until a tor turns out never to let us in.

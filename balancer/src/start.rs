@@ -10,6 +10,7 @@ use crate::config::{self, Configuration, Frontends, ServiceTor};
 use crate::generation::{Frontend, Generation};
 use crate::runtime::{Link, Runtimes, Share, Work};
 use crate::signer::SignerClient;
+use crate::state::Memory;
 
 /// Everything that balances, and what it was made from.
 pub struct Balancer {
@@ -25,12 +26,13 @@ impl Balancer {
         arguments: Arguments,
         configuration: Configuration,
         mut signer: SignerClient,
+        memory: Memory,
     ) -> Result<Self, Box<dyn Error>> {
         let frontends = configuration.frontends(&signer.services().await?)?;
         for left_out in &frontends.left_out {
             warn!("{left_out}");
         }
-        let runtimes = Runtimes::start(signer, work(&arguments, &configuration, frontends));
+        let runtimes = Runtimes::start(signer, memory, work(&arguments, &configuration, frontends));
         Ok(Self { arguments, configuration, runtimes })
     }
 

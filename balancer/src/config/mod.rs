@@ -100,6 +100,7 @@ impl Configuration {
             ("signer-socket-location", self.config.signer_socket != running.config.signer_socket),
             ("status-socket-location", self.config.status_socket != running.config.status_socket),
             ("STATUS_SOCKET_LOCATION", self.config.status_text_socket != running.config.status_text_socket),
+            ("state-file-location", self.config.state_file != running.config.state_file),
             ("LOG_LEVEL", self.config.log.level != running.config.log.level),
             ("LOG_LOCATION", self.config.log.location != running.config.log.location),
         ];
@@ -121,6 +122,13 @@ impl Configuration {
     pub fn counts(&self) -> (usize, usize) {
         let services = &self.config.services;
         (services.len(), services.iter().map(|service| service.instances.count()).sum())
+    }
+
+    /// Where to keep what outlives the process, if anywhere. `directory` is the first of the service manager's
+    /// `$STATE_DIRECTORY`, where a file that the configuration does not name would be.
+    pub fn state_file(&self, directory: Option<PathBuf>) -> Option<PathBuf> {
+        let named = self.config.state_file.as_ref().map(|path| self.relative(path));
+        named.or_else(|| Some(directory?.join("state.json")))
     }
 
     /// Whether there is nothing that 0.1.8 did not know.

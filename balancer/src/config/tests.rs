@@ -105,6 +105,7 @@ fn what_is_read_at_the_start_only_must_not_change() {
         ("signer-socket-location: /socket\n", "signer-socket-location"),
         ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
         ("STATUS_SOCKET_LOCATION: /socket\n", "STATUS_SOCKET_LOCATION"),
+        ("state-file-location: state\n", "state-file-location"),
         ("LOG_LEVEL: debug\n", "LOG_LEVEL"),
         ("LOG_LOCATION: log\n", "LOG_LOCATION"),
     ] {
@@ -150,6 +151,19 @@ fn relative_paths_start_from_the_files_directory() {
     assert_eq!(place.configuration.log().location, Some(inside("log")));
     assert_eq!(place.configuration.tor().socket, Some(inside("control")));
     assert_eq!(place.configuration.signer(), SignerPlace::Socket(inside("signer")));
+}
+
+#[test]
+fn the_state_is_kept_where_the_file_or_the_service_manager_says() {
+    let nowhere = place(&services("", ""));
+    assert_eq!(nowhere.configuration.state_file(None), None);
+    let directory = || Some(PathBuf::from("/var/lib/onionbalance"));
+    assert_eq!(
+        nowhere.configuration.state_file(directory()),
+        Some("/var/lib/onionbalance/state.json".into())
+    );
+    let named = place(&format!("{}state-file-location: state\n", services("", "")));
+    assert_eq!(named.configuration.state_file(directory()), Some(named.directory.path().join("state")));
 }
 
 #[test]

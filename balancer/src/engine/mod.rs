@@ -118,6 +118,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
+    /// The newest descriptor that was ever seen of this backend.
+    pub fn newest_of(&self, backend: &BackendId) -> Option<Newest> {
+        self.backends.get(backend)?.newest()
+    }
+
     /// What an engine after this one has to be told by [`Engine::remember`].
     pub fn newest(&self) -> BTreeMap<BackendId, Newest> {
         let newest = |(id, backend): (&BackendId, &Backend<P>)| Some((id.clone(), backend.newest()?));

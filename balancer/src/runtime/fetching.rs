@@ -104,7 +104,10 @@ impl<G: Generation> Runtime<G> {
             Some(_) => Source::Any,
             None => Source::Hsdir(content.hsdir),
         };
-        self.tell_engine(Event::Fetched { backend: id, source, outcome });
+        self.tell_engine(Event::Fetched { backend: id.clone(), source, outcome });
+        if let Some(newest) = self.engine.newest_of(&id) {
+            self.memory.note(&id, newest);
+        }
     }
 
     /// An HSDir did not give the descriptor of the service at `address`; `reason` is tor's word for it. False if tor was

@@ -35,6 +35,7 @@ use crate::engine::{
 use crate::generation::{Frontend, Generation};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
+use crate::state::Memory;
 use crate::tor::event::{HsDesc, StatusClient};
 use crate::tor::{Event as TorEvent, SessionError};
 use client_fetch::{ClientFetches, VisitError};
@@ -52,6 +53,7 @@ pub struct Runtime<G: Generation> {
     frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
     backends: HashMap<BackendId, G::Backend>,
     signer: Arc<Mutex<SignerClient>>,
+    memory: Memory,
     tor: Option<Tor>,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
@@ -90,18 +92,20 @@ impl<G: Generation> Runtime<G> {
     pub fn new(
         frontends: Vec<Frontend<G>>,
         signer: Arc<Mutex<SignerClient>>,
+        memory: Memory,
         tuning: &Tuning,
     ) -> (Self, Reports<G>) {
         let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
         let (reports, receiver) = mpsc::unbounded_channel();
         let backends = backends(&frontends);
-        let runtime = Self {
+        let mut runtime = Self {
             engine: Engine::new(service_specs(&frontends, tuning), settings, OsRng),
             began: Instant::now(),
             client_fetches: ClientFetches::new(&backends, G::credential),
             backends,
             frontends: by_service(frontends),
             signer,
+            memory,
             tor: None,
             engine_waits_for_directory: false,
             directory: None,
@@ -111,6 +115,7 @@ impl<G: Generation> Runtime<G> {
             read_backs: ReadBacks::default(),
             reports,
         };
+        runtime.engine.remember(&runtime.memory.recall());
         (runtime, Reports(receiver))
     }
 
@@ -160,6 +165,7 @@ impl<G: Generation> Runtime<G> {
             self.client_fetches.begin(&tor.connection, &self.reports);
         }
         self.tell_engine(Event::Configuration(specs));
+        self.engine.remember(&self.memory.recall());
         self.tell_engine(Event::Timing(timing::<G>(&tuning)));
         self.show_network();
     }
@@ -305,6 +311,7 @@ fn backend_id<G: Generation>(backend: &G::Backend) -> BackendId {
     BackendId::from(G::backend_address(backend).to_string().as_str())
 }
 
-fn wall_clock() -> UnixTime {
+/// The time, by this machine's clock.
+pub fn wall_clock() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

@@ -11,6 +11,7 @@ use super::{End, Inquiry, Link, Patience, Runtime};
 use crate::engine::ServiceStatus;
 use crate::generation::{Frontend, Generation};
 use crate::signer::{SignerClient, SignerError};
+use crate::state::Memory;
 use crate::tor::SessionError;
 use crate::v2::V2;
 use crate::v3::V3;
@@ -38,11 +39,17 @@ pub struct Work {
 
 /// The runtimes, which run as long as this exists.
 pub struct Runtimes {
-    signer: Arc<Mutex<SignerClient>>,
+    common: Common,
     running: JoinSet<End>,
     v2: Fleet<V2>,
     v3: Fleet<V3>,
     board: StatusBoard,
+}
+
+/// What all runtimes share.
+struct Common {
+    signer: Arc<Mutex<SignerClient>>,
+    memory: Memory,
 }
 
 /// The runtimes of one generation.
@@ -66,10 +73,10 @@ pub struct Configuration<G: Generation> {
 pub struct StatusBoard(Arc<StdMutex<Vec<mpsc::Sender<Inquiry>>>>);
 
 impl Runtimes {
-    /// Runtimes for all of `work`, which share the signer.
-    pub fn start(signer: SignerClient, work: Work) -> Self {
+    /// Runtimes for all of `work`, which share the signer and the memory.
+    pub fn start(signer: SignerClient, memory: Memory, work: Work) -> Self {
         let mut runtimes = Self {
-            signer: Arc::new(Mutex::new(signer)),
+            common: Common { signer: Arc::new(Mutex::new(signer)), memory },
             running: JoinSet::new(),
             v2: Fleet(Vec::new()),
             v3: Fleet(Vec::new()),
@@ -88,14 +95,14 @@ impl Runtimes {
 
     fn apply(&mut self, work: Work, patience: Patience) {
         let Work { v2, v3, tuning } = work;
-        self.v2.apply(v2, &tuning, patience, &self.signer, &mut self.running);
-        self.v3.apply(v3, &tuning, patience, &self.signer, &mut self.running);
+        self.v2.apply(v2, &tuning, patience, &self.common, &mut self.running);
+        self.v3.apply(v3, &tuning, patience, &self.common, &mut self.running);
         self.board.set(self.v2.inquirers().chain(self.v3.inquirers()).collect());
     }
 
     /// The services whose keys the signer holds at present.
     pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
-        self.signer.lock().await.services_anew().await
+        self.common.signer.lock().await.services_anew().await
     }
 
     /// Where to ask how all services stand.
@@ -123,7 +130,7 @@ impl<G: Generation> Fleet<G> {
         shares: Vec<Share<G>>,
         tuning: &Tuning,
         patience: Patience,
-        signer: &Arc<Mutex<SignerClient>>,
+        common: &Common,
         running: &mut JoinSet<End>,
     ) {
         let mut old = std::mem::take(&mut self.0);
@@ -135,7 +142,8 @@ impl<G: Generation> Fleet<G> {
                 let _ = member.configurations.send(Configuration { frontends, tuning: tuning.clone() });
                 self.0.push(member);
             } else {
-                let (runtime, reports) = Runtime::new(frontends, signer.clone(), tuning);
+                let Common { signer, memory } = common;
+                let (runtime, reports) = Runtime::new(frontends, signer.clone(), memory.clone(), tuning);
                 let (configurations, from_us) = mpsc::unbounded_channel();
                 let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
                 running.spawn(runtime.run(reports, link.clone(), patience, from_us, inquiries));

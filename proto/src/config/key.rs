@@ -13,6 +13,7 @@ use super::historic::HistoricKey;
 pub(super) enum Key {
     Services,
     StatusSocket,
+    StateFile,
     SignerSocket,
     SignerAllowedUids,
     SignerAllowLockedMemory,
@@ -29,6 +30,7 @@ impl FromStr for Key {
         Ok(match key {
             "services" => Self::Services,
             "status-socket-location" => Self::StatusSocket,
+            "state-file-location" => Self::StateFile,
             "signer-socket-location" => Self::SignerSocket,
             "signer-allowed-uids" => Self::SignerAllowedUids,
             "signer-allow-locked-memory" => Self::SignerAllowLockedMemory,
@@ -37,9 +39,9 @@ impl FromStr for Key {
             "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
             key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
                 format!(
-                    "unknown key `{key}`: known are services, status-socket-location, signer-socket-location, \
-                     signer-user, signer-allowed-uids, signer-requests-per-minute, signer-allow-locked-memory, \
-                     tor-control-password, and those of Onionbalance up to 0.1.8"
+                    "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
+                     signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
+                     signer-allow-locked-memory, tor-control-password, and those of Onionbalance up to 0.1.8"
                 )
             })?),
         })

@@ -35,6 +35,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Where the balancer shows its status as JSON.
     pub status_socket: Option<PathBuf>,
+    /// Where the balancer keeps what outlives it.
+    pub state_file: Option<PathBuf>,
     /// Where the balancer shows its status as Onionbalance 0.1.8 did.
     pub status_text_socket: Option<PathBuf>,
     /// Where the signer listens; without one the balancer starts the signer as its child.
@@ -170,6 +172,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             services: Vec::new(),
             status_socket: None,
             status_text_socket: None,
+            state_file: None,
             signer_socket: None,
             signer_user: None,
             signer_allow_locked_memory: false,
@@ -187,6 +190,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             match key {
                 Key::Services => services = Some(map.next_value()?),
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
+                Key::StateFile => config.state_file = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),
                 Key::SignerUser => config.signer_user = Some(map.next_value()?),
                 Key::SignerAllowLockedMemory => config.signer_allow_locked_memory = map.next_value()?,

@@ -5,11 +5,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use onionbalance_tests::programs::Programs;
 
 use crate::observer::Observer;
-use crate::site::{HASHED_PASSWORD, Site, backends, network, wait_published};
+use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
 
 /// A user who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -19,9 +20,9 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     let network = network()?;
     let backends = backends(network)?;
     let root = Uid::effective().is_root();
-    let mut more =
-        "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\ntor-control-password: loopback\n"
-            .to_owned();
+    let mut more = "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\n\
+         tor-control-password: loopback\nstate-file-location: state/state.json\n"
+        .to_owned();
     if root {
         more += "signer-user: daemon\n";
     }
@@ -29,7 +30,9 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     // As systemd-tmpfiles would: what the signer makes in there belongs to the balancer's group.
     let run = site.path("run");
     DirBuilder::new().mode(0o750).create(&run)?;
+    fs::create_dir(site.path("state"))?;
     if root {
+        chown(site.path("state"), Some(NOBODY), None)?;
         let daemon = User::from_name("daemon")?.context("there is no user daemon")?;
         chown(&run, Some(daemon.uid.as_raw()), Some(NOBODY))?;
         fs::set_permissions(&run, Permissions::from_mode(0o2750))?;
@@ -49,6 +52,11 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     wait_published(&balancer)?;
     site.visit_all(&network.new_tor_client()?, &["backend-0", "backend-1", "backend-2"])?;
     observer.wait_current(&site.address, &backends, &observer)?;
+
+    balancer.signal(Signal::SIGTERM)?;
+    assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
+    let state = fs::read_to_string(site.path("state/state.json"))?;
+    assert!(backends.iter().all(|backend| state.contains(&backend.to_string())), "{state}");
 
     // Nothing went wrong on the way, and everything signed was asked for by that user.
     let log = balancer.output()?;

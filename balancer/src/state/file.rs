@@ -1,0 +1,132 @@
+//! The state file: JSON, written whole and at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use onionbalance_proto::time::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackendId, Newest};
+
+/// A hundred bytes for each of some ten thousand backends.
+const LARGEST: u64 = 1 << 20;
+
+/// Trouble with the state file. The message says what was done about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateFileError {
+    #[error("cannot read the state file {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the state file {} makes no sense ({what}), and was moved to {}", path.display(), aside.display())]
+    MovedAside { path: PathBuf, what: String, aside: PathBuf },
+    #[error("the state file {} makes no sense ({what}), and cannot be moved aside: {source}", path.display())]
+    Stays { path: PathBuf, what: String, source: io::Error },
+    #[error(
+        "cannot write the state file {}: {source}; its directory must exist and be writable (state-file-location)",
+        path.display()
+    )]
+    Unwritable { path: PathBuf, source: io::Error },
+}
+
+/// The file's content. Another version of it would have another number in front.
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "version")]
+enum Content {
+    #[serde(rename = "1")]
+    First { backends: BTreeMap<String, Entry> },
+}
+
+/// The newest descriptor that was seen of a backend.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    period: u64,
+    revision: u64,
+    /// Unix time.
+    published: u64,
+}
+
+/// Where the file is.
+pub(super) struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it holds; nothing if it is not there. If it makes no sense, it is moved aside.
+    pub(super) fn read(&self) -> Result<BTreeMap<BackendId, Newest>, StateFileError> {
+        let path = self.path.clone();
+        let mut text = Vec::new();
+        match File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text)) {
+            Ok(_) => parse(&text).map_err(|what| self.move_aside(what)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(source) => Err(StateFileError::Unreadable { path, source }),
+        }
+    }
+
+    /// Puts another content in its place. Whatever happens on the way, there is the old one or the new one.
+    pub(super) fn write(&self, newest: &BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
+        let new = self.beside(".new");
+        let replace = || {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&render(newest)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        replace().map_err(|source| StateFileError::Unwritable { path: self.path.clone(), source })
+    }
+
+    fn move_aside(&self, what: String) -> StateFileError {
+        let (path, aside) = (self.path.clone(), self.beside(".corrupt"));
+        match fs::rename(&path, &aside) {
+            Ok(()) => StateFileError::MovedAside { path, what, aside },
+            Err(source) => StateFileError::Stays { path, what, source },
+        }
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = OsString::from(&self.path);
+        name.push(ending);
+        name.into()
+    }
+}
+
+/// What the content of a state file says, or what is wrong with it.
+pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
+    if text.len() as u64 > LARGEST {
+        return Err(format!("it has more than {LARGEST} bytes"));
+    }
+    let Content::First { backends } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let newest = |entry: Entry| Newest {
+        period: entry.period,
+        revision: entry.revision,
+        published: UnixTime(entry.published),
+    };
+    Ok(backends.into_iter().map(|(name, entry)| (BackendId::from(name.as_str()), newest(entry))).collect())
+}
+
+/// The content that says this.
+pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
+    let entry = |newest: &Newest| Entry {
+        period: newest.period,
+        revision: newest.revision,
+        published: newest.published.0,
+    };
+    let backends = newest.iter().map(|(id, newest)| (id.0.to_string(), entry(newest))).collect();
+    let mut text = serde_json::to_vec_pretty(&Content::First { backends })?;
+    text.push(b'\n');
+    Ok(text)
+}
