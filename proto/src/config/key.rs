@@ -19,6 +19,7 @@ pub(super) enum Key {
     SignerAllowLockedMemory,
     SignerRequestsPerMinute,
     SignerUser,
+    User,
     ControlPassword,
     Historic(HistoricKey),
 }
@@ -35,12 +36,13 @@ impl FromStr for Key {
             "signer-allowed-uids" => Self::SignerAllowedUids,
             "signer-allow-locked-memory" => Self::SignerAllowLockedMemory,
             "signer-user" => Self::SignerUser,
+            "user" => Self::User,
             "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
             "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
             key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
                 format!(
                     "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
-                     signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
+                     user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
                      signer-allow-locked-memory, tor-control-password, and those of Onionbalance up to 0.1.8"
                 )
             })?),

@@ -41,6 +41,8 @@ pub struct Config {
     pub status_text_socket: Option<PathBuf>,
     /// Where the signer listens; without one the balancer starts the signer as its child.
     pub signer_socket: Option<PathBuf>,
+    /// The user that a balancer becomes that was started as root.
+    pub user: Option<String>,
     /// The user that a signer becomes that was started as root.
     pub signer_user: Option<String>,
     /// Whether keys may be in memory that root can read where the kernel has no better.
@@ -174,6 +176,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             status_text_socket: None,
             state_file: None,
             signer_socket: None,
+            user: None,
             signer_user: None,
             signer_allow_locked_memory: false,
             signer_allowed_uids: Vec::new(),
@@ -192,6 +195,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
                 Key::StateFile => config.state_file = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),
+                Key::User => config.user = Some(map.next_value()?),
                 Key::SignerUser => config.signer_user = Some(map.next_value()?),
                 Key::SignerAllowLockedMemory => config.signer_allow_locked_memory = map.next_value()?,
                 Key::SignerAllowedUids => config.signer_allowed_uids = map.next_value()?,

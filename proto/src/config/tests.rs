@@ -54,7 +54,7 @@ const EXAMPLE: &str = include_str!("../../../config.yaml.example");
 /// Whether a line of the example is a key at the top of the file, commented out.
 fn is_key(line: &str) -> bool {
     let name = line.split_once(": ").map_or("", |(name, _)| name);
-    let own = ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
+    let own = name == "user" || ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
     let historic = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     !name.is_empty() && (own || historic)
 }
@@ -68,6 +68,10 @@ fn the_example_is_a_configuration() {
         .collect();
     let config = parse(&every_key.join("\n")).unwrap();
     assert!(config.signer_socket.is_some() && config.status_socket.is_some());
+    assert_eq!(
+        (config.user.as_deref(), config.signer_user.as_deref()),
+        (Some("onionbalance"), Some("onionbalance-signer"))
+    );
     assert!(config.control_password.is_some() && config.status_text_socket.is_some());
     assert_eq!(
         (config.signer_allowed_uids, config.signer_requests_per_minute),
