@@ -1,21 +1,18 @@
 //! `onionbalance`: see the library for what it does, `--help` for how to start it.
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use onionbalance::cli::Arguments;
 use onionbalance::config::Configuration;
+use onionbalance::confinement::{hardening, user};
 use onionbalance::log;
 use onionbalance::runtime::wall_clock;
-use onionbalance::signer::{SignerClient, SignerError};
-use onionbalance::start::{Balancer, variable};
-use onionbalance::state::Memory;
-use onionbalance::status::StatusSockets;
-use onionbalance::tor::SessionError;
+use onionbalance::signer::SignerError;
+use onionbalance::start::{Balancer, log_settings, state};
 use onionbalance_proto::config::{ConfigError, LogSettings};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
@@ -47,12 +44,14 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Reads the file and begins to log.
+/// Reads the file, becomes its user, and begins to log.
 fn begin(arguments: &Arguments) -> Result<Configuration, Box<dyn Error>> {
+    hardening::harden()?;
     let configuration = Configuration::read(&arguments.config)?;
-    let level = variable("ONIONBALANCE_LOG_LEVEL");
-    let location = variable("ONIONBALANCE_LOG_LOCATION").map(PathBuf::from);
-    log::begin(&arguments.log(configuration.log(), level, location)?)?;
+    if let Some(user) = configuration.user() {
+        user::become_user(user)?;
+    }
+    log::begin(&log_settings(arguments, &configuration)?)?;
     configuration.warn();
     Ok(configuration)
 }
@@ -61,15 +60,12 @@ async fn balance(arguments: Arguments, configuration: Configuration) -> Result<(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let signer = SignerClient::new(configuration.signer());
-    let places = configuration.status(variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from));
-    let status = StatusSockets::bind(&places)?;
-    let memory = memory(&configuration);
+    let memory = state(&configuration);
     let work = async {
-        let mut balancer = Balancer::start(arguments, configuration, signer, memory.clone()).await?;
-        let board = balancer.runtimes().board();
+        let (mut balancer, status) = Balancer::start(arguments, configuration, memory.clone()).await?;
+        let board = balancer.board();
         tokio::select! {
-            refused = serve(&mut balancer, &mut hangup) => Err(refused.into()),
+            problem = balancer.serve(&mut hangup) => Err(problem),
             () = status.serve(&board) => Ok(()),
             () = memory.keep(wall_clock) => Ok(()),
         }
@@ -81,21 +77,4 @@ async fn balance(arguments: Arguments, configuration: Configuration) -> Result<(
     };
     memory.save(wall_clock());
     outcome
-}
-
-/// What an earlier process has left.
-fn memory(configuration: &Configuration) -> Memory {
-    // A colon stands between several.
-    let directory = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
-    configuration.state_file(directory).map_or_else(Memory::default, Memory::read)
-}
-
-/// Balances, by the newest configuration that makes sense, until a tor turns out never to let us in.
-async fn serve(balancer: &mut Balancer, hangup: &mut Signal) -> SessionError {
-    loop {
-        tokio::select! {
-            refused = balancer.runtimes().refused() => return refused,
-            Some(()) = hangup.recv() => balancer.reload().await,
-        }
-    }
 }

@@ -41,6 +41,13 @@ pub struct ServiceTor {
     pub password: Option<Password>,
 }
 
+impl Frontends {
+    /// Whether there is a v2 backend that authorizes its clients.
+    pub fn authorize(&self) -> bool {
+        self.v2.iter().flat_map(|frontend| &frontend.backends).any(|backend| backend.auth.is_some())
+    }
+}
+
 impl Configuration {
     /// The frontends that the file lists and whose keys are among `held`.
     pub fn frontends(&self, held: &[HeldService]) -> Result<Frontends, ConfigError> {

@@ -49,6 +49,11 @@ impl Configuration {
         }
     }
 
+    /// The user to become.
+    pub fn user(&self) -> Option<&str> {
+        self.config.user.as_deref()
+    }
+
     /// Where tor is, for services that name no other.
     pub fn tor(&self) -> TorDefaults {
         let defaults = self.config.tor.clone();

@@ -102,7 +102,7 @@ impl Runtimes {
 
     /// The services whose keys the signer holds at present.
     pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
-        self.common.signer.lock().await.services_anew().await
+        self.common.signer.lock().await.services().await
     }
 
     /// Where to ask how all services stand.

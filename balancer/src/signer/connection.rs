@@ -26,10 +26,46 @@ pub(super) const PROGRAM: &str = "onionbalance-signer";
 /// A stream to a signer.
 pub(super) struct Connection {
     stream: UnixStream,
-    /// Ends with the connection; a child of ours is not left behind.
-    child: Option<Child>,
-    /// It is serving: before, it may be asking a person for passphrases.
-    has_answered: bool,
+    /// At the other end, until somebody else waits for its end.
+    child: Option<ChildSigner>,
+}
+
+/// A signer that this process has started.
+pub struct ChildSigner {
+    process: Child,
+    /// Before it does, it may be asking a person for passphrases.
+    serves: bool,
+}
+
+impl ChildSigner {
+    /// Its process id, as long as it has not been waited for: until then nobody else has that number.
+    pub fn pid(&self) -> Option<i32> {
+        self.process.id()?.try_into().ok()
+    }
+
+    /// Has it read its configuration anew, before it answers the next request.
+    pub fn reload(&self) {
+        if let Some(pid) = self.pid() {
+            // If it has ended, that is told by [`ChildSigner::ended`].
+            let _ = kill(Pid::from_raw(pid), Signal::SIGHUP);
+        }
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> SignerError {
+        // Where that fails there is no child.
+        let _ = self.process.wait().await;
+        SignerError::ChildEnded
+    }
+}
+
+impl Drop for ChildSigner {
+    fn drop(&mut self) {
+        // One that serves ends with its connection; before, it does not look at that.
+        if !self.serves {
+            let _ = self.process.start_kill();
+        }
+    }
 }
 
 impl Connection {
@@ -40,18 +76,9 @@ impl Connection {
                 let stream = UnixStream::connect(path)
                     .await
                     .map_err(|source| SignerError::Connect { path: path.clone(), source })?;
-                Ok(Self { stream, child: None, has_answered: false })
+                Ok(Self { stream, child: None })
             }
             SignerPlace::Child(config) => start(config).map_err(SignerError::Start),
-        }
-    }
-
-    /// Has a signer that is our child read its configuration anew, before it answers the next request.
-    pub(super) fn reload_child(&self) {
-        let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = pid {
-            // One that has ended is started anew with the next request.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGHUP);
         }
     }
 
@@ -61,12 +88,19 @@ impl Connection {
         if matches!(reply, Err(SignerError::Closed(_))) && self.ended_over_configuration().await {
             return Err(SignerError::BadConfiguration);
         }
-        self.has_answered = reply.is_ok();
+        if let (Some(child), Ok(_)) = (&mut self.child, &reply) {
+            child.serves = true;
+        }
         reply
     }
 
+    /// The child at the other end, if it serves.
+    pub(super) fn take_child(&mut self) -> Option<ChildSigner> {
+        self.child.take_if(|child| child.serves)
+    }
+
     async fn reply(&mut self, frame: &[u8]) -> Result<Reply, SignerError> {
-        let is_starting = self.child.is_some() && !self.has_answered;
+        let is_starting = self.child.as_ref().is_some_and(|child| !child.serves);
         let exchange = exchange(&mut self.stream, frame);
         tokio::pin!(exchange);
         match timeout(REPLY_WITHIN, &mut exchange).await {
@@ -87,7 +121,7 @@ impl Connection {
     async fn ended_over_configuration(&mut self) -> bool {
         match &mut self.child {
             Some(child) => {
-                let ended = timeout(REPLY_WITHIN, child.wait()).await;
+                let ended = timeout(REPLY_WITHIN, child.process.wait()).await;
                 matches!(ended, Ok(Ok(status)) if status.code() == Some(BAD_CONFIGURATION))
             }
             None => false,
@@ -95,19 +129,19 @@ impl Connection {
     }
 }
 
-/// Starts a signer that serves one end of a socket pair as its standard input, and ends when we do.
+/// Starts a signer that serves one end of a socket pair as its standard input, and ends with the other.
 fn start(config: &Path) -> io::Result<Connection> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = Command::new(program())
+    let process = Command::new(program())
         .arg("--inherited")
         .arg("-c")
         .arg(config)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .kill_on_drop(true)
         .spawn()?;
-    info!(pid = child.id(), "started a signer");
-    Ok(Connection { stream: UnixStream::from_std(ours)?, child: Some(child), has_answered: false })
+    info!(pid = process.id(), "started a signer");
+    let child = ChildSigner { process, serves: false };
+    Ok(Connection { stream: UnixStream::from_std(ours)?, child: Some(child) })
 }
 
 /// The signer's program beside our own, else the one in PATH.

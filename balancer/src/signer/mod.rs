@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use onionbalance_proto::wire::{FrameError, HeldService, Refusal, Reply, Request, frame, v2, v3};
 
+pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
 
 /// Where the signer is found.
@@ -40,6 +41,12 @@ pub enum SignerError {
     /// The child that we started ended over its configuration, and has said what is wrong with it.
     #[error("the signer ended: the line above says why")]
     BadConfiguration,
+    /// The child that we started has ended, and no other can be started: see [`crate::confinement`].
+    #[error(
+        "the signer that onionbalance has started has ended, and a confined onionbalance starts no other: restart it, or \
+         set signer-socket-location and let a service manager restart the signer"
+    )]
+    ChildEnded,
     /// It says nothing.
     #[error("the signer did not answer within {} s", REPLY_WITHIN.as_secs())]
     Silent,
@@ -114,12 +121,14 @@ impl Signable for v3::FrontendRequest {
 pub struct SignerClient {
     place: SignerPlace,
     connection: Option<Connection>,
+    /// There is no other after it.
+    has_started_child: bool,
 }
 
 impl SignerClient {
     /// A client that has not connected yet.
     pub fn new(place: SignerPlace) -> Self {
-        Self { place, connection: None }
+        Self { place, connection: None, has_started_child: false }
     }
 
     /// The services whose keys the signer holds. A signer that is our child may ask a person for passphrases first, so
@@ -131,15 +140,6 @@ impl SignerClient {
         }
     }
 
-    /// The same, after a signer that is our child has read the configuration anew. One that is not has been told by whoever
-    /// changed it.
-    pub async fn services_anew(&mut self) -> Result<Vec<HeldService>, SignerError> {
-        if let Some(connection) = &self.connection {
-            connection.reload_child();
-        }
-        self.services().await
-    }
-
     /// Has a frontend's descriptors rendered and signed.
     pub async fn sign<R: Signable>(&mut self, request: R) -> Result<R::Signed, SignerError> {
         let request = request.request();
@@ -147,6 +147,11 @@ impl SignerClient {
             Reply::Refused(refusal) => Err(refusal.into()),
             reply => R::signed(&request, reply).ok_or(SignerError::OtherReply),
         }
+    }
+
+    /// The signer that was started as our child, if one was and serves. It is left to the caller to hear of its end.
+    pub fn take_child(&mut self) -> Option<ChildSigner> {
+        self.connection.as_mut().and_then(Connection::take_child)
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, SignerError> {
@@ -157,8 +162,16 @@ impl SignerClient {
         {
             return Ok(reply);
         }
-        let connection = Connection::open(&self.place).await?;
+        let connection = self.connect().await?;
         self.exchange(connection, &frame).await
+    }
+
+    async fn connect(&mut self) -> Result<Connection, SignerError> {
+        if self.has_started_child {
+            return Err(SignerError::ChildEnded);
+        }
+        self.has_started_child = matches!(self.place, SignerPlace::Child(_));
+        Connection::open(&self.place).await
     }
 
     /// Keeps the connection only if the exchange went well: a late answer must not meet the next question.

@@ -5,13 +5,20 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
+use super::endpoint::Endpoint;
 use super::reply::Message;
 use super::safecookie::{Challenge, Cookie};
 use super::version::TorVersion;
 use super::words::{Word, value, words};
+
+/// A tor on the same machine takes milliseconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// The password whose hash is tor's `HashedControlPassword`. A secret: it is never printed.
 #[derive(Clone, Eq, PartialEq)]
@@ -87,7 +94,8 @@ impl AuthError {
 fn cookie_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "; add the user to the group of tor (debian-tor), and set `CookieAuthFileGroupReadable 1` in tor's torrc"
+            "; add the user to the group of tor (debian-tor), and set `CookieAuthFileGroupReadable 1` in tor's torrc; if it \
+             lies elsewhere than when onionbalance was started, restart onionbalance"
         }
         io::ErrorKind::NotFound => "; the file must be visible here under the same path as to tor",
         _ => "",
@@ -165,6 +173,19 @@ impl Method<'_> {
             Self::Cookie(_) => AuthError::Rejected { method: "cookie", text },
         }
     }
+}
+
+/// Where tor keeps the cookie of its control port, if it says so within [`ANSWER_WITHIN`].
+///
+/// A host's name is looked up in this very thread, however long that takes: so all that the C library loads for it is there
+/// before the process is confined, and no thread is left that was there before.
+pub async fn cookie_file(endpoint: &Endpoint) -> Option<PathBuf> {
+    let endpoint = endpoint.resolved().ok()?;
+    let asking = async {
+        let (connection, _events) = endpoint.connect().await.ok()?;
+        connection.protocol_info().await.ok()?.cookie_file
+    };
+    timeout(ANSWER_WITHIN, asking).await.ok()?
 }
 
 impl Connection {

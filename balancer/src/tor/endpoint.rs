@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,16 @@ impl Endpoint {
             })
         };
         timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Endpoint {
+    /// The same with an address in the place of a name: the first that the name stands for. Blocks.
+    pub(super) fn resolved(&self) -> io::Result<Self> {
+        let Self::Tcp { host, port } = self else { return Ok(self.clone()) };
+        let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
+        let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self::Tcp { host: address.ip().to_string(), port: *port })
     }
 }
 

@@ -27,7 +27,7 @@ mod talk;
 mod version;
 mod words;
 
-pub use auth::{AuthError, Password};
+pub use auth::{AuthError, Password, cookie_file};
 pub use control::{Connection, ControlError, Events};
 pub use endpoint::Endpoint;
 pub use event::Event;

@@ -1,0 +1,179 @@
+//! System calls, given up by seccomp. What is not listed ends the process: it is a sign that somebody else runs it.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter,
+};
+
+use super::{ConfinementError, Reach};
+
+/// System calls with what has to hold for their arguments: one of the rules, if there are any.
+pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
+
+/// What every balancer does.
+const ALWAYS: &[libc::c_long] = &[
+    // Waiting: the runtime's epoll, and what wakes it.
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    // The conversations with tor and the signer, readers of the status, and the log on standard error.
+    libc::SYS_connect,
+    libc::SYS_accept4,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_shutdown,
+    libc::SYS_close,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    // Sockets of the status, made anew. Landlock says where, and leaves no TCP port.
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_umask,
+    // The configuration, tor's cookie, the log file and its older ones, what is kept between two starts: where, is said by
+    // landlock.
+    libc::SYS_openat,
+    libc::SYS_statx,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_lseek,
+    libc::SYS_fsync,
+    libc::SYS_renameat,
+    libc::SYS_unlinkat,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    // Memory: the allocator's.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    // Randomness and time.
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    // Signals, and the end: abort raises one in its own thread, and `std` prints where a panic was.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_tgkill,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// The same by their older names, where there are such.
+#[cfg(target_arch = "x86_64")]
+const OLDER_NAMES: &[libc::c_long] =
+    &[libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_rename, libc::SYS_unlink, libc::SYS_readlink];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_NAMES: &[libc::c_long] = &[];
+
+/// To hear of the end of a signer that is our child.
+const CHILD: &[libc::c_long] = &[libc::SYS_wait4, libc::SYS_waitid];
+
+/// What a host's name costs: the C library asks for its address in a thread of its own.
+const NAMES: &[libc::c_long] = &[
+    // The thread; `clone3`, whose arguments nothing can look at, is said not to be there.
+    libc::SYS_clone3,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    // Questions to name servers and to the kernel, which addresses there are.
+    libc::SYS_ppoll,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_uname,
+];
+
+/// Gives up everything that is not needed within `reach`.
+pub(super) fn restrict(reach: &Reach) -> Result<(), ConfinementError> {
+    for program in filters(reach)? {
+        apply_filter(&program)?;
+    }
+    Ok(())
+}
+
+/// The filters, which all have to agree, in the order in which they are put on: none can be after the last.
+pub fn filters(reach: &Reach) -> Result<Vec<BpfProgram>, BackendError> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    let (kill, allow) = (SeccompAction::KillProcess, SeccompAction::Allow);
+    let mut filters = Vec::new();
+    if reach.has_names {
+        // Then the C library takes `clone`.
+        let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        let clone3 = [(libc::SYS_clone3, Vec::new())].into();
+        filters.push(SeccompFilter::new(clone3, allow.clone(), missing, architecture)?);
+    }
+    filters.push(SeccompFilter::new(rules(reach)?, kill, allow, architecture)?);
+    filters.into_iter().map(BpfProgram::try_from).collect()
+}
+
+/// The system calls that are allowed.
+pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
+    let mut calls = [ALWAYS, OLDER_NAMES].concat();
+    let mut families = vec![libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+    let mut rules = Rules::new();
+    if let Some(child) = reach.child {
+        calls.extend(CHILD);
+        rules.insert(libc::SYS_kill, vec![rule([equal(0, child)?, equal(1, libc::SIGHUP)?])?]);
+    }
+    if reach.has_names {
+        calls.extend(NAMES);
+        families.push(libc::AF_NETLINK);
+        rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);
+        // How much of an answer waits.
+        rules.insert(libc::SYS_ioctl, vec![rule([equal(1, FIONREAD)?])?]);
+        rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
+    }
+    rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
+    let family = |family| rule([equal(0, family)?]);
+    rules.insert(libc::SYS_socket, families.into_iter().map(family).collect::<Result<_, _>>()?);
+    // The allocator's too, but nothing that could be run: the third argument is the protection.
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![rule([without(2, libc::PROT_EXEC)?])?]);
+    }
+    // The standard library's debug build asks whether a descriptor is open before it closes it.
+    rules.insert(libc::SYS_fcntl, vec![rule([equal(1, libc::F_GETFD)?])?]);
+    Ok(rules)
+}
+
+/// `FIONREAD`, a number like any other here.
+const FIONREAD: libc::c_int = 0x541B;
+
+fn rule<const N: usize>(conditions: [SeccompCondition; N]) -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(conditions.into())
+}
+
+/// That the argument of this number is this.
+fn equal(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    condition(argument, SeccompCmpOp::Eq, value)
+}
+
+/// That this bit is set in the argument of this number.
+fn with(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    condition(argument, SeccompCmpOp::MaskedEq(bit.unsigned_abs().into()), bit)
+}
+
+/// That this bit is not set in the argument of this number.
+fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    condition(argument, SeccompCmpOp::MaskedEq(bit.unsigned_abs().into()), 0)
+}
+
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: libc::c_int,
+) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value.unsigned_abs().into())
+}
