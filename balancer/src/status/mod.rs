@@ -7,11 +7,12 @@ mod text;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::stat::{Mode, umask};
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -124,8 +125,11 @@ impl Socket {
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
             std::fs::remove_file(path)?;
         }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))?;
+        // Right from the first moment, whatever the service manager has for other files.
+        let before = umask(Mode::from_bits_truncate(0o117));
+        let listener = UnixListener::bind(path);
+        umask(before);
+        let listener = listener?;
         Ok(Self { listener, form, path: path.to_owned(), inode: path.symlink_metadata()?.ino() })
     }
 }
