@@ -59,6 +59,12 @@ const ALWAYS: &[libc::c_long] = &[
     // Randomness and time.
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
+    // Threads, in which the rings are made and names looked up. `clone` is allowed for them alone; `clone3`, whose arguments
+    // a filter cannot look at, is said not to be there.
+    libc::SYS_clone3,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
     // Signals, and the end: abort raises one in its own thread, and `std` prints where a panic was.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
@@ -75,21 +81,17 @@ const ALWAYS: &[libc::c_long] = &[
 /// The same by their older names, where there are such.
 #[cfg(target_arch = "x86_64")]
 const OLDER_NAMES: &[libc::c_long] =
-    &[libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_rename, libc::SYS_unlink, libc::SYS_readlink];
+    &[libc::SYS_epoll_wait, libc::SYS_rename, libc::SYS_unlink, libc::SYS_readlink];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_NAMES: &[libc::c_long] = &[];
 
 /// To hear of the end of a signer that is our child.
 const CHILD: &[libc::c_long] = &[libc::SYS_wait4, libc::SYS_waitid];
 
-/// What a host's name costs: the C library asks for its address in a thread of its own.
+/// What a host's name costs: questions to name servers, and to the kernel which addresses there are.
 const NAMES: &[libc::c_long] = &[
-    // The thread; `clone3`, whose arguments nothing can look at, is said not to be there.
-    libc::SYS_clone3,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sched_getaffinity,
-    // Questions to name servers and to the kernel, which addresses there are.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_recvmsg,
     libc::SYS_sendmmsg,
@@ -98,25 +100,21 @@ const NAMES: &[libc::c_long] = &[
 
 /// Gives up everything that is not needed within `reach`.
 pub(super) fn restrict(reach: &Reach) -> Result<(), ConfinementError> {
-    for program in filters(reach)? {
-        apply_filter(&program)?;
-    }
-    Ok(())
+    let [hiding, allowing] = filters(reach)?;
+    apply_filter(&hiding)?;
+    Ok(apply_filter(&allowing)?)
 }
 
-/// The filters, which all have to agree, in the order in which they are put on: none can be after the last.
-pub fn filters(reach: &Reach) -> Result<Vec<BpfProgram>, BackendError> {
+/// Two filters, which both have to agree, in the order in which they are put on: none can be after the second. The first
+/// hides `clone3`, so that the C library takes `clone`.
+pub fn filters(reach: &Reach) -> Result<[BpfProgram; 2], BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let (kill, allow) = (SeccompAction::KillProcess, SeccompAction::Allow);
-    let mut filters = Vec::new();
-    if reach.has_names {
-        // Then the C library takes `clone`.
-        let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-        let clone3 = [(libc::SYS_clone3, Vec::new())].into();
-        filters.push(SeccompFilter::new(clone3, allow.clone(), missing, architecture)?);
-    }
-    filters.push(SeccompFilter::new(rules(reach)?, kill, allow, architecture)?);
-    filters.into_iter().map(BpfProgram::try_from).collect()
+    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let clone3 = [(libc::SYS_clone3, Vec::new())].into();
+    let hiding = SeccompFilter::new(clone3, allow.clone(), missing, architecture)?;
+    let allowing = SeccompFilter::new(rules(reach)?, kill, allow, architecture)?;
+    Ok([hiding.try_into()?, allowing.try_into()?])
 }
 
 /// The system calls that are allowed.
@@ -131,11 +129,11 @@ pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
     if reach.has_names {
         calls.extend(NAMES);
         families.push(libc::AF_NETLINK);
-        rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);
         // How much of an answer waits.
         rules.insert(libc::SYS_ioctl, vec![rule([equal(1, FIONREAD)?])?]);
-        rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
     }
+    rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
+    rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
     let family = |family| rule([equal(0, family)?]);
     rules.insert(libc::SYS_socket, families.into_iter().map(family).collect::<Result<_, _>>()?);

@@ -169,16 +169,16 @@ fn the_programs_work_under_what_their_units_put_on_them() -> Result<()> {
     fs::set_permissions(&control, Permissions::from_mode(0o666))?;
     let balancer = start_balancer(&site, &launcher, &control)?;
     wait_published(&balancer)?;
-    // One filter is the unit's, and each puts on another itself.
-    is_confined(&signer, SIGNER_USER)?;
-    is_confined(&balancer, NOBODY)?;
+    // One filter is the unit's; the signer puts on another itself, the balancer two.
+    is_confined(&signer, SIGNER_USER, 2)?;
+    is_confined(&balancer, NOBODY, 3)?;
     let log = balancer.output()?;
     assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     Ok(())
 }
 
 /// That what was put on a program is on it, by the kernel's word.
-fn is_confined(program: &Running, user: &str) -> Result<()> {
+fn is_confined(program: &Running, user: &str, filters: usize) -> Result<()> {
     let process = PathBuf::from(format!("/proc/{}", program.pid()));
     let status = fs::read_to_string(process.join("status"))?;
     let uids = [user; 4].join("\t");
@@ -188,7 +188,7 @@ fn is_confined(program: &Running, user: &str) -> Result<()> {
         "CapEff:\t0000000000000000".to_owned(),
         "NoNewPrivs:\t1".to_owned(),
         "Seccomp:\t2".to_owned(),
-        "Seccomp_filters:\t2".to_owned(),
+        format!("Seccomp_filters:\t{filters}"),
     ] {
         ensure!(status.lines().any(|found| found == line), "{line} is not in {status}");
     }
