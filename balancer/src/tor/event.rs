@@ -171,11 +171,13 @@ impl Event {
 
     /// About what the event takes in memory, in bytes.
     pub(super) fn size(&self) -> usize {
-        let text = match self {
-            Self::HsDescContent(content) => content.text.capacity(),
-            Self::HsDesc(_) | Self::StatusClient(_) => 0,
+        let texts = match self {
+            Self::HsDesc(event) => event.text_size(),
+            Self::HsDescContent(content) => content.text_size(),
+            Self::StatusClient(StatusClient::Bootstrap(bootstrap)) => bootstrap.summary.capacity(),
+            Self::StatusClient(_) => 0,
         };
-        size_of::<Self>().saturating_add(text)
+        size_of::<Self>().saturating_add(texts)
     }
 }
 
@@ -198,6 +200,19 @@ impl HsDesc {
             _ => return None,
         })
     }
+
+    fn text_size(&self) -> usize {
+        let (Self::Requested { address, .. }
+        | Self::Received { address, .. }
+        | Self::Uploaded { address, .. }
+        | Self::Failed { address, .. }) = self;
+        let (id, reason) = match self {
+            Self::Received { descriptor_id, .. } => (Some(descriptor_id), 0),
+            Self::Failed { descriptor_id, reason, .. } => (descriptor_id.as_ref(), reason.capacity()),
+            Self::Requested { .. } | Self::Uploaded { .. } => (None, 0),
+        };
+        address.0.capacity() + id.map_or(0, |id| id.0.capacity()) + reason
+    }
 }
 
 impl HsDescContent {
@@ -214,6 +229,10 @@ impl HsDescContent {
             hsdir: fingerprint(hsdir)?,
             text,
         })
+    }
+
+    fn text_size(&self) -> usize {
+        self.address.0.capacity() + self.descriptor_id.0.capacity() + self.text.capacity()
     }
 }
 
@@ -391,6 +410,24 @@ mod tests {
             "STATUS_CLIENT NOTICE BOOTSTRAP SUMMARY=\"",
         ] {
             assert_eq!(event(text, None), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_size_counts_every_text() {
+        let long = "x".repeat(50_000);
+        for text in [
+            "HS_DESC REQUESTED LONG NO_AUTH HSDIR",
+            "HS_DESC RECEIVED ADDRESS NO_AUTH HSDIR LONG",
+            "HS_DESC UPLOADED LONG UNKNOWN HSDIR",
+            "HS_DESC FAILED ADDRESS NO_AUTH HSDIR ID REASON=LONG",
+            "HS_DESC FAILED ADDRESS NO_AUTH HSDIR LONG",
+            "HS_DESC_CONTENT LONG ID HSDIR",
+            "HS_DESC_CONTENT ADDRESS LONG HSDIR",
+            "STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=1 SUMMARY=LONG",
+        ] {
+            let size = event(&text.replace("LONG", &long), Some("x")).unwrap().size();
+            assert!(size > long.len(), "{text}: {size}");
         }
     }
 
