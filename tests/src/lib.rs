@@ -9,6 +9,7 @@
 
 pub mod deployment;
 pub mod key_v2;
+pub mod key_v3;
 pub mod network;
 mod parallel;
 pub mod paths;

@@ -9,11 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::deployment::Deployment;
+use onionbalance_tests::key_v3::KeyV3;
 use onionbalance_tests::network::{Client, Network, Plan};
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
@@ -49,7 +47,7 @@ pub(crate) const PUBLISHED: Duration = Duration::from_secs(90);
 pub(crate) fn network() -> Result<&'static Network> {
     static SHARED: OnceLock<Result<Network>> = OnceLock::new();
     let start = || {
-        let frontends = FRONTENDS.iter().map(|name| address(&key(name))).collect::<Result<_>>()?;
+        let frontends = FRONTENDS.iter().map(|name| KeyV3::named(name).address()).collect::<Result<_>>()?;
         let plan =
             Plan { voting_interval: VOTING_INTERVAL, backends: BACKENDS, frontends, ..Plan::default() };
         Network::start(&plan)
@@ -85,11 +83,9 @@ impl Site {
         more: &str,
     ) -> Result<Self> {
         ensure!(FRONTENDS.contains(&name), "the backends do not know the frontend {name}");
-        let key = key(name);
-        let site = Self { deployment: Deployment::new(network, name)?, address: address(&key)? };
-        let pem =
-            KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)?;
-        site.write_secret("front.pem", &*pem)?;
+        let key = KeyV3::named(name);
+        let site = Self { deployment: Deployment::new(network, name)?, address: key.address()? };
+        site.write_secret("front.pem", key.pem()?)?;
         let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
         for address in backends {
             writeln!(yaml, "  - address: {address}")?;
@@ -139,14 +135,4 @@ pub(crate) fn wait_gone(pid: &str) -> Result<()> {
         Ok(stat.contains(") Z").then_some(()))
     })
     .with_context(|| format!("process {pid} lives on"))
-}
-
-fn key(name: &str) -> SigningKey {
-    let mut seed = [0xF0; 32];
-    seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-    SigningKey::from_bytes(&seed)
-}
-
-fn address(key: &SigningKey) -> Result<OnionAddress> {
-    Ok(OnionAddress::from_identity(key.verifying_key().to_bytes())?)
 }

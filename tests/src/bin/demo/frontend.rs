@@ -8,14 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::EncodePrivateKey;
-use ed25519_dalek::pkcs8::KeypairBytes;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use onionbalance_proto::v3::address::OnionAddress;
 use onionbalance_tests::key_v2::KeyV2;
+use onionbalance_tests::key_v3::KeyV3;
 use onionbalance_tests::network::{Backend, Network, Onion, OnionVersion};
-use rand_core::{OsRng, RngCore};
 
 /// A new onion service identity.
 pub(crate) struct Frontend {
@@ -39,11 +34,8 @@ impl Frontend {
                 Ok(Self { onion: Onion::V2(key.address()), pem: key.pem()? })
             }
             OnionVersion::V3 => {
-                let mut secret = [0; 32];
-                OsRng.fill_bytes(&mut secret);
-                let identity = SigningKey::from_bytes(&secret).verifying_key().to_bytes();
-                let onion = Onion::V3(OnionAddress::from_identity(identity)?);
-                Ok(Self { onion, pem: pkcs8(secret)? })
+                let key = KeyV3::generate();
+                Ok(Self { onion: Onion::V3(key.address()?), pem: key.pem()? })
             }
         }
     }
@@ -73,12 +65,6 @@ pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Bac
     let file = directory.join("config.yaml");
     write_private(&file, &yaml)?;
     Ok(Config { file, signer_socket })
-}
-
-/// Without the public key, as OpenSSL writes it.
-fn pkcs8(secret_key: [u8; 32]) -> Result<String> {
-    let key = KeypairBytes { secret_key, public_key: None };
-    Ok(key.to_pkcs8_pem(LineEnding::LF).context("cannot encode the key")?.to_string())
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

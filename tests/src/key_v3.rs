@@ -1,0 +1,40 @@
+//! Keys of v3 frontends.
+
+use anyhow::{Context, Result};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
+use onionbalance_proto::v3::address::OnionAddress;
+use rand_core::{OsRng, RngCore};
+
+/// An identity key.
+#[derive(Clone, Debug)]
+pub struct KeyV3(SigningKey);
+
+impl KeyV3 {
+    /// Makes one that is new in the world.
+    pub fn generate() -> Self {
+        let mut seed = [0; 32];
+        OsRng.fill_bytes(&mut seed);
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// The one that belongs to a name of up to 32 bytes: always the same, so that backends can know its address before
+    /// anything else does.
+    pub fn named(name: &str) -> Self {
+        let mut seed = [0xF0; 32];
+        seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// The address of the service that has it.
+    pub fn address(&self) -> Result<OnionAddress> {
+        Ok(OnionAddress::from_identity(self.0.verifying_key().to_bytes())?)
+    }
+
+    /// PKCS#8 in PEM without the public key, as OpenSSL writes it.
+    pub fn pem(&self) -> Result<String> {
+        let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        Ok(key.to_pkcs8_pem(LineEnding::LF).context("cannot encode the key")?.to_string())
+    }
+}
