@@ -39,7 +39,12 @@ impl Directory {
         };
         let [valid_after, fresh_until, valid_until] = times.map(str::to_owned);
         let lifetime = lifetime.ok_or(DirectoryError::Times(valid_after, fresh_until, valid_until))?;
-        Ok(Self { lifetime, ring: Ring::new(router_status::hsdirs(router_statuses)?) })
+        Ok(Self::of(lifetime, router_status::hsdirs(router_statuses)?))
+    }
+
+    /// Puts the ring together from the HSDirs of a consensus that was read.
+    pub fn of(lifetime: Lifetime, hsdirs: Vec<Fingerprint>) -> Self {
+        Self { lifetime, ring: Ring::new(hsdirs) }
     }
 
     /// From when to when the consensus stands.

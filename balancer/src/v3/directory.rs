@@ -10,7 +10,7 @@ use super::ring::Ring;
 use super::schedule::{DescriptorTerm, Schedule, ScheduleError, Which};
 use crate::relay::Fingerprint;
 use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
-use crate::tor::documents::microdesc::microdescriptors;
+use crate::tor::documents::microdesc::{RelayIdentity, microdescriptors};
 
 /// Where every service's descriptors belong, by one consensus. About 100 bytes a relay.
 #[derive(Clone, Debug)]
@@ -43,7 +43,6 @@ impl Directory {
         testing: bool,
     ) -> Result<Self, DirectoryError> {
         let consensus = Consensus::parse(consensus)?;
-        let schedule = Schedule::new(&consensus, testing)?;
         let mut awaited: HashMap<_, _> =
             consensus.hsdirs.iter().map(|hsdir| (hsdir.microdescriptor, hsdir.fingerprint)).collect();
         let mut missing = consensus.hsdirs.len();
@@ -55,20 +54,24 @@ impl Directory {
                 relays.extend(known.identity.map(|identity| (fingerprint, identity)));
             }
         }
+        Ok(Self { missing, ..Self::of(&consensus, &relays, testing)? })
+    }
+
+    /// Puts the rings together from a consensus that was read, and those of its HSDirs whose identity is known.
+    pub fn of(
+        consensus: &Consensus,
+        relays: &[(Fingerprint, RelayIdentity)],
+        testing: bool,
+    ) -> Result<Self, ScheduleError> {
+        let schedule = Schedule::new(consensus, testing)?;
         // The rings take half of the time: each has a processor of its own where there are two.
         let (first, second) = thread::scope(|scope| {
-            let first = scope.spawn(|| Ring::new(&relays, &schedule.first));
-            let second = Ring::new(&relays, &schedule.second);
+            let first = scope.spawn(|| Ring::new(relays, &schedule.first));
+            let second = Ring::new(relays, &schedule.second);
             (first.join().unwrap_or_else(|panic| resume_unwind(panic)), second)
         });
-        Ok(Self {
-            lifetime: consensus.lifetime,
-            parameters: consensus.parameters,
-            schedule,
-            first,
-            second,
-            missing,
-        })
+        let Consensus { lifetime, parameters, .. } = *consensus;
+        Ok(Self { lifetime, parameters, schedule, first, second, missing: 0 })
     }
 
     /// From when to when the consensus stands.
@@ -99,25 +102,25 @@ impl Directory {
 
     /// Where the service at `address` stores its first and its second descriptor.
     pub fn store(&self, address: &OnionAddress) -> [(DescriptorTerm, Vec<Fingerprint>); 2] {
-        [(&self.schedule.first, &self.first), (&self.schedule.second, &self.second)]
-            .map(|(term, ring)| (*term, self.stored_at(address, term, ring)))
+        [(Which::First, self.schedule.first), (Which::Second, self.schedule.second)]
+            .map(|(which, term)| (term, self.responsible(which, &BlindedKey::derive(address, term.period))))
     }
 
     /// Where the service at `address` has stored the descriptor that clients look for now, and for which period.
     ///
     /// Clients ask the first `spread_fetch` of each replica only; these are all that hold it.
     pub fn fetch(&self, address: &OnionAddress) -> (TimePeriod, Vec<Fingerprint>) {
-        let term = self.schedule.fetched_term();
-        let ring = match self.schedule.fetched {
+        let period = self.schedule.fetched_term().period;
+        (period, self.responsible(self.schedule.fetched, &BlindedKey::derive(address, period)))
+    }
+
+    /// The HSDirs of the first or the second descriptor of the service that has this blinded key in its period.
+    pub fn responsible(&self, which: Which, blinded: &BlindedKey) -> Vec<Fingerprint> {
+        let ring = match which {
             Which::First => &self.first,
             Which::Second => &self.second,
         };
-        (term.period, self.stored_at(address, term, ring))
-    }
-
-    fn stored_at(&self, address: &OnionAddress, term: &DescriptorTerm, ring: &Ring) -> Vec<Fingerprint> {
-        let blinded = BlindedKey::derive(address, term.period);
-        ring.responsible(&blinded, self.parameters.replicas, self.parameters.spread_store)
+        ring.responsible(blinded, self.parameters.replicas, self.parameters.spread_store)
     }
 }
 
