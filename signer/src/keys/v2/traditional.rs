@@ -4,7 +4,7 @@
 use aes::{Aes128, Aes192, Aes256};
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipher, BlockDecryptMut, KeyInit, KeyIvInit};
-use data_encoding::HEXUPPER_PERMISSIVE;
+use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use rsa::RsaPrivateKey;
@@ -34,16 +34,20 @@ pub(super) struct Encrypted {
 impl Encrypted {
     /// Reads the header that names cipher and initialization vector, and the ciphertext.
     pub(super) fn parse(text: &str) -> Result<Self, KeyFileError> {
-        let pem = pem::parse(text).map_err(|_| KeyFileError::Damaged)?;
-        let info = pem.headers().get("DEK-Info").ok_or(KeyFileError::Header)?;
-        let (name, iv) = info.split_once(',').ok_or(KeyFileError::Header)?;
+        let (text, _) = text.split_once("-----END ").ok_or(KeyFileError::Damaged)?;
+        let (headers, body): (Vec<&str>, Vec<&str>) =
+            text.trim_start().lines().skip(1).map(str::trim).partition(|line| line.contains(':'));
+        let info =
+            headers.iter().find_map(|line| line.strip_prefix("DEK-Info:")).ok_or(KeyFileError::Header)?;
+        let (name, iv) = info.trim().split_once(',').ok_or(KeyFileError::Header)?;
         let cipher = CbcCipher::named(name).ok_or_else(|| PassphraseError::Cipher(name.to_owned()))?;
         let iv = HEXUPPER_PERMISSIVE
             .decode(iv.trim().as_bytes())
             .ok()
             .filter(|iv| iv.len() == cipher.block_length())
             .ok_or(KeyFileError::Header)?;
-        Ok(Self { cipher, iv, ciphertext: pem.into_contents() })
+        let ciphertext = BASE64.decode(body.concat().as_bytes()).map_err(|_| KeyFileError::Damaged)?;
+        Ok(Self { cipher, iv, ciphertext })
     }
 
     /// The key, if this is its passphrase: the wrong one leaves a bad padding, or no key.
