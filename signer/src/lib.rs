@@ -5,6 +5,7 @@
 //! [`system`] locks the process down.
 
 pub mod audit;
+pub mod authority;
 pub mod judge_v2;
 pub mod judge_v3;
 pub mod keys;

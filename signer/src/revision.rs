@@ -22,14 +22,19 @@ pub struct RevisionCounter {
     last: u64,
 }
 
+/// The key of the counter that goes with a blinded secret, 32 bytes. A hash: it says nothing of that secret.
+pub fn key(secret: &BlindedSecret) -> Zeroizing<[u8; 32]> {
+    let key = secret.with_expanded(|expanded| {
+        // Tor hashes the terminating NUL of its prefix too.
+        Sha3_256::new().chain_update(b"rev-counter-generation\0").chain_update(expanded).finalize()
+    });
+    Zeroizing::new(key.into())
+}
+
 impl RevisionCounter {
-    /// The counter that goes with a blinded key.
-    pub fn new(secret: &BlindedSecret) -> Self {
-        let key = secret.with_expanded(|expanded| {
-            // Tor hashes the terminating NUL of its prefix too.
-            Sha3_256::new().chain_update(b"rev-counter-generation\0").chain_update(expanded).finalize()
-        });
-        Self { key: Zeroizing::new(key.into()), last: 0 }
+    /// The counter with this [`key`], which has counted nothing yet.
+    pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
+        Self { key, last: 0 }
     }
 
     /// The next revision at `now` for a run that began at `run_start`: above all that were given out, above `seen`.

@@ -85,6 +85,7 @@ impl Server {
     /// Serves one connection until it ends: for the balancer that started this process.
     pub fn serve_stream(&mut self, mut stream: UnixStream) -> io::Result<()> {
         let peer = listen::peer(&stream)?;
+        self.tell_notices();
         loop {
             let [reload, request] = wait([self.reload_requests(), Some(stream.as_fd())])?;
             if reload {
@@ -98,6 +99,7 @@ impl Server {
 
     /// Serves whoever connects, one at a time, until the process ends.
     pub fn serve_listener(&mut self, listener: &UnixListener) -> io::Result<()> {
+        self.tell_notices();
         let mut live: Option<(UnixStream, Peer)> = None;
         loop {
             let connection = live.as_ref().map(|(stream, _)| stream.as_fd());
@@ -179,6 +181,7 @@ impl Server {
     fn serve_request(&mut self, stream: &mut UnixStream, peer: Peer) -> bool {
         let outcome = receive(stream).and_then(|request| {
             let reply = self.answer(&request, peer);
+            self.tell_notices();
             send(stream, &reply)
         });
         match outcome {
@@ -190,6 +193,16 @@ impl Server {
             Err(ended) => {
                 log::line(Priority::Warning, format_args!("closed the connection {peer}: {ended}"));
                 false
+            }
+        }
+    }
+
+    /// Logs what there is to say of each service's key. Requests come often enough to hang it on: whoever asks for nothing
+    /// does not miss it.
+    fn tell_notices(&mut self) {
+        for (service, _) in &mut self.services {
+            if let Some((priority, what)) = service.notice(now()) {
+                log::line(priority, what);
             }
         }
     }

@@ -13,7 +13,8 @@ use super::*;
 /// 2026-11-22 10:20 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_800);
 /// What this judge never gives: the first three are the server's and the renderer's, the others of version 3.
-const GIVEN_ELSEWHERE: [Refusal; 20] = [
+const GIVEN_ELSEWHERE: [Refusal; 21] = [
+    Refusal::NotDelegated,
     Refusal::UnknownService,
     Refusal::RateLimit,
     Refusal::TooLong,

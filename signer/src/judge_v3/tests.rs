@@ -20,7 +20,7 @@ const RUN_START: UnixTime = UnixTime(1_795_305_600);
 /// The period that holds [`NOW`] on the public network: it began on the noon before.
 const PERIOD: u64 = 20_778;
 /// What this judge never gives: the first three are the server's and the renderer's, the others of version 2.
-const GIVEN_ELSEWHERE: [Refusal; 9] = [
+const GIVEN_ELSEWHERE: [Refusal; 10] = [
     Refusal::UnknownService,
     Refusal::RateLimit,
     Refusal::TooLong,
@@ -30,6 +30,7 @@ const GIVEN_ELSEWHERE: [Refusal; 9] = [
     Refusal::BackendDescriptorPeriod,
     Refusal::BackendCookie,
     Refusal::ClientAuthorization,
+    Refusal::NotDelegated,
 ];
 
 /// For those who only look at it.

@@ -49,6 +49,11 @@ impl KeyPair {
     }
 }
 
+/// The 64 bytes that RFC 8032 makes of a seed.
+fn expand(seed: &[u8; 32]) -> Zeroizing<[u8; 64]> {
+    Zeroizing::new(Sha512::digest(seed).into())
+}
+
 /// A service's identity secret (`KS_hs_id`): whoever has it is the service.
 pub struct IdentitySecret {
     key: KeyPair,
@@ -63,10 +68,7 @@ impl IdentitySecret {
 
     /// From the 32 bytes of a PKCS#8 file, which RFC 8032 expands into the other form.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, AddressError> {
-        stack::wiped(|| {
-            let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
-            Self::from_expanded(&expanded)
-        })
+        stack::wiped(|| Self::from_expanded(&expand(seed)))
     }
 
     fn new(secret: &ExpandedSecretKey) -> Result<Self, AddressError> {
@@ -131,6 +133,11 @@ impl DescriptorSigningSecret {
             rng.fill_bytes(bytes.as_mut_slice());
             Self(KeyPair::new(&ExpandedSecretKey::from_bytes(&bytes)))
         })
+    }
+
+    /// From the 32 bytes that RFC 8032 expands.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        stack::wiped(|| Self(KeyPair::new(&ExpandedSecretKey::from_bytes(&expand(seed)))))
     }
 
     /// The public half.

@@ -4,11 +4,13 @@ pub mod v2;
 pub mod v3;
 
 use onionbalance_proto::config::Instances;
+use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::HeldService;
 use rand_core::CryptoRngCore;
 
 use crate::judge_v2;
+use crate::log::Priority;
 
 /// A service whose key is held.
 pub enum Service {
@@ -61,11 +63,24 @@ impl Service {
 
     /// What to log of it.
     pub fn summary(&self) -> String {
-        let backends = match self {
-            Self::V2(service) => service.backends().len(),
-            Self::V3(service) => service.backends().len(),
+        let (backends, delegation) = match self {
+            Self::V2(service) => (service.backends().len(), None),
+            Self::V3(service) => (service.backends().len(), service.delegation()),
         };
-        format!("holding {} for {backends} backends", self.address())
+        let until = delegation.map(|delegation| {
+            let (first, last) = delegation.span();
+            let length = u16::from(first.length);
+            format!(", by a delegation for the periods {} to {}/{length}", first.number, last.number)
+        });
+        format!("holding {} for {backends} backends{}", self.address(), until.unwrap_or_default())
+    }
+
+    /// What there is to log at `now`.
+    pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
+        match self {
+            Self::V2(_) => None,
+            Self::V3(service) => service.notice(now),
+        }
     }
 
     /// Allows these backends and no others from now on; nothing changes if they are of the other version.

@@ -1,4 +1,4 @@
-//! A version 3 service that is held: its secret, its rules, and what it has signed in each period.
+//! A version 3 service that is held: its authority, its rules, and what it has signed in each period.
 
 use std::collections::VecDeque;
 
@@ -12,12 +12,10 @@ use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_proto::wire::{Held, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
+use crate::authority::{Authority, CERT_LIFETIME, Delegation, PeriodSecrets};
 use crate::judge_v3::{Approved, ApprovedPoint};
-use crate::revision::RevisionCounter;
-use crate::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
+use crate::log::Priority;
 
-/// Tor's lifetime of all certificates in a descriptor (`HS_DESC_CERT_LIFETIME`).
-const CERT_LIFETIME: u64 = 54 * 3600;
 /// Two descriptors at a time, a rollover, and a clock that is set: more periods are not signed for at one time.
 const PERIODS_KEPT: usize = 8;
 /// The most secrets of one service: the identity's, and two of each period that is kept and of the one that comes or whose
@@ -27,32 +25,33 @@ pub const SECRETS: usize = 1 + 2 * (PERIODS_KEPT + 1);
 /// A service whose key is held.
 pub struct Service {
     key_name: String,
-    secret: IdentitySecret,
+    authority: Authority,
     backends: Vec<OnionAddress>,
     /// The one used last stands last.
     periods: VecDeque<Period>,
+    /// The period in which the end of the delegation was told of last.
+    told: Option<u64>,
 }
 
 /// What belongs to one period of a service.
 struct Period {
     time: TimePeriod,
     keys: PeriodKeys,
-    blinded: BlindedSecret,
-    /// One for the whole period, as tor has it, until the allowed backends change: no certificate of a removed backend's
-    /// point stays usable beyond the descriptors that are out.
-    signing: DescriptorSigningSecret,
-    revision: RevisionCounter,
+    /// The signing key is one for the whole period, as tor has it, until the allowed backends change: no certificate of a
+    /// removed backend's point stays usable beyond the descriptors that are out. A delegation has no other, though.
+    secrets: PeriodSecrets,
 }
 
 impl Service {
     /// A service that has signed nothing yet. `key_name` is its `key` in the configuration.
-    pub fn new(key_name: String, secret: IdentitySecret, backends: Vec<OnionAddress>) -> Self {
-        Self { key_name, secret, backends, periods: VecDeque::with_capacity(PERIODS_KEPT) }
+    pub fn new(key_name: String, authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
+        let periods = VecDeque::with_capacity(PERIODS_KEPT);
+        Self { key_name, authority: authority.into(), backends, periods, told: None }
     }
 
     /// Its address.
     pub fn address(&self) -> OnionAddress {
-        self.secret.address()
+        self.authority.address()
     }
 
     /// Its `key` in the configuration.
@@ -60,12 +59,30 @@ impl Service {
         &self.key_name
     }
 
-    /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys.
+    /// The delegation that it serves by, if it does not hold the service's identity secret.
+    pub fn delegation(&self) -> Option<&Delegation> {
+        match &self.authority {
+            Authority::Identity(_) => None,
+            Authority::Delegation(delegation) => Some(delegation),
+        }
+    }
+
+    /// What there is to log at `now` of the delegation's end; once in each period.
+    pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
+        let present = self.delegation()?.present(now);
+        let told = self.told.replace(present);
+        if told == Some(present) { None } else { self.delegation().map(|delegation| delegation.notice(now)) }
+    }
+
+    /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys, where those
+    /// can be certified.
     pub fn allow(&mut self, backends: Vec<OnionAddress>, rng: &mut impl CryptoRngCore) {
         if self.backends != backends {
             self.backends = backends;
             for period in &mut self.periods {
-                period.signing = DescriptorSigningSecret::generate(rng);
+                if let Some(signing) = period.secrets.certifier.another_signing_key(rng) {
+                    period.secrets.signing = signing;
+                }
             }
         }
     }
@@ -89,7 +106,10 @@ impl Service {
     ) -> Result<SignedFrontend, Refusal> {
         let known = self.periods.iter().position(|known| known.time == approved.period);
         let known = known.and_then(|index| self.periods.remove(index));
-        let mut period = known.unwrap_or_else(|| Period::new(&self.secret, approved.period, rng));
+        let mut period = match known {
+            Some(period) => period,
+            None => Period::new(&self.authority, approved.period, rng)?,
+        };
         let signed = period.sign_all(approved, now, rng);
         if self.periods.len() == PERIODS_KEPT {
             self.periods.pop_front();
@@ -100,15 +120,9 @@ impl Service {
 }
 
 impl Period {
-    fn new(secret: &IdentitySecret, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Self {
-        let blinded = secret.blind(period);
-        Self {
-            time: period,
-            keys: PeriodKeys::derive(&secret.address(), period),
-            revision: RevisionCounter::new(&blinded),
-            signing: DescriptorSigningSecret::generate(rng),
-            blinded,
-        }
+    fn new(authority: &Authority, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Self, Refusal> {
+        let keys = PeriodKeys::derive(&authority.address(), period);
+        Ok(Self { time: period, keys, secrets: authority.period(period, rng)? })
     }
 
     fn sign_all(
@@ -117,8 +131,8 @@ impl Period {
         now: UnixTime,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
-        let revision = self.revision.next(approved.run_start, now, approved.revision_seen);
-        let signing_cert = self.certify_signing_key(now);
+        let revision = self.secrets.revision.next(approved.run_start, now, approved.revision_seen);
+        let signing_cert = self.secrets.certifier.certify(self.secrets.signing.public(), now)?;
         let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point, now)).collect();
         let mut texts = Vec::with_capacity(approved.sets.len());
         for set in &approved.sets {
@@ -134,17 +148,6 @@ impl Period {
         Ok(SignedFrontend { revision, texts })
     }
 
-    /// The type-08 certificate, which runs out on the first whole hour after its lifetime (tor: `build_desc_signing_key_cert`).
-    fn certify_signing_key(&self, now: UnixTime) -> Certificate {
-        let claim = Claim {
-            kind: CertType::DescriptorSigning,
-            expires: ExpiryHour::not_before(now.plus(CERT_LIFETIME)),
-            certified: self.signing.public().to_bytes(),
-            signed_by: self.blinded.public().to_bytes(),
-        };
-        Certificate { claim, signature: self.blinded.sign(&claim.signed_bytes()) }
-    }
-
     /// The point with the type-09 and type-0B certificates, which count from the last whole hour
     /// (tor: `setup_desc_intro_point`).
     fn certify_point(&self, point: &ApprovedPoint, now: UnixTime) -> IntroductionPoint {
@@ -153,9 +156,9 @@ impl Period {
                 kind,
                 expires: ExpiryHour::not_after(now.plus(CERT_LIFETIME)),
                 certified,
-                signed_by: self.signing.public().to_bytes(),
+                signed_by: self.secrets.signing.public().to_bytes(),
             };
-            Certificate { claim, signature: self.signing.sign(&claim.signed_bytes()) }
+            Certificate { claim, signature: self.secrets.signing.sign(&claim.signed_bytes()) }
         };
         IntroductionPoint {
             link_specifiers: point.link_specifiers.clone(),
@@ -175,12 +178,13 @@ impl Period {
         }
         let unsigned = descriptor.seal(&self.keys, &clients, salts);
         let signed_bytes = unsigned.signed_bytes();
-        let signature = self.signing.sign(&signed_bytes);
+        let signature = self.secrets.signing.sign(&signed_bytes);
         let certificate = &descriptor.signing_cert;
-        let sound = self.signing.public().verify(&signed_bytes, &signature).is_ok()
+        let sound = self.secrets.signing.public().verify(&signed_bytes, &signature).is_ok()
             && self
-                .blinded
-                .public()
+                .secrets
+                .certifier
+                .signer()
                 .verify(&certificate.claim.signed_bytes(), &certificate.signature)
                 .is_ok();
         if !sound {

@@ -54,6 +54,13 @@ pub fn reserve(secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> 
     POOL.lock().unwrap_or_else(PoisonError::into_inner).reserve(secrets, allow_locked)
 }
 
+/// Has memory for so many secrets more than before.
+pub fn reserve_more(secrets: usize) -> Result<(), MemoryError> {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let secrets = pool.free.len().saturating_add(secrets);
+    pool.reserve(secrets, false).map(|_| ())
+}
+
 /// 64 secret bytes.
 pub struct SecretBytes(Slot);
 

@@ -132,7 +132,7 @@ fn the_header_is_judged_before_the_body() {
 #[test]
 fn refusals_keep_their_numbers() {
     let numbers: Vec<u16> = Refusal::ALL.iter().map(|refusal| u16::from(*refusal)).collect();
-    assert_eq!(numbers, (1..=32).collect::<Vec<u16>>());
+    assert_eq!(numbers, (1..=33).collect::<Vec<u16>>());
     assert_eq!(u16::from(Refusal::EncCert), 21);
     assert!(Refusal::try_from(0).is_err());
 }

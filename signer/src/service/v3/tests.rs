@@ -15,6 +15,7 @@ use super::*;
 use crate::keys::passphrase::Passphrases;
 use crate::keys::private_copy;
 use crate::keys::v3 as keys;
+use crate::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_830);

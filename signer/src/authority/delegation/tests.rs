@@ -1,0 +1,224 @@
+use curve25519_dalek::Scalar;
+use onionbalance_proto::v3::BlindedKey;
+use onionbalance_proto::v3::blinding::blinding_factor;
+use onionbalance_proto::wire::Refusal;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sha2::{Digest, Sha512};
+
+use super::*;
+use crate::authority::{Authority, CERT_LIFETIME};
+use crate::log::Priority;
+use crate::secret::IdentitySecret;
+
+/// A day's period of the public network: from 2026-11-22 12:00:00 on.
+const PERIOD: u64 = 20_779;
+const SEED: [u8; 32] = [7; 32];
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+fn rng(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}
+
+fn period(number: u64, minutes: u16) -> TimePeriod {
+    TimePeriod { length: PeriodLength::try_from(minutes).unwrap(), number }
+}
+
+fn identity() -> IdentitySecret {
+    IdentitySecret::from_seed(&SEED).unwrap()
+}
+
+fn delegation(minutes: u16, periods: u16) -> Delegation {
+    Delegation::issue(&identity(), period(PERIOD, minutes), periods, &mut rng(1)).unwrap()
+}
+
+fn certificate(authority: &Authority, period: TimePeriod, now: UnixTime) -> Result<ExpiryHour, Refusal> {
+    let secrets = authority.period(period, &mut rng(2))?;
+    let certificate = secrets.certifier.certify(secrets.signing.public(), now)?;
+    let blinded = BlindedKey::derive(&authority.address(), period);
+    certificate.verify(secrets.signing.public().as_bytes(), blinded.verifying_key(), now).unwrap();
+    Ok(certificate.claim.expires)
+}
+
+#[test]
+fn certificates_run_out_when_the_identitys_would() {
+    for minutes in [1440, 60, 6, 14_400] {
+        let authorities = [Authority::from(identity()), delegation(minutes, 2).into()];
+        let half = u64::from(minutes) * 30;
+        for number in [PERIOD, PERIOD + 1] {
+            let period = period(number, minutes);
+            let begins = period.start(offset(period.length));
+            let step = (half / 90).max(7);
+            for passed in (0..=4 * half + 3 * HOUR).step_by(usize::try_from(step).unwrap()) {
+                let now = begins.minus(half).plus(passed);
+                let [by_identity, delegated] =
+                    authorities.each_ref().map(|authority| certificate(authority, period, now));
+                assert_eq!(by_identity, delegated, "{now} in period {number} of {minutes} minutes");
+                assert_eq!(delegated, Ok(ExpiryHour::not_before(now.plus(CERT_LIFETIME))));
+            }
+        }
+    }
+}
+
+#[test]
+fn earlier_and_later_the_next_best_certificate_serves_as_long_as_it_is_good() {
+    let authority = Authority::from(delegation(1440, 1));
+    let day = period(PERIOD, 1440);
+    let begins = day.start(720);
+    let at = |now| certificate(&authority, day, now);
+    assert_eq!(at(begins.minus(20 * HOUR)), Ok(ExpiryHour::not_before(begins.plus(42 * HOUR))));
+    let last = begins.plus((24 + 12 + 3 + 54) * HOUR);
+    assert_eq!(at(begins.plus(50 * HOUR)), Ok(ExpiryHour::not_before(last)));
+    assert_eq!(at(last.minus(1)), Ok(ExpiryHour::not_before(last)));
+    assert_eq!(at(last), Err(Refusal::NotDelegated));
+}
+
+#[test]
+fn nothing_is_there_for_other_periods() {
+    let authority = Authority::from(delegation(1440, 3));
+    for (number, minutes, there) in [
+        (PERIOD - 1, 1440, false),
+        (PERIOD, 1440, true),
+        (PERIOD + 2, 1440, true),
+        (PERIOD + 3, 1440, false),
+        (0, 1440, false),
+        (u64::MAX, 1440, false),
+        (PERIOD, 1441, false),
+        (PERIOD, 6, false),
+    ] {
+        let found = authority.period(period(number, minutes), &mut rng(3));
+        assert_eq!(found.err(), (!there).then_some(Refusal::NotDelegated), "{number}/{minutes}");
+    }
+}
+
+/// An online signer that takes over from the identity secret, or hands over to it, goes on counting.
+#[test]
+fn revisions_are_those_of_the_identity() {
+    let now = period(PERIOD, 1440).start(720).plus(5 * HOUR);
+    for index in 0..2 {
+        let revisions = [Authority::from(identity()), delegation(1440, 2).into()].map(|authority| {
+            let mut secrets = authority.period(period(PERIOD + index, 1440), &mut rng(4)).ok().unwrap();
+            secrets.revision.next(now.minus(17 * HOUR), now, 0)
+        });
+        assert_eq!(revisions[0], revisions[1]);
+    }
+}
+
+#[test]
+fn signing_keys_are_one_periods_each_and_new_in_each_delegation() {
+    let key = |delegation: Delegation, number| {
+        *delegation.period(period(number, 1440)).unwrap().signing.public().as_bytes()
+    };
+    let again = Delegation::issue(&identity(), period(PERIOD, 1440), 2, &mut rng(9)).unwrap();
+    let keys =
+        [key(delegation(1440, 2), PERIOD), key(delegation(1440, 2), PERIOD + 1), key(again, PERIOD + 1)];
+    assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+}
+
+#[test]
+fn decode_undoes_encode() {
+    for (minutes, periods) in [(1440, 3), (6, 40)] {
+        let bytes = delegation(minutes, periods).encode();
+        assert_eq!(bytes.len(), bytes.capacity(), "no copy was left behind");
+        let read = Delegation::decode(&bytes).unwrap();
+        assert_eq!(read.encode(), bytes);
+        assert_eq!(read.span(), (period(PERIOD, minutes), period(PERIOD + u64::from(periods) - 1, minutes)));
+        assert_eq!(read.address(), identity().address());
+    }
+}
+
+#[test]
+fn what_the_service_did_not_sign_is_refused_by_name() {
+    let whole = delegation(6, 2).encode();
+    let error = |bytes: &[u8]| Delegation::decode(bytes).err().map(|error| error.to_string());
+    assert_eq!(error(&whole), None);
+    let altered = |at: usize| {
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= 1;
+        error(&bytes).unwrap_or_default()
+    };
+    let wrong_certificate = format!("has a certificate for period {PERIOD} that");
+    // The length, the number, the seed, the first hour, and the two signatures' ends.
+    for at in [33, 41, 44, 75, 111, 114, 177, 178, 241] {
+        assert!(altered(at).contains("has a certificate for period"), "byte {at}: {}", altered(at));
+    }
+    assert!(altered(44).starts_with(&wrong_certificate), "{}", altered(44));
+    assert!(altered(0).starts_with("is for no onion service") || altered(0).starts_with(&wrong_certificate));
+    assert!(altered(32).starts_with("is for a time period of") || altered(32).contains("certificate"));
+    let form = Some("is not in the form that `onionbalance-signer key delegate` writes".to_owned());
+    for length in [0, 31, 43, 44, 60, 113, 140, whole.len() - 1] {
+        assert_eq!(error(&whole[..length]), form, "{length}");
+    }
+    assert_eq!(error(&[&whole[..], &[0]].concat()), form);
+    let mut none = whole[..44].to_vec();
+    none[42..].fill(0);
+    assert_eq!(error(&none), form);
+    none[34..44].fill(0xFF);
+    assert!(error(&[&none[..], &whole[44..]].concat()).is_some());
+}
+
+/// a' = h a, and whoever has the address has h: so no blinded secret may be in a delegation.
+#[test]
+fn one_blinded_secret_gives_the_identity_away() {
+    let identity = identity();
+    let period = period(PERIOD, 1440);
+    let blinded = identity.blind(period);
+    let scalar = blinded.with_expanded(|bytes| Scalar::from_bytes_mod_order(*bytes.first_chunk().unwrap()));
+    let recovered = scalar * blinding_factor(&identity.address(), period).invert();
+    assert_eq!(recovered, ed25519_dalek::SigningKey::from_bytes(&SEED).to_scalar());
+}
+
+#[test]
+fn neither_the_identity_nor_a_blinded_secret_is_in_it() {
+    let identity = identity();
+    let bytes = delegation(1440, 3).encode();
+    let contains = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+    let mut secrets = vec![SEED.to_vec()];
+    // As tor's key file has it, whose scalar is not reduced, and as it is computed with.
+    let expanded = Sha512::digest(SEED);
+    secrets.extend(expanded.chunks(32).map(<[u8]>::to_vec));
+    let clamped = curve25519_dalek::scalar::clamp_integer(*expanded.first_chunk().unwrap());
+    secrets.push(clamped.to_vec());
+    secrets.push(Scalar::from_bytes_mod_order(clamped).to_bytes().to_vec());
+    for number in PERIOD - 1..=PERIOD + 3 {
+        identity
+            .blind(period(number, 1440))
+            .with_expanded(|bytes| secrets.extend(bytes.chunks(32).map(<[u8]>::to_vec)));
+    }
+    assert_eq!(secrets.len(), 15);
+    for secret in &secrets {
+        // Not a quarter of it either.
+        assert!(!secret.chunks(8).any(contains));
+    }
+    // What is there would be found so.
+    let key = crate::revision::key(&identity.blind(period(PERIOD + 1, 1440)));
+    assert!(contains(key.as_slice()) && contains(identity.address().identity()));
+}
+
+#[test]
+fn its_end_is_told_of_in_good_time() {
+    for (minutes, periods, warned) in
+        [(1440, 365, 7 * DAY), (1440, 8, 2 * DAY), (1440, 2, DAY), (6, 10, 15 * 60), (6, 1, 6 * 60)]
+    {
+        let delegation = delegation(minutes, periods);
+        let (begins, ends) = (delegation.begins(), delegation.ends());
+        assert_eq!(ends.since(begins), u64::from(periods) * u64::from(minutes) * 60);
+        let priority = |now: UnixTime| delegation.notice(now).0;
+        if ends.minus(warned + 1) > begins {
+            assert_eq!(priority(ends.minus(warned + 1)), Priority::Info, "{periods} of {minutes} minutes");
+        }
+        assert_eq!(priority(ends.minus(warned)), Priority::Warning, "{periods} of {minutes} minutes");
+    }
+    let delegation = delegation(1440, 30);
+    let text = |now| delegation.notice(now).1;
+    assert_eq!(
+        text(delegation.begins()),
+        format!(
+            "the delegation for {} ends at 2026-12-22 12:00:00 UTC, 29 periods after this one",
+            delegation.address()
+        )
+    );
+    assert!(text(delegation.ends().minus(1)).contains("0 periods after this one: make another where"));
+    assert!(text(delegation.ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
+}

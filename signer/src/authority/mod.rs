@@ -1,0 +1,132 @@
+//! What certifies the descriptor-signing keys of a version 3 service: its identity secret, or certificates that were issued
+//! with it where it is.
+
+pub mod delegation;
+
+use ed25519_dalek::VerifyingKey;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
+use onionbalance_proto::v3::{OnionAddress, TimePeriod};
+use onionbalance_proto::wire::Refusal;
+use rand_core::CryptoRngCore;
+
+pub use self::delegation::Delegation;
+use self::delegation::IssuedCertificates;
+use crate::revision::{self, RevisionCounter};
+use crate::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
+
+/// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`).
+pub const CERT_LIFETIME: u64 = 54 * 3600;
+
+/// What certifies a service's descriptor-signing keys.
+pub enum Authority {
+    /// The service itself.
+    Identity(IdentitySecret),
+    /// What it left behind for some periods.
+    Delegation(Delegation),
+}
+
+/// What it takes to sign in one period.
+pub struct PeriodSecrets {
+    /// What certifies the signing key.
+    pub certifier: Certifier,
+    /// Signs the descriptors.
+    pub signing: DescriptorSigningSecret,
+    /// Counts them.
+    pub revision: RevisionCounter,
+}
+
+/// What certifies descriptor-signing keys in one period.
+pub enum Certifier {
+    /// The blinded secret: any key, at any time.
+    Blinded(BlindedSecret),
+    /// Certificates for one key.
+    Issued(IssuedCertificates),
+}
+
+impl From<IdentitySecret> for Authority {
+    fn from(secret: IdentitySecret) -> Self {
+        Self::Identity(secret)
+    }
+}
+
+impl From<Delegation> for Authority {
+    fn from(delegation: Delegation) -> Self {
+        Self::Delegation(delegation)
+    }
+}
+
+impl Authority {
+    /// The address of the service.
+    pub fn address(&self) -> OnionAddress {
+        match self {
+            Self::Identity(secret) => secret.address(),
+            Self::Delegation(delegation) => delegation.address(),
+        }
+    }
+
+    /// What it takes to sign in `period`, if this authority reaches so far.
+    pub fn period(&self, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<PeriodSecrets, Refusal> {
+        match self {
+            Self::Identity(secret) => {
+                let blinded = secret.blind(period);
+                Ok(PeriodSecrets {
+                    signing: DescriptorSigningSecret::generate(rng),
+                    revision: RevisionCounter::new(revision::key(&blinded)),
+                    certifier: Certifier::Blinded(blinded),
+                })
+            }
+            Self::Delegation(delegation) => delegation.period(period).ok_or(Refusal::NotDelegated),
+        }
+    }
+}
+
+impl Certifier {
+    /// The type-08 certificate of `signing`, which runs out on the first whole hour after its lifetime;
+    /// of those that were issued the one that comes next to this.
+    pub fn certify(&self, signing: &VerifyingKey, now: UnixTime) -> Result<Certificate, Refusal> {
+        match self {
+            Self::Blinded(blinded) => Ok(certify(blinded, signing, expiry(now))),
+            Self::Issued(certificates) => {
+                let nearest = certificates.nearest(expiry(now)).filter(|(expires, _)| now < expires.moment());
+                let (expires, signature) = nearest.ok_or(Refusal::NotDelegated)?;
+                Ok(Certificate { claim: claim(signing, certificates.signer(), expires), signature })
+            }
+        }
+    }
+
+    /// The blinded key, which signs the certificates.
+    pub fn signer(&self) -> &VerifyingKey {
+        match self {
+            Self::Blinded(blinded) => blinded.public(),
+            Self::Issued(certificates) => certificates.signer(),
+        }
+    }
+
+    /// Another signing key in place of one that was used, if this certifies any.
+    pub fn another_signing_key(&self, rng: &mut impl CryptoRngCore) -> Option<DescriptorSigningSecret> {
+        match self {
+            Self::Blinded(_) => Some(DescriptorSigningSecret::generate(rng)),
+            Self::Issued(_) => None,
+        }
+    }
+}
+
+/// When a certificate that is made at `now` runs out (tor: `build_desc_signing_key_cert`).
+fn expiry(now: UnixTime) -> ExpiryHour {
+    ExpiryHour::not_before(now.plus(CERT_LIFETIME))
+}
+
+fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
+    let claim = claim(signing, blinded.public(), expires);
+    Certificate { claim, signature: blinded.sign(&claim.signed_bytes()) }
+}
+
+fn claim(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Claim {
+    Claim {
+        kind: CertType::DescriptorSigning,
+        expires,
+        certified: signing.to_bytes(),
+        signed_by: blinded.to_bytes(),
+    }
+}
