@@ -65,8 +65,13 @@ fn watch(
             // Authorities that have just started agree on their first value in the middle of a run, and never again.
             continue;
         }
+        if run && after.previous != before.current {
+            // They may also not remember it in the next run: then clients look elsewhere from one moment to the next, and no
+            // service could have been there before.
+            continue;
+        }
         periods += usize::from(period);
-        shared_randoms += usize::from(run && after.shared_random.is_some());
+        shared_randoms += usize::from(run && after.current.is_some());
         look(observer, &late, balancer, frontend, backends)
             .with_context(|| format!("from {before:?} to {after:?}"))?;
         ensure!(late.phase()? == before, "the late observer is not late any more");

@@ -38,8 +38,10 @@ pub(crate) struct Phase {
     pub(crate) period: u64,
     /// The start of the shared-random run.
     pub(crate) run: UnixTime,
-    /// The consensus's line of its current value, if it has one.
-    pub(crate) shared_random: Option<String>,
+    /// The current shared random value, if the consensus has one.
+    pub(crate) current: Option<String>,
+    /// The one of the run before.
+    pub(crate) previous: Option<String>,
 }
 
 /// A descriptor as a client reads it.
@@ -74,12 +76,16 @@ impl Observer {
 
     pub(crate) fn phase(&self) -> Result<Phase> {
         let consensus = self.client.control()?.getinfo(CONSENSUS)?;
-        let shared_random = consensus.lines().find(|line| line.starts_with("shared-rand-current-value "));
+        let shared_random = |which: &str| {
+            let value = |line: &str| line.strip_prefix(which).map(str::to_owned);
+            consensus.lines().find_map(value)
+        };
         let schedule = *self.directory()?.schedule();
         Ok(Phase {
             period: schedule.fetched_term().period.number,
             run: schedule.second.run_start,
-            shared_random: shared_random.map(str::to_owned),
+            current: shared_random("shared-rand-current-value "),
+            previous: shared_random("shared-rand-previous-value "),
         })
     }
 
