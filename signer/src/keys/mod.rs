@@ -3,6 +3,7 @@
 pub mod passphrase;
 pub mod permissions;
 pub mod pkcs8;
+pub mod sealed;
 pub mod terminal;
 pub mod v2;
 pub mod v3;
@@ -15,8 +16,10 @@ use zeroize::Zeroizing;
 
 use self::permissions::PermissionError;
 
-/// Larger than any key file; more is not read.
-const MAX_LENGTH: usize = 16 * 1024;
+/// Larger than any file with a key or passphrases but a delegation.
+const USUAL_LENGTH: usize = 16 * 1024;
+/// More is not read; a delegation for three years takes less.
+pub const MAX_LENGTH: usize = 6 * 1024 * 1024;
 
 /// Why a file with a secret in it cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +48,9 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
 }
 
 fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    // Room for the whole from the start: a buffer that grew would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LENGTH + 1));
+    // Room for the whole from the start: a buffer that grew would leave copies behind. A pipe says that it has no length.
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_LENGTH);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.clamp(USUAL_LENGTH, MAX_LENGTH) + 1));
     file.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_LENGTH { Err(ReadError::TooLong) } else { Ok(bytes) }
 }

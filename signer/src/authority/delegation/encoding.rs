@@ -42,7 +42,7 @@ pub enum DelegationError {
     #[error("has a certificate for period {0} that the service's key did not sign")]
     Certificate(u64),
     /// There is no place to keep the secrets.
-    #[error(transparent)]
+    #[error("cannot be held: {0}")]
     Memory(#[from] MemoryError),
 }
 

@@ -1,7 +1,7 @@
-//! The key files of version 3 services: tor's own and PKCS#8.
+//! The key files of version 3 services: tor's own, PKCS#8, and sealed ones.
 
-mod pem;
-mod tor;
+pub(crate) mod pem;
+pub(crate) mod tor;
 
 use std::path::Path;
 
@@ -10,7 +10,21 @@ use onionbalance_proto::v3::address::AddressError;
 use super::ReadError;
 use super::passphrase::Passphrases;
 use super::pkcs8::Pkcs8Error;
+use super::sealed::SealedError;
+use crate::authority::delegation::DelegationError;
+use crate::authority::{Authority, Delegation};
 use crate::secret::IdentitySecret;
+
+/// What is in a key file, as long as it is open.
+#[derive(Clone, Copy)]
+pub enum Contents<'a> {
+    /// The 32 bytes of PKCS#8, which RFC 8032 expands.
+    Seed(&'a [u8; 32]),
+    /// The 64 bytes of tor's file: the clamped scalar, then the prefix for nonces.
+    Expanded(&'a [u8; 64]),
+    /// A delegation, encoded.
+    Delegation(&'a [u8]),
+}
 
 /// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +32,7 @@ pub enum KeyFileError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Neither of the two formats.
+    /// None of the formats.
     #[error("is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key")]
     Format,
     /// Tor's format, but not a whole secret key.
@@ -38,29 +52,52 @@ pub enum KeyFileError {
     /// PKCS#8 that does not open.
     #[error(transparent)]
     Pkcs8(#[from] Pkcs8Error),
+    /// Sealed, and no whole container.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// A delegation that is none, or for which there is no place.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
     /// A secret whose public half is no onion address.
     #[error("holds a key that makes no onion address: {0}")]
     Address(#[from] AddressError),
 }
 
-/// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
-pub fn load(path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
-    parse(&super::read_key(path)?, path, passphrases)
+/// Reads the key in the file at `path`, with one of the passphrases if it is encrypted.
+pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Authority, KeyFileError> {
+    parse(&super::read_key(path)?, path, passphrases, authority)
 }
 
-fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<IdentitySecret, KeyFileError> {
-    if let Some(secret) = tor::parse(bytes)? {
-        return Ok(secret);
+/// The authority that somebody has who has this.
+pub fn authority(contents: Contents<'_>) -> Result<Authority, KeyFileError> {
+    Ok(match contents {
+        Contents::Seed(seed) => IdentitySecret::from_seed(seed)?.into(),
+        Contents::Expanded(key) => IdentitySecret::from_expanded(key)?.into(),
+        Contents::Delegation(bytes) => Delegation::decode(bytes)?.into(),
+    })
+}
+
+/// What `act` makes of the key in the file at `path`, which holds these bytes.
+pub(crate) fn parse<T>(
+    bytes: &[u8],
+    path: &Path,
+    passphrases: &Passphrases,
+    act: impl Fn(Contents<'_>) -> Result<T, KeyFileError>,
+) -> Result<T, KeyFileError> {
+    if let Some(key) = tor::parse(bytes)? {
+        return act(Contents::Expanded(key));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| KeyFileError::Format)?;
-    pem::parse(text, path, passphrases)
+    pem::parse(text, path, passphrases, act)
 }
 
 #[cfg(test)]
 mod tests {
+    use onionbalance_proto::v3::{PeriodLength, TimePeriod};
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::keys::sealed;
 
     const FRONT: &str = include_str!("../../../../proto/testdata/v3/front.hostname");
     const FRONT_PEM: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.pem");
@@ -70,9 +107,10 @@ mod tests {
 
     const PASSPHRASE: &str = "onion balance v3";
 
-    fn parse_with(bytes: &[u8], passphrases: &str) -> Result<IdentitySecret, KeyFileError> {
+    fn parse_with(bytes: &[u8], passphrases: &str) -> Result<Authority, KeyFileError> {
         let text = Zeroizing::new(passphrases.as_bytes().to_vec());
-        parse(bytes, Path::new("key"), &Passphrases::File { path: "pass".into(), text })
+        let passphrases = Passphrases::File { path: "pass".into(), text };
+        parse(bytes, Path::new("key"), &passphrases, authority)
     }
 
     fn message(bytes: &[u8]) -> String {
@@ -85,6 +123,38 @@ mod tests {
             let secret = parse_with(bytes, &format!("wrong\n{PASSPHRASE}\n"));
             assert_eq!(secret.ok().unwrap().address().to_string(), FRONT.trim());
         }
+    }
+
+    fn sealed(kind: sealed::Kind, contents: &[u8]) -> String {
+        sealed::seal(kind, contents, PASSPHRASE.as_bytes(), &mut rand::thread_rng()).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_key_and_a_delegation_are_of_the_same_service() {
+        let identity = IdentitySecret::from_expanded(FRONT_TOR.last_chunk().unwrap()).unwrap();
+        let period = TimePeriod { length: PeriodLength::try_from(1440).unwrap(), number: 20_779 };
+        let delegation = Delegation::issue(&identity, period, 2, &mut rand::thread_rng()).unwrap();
+        let texts = [
+            sealed(sealed::Kind::ExpandedKey, &FRONT_TOR[32..]),
+            sealed(sealed::Kind::Delegation, &delegation.encode()),
+        ];
+        let read = texts.map(|text| {
+            assert!(message(text.replace('\n', "\r\n").as_bytes()).is_empty());
+            parse_with(text.as_bytes(), &format!("wrong\n{PASSPHRASE}\n")).ok().unwrap()
+        });
+        assert!(read.iter().all(|authority| authority.address() == identity.address()));
+        assert!(matches!(read, [Authority::Identity(_), Authority::Delegation(_)]));
+    }
+
+    #[test]
+    fn what_is_sealed_is_refused_by_name_if_it_is_something_else() {
+        let message = |kind, contents: &[u8]| message(sealed(kind, contents).as_bytes());
+        assert!(message(sealed::Kind::ExpandedKey, &[7; 63]).contains("is cut or damaged"));
+        let delegation = message(sealed::Kind::Delegation, &[7; 63]);
+        assert!(delegation.contains("is for no onion service"), "{delegation}");
+        let text = sealed(sealed::Kind::ExpandedKey, &[7; 64]);
+        let error = parse_with(text.as_bytes(), "wrong").err().unwrap().to_string();
+        assert!(error.starts_with("does not open with any passphrase in pass"), "{error}");
     }
 
     #[test]
