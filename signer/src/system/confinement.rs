@@ -70,16 +70,20 @@ fn restrict_files(configuration_directory: &Path) -> Result<Files, ConfinementEr
 }
 
 fn restrict_system_calls() -> Result<(), ConfinementError> {
-    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
-    // What is not listed ends the process: it is a sign that somebody else runs it.
-    let program: BpfProgram =
-        SeccompFilter::new(rules()?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?
-            .try_into()?;
-    Ok(apply_filter(&program)?)
+    Ok(apply_filter(&filter()?)?)
 }
 
+/// The filter of system calls. What is not listed ends the process: it is a sign that somebody else runs it.
+pub fn filter() -> Result<BpfProgram, BackendError> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules()?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?.try_into()
+}
+
+/// System calls with what has to hold for their arguments: one of the rules, if there are any.
+pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
+
 /// The system calls that are allowed, and why.
-fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
+pub fn rules() -> Result<Rules, BackendError> {
     let always = [
         // The conversation.
         libc::SYS_accept4,
@@ -120,8 +124,7 @@ fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
         libc::SYS_sigaltstack,
         libc::SYS_restart_syscall,
     ];
-    let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> =
-        always.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules: Rules = always.into_iter().map(|call| (call, Vec::new())).collect();
     // `poll` by its older name, where there is one.
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_poll, Vec::new());

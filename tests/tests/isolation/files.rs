@@ -1,0 +1,101 @@
+//! Which files, sockets and ports are left to a confined balancer. The program cannot be made to do what it must not, so a copy
+//! of this one confines itself in the same way and tries.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use onionbalance::confinement::{Reach, confine};
+use onionbalance::tor::Endpoint;
+use tempfile::TempDir;
+
+use crate::pair::BALANCER;
+
+/// Tells the copy of this program the ports: one that is named in the configuration, and another.
+const PORTS: &str = "ONIONBALANCE_TEST_PORTS";
+
+#[test]
+fn nothing_is_left_but_what_the_configuration_names() -> Result<()> {
+    if let Ok(ports) = env::var(PORTS) {
+        let (named, other) = ports.split_once(' ').context("two ports")?;
+        return try_all(named.parse()?, other.parse()?);
+    }
+    let place = TempDir::new()?;
+    for directory in ["config", "log", "tor", "other"] {
+        fs::create_dir(place.path().join(directory))?;
+        fs::write(place.path().join(directory).join("file"), "text")?;
+        chown(place.path().join(directory), Some(BALANCER), None)?;
+        chown(place.path().join(directory).join("file"), Some(BALANCER), None)?;
+    }
+    chown(place.path(), Some(BALANCER), None)?;
+    let copy = place.path().join("isolation");
+    ensure!(Command::new("cp").arg(env::current_exe()?).arg(&copy).status()?.success());
+    let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (named, other) = (listener()?, listener()?);
+    let mut command = Command::new(copy);
+    command.args(["--exact", "files::nothing_is_left_but_what_the_configuration_names", "--nocapture"]);
+    command.args(["--test-threads=1"]).current_dir(place.path()).uid(BALANCER).gid(BALANCER);
+    command.env(PORTS, format!("{} {}", named.local_addr()?.port(), other.local_addr()?.port()));
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn try_all(named: u16, other: u16) -> Result<()> {
+    // As the signer's: whoever may open it may connect to it, wherever it is.
+    let _listener = UnixListener::bind("other/socket")?;
+    let mut reach = Reach::default();
+    reach.configuration(Path::new("config/file"));
+    reach.written(Path::new("log/file"));
+    let tor = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port: named };
+    reach.tor(&tor, Some(Path::new("tor/file")));
+    confine(&reach)?;
+
+    for readable in ["config/file", "log/file", "tor/file"] {
+        let mut text = String::new();
+        File::open(readable)?.read_to_string(&mut text)?;
+        ensure!(text == "text", "{readable}: {text}");
+    }
+    writable()?;
+    UnixStream::connect("other/socket")?;
+    TcpStream::connect((Ipv4Addr::LOCALHOST, named))?;
+
+    for hidden in ["other/file", "isolation", "/etc/passwd", "/proc/self/maps", "/proc/self/environ", "."] {
+        refused(hidden, File::open(hidden))?;
+    }
+    for written in ["config/file", "tor/file", "other/file", "config/new", "other/new"] {
+        refused(written, File::options().append(true).create(true).open(written))?;
+    }
+    refused("a file to take away", fs::rename("other/file", "other/away"))?;
+    refused("a file to remove", fs::remove_file("config/file"))?;
+    refused("a socket elsewhere", UnixListener::bind("other/another"))?;
+    refused("another port", TcpStream::connect((Ipv4Addr::LOCALHOST, other)))?;
+    refused("a port to listen at", TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// All that is done with logs, sockets of the status, and what is kept.
+fn writable() -> Result<()> {
+    writeln!(File::options().append(true).open("log/file")?, "more")?;
+    fs::rename("log/file", "log/file.1")?;
+    let mut new = File::create("log/new")?;
+    new.write_all(b"kept")?;
+    new.sync_all()?;
+    fs::rename("log/new", "log/kept")?;
+    File::open("log")?.sync_all()?;
+    drop(UnixListener::bind("log/socket")?);
+    Ok(fs::remove_file("log/socket")?)
+}
+
+fn refused<T>(what: &str, outcome: io::Result<T>) -> Result<()> {
+    let error = outcome.err().with_context(|| format!("not refused: {what}"))?;
+    ensure!(error.kind() == ErrorKind::PermissionDenied, "{what}: {error}");
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Both programs as processes: what they can still do once they serve, and what others can do to them.
+//!
+//! They run as the package runs them, started by root, each as a user of its own. Their tor is made up: it lets the balancer
+//! in and never becomes ready.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
+
+mod files;
+mod made_up_tor;
+mod others;
+mod pair;
+mod status;
+mod system_calls;
+mod work;

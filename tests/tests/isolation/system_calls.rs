@@ -1,0 +1,165 @@
+//! Every system call of the machine is tried under each filter, in a process of its own: what is not listed ends it, and what
+//! is listed reaches the kernel.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use onionbalance::confinement::{Reach, system_calls};
+use onionbalance::tor::Endpoint;
+use onionbalance_signer::system::confinement as signer;
+use seccompiler::{BpfProgram, apply_filter};
+
+/// Tells the copy of this program, which has one thread, which filter to put on.
+const SUBJECT: &str = "ONIONBALANCE_TEST_SUBJECT";
+const DONE: &str = "all were tried";
+
+/// Beyond the last system call of any machine; the kernel has some 470.
+const LAST: libc::c_long = 1023;
+/// `__X32_SYSCALL_BIT`: the same calls by a second door.
+#[cfg(target_arch = "x86_64")]
+const X32: libc::c_long = 0x4000_0000;
+
+/// `uretprobe` and `uprobe`: the kernel's own breakpoints make them, and they pass all filters since Linux 6.14. They do nothing
+/// elsewhere.
+#[cfg(target_arch = "x86_64")]
+const UNFILTERABLE: &[libc::c_long] = &[335, 336];
+#[cfg(not(target_arch = "x86_64"))]
+const UNFILTERABLE: &[libc::c_long] = &[];
+
+/// Arguments, of which the kernel itself makes nothing: no such descriptor, no such address, no such flag.
+const NONSENSE: [libc::c_long; 6] = [-1; 6];
+
+/// Who is tried, by name, and the filters that are put on.
+fn subject(name: &str) -> Result<(Vec<BpfProgram>, BTreeSet<libc::c_long>)> {
+    let mut reach = Reach::default();
+    match name {
+        "signer" => return Ok((vec![signer::filter()?], signer::rules()?.into_keys().collect())),
+        "balancer" => {}
+        "balancer with a child" => reach.child(),
+        "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".to_owned(), port: 9051 }, None),
+        _ => bail!("nobody is called {name}"),
+    }
+    let listed = system_calls::rules(&reach)?.into_keys().collect();
+    Ok((system_calls::filters(&reach)?.into(), listed))
+}
+
+#[test]
+fn every_system_call_is_refused_but_those_that_are_listed() -> Result<()> {
+    if let Ok(name) = env::var(SUBJECT) {
+        try_all(&name)?;
+        println!("{DONE}");
+        return Ok(());
+    }
+    for name in ["signer", "balancer", "balancer with a child", "balancer with names"] {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--exact", "system_calls::every_system_call_is_refused_but_those_that_are_listed"]);
+        let output = command.args(["--nocapture", "--test-threads=1"]).env(SUBJECT, name).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(said.contains(DONE), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn try_all(name: &str) -> Result<()> {
+    let (filters, listed) = subject(name)?;
+    ensure!(listed.len() > 30 && listed.len() < 80, "{name}: {} are listed", listed.len());
+    let passed = |number, arguments| -> Result<bool> { attempt(&filters, number, arguments) };
+    for number in 0..=LAST {
+        // Those that are listed with conditions have their turn below.
+        if UNFILTERABLE.contains(&number) || CONDITIONAL.contains(&number) && listed.contains(&number) {
+            continue;
+        }
+        let wanted = listed.contains(&number);
+        ensure!(passed(number, NONSENSE)? == wanted, "{name}: the system call {number}: not {wanted}");
+        #[cfg(target_arch = "x86_64")]
+        ensure!(
+            !wanted || !passed(number | X32, NONSENSE)?,
+            "{name}: the system call {number} of x32 passes"
+        );
+    }
+    for (number, argument, value, by) in conditions() {
+        let mut arguments = NONSENSE;
+        *arguments.get_mut(argument).context("an argument")? = value;
+        let wanted = by.contains(&name);
+        ensure!(passed(number, arguments)? == wanted, "{name}: {number} with {value:#x}: not {wanted}");
+    }
+    Ok(())
+}
+
+const CONDITIONAL: [libc::c_long; 7] = [
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_fcntl,
+    libc::SYS_socket,
+    libc::SYS_clone,
+    libc::SYS_prctl,
+    libc::SYS_ioctl,
+];
+
+/// A system call, the argument that counts, its value, and for whom it passes.
+type Condition = (libc::c_long, usize, libc::c_long, &'static [&'static str]);
+
+fn conditions() -> Vec<Condition> {
+    const NOBODY: &[&str] = &[];
+    const EVERYONE: &[&str] = &["signer", "balancer", "balancer with a child", "balancer with names"];
+    const BALANCERS: &[&str] = &["balancer", "balancer with a child", "balancer with names"];
+    const NAMES: &[&str] = &["balancer with names"];
+    let long = libc::c_long::from;
+    vec![
+        (libc::SYS_mmap, 2, long(libc::PROT_READ | libc::PROT_WRITE), EVERYONE),
+        (libc::SYS_mmap, 2, long(libc::PROT_READ | libc::PROT_EXEC), NOBODY),
+        (libc::SYS_mprotect, 2, long(libc::PROT_READ), EVERYONE),
+        (libc::SYS_mprotect, 2, long(libc::PROT_READ | libc::PROT_EXEC), NOBODY),
+        (libc::SYS_fcntl, 1, long(libc::F_GETFD), EVERYONE),
+        (libc::SYS_fcntl, 1, long(libc::F_SETFL), NOBODY),
+        (libc::SYS_socket, 0, long(libc::AF_UNIX), BALANCERS),
+        (libc::SYS_socket, 0, long(libc::AF_INET), BALANCERS),
+        (libc::SYS_socket, 0, long(libc::AF_INET6), BALANCERS),
+        (libc::SYS_socket, 0, long(libc::AF_NETLINK), NAMES),
+        (libc::SYS_socket, 0, long(libc::AF_PACKET), NOBODY),
+        // With nonsense besides: the kernel refuses it, and nothing is made.
+        (libc::SYS_clone, 0, long(libc::CLONE_THREAD), BALANCERS),
+        (libc::SYS_clone, 0, long(libc::SIGCHLD), NOBODY),
+        (libc::SYS_prctl, 0, long(libc::PR_SET_NAME), BALANCERS),
+        (libc::SYS_prctl, 0, long(libc::PR_SET_DUMPABLE), NOBODY),
+        (libc::SYS_prctl, 0, long(libc::PR_SET_SECCOMP), NOBODY),
+        (libc::SYS_ioctl, 1, 0x541B, NAMES),
+        (libc::SYS_ioctl, 1, 0x5412, NOBODY),
+    ]
+}
+
+/// Whether a process under these filters survives the system call, or comes to its own end by it.
+#[expect(unsafe_code, reason = "fork, and a system call by its number")]
+fn attempt(filters: &[BpfProgram], number: libc::c_long, arguments: [libc::c_long; 6]) -> Result<bool> {
+    // SAFETY: the child makes system calls only, on memory that was prepared before, and ends.
+    let child = match unsafe { fork()? } {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let put_on = filters.iter().all(|filter| apply_filter(filter).is_ok());
+            let [first, second, third, fourth, fifth, sixth] = arguments;
+            // SAFETY: the kernel finds nothing at such an address.
+            unsafe {
+                if put_on {
+                    libc::syscall(number, first, second, third, fourth, fifth, sixth);
+                }
+                libc::_exit(if put_on { 0 } else { UNFILTERED })
+            }
+        }
+    };
+    match waitpid(child, None)? {
+        WaitStatus::Signaled(_, Signal::SIGSYS, _) => Ok(false),
+        WaitStatus::Exited(_, UNFILTERED) => bail!("the filter could not be put on"),
+        // `exit` ends it, `rt_sigreturn` with what is no signal's frame, too.
+        WaitStatus::Exited(..) | WaitStatus::Signaled(_, Signal::SIGSEGV, _) => Ok(true),
+        other => bail!("the system call {number}: {other:?}"),
+    }
+}
+
+/// The status of a child that has not come to the attempt.
+const UNFILTERED: i32 = 77;
