@@ -22,6 +22,11 @@ use crate::{judge_v3, listen};
 
 /// Within this time a frame that was begun must be whole, and an answer must be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that are written at a time. The kernel waits anew for each buffer that it fills, and this fits into one.
+const AT_A_TIME: usize = 16 * 1024;
+/// A connection that has said nothing for so long gives way to another. Its balancer may hang, or be one that was replaced
+/// and lives on; one that is well connects anew when it has something to ask.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The services, and who may ask for what.
 pub struct Server {
@@ -36,6 +41,20 @@ pub struct Reloads {
     act: Box<dyn FnMut(&mut Server)>,
 }
 
+/// The connection that is served.
+struct Live {
+    stream: UnixStream,
+    peer: Peer,
+    /// When it began, or was last answered.
+    heard: Instant,
+}
+
+impl Live {
+    fn is_silent(&self) -> bool {
+        self.heard.elapsed() >= SILENCE
+    }
+}
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -45,6 +64,8 @@ enum Ended {
     Frame(#[from] FrameError),
     #[error("ended inside a frame, or stalled there for {} s", PATIENCE.as_secs())]
     Stalled,
+    #[error("the answer was not taken within {} s", PATIENCE.as_secs())]
+    NotTaken,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -100,20 +121,19 @@ impl Server {
     /// Serves whoever connects, one at a time, until the process ends.
     pub fn serve_listener(&mut self, listener: &UnixListener) -> io::Result<()> {
         self.tell_notices();
-        let mut live: Option<(UnixStream, Peer)> = None;
+        let mut live: Option<Live> = None;
         loop {
-            let connection = live.as_ref().map(|(stream, _)| stream.as_fd());
+            let connection = live.as_ref().map(|live| live.stream.as_fd());
             let [reload, request, connecting] =
                 wait([self.reload_requests(), connection, Some(listener.as_fd())])?;
             if reload {
                 self.reload();
             }
             // The connection is served first, and looked at last: a balancer that restarted must find its old one gone.
-            if request
-                && let Some((stream, peer)) = &mut live
-                && !self.serve_request(stream, *peer)
-            {
-                live = None;
+            if request && let Some(Live { stream, peer, heard }) = &mut live {
+                let goes_on = self.serve_request(stream, *peer);
+                *heard = Instant::now();
+                live.take_if(|_| !goes_on);
             }
             if connecting {
                 live = self.receive_connection(listener, live);
@@ -135,24 +155,24 @@ impl Server {
     }
 
     /// The connection that is live after the one that waits was looked at.
-    fn receive_connection(
-        &self,
-        listener: &UnixListener,
-        live: Option<(UnixStream, Peer)>,
-    ) -> Option<(UnixStream, Peer)> {
-        match (live, self.accept(listener)) {
-            (Some(live), Some((_, peer))) => {
+    fn receive_connection(&self, listener: &UnixListener, live: Option<Live>) -> Option<Live> {
+        let Some((stream, peer)) = self.accept(listener) else { return live };
+        if let Some(live) = live {
+            if !live.is_silent() {
                 log::line(Priority::Warning, format_args!("refused a second connection {peer}: one is live"));
-                Some(live)
+                return Some(live);
             }
-            (Some(live), None) => Some(live),
-            (None, accepted) => {
-                if let Some((_, peer)) = &accepted {
-                    log::line(Priority::Info, format_args!("connected {peer}"));
-                }
-                accepted
-            }
+            let silence = SILENCE.as_secs();
+            log::line(
+                Priority::Warning,
+                format_args!(
+                    "closed the connection {}: silent for {silence} s, and another is wanted",
+                    live.peer
+                ),
+            );
         }
+        log::line(Priority::Info, format_args!("connected {peer}"));
+        Some(Live { stream, peer, heard: Instant::now() })
     }
 
     fn accept(&self, listener: &UnixListener) -> Option<(UnixStream, Peer)> {
@@ -323,10 +343,51 @@ fn read_until(stream: &mut UnixStream, mut bytes: &mut [u8], deadline: Instant) 
 }
 
 fn send(stream: &mut UnixStream, reply: &Reply) -> Result<(), Ended> {
-    let frame = frame::encode(reply)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&frame).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Ended::Stalled,
-        _ => error.into(),
-    })
+    write_until(stream, &frame::encode(reply)?, Instant::now() + PATIENCE)
+}
+
+/// Writes `bytes`, however slowly they are taken, but not beyond `deadline`.
+fn write_until(stream: &mut UnixStream, mut bytes: &[u8], deadline: Instant) -> Result<(), Ended> {
+    while !bytes.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Ended::NotTaken);
+        }
+        stream.set_write_timeout(Some(left))?;
+        match stream.write(bytes.get(..AT_A_TIME).unwrap_or(bytes)) {
+            Ok(count) => bytes = bytes.split_at_checked(count).ok_or(Ended::NotTaken)?.1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Ended::NotTaken),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{TryRecvError, channel};
+
+    use super::*;
+
+    /// Each byte that is taken makes room for more, and none of it time.
+    #[test]
+    fn whoever_takes_an_answer_slowly_is_not_waited_for() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let (over, receiver) = channel::<()>();
+        let reader = std::thread::spawn(move || {
+            let mut taken = [0; 16_384];
+            while receiver.try_recv() == Err(TryRecvError::Empty) && theirs.read(&mut taken).is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let patience = Duration::from_millis(200);
+        let begun = Instant::now();
+        let end = write_until(&mut ours, &vec![0; 1 << 24], begun + patience);
+        assert!(matches!(end, Err(Ended::NotTaken)), "{end:?}");
+        let taken = begun.elapsed();
+        assert!(patience <= taken && taken < 10 * patience, "{taken:?}");
+        drop((ours, over));
+        reader.join().unwrap();
+    }
 }

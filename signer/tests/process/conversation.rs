@@ -1,6 +1,8 @@
 //! What is said on a connection, well and badly.
 
+use std::io::Write;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::v2::document::Readers;
@@ -190,6 +192,42 @@ fn serves_one_connection_at_a_time() {
     assert!(first.is_answered());
     drop(first);
     signer.expect(&["<6>disconnected"]);
+    assert!(directory.connect().is_answered());
+}
+
+/// It may hang, or have been replaced: it is not waited for once another one wants to be served.
+#[test]
+fn a_silent_connection_gives_way_to_another() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    let mut silent = directory.connect();
+    signer.expect(&["<6>connected"]);
+    assert!(silent.is_answered());
+    let mut other = loop {
+        let other = directory.connect();
+        let line = signer.line();
+        if !line.contains("refused a second connection") {
+            assert!(line.contains("<4>closed the connection") && line.contains("silent for 10 s"), "{line}");
+            break other;
+        }
+        // Nothing tells that the time is over.
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    signer.expect(&["<6>connected"]);
+    assert!(other.is_answered());
+    assert!(silent.is_closed());
+}
+
+#[test]
+fn who_takes_no_answers_is_not_waited_for() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    let mut client = directory.connect();
+    signer.expect(&["<6>connected"]);
+    let question = frame::encode(&Request::Services).unwrap();
+    // Until no question goes out any more, since no answer does, and then the connection is closed.
+    while client.0.write_all(&question).is_ok() {}
+    signer.expect(&["<4>closed the connection", "the answer was not taken within 5 s"]);
     assert!(directory.connect().is_answered());
 }
 
