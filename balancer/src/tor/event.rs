@@ -152,7 +152,7 @@ impl fmt::Display for DescriptorId {
 
 impl Event {
     /// Reads an event; `None`, with a line in the log, for one that a balancer has no use for.
-    pub(super) fn parse(message: Message) -> Option<Self> {
+    pub fn parse(message: Message) -> Option<Self> {
         let line = message.lines.into_iter().next()?;
         let event = words(&line.text).and_then(|words| {
             let (kind, arguments) = words.split_first()?;
@@ -170,7 +170,7 @@ impl Event {
     }
 
     /// About what the event takes in memory, in bytes.
-    pub(super) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         let texts = match self {
             Self::HsDesc(event) => event.text_size(),
             Self::HsDescContent(content) => content.text_size(),

@@ -72,7 +72,8 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, K
     parse(&super::read_key(path)?, path, passphrases)
 }
 
-fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
+/// Reads the secret key in `bytes`, the whole of the file at `path`, with one of the passphrases if it is encrypted.
+pub fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
     if bytes.starts_with(b"== ed25519v1-") {
         return Err(KeyFileError::Version3);
     }

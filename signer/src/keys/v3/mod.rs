@@ -78,7 +78,7 @@ pub fn authority(contents: Contents<'_>) -> Result<Authority, KeyFileError> {
 }
 
 /// What `act` makes of the key in the file at `path`, which holds these bytes.
-pub(crate) fn parse<T>(
+pub fn parse<T>(
     bytes: &[u8],
     path: &Path,
     passphrases: &Passphrases,
