@@ -1,0 +1,22 @@
+//! The configuration: refused with file and reason, or understood with services that have backends.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use onionbalance_proto::config::Config;
+
+fuzz_target!(|text: &str| {
+    match Config::parse(text, Path::new("config.yaml")) {
+        Ok(config) => {
+            assert!(!config.services.is_empty());
+            assert!(config.services.iter().all(|service| service.instances.count() > 0));
+        }
+        Err(error) => {
+            let lines = text.lines().count();
+            assert!(error.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{error}");
+            assert!(!error.what.is_empty());
+        }
+    }
+});

@@ -1,0 +1,33 @@
+//! Key files of both versions: what is taken for a key signs, and what is none is refused with a reason.
+//!
+//! The first line of an input is the passphrase, the rest is the key file.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use onionbalance_fuzz::rng;
+use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+use onionbalance_signer::keys::passphrase::Passphrases;
+use onionbalance_signer::keys::{v2, v3};
+use zeroize::Zeroizing;
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = input.splitn(2, |byte| *byte == b'\n');
+    let (Some(passphrase), Some(file)) = (parts.next(), parts.next()) else { return };
+    let passphrases =
+        Passphrases::File { path: "passphrases".into(), text: Zeroizing::new(passphrase.to_vec()) };
+    let path = Path::new("key");
+    match v2::parse(file, path, &passphrases) {
+        Ok(secret) => assert!(secret.sign(&[1; 20], &mut rng(1)).is_some()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match v3::parse(file, path, &passphrases) {
+        Ok(secret) => {
+            let length = PeriodLength::try_from(1440).expect("a usual length");
+            let _ = secret.blind(TimePeriod { length, number: 20_000 });
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+});

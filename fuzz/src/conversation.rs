@@ -1,0 +1,88 @@
+//! A signer with one service of each version, and what an honest balancer asks of it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use onionbalance_proto::fixture;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::Readers;
+use onionbalance_proto::wire::{Header, Reply, Request, frame};
+use onionbalance_signer::judge_v2::Backend;
+use onionbalance_signer::keys;
+use onionbalance_signer::keys::passphrase::Passphrases;
+use onionbalance_signer::serve::Server;
+use onionbalance_signer::service::{self, Service};
+
+use crate::{rng, v2, v3};
+
+const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
+
+/// The most honest frames of one input: each costs milliseconds.
+const MAX_HONEST: usize = 4;
+
+/// A server that asks for patience never.
+pub fn server() -> Server {
+    let key = keys::v2::parse(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let backend = Backend { address: v2::BACKEND.address(), cookie: None };
+    let v2 = service::v2::Service::new("v2.key".into(), key, vec![backend]);
+    let v3 = service::v3::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
+    Server::new(vec![Service::V2(v2), Service::V3(v3)], u32::MAX, Vec::new())
+}
+
+/// What stands for whole frames in an input.
+pub struct Script([(&'static [u8], Vec<u8>); 3]);
+
+impl Script {
+    /// With frames of this moment.
+    #[expect(clippy::new_without_default, reason = "it asks for the time")]
+    pub fn new() -> Self {
+        let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+        let frame = |request: Request| frame::encode(&request).expect("a short one");
+        Self([
+            (b"<?>", frame(Request::Services)),
+            (b"<v2>", frame(v2_request(now))),
+            (b"<v3>", frame(v3_request(now))),
+        ])
+    }
+
+    /// The input with its honest frames in full.
+    pub fn spell_out(&self, mut input: &[u8]) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let mut honest = 0;
+        while let Some((byte, rest)) = input.split_first() {
+            let named = self.0.iter().find(|(name, _)| honest < MAX_HONEST && input.starts_with(name));
+            if let Some((name, frame)) = named {
+                honest += 1;
+                sent.extend_from_slice(frame);
+                input = input.get(name.len()..).unwrap_or_default();
+            } else {
+                sent.push(*byte);
+                input = rest;
+            }
+        }
+        sent
+    }
+}
+
+fn v3_request(now: UnixTime) -> Request {
+    Request::FrontendV3(v3::request(&v3::frontend().address(), &v3::published(now), now))
+}
+
+fn v2_request(now: UnixTime) -> Request {
+    let key = keys::v2::parse(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let descriptor = v2::BACKEND.publish(now, 2, &mut rng(4));
+    let text = v2::BACKEND.text(&descriptor, Readers::Everyone, &mut rng(5));
+    Request::FrontendV2(fixture::v2::request(&key.address(), now, vec![text], 2))
+}
+
+/// The replies in what was received, all of which has to be replies.
+pub fn replies(mut received: &[u8]) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while let Some((header, rest)) = received.split_first_chunk::<{ Header::LENGTH }>() {
+        let length = Header::decode::<Reply>(*header).expect("a reply's header").body_length();
+        let (body, rest) = rest.split_at_checked(length).expect("a whole reply");
+        replies.push(frame::decode(body).expect("a reply"));
+        received = rest;
+    }
+    assert!(received.is_empty());
+    replies
+}
