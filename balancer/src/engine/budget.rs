@@ -18,6 +18,11 @@ impl<T> Line<T> {
         Self { per_minute, spent: VecDeque::new(), waiting: VecDeque::new() }
     }
 
+    /// From now on so many may go in any minute.
+    pub(super) fn allow(&mut self, per_minute: usize) {
+        self.per_minute = per_minute;
+    }
+
     /// Adds a request at the end.
     pub(super) fn join(&mut self, request: T) {
         self.waiting.push_back(request);

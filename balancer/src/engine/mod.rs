@@ -204,7 +204,10 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn set_network(&mut self, view: &NetworkView) {
-        self.cx.timing = self.settings.timing.for_period(view.period_length);
+        let settings = self.settings.for_period(view.period_length);
+        self.fetches.allow(settings.fetches_per_minute);
+        self.posts.allow(settings.posts_per_minute);
+        self.cx.timing = settings.timing;
         for (id, backend) in &mut self.backends {
             let look = backend.set_view(&mut self.cx, view.backends.get(id));
             if look && self.tor_ready {

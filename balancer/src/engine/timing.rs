@@ -9,9 +9,9 @@ use rand_core::RngCore;
 pub struct Settings {
     /// The timers, for a period of a day.
     pub timing: Timing,
-    /// The most HSDir requests in any minute: each is a circuit through the operator's guard.
+    /// The most HSDir requests in any minute, for a period of a day: each is a circuit through the operator's guard.
     pub fetches_per_minute: usize,
-    /// The most uploads in any minute, each to any number of HSDirs: tor leaks memory at every HSPOST.
+    /// The most uploads in any minute, for a period of a day, each to any number of HSDirs: tor leaks memory at every HSPOST.
     pub posts_per_minute: usize,
 }
 
@@ -76,6 +76,25 @@ impl Default for Timing {
     }
 }
 
+impl Settings {
+    /// These settings for periods of the given length. Shorter than a day, the timers shrink, and the budgets grow by as much:
+    /// a network that does a day's work in minutes is a test.
+    #[must_use]
+    pub fn for_period(&self, period: Duration) -> Self {
+        let periods_a_day = DAY.as_secs().checked_div(period.as_secs()).unwrap_or(1).max(1);
+        let grown = |per_minute: usize| {
+            per_minute.saturating_mul(usize::try_from(periods_a_day).unwrap_or(usize::MAX))
+        };
+        Self {
+            timing: self.timing.for_period(period),
+            fetches_per_minute: grown(self.fetches_per_minute),
+            posts_per_minute: grown(self.posts_per_minute),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
 impl Timing {
     /// The timers for version 2, whose tor makes a new descriptor every hour (`RendPostPeriod`).
     #[must_use]
@@ -130,8 +149,6 @@ mod tests {
     use super::super::testing::Dice;
     use super::*;
 
-    const DAY: Duration = Duration::from_hours(24);
-
     #[test]
     fn a_days_timers_are_the_default_and_longer_periods_keep_them() {
         let timing = Timing::default();
@@ -148,6 +165,17 @@ mod tests {
         assert_eq!(timing.retry_max, Duration::from_secs(10));
         assert_eq!(timing.keep_last, Duration::from_mins(6));
         assert_eq!(timing.max_age, Timing::default().max_age);
+    }
+
+    #[test]
+    fn budgets_grow_as_periods_shrink() {
+        let settings = Settings::default();
+        assert_eq!(settings.for_period(DAY), settings);
+        assert_eq!(settings.for_period(DAY * 10), settings);
+        let short = settings.for_period(Duration::from_mins(6));
+        assert_eq!((short.fetches_per_minute, short.posts_per_minute), (60 * 240, 30 * 240));
+        assert_eq!(short.timing, settings.timing.for_period(Duration::from_mins(6)));
+        assert_eq!(settings.for_period(Duration::ZERO).posts_per_minute, settings.posts_per_minute);
     }
 
     proptest! {

@@ -294,3 +294,14 @@ fn posts_keep_to_the_budget() {
     assert_eq!(posts.len(), 30);
     assert!(posts.iter().all(|post| post.points == [2]));
 }
+
+#[test]
+fn a_short_period_does_not_wait_for_a_days_budget() {
+    let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
+    let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
+    let mut script = Script::new(&services);
+    let period_length = Duration::from_mins(6);
+    script.send(Event::Network(NetworkView { period_length, ..view(&services, &[(1, 1..9)]) }));
+    script.send(Event::TorReady);
+    assert_eq!(published(&script.copy("a", relay(100), 1, &[1])).len(), services.len());
+}
