@@ -17,4 +17,5 @@ pub mod process;
 pub mod programs;
 pub mod provision;
 pub mod terminal;
+pub mod traffic;
 pub mod wait;
