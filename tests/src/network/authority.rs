@@ -113,6 +113,15 @@ pub(crate) fn vote(base: &Base, authorities: &[Daemon], fingerprints: &[&str], p
     Ok(())
 }
 
+/// Has an authority that runs vote for a relay no more. tor reads its list of relays with its configuration, which must not
+/// forget what it was told meanwhile.
+pub(crate) fn reject(authority: &Daemon, fingerprint: &str) -> Result<()> {
+    fs::write(authority.directory().join("approved-routers"), format!("!reject {fingerprint}\n"))?;
+    let mut control = authority.control()?;
+    control.send("SAVECONF")?;
+    control.send("SIGNAL RELOAD").map(drop)
+}
+
 /// The file of measured bandwidths that all authorities vote by.
 fn bandwidths(base: &Base) -> PathBuf {
     base.directory.path().join("bandwidths")

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use data_encoding::HEXLOWER;
 
+use super::consensus::hsdirs_of;
 use super::onion::Onion;
 
 /// One authenticated connection. Events that come while a reply is awaited are kept for [`Control::wait_event`].
@@ -84,6 +85,11 @@ impl Control {
         let value = line.text.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
         let value = value.with_context(|| format!("tor answered GETINFO {key} with {:?}", line.text))?;
         Ok(line.data.unwrap_or_else(|| value.to_owned()))
+    }
+
+    /// The fingerprints of the HSDirs in the consensus that tor has, in its order.
+    pub fn hsdirs(&mut self) -> Result<Vec<String>> {
+        hsdirs_of(&self.getinfo("ns/all")?)
     }
 
     /// Asks for these events (SETEVENTS): all others cease.

@@ -42,6 +42,20 @@ impl Daemon {
 
     /// Starts tor, or starts it anew, and waits until its control port answers.
     pub fn start(&self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// As [`Daemon::start`], of a tor that connects to nobody before [`Daemon::go_online`].
+    pub fn start_offline(&self) -> Result<()> {
+        self.start_with(&["--DisableNetwork", "1"])
+    }
+
+    /// Lets a tor that was started offline bootstrap.
+    pub fn go_online(&self) -> Result<()> {
+        self.control()?.send("SETCONF DisableNetwork=0").map(drop)
+    }
+
+    fn start_with(&self, options: &[&str]) -> Result<()> {
         let mut process = lock(&self.process);
         *process = None;
         for stale in [self.control_port_file(), self.cookie_file()] {
@@ -49,7 +63,7 @@ impl Daemon {
             let _ = fs::remove_file(stale);
         }
         let mut command = self.program.tor();
-        command.arg("-f").arg(self.directory.join("torrc"));
+        command.arg("-f").arg(self.directory.join("torrc")).args(options);
         let started = Process::spawn(&mut command, &self.log_file())?;
         until(START_TIMEOUT, || self.is_listening(&started))
             .with_context(|| self.failure("did not open its control port"))?;

@@ -33,7 +33,6 @@ use anyhow::{Context, Result, anyhow};
 use onionbalance_proto::v3::address::OnionAddress;
 
 use self::base::Base;
-use self::consensus::hsdirs_of;
 use self::directory::Directory;
 use self::start::Tors;
 
@@ -180,7 +179,13 @@ impl Network {
     /// The fingerprints of the HSDirs in the present consensus, in its order.
     pub fn hsdirs(&self) -> Result<Vec<String>> {
         let authority = self.authorities.first().context("there is no authority")?;
-        hsdirs_of(&authority.control()?.getinfo("ns/all")?)
+        authority.control()?.hsdirs()
+    }
+
+    /// Has all authorities leave a relay out of the next consensus. They would take three quarters of an hour to find out for
+    /// themselves that it is dead (tor, `REACHABLE_TIMEOUT`).
+    pub fn expel(&self, relay: &Relay) -> Result<()> {
+        self.authorities.iter().try_for_each(|authority| authority::reject(authority, relay.fingerprint()))
     }
 
     /// The network's directory, for what belongs to a test: it goes with the network.

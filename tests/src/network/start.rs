@@ -8,7 +8,6 @@ use super::authority::{self, Authority};
 use super::backend::Backend;
 use super::base::Base;
 use super::client::Client;
-use super::consensus::hsdirs_of;
 use super::daemon::Daemon;
 use super::management::Management;
 use super::plan::Plan;
@@ -82,7 +81,7 @@ fn wait_consensus(authorities: &[Daemon], hsdirs: usize, plan: &Plan) -> Result<
     let mut control = authority.control()?;
     // Three rounds.
     let timeout = Duration::from_secs(30 + 3 * u64::from(plan.voting_interval));
-    let look = || Ok((hsdirs_of(&control.getinfo("ns/all")?)?.len() == hsdirs).then_some(()));
+    let look = || Ok((control.hsdirs()?.len() == hsdirs).then_some(()));
     until(timeout, look)
         .with_context(|| authority.failure(&format!("made no consensus with {hsdirs} HSDirs")))
 }
