@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
         Ok(secret) => assert!(secret.sign(&[1; 20], &mut rng(1)).is_some()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    match v3::parse(file, path, &passphrases) {
+    match v3::parse(file, path, &passphrases, v3::authority) {
         Ok(secret) => {
             let length = PeriodLength::try_from(1440).expect("a usual length");
             let _ = secret.blind(TimePeriod { length, number: 20_000 });

@@ -32,6 +32,9 @@ const UNFILTERABLE: &[libc::c_long] = &[335, 336];
 #[cfg(not(target_arch = "x86_64"))]
 const UNFILTERABLE: &[libc::c_long] = &[];
 
+/// The process id of a signer that is a child: larger than the kernel gives any.
+const CHILD: i32 = i32::MAX;
+
 /// Arguments, of which the kernel itself makes nothing: no such descriptor, no such address, no such flag.
 const NONSENSE: [libc::c_long; 6] = [-1; 6];
 
@@ -41,7 +44,7 @@ fn subject(name: &str) -> Result<(Vec<BpfProgram>, BTreeSet<libc::c_long>)> {
     match name {
         "signer" => return Ok((vec![signer::filter()?], signer::rules()?.into_keys().collect())),
         "balancer" => {}
-        "balancer with a child" => reach.child(),
+        "balancer with a child" => reach.child(CHILD),
         "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".to_owned(), port: 9051 }, None),
         _ => bail!("nobody is called {name}"),
     }
@@ -89,10 +92,21 @@ fn try_all(name: &str) -> Result<()> {
         let wanted = by.contains(&name);
         ensure!(passed(number, arguments)? == wanted, "{name}: {number} with {value:#x}: not {wanted}");
     }
+    for (pid, signal, wanted) in [
+        (CHILD, libc::SIGHUP, name == "balancer with a child"),
+        (CHILD, libc::SIGKILL, false),
+        (CHILD - 1, libc::SIGHUP, false),
+    ] {
+        let arguments = [libc::c_long::from(pid), libc::c_long::from(signal), -1, -1, -1, -1];
+        ensure!(
+            passed(libc::SYS_kill, arguments)? == wanted,
+            "{name}: signal {signal} to {pid}: not {wanted}"
+        );
+    }
     Ok(())
 }
 
-const CONDITIONAL: [libc::c_long; 7] = [
+const CONDITIONAL: [libc::c_long; 8] = [
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_fcntl,
@@ -100,6 +114,7 @@ const CONDITIONAL: [libc::c_long; 7] = [
     libc::SYS_clone,
     libc::SYS_prctl,
     libc::SYS_ioctl,
+    libc::SYS_kill,
 ];
 
 /// A system call, the argument that counts, its value, and for whom it passes.
