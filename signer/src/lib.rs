@@ -12,6 +12,7 @@ pub mod keys;
 pub mod limit;
 pub mod listen;
 pub mod log;
+pub mod manage;
 pub mod revision;
 pub mod secret;
 pub mod serve;

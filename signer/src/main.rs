@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
-use onionbalance_signer::keys::passphrase::Passphrases;
+use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::log::{self, Priority};
+use onionbalance_signer::manage::{self, Task};
 use onionbalance_signer::start;
 use onionbalance_signer::system::hardening;
 
@@ -13,6 +14,7 @@ const HELP: &str = "\
 Holds the keys of onion services and signs their descriptors for the balancer.
 
 Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --passphrase-fd NUMBER]
+       onionbalance-signer key COMMAND      make, show, encrypt, import and delegate keys
 
   -c, --config CONFIG  the configuration, the same file that onionbalance reads
                        [default: $ONIONBALANCE_CONFIG, else config.yaml]
@@ -29,14 +31,14 @@ Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --p
 ";
 
 enum Start {
-    Serve { config: PathBuf, inherited: bool, passphrases: PassphraseSource },
+    Serve {
+        config: PathBuf,
+        inherited: bool,
+        passphrases: Source,
+    },
+    /// `key` and what stands behind it.
+    Manage(Task),
     Print(String),
-}
-
-enum PassphraseSource {
-    Terminal,
-    File(PathBuf),
-    Descriptor(u32),
 }
 
 fn main() -> ExitCode {
@@ -46,13 +48,15 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match arguments() {
-        Ok(Start::Serve { config, inherited, passphrases }) => match read_passphrases(passphrases) {
+        Ok(Start::Serve { config, inherited, passphrases }) => match passphrases.read() {
             Ok(passphrases) => start::serve(&config, inherited, passphrases),
             Err(error) => {
                 log::line(Priority::Error, error);
                 ExitCode::from(start::BAD_CONFIGURATION)
             }
         },
+        Ok(Start::Manage(Task::Run(work))) => manage::run(work),
+        Ok(Start::Manage(Task::Help(text))) => print(text),
         Ok(Start::Print(text)) => print(&text),
         Err(error) => {
             log::line(Priority::Error, format_args!("{error}; see --help"));
@@ -64,19 +68,22 @@ fn main() -> ExitCode {
 fn arguments() -> Result<Start, lexopt::Error> {
     let mut config = None;
     let mut inherited = false;
-    let mut passphrases = credential().map_or(PassphraseSource::Terminal, PassphraseSource::File);
+    let mut passphrases = credential().map_or(Source::Terminal, Source::File);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Short('c') | Arg::Long("config") => config = Some(parser.value()?.into()),
             Arg::Long("inherited") => inherited = true,
-            Arg::Long("passphrase-file") => passphrases = PassphraseSource::File(parser.value()?.into()),
+            Arg::Long("passphrase-file") => passphrases = Source::File(parser.value()?.into()),
             Arg::Long("passphrase-fd") => {
-                passphrases = PassphraseSource::Descriptor(parser.value()?.parse()?);
+                passphrases = Source::Descriptor(parser.value()?.parse()?);
             }
             Arg::Short('h') | Arg::Long("help") => return Ok(Start::Print(HELP.to_owned())),
             Arg::Short('V') | Arg::Long("version") => {
                 return Ok(Start::Print(format!("onionbalance-signer {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            Arg::Value(word) if word == "key" && config.is_none() => {
+                return manage::parse(&mut parser).map(Start::Manage);
             }
             other => return Err(other.unexpected()),
         }
@@ -91,16 +98,6 @@ fn arguments() -> Result<Start, lexopt::Error> {
 fn credential() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("passphrase");
     path.exists().then_some(path)
-}
-
-fn read_passphrases(source: PassphraseSource) -> Result<Passphrases, String> {
-    match source {
-        PassphraseSource::Terminal => Ok(Passphrases::Terminal),
-        PassphraseSource::File(path) => Passphrases::read(&path)
-            .map_err(|error| format!("the passphrase file {} {error}", path.display())),
-        PassphraseSource::Descriptor(number) => Passphrases::read_descriptor(number)
-            .map_err(|error| format!("the passphrase file descriptor {number} {error}")),
-    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]

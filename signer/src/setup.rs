@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use onionbalance_proto::config::{self, Config, ConfigError};
 use rand_core::OsRng;
 
-use crate::keys;
 use crate::keys::passphrase::Passphrases;
+use crate::keys::{self, KeyFileError};
 use crate::serve::Server;
 use crate::service::{self, Allowed, Service};
 use crate::system::secret_memory::{self, Kind, MemoryError};
@@ -125,13 +125,4 @@ fn hold(service: &config::Service, file: &Path, passphrases: &Passphrases) -> Re
             Service::V3(service::v3::Service::new(key, keys::v3::load(file, passphrases)?, backends))
         }
     })
-}
-
-/// Why a key file of either version holds no usable key.
-#[derive(Debug, thiserror::Error)]
-enum KeyFileError {
-    #[error(transparent)]
-    V2(#[from] keys::v2::KeyFileError),
-    #[error(transparent)]
-    V3(#[from] keys::v3::KeyFileError),
 }

@@ -15,6 +15,9 @@ pub struct PeriodLength(u16);
 pub struct PeriodLengthError(u16);
 
 impl PeriodLength {
+    /// A day: what the public network has.
+    pub const DAY: Self = Self(1440);
+
     /// The length in minutes.
     pub fn minutes(self) -> u64 {
         u64::from(self.0)

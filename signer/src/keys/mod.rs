@@ -35,8 +35,22 @@ pub enum ReadError {
     TooLong,
 }
 
+/// Why a key file of either version holds no usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// Of version 2.
+    #[error(transparent)]
+    V2(#[from] v2::KeyFileError),
+    /// Of version 3.
+    #[error(transparent)]
+    V3(#[from] v3::KeyFileError),
+    /// PKCS#8, of which it is not known yet.
+    #[error(transparent)]
+    Pkcs8(#[from] pkcs8::Pkcs8Error),
+}
+
 /// All of the key file at `path`, which nobody else may read or change.
-fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let file = File::open(path)?;
     permissions::check(&file, path)?;
     read_all(file)
@@ -65,6 +79,6 @@ pub(crate) fn private_copy(path: &Path) -> tempfile::NamedTempFile {
 }
 
 /// What stands behind `BEGIN` in the first line of a PEM file.
-fn pem_label(text: &str) -> Option<&str> {
+pub(crate) fn pem_label(text: &str) -> Option<&str> {
     text.trim_start().strip_prefix("-----BEGIN ")?.split_once("-----").map(|(label, _)| label)
 }

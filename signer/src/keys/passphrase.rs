@@ -49,6 +49,30 @@ pub enum Passphrases {
     },
 }
 
+/// Where the command line says that passphrases are.
+#[derive(Clone)]
+pub enum Source {
+    /// Whoever sits at the terminal knows them.
+    Terminal,
+    /// In a file.
+    File(PathBuf),
+    /// In a file descriptor that was inherited.
+    Descriptor(u32),
+}
+
+impl Source {
+    /// Reads them, or says what is wrong with their place.
+    pub fn read(&self) -> Result<Passphrases, String> {
+        match self {
+            Self::Terminal => Ok(Passphrases::Terminal),
+            Self::File(path) => Passphrases::read(path)
+                .map_err(|error| format!("the passphrase file {} {error}", path.display())),
+            Self::Descriptor(number) => Passphrases::read_descriptor(*number)
+                .map_err(|error| format!("the passphrase file descriptor {number} {error}")),
+        }
+    }
+}
+
 impl Passphrases {
     /// Reads the passphrases in the file at `path`, which may be a pipe.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
@@ -61,21 +85,28 @@ impl Passphrases {
         Self::read(&PathBuf::from(format!("/dev/fd/{number}")))
     }
 
+    /// Those in the file.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let text = match self {
+            Self::Terminal => &[][..],
+            Self::File { text, .. } => text.as_slice(),
+        };
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        lines.filter(|line| !line.is_empty())
+    }
+
     /// What `attempt` makes of the key in `file` with the right passphrase. With a wrong one it is to say `None`.
     pub(super) fn open<T, E: From<PassphraseError>>(
         &self,
         file: &Path,
         mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, E>,
     ) -> Result<T, E> {
-        let (path, text) = match self {
+        let path = match self {
             Self::Terminal => return ask(file, attempt),
-            Self::File { path, text } => (path, text),
+            Self::File { path, .. } => path,
         };
-        for line in text.split(|byte| *byte == b'\n') {
-            let passphrase = line.strip_suffix(b"\r").unwrap_or(line);
-            if !passphrase.is_empty()
-                && let Some(opened) = attempt(passphrase)?
-            {
+        for passphrase in self.lines() {
+            if let Some(opened) = attempt(passphrase)? {
                 return Ok(opened);
             }
         }

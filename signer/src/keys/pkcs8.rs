@@ -9,9 +9,9 @@ use pkcs8::{EncryptedPrivateKeyInfo, Error, PrivateKeyInfo, SecretDocument, pkcs
 use super::passphrase::{PassphraseError, Passphrases};
 
 /// The PEM label of a plain key.
-pub(super) const LABEL: &str = "PRIVATE KEY";
+pub(crate) const LABEL: &str = "PRIVATE KEY";
 /// The PEM label of an encrypted one.
-pub(super) const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+pub(crate) const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Why there is no key of any kind.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Pkcs8Error {
 }
 
 /// What `key` makes of the plain key in a PEM.
-pub(super) fn parse<T, E: From<Pkcs8Error>>(
+pub(crate) fn parse<T, E: From<Pkcs8Error>>(
     text: &str,
     key: impl Fn(PrivateKeyInfo<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -34,7 +34,7 @@ pub(super) fn parse<T, E: From<Pkcs8Error>>(
 }
 
 /// What `key` makes of the encrypted key in a PEM, the file at `path`, with one of the passphrases.
-pub(super) fn decrypt<T, E: From<Pkcs8Error>>(
+pub(crate) fn decrypt<T, E: From<Pkcs8Error>>(
     text: &str,
     path: &Path,
     passphrases: &Passphrases,

@@ -194,6 +194,12 @@ impl Running {
         self.expect(&["<6>serving at"]);
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// How it ended, and what was left in the log.
     pub(crate) fn end(&mut self) -> (ExitStatus, Vec<String>) {
         let mut lines = Vec::new();

@@ -7,6 +7,7 @@ mod confinement;
 mod conversation;
 mod harness;
 mod isolation;
+mod keys;
 mod memory;
 mod passphrase;
 mod permissions;

@@ -9,6 +9,7 @@ use onionbalance_proto::v2::keys::{BITS, KeyError};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{ALGORITHM_OID, DecodeRsaPrivateKey};
 
+pub(crate) use self::traditional::{LABEL, is_encrypted};
 use super::passphrase::{PassphraseError, Passphrases};
 use super::pkcs8::{self, Pkcs8Error};
 use super::{ReadError, pem_label};
@@ -84,11 +85,11 @@ pub fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<Per
     // Tor 0.4.5 ends its private_key with a NUL.
     let text = text.trim_end_matches(['\0', '\n', '\r', ' ']);
     let key = match pem_label(text).ok_or(KeyFileError::Format)? {
-        traditional::LABEL if traditional::is_encrypted(text) => {
+        LABEL if is_encrypted(text) => {
             let encrypted = traditional::Encrypted::parse(text)?;
             passphrases.open(path, |passphrase| Ok::<_, KeyFileError>(encrypted.decrypt(passphrase)))?
         }
-        traditional::LABEL => RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| KeyFileError::Damaged)?,
+        LABEL => RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| KeyFileError::Damaged)?,
         pkcs8::LABEL => pkcs8::parse(text, rsa_key)?,
         pkcs8::ENCRYPTED_LABEL => pkcs8::decrypt(text, path, passphrases, rsa_key)?,
         public @ ("PUBLIC KEY" | "RSA PUBLIC KEY") => return Err(KeyFileError::Public(public.to_owned())),
@@ -97,8 +98,18 @@ pub fn parse(bytes: &[u8], path: &Path, passphrases: &Passphrases) -> Result<Per
     Ok(PermanentSecret::new(key)?)
 }
 
+/// The secret in a PKCS#8 key.
+pub(crate) fn secret(info: PrivateKeyInfo<'_>) -> Result<PermanentSecret, KeyFileError> {
+    Ok(PermanentSecret::new(rsa_key(info)?)?)
+}
+
+/// Whether a PKCS#8 key is RSA.
+pub(crate) fn is_rsa(info: &PrivateKeyInfo<'_>) -> bool {
+    info.algorithm.oid == ALGORITHM_OID
+}
+
 fn rsa_key(info: PrivateKeyInfo<'_>) -> Result<RsaPrivateKey, KeyFileError> {
-    if info.algorithm.oid != ALGORITHM_OID {
+    if !is_rsa(&info) {
         return Err(KeyFileError::NotRsa);
     }
     RsaPrivateKey::try_from(info).map_err(|_| KeyFileError::Damaged)

@@ -1,0 +1,51 @@
+//! `key encrypt`: encrypts a key, or encrypts it anew.
+
+use std::path::Path;
+
+use super::key_file::KeyFile;
+use super::options::Options;
+use super::render::Protection;
+use super::{Command, Problem, Work, output, say};
+use crate::keys::passphrase::Source;
+
+pub(super) static COMMAND: Command = Command {
+    name: "encrypt",
+    help: "\
+Writes a key encrypted under a new passphrase: PKCS#8 with scrypt where the key has that
+form, a sealed file for tor's hs_ed25519_secret_key and for delegations. The file that is
+read stays: remove it with shred(1) once the new one is known to open.
+
+Usage: onionbalance-signer key encrypt FILE -o FILE [OPTIONS]
+
+  -o, --output FILE               the key file to write; must not exist
+      --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line
+      --passphrase-fd NUMBER      the same, read from this file descriptor
+      --new-passphrase-file FILE  the new passphrase stands in this file, alone
+      --new-passphrase-fd NUMBER  the same, read from this file descriptor
+                                  Passphrases are asked for on the terminal without these.
+",
+    options: &[
+        "key",
+        "output",
+        "passphrase-file",
+        "passphrase-fd",
+        "new-passphrase-file",
+        "new-passphrase-fd",
+    ],
+    prepare,
+};
+
+fn prepare(options: Options) -> Result<Work, lexopt::Error> {
+    let (file, output) = (options.file()?, options.output()?);
+    Ok(Box::new(move || encrypt(&file, &options.passphrases, &output, &options.new_passphrase)))
+}
+
+fn encrypt(file: &Path, passphrases: &Source, output: &Path, passphrase: &Source) -> Result<(), Problem> {
+    output::must_be_absent(output)?;
+    KeyFile::read(file, passphrases)?.open(|key| {
+        let protection = Protection::choose(false, passphrase, output)?;
+        output::create(output, &key.render(&protection)?)?;
+        say(key.address()?);
+        Ok(())
+    })
+}

@@ -1,0 +1,100 @@
+//! `key import`: takes a key over from tor or Onionbalance.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::key_file::KeyFile;
+use super::options::Options;
+use super::render::Protection;
+use super::{Command, Problem, Work, output, say};
+
+pub(super) static COMMAND: Command = Command {
+    name: "import",
+    help: "\
+Takes over the key of a service that tor or Onionbalance has had, and prints its address.
+If a file `hostname` stands beside the key, it must name the same address.
+
+Usage: onionbalance-signer key import SOURCE -o FILE [OPTIONS]
+
+SOURCE is tor's HiddenServiceDir, a key file in it (hs_ed25519_secret_key, or private_key
+of version 2), or Onionbalance's key.
+
+  -o, --output FILE               the key file to write; must not exist
+      --plain                     do not encrypt
+      --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line
+      --passphrase-fd NUMBER      the same, read from this file descriptor
+      --new-passphrase-file FILE  the new passphrase stands in this file, alone
+      --new-passphrase-fd NUMBER  the same, read from this file descriptor
+                                  Passphrases are asked for on the terminal without these.
+",
+    options: &[
+        "key",
+        "output",
+        "plain",
+        "passphrase-file",
+        "passphrase-fd",
+        "new-passphrase-file",
+        "new-passphrase-fd",
+    ],
+    prepare,
+};
+
+/// How tor calls the keys of version 3 and 2 in a `HiddenServiceDir`.
+const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
+
+fn prepare(options: Options) -> Result<Work, lexopt::Error> {
+    let (source, output) = (options.file()?, options.output()?);
+    Ok(Box::new(move || import(&source, &output, &options)))
+}
+
+fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem> {
+    output::must_be_absent(output)?;
+    let source = key_in(source)?;
+    KeyFile::read(&source, &options.passphrases)?.open(|key| {
+        let address = key.address()?;
+        check_hostname(&source, &address)?;
+        let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
+        output::create(output, &key.render(&protection)?)?;
+        say(address);
+        Ok(())
+    })
+}
+
+/// The key file that `source` is, or that is in it.
+fn key_in(source: &Path) -> Result<PathBuf, Problem> {
+    if !source.is_dir() {
+        return Ok(source.to_owned());
+    }
+    let mut found = TORS_NAMES.iter().map(|name| source.join(name)).filter(|path| path.exists());
+    match (found.next(), found.next()) {
+        (Some(key), None) => Ok(key),
+        (None, _) => Err(Problem::new(format_args!(
+            "{} holds neither hs_ed25519_secret_key nor private_key: name a HiddenServiceDir or a key file",
+            source.display()
+        ))),
+        (Some(_), Some(_)) => Err(Problem::new(format_args!(
+            "{} holds the keys of two services: name one of the files",
+            source.display()
+        ))),
+    }
+}
+
+/// Tor writes the address beside the key; in version 2 a client's cookie may stand behind it.
+fn check_hostname(key: &Path, address: &str) -> Result<(), Problem> {
+    let file = key.with_file_name("hostname");
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Problem::new(format_args!("cannot read {}: {error}", file.display()))),
+    };
+    match text.split_whitespace().next() {
+        Some(named) if named == address => Ok(()),
+        named => Err(Problem::new(format_args!(
+            "{} is the key of {address}, but {} names {}: they do not belong together",
+            key.display(),
+            file.display(),
+            named.unwrap_or("nothing")
+        ))),
+    }
+}

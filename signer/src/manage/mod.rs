@@ -1,0 +1,117 @@
+//! `onionbalance-signer key`: makes keys, shows them, encrypts and imports them, and delegates. None of this runs where the
+//! signer serves.
+//!
+//! [`options`] reads the command line; `new`, `show`, `encrypt`, `import` and `delegate` are the commands; `key_file` opens
+//! what any of them reads, `render` and `output` make what they write.
+
+mod delegate;
+mod encrypt;
+mod import;
+mod key_file;
+mod new;
+mod new_passphrase;
+mod options;
+mod output;
+mod render;
+mod show;
+
+use std::ffi::OsStr;
+use std::fmt::{self, Display};
+use std::process::ExitCode;
+
+use self::options::Options;
+use crate::log::{self, Priority};
+use crate::system::secret_memory;
+
+const HELP: &str = "\
+Makes and keeps the keys of onion services.
+
+Usage: onionbalance-signer key COMMAND [OPTIONS]
+
+  new       make a key
+  show      show what a key file is, without its secret
+  encrypt   encrypt a key
+  import    take a key over from tor or Onionbalance
+  delegate  issue what a signer needs for some time, without the key
+
+Every file that is written is encrypted unless --plain is said, and readable for its
+owner alone. No file is ever overwritten. docs/keys.md is the manual.
+
+  -h, --help  print this; after a command, what it takes
+";
+
+/// A command: its name, its help, the options that it knows, and how it gets ready for its work.
+struct Command {
+    name: &'static str,
+    help: &'static str,
+    options: &'static [&'static str],
+    prepare: fn(Options) -> Result<Work, lexopt::Error>,
+}
+
+/// What a command does, once its options are known to be right.
+type Work = Box<dyn FnOnce() -> Result<(), Problem>>;
+
+static COMMANDS: [&Command; 5] =
+    [&new::COMMAND, &show::COMMAND, &encrypt::COMMAND, &import::COMMAND, &delegate::COMMAND];
+
+/// What was asked for behind `key`.
+pub enum Task {
+    /// A text to print.
+    Help(&'static str),
+    /// Something to do.
+    Run(Work),
+}
+
+/// Why a command did not do what it should. Says where, and what to do.
+#[derive(Debug)]
+pub struct Problem(String);
+
+impl Problem {
+    fn new(what: impl Display) -> Self {
+        Self(what.to_string())
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads what stands behind `key`.
+pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
+    let word = match parser.next()? {
+        None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Help(HELP)),
+        Some(lexopt::Arg::Value(word)) => word,
+        Some(other) => return Err(other.unexpected()),
+    };
+    let Some(command) = COMMANDS.iter().find(|command| word == OsStr::new(command.name)) else {
+        return Err(format!("there is no command `key {}`", word.display()).into());
+    };
+    Ok(match options::parse(parser, command.options)? {
+        None => Task::Help(command.help),
+        Some(options) => Task::Run((command.prepare)(options)?),
+    })
+}
+
+/// Does it, and says what went wrong.
+pub fn run(work: Work) -> ExitCode {
+    // A machine that never serves may have no secret memory. Locked memory will do there: nobody else is on it.
+    let reserved = secret_memory::reserve(SECRETS, true).map_err(Problem::new);
+    match reserved.and_then(|_| work()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::line(Priority::Error, problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Enough for a key, what it is blinded to, and what that certifies.
+const SECRETS: usize = 8;
+
+/// Prints a line of the answer.
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn say(line: impl Display) {
+    println!("{line}");
+}

@@ -1,0 +1,59 @@
+//! `key new`: makes a key.
+
+use std::path::Path;
+
+use rand_core::{OsRng, RngCore};
+use rsa::RsaPrivateKey;
+use zeroize::Zeroizing;
+
+use super::options::{Options, Version};
+use super::render::{Key, Protection};
+use super::{Command, Problem, Work, output, say};
+use crate::keys::v3::Contents;
+use crate::secret::PermanentSecret;
+
+pub(super) static COMMAND: Command = Command {
+    name: "new",
+    help: "\
+Makes the key of a new onion service, and prints its address.
+
+Usage: onionbalance-signer key new -o FILE [OPTIONS]
+
+  -o, --output FILE           the key file to write; must not exist
+      --version 2|3           of onion services [default: 3]
+      --plain                 do not encrypt
+      --passphrase-file FILE  the passphrase stands in this file, alone
+      --passphrase-fd NUMBER  the same, read from this file descriptor; without either
+                              it is asked for on the terminal, twice
+",
+    options: &["output", "version", "plain", "passphrase-file", "passphrase-fd"],
+    prepare,
+};
+
+fn prepare(options: Options) -> Result<Work, lexopt::Error> {
+    let output = options.output()?;
+    Ok(Box::new(move || new(&output, &options)))
+}
+
+fn new(output: &Path, options: &Options) -> Result<(), Problem> {
+    output::must_be_absent(output)?;
+    let protection = Protection::choose(options.plain, &options.passphrases, output)?;
+    let key = |key: Key<'_>| {
+        output::create(output, &key.render(&protection)?)?;
+        say(key.address()?);
+        Ok(())
+    };
+    match options.version {
+        Version::V3 => {
+            let mut seed = Zeroizing::new([0; 32]);
+            OsRng.fill_bytes(seed.as_mut_slice());
+            key(Key::V3(Contents::Seed(&seed)))
+        }
+        Version::V2 => {
+            // Of 1024 bits and with the exponent 65537, as tor makes them (`crypto_pk_generate_key`).
+            let made = RsaPrivateKey::new(&mut OsRng, onionbalance_proto::v2::keys::BITS);
+            let secret = PermanentSecret::new(made.map_err(Problem::new)?).map_err(Problem::new)?;
+            key(Key::V2(&secret))
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The options of the `key` commands. Each command says which of them it knows.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+use onionbalance_proto::time::{TimeError, UnixTime};
+use onionbalance_proto::v3::PeriodLength;
+
+use crate::keys::passphrase::Source;
+
+/// What was said on the command line.
+pub(super) struct Options {
+    file: Option<PathBuf>,
+    output: Option<PathBuf>,
+    periods: Option<u16>,
+    /// The generation of onion services.
+    pub(super) version: Version,
+    /// Whether to write without encryption.
+    pub(super) plain: bool,
+    /// From when on to delegate; from now on, if it is not said.
+    pub(super) from: Option<UnixTime>,
+    /// How long the network's time periods are.
+    pub(super) period_length: PeriodLength,
+    /// What opens the key that is read.
+    pub(super) passphrases: Source,
+    /// What encrypts the one that is written.
+    pub(super) new_passphrase: Source,
+}
+
+/// A generation of onion services.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Version {
+    /// RSA.
+    V2,
+    /// Ed25519.
+    V3,
+}
+
+impl Options {
+    /// The file to read.
+    pub(super) fn file(&self) -> Result<PathBuf, lexopt::Error> {
+        self.file.clone().ok_or_else(|| "the key file is missing".into())
+    }
+
+    /// The file to write.
+    pub(super) fn output(&self) -> Result<PathBuf, lexopt::Error> {
+        self.output.clone().ok_or_else(|| "-o FILE is missing: say where to write".into())
+    }
+
+    /// How many periods to delegate for.
+    pub(super) fn periods(&self) -> Result<u16, lexopt::Error> {
+        self.periods.filter(|periods| *periods > 0).ok_or_else(|| "--periods NUMBER is missing, or 0".into())
+    }
+}
+
+/// Reads the options of a command that knows these. `None` if its help was asked for.
+pub(super) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Options>, lexopt::Error> {
+    let mut options = Options {
+        file: None,
+        output: None,
+        periods: None,
+        version: Version::V3,
+        plain: false,
+        from: None,
+        period_length: PeriodLength::DAY,
+        passphrases: Source::Terminal,
+        new_passphrase: Source::Terminal,
+    };
+    while let Some(argument) = parser.next()? {
+        let name = match &argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
+            Arg::Short('o') => "output",
+            Arg::Long(name) => name,
+            Arg::Value(_) => "key",
+            Arg::Short(_) => "",
+        };
+        // The table outlives the argument, which has to go before the parser is asked for its value.
+        let Some(name) = known.iter().find(|known| **known == name) else {
+            return Err(argument.unexpected());
+        };
+        match argument {
+            Arg::Value(file) if options.file.is_none() => options.file = Some(file.into()),
+            Arg::Value(_) => return Err(argument.unexpected()),
+            Arg::Short(_) | Arg::Long(_) => options.take(name, parser)?,
+        }
+    }
+    Ok(Some(options))
+}
+
+impl Options {
+    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        match name {
+            "key" => self.file = Some(parser.value()?.into()),
+            "output" => self.output = Some(parser.value()?.into()),
+            "plain" => self.plain = true,
+            "version" => self.version = parser.value()?.parse_with(version)?,
+            "periods" => self.periods = Some(parser.value()?.parse()?),
+            "from" => self.from = Some(parser.value()?.parse_with(moment)?),
+            "period-length" => self.period_length = parser.value()?.parse_with(length)?,
+            "passphrase-file" => self.passphrases = Source::File(parser.value()?.into()),
+            "passphrase-fd" => self.passphrases = Source::Descriptor(parser.value()?.parse()?),
+            "new-passphrase-file" => self.new_passphrase = Source::File(parser.value()?.into()),
+            "new-passphrase-fd" => self.new_passphrase = Source::Descriptor(parser.value()?.parse()?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn version(text: &str) -> Result<Version, &'static str> {
+    match text {
+        "2" => Ok(Version::V2),
+        "3" => Ok(Version::V3),
+        _ => Err("onion services are of version 2 or 3"),
+    }
+}
+
+fn length(text: &str) -> Result<PeriodLength, Box<dyn Error + Send + Sync>> {
+    Ok(PeriodLength::try_from(text.parse::<u16>()?)?)
+}
+
+/// A day or a second, UTC.
+fn moment(text: &str) -> Result<UnixTime, TimeError> {
+    text.parse().or_else(|_| format!("{text} 00:00:00").parse())
+}

@@ -1,0 +1,105 @@
+//! What a key file is to hold: each kind of key has one plain form and one encrypted one.
+
+use std::path::Path;
+
+use ed25519_dalek::pkcs8::KeypairBytes;
+use pkcs8::der::pem::LineEnding;
+use pkcs8::pkcs5::pbes2::Parameters;
+use pkcs8::{EncodePrivateKey, PrivateKeyInfo, SecretDocument};
+use rand_core::{OsRng, RngCore};
+use zeroize::Zeroizing;
+
+use super::{Problem, new_passphrase};
+use crate::keys::passphrase::Source;
+use crate::keys::sealed::{self, Kind};
+use crate::keys::v3::Contents;
+use crate::keys::v3::tor::SECRET_TAG;
+use crate::keys::{pkcs8 as files, v3};
+use crate::secret::PermanentSecret;
+
+/// A key of either version, as long as it is open.
+#[derive(Clone, Copy)]
+pub(super) enum Key<'a> {
+    V2(&'a PermanentSecret),
+    V3(Contents<'a>),
+}
+
+/// How a file is to be protected.
+pub(super) enum Protection {
+    /// By its mode alone.
+    Plain,
+    /// By a passphrase.
+    Passphrase(Zeroizing<Vec<u8>>),
+}
+
+impl Protection {
+    /// None, if that was said; else the passphrase for the file at `path`.
+    pub(super) fn choose(plain: bool, source: &Source, path: &Path) -> Result<Self, Problem> {
+        if plain { Ok(Self::Plain) } else { new_passphrase::read(source, path).map(Self::Passphrase) }
+    }
+}
+
+impl Key<'_> {
+    /// The address of its service, with `.onion`.
+    pub(super) fn address(&self) -> Result<String, Problem> {
+        match self {
+            Self::V2(secret) => Ok(secret.address().to_string()),
+            Self::V3(contents) => {
+                v3::authority(*contents).map(|key| key.address().to_string()).map_err(Problem::new)
+            }
+        }
+    }
+
+    /// The file.
+    pub(super) fn render(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        match self {
+            Self::V2(secret) => {
+                secret.to_pkcs8().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
+            }
+            Self::V3(Contents::Seed(seed)) => {
+                // Without the public key: openssl 3.0 does not read what has one.
+                let pair = KeypairBytes { secret_key: **seed, public_key: None };
+                pair.to_pkcs8_der().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
+            }
+            Self::V3(Contents::Expanded(key)) => match protection {
+                Protection::Plain => Ok(Zeroizing::new([&SECRET_TAG[..], &key[..]].concat())),
+                Protection::Passphrase(passphrase) => seal(Kind::ExpandedKey, &key[..], passphrase),
+            },
+            Self::V3(Contents::Delegation(bytes)) => match protection {
+                Protection::Plain => Err(Problem::new("a delegation is never written in the plain")),
+                Protection::Passphrase(passphrase) => seal(Kind::Delegation, bytes, passphrase),
+            },
+        }
+    }
+}
+
+fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let sealed = sealed::seal(kind, plaintext, passphrase, &mut OsRng);
+    sealed.map(|text| Zeroizing::new(text.into_bytes())).ok_or_else(no_encryption)
+}
+
+fn pkcs8(key: &SecretDocument, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let pem = match protection {
+        Protection::Plain => key.to_pem(files::LABEL, LineEnding::LF),
+        Protection::Passphrase(passphrase) => {
+            encrypt(key, passphrase)?.to_pem(files::ENCRYPTED_LABEL, LineEnding::LF)
+        }
+    };
+    pem.map(|pem| Zeroizing::new(pem.as_bytes().to_vec())).map_err(Problem::new)
+}
+
+/// PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914).
+fn encrypt(key: &SecretDocument, passphrase: &[u8]) -> Result<SecretDocument, Problem> {
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    OsRng.fill_bytes(&mut salt);
+    OsRng.fill_bytes(&mut iv);
+    let cost = sealed::cost().ok_or_else(no_encryption)?;
+    let parameters = Parameters::scrypt_aes256cbc(cost, &salt, &iv)
+        .map_err(|error| Problem::new(format_args!("{error}")))?;
+    let info = PrivateKeyInfo::try_from(key.as_bytes()).map_err(Problem::new)?;
+    info.encrypt_with_params(parameters, passphrase).map_err(Problem::new)
+}
+
+fn no_encryption() -> Problem {
+    Problem::new("scrypt does not work on this machine")
+}
