@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
+mod oracle;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::fixture::{self, Backend, Published};
@@ -14,26 +16,16 @@ use onionbalance_signer::service::v3::Service;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tor_hscrypto::RevisionCounter;
-use tor_hscrypto::pk::{HsId, HsIdKey};
 use tor_linkspec::EncodedLinkSpec;
-use tor_netdoc::doc::hsdesc::{HsDesc, IntroPointDesc};
+use tor_netdoc::doc::hsdesc::IntroPointDesc;
+
+use crate::oracle::parse;
 
 /// 2026-11-22 10:00 UTC.
 const NOW: UnixTime = UnixTime(1_795_341_600);
 
 fn system_time(time: UnixTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(time.0)
-}
-
-/// The descriptor, and until when all of its certificates count.
-fn parse(frontend: &OnionAddress, period: TimePeriod, text: &str) -> (HsDesc, Option<SystemTime>) {
-    let length = u32::from(u16::from(period.length));
-    let theirs = tor_hscrypto::time::TimePeriod::from_parts(length, period.number, 0);
-    let (key, subcredential) =
-        HsIdKey::try_from(HsId::from(*frontend.identity())).unwrap().compute_blinded_key(theirs).unwrap();
-    let parsed = HsDesc::parse_decrypt_validate(text, &key.id(), &subcredential, None).unwrap();
-    let (_, end) = parsed.bounds_start_end();
-    (parsed.dangerously_into_parts().0, end)
 }
 
 fn link_specifiers(mut bytes: &[u8]) -> Vec<EncodedLinkSpec> {

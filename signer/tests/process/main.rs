@@ -5,10 +5,13 @@
 mod activation;
 mod confinement;
 mod conversation;
+mod delegation;
 mod harness;
 mod isolation;
 mod keys;
 mod memory;
+#[path = "../oracle/mod.rs"]
+mod oracle;
 mod passphrase;
 mod permissions;
 mod reload;
