@@ -192,24 +192,4 @@ mod tests {
             assert_eq!(identity.blind(period(number)).public(), public.verifying_key());
         }
     }
-
-    #[test]
-    fn the_known_prefix_attack_does_not_find_the_identity() {
-        // gobalance's nonces came from a public constant, so that (S, R, A, message) gave the blinded scalar away:
-        // a = (S - r) / H(R|A|M) with r = H(prefix|M).
-        let identity = IdentitySecret::from_seed(&[7; 32]).unwrap();
-        let blinded = identity.blind(period(9));
-        let message = b"certificate";
-        let signature = blinded.sign(message);
-        let hash = |parts: &[&[u8]]| {
-            let digest = parts.iter().fold(Sha512::new(), Digest::chain_update);
-            Scalar::from_bytes_mod_order_wide(&digest.finalize().into())
-        };
-        let constant = Sha512::digest(b"Derive temporary signing key hash input");
-        let r = hash(&[&constant[..32], message]);
-        let s = Scalar::from_bytes_mod_order(*signature.s_bytes());
-        let k = hash(&[signature.r_bytes(), blinded.public().as_bytes(), message]);
-        let guessed = (s - r) * k.invert();
-        assert_ne!(EdwardsPoint::mul_base(&guessed), blinded.public().to_edwards());
-    }
 }

@@ -1,20 +1,13 @@
-use std::path::Path;
+mod nonces;
 
-use curve25519_dalek::{EdwardsPoint, Scalar};
-use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 use onionbalance_proto::fixture;
-use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::document;
 use onionbalance_proto::v3::{FlowControl, LinkSpecifiers, PeriodLength};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use sha2::{Digest, Sha512};
 
 use super::*;
-use crate::keys::passphrase::Passphrases;
-use crate::keys::private_copy;
-use crate::keys::v3 as keys;
 use crate::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
@@ -236,62 +229,4 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
     approved.single_onion = true;
     let signed = service(1).sign(&approved, NOW, &mut rng(6)).unwrap();
     assert_eq!(signed.texts[0].len(), length(3, signed.revision));
-}
-
-/// What anybody can compute from a published descriptor: the identity scalar, if the nonces of the type-08 certificate
-/// come from a public constant, as gobalance's did. S = r + H(R|A'|M) a', r = H(prefix|M), a' = factor a.
-fn recover(address: &OnionAddress, period: TimePeriod, certificate: &Certificate) -> Scalar {
-    let hash = |parts: [&[u8]; 3]| {
-        let digest = parts.iter().fold(Sha512::new(), Digest::chain_update);
-        Scalar::from_bytes_mod_order_wide(&digest.finalize().into())
-    };
-    let constant = Sha512::digest(b"Derive temporary signing key hash input");
-    let message = certificate.claim.signed_bytes();
-    let (r_bytes, s_bytes) = (certificate.signature.r_bytes(), certificate.signature.s_bytes());
-    let r = hash([&constant[..32], &message, &[]]);
-    let k = hash([r_bytes, &certificate.claim.signed_by, &message]);
-    let s = Scalar::from_bytes_mod_order(*s_bytes);
-    (s - r) * k.invert() * blinding_factor(address, period).invert()
-}
-
-fn is_identity(address: &OnionAddress, scalar: Scalar) -> bool {
-    EdwardsPoint::mul_base(&scalar).compress().as_bytes() == address.identity()
-}
-
-#[test]
-fn the_identity_cannot_be_computed_from_what_is_published() {
-    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/testdata/v3");
-    let files = ["front.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key", "front.pem"];
-    let mut services = files.map(|file| {
-        let key = private_copy(&testdata.join(file));
-        let secret = keys::load(key.path(), &Passphrases::Terminal).unwrap();
-        Service::new(file.into(), secret, Vec::new())
-    });
-    for service in &mut services {
-        let approved = approved(3);
-        let signed = service.sign(&approved, NOW, &mut rng(7)).unwrap();
-        let certificate = open(service, approved.period, &signed.texts[0], NOW).signing_cert;
-        let recovered = recover(&service.address(), approved.period, &certificate);
-        assert!(!is_identity(&service.address(), recovered), "{}", service.key_name);
-    }
-}
-
-#[test]
-fn the_computation_does_find_an_identity_that_is_given_away() {
-    let identity = SigningKey::from_bytes(&[8; 32]);
-    let address = OnionAddress::from_identity(identity.verifying_key().to_bytes()).unwrap();
-    let scalar = blinding_factor(&address, period(3)) * identity.to_scalar();
-    let constant = Sha512::digest(b"Derive temporary signing key hash input");
-    let hash_prefix = constant[..32].try_into().unwrap();
-    let blinded = ExpandedSecretKey { scalar, hash_prefix };
-    let public = VerifyingKey::from(&blinded);
-    let claim = Claim {
-        kind: CertType::DescriptorSigning,
-        expires: ExpiryHour(HOUR),
-        certified: rng(8).r#gen(),
-        signed_by: public.to_bytes(),
-    };
-    let signature = raw_sign::<Sha512>(&blinded, &claim.signed_bytes(), &public);
-    let recovered = recover(&address, period(3), &Certificate { claim, signature });
-    assert!(is_identity(&address, recovered));
 }
