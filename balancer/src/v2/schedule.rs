@@ -109,6 +109,30 @@ mod tests {
     }
 
     #[test]
+    fn at_every_minute_of_three_days_clients_find_what_they_look_for() {
+        // Before, between and behind the days' ends, and one that begins with them.
+        for first in [0, 1, 0x4e, 0x80, 0xFF] {
+            let mut id = [7; 10];
+            id[0] = first;
+            let service = OnionAddress::from_permanent_id(id);
+            for minute in 0..3 * 24 * 60 {
+                let now = UnixTime(1_795_305_607 + minute * 60);
+                let terms = published(&service, now);
+                // Their clocks are up to an hour ahead: what they look for is there before its period begins.
+                for ahead in [0, 1800, OVERLAP - 1] {
+                    let wanted = DescriptorTerm::both(TimePeriod::at(now.plus(ahead), &service));
+                    assert!(wanted.iter().all(|term| terms.contains(term)), "{first} {minute} {ahead}");
+                }
+                let begin = TimePeriod::at(now, &service).next().start(&service);
+                assert_eq!(terms.len(), if begin.since(now) <= OVERLAP { 4 } else { 2 });
+                let next = changes_at(&service, now);
+                assert!(next > now && published(&service, next.minus(1)) == terms);
+                assert_ne!(published(&service, next), terms);
+            }
+        }
+    }
+
+    #[test]
     fn ids_are_those_of_rend_spec() {
         let terms = DescriptorTerm::both(TimePeriod(16_611));
         let ids = terms.map(|term| term.id(&service()).to_string());

@@ -142,6 +142,8 @@ fn disaster_value(period: TimePeriod) -> SharedRandomValue {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::tor::documents::consensus::{Lifetime, Parameters};
 
@@ -270,6 +272,37 @@ mod tests {
                     let wanted = client.fetched_term();
                     assert!([service.first, service.second].contains(wanted), "{interval} {minute}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_descriptor_is_published_half_a_period_longer_than_its_period_on_either_side() {
+        for (interval, minutes, testing) in NETWORKS {
+            let run = 24 * interval;
+            // Off the grid of runs, as a network may begin.
+            let begin = 1_795_336_080 / interval * interval;
+            let mut published: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+            let mut offset = 0;
+            for valid_after in (begin..begin + 5 * run).step_by(usize::try_from(interval).unwrap()) {
+                let schedule = Schedule::new(&consensus(valid_after, interval, minutes), testing).unwrap();
+                offset = schedule.offset_minutes;
+                for term in [schedule.first, schedule.second] {
+                    published.entry(term.period.number).or_default().push(valid_after);
+                }
+            }
+            let length = PeriodLength::try_from(u16::try_from(run / 60).unwrap()).unwrap();
+            // The first and the last were only seen in part.
+            let whole: Vec<_> = published.into_iter().skip(2).rev().skip(2).collect();
+            assert!(!whole.is_empty());
+            for (number, times) in whole {
+                let start = TimePeriod { length, number }.start(offset).0;
+                assert!(times.windows(2).all(|pair| pair[1] - pair[0] == interval), "{interval} {number}");
+                assert!(times[0] <= start - run / 2 + interval, "{interval} {number}");
+                assert!(
+                    times[times.len() - 1] >= start + run + run / 2 - 2 * interval,
+                    "{interval} {number}"
+                );
             }
         }
     }
