@@ -318,5 +318,45 @@ mod tests {
                 prop_assert!(all_taken || count(&chosen, backend) + 1 >= most);
             }
         }
+
+        #[test]
+        fn sets_list_all_that_they_can_and_take_turns(
+            raw in vec(vec(0..20u32, 0..8), 0..12),
+            max in 1..12usize,
+            count in 1..10usize,
+        ) {
+            let relays: Vec<&[u32]> = raw.iter().map(Vec::as_slice).collect();
+            // Ids of a backend are its own, as keys are, and each stands once.
+            let mut view = at_relays(&relays);
+            for points in view.values_mut() {
+                points.sort_by_key(Point::id);
+                points.dedup_by_key(|point| point.id());
+            }
+            let unforgiving: BTreeMap<&BackendId, Vec<Unforgiving>> =
+                view.iter().map(|(backend, points)| (backend, points.iter().copied().map(Unforgiving).collect())).collect();
+            let sets = select(unforgiving.iter().map(|(backend, points)| (*backend, points.as_slice())), max, count);
+
+            let places: BTreeSet<Fingerprint> = view.values().flatten().map(Point::relay).collect();
+            prop_assert_eq!(sets.is_empty(), places.is_empty());
+            prop_assert!(sets.len() <= count);
+            for set in &sets {
+                let taken: BTreeSet<Fingerprint> = set.iter().map(|chosen| chosen.point.relay()).collect();
+                prop_assert_eq!((set.len(), taken.len()), (places.len().min(max), places.len().min(max)));
+                prop_assert!(set.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
+            }
+            // A backend that is never listed is one for which there was no turn left.
+            let listed = |backend: &BackendId| sets.iter().flatten().filter(|chosen| chosen.backend == *backend).count();
+            for (backend, points) in &view {
+                prop_assert!(points.is_empty() || listed(backend) > 0 || sets.len() == count);
+            }
+
+            let again = select(
+                unforgiving.iter().rev().map(|(backend, points)| (*backend, points.as_slice())), max, count,
+            );
+            let ids = |sets: &[Vec<Chosen<Unforgiving>>]| -> Vec<Vec<u32>> {
+                sets.iter().map(|set| set.iter().map(|chosen| chosen.point.id()).collect()).collect()
+            };
+            prop_assert_eq!(ids(&sets), ids(&again));
+        }
     }
 }

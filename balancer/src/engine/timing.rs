@@ -180,13 +180,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_times_stay_in_their_bounds(seed: u64, failures in 1..100u32) {
+        fn random_times_stay_in_their_bounds(seed: u64, low in 0..10_000_000_u64, span in 0..10_000_000_u64) {
+            let (low, high) = (Duration::from_millis(low), Duration::from_millis(low + span));
             let mut dice = Dice(seed);
-            let (first, max) = (Duration::from_secs(2), Duration::from_mins(5));
-            let wait = backoff(&mut dice, first, max, failures);
-            prop_assert!(wait >= first.mul_f64(0.9) && wait <= max.mul_f64(1.1));
-            let wait = between(&mut dice, first, max);
-            prop_assert!(wait >= first && wait <= max);
+            let wait = between(&mut dice, low, high);
+            prop_assert!(wait >= low && wait <= high);
+            // Bounds in the wrong order are one bound.
+            prop_assert_eq!(between(&mut dice, high, low), high);
+            let wait = jittered(&mut dice, high);
+            prop_assert!(wait >= high.mul_f64(0.9) && wait <= high.mul_f64(1.1));
+        }
+
+        #[test]
+        fn a_wait_doubles_with_each_failure_up_to_its_end(
+            seed: u64,
+            first in 1..100_000_u64,
+            max in 1..100_000_000_u64,
+            failures: u32,
+        ) {
+            let (first, max) = (Duration::from_millis(first), Duration::from_millis(max));
+            let doubled = 2_u32.checked_pow(failures.saturating_sub(1)).and_then(|times| first.checked_mul(times));
+            let exact = doubled.unwrap_or(max).min(max);
+            let wait = backoff(&mut Dice(seed), first, max, failures);
+            prop_assert!(wait >= exact.mul_f64(0.9) && wait <= exact.mul_f64(1.1), "{wait:?} {exact:?}");
         }
     }
 }
