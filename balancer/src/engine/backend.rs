@@ -91,6 +91,11 @@ impl<P: Point> Backend<P> {
         }
     }
 
+    /// The introduction points of its newest descriptor, whether it lives or not.
+    pub(super) fn newest_points(&self) -> &[P] {
+        self.held.as_ref().map_or(&[], |held| &held.copy.points)
+    }
+
     /// Whether it has been found, or a first look has shown that it cannot be.
     pub(super) fn answered(&self) -> bool {
         self.answered
@@ -266,7 +271,7 @@ impl<P: Point> Backend<P> {
         let points = next.copy.points.len();
         self.held = Some(next);
         if !self.is_live() {
-            return self.rise(cx);
+            return self.rise(cx) | same_since.is_none();
         }
         if same_since.is_none() {
             cx.notices.push(Notice::BackendChanged { backend: self.id.clone(), points });

@@ -116,11 +116,9 @@ impl<P: Point> Service<P> {
         next: PublicationId,
     ) {
         self.decide_at = None;
-        let live = self.backends.iter().filter_map(|id| backends.get_key_value(id));
-        let count = if self.distinct { self.sets_wanted() } else { 1 };
-        let sets = select(live.map(|(id, backend)| (id, backend.points())), self.max_points, count);
+        let sets = self.choose(backends, |_, backend| backend.points());
         if sets.is_empty() {
-            self.keep_last(cx);
+            self.keep_last(cx, backends);
         } else {
             self.sets = sets;
             self.begun = true;
@@ -133,6 +131,17 @@ impl<P: Point> Service<P> {
                 descriptor.set_points(cx.now.elapsed, next, self.sets.iter().map(ids).collect());
             }
         }
+    }
+
+    /// Chooses among what `offered` gives of each of its backends.
+    fn choose<'a>(
+        &self,
+        backends: &'a Backends<P>,
+        offered: impl Fn(&BackendId, &'a Backend<P>) -> &'a [P],
+    ) -> Vec<Vec<Chosen<P>>> {
+        let mine = self.backends.iter().filter_map(|id| backends.get_key_value(id));
+        let count = if self.distinct { self.sets_wanted() } else { 1 };
+        select(mine.map(|(id, backend)| (id, offered(id, backend))), self.max_points, count)
     }
 
     /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
@@ -215,14 +224,15 @@ impl<P: Point> Service<P> {
         self.sets.iter().flatten().map(|chosen| chosen.point.id()).collect()
     }
 
-    /// No backend lives: the last set stays, save what is not configured any more, until it has stayed too
-    /// long.
-    fn keep_last(&mut self, cx: &mut Context<impl RngCore>) {
+    /// No backend lives: those that were listed last stay listed, save what is not configured any more, until
+    /// they have stayed too long.
+    fn keep_last(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         for set in &mut self.sets {
             set.retain(|chosen| self.backends.contains(&chosen.backend));
         }
         self.sets.retain(|set| !set.is_empty());
+        self.renew_last(backends);
         let service = self.id.clone();
         if self.sets.is_empty() {
             self.stale_since = None;
@@ -239,6 +249,22 @@ impl<P: Point> Service<P> {
         } else {
             self.stale_since = Some(now);
             cx.notices.push(Notice::KeepingLastSet { service });
+        }
+    }
+
+    /// Lists the newest introduction points of those that are listed: where it is our clock that is wrong, and not
+    /// the backends that are dead, they still publish.
+    fn renew_last(&mut self, backends: &Backends<P>) {
+        let listed: BTreeSet<BackendId> =
+            self.sets.iter().flatten().map(|chosen| chosen.backend.clone()).collect();
+        let newest = self.choose(
+            backends,
+            |id, backend| {
+                if listed.contains(id) { backend.newest_points() } else { &[] }
+            },
+        );
+        if !newest.is_empty() {
+            self.sets = newest;
         }
     }
 }

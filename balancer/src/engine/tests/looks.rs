@@ -277,3 +277,25 @@ fn fetches_keep_to_the_budget_and_everyone_has_a_turn() {
     assert_eq!(count(&said), 60);
     assert!(names[60..].iter().all(|name| asked(&said, name).len() == 1));
 }
+
+#[test]
+fn what_backends_publish_while_our_clock_makes_them_look_dead_is_listed() {
+    let mut script = found();
+    script.now.wall = script.now.wall.plus(86_400);
+    let moved = DescriptorCopy {
+        revision: 11,
+        published: UnixTime(START),
+        period: 1,
+        points: vec![Key::new(2), Key::new(3)],
+    };
+    let said = script.fetched("a", relay(101), FetchOutcome::Copy(moved.clone()));
+    assert!(notices(&said).contains(&Notice::BackendGone { backend: "a".into(), why: Gone::TooOld }));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [2, 3]);
+    // And again, while it is taken for dead.
+    let moved = DescriptorCopy { revision: 12, points: vec![Key::new(3), Key::new(4)], ..moved };
+    script.fetched("a", relay(102), FetchOutcome::Copy(moved));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [3, 4]);
+    assert!(script.status("s").stale_for.is_some());
+}
