@@ -1,0 +1,48 @@
+//! Things die, freeze and come back while visitors go on visiting: what they notice of it, and how long until all is well.
+//!
+//! Each fault has a frontend, a visitor and a balancer's tor of its own; what it breaks is its own too, so all happen at
+//! once on one network. At the end a table is printed, and written to `target/faults.md`.
+
+mod backends;
+#[path = "../frontend/observer.rs"]
+#[expect(dead_code, reason = "the tests of the frontend look at more")]
+mod observer;
+mod report;
+mod site;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Trial, run};
+
+/// A fault's name, which is its frontend's too, and its test.
+type Fault = (&'static str, fn(&'static str) -> Result<()>);
+
+const FAULTS: [Fault; 4] = [
+    ("nothing", backends::nothing),
+    ("backend_killed", backends::killed),
+    ("backend_frozen", backends::frozen),
+    ("all_backends_killed", backends::all_killed),
+];
+
+/// This takes longer than anybody waits for a test: for the figure only, with `--include-ignored`.
+const FOR_GOOD: Fault = ("backend_killed_for_good", backends::killed_for_good);
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    // They wait most of the time.
+    arguments.test_threads.get_or_insert(names().count());
+    let trial = |(name, fault): Fault| {
+        Trial::test(name, move || fault(name).map_err(|error| format!("{error:#}").into()))
+    };
+    let mut trials = Vec::from(FAULTS.map(trial));
+    trials.push(trial(FOR_GOOD).with_ignored_flag(true));
+    let conclusion = run(&arguments, trials);
+    report::finish(names())?;
+    Ok(conclusion.exit_code())
+}
+
+/// Of all faults, in the order of the table.
+fn names() -> impl Iterator<Item = &'static str> {
+    FAULTS.iter().chain([&FOR_GOOD]).map(|(name, _)| *name)
+}

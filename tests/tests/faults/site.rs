@@ -1,0 +1,122 @@
+//! What a fault befalls: a frontend over backends, the tor and the programs that publish it, and who looks on.
+
+use std::fmt::Write as _;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use onionbalance_proto::v3::OnionAddress;
+use onionbalance_tests::deployment::Deployment;
+use onionbalance_tests::key_v3::KeyV3;
+use onionbalance_tests::network::{Backend, Client, Daemon, Network, Plan};
+use onionbalance_tests::programs::Running;
+use onionbalance_tests::traffic::Traffic;
+
+use crate::names;
+use crate::observer::Observer;
+
+/// As in the tests of the frontend: time periods of six minutes, in which the balancer's timers shrink (`Timing::for_period`):
+/// a look at each backend every 15 s, a renewal every 15 to 30 s, 7.5 s at most between two tries of an upload.
+pub(crate) const VOTING_INTERVAL: u32 = 15;
+/// Something that is under way already, on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// So many visits to the frontend, two seconds apart, show what it is like.
+pub(crate) const VISITS: usize = 25;
+/// Visits may hang for a minute each, at once.
+pub(crate) const VISITED: Duration = Duration::from_secs(2 * VISITS as u64 + 70);
+/// Those of the network's start, which belong to no fault alone.
+const BACKENDS: usize = 3;
+
+/// The network that most faults share.
+pub(crate) fn network() -> Result<&'static Network> {
+    static SHARED: OnceLock<Result<Network>> = OnceLock::new();
+    let start = || {
+        let frontends = names().map(|name| KeyV3::named(name).address()).collect::<Result<_>>()?;
+        let plan =
+            Plan { voting_interval: VOTING_INTERVAL, backends: BACKENDS, frontends, ..Plan::default() };
+        Network::start(&plan)
+    };
+    SHARED.get_or_init(start).as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+/// The backends of the network's start: nobody may harm them.
+pub(crate) fn backends(network: &Network) -> Result<Vec<Arc<Backend>>> {
+    (0..BACKENDS).map(|number| network.backend(number)).collect()
+}
+
+/// A frontend with its key and configuration, the balancer's tor, and somebody who looks at HSDirs.
+pub(crate) struct Site<'a> {
+    network: &'a Network,
+    deployment: Deployment,
+    pub(crate) address: OnionAddress,
+    pub(crate) backends: Vec<Arc<Backend>>,
+    /// The balancer's.
+    pub(crate) tor: Client,
+    pub(crate) observer: Observer,
+}
+
+impl Deref for Site<'_> {
+    type Target = Deployment;
+
+    fn deref(&self) -> &Deployment {
+        &self.deployment
+    }
+}
+
+impl<'a> Site<'a> {
+    /// The frontend of this name over these backends.
+    pub(crate) fn new(network: &'a Network, name: &str, backends: Vec<Arc<Backend>>) -> Result<Self> {
+        let key = KeyV3::named(name);
+        let (deployment, address) = (Deployment::new(network, name)?, key.address()?);
+        let tors: [Client; 2] = network.new_tor_clients(2)?.try_into().map_err(|_| anyhow!("two tors"))?;
+        let [tor, client] = tors;
+        let site = Self { network, deployment, address, backends, tor, observer: Observer { client } };
+        site.write_secret("front.pem", key.pem()?)?;
+        site.set_services(&service("front.pem", &site.addresses()?)?)?;
+        Ok(site)
+    }
+
+    /// Writes `config.yaml` for these services.
+    pub(crate) fn set_services(&self, services: &str) -> Result<()> {
+        let places = "signer-socket-location: signer\nstatus-socket-location: status\n";
+        self.configure(format!("services:\n{services}{places}"))
+    }
+
+    /// The backends' addresses.
+    pub(crate) fn addresses(&self) -> Result<Vec<OnionAddress>> {
+        self.backends.iter().map(|backend| backend.address().v3()).collect()
+    }
+
+    /// Starts signer and balancer, and waits until all is published.
+    pub(crate) fn serve(&self, tor: &Daemon) -> Result<(Running, Running)> {
+        let programs = (self.signer()?, self.balancer(tor)?);
+        self.wait_current()?;
+        Ok(programs)
+    }
+
+    /// Has a visitor come who knows nothing yet; every backend lives.
+    pub(crate) fn visit(&self) -> Result<Traffic> {
+        Ok(Traffic::begin(self.network.new_tor_client()?, &self.address, &self.backends))
+    }
+
+    /// Waits until every responsible HSDir lists what the backends have.
+    pub(crate) fn wait_current(&self) -> Result<()> {
+        self.observer.wait_current(&self.address, &self.addresses()?, &self.observer)
+    }
+}
+
+/// A service in `config.yaml`.
+pub(crate) fn service(key: &str, backends: &[OnionAddress]) -> Result<String> {
+    let mut yaml = format!("- key: {key}\n  instances:\n");
+    for address in backends {
+        writeln!(yaml, "  - address: {address}")?;
+    }
+    Ok(yaml)
+}
+
+/// That something took no longer than it may.
+pub(crate) fn ensure_within(took: Duration, bound: Duration) -> Result<()> {
+    ensure!(took <= bound, "it took {:.1} s, more than {:.1} s", took.as_secs_f64(), bound.as_secs_f64());
+    Ok(())
+}
