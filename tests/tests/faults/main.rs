@@ -4,11 +4,14 @@
 //! once on one network. At the end a table is printed, and written to `target/faults.md`.
 
 mod backends;
+mod balancer;
 #[path = "../frontend/observer.rs"]
 #[expect(dead_code, reason = "the tests of the frontend look at more")]
 mod observer;
 mod report;
+mod signer;
 mod site;
+mod tor;
 
 use std::process::ExitCode;
 
@@ -18,11 +21,14 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 7] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
     ("all_backends_killed", backends::all_killed),
+    ("signer_killed", signer::killed),
+    ("balancer_killed", balancer::killed),
+    ("tor_killed", tor::killed),
 ];
 
 /// This takes longer than anybody waits for a test: for the figure only, with `--include-ignored`.

@@ -1,26 +1,32 @@
 //! What a fault befalls: a frontend over backends, the tor and the programs that publish it, and who looks on.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::ops::Deref;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::deployment::Deployment;
 use onionbalance_tests::key_v3::KeyV3;
-use onionbalance_tests::network::{Backend, Client, Daemon, Network, Plan};
+use onionbalance_tests::network::{Backend, Client, Daemon, Message, Network, Plan};
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::traffic::Traffic;
+use onionbalance_tests::wait::until;
+use serde_json::Value;
 
 use crate::names;
-use crate::observer::Observer;
+use crate::observer::{Observer, SETTLED};
 
 /// As in the tests of the frontend: time periods of six minutes, in which the balancer's timers shrink (`Timing::for_period`):
 /// a look at each backend every 15 s, a renewal every 15 to 30 s, 7.5 s at most between two tries of an upload.
 pub(crate) const VOTING_INTERVAL: u32 = 15;
 /// Something that is under way already, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// A renewal comes after 30 s at the latest, and takes a few seconds.
+pub(crate) const RENEWED: Duration = Duration::from_secs(45);
 /// So many visits to the frontend, two seconds apart, show what it is like.
 pub(crate) const VISITS: usize = 25;
 /// Visits may hang for a minute each, at once.
@@ -104,6 +110,29 @@ impl<'a> Site<'a> {
     pub(crate) fn wait_current(&self) -> Result<()> {
         self.observer.wait_current(&self.address, &self.addresses()?, &self.observer)
     }
+
+    /// Waits until the balancer says that all descriptors of all services that have any introduction points are on all their
+    /// HSDirs.
+    pub(crate) fn wait_stored(&self) -> Result<()> {
+        until(SETTLED, || Ok(self.status().is_ok_and(|status| is_stored(&status)).then_some(())))
+            .with_context(|| format!("the balancer's status stays {:?}", self.status()))
+    }
+
+    /// What the balancer's status socket shows.
+    fn status(&self) -> Result<Value> {
+        let mut text = String::new();
+        UnixStream::connect(self.path("status"))?.read_to_string(&mut text)?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+fn is_stored(status: &Value) -> bool {
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let mut services = list(status, "services");
+    services.retain(|service| service["introPointsNum"] != 0);
+    let descriptors: Vec<_> = services.iter().flat_map(|service| list(service, "descriptors")).collect();
+    !descriptors.is_empty()
+        && descriptors.iter().all(|one| one["hsdirs"] != 0 && one["hsdirs"] == one["stored"])
 }
 
 /// A service in `config.yaml`.
@@ -113,6 +142,16 @@ pub(crate) fn service(key: &str, backends: &[OnionAddress]) -> Result<String> {
         writeln!(yaml, "  - address: {address}")?;
     }
     Ok(yaml)
+}
+
+/// Waits until an HSDir has said to `tor` that it took a descriptor of the frontend: those for the others are on their way.
+pub(crate) fn wait_upload(tor: &Daemon, frontend: &OnionAddress) -> Result<()> {
+    let mut control = tor.control()?;
+    control.set_events("HS_DESC")?;
+    let address = frontend.to_string();
+    let address = address.trim_end_matches(".onion");
+    let uploaded = |event: &Message| matches!(event.words().as_slice(), ["HS_DESC", "UPLOADED", of, ..] if *of == address);
+    control.wait_event(RENEWED, uploaded)?.context("no HSDir took a descriptor").map(drop)
 }
 
 /// That something took no longer than it may.
