@@ -5,6 +5,10 @@
 
 mod backends;
 mod balancer;
+mod hsdir;
+#[path = "../frontend/made_up.rs"]
+mod made_up;
+mod neighbours;
 #[path = "../frontend/observer.rs"]
 #[expect(dead_code, reason = "the tests of the frontend look at more")]
 mod observer;
@@ -21,7 +25,7 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 9] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
@@ -29,6 +33,8 @@ const FAULTS: [Fault; 7] = [
     ("signer_killed", signer::killed),
     ("balancer_killed", balancer::killed),
     ("tor_killed", tor::killed),
+    ("hsdir_killed", hsdir::killed),
+    ("neighbour_poisoned", neighbours::poisoned),
 ];
 
 /// This takes longer than anybody waits for a test: for the figure only, with `--include-ignored`.
