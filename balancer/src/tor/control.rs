@@ -334,7 +334,8 @@ mod tests {
         assert!(error_text(late).contains("did not answer"));
     }
 
-    #[tokio::test]
+    // A busy machine takes longer to pass so many bytes on than tor may take to answer.
+    #[tokio::test(start_paused = true)]
     async fn whatever_is_out_of_step_ends_the_connection() {
         let block = |length| ["250+md/all=\r\n".to_owned(), "x".repeat(length)].concat();
         for (sent, text) in [
