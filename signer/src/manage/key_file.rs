@@ -37,7 +37,7 @@ impl KeyFile {
             if v2::is_rsa(&info) {
                 Ok(act(Key::V2(&v2::secret(info)?)))
             } else {
-                Ok::<_, KeyFileError>(v3::pem::with_seed(info, act_v3)?)
+                Ok::<_, KeyFileError>(v3::pem::with_seed(&info, act_v3)?)
             }
         };
         match (self.label(), std::str::from_utf8(bytes)) {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ed25519_dalek::pkcs8::KeypairBytes;
+use ed25519_dalek::pkcs8::ALGORITHM_OID;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::pkcs5::pbes2::Parameters;
-use pkcs8::{EncodePrivateKey, PrivateKeyInfo, SecretDocument};
+use pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo, SecretDocument};
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -13,6 +13,7 @@ use super::{Problem, new_passphrase};
 use crate::keys::passphrase::Source;
 use crate::keys::sealed::{self, Kind};
 use crate::keys::v3::Contents;
+use crate::keys::v3::pem::SEED_TAG;
 use crate::keys::v3::tor::SECRET_TAG;
 use crate::keys::{pkcs8 as files, v3};
 use crate::secret::PermanentSecret;
@@ -56,11 +57,7 @@ impl Key<'_> {
             Self::V2(secret) => {
                 secret.to_pkcs8().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
             }
-            Self::V3(Contents::Seed(seed)) => {
-                // Without the public key: openssl 3.0 does not read what has one.
-                let pair = KeypairBytes { secret_key: **seed, public_key: None };
-                pair.to_pkcs8_der().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
-            }
+            Self::V3(Contents::Seed(seed)) => from_seed(seed).and_then(|key| pkcs8(&key, protection)),
             Self::V3(Contents::Expanded(key)) => match protection {
                 Protection::Plain => Ok(Zeroizing::new([&SECRET_TAG[..], &key[..]].concat())),
                 Protection::Passphrase(passphrase) => seal(Kind::ExpandedKey, &key[..], passphrase),
@@ -71,6 +68,13 @@ impl Key<'_> {
             },
         }
     }
+}
+
+/// The seed as RFC 8410 has it, without the public key: openssl 3.0 does not read what has that.
+fn from_seed(seed: &[u8; 32]) -> Result<SecretDocument, Problem> {
+    let octets = Zeroizing::new([&SEED_TAG[..], &seed[..]].concat());
+    let algorithm = AlgorithmIdentifierRef { oid: ALGORITHM_OID, parameters: None };
+    PrivateKeyInfo::new(algorithm, &octets).try_into().map_err(|error: ::pkcs8::Error| Problem::new(error))
 }
 
 fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, Problem> {
