@@ -18,8 +18,9 @@ const PASSPHRASES: &str = "onion balance v2\nonion balance v3\npassword\n";
 /// A directory with keys of all kinds, `old` with the passphrases that open them, and `new`, the passphrase of new files.
 fn directory() -> Directory {
     let directory = Directory::bare();
-    directory.write("old", format!("{PASSPHRASES}fresh\n"));
+    directory.write("old", format!("fresh\n{PASSPHRASES}"));
     directory.write("new", "fresh\n");
+    directory.write("wrong", "frsh\n");
     for key in ["b2.key", "onionbalance-des3.key", "pem-aes256.key", "pem-pkcs8-aes256.key"] {
         directory.write(key, fs::read(Path::new(V2).join(key)).unwrap());
     }
@@ -173,8 +174,8 @@ fn every_readable_key_is_shown_encrypted_and_served_as_the_same_service() {
             openssl(&directory, &["pkey", "-in", &new, "-pubout"]);
         }
         is_served(&directory, &new, address);
-        let error = refused(&directory, &["show", &new, "--passphrase-file", "config.yaml"]);
-        assert!(error.contains("does not open with any passphrase in config.yaml"), "{error}");
+        let error = refused(&directory, &["show", &new, "--passphrase-file", "wrong"]);
+        assert!(error.contains("does not open with any passphrase in wrong"), "{error}");
     }
 }
 
@@ -261,7 +262,7 @@ fn a_new_passphrase_is_one_and_not_empty() {
     assert_eq!(shown(&directory, "piped.key")[3], "encrypted: yes");
 }
 
-/// What a person sees who types these lines, and how it ended.
+/// What a person sees who types these lines, and how it ended. While it waits, it is as well protected as a signer that serves.
 fn at_a_terminal(directory: &Directory, arguments: &[&str], typed: &[&str]) -> (String, Output) {
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut person = File::from(pty.master);
@@ -277,10 +278,21 @@ fn at_a_terminal(directory: &Directory, arguments: &[&str], typed: &[&str]) -> (
             person.read_exact(&mut byte).unwrap();
             seen.extend(byte);
         }
+        is_hardened(child.id());
         seen.push(b'\n');
         person.write_all(line.as_bytes()).unwrap();
     }
     (String::from_utf8(seen).unwrap(), child.wait_with_output().unwrap())
+}
+
+fn is_hardened(process: u32) {
+    let proc = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).unwrap();
+    let words = |text: String, name: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        line.trim_start_matches(name).split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(words(proc("status"), "NoNewPrivs:"), ["1"]);
+    assert!(words(proc("limits"), "Max core file size").starts_with(&["0".to_owned(), "0".to_owned()]));
 }
 
 #[test]
