@@ -7,6 +7,7 @@ mod attacker;
 mod calendar;
 mod child_signer;
 mod control_port;
+mod delegation;
 mod lies;
 mod made_up;
 mod many_backends;

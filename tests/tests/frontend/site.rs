@@ -20,11 +20,12 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 12] = [
+const FRONTENDS: [&str; 13] = [
     "attacker",
     "calendar",
     "child_signer",
     "control_port",
+    "delegation",
     "lies",
     "many_backends",
     "production",
