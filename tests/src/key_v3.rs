@@ -32,6 +32,11 @@ impl KeyV3 {
         Ok(OnionAddress::from_identity(self.0.verifying_key().to_bytes())?)
     }
 
+    /// The key itself.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.0
+    }
+
     /// PKCS#8 in PEM without the public key, as OpenSSL writes it.
     pub fn pem(&self) -> Result<String> {
         let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };

@@ -14,6 +14,7 @@ mod many_backends;
 mod observer;
 mod production;
 mod reload;
+mod secrets;
 mod signer_restart;
 mod site;
 mod units;

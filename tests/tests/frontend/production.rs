@@ -1,57 +1,56 @@
-//! Both programs as the package starts them: the signer on a socket, the balancer as a user who may read no key.
+//! Both programs as the package has them: the signer on a socket, each as a user of its own, who may read no key.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
-use onionbalance_tests::programs::Programs;
+use onionbalance_tests::programs::Running;
 
 use crate::observer::Observer;
+use crate::secrets::Secrets;
 use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
 
-/// A user who owns nothing.
+/// A user who owns nothing: the balancer's.
 const NOBODY: u32 = 65_534;
+
+const USERS: &str = "\
+signer-socket-location: run/signer
+signer-allowed-uids: [65534]
+signer-user: daemon
+user: nobody
+state-file-location: state/state.json
+tor-control-password: loopback
+";
 
 #[test]
 fn publishes_and_every_backend_answers() -> Result<()> {
+    ensure!(Uid::effective().is_root(), "this test starts programs that become other users: run it as root");
     let network = network()?;
     let backends = backends(network)?;
-    let root = Uid::effective().is_root();
-    let mut more = "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\n\
-         tor-control-password: loopback\nstate-file-location: state/state.json\n"
-        .to_owned();
-    if root {
-        more += "signer-user: daemon\n";
-    }
-    let site = Site::new(network, "production", &backends, &more)?;
+    let site = Site::new(network, "production", &backends, USERS)?;
     // As systemd-tmpfiles would: what the signer makes in there belongs to the balancer's group.
     let run = site.path("run");
     DirBuilder::new().mode(0o750).create(&run)?;
+    let daemon = User::from_name("daemon")?.context("there is no user daemon")?;
+    chown(&run, Some(daemon.uid.as_raw()), Some(NOBODY))?;
+    fs::set_permissions(&run, Permissions::from_mode(0o2750))?;
     fs::create_dir(site.path("state"))?;
-    if root {
-        chown(site.path("state"), Some(NOBODY), None)?;
-        let daemon = User::from_name("daemon")?.context("there is no user daemon")?;
-        chown(&run, Some(daemon.uid.as_raw()), Some(NOBODY))?;
-        fs::set_permissions(&run, Permissions::from_mode(0o2750))?;
-    }
+    chown(site.path("state"), Some(NOBODY), None)?;
     let observer = Observer::new(network)?;
     observer.client.control()?.send(&format!("SETCONF HashedControlPassword=\"{HASHED_PASSWORD}\""))?;
 
     let signer = site.signer()?;
     assert_eq!(fs::metadata(run.join("signer"))?.mode() & 0o777, 0o660);
-    let program = site.copy(&Programs::build()?.balancer)?;
-    let mut command = site.balancer_command(&program, observer.client.tor())?;
-    if root {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let balancer = site.start(&mut command, "balancer")?;
-
+    let balancer = site.balancer(observer.client.tor())?;
     wait_published(&balancer)?;
     site.visit_all(&network.new_tor_client()?, &["backend-0", "backend-1", "backend-2"])?;
     observer.wait_current(&site.address, &backends, &observer)?;
+    expect_no_secret(&site, &observer, [&signer, &balancer])?;
 
     balancer.signal(Signal::SIGTERM)?;
     assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
@@ -63,8 +62,22 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     let log = signer.output()?;
     assert!(!log.contains("<3>") && !log.contains("<4>"), "{log}");
-    if root {
-        assert!(log.contains("uid=65534"), "{log}");
+    assert!(log.contains("uid=65534"), "{log}");
+    Ok(())
+}
+
+/// That nothing of the frontend's key is in what root can read of either program, or in its log.
+fn expect_no_secret(site: &Site, observer: &Observer, programs: [&Running; 2]) -> Result<()> {
+    let period = observer.directory()?.fetch(&site.address).0;
+    let secrets = Secrets::of(site.key.signing_key(), &site.address, period);
+    for program in programs {
+        secrets.expect_hidden(program)?;
     }
+    // The search finds what is there.
+    let mut holder = Command::new("sleep");
+    holder.arg("1000").env("KEY", OsStr::from_bytes(site.key.signing_key().as_bytes()));
+    let holder = site.start(&mut holder, "holder")?;
+    let found = secrets.in_memory(holder.pid())?;
+    ensure!(found == ["seed"], "{found:?}");
     Ok(())
 }

@@ -65,6 +65,7 @@ pub(crate) fn backends(network: &Network) -> Result<Vec<OnionAddress>> {
 pub(crate) struct Site {
     deployment: Deployment,
     pub(crate) address: OnionAddress,
+    pub(crate) key: KeyV3,
 }
 
 impl Deref for Site {
@@ -85,8 +86,8 @@ impl Site {
     ) -> Result<Self> {
         ensure!(FRONTENDS.contains(&name), "the backends do not know the frontend {name}");
         let key = KeyV3::named(name);
-        let site = Self { deployment: Deployment::new(network, name)?, address: key.address()? };
-        site.write_secret("front.pem", key.pem()?)?;
+        let site = Self { deployment: Deployment::new(network, name)?, address: key.address()?, key };
+        site.write_secret("front.pem", site.key.pem()?)?;
         let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
         for address in backends {
             writeln!(yaml, "  - address: {address}")?;
