@@ -47,7 +47,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_lseek,
     libc::SYS_fsync,
-    libc::SYS_renameat,
+    libc::SYS_renameat2,
     libc::SYS_unlinkat,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
@@ -82,8 +82,9 @@ const ALWAYS: &[libc::c_long] = &[
 #[cfg(target_arch = "x86_64")]
 const OLDER_NAMES: &[libc::c_long] =
     &[libc::SYS_epoll_wait, libc::SYS_rename, libc::SYS_unlink, libc::SYS_readlink];
+/// `renameat`, for which `libc` has no name.
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER_NAMES: &[libc::c_long] = &[];
+const OLDER_NAMES: &[libc::c_long] = &[38];
 
 /// To hear of the end of a signer that is our child.
 const CHILD: &[libc::c_long] = &[libc::SYS_wait4, libc::SYS_waitid];
