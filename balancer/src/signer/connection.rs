@@ -12,11 +12,13 @@ use onionbalance_proto::wire::{Header, Reply, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{SignerError, SignerPlace};
 
+/// What has ended a child may be on its way to us, too: Ctrl-C, or a service manager's SIGTERM.
+const SIGNALS_WITHIN: Duration = Duration::from_millis(200);
 /// A signer takes milliseconds; one that serves another balancer, or hangs, is told by this.
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(10);
 /// How the signer ends when starting it again will not help (`EX_CONFIG` of sysexits.h).
@@ -51,10 +53,11 @@ impl ChildSigner {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and a moment longer, so that who is told to end need not take this for the reason.
     pub async fn ended(&mut self) -> SignerError {
         // Where that fails there is no child.
         let _ = self.process.wait().await;
+        sleep(SIGNALS_WITHIN).await;
         SignerError::ChildEnded
     }
 }
