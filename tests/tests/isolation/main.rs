@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
 mod files;
+mod kernels;
 mod made_up_tor;
 mod others;
 mod pair;

@@ -29,6 +29,17 @@ services:
   - address: 25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid
 ";
 
+/// The arguments that name the made-up tor.
+pub(crate) const MADE_UP_TOR: [&str; 2] = ["-s", "tor/control"];
+const TWO_USERS: &str = "\
+signer-socket-location: run/signer
+signer-user: daemon
+signer-allowed-uids: [65534]
+user: nobody
+status-socket-location: balancer/status
+LOG_LOCATION: balancer/log
+";
+
 /// A directory with a configuration and its key, and a tor.
 pub(crate) struct Place {
     directory: TempDir,
@@ -52,29 +63,59 @@ impl Place {
         Ok(Self { directory, tor })
     }
 
+    /// With a user for each program, and directories for what each makes.
+    pub(crate) fn for_two() -> Result<Self> {
+        let place = Self::new(TWO_USERS)?;
+        place.prepare("run", SIGNER, BALANCER)?;
+        place.prepare("balancer", BALANCER, BALANCER)?;
+        Ok(place)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Makes a directory as systemd-tmpfiles would; what is made in it belongs to its group.
-    pub(crate) fn prepare(&self, name: &str, user: u32, group: u32) -> Result<()> {
+    fn prepare(&self, name: &str, user: u32, group: u32) -> Result<()> {
         let path = self.path(name);
         DirBuilder::new().mode(0o750).create(&path)?;
         chown(&path, Some(user), Some(group))?;
         Ok(fs::set_permissions(path, Permissions::from_mode(0o2750))?)
     }
 
-    /// Starts a program with this configuration and these arguments.
-    pub(crate) fn start(&self, program: &Path, arguments: &[&str]) -> Result<Running> {
+    /// The signer, to be started with this configuration.
+    pub(crate) fn signer_command(&self) -> Result<Command> {
+        Ok(self.command(&Programs::build()?.signer))
+    }
+
+    /// The balancer, to be started with this configuration, and arguments that say where tor is.
+    pub(crate) fn balancer_command(&self, tor: [&str; 2]) -> Result<Command> {
+        let mut command = self.command(&Programs::build()?.balancer);
+        command.args(tor);
+        Ok(command)
+    }
+
+    fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.args(["-c", "config.yaml"]).args(arguments).current_dir(self.directory.path());
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        command.args(["-c", "config.yaml"]).current_dir(self.directory.path());
+        command
+    }
+
+    /// Starts a program whose output has this name.
+    pub(crate) fn start(&self, mut command: Command, name: &str) -> Result<Running> {
         Running::start(&mut command, &self.path(&format!("{name}.output")))
     }
 
-    /// Starts the balancer at the made-up tor, and waits until it has been let in.
+    /// Starts the signer, and waits until it serves.
+    pub(crate) fn signer(&self) -> Result<Running> {
+        let signer = self.start(self.signer_command()?, "signer")?;
+        signer.wait_line("serving at", SOON)?;
+        Ok(signer)
+    }
+
+    /// Starts the balancer, and waits until tor has let it in.
     pub(crate) fn balancer(&self) -> Result<Running> {
-        let balancer = self.start(&Programs::build()?.balancer, &["-s", "tor/control"])?;
+        let balancer = self.start(self.balancer_command(MADE_UP_TOR)?, "balancer")?;
         balancer.wait_line("connected to tor", SOON)?;
         Ok(balancer)
     }
@@ -90,15 +131,8 @@ pub(crate) struct Pair {
 impl Pair {
     /// Started by root, each has become its user.
     pub(crate) fn start() -> Result<Self> {
-        let place = Place::new(&format!(
-            "signer-socket-location: run/signer\nsigner-user: daemon\nsigner-allowed-uids: [{BALANCER}]\n\
-             user: nobody\nstatus-socket-location: balancer/status\nLOG_LOCATION: balancer/log\n"
-        ))?;
-        place.prepare("run", SIGNER, BALANCER)?;
-        place.prepare("balancer", BALANCER, BALANCER)?;
-        let signer = place.start(&Programs::build()?.signer, &[])?;
-        signer.wait_line("serving at", SOON)?;
-        let balancer = place.balancer()?;
+        let place = Place::for_two()?;
+        let (signer, balancer) = (place.signer()?, place.balancer()?);
         Ok(Self { place, signer, balancer })
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use onionbalance_tests::programs::{Programs, Running};
+use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
 
 use crate::pair::{Pair, Place, SOON};
@@ -52,16 +52,12 @@ fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
 
 #[test]
 fn it_looks_hosts_up_by_their_names() -> Result<()> {
-    let place = Place::new(
-        "user: nobody\nsigner-socket-location: run/signer\nsigner-user: daemon\nsigner-allowed-uids: [65534]\n",
-    )?;
-    place.prepare("run", crate::pair::SIGNER, crate::pair::BALANCER)?;
-    let signer = place.start(&Programs::build()?.signer, &[])?;
-    signer.wait_line("serving at", SOON)?;
+    let place = Place::for_two()?;
+    let _signer = place.signer()?;
     for host in ["localhost", "no-such-host.invalid"] {
-        let balancer = place.start(&Programs::build()?.balancer, &["-i", host, "-p", "1"])?;
+        let balancer = place.start(place.balancer_command(["-i", host])?, host)?;
         // Once more after the first failure: every attempt asks anew.
-        wait_times(&balancer, &format!("cannot connect to tor's control port {host}:1: "), 2)?;
+        wait_times(&balancer, &format!("cannot connect to tor's control port {host}:9051: "), 2)?;
         balancer.signal(Signal::SIGTERM)?;
         ensure!(balancer.wait_exit(SOON)?.code() == Some(0), "{}", balancer.failure("ended badly"));
     }
