@@ -225,6 +225,10 @@ impl<P: Point> Backend<P> {
                 let latest = held.received + cx.timing.max_age;
                 held.good_until = held.good_until.max(good_until.min(latest));
                 self.looks.confirm();
+                if held.good_until <= now + cx.timing.refresh * 2 {
+                    // It may become too old before the next look, and somebody else may have a newer one.
+                    self.looks.ask_more(usize::MAX);
+                }
                 if self.is_live() { self.judge_age(cx) } else { self.rise(cx) }
             }
             (Relation::Twin, Some(held)) if held.from != from => {

@@ -299,3 +299,23 @@ fn what_backends_publish_while_our_clock_makes_them_look_dead_is_listed() {
     assert_eq!(script.last().points, [3, 4]);
     assert!(script.status("s").stale_for.is_some());
 }
+
+#[test]
+fn nobody_is_buried_on_the_word_of_one_hsdir_that_lags_behind() {
+    let mut script = found();
+    let lagging = FetchOutcome::Copy(DescriptorCopy {
+        revision: 10,
+        published: UnixTime(START),
+        period: 1,
+        points: vec![Key::new(1), Key::new(2)],
+    });
+    // All have but this one until shortly before it is too old; then one only that its backend did not reach.
+    answer_all(&mut script, Duration::from_mins(162), &lagging);
+    let look = next_look(&mut script);
+    assert_eq!(look.len(), 1);
+    let rest = asked(&script.fetched("a", look[0], lagging), "a");
+    assert_eq!(rest.len(), 5, "everyone else");
+    script.copy("a", rest[0], 11, &[1, 2]);
+    script.pass(Duration::from_mins(20));
+    assert_eq!(state(&script), BackendState::Live);
+}
