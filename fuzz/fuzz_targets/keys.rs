@@ -8,7 +8,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use onionbalance_fuzz::rng;
-use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{v2, v3};
 use zeroize::Zeroizing;
@@ -24,9 +24,15 @@ fuzz_target!(|input: &[u8]| {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     match v3::parse(file, path, &passphrases, v3::authority) {
-        Ok(secret) => {
+        Ok(authority) => {
             let length = PeriodLength::try_from(1440).expect("a usual length");
-            let _ = secret.blind(TimePeriod { length, number: 20_000 });
+            let period = TimePeriod { length, number: 20_000 };
+            let certified =
+                authority.period(period, &mut rng(1)).map(|secrets| *secrets.certifier.signer().as_bytes());
+            assert!(
+                certified
+                    .is_ok_and(|key| key == *BlindedKey::derive(&authority.address(), period).as_bytes())
+            );
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

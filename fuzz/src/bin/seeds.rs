@@ -6,10 +6,12 @@ use std::{env, fs, io};
 
 // Has what the coverage calls.
 use libfuzzer_sys as _;
+use onionbalance::engine::{BackendId, Newest};
 use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_proto::fixture;
 use onionbalance_proto::v2::{layer, points};
 use onionbalance_proto::wire::{Header, Refusal, Reply, Request, SignedFrontend, frame};
+use onionbalance_signer::authority::Delegation;
 
 fn main() -> io::Result<()> {
     let Some(directory) = env::args_os().nth(1).map(PathBuf::from) else {
@@ -23,6 +25,8 @@ fn main() -> io::Result<()> {
     seeds.messages()?;
     seeds.conversations()?;
     seeds.keys()?;
+    seeds.delegation()?;
+    seeds.state()?;
     seeds.texts()
 }
 
@@ -132,6 +136,17 @@ impl Seeds {
             }
         }
         Ok(())
+    }
+
+    fn delegation(&self) -> io::Result<()> {
+        let delegation = Delegation::issue(&v3::frontend(), v3::PUBLISHED.period, 1, &mut rng(1));
+        self.add("delegation", "issued", delegation.map_err(io::Error::other)?.encode())
+    }
+
+    fn state(&self) -> io::Result<()> {
+        let newest = Newest { period: 20_779, revision: u64::MAX, published: NOW };
+        let newest = [(BackendId::from(v3::PUBLISHED.address.to_string().as_str()), newest)].into();
+        self.add("state", "one", onionbalance::state::render(&newest)?)
     }
 
     fn texts(&self) -> io::Result<()> {

@@ -1,0 +1,14 @@
+//! Delegations, which come out of a sealed file: one that is taken is encoded as it was, and says nothing that cannot be logged.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onionbalance_fuzz::NOW;
+use onionbalance_signer::authority::Delegation;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(delegation) = Delegation::decode(bytes) else { return };
+    assert_eq!(delegation.encode().as_slice(), bytes);
+    let (_, notice) = delegation.notice(NOW);
+    assert!(notice.is_ascii());
+});

@@ -1,0 +1,13 @@
+//! The state file: what is understood comes back from its own rendering.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onionbalance::state::{parse, render};
+
+fuzz_target!(|text: &[u8]| {
+    match parse(text) {
+        Ok(newest) => assert_eq!(parse(&render(&newest).expect("no more than memory")), Ok(newest)),
+        Err(what) => assert!(!what.is_empty()),
+    }
+});
