@@ -12,6 +12,7 @@ mod neighbours;
 #[path = "../frontend/observer.rs"]
 #[expect(dead_code, reason = "the tests of the frontend look at more")]
 mod observer;
+mod reload;
 mod report;
 mod signer;
 mod site;
@@ -25,7 +26,7 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 9] = [
+const FAULTS: [Fault; 10] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
@@ -35,6 +36,7 @@ const FAULTS: [Fault; 9] = [
     ("tor_killed", tor::killed),
     ("hsdir_killed", hsdir::killed),
     ("neighbour_poisoned", neighbours::poisoned),
+    ("reloaded", reload::hangup),
 ];
 
 /// This takes longer than anybody waits for a test: for the figure only, with `--include-ignored`.
