@@ -17,8 +17,8 @@ use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::{FrontendRequest, Header, Refusal, Reply, Request, frame};
 use onionbalance_tests::network::{Client, Onion};
 
-use crate::observer::Observer;
-use crate::site::{Site, backends, network};
+use super::observer::Observer;
+use super::site::{Site, backends, network};
 
 /// A page takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(6);

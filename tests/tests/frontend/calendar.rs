@@ -10,8 +10,8 @@ use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::network::{Client, Network};
 use onionbalance_tests::programs::Running;
 
-use crate::observer::Observer;
-use crate::site::{PUBLISHED, Site, backends, network, published, wait_published};
+use super::observer::Observer;
+use super::site::{PUBLISHED, Site, backends, network, published, wait_published};
 
 /// Between two changes lie three minutes.
 const CHANGE: Duration = Duration::from_mins(4);

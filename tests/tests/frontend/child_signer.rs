@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use onionbalance_tests::programs::Programs;
 
-use crate::observer::Observer;
-use crate::site::{SOON, Site, backends, network, wait_gone, wait_published};
+use super::observer::Observer;
+use super::site::{SOON, Site, backends, network, wait_gone, wait_published};
 
 /// The command line of Onionbalance 0.2.4 on a testing network.
 #[test]

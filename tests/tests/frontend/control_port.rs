@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use onionbalance_tests::programs::{Programs, Running};
 
-use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network};
+use super::site::{HASHED_PASSWORD, SOON, Site, backends, network};
 
 #[test]
 fn a_password_is_asked_for_checked_and_used() -> Result<()> {

@@ -9,8 +9,8 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 
-use crate::observer::Observer;
-use crate::site::{SOON, Site, backends, network, wait_published};
+use super::observer::Observer;
+use super::site::{SOON, Site, backends, network, wait_published};
 
 /// A period on this network, in minutes.
 const PERIOD: u64 = 6;

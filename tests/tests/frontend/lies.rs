@@ -7,9 +7,9 @@ use onionbalance_proto::fixture::{Backend, Published};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, ExpiryHour};
 
-use crate::made_up::publish;
-use crate::observer::Observer;
-use crate::site::{PUBLISHED, Site, backends, network, wait_published};
+use super::made_up::publish;
+use super::observer::Observer;
+use super::site::{PUBLISHED, Site, backends, network, wait_published};
 
 /// A lie, and what the balancer says of it.
 struct Liar {

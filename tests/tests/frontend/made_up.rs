@@ -8,7 +8,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_tests::network::Onion;
 use rand_core::OsRng;
 
-use crate::observer::Observer;
+use super::observer::Observer;
 
 /// Puts the descriptors of a backend with so many made-up points, the first and the second, where clients and balancers
 /// look for them. Before they are signed, `alter` may change what is in them.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use onionbalance_proto::fixture::Backend;
 use onionbalance_tests::wait::until;
 
-use crate::made_up::publish;
-use crate::observer::{Observer, Point, SETTLED, is_full};
-use crate::site::{Site, backends, network, wait_published};
+use super::made_up::publish;
+use super::observer::{Observer, Point, SETTLED, is_full};
+use super::site::{Site, backends, network, wait_published};
 
 const BACKENDS: usize = 12;
 /// Clients take no more (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).

@@ -11,9 +11,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use onionbalance_tests::programs::Running;
 
-use crate::observer::Observer;
-use crate::secrets::Secrets;
-use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
+use super::observer::Observer;
+use super::secrets::Secrets;
+use super::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
 
 /// A user who owns nothing: the balancer's.
 const NOBODY: u32 = 65_534;

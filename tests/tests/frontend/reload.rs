@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::programs::Running;
 
-use crate::observer::Observer;
-use crate::site::{SOON, Site, backends, network, wait_published};
+use super::observer::Observer;
+use super::site::{SOON, Site, backends, network, wait_published};
 
 const WITH_SOCKET: &str = "signer-socket-location: signer\n";
 

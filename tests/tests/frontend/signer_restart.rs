@@ -3,8 +3,8 @@
 use anyhow::Result;
 use onionbalance_tests::wait::until;
 
-use crate::observer::Observer;
-use crate::site::{PUBLISHED, Site, backends, network, wait_published};
+use super::observer::Observer;
+use super::site::{PUBLISHED, Site, backends, network, wait_published};
 
 #[test]
 fn the_next_publication_finds_the_signer_again() -> Result<()> {

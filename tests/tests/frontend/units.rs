@@ -17,7 +17,7 @@ use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::provision::systemd_analyze;
 use seccompiler::{BpfProgram, apply_filter, compile_from_json};
 
-use crate::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
+use super::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
 
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
 const NOBODY: &str = "65534";
@@ -26,7 +26,7 @@ const SIGNER_USER: &str = "1";
 /// Tells the copy of this program that it is to become another under a filter of system calls.
 const FILTER: &str = "ONIONBALANCE_TEST_FILTER";
 const PROGRAM: &str = "ONIONBALANCE_TEST_PROGRAM";
-const LAUNCHER: &str = "units::the_programs_work_under_what_their_units_put_on_them";
+const LAUNCHER: &str = "frontend::units::the_programs_work_under_what_their_units_put_on_them";
 
 /// A unit's settings, in its order.
 struct Unit(Vec<(String, String)>);

@@ -8,8 +8,8 @@ use onionbalance_proto::v2::{AuthType, Cookie};
 use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::{Authorization, Backend, Network};
 
-use crate::observer::Observer;
-use crate::site::{Instance, Site, network, wait_published};
+use super::observer::Observer;
+use super::site::{Instance, Site, network, wait_published};
 
 /// Long enough for a page.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ use anyhow::Result;
 use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::Backend;
 
-use crate::observer::{Observer, shares};
-use crate::site::{PUBLISHED, Site, network, plain, wait_published};
+use super::observer::{Observer, shares};
+use super::site::{PUBLISHED, Site, network, plain, wait_published};
 
 #[test]
 fn a_backend_dies_and_comes_back_with_other_points() -> Result<()> {

@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use onionbalance_proto::v2::document::MAX_POINTS;
 use onionbalance_tests::key_v2::KeyV2;
 
-use crate::observer::{Observer, shares};
-use crate::site::{Site, backends, network, plain, wait_published};
+use super::observer::{Observer, shares};
+use super::site::{Site, backends, network, plain, wait_published};
 
 const BACKENDS: usize = 12;
 

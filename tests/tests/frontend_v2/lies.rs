@@ -9,8 +9,8 @@ use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::Onion;
 use rand_core::OsRng;
 
-use crate::observer::{Observer, shares};
-use crate::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
+use super::observer::{Observer, shares};
+use super::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
 
 const HOUR: u64 = 3600;
 

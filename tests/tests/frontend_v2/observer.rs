@@ -12,7 +12,7 @@ use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
 use onionbalance_tests::network::{Backend, Client, Network};
 
-use crate::site::{PUBLISHED, now};
+use super::site::{PUBLISHED, now};
 
 /// A tor with a control port, and nothing cached.
 pub(crate) struct Observer {

@@ -9,8 +9,8 @@ use onionbalance_proto::v2::document::{Readers, open_outer};
 use onionbalance_tests::key_v2::KeyV2;
 use rand_core::OsRng;
 
-use crate::observer::{Observer, shares};
-use crate::site::{Site, backends, network, now, plain, wait_published};
+use super::observer::{Observer, shares};
+use super::site::{Site, backends, network, now, plain, wait_published};
 
 #[test]
 fn every_hsdir_has_it_and_every_backend_answers() -> Result<()> {

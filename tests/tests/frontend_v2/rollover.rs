@@ -14,8 +14,8 @@ use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::Client;
 use onionbalance_tests::programs::Running;
 
-use crate::observer::{Observer, shares};
-use crate::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
+use super::observer::{Observer, shares};
+use super::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
 
 const BETWEEN_VISITS: Duration = Duration::from_secs(2);
 /// Every so many visits are made past the cache.

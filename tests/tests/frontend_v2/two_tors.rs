@@ -12,7 +12,7 @@ use onionbalance_tests::deployment::Deployment;
 use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::{Network, Plan};
 
-use crate::site::{PUBLISHED, backends, network, wait_published};
+use super::site::{PUBLISHED, backends, network, wait_published};
 
 const SOON: Duration = Duration::from_secs(20);
 /// The v3 frontend, which its backend has to know from its start.
