@@ -66,9 +66,8 @@ impl StateFile {
     /// What it holds; nothing if it is not there. If it makes no sense, it is moved aside.
     pub(super) fn read(&self) -> Result<BTreeMap<BackendId, Newest>, StateFileError> {
         let path = self.path.clone();
-        let mut text = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text)) {
-            Ok(_) => parse(&text).map_err(|what| self.move_aside(what)),
+        match read(&path) {
+            Ok(text) => parse(&text).map_err(|what| self.move_aside(what)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(source) => Err(StateFileError::Unreadable { path, source }),
         }
@@ -102,6 +101,16 @@ impl StateFile {
         name.push(ending);
         name.into()
     }
+}
+
+/// The beginning of a file, as far as it can be one. Devices and the like are none, and stay where they are.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// What the content of a state file says, or what is wrong with it.

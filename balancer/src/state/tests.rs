@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -65,7 +65,20 @@ fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
 fn a_file_without_end_is_not_read_to_its_end() {
     let error = parse(&vec![b' '; 2 << 20]).unwrap_err();
     assert!(error.contains("more than"), "{error}");
-    assert!(StateFile::at("/dev/zero".into()).read().is_err());
+    let (directory, path) = place();
+    File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let error = StateFile::at(path).read().unwrap_err().to_string();
+    assert!(error.contains("more than") && error.contains("was moved to"), "{error}");
+    assert_eq!(names(directory.path()), ["state.json.corrupt"]);
+}
+
+#[test]
+fn what_is_no_file_stays_where_it_is() {
+    let (directory, path) = place();
+    fs::create_dir(&path).unwrap();
+    let error = StateFile::at(path).read().unwrap_err().to_string();
+    assert!(error.contains("no regular file"), "{error}");
+    assert_eq!(names(directory.path()), ["state.json"]);
 }
 
 #[test]
