@@ -70,15 +70,20 @@ impl SecretBytes {
     /// Where none is left the process ends: going on would mean to keep a secret elsewhere. [`reserve`] has made room for
     /// as many as the services can need.
     pub fn take(bytes: &mut [u8; LENGTH]) -> Self {
+        let secret = Self::copy(bytes);
+        bytes.zeroize();
+        secret
+    }
+
+    /// Copies `bytes` into a slot, by no other way. Whoever has them has to wipe them.
+    pub fn copy(bytes: &[u8; LENGTH]) -> Self {
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.free.is_empty() && pool.reserve(1, false).is_err() {
-            bytes.zeroize();
             std::process::abort();
         }
         let Some(mut slot) = pool.free.pop() else { std::process::abort() };
         // SAFETY: the slot was in the list of free ones, so nothing else refers to it; it is mapped for good.
         unsafe { slot.0.as_mut() }.copy_from_slice(bytes);
-        bytes.zeroize();
         Self(slot)
     }
 
@@ -86,6 +91,13 @@ impl SecretBytes {
     pub fn expose(&self) -> &[u8; LENGTH] {
         // SAFETY: the slot is ours alone as long as `self` lives, is mapped for good, and holds initialized bytes.
         unsafe { self.0.0.as_ref() }
+    }
+
+    /// Two secrets of 32 bytes that share a slot.
+    pub fn halves(&self) -> (&[u8; LENGTH / 2], &[u8; LENGTH / 2]) {
+        let (halves, _) = self.expose().as_chunks();
+        let [first, second] = halves else { std::process::abort() };
+        (first, second)
     }
 }
 

@@ -16,6 +16,7 @@ use tor_hscrypto::RevisionCounter;
 
 use crate::harness::{Directory, Running, now};
 use crate::keys::done;
+use crate::memory::search;
 use crate::oracle;
 
 /// A machine without network: `identity.key`, and what it delegated from `from` on, in `delegation.key`.
@@ -45,7 +46,7 @@ impl Offline {
 
     /// A machine with network, which gets nothing but the delegation.
     fn online(&self, name: &str) -> (Directory, Running) {
-        let online = Directory::new("signer-allow-locked-memory: true\n");
+        let online = Directory::new("");
         let file = |name: &str| fs::read(self.directory.path().join(name)).unwrap();
         for left in ["front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
             fs::remove_file(online.path().join(left)).unwrap();
@@ -170,6 +171,40 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
     for secret in &secrets {
         assert!(!secret.chunks(8).any(holds));
     }
+}
+
+/// The signing secrets in a delegation: for each period the seed, and what it is expanded to.
+fn signing_secrets(plaintext: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let (mut rest, mut secrets) = (plaintext.get(44..).unwrap(), Vec::new());
+    while let Some((seed, after)) = rest.split_first_chunk::<32>() {
+        let expanded: [u8; 64] = Sha512::digest(seed).into();
+        let scalar = SigningKey::from_bytes(seed).to_scalar().to_bytes();
+        secrets.push(("seed", seed.to_vec()));
+        secrets.push(("scalar", scalar.to_vec()));
+        secrets.push(("prefix", expanded.last_chunk::<32>().unwrap().to_vec()));
+        // Behind the counter's key and the first hour: so many certificates of 64 bytes.
+        let (count, after) = after.get(36..).unwrap().split_first_chunk::<2>().unwrap();
+        rest = after.get(usize::from(u16::from_be_bytes(*count)) * 64..).unwrap();
+    }
+    secrets
+}
+
+#[test]
+fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
+    let (offline, now) = (Offline::new(), now());
+    offline.delegate("delegation.key", now, 4);
+    let (online, signer) = offline.online("delegation.key");
+    logged(&signer, "serving at");
+    for period in [present(now), present(now).next(), present(now)] {
+        assert!(ask(&online, &offline.address, period, now).is_ok());
+    }
+    let text = fs::read_to_string(online.path().join("front.pem")).unwrap();
+    let plaintext = Sealed::parse(&text).unwrap().open(b"of the online signer").unwrap();
+    let secrets = signing_secrets(&plaintext);
+    assert!((12..=15).contains(&secrets.len()));
+    let (readable, found) = search(signer.id(), &secrets);
+    assert!(readable > 1 << 20, "only {readable} bytes could be read");
+    assert!(found.is_empty(), "{found:?} found in {readable} bytes");
 }
 
 /// Whatever the forms that keys come in: each service's descriptors are its own and verify.

@@ -33,7 +33,7 @@ fn secrets() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// All that root can read of a process's memory: how many bytes, and which of `secrets` are in them.
-fn search(process: u32, secrets: &[(&'static str, Vec<u8>)]) -> (usize, Vec<&'static str>) {
+pub(crate) fn search(process: u32, secrets: &[(&'static str, Vec<u8>)]) -> (usize, Vec<&'static str>) {
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
     let mut memory = File::open(format!("/proc/{process}/mem")).unwrap();
     let (mut readable, mut found) = (0, Vec::new());

@@ -17,7 +17,7 @@ use onionbalance_proto::v3::period::PeriodLengthError;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
 use zeroize::Zeroizing;
 
-use super::{DelegatedPeriod, Delegation, IssuedCertificates, seed};
+use super::{DelegatedPeriod, Delegation, IssuedCertificates};
 use crate::authority::claim;
 use crate::secret::DescriptorSigningSecret;
 use crate::system::secret_memory::{self, MemoryError, SecretBytes};
@@ -98,13 +98,13 @@ impl DelegatedPeriod {
         address: &OnionAddress,
         period: TimePeriod,
     ) -> Result<Self, DelegationError> {
-        let secrets = SecretBytes::take(&mut Zeroizing::new(*reader.take()?));
+        let secrets = SecretBytes::copy(reader.take()?);
         let certificates = IssuedCertificates {
             signer: *BlindedKey::derive(address, period).verifying_key(),
             first: ExpiryHour(u32::from_be_bytes(*reader.take()?)),
             signatures: reader.signatures()?,
         };
-        let signing = DescriptorSigningSecret::from_seed(&seed(&secrets));
+        let signing = DescriptorSigningSecret::from_seed(secrets.halves().0);
         if !certificates.verify(signing.public()) {
             return Err(DelegationError::Certificate(period.number));
         }

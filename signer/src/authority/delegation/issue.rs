@@ -42,7 +42,7 @@ impl DelegatedPeriod {
         rng.fill_bytes(seed);
         counter.copy_from_slice(revision::key(&blinded).as_slice());
         let secrets = SecretBytes::take(&mut bytes);
-        let signing = DescriptorSigningSecret::from_seed(&super::seed(&secrets));
+        let signing = DescriptorSigningSecret::from_seed(secrets.halves().0);
         Self { certificates: IssuedCertificates::issue(&blinded, &signing, period), secrets }
     }
 }

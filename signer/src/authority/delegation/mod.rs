@@ -73,25 +73,13 @@ impl Delegation {
 
 impl DelegatedPeriod {
     fn secrets(&self) -> PeriodSecrets {
+        let (seed, counter) = self.secrets.halves();
         PeriodSecrets {
-            signing: DescriptorSigningSecret::from_seed(&seed(&self.secrets)),
-            revision: RevisionCounter::new(revision_key(&self.secrets)),
+            signing: DescriptorSigningSecret::from_seed(seed),
+            revision: RevisionCounter::new(Zeroizing::new(*counter)),
             certifier: Certifier::Issued(self.certificates.clone()),
         }
     }
-}
-
-/// The seed of the descriptor-signing key in a period's secrets.
-fn seed(secrets: &SecretBytes) -> Zeroizing<[u8; 32]> {
-    let mut seed = Zeroizing::new([0; 32]);
-    seed.iter_mut().zip(secrets.expose()).for_each(|(to, from)| *to = *from);
-    seed
-}
-
-fn revision_key(secrets: &SecretBytes) -> Zeroizing<[u8; 32]> {
-    let mut key = Zeroizing::new([0; 32]);
-    key.iter_mut().zip(secrets.expose().iter().skip(32)).for_each(|(to, from)| *to = *from);
-    key
 }
 
 impl IssuedCertificates {

@@ -230,3 +230,22 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
     let signed = service(1).sign(&approved, NOW, &mut rng(6)).unwrap();
     assert_eq!(signed.texts[0].len(), length(3, signed.revision));
 }
+
+/// Certificates for others are not there: a signing key stays for its period, whatever the backends.
+#[test]
+fn a_delegation_has_one_signing_key_a_period() {
+    let identity = || IdentitySecret::from_seed(&[1; 32]).unwrap();
+    let delegation = Delegation::issue(&identity(), period(5), 2, &mut rng(13)).unwrap();
+    let at = period(5).start(720);
+    for (mut service, stays) in [
+        (Service::new("front.key".into(), delegation, Vec::new()), true),
+        (Service::new("front.key".into(), identity(), Vec::new()), false),
+    ] {
+        let key = signing_key(&mut service, 5, at);
+        let backend =
+            OnionAddress::from_identity(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
+        service.allow(vec![backend.unwrap()], &mut rng(14));
+        assert_eq!(signing_key(&mut service, 5, at) == key, stays);
+        assert_ne!(signing_key(&mut service, 6, at), key);
+    }
+}
