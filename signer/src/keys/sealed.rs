@@ -134,6 +134,7 @@ pub fn cost() -> Option<Params> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -192,6 +193,17 @@ mod tests {
         let mut later = whole;
         later[0] = 2;
         assert_eq!(open(&later), Err(SealedError::Version));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_texts_are_survived(text: String, bytes: Vec<u8>) {
+            prop_assert!(Sealed::parse(&text).is_err());
+            if let Ok(sealed) = Sealed::parse(&pem::encode_string(LABEL, LineEnding::LF, &bytes).unwrap()) {
+                prop_assert!(bytes.len() >= HEAD_LENGTH + CODE_LENGTH);
+                prop_assert!(sealed.open_with(&Keys(Zeroizing::new([0; 64]))).is_none());
+            }
+        }
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Delegation {
         let length = PeriodLength::try_from(u16::from_be_bytes(*reader.take()?))?;
         let first = TimePeriod { length, number: u64::from_be_bytes(*reader.take()?) };
         let count = u16::from_be_bytes(*reader.take()?);
-        secret_memory::reserve_more(usize::from(count))?;
+        // No more than there can be.
+        secret_memory::reserve_more(usize::from(count).min(bytes.len() / PERIOD_LENGTH))?;
         let periods = (0..u64::from(count))
             .map(|index| {
                 let number = first.number.checked_add(index).ok_or(DelegationError::Form)?;

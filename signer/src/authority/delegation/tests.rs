@@ -2,6 +2,7 @@ use curve25519_dalek::Scalar;
 use onionbalance_proto::v3::BlindedKey;
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::wire::Refusal;
+use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::{Digest, Sha512};
@@ -221,4 +222,14 @@ fn its_end_is_told_of_in_good_time() {
     );
     assert!(text(delegation.ends().minus(1)).contains("0 periods after this one: make another where"));
     assert!(text(delegation.ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_behind_a_genuine_head_stop_the_process(mut bytes: Vec<u8>, periods: u16) {
+        let mut whole = delegation(6, 1).encode()[..42].to_vec();
+        whole.extend(periods.to_be_bytes());
+        whole.append(&mut bytes);
+        prop_assert!(Delegation::decode(&whole).is_err());
+    }
 }
