@@ -1,7 +1,8 @@
 //! Holds the keys of onion services, judges what it is asked over one stream, renders and signs descriptors; nothing else.
 //!
 //! The way of a request: [`serve`] reads it, [`judge_v2`] or [`judge_v3`] decides, [`service`] renders and signs,
-//! [`audit`] writes one line, [`serve`] answers. Keys come in through [`keys`], live in [`secret`], and leave nowhere.
+//! [`audit`] writes one line, [`serve`] answers. Keys come in through [`keys`], live in [`secret`], act through [`authority`], and
+//! leave nowhere. [`manage`] makes them, in another process.
 //! [`system`] locks the process down.
 
 pub mod audit;
