@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use curve25519_dalek::Scalar;
 use onionbalance_proto::wire::{Reply, Request};
@@ -76,20 +77,40 @@ fn not_even_root_finds_the_key_in_the_signers_memory() {
     }
 }
 
-/// The program on a kernel without `memfd_secret`.
-fn start_without_secret_memory(directory: &Directory) -> Running {
+/// The command, to be run on a kernel without `memfd_secret`.
+fn without_secret_memory(mut command: Command) -> Command {
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     let rules = [(nix::libc::SYS_memfd_secret, Vec::new())].into_iter().collect();
     let missing = SeccompAction::Errno(nix::libc::ENOSYS.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
-    let mut command = directory.command();
     #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
     // SAFETY: one system call on memory that was prepared before.
     unsafe {
         command.pre_exec(move || apply_filter(&program).map_err(std::io::Error::other));
     }
-    Running::start(command)
+    command
+}
+
+fn start_without_secret_memory(directory: &Directory) -> Running {
+    Running::start(without_secret_memory(directory.command()))
+}
+
+/// Kernels before 6.5 have it only if they are told so, and whoever keeps keys offline may have such a one.
+#[test]
+fn keys_are_made_and_delegated_without_secret_memory() {
+    let directory = Directory::bare();
+    directory.write("pass", "onion balance v3\n");
+    for arguments in [
+        &["new", "--plain", "-o", "new.key"][..],
+        &["delegate", "--key", "new.key", "--periods", "300", "-o", "d.key", "--new-passphrase-file", "pass"],
+        &["show", "d.key", "--passphrase-file", "pass"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onionbalance-signer"));
+        command.arg("key").args(arguments).current_dir(directory.path());
+        let output = without_secret_memory(command).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]
