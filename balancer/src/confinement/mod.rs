@@ -2,8 +2,8 @@
 //! finds a process that can reach tor, the signer and a few directories, and do nothing else.
 //!
 //! The order of start: [`hardening`] first; [`user`] drops root before the log file is made; then all sockets are opened,
-//! the signer is started if it is to be a child, and [`Reach`] says what will be needed; [`confine`] gives up the rest. Only
-//! then does a conversation with tor begin.
+//! the signer is started if it is to be a child, and [`Reach`] says what will be needed; [`confine`] gives up the rest. Until
+//! then tor is asked nothing but where the cookie of its control port lies.
 //!
 //! The signer does the like in its own room, with narrower lists. What both have in common are single calls of `nix`,
 //! `landlock` and `seccompiler`: a crate of its own for them would hold nothing that one could judge by itself.
