@@ -13,6 +13,11 @@ pub(crate) const LABEL: &str = "PRIVATE KEY";
 /// The PEM label of an encrypted one.
 pub(crate) const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
+/// Bytes that scrypt may take: eight times as many as openssl lets it have.
+const MAX_SCRYPT_MEMORY: u64 = 1 << 28;
+/// Bytes that it may go through: some seconds.
+const MAX_SCRYPT_WORK: u64 = 1 << 30;
+
 /// Why there is no key of any kind.
 #[derive(Debug, thiserror::Error)]
 pub enum Pkcs8Error {
@@ -42,6 +47,7 @@ pub(crate) fn decrypt<T, E: From<Pkcs8Error>>(
 ) -> Result<T, E> {
     let document = document(text)?;
     let encrypted = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(unreadable)?;
+    check_cost(&encrypted)?;
     passphrases.open(path, |passphrase| {
         let Some(decrypted) = try_passphrase(&encrypted, passphrase)? else { return Ok(None) };
         // One wrong passphrase in 256 leaves a good padding behind, and nonsense in front of it.
@@ -65,6 +71,22 @@ fn unreadable(error: Error) -> Pkcs8Error {
     }
 }
 
+/// scrypt's cost in a damaged file can be any number. `pkcs5` bounds the iterations of PBKDF2 itself.
+fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), Pkcs8Error> {
+    let Some(scrypt) = encrypted.encryption_algorithm.pbes2().and_then(|pbes2| pbes2.kdf.scrypt()) else {
+        return Ok(());
+    };
+    let memory = scrypt.cost_parameter.saturating_mul(128 * u64::from(scrypt.block_size));
+    let work = memory.saturating_mul(scrypt.parallelization.into());
+    if !scrypt.cost_parameter.is_power_of_two() {
+        return Err(Pkcs8Error::Damaged);
+    }
+    if memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK {
+        return Err(PassphraseError::Cipher("scrypt at a cost of more than 256 MiB".into()).into());
+    }
+    Ok(())
+}
+
 fn try_passphrase(
     encrypted: &EncryptedPrivateKeyInfo<'_>,
     passphrase: &[u8],
@@ -77,6 +99,57 @@ fn try_passphrase(
         }
         Err(error) => {
             Err(PassphraseError::Cipher(format!("PBES2 in a way that is unknown ({error})")).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::der::pem::LineEnding;
+    use pkcs8::pkcs5::pbes2::{Kdf, Parameters, ScryptParams};
+    use pkcs8::pkcs5::scrypt::Params;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// What becomes of an encrypted key whose scrypt has this N, r and p.
+    fn open(cost: u64, block_size: u16, parallelization: u16) -> String {
+        let params = Params::new(14, 8, 1, 32).unwrap();
+        let mut pbes2 = Parameters::scrypt_aes256cbc(params, b"salt", &[0; 16]).unwrap();
+        let salt = b"salt";
+        pbes2.kdf = Kdf::Scrypt(ScryptParams {
+            salt,
+            cost_parameter: cost,
+            block_size,
+            parallelization,
+            key_length: None,
+        });
+        let encrypted =
+            EncryptedPrivateKeyInfo { encryption_algorithm: pbes2.into(), encrypted_data: &[1; 48] };
+        let text =
+            SecretDocument::encode_msg(&encrypted).unwrap().to_pem(ENCRYPTED_LABEL, LineEnding::LF).unwrap();
+        let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(b"x".to_vec()) };
+        decrypt(&text, Path::new("key"), &passphrases, |_| Ok::<(), Pkcs8Error>(())).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_cost_in_a_damaged_file_ends_the_process() {
+        for (cost, block_size, parallelization) in [(1 << 14, 8, 1), (1 << 17, 8, 1)] {
+            let error = open(cost, block_size, parallelization);
+            assert!(error.starts_with("does not open with any passphrase"), "{error}");
+        }
+        for (cost, block_size, parallelization) in [
+            (1 << 19, 8, 1),
+            (1 << 60, 8, 1),
+            (1 << 63, 8, 1),
+            (1 << 14, u16::MAX, 1),
+            (1 << 14, 8, u16::MAX),
+        ] {
+            let error = open(cost, block_size, parallelization);
+            assert!(error.starts_with("is encrypted with scrypt at a cost"), "{error}");
+        }
+        for cost in [0, 3, u64::MAX] {
+            assert!(open(cost, 8, 1).starts_with("holds a key that is cut or damaged"), "{cost}");
         }
     }
 }
