@@ -116,7 +116,8 @@ impl DelegatedPeriod {
 impl IssuedCertificates {
     /// Whether all of them are by the blinded key, for this signing key.
     fn verify(&self, signing: &VerifyingKey) -> bool {
-        (self.first.0..).zip(&self.signatures).all(|(hour, signature)| {
+        (u64::from(self.first.0)..).zip(&self.signatures).all(|(hour, signature)| {
+            let Ok(hour) = u32::try_from(hour) else { return false };
             let claim = claim(signing, &self.signer, ExpiryHour(hour));
             // Those of the past, too: when one is good is asked when it is used.
             claim.verify(signature, &self.signer, UnixTime(0)).is_ok()

@@ -224,6 +224,17 @@ fn its_end_is_told_of_in_good_time() {
     assert!(text(delegation.ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
 }
 
+#[test]
+fn no_hour_of_expiry_is_beyond_the_last_there_is() {
+    let mut bytes = delegation(1440, 1).encode();
+    let hour = 32 + 2 + 8 + 2 + 64;
+    for first in [u32::MAX, u32::MAX - 1] {
+        bytes[hour..hour + 4].copy_from_slice(&first.to_be_bytes());
+        let error = Delegation::decode(&bytes).err().unwrap().to_string();
+        assert!(error.starts_with("has a certificate for period 20779"), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_behind_a_genuine_head_stop_the_process(mut bytes: Vec<u8>, periods: u16) {
