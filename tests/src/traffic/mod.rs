@@ -4,6 +4,7 @@
 //! second is the control group: what fails there, too, is tor's doing and not the frontend's. Each visit has circuits of its
 //! own, and none waits for another.
 
+mod period;
 mod tally;
 
 use std::fmt::Display;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use self::period::time_period;
 pub use self::tally::Tally;
 use crate::network::{Backend, Client};
 use crate::process::lock;
@@ -37,8 +39,8 @@ pub struct Visit {
     pub time: Duration,
     /// The name of the backend that answered, or why there is no page.
     pub answer: Result<String, String>,
-    /// Whether tor spoiled it: a descriptor that it asked for when a time period ended it opens with the keys of the next one
-    /// (`hs_client_decode_descriptor`).
+    /// Whether it failed while the visitor's tor learned of a new time period: tor then loses sight of descriptors that it has
+    /// just asked for, or opens them with the new period's keys (`hs_cache_lookup_as_client`, `hs_client_decode_descriptor`).
     pub spoiled: bool,
 }
 
@@ -180,19 +182,13 @@ impl Scene {
     }
 
     fn visit(&self, host: &str) -> Visit {
-        let unopened = self.unopened();
+        let period = time_period(&self.visitor).ok();
         let begun = Instant::now();
         let page = self.visitor.get(&host, 80, "/");
         let time = begun.elapsed();
         let answer = page.map(|page| page.text()).map_err(|error| format!("{error:#}"));
-        let spoiled = answer.is_err() && self.unopened() > unopened;
+        let spoiled = answer.is_err() && time_period(&self.visitor).ok() != period;
         Visit { begun, time, answer, spoiled }
-    }
-
-    /// How many descriptors the visitor's tor could not open so far.
-    fn unopened(&self) -> usize {
-        // Without a log nothing is tor's fault.
-        self.visitor.tor().log().unwrap_or_default().matches("HSDesc parsing failed").count()
     }
 }
 

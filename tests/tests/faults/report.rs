@@ -34,7 +34,7 @@ pub(crate) fn note(fault: &'static str, what: impl Into<String>, visits: &Visits
 
 /// Why a visit failed.
 fn failure(visit: &Visit) -> Option<String> {
-    let spoiled = if visit.spoiled { ", which took one period's descriptor for another's" } else { "" };
+    let spoiled = if visit.spoiled { ", as a time period began" } else { "" };
     visit.answer.as_ref().err().map(|reason| format!("{reason}{spoiled}"))
 }
 
