@@ -52,12 +52,11 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     traffic.set_living(&site.backends);
     traffic.wait_answer(&victim, MET)?;
 
-    let (before, after) = traffic.end()?.divide(revived);
-    let dead = before.divide(killed).1;
+    let visits = traffic.end()?.divide(killed).1;
+    let (dead, back) = visits.clone().divide(revived);
     note(fault, "one of three backends killed", &dead, None);
-    note(fault, "it is revived", &after, Some(healed));
-    dead.assert_unharmed()?;
-    after.assert_unharmed()?;
+    note(fault, "it is revived", &back, Some(healed));
+    visits.assert_unharmed()?;
     ensure_within(followed, FOLLOWED)
 }
 
@@ -101,11 +100,11 @@ pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     traffic.wait_answer(&victim, MET)?;
     let healed = thawed.elapsed();
 
-    let (before, after) = traffic.end()?.divide(thawed);
-    let dead = before.divide(frozen).1;
-    note(fault, "one of three backends frozen", &dead, None);
-    note(fault, "it is thawed", &after, Some(healed));
-    dead.assert_unharmed()
+    let visits = traffic.end()?.divide(frozen).1;
+    let (silent, awake) = visits.clone().divide(thawed);
+    note(fault, "one of three backends frozen", &silent, None);
+    note(fault, "it is thawed", &awake, Some(healed));
+    visits.assert_unharmed()
 }
 
 /// While every backend is dead nobody can be served. The last set stays published, and the first that comes back is followed
