@@ -10,8 +10,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use onionbalance::confinement::{Reach, confine};
 use onionbalance::tor::Endpoint;
 use tempfile::TempDir;
@@ -65,6 +66,9 @@ fn try_all(named: u16, other: u16) -> Result<()> {
         ensure!(text == "text", "{readable}: {text}");
     }
     writable()?;
+    // The filter of system calls leaves threads, which are confined as well.
+    let elsewhere = thread::spawn(|| File::open("other/file")).join();
+    refused("a file to read in a thread", elsewhere.map_err(|_| anyhow!("the thread panicked"))?)?;
     UnixStream::connect("other/socket")?;
     TcpStream::connect((Ipv4Addr::LOCALHOST, named))?;
 
