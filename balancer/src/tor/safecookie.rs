@@ -4,12 +4,14 @@
 //! from a proof, and is found out by its own.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use data_encoding::HEXUPPER_PERMISSIVE;
 use hmac::{Hmac, Mac};
+use nix::fcntl::OFlag;
 use sha2::Sha256;
 
 use super::reply::Message;
@@ -24,8 +26,10 @@ pub(super) struct Cookie([u8; 32]);
 impl Cookie {
     /// Reads the file that tor names in PROTOCOLINFO.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
+        // Whoever listens may name a pipe, which would be waited for until somebody writes.
+        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         let mut bytes = Vec::with_capacity(33);
-        File::open(path)?.take(33).read_to_end(&mut bytes)?;
+        file.take(33).read_to_end(&mut bytes)?;
         <[u8; 32]>::try_from(bytes).map(Self).map_err(|bytes| {
             let has = if bytes.len() > 32 { "more".to_owned() } else { bytes.len().to_string() };
             io::Error::new(io::ErrorKind::InvalidData, format!("a cookie has 32 bytes, the file has {has}"))
@@ -80,6 +84,11 @@ impl Challenge {
 mod tests {
     use std::array::from_fn;
     use std::io::Write;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use nix::sys::stat::Mode;
 
     use super::*;
     use crate::tor::reply::Line;
@@ -132,6 +141,16 @@ mod tests {
             file.write_all(&vec![7; length]).unwrap();
             assert_eq!(Cookie::read(file.path()).is_ok(), fits, "{length}");
         }
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cookie");
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let (sender, read) = mpsc::channel();
+        thread::spawn(move || sender.send(Cookie::read(&path).is_err()));
+        assert_eq!(read.recv_timeout(Duration::from_secs(10)), Ok(true));
     }
 
     #[test]
