@@ -173,7 +173,7 @@ impl<I: Eq> Descriptor<I> {
     /// Nothing was uploaded: all its HSDirs wait for the same moment.
     pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
         self.not_posted = self.not_posted.saturating_add(1);
-        let at = cx.retry_at(self.not_posted);
+        let at = cx.offer_at(self.not_posted);
         for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
             hsdir.want(at);
         }

@@ -84,7 +84,16 @@ struct Context<R> {
 impl<R: RngCore> Context<R> {
     /// When to try again after that many failures of an upload in a row.
     fn retry_at(&mut self, failures: u32) -> Duration {
-        let wait = timing::backoff(&mut self.rng, self.timing.retry_first, self.timing.retry_max, failures);
+        self.again_at(self.timing.retry_max, failures)
+    }
+
+    /// When to offer again what was not taken so many times in a row.
+    fn offer_at(&mut self, refusals: u32) -> Duration {
+        self.again_at(self.timing.offer_max, refusals)
+    }
+
+    fn again_at(&mut self, longest: Duration, times: u32) -> Duration {
+        let wait = timing::backoff(&mut self.rng, self.timing.retry_first, longest, times);
         self.now.elapsed + wait
     }
 }

@@ -45,6 +45,8 @@ pub struct Timing {
     pub retry_first: Duration,
     /// The longest wait between two tries of an upload.
     pub retry_max: Duration,
+    /// The longest wait before what the signer or tor did not take is offered again: that asks nobody in the network.
+    pub offer_max: Duration,
     /// A retry takes along what is due within this time at other HSDirs of the same descriptor. No less than
     /// the jitter of `retry_max` sets apart what failed at the same time.
     pub batch: Duration,
@@ -71,6 +73,7 @@ impl Default for Timing {
             republish_to: Duration::from_hours(2),
             retry_first: Duration::from_secs(2),
             retry_max: Duration::from_mins(5),
+            offer_max: Duration::from_secs(30),
             batch: Duration::from_mins(1),
         }
     }
@@ -118,6 +121,7 @@ impl Timing {
             republish_from: self.republish_from.min(period / 24),
             republish_to: self.republish_to.min(period / 12),
             retry_max: self.retry_max.min(period / 48),
+            offer_max: self.offer_max.min(period / 48),
             batch: self.batch.min(period / 240),
             ..self.clone()
         }

@@ -236,7 +236,8 @@ fn what_cannot_be_signed_is_tried_again_and_told_once() {
         assert_eq!(post.to.len(), 8);
         told += notices(&script.send(Event::NotPosted { id: post.id, problem: problem() })).len();
     });
-    assert!((36..60).contains(&posts.len()), "{}", posts.len());
+    // Every 27 to 33 s after the first few.
+    assert!((320..410).contains(&posts.len()), "{}", posts.len());
     assert_eq!(told, 1);
     live_on(&mut script, Duration::from_mins(6), |script, post| {
         script.stored(post, 1);
