@@ -124,12 +124,14 @@ impl Server {
         let mut live: Option<Live> = None;
         loop {
             let connection = live.as_ref().map(|live| live.stream.as_fd());
-            let [reload, request, connecting] =
-                wait([self.reload_requests(), connection, Some(listener.as_fd())])?;
+            // The kernel looks at them in this order: who closes one connection and then makes another is never seen to have
+            // done the second only.
+            let [reload, connecting, request] =
+                wait([self.reload_requests(), Some(listener.as_fd()), connection])?;
             if reload {
                 self.reload();
             }
-            // The connection is served first, and looked at last: a balancer that restarted must find its old one gone.
+            // The connection is served first: a balancer that restarted must find its old one gone.
             if request && let Some(Live { stream, peer, heard }) = &mut live {
                 let goes_on = self.serve_request(stream, *peer);
                 *heard = Instant::now();
