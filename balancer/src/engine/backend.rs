@@ -36,7 +36,8 @@ pub(super) struct Backend<P: Point> {
 /// The newest descriptor.
 struct Held<P> {
     copy: DescriptorCopy<P>,
-    from: Source,
+    /// Who gave it: what one of these gives instead, under the same revision, is newer.
+    from: BTreeSet<Source>,
     received: Duration,
     changed: Duration,
     good_until: Duration,
@@ -223,6 +224,7 @@ impl<P: Point> Backend<P> {
                 // The wall clock may have been wrong at first sight; however it steps, a copy lasts `max_age`
                 // at most.
                 let latest = held.received + cx.timing.max_age;
+                held.from.insert(from);
                 held.good_until = held.good_until.max(good_until.min(latest));
                 self.looks.confirm();
                 if held.good_until <= now + cx.timing.refresh * 2 {
@@ -231,7 +233,7 @@ impl<P: Point> Backend<P> {
                 }
                 if self.is_live() { self.judge_age(cx) } else { self.rise(cx) }
             }
-            (Relation::Twin, Some(held)) if held.from != from => {
+            (Relation::Twin, Some(held)) if !held.from.contains(&from) => {
                 self.looks.confirm();
                 self.looks.ask_more(usize::MAX);
                 false
@@ -243,6 +245,7 @@ impl<P: Point> Backend<P> {
             (Relation::Foreign, _) => false,
             (Relation::Newer | Relation::Same | Relation::Twin, _) => {
                 self.looks.confirm();
+                let from = [from].into();
                 self.replace(cx, Held { copy, from, received: now, changed: now, good_until })
             }
         }

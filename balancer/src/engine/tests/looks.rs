@@ -319,3 +319,22 @@ fn nobody_is_buried_on_the_word_of_one_hsdir_that_lags_behind() {
     script.pass(Duration::from_mins(20));
     assert_eq!(state(&script), BackendState::Live);
 }
+
+#[test]
+fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() {
+    let mut script = found();
+    let first = asked(&all(&script), "a")[0];
+    let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| *hsdir != first).collect();
+    // Seen there, too; the first one is the only one that its backend then does not reach.
+    script.copy("a", others[0], 10, &[1, 2]);
+    script.copy("a", others[1], 10, &[5]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [1, 2]);
+    script.copy("a", others[0], 10, &[5]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+    // It still has the old ones, which are not news.
+    script.copy("a", first, 10, &[1, 2]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+}
