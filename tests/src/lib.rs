@@ -1,4 +1,5 @@
-//! Private Tor networks of real daemons on loopback, and what tests and the demo need around them.
+//! Private Tor networks of real daemons on loopback, and what tests and the demo need around them; and the [`simulator`],
+//! which needs none.
 //!
 //! Everything is blocking and on threads: a test that needs an async runtime brings its own. Nothing here is part of
 //! the delivered programs.
@@ -16,6 +17,7 @@ pub mod paths;
 pub mod process;
 pub mod programs;
 pub mod provision;
+pub mod simulator;
 pub mod terminal;
 pub mod traffic;
 pub mod wait;

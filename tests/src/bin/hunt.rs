@@ -1,0 +1,76 @@
+//! Hunts for faults of the engine, seed after seed.
+//!
+//! `cargo run --release -p onionbalance-tests --bin hunt -- --seconds 600`
+#![expect(clippy::print_stdout, reason = "its output is for a person")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use onionbalance_tests::simulator::scenario::{Scenario, Version};
+use onionbalance_tests::simulator::simulate;
+
+/// What to simulate.
+#[derive(Parser)]
+struct Options {
+    /// For how many seconds to go on with further seeds.
+    #[arg(long, default_value_t = 0)]
+    seconds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The version of onion services, 2 or 3; either by the seed otherwise.
+    #[arg(long)]
+    version: Option<u8>,
+    /// How many days a simulation takes.
+    #[arg(long)]
+    days: Option<u64>,
+    /// How many services there are.
+    #[arg(long)]
+    services: Option<usize>,
+    /// How many relays run at a time.
+    #[arg(long)]
+    relays: Option<usize>,
+    /// Whether anything goes wrong.
+    #[arg(long)]
+    trouble: Option<bool>,
+}
+
+impl Options {
+    fn scenario(&self, seed: u64) -> Scenario {
+        let usual = Scenario::of_seed(seed);
+        let version = self.version.map(|version| if version == 2 { Version::V2 } else { Version::V3 });
+        Scenario {
+            seed,
+            version: version.unwrap_or(usual.version),
+            days: self.days.unwrap_or(usual.days),
+            services: self.services.unwrap_or(usual.services),
+            relays: self.relays.unwrap_or(usual.relays),
+            trouble: self.trouble.unwrap_or(usual.trouble),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let began = Instant::now();
+    let (mut seeds, mut broken) = (0u32, 0u32);
+    loop {
+        let scenario = options.scenario(options.seed + u64::from(seeds));
+        let start = Instant::now();
+        let line = match simulate(scenario.clone()) {
+            Ok(report) => format!("{report:?}"),
+            Err(failure) => {
+                broken += 1;
+                failure.to_string()
+            }
+        };
+        println!("seed {}: {:.1} s: {line}", scenario.seed, start.elapsed().as_secs_f64());
+        seeds += 1;
+        if began.elapsed() >= Duration::from_secs(options.seconds) {
+            break;
+        }
+    }
+    println!("{seeds} seeds, {broken} of them broke a promise");
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

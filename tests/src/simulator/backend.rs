@@ -1,0 +1,193 @@
+//! Backends: tors that publish their introduction points as tor does.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::BackendId;
+use onionbalance::relay::Fingerprint;
+
+use super::dice::Dice;
+use super::generation::{Generation, Places, PointId};
+use super::network::consensus::Consensus;
+use super::network::relay::{Key, RelayId, Text};
+use super::service::Spot;
+use super::time::Moment;
+use super::world::{Happening, World};
+
+/// One backend.
+pub struct Backend<G> {
+    /// Its name.
+    pub id: BackendId,
+    /// Which of all addresses is its own.
+    pub address: usize,
+    /// Whether it works.
+    pub state: State,
+    /// Since when.
+    pub since: Moment,
+    /// Its introduction points.
+    pub points: Rc<[G]>,
+    /// The consensus that its tor goes by.
+    consensus: Rc<Consensus>,
+    /// Where it has published.
+    places: Places<RelayId>,
+    /// Which of the wakes that were planned for its next publication counts.
+    wake: u32,
+    /// Where the balancer should look for it.
+    pub spots: Vec<Spot>,
+}
+
+/// Whether a backend works.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// It does.
+    Alive,
+    /// Its tor has ended: its introduction points are lost.
+    Dead,
+    /// Its tor is stopped, and goes on with the same introduction points.
+    Frozen,
+}
+
+/// What became of an introduction point.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate {
+    /// Whose it is.
+    pub backend: usize,
+    /// Since when it has not worked.
+    pub retired: Option<Moment>,
+}
+
+/// Of 1000 uploads of a backend so many fail.
+const FAILURES: u64 = 30;
+/// Of 1000 new introduction points so many are at the relay of the one that they replace.
+const SAME_RELAY: u64 = 200;
+/// How often a backend replaces one of its introduction points: tor does so after 18 to 24 hours with each.
+const ROTATION: (Duration, Duration) = (Duration::from_hours(5), Duration::from_hours(9));
+
+impl<G> Backend<G> {
+    /// A backend that has not begun.
+    pub fn new(number: usize, address: usize, consensus: Rc<Consensus>) -> Self {
+        Self {
+            id: format!("b{number:04}").as_str().into(),
+            address,
+            state: State::Dead,
+            since: Moment::ZERO,
+            points: Rc::new([]),
+            consensus,
+            places: Vec::new(),
+            wake: 0,
+            spots: Vec::new(),
+        }
+    }
+
+    /// Whether it works.
+    pub fn is_alive(&self) -> bool {
+        self.state == State::Alive
+    }
+}
+
+impl<G: Generation> World<G> {
+    /// A backend begins to work, with new introduction points; or a frozen one goes on.
+    pub fn revive(&mut self, number: usize) {
+        if self.backends[number].state == State::Dead {
+            let count = 1 + self.dice.index(4);
+            let points: Vec<G> = (0..count).map(|_| self.new_point(number)).collect();
+            self.backends[number].points = points.into();
+        }
+        for point in self.backends[number].points.iter() {
+            self.fates[point.id() as usize].retired = None;
+        }
+        let backend = &mut self.backends[number];
+        (backend.state, backend.since) = (State::Alive, self.now);
+        self.publish_backend(number);
+    }
+
+    /// A backend stops working.
+    pub fn strike_down(&mut self, number: usize, state: State) {
+        let backend = &mut self.backends[number];
+        (backend.state, backend.since) = (state, self.now);
+        for point in backend.points.iter() {
+            self.fates[point.id() as usize].retired.get_or_insert(self.now);
+        }
+        self.touch_users(number);
+    }
+
+    /// A backend replaces one of its introduction points, and will do so again.
+    pub fn rotate(&mut self, number: usize) {
+        let next = self.now.after(self.dice.between(ROTATION.0, ROTATION.1));
+        self.queue.plan(next, Happening::BackendRotates(number));
+        if !self.backends[number].is_alive() {
+            return;
+        }
+        let mut points = self.backends[number].points.to_vec();
+        let index = self.dice.index(points.len());
+        let new = if self.dice.chance(SAME_RELAY) {
+            self.new_point_at(number, points[index].relay())
+        } else {
+            self.new_point(number)
+        };
+        let old = std::mem::replace(&mut points[index], new);
+        self.fates[old.id() as usize].retired = Some(self.now);
+        self.backends[number].points = points.into();
+        self.publish_backend(number);
+    }
+
+    /// A backend's tor takes a consensus into use; it publishes where it has not yet.
+    pub fn backend_learns(&mut self, number: usize, consensus: Rc<Consensus>) {
+        let backend = &mut self.backends[number];
+        // A tor that sleeps takes the one that it finds when it wakes.
+        backend.consensus = consensus;
+        let places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
+        if backend.is_alive() && places != backend.places {
+            self.publish_backend(number);
+        }
+    }
+
+    /// The time has come to publish anew.
+    pub fn backend_wakes(&mut self, number: usize, wake: u32) {
+        if self.backends[number].wake == wake && self.backends[number].is_alive() {
+            self.publish_backend(number);
+        }
+    }
+
+    /// Uploads a backend's descriptors to all their HSDirs.
+    fn publish_backend(&mut self, number: usize) {
+        let next = self.now.after(G::republish(&mut self.dice));
+        let backend = &mut self.backends[number];
+        backend.wake += 1;
+        self.queue.plan(next, Happening::BackendPublishes { backend: number, wake: backend.wake });
+        backend.places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
+        let until = self.now.after(G::KEPT);
+        for (slot, hsdirs) in &backend.places {
+            let mut revision = G::revision(*slot, self.now.wall());
+            if G::TELLS {
+                // Tor's grow with every descriptor that it makes.
+                revision += u64::from(backend.wake % 32_768);
+            }
+            let text = Rc::new(Text { revision, made: self.now, points: backend.points.clone() });
+            let key = Key { owner: backend.address, slot: *slot };
+            for hsdir in hsdirs {
+                if !self.dice.chance(FAILURES) {
+                    let relay = self.relays.get_mut(*hsdir);
+                    relay.store(key, &text, (self.now, until), G::supersedes, G::TELLS);
+                }
+            }
+        }
+        self.touch_users(number);
+    }
+
+    fn new_point(&mut self, backend: usize) -> G {
+        let relay = self.relays.running[self.dice.index(self.relays.running.len())];
+        self.new_point_at(backend, self.relays.get(relay).fingerprint)
+    }
+
+    fn new_point_at(&mut self, backend: usize, relay: Fingerprint) -> G {
+        let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");
+        self.fates.push(Fate { backend, retired: None });
+        G::new(id, relay)
+    }
+}
+
+/// Dice for one backend's first rotation.
+pub fn first_rotation(dice: &mut Dice) -> Duration {
+    dice.between(Duration::ZERO, ROTATION.1)
+}

@@ -1,0 +1,230 @@
+//! The balancer: the engine, and in place of the runtime, tor and the signer what stands between it and the network.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::{
+    BackendId, DescriptorSlot, Engine, Event, NetworkView, Newest, Now, ServiceSpec, Settings,
+};
+use onionbalance_proto::time::UnixTime;
+
+use super::dice::Dice;
+use super::generation::Generation;
+use super::network::consensus::Consensus;
+use super::network::relay::RelayId;
+use super::service::move_spots;
+use super::time::Moment;
+use super::world::{Happening, World};
+
+/// The balancer, its tor and its signer.
+pub struct Balancer<G: Generation> {
+    /// Not while the balancer is down.
+    pub engine: Option<Engine<G, Dice>>,
+    began: Moment,
+    /// What the balancer remembers from one life to the next.
+    remembered: BTreeMap<BackendId, Newest>,
+    /// Which life of the balancer this is, and which connection to tor.
+    pub call: Call,
+    /// Whether tor is there.
+    pub tor_ready: bool,
+    /// The consensus that tor has.
+    pub consensus: Rc<Consensus>,
+    /// The one that the balancer has read.
+    pub read: Option<(Rc<Consensus>, G::Directory)>,
+    /// The number of the last look at the clock that was planned.
+    clock_look: u32,
+    /// By how many seconds the wall clock is ahead.
+    pub clock_ahead: i64,
+    /// Whether the signer answers.
+    pub signer_away: bool,
+    /// The last revisions that this life of the signer has given.
+    pub signed: HashMap<(usize, DescriptorSlot), u64>,
+    /// When the last upload of each descriptor to each HSDir ends.
+    pub uploads: HashMap<(usize, DescriptorSlot, RelayId), Moment>,
+    /// The last revisions that were given at all.
+    pub given: HashMap<(usize, DescriptorSlot), u64>,
+}
+
+/// In which life of the balancer and of its tor something was begun: what comes back later is heard by nobody.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Call {
+    /// The balancer's.
+    pub life: u32,
+    /// Its tor's.
+    pub tor: u32,
+}
+
+/// How long an answer may take.
+pub const LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(8));
+/// How long the signer takes.
+pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
+impl<G: Generation> Balancer<G> {
+    /// A balancer that is down.
+    pub fn new(consensus: Rc<Consensus>) -> Self {
+        Self {
+            engine: None,
+            began: Moment::ZERO,
+            remembered: BTreeMap::new(),
+            call: Call { life: 0, tor: 0 },
+            tor_ready: true,
+            consensus,
+            read: None,
+            clock_look: 0,
+            clock_ahead: 0,
+            signer_away: false,
+            signed: HashMap::new(),
+            uploads: HashMap::new(),
+            given: HashMap::new(),
+        }
+    }
+
+    /// The engine, unless the balancer is down.
+    pub fn engine(&self) -> Option<&Engine<G, Dice>> {
+        self.engine.as_ref()
+    }
+
+    /// When the engine wants to be woken.
+    pub fn deadline(&self) -> Moment {
+        let deadline = self.engine.as_ref().and_then(Engine::next_deadline);
+        // To the next whole millisecond.
+        deadline.map_or(Moment::NEVER, |deadline| self.began.after(deadline + Duration::from_nanos(999_999)))
+    }
+
+    /// The two clocks as the balancer reads them.
+    pub fn now(&self, now: Moment) -> Now {
+        Now { elapsed: now.since(self.began), wall: self.wall(now) }
+    }
+
+    /// What the wall clock shows.
+    pub fn wall(&self, now: Moment) -> UnixTime {
+        UnixTime(now.wall().0.saturating_add_signed(self.clock_ahead))
+    }
+}
+
+impl<G: Generation> World<G> {
+    /// The balancer starts.
+    pub fn start_balancer(&mut self) {
+        let settings = Settings { timing: G::timing(), ..Settings::default() };
+        let mut engine = Engine::new(self.configuration(), settings, self.dice.split());
+        engine.remember(&self.balancer.remembered);
+        self.balancer.engine = Some(engine);
+        self.balancer.began = self.now;
+        self.watch.balancer_started();
+        self.read_directory_soon();
+    }
+
+    /// The balancer ends.
+    pub fn stop_balancer(&mut self) {
+        let Some(engine) = self.balancer.engine.take() else { return };
+        self.balancer.remembered.extend(engine.newest());
+        self.balancer.call.life += 1;
+        self.balancer.read = None;
+        self.balancer_was_away();
+    }
+
+    /// Tor ends, and everything that it was doing with it.
+    pub fn stop_tor(&mut self) {
+        self.balancer.tor_ready = false;
+        self.balancer.call.tor += 1;
+        self.tell(Event::TorLost);
+    }
+
+    /// Tor is back; it has fetched a consensus meanwhile.
+    pub fn start_tor(&mut self) {
+        self.balancer.tor_ready = true;
+        self.balancer.consensus = self.authorities.newest();
+        self.balancer.read = None;
+        self.read_directory_soon();
+    }
+
+    /// Tor has a newer consensus.
+    pub fn tor_learns(&mut self, consensus: Rc<Consensus>) {
+        if consensus.number > self.balancer.consensus.number {
+            self.balancer.consensus = consensus;
+            self.read_directory_soon();
+        }
+    }
+
+    fn read_directory_soon(&mut self) {
+        let at = self.now.after(self.dice.between(SIGNING.1, LATENCY.1));
+        self.queue.plan(at, Happening::DirectoryRead(self.balancer.call));
+    }
+
+    /// The balancer has read the directory.
+    pub fn directory_read(&mut self, call: Call) {
+        if call != self.balancer.call || !self.balancer.tor_ready || self.balancer.engine.is_none() {
+            return;
+        }
+        let consensus = self.balancer.consensus.clone();
+        let first = self.balancer.read.is_none();
+        let directory = G::directory(&consensus);
+        self.balancer.read = Some((consensus, directory));
+        self.show_network();
+        if first {
+            self.tell(Event::TorReady);
+        }
+    }
+
+    /// The clock may make other descriptors due.
+    pub fn look_at_clock(&mut self, look: u32) {
+        if look == self.balancer.clock_look {
+            self.show_network();
+        }
+    }
+
+    /// Shows the engine where everything is.
+    pub fn show_network(&mut self) {
+        let wall = self.balancer.wall(self.now);
+        let Some((consensus, directory)) = &self.balancer.read else { return };
+        let period_length = Duration::from_hours(24);
+        let mut view = NetworkView { period_length, services: BTreeMap::new(), backends: BTreeMap::new() };
+        let mut changes = Vec::new();
+        for (number, service) in self.services.iter_mut().enumerate() {
+            if service.configured.is_some() {
+                let address = &mut self.addresses[number];
+                let slots = G::published(directory, address, wall).into_iter().collect();
+                view.services.insert(service.id.clone(), slots);
+                move_spots(&mut service.spots, &G::kept(consensus, address, wall), self.now);
+                changes.extend(G::changes_at(address, wall));
+            }
+        }
+        for backend in &mut self.backends {
+            let address = &mut self.addresses[backend.address];
+            view.backends.insert(backend.id.clone(), G::backend(directory, address, wall));
+            let places = G::kept(consensus, address, wall);
+            let sought = G::sought(consensus, address, wall);
+            let looked_at =
+                places.into_iter().filter(|(slot, _)| sought.iter().any(|(sought, _)| sought == slot));
+            move_spots(&mut backend.spots, &looked_at.collect(), self.now);
+            changes.extend(G::changes_at(address, wall));
+        }
+        if let Some(at) = changes.into_iter().min() {
+            self.balancer.clock_look += 1;
+            let in_time = Duration::from_secs(at.since(wall));
+            let look = Happening::ClockLook(self.balancer.clock_look);
+            self.queue.plan(self.now.after(in_time), look);
+        }
+        self.watch.network_shown(&self.services);
+        self.touch_all();
+        self.tell(Event::Network(view));
+    }
+
+    /// What the operator has configured.
+    pub fn configuration(&self) -> Vec<ServiceSpec> {
+        let configured = self.services.iter().filter(|service| service.configured.is_some());
+        let spec = |service: &super::service::Service| ServiceSpec {
+            id: service.id.clone(),
+            backends: service.backends.iter().map(|number| self.backends[*number].id.clone()).collect(),
+            max_points: G::MAX_POINTS,
+            distinct: service.distinct,
+            proof: G::PROOF,
+        };
+        configured.map(spec).collect()
+    }
+}
+
+/// The number in a service's or backend's name, behind its first letter.
+pub fn number_of(name: &str) -> usize {
+    name[1..].parse().expect("a name that the simulator gave")
+}

@@ -1,0 +1,225 @@
+//! What the engine says is carried out, and what comes of it is told to the engine.
+
+use std::rc::Rc;
+
+use onionbalance::engine::{
+    Action, BackendId, Chosen, DescriptorCopy, Event, FetchOutcome, Found, Point, PublicationId, ServiceId,
+    Source, UploadOutcome,
+};
+use onionbalance::relay::Fingerprint;
+
+use super::balancer::{Call, LATENCY, SIGNING, number_of};
+use super::generation::Generation;
+use super::network::relay::{Given, Key, RelayId, Said, Text};
+use super::time::Moment;
+use super::world::{Happening, World};
+
+/// A publication on its way to the signer.
+pub struct Order<G> {
+    /// In the engine's words.
+    id: PublicationId,
+    key: Key,
+    points: Rc<[G]>,
+    to: Vec<RelayId>,
+    floor: u64,
+}
+
+/// One upload on its way.
+pub struct Upload<G> {
+    call: Call,
+    id: PublicationId,
+    key: Key,
+    relay: RelayId,
+    text: Rc<Text<G>>,
+}
+
+/// Of 1000 requests so many come to nothing, and tor tells.
+const FAILURES: u64 = 15;
+/// Of 1000 requests so many come to nothing, and tor does not tell.
+const SILENCE: u64 = 10;
+
+impl<G: Generation> World<G> {
+    /// Tells the engine, and carries out what it says.
+    pub fn tell(&mut self, event: Event<G>) {
+        let now = self.balancer.now(self.now);
+        let Some(engine) = &mut self.balancer.engine else { return };
+        let actions = engine.handle(now, event);
+        let deadline = engine.next_deadline();
+        self.report.events += 1;
+        self.watch.heard(self.now, &actions);
+        self.check_deadline(now, deadline);
+        for action in actions {
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action<G>) {
+        self.check_action(&action);
+        match action {
+            Action::Fetch { backend, from } => self.fetch(&backend, from),
+            Action::Publish { id, service, slot, points, to, revision_floor } => {
+                let key = Key { owner: number_of(&service.0), slot };
+                let points = points.into_iter().map(|Chosen { point, .. }| point).collect();
+                let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
+                let order = Order { id, key, points, to, floor: revision_floor.unwrap_or(0) };
+                let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
+                self.queue.plan(at, Happening::Signed(self.balancer.call, Box::new(order)));
+            }
+            Action::ReadBack { service, slot, hsdir } => {
+                let key = Key { owner: number_of(&service.0), slot };
+                let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+                let relay = self.relays.find(hsdir);
+                self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
+            }
+            Action::Notice(_) => {}
+        }
+    }
+
+    fn fetch(&mut self, backend: &BackendId, from: Vec<Source>) {
+        let backend = number_of(&backend.0);
+        for source in from {
+            let Source::Hsdir(hsdir) = source else { unreachable!("nobody authorizes his clients here") };
+            let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+            let relay = self.relays.find(hsdir);
+            self.queue.plan(at, Happening::Fetched { call: self.balancer.call, backend, relay });
+        }
+    }
+
+    /// An HSDir answers for a backend's descriptor, which tor looks for by its own consensus.
+    pub fn fetched(&mut self, call: Call, number: usize, relay: RelayId) {
+        if call != self.balancer.call || self.dice.chance(SILENCE) {
+            return;
+        }
+        let hsdir = self.relays.get(relay).fingerprint;
+        let wall = self.balancer.wall(self.now);
+        let backend = &self.backends[number];
+        let sought = G::sought(&self.balancer.consensus, &mut self.addresses[backend.address], wall);
+        // In version 2 each HSDir is asked for the replica that is its own.
+        let mine = self.balancer.read.as_ref().and_then(|(consensus, _)| {
+            let mut kept = G::kept(consensus, &mut self.addresses[backend.address], wall).into_iter();
+            kept.find(|(slot, hsdirs)| {
+                hsdirs.contains(&relay) && sought.iter().any(|(sought, _)| sought == slot)
+            })
+        });
+        let slot = mine.map_or(sought[0].0, |(slot, _)| slot);
+        let given = self.relays.get(relay).give(Key { owner: backend.address, slot }, self.now);
+        let outcome = match given {
+            _ if self.dice.chance(FAILURES) => FetchOutcome::Failed,
+            Given::Nothing => return,
+            Given::Failed => FetchOutcome::Failed,
+            Given::NotFound => FetchOutcome::NotFound,
+            Given::Garbage => FetchOutcome::Invalid("garbage".into()),
+            Given::Text(text) => {
+                if !self.users[number].is_empty() {
+                    self.watch.delivered(number, slot.period, &text);
+                }
+                FetchOutcome::Copy(DescriptorCopy {
+                    revision: text.revision,
+                    published: G::published_at(text.made.wall(), wall),
+                    period: slot.period,
+                    points: text.points.to_vec(),
+                })
+            }
+        };
+        let backend = self.backends[number].id.clone();
+        self.tell(Event::Fetched { backend, source: Source::Hsdir(hsdir), outcome });
+    }
+
+    /// The signer has answered.
+    pub fn signed(&mut self, call: Call, order: Order<G>) {
+        if call != self.balancer.call {
+            return;
+        }
+        let Order { id, key, points, to, floor } = order;
+        let wall = self.balancer.wall(self.now);
+        let not_posted = |problem: &str| Event::NotPosted { id, problem: problem.into() };
+        if self.balancer.signer_away {
+            return self.tell(not_posted("the signer is away"));
+        }
+        if self.services[key.owner].poisoned || !G::is_signed(&self.addresses[key.owner], key.slot, wall) {
+            return self.tell(not_posted("the signer refuses"));
+        }
+        let mut revision = G::revision(key.slot, wall);
+        if G::TELLS {
+            let last = self.balancer.signed.get(&(key.owner, key.slot)).copied().unwrap_or(0);
+            revision = revision.max(last + 1).max(floor + 1);
+            self.balancer.signed.insert((key.owner, key.slot), revision);
+        }
+        self.balancer.given.insert((key.owner, key.slot), revision);
+        let text = Rc::new(Text { revision, made: self.now, points });
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            to.into_iter().partition(|relay| self.balancer.consensus.relays.binary_search(relay).is_ok());
+        for relay in known {
+            let at = self.upload_ends(key, relay);
+            let text = text.clone();
+            self.queue.plan(at, Happening::Uploaded(Box::new(Upload { call, id, key, relay, text })));
+        }
+        self.tell(Event::Posted { id, revision });
+        for relay in unknown {
+            let hsdir = self.relays.get(relay).fingerprint;
+            self.tell(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Unknown });
+        }
+    }
+
+    /// When an upload ends that begins now. The runtime tells of none before those have ended that began earlier: tor does not
+    /// say which it speaks of. So it is as if they came one after the other.
+    fn upload_ends(&mut self, key: Key, relay: RelayId) -> Moment {
+        let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+        let last = self.balancer.uploads.entry((key.owner, key.slot, relay)).or_insert(at);
+        *last = at.max(Moment(last.0 + 1));
+        *last
+    }
+
+    /// An upload has reached its HSDir, or failed.
+    pub fn uploaded(&mut self, upload: Upload<G>) {
+        let Upload { call, id, key, relay, text } = upload;
+        if call.tor != self.balancer.call.tor || self.dice.chance(SILENCE) {
+            return;
+        }
+        let (now, until) = (self.now, self.now.after(G::KEPT));
+        let said = if self.dice.chance(FAILURES) {
+            Said::Failed
+        } else {
+            self.touch(key.owner);
+            self.watch.stored(key, relay, &text);
+            let hsdir = self.relays.get_mut(relay);
+            hsdir.store(key, &text, (now, until), G::supersedes, G::TELLS)
+        };
+        let outcome = match said {
+            Said::Stored => UploadOutcome::Stored,
+            Said::Refused => UploadOutcome::Refused("HTTP 400".into()),
+            Said::Failed => UploadOutcome::Failed,
+            Said::Nothing => return,
+        };
+        if call == self.balancer.call && !self.dice.chance(SILENCE) {
+            self.watch.answered(self.now, key, relay, &text, said);
+            let hsdir = self.relays.get(relay).fingerprint;
+            self.tell(Event::Uploaded { id, hsdir, outcome });
+        }
+    }
+
+    /// An HSDir answers for the frontend's own descriptor.
+    pub fn read_back(&mut self, call: Call, key: Key, relay: RelayId) {
+        if call != self.balancer.call || self.dice.chance(SILENCE) {
+            return;
+        }
+        let wall = self.balancer.wall(self.now);
+        let sought = G::sought(&self.balancer.consensus, &mut self.addresses[key.owner], wall);
+        // Tor of version 3 looks for no descriptor but the one that clients look for.
+        let can = G::BY_THE_CLOCK || sought.iter().any(|(slot, _)| *slot == key.slot);
+        let found = match self.relays.get(relay).give(key, self.now) {
+            _ if !can || self.dice.chance(FAILURES) => Found::Failed,
+            Given::Nothing => return,
+            Given::Failed | Given::Garbage => Found::Failed,
+            Given::NotFound => Found::Nothing,
+            Given::Text(text) => {
+                self.watch.read_back(self.now, key, relay, &text);
+                let points = text.points.iter().map(Point::id).collect();
+                Found::Copy { revision: text.revision, points }
+            }
+        };
+        let hsdir: Fingerprint = self.relays.get(relay).fingerprint;
+        let service = ServiceId::clone(&self.services[key.owner].id);
+        self.tell(Event::ReadBack { service, slot: key.slot, hsdir, found });
+    }
+}

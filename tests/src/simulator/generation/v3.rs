@@ -1,0 +1,120 @@
+//! Version 3.
+
+use std::time::Duration;
+
+use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
+use onionbalance::relay::Fingerprint;
+use onionbalance::v3::directory::Directory;
+use onionbalance::v3::schedule::Which;
+use onionbalance_proto::time::UnixTime;
+
+use super::{Generation, Places, PointId};
+use crate::simulator::address::Address;
+use crate::simulator::dice::Dice;
+use crate::simulator::network::consensus::Consensus;
+use crate::simulator::network::relay::{KEPT_V3, RelayId};
+
+/// An introduction point of version 3.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct V3 {
+    id: PointId,
+    relay: Fingerprint,
+}
+
+impl Point for V3 {
+    type Id = PointId;
+
+    const FAILED_IS_STRUCK_OFF: bool = false;
+
+    fn id(&self) -> PointId {
+        self.id
+    }
+
+    fn relay(&self) -> Fingerprint {
+        self.relay
+    }
+}
+
+impl Generation for V3 {
+    const MAX_POINTS: usize = 20;
+    const PROOF: Proof = Proof::Word;
+    const KEPT: Duration = KEPT_V3;
+    const TELLS: bool = true;
+    const ROUNDING: Duration = Duration::from_hours(1);
+    const BY_THE_CLOCK: bool = false;
+
+    type Directory = Directory;
+
+    fn new(id: PointId, relay: Fingerprint) -> Self {
+        Self { id, relay }
+    }
+
+    fn timing() -> Timing {
+        Timing::default()
+    }
+
+    fn directory(consensus: &Consensus) -> Directory {
+        Directory::of(&consensus.read(), &consensus.identities, false)
+            .expect("an hour makes periods of a day")
+    }
+
+    fn published(directory: &Directory, address: &mut Address, _: UnixTime) -> Places<Fingerprint> {
+        let schedule = directory.schedule();
+        let place = |(which, slot): (Which, DescriptorSlot)| {
+            (slot, directory.responsible(which, &address.blinded(slot.period).key))
+        };
+        [(Which::First, schedule.first.slot()), (Which::Second, schedule.second.slot())].map(place).into()
+    }
+
+    fn backend(directory: &Directory, address: &mut Address, _: UnixTime) -> BackendView {
+        let period = directory.schedule().fetched_term().period.number;
+        let hsdirs = directory.responsible(directory.schedule().fetched, &address.blinded(period).key);
+        BackendView { period, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
+    }
+
+    fn changes_at(_: &Address, _: UnixTime) -> Option<UnixTime> {
+        None
+    }
+
+    fn kept(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Places<RelayId> {
+        let place = |period| {
+            let indices = address.blinded(period).indices;
+            (DescriptorSlot { period, replica: 0 }, consensus.rings.v3(period, &indices, 4))
+        };
+        consensus.rings.periods().map(place).into()
+    }
+
+    fn sought(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Places<RelayId> {
+        let period = consensus.rings.sought_period();
+        let stored = consensus.rings.v3(period, &address.blinded(period).indices, 4);
+        // Three of the four of each replica.
+        let asked = stored.chunks(4).flat_map(|replica| &replica[..replica.len().min(3)]).copied().collect();
+        vec![(DescriptorSlot { period, replica: 0 }, asked)]
+    }
+
+    fn supersedes(new: u64, old: u64) -> bool {
+        new > old
+    }
+
+    /// As tor's order-preserving encryption, which grows by about this much a second from the start of the
+    /// shared-random run on that the period's first descriptor belongs to.
+    fn revision(slot: DescriptorSlot, now: UnixTime) -> u64 {
+        now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 18) * 32_768
+    }
+
+    /// The certificate that says so is good for a whole number of hours, rounded up.
+    fn published_at(made: UnixTime, now: UnixTime) -> UnixTime {
+        UnixTime(made.0.next_multiple_of(3600)).min(now)
+    }
+
+    fn is_signed(_: &Address, slot: DescriptorSlot, now: UnixTime) -> bool {
+        let present = now.minus(DAY / 2).0 / DAY;
+        (present.saturating_sub(2)..=present + 1).contains(&slot.period)
+    }
+
+    fn republish(dice: &mut Dice) -> Duration {
+        dice.between(Duration::from_hours(1), Duration::from_hours(2))
+    }
+}
+
+const DAY: u64 = 86_400;

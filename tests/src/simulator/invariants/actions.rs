@@ -1,0 +1,159 @@
+//! What has to be so of everything that the engine says.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::{Action, Chosen, DescriptorSlot, Now, Settings};
+use onionbalance::relay::Fingerprint;
+
+use super::super::balancer::number_of;
+use super::super::generation::{Generation, PointId};
+use super::super::world::World;
+use super::watch::Watch;
+use super::{Failure, Invariant};
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// Within so long only a part of all renewals may come; they are spread over an hour.
+const STEP: Duration = Duration::from_mins(5);
+
+impl<G: Generation> World<G> {
+    /// Notes the first promise that is broken.
+    pub fn fail(&mut self, invariant: Invariant, of: &str, expected: String) {
+        let replay = self.scenario.to_string();
+        self.failure.get_or_insert(Failure { invariant, at: self.now, of: of.into(), expected, replay });
+    }
+
+    /// The engine never asks to be woken at once: that would not end.
+    pub fn check_deadline(&mut self, now: Now, deadline: Option<Duration>) {
+        if let Some(deadline) = deadline.filter(|deadline| *deadline <= now.elapsed) {
+            let expected = format!("the next deadline is {deadline:?}, which is not after {:?}", now.elapsed);
+            self.fail(Invariant::Deadline, "engine", expected);
+        }
+    }
+
+    /// Looks at an action.
+    pub fn check_action(&mut self, action: &Action<G>) {
+        match action {
+            Action::Fetch { from, .. } => {
+                for _ in from {
+                    self.check_fetch_budget();
+                }
+            }
+            Action::ReadBack { .. } => self.check_fetch_budget(),
+            Action::Publish { service, slot, points, to, revision_floor, .. } => {
+                let number = number_of(&service.0);
+                self.check_post_budget();
+                self.check_set(number, points);
+                self.check_to(number, *slot, points, to);
+                let seen = self.watch.held.get(&(number, *slot)).map_or(0, |held| held.seen);
+                if revision_floor.unwrap_or(0) < seen {
+                    let expected = format!("the revision has to exceed {seen}, which was read back");
+                    self.fail(Invariant::Revision, &service.0, expected);
+                }
+            }
+            Action::Notice(_) => {}
+        }
+    }
+
+    fn check_fetch_budget(&mut self) {
+        let most = Settings::default().fetches_per_minute;
+        let count = Watch::<G>::count(&mut self.watch.fetches, self.now, MINUTE);
+        if count > most {
+            self.fail(Invariant::Budget, "tor", format!("{count} fetches within a minute, {most} may be"));
+        }
+    }
+
+    fn check_post_budget(&mut self) {
+        let most = Settings::default().posts_per_minute;
+        let count = Watch::<G>::count(&mut self.watch.posts, self.now, MINUTE);
+        if count > most {
+            self.fail(Invariant::Budget, "tor", format!("{count} posts within a minute, {most} may be"));
+        }
+    }
+
+    fn check_set(&mut self, number: usize, points: &[Chosen<G>]) {
+        let of = self.services[number].id.0.clone();
+        if points.is_empty() || points.len() > G::MAX_POINTS {
+            self.fail(Invariant::Sets, &of, format!("a set of {} points", points.len()));
+        }
+        let mut relays: BTreeSet<Fingerprint> = BTreeSet::new();
+        for chosen in points {
+            let alone = points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
+            // Where a client strikes a point off that has failed, a backend's only one may be the second at a relay.
+            if !(relays.insert(chosen.point.relay()) || G::FAILED_IS_STRUCK_OFF && alone) {
+                let expected = format!("two points at {}", chosen.point.relay());
+                self.fail(Invariant::Sets, &of, expected);
+            }
+            let backend = number_of(&chosen.backend.0);
+            let id = chosen.point.id();
+            if !self.services[number].backends.contains(&backend) {
+                let expected = format!("a point of {}, which is not its backend", chosen.backend);
+                self.fail(Invariant::Configured, &of, expected);
+            }
+            if self.fates[id as usize].backend != backend || !self.watch.is_of_the_newest(backend, id) {
+                let expected = format!("point {id} is not in the newest descriptor of {}", chosen.backend);
+                self.fail(Invariant::Newest, &of, expected);
+            }
+        }
+        self.check_last_set(number);
+    }
+
+    /// When all backends are dead, the last set is published for so long and no longer.
+    fn check_last_set(&mut self, number: usize) {
+        let backends = self.services[number].backends.iter().map(|backend| &self.backends[*backend]);
+        let dead = backends.map(|backend| if backend.is_alive() { self.now } else { backend.since }).max();
+        // Who starts anew, or reads another clock, takes what is found for younger than it is.
+        let dead = dead.max(Some(self.undisturbed.max(self.services[number].undisturbed)));
+        let promised = self.promises.buried + self.promises.last_set + self.promises.renewed;
+        if dead.is_some_and(|dead| self.now.since(dead) > promised) {
+            let of = self.services[number].id.0.clone();
+            self.fail(Invariant::LastSet, &of, format!("all backends have been dead for {promised:?}"));
+        }
+    }
+
+    /// An HSDir that has a set gets it again for its renewal only, and then with all others.
+    fn check_to(&mut self, number: usize, slot: DescriptorSlot, points: &[Chosen<G>], to: &[Fingerprint]) {
+        let of = self.services[number].id.0.clone();
+        if to.is_empty() {
+            self.fail(Invariant::Sets, &of, "published to nobody".into());
+        }
+        let points: Rc<[PointId]> = points.iter().map(|chosen| chosen.point.id()).collect();
+        let held = self.watch.held.entry((number, slot)).or_default();
+        let first = *held.renewed.get_or_insert(self.now);
+        let ids = to.iter().map(|hsdir| self.relays.find(*hsdir));
+        let again: Vec<_> = ids
+            .filter_map(|id| held.by.get(&id).filter(|(_, known)| *known == points).map(|(at, _)| (id, *at)))
+            .collect();
+        // What is on its way takes the place of what is there, or fails without being heard of.
+        for hsdir in to {
+            let id = self.relays.find(*hsdir);
+            held.by.remove(&id);
+            held.sent.insert(id, self.now);
+        }
+        if again.is_empty() {
+            return;
+        }
+        if self.now.since(first) >= self.promises.unchanged {
+            held.renewed = Some(self.now);
+            self.check_spread();
+        } else if let Some((id, _)) = again.iter().find(|(_, at)| *at >= first) {
+            let expected =
+                format!("HSDir {id} has it, and was sent it again within {:?}", self.promises.unchanged);
+            self.fail(Invariant::Needless, &of, expected);
+        }
+    }
+
+    /// Where nothing goes wrong, renewals are spread over the time in which they may come.
+    fn check_spread(&mut self) {
+        let count = Watch::<G>::count(&mut self.watch.renewals, self.now, STEP);
+        let descriptors = self.services.iter().map(|service| service.spots.len()).sum::<usize>();
+        if !self.scenario.trouble && descriptors >= MANY && count * 3 > descriptors {
+            let expected = format!("{count} of {descriptors} descriptors were renewed within {STEP:?}");
+            self.fail(Invariant::Spread, "all services", expected);
+        }
+    }
+}
+
+/// From so many descriptors on chance does not put them in step.
+const MANY: usize = 30;

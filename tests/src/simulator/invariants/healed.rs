@@ -1,0 +1,58 @@
+//! What has to be so in the end, and what the engine says of itself.
+
+use onionbalance::engine::{BackendState, UploadState};
+
+use super::super::balancer::number_of;
+use super::super::generation::Generation;
+use super::super::network::relay::Key;
+use super::super::world::World;
+use super::Invariant;
+
+impl<G: Generation> World<G> {
+    /// Long after the last fault every backend is found, and every HSDir has what it should.
+    pub fn check_healed(&mut self) {
+        let Some(engine) = self.balancer.engine() else {
+            return self.fail(Invariant::Healed, "balancer", "it is down".into());
+        };
+        for status in engine.status(self.balancer.now(self.now)) {
+            let of = status.service.0.clone();
+            for backend in status.backends {
+                if backend.state != BackendState::Live {
+                    let expected =
+                        format!("{} is alive, and said to be {:?}", backend.backend, backend.state);
+                    self.fail(Invariant::Healed, &of, expected);
+                }
+            }
+            for descriptor in status.descriptors {
+                for hsdir in &descriptor.hsdirs {
+                    self.check_hsdir_healed(&of, descriptor.slot, hsdir.hsdir, hsdir.state);
+                }
+            }
+        }
+    }
+
+    fn check_hsdir_healed(
+        &mut self,
+        of: &str,
+        slot: onionbalance::engine::DescriptorSlot,
+        hsdir: onionbalance::relay::Fingerprint,
+        state: UploadState,
+    ) {
+        let id = self.relays.find(hsdir);
+        let relay = self.relays.get(id);
+        let key = Key { owner: number_of(of), slot };
+        let fit = relay.is_fit() && self.now.since(relay.fit_since) > self.promises.healed;
+        let known = self.services[key.owner].spots.iter().find(|spot| spot.slot == slot);
+        let since = known.and_then(|spot| spot.hsdirs.iter().find(|(hsdir, _)| *hsdir == id));
+        let long = since.is_some_and(|(_, since)| self.now.since(*since) > self.promises.posted);
+        // A renewal may just be under way.
+        let well = !matches!(
+            state,
+            UploadState::Pending { failures: 3.. } | UploadState::Refused | UploadState::Unknown
+        );
+        if fit && long && !well && self.now.since(self.undisturbed) > self.promises.healed {
+            let expected = format!("HSDir {id} is said to be {state:?}, long after the last fault");
+            self.fail(Invariant::Healed, of, expected);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What has to be so, whatever happens.
+
+mod actions;
+mod healed;
+mod services;
+pub mod watch;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::time::Moment;
+
+/// What has to be so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Invariant {
+    /// Clients with any live consensus find a descriptor.
+    Found,
+    /// Every HSDir that could have a descriptor has it.
+    Stored,
+    /// A descriptor lists points of the service's own backends only.
+    Configured,
+    /// Points of a backend that is dead, or that gave them up, are not listed for longer than promised.
+    Living,
+    /// A living backend's points are listed.
+    Seen,
+    /// A backend's newest descriptor counts.
+    Newest,
+    /// When all backends are gone, the last points stay published for a while, and not for longer.
+    LastSet,
+    /// A set is not empty, not too long, and lists no two points that a client could not tell apart.
+    Sets,
+    /// Tor is asked no more than so often in any minute.
+    Budget,
+    /// A revision that an HSDir was seen to hold is exceeded.
+    Revision,
+    /// What an HSDir has is not sent there again before it has to be.
+    Needless,
+    /// Services do not act in step.
+    Spread,
+    /// What the engine says of itself is so.
+    Status,
+    /// Everything is well some time after the last fault.
+    Healed,
+    /// The next deadline lies ahead.
+    Deadline,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which.
+    pub invariant: Invariant,
+    /// When.
+    pub at: Moment,
+    /// Of which service, backend or the like.
+    pub of: String,
+    /// What was expected, and what was there.
+    pub expected: String,
+    /// The command that shows it again.
+    pub replay: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, at, of, expected, replay } = self;
+        write!(f, "{invariant:?}, {at}, {of}: {expected}\n  {replay}")
+    }
+}
+
+/// What was seen in a simulation in which everything was as it should be.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Report {
+    /// How much time has passed in it.
+    pub simulated: Duration,
+    /// How many events the engine has handled.
+    pub events: u64,
+    /// How many HSDirs clients would have asked, who looked for every service every minute with each live consensus.
+    pub asked: u64,
+    /// How many of these had what was looked for.
+    pub served: u64,
+    /// How many times a service was looked for where one of the HSDirs at least had to have it.
+    pub owed: u64,
+    /// How many times it was not owed: something had kept the balancer from it for too long.
+    pub excused: u64,
+    /// Stands for everything that the engine has said.
+    pub digest: u64,
+}

@@ -1,0 +1,187 @@
+//! What the invariants have to remember of what was said and heard.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::{Action, DescriptorSlot, Point};
+
+use super::super::generation::{Generation, PointId};
+use super::super::network::relay::{Key, RelayId, Said, Text};
+use super::super::service::Service;
+use super::super::time::Moment;
+
+/// What was said and heard.
+pub struct Watch<G> {
+    hasher: DefaultHasher,
+    /// When an HSDir was asked for something, in the last minute.
+    pub fetches: VecDeque<Moment>,
+    /// When a descriptor was posted, in the last minute.
+    pub posts: VecDeque<Moment>,
+    /// The newest descriptors that were handed to the engine: of each backend, by period.
+    newest: Vec<BTreeMap<u64, Newest<G>>>,
+    /// What HSDirs are known to have: of each descriptor of a service.
+    pub held: HashMap<(usize, DescriptorSlot), Held>,
+    /// Renewals, in the last minutes.
+    pub renewals: VecDeque<Moment>,
+}
+
+/// The newest descriptor of a period, and others of the same revision.
+struct Newest<G> {
+    revision: u64,
+    points: Vec<Rc<[G]>>,
+}
+
+/// What is known of one descriptor of a service.
+#[derive(Default)]
+pub struct Held {
+    /// What each HSDir is known to have.
+    pub by: HashMap<RelayId, (Moment, Rc<[PointId]>)>,
+    /// When each was last sent something.
+    pub sent: HashMap<RelayId, Moment>,
+    /// When it was last published to where it was already.
+    pub renewed: Option<Moment>,
+    /// The highest revision that was read back.
+    pub seen: u64,
+}
+
+impl<G: Generation> Watch<G> {
+    /// Nothing was said yet.
+    pub fn new(backends: usize) -> Self {
+        Self {
+            hasher: DefaultHasher::new(),
+            fetches: VecDeque::new(),
+            posts: VecDeque::new(),
+            newest: (0..backends).map(|_| BTreeMap::new()).collect(),
+            held: HashMap::new(),
+            renewals: VecDeque::new(),
+        }
+    }
+
+    /// Stands for everything that was said.
+    pub fn digest(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// A new life of the balancer knows nothing of what HSDirs have.
+    pub fn balancer_started(&mut self) {
+        self.held.clear();
+        self.fetches.clear();
+        self.posts.clear();
+    }
+
+    /// Other HSDirs are responsible: what the others have is of no interest, and will have to be sent again if they become
+    /// responsible again.
+    pub fn network_shown(&mut self, services: &[Service]) {
+        self.held.retain(|(service, slot), held| {
+            let mut spots = services[*service].spots.iter();
+            let spot = spots.find(|spot| spot.slot == *slot);
+            held.by.retain(|id, _| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id)));
+            spot.is_some()
+        });
+    }
+
+    /// A service was changed, or removed; of backends that serve nobody any more nothing has to be remembered.
+    pub fn reconfigured(&mut self, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
+        if !configured {
+            self.held.retain(|(number, _), _| *number != service);
+        }
+        for (newest, users) in self.newest.iter_mut().zip(users) {
+            if users.is_empty() {
+                newest.clear();
+            }
+        }
+    }
+
+    /// The engine has said something.
+    pub fn heard(&mut self, now: Moment, actions: &[Action<G>]) {
+        for action in actions {
+            now.0.hash(&mut self.hasher);
+            match action {
+                Action::Fetch { backend, from } => (&backend.0, from).hash(&mut self.hasher),
+                Action::Publish { id, service, slot, points, to, revision_floor } => {
+                    (id, &service.0, slot, to, revision_floor).hash(&mut self.hasher);
+                    for chosen in points {
+                        chosen.point.id().hash(&mut self.hasher);
+                    }
+                }
+                Action::ReadBack { service, slot, hsdir } => (&service.0, slot, hsdir).hash(&mut self.hasher),
+                Action::Notice(notice) => std::mem::discriminant(notice).hash(&mut self.hasher),
+            }
+        }
+    }
+
+    /// A backend's descriptor is handed to the engine.
+    pub fn delivered(&mut self, backend: usize, period: u64, text: &Text<G>) {
+        let newest = &mut self.newest[backend];
+        let known = newest.entry(period).or_insert(Newest { revision: 0, points: Vec::new() });
+        if text.revision > known.revision {
+            *known = Newest { revision: text.revision, points: Vec::new() };
+        }
+        if text.revision == known.revision
+            && !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points))
+        {
+            known.points.push(text.points.clone());
+        }
+        while newest.len() > 3 {
+            newest.pop_first();
+        }
+    }
+
+    /// An earlier period may be looked at again: how new the newest was of it then is not remembered.
+    pub fn period_changed_back(&mut self) {
+        self.newest.iter_mut().flat_map(BTreeMap::values_mut).for_each(|newest| newest.revision = 0);
+    }
+
+    /// Whether a point is in the newest descriptor of its backend that the engine has seen.
+    pub fn is_of_the_newest(&self, backend: usize, point: PointId) -> bool {
+        let newest = self.newest[backend].values().flat_map(|newest| &newest.points);
+        newest.into_iter().any(|points| points.iter().any(|known| known.id() == point))
+    }
+
+    /// An HSDir has stored something: if that is not what it is known to have, an earlier upload was slower than a later one.
+    pub fn stored(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+        let Some(held) = self.held.get_mut(&(key.owner, key.slot)) else { return };
+        let same = |known: &Rc<[PointId]>| known.iter().copied().eq(text.points.iter().map(Point::id));
+        if held.by.get(&relay).is_some_and(|(_, known)| !same(known)) {
+            held.by.remove(&relay);
+        }
+    }
+
+    /// An HSDir has answered to an upload, and the engine hears it. Where its word is not enough, that means nothing yet.
+    pub fn answered(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>, said: Said) {
+        if G::TELLS && said == Said::Stored {
+            self.hold(now, key, relay, text);
+        }
+    }
+
+    /// The engine is told what an HSDir has.
+    pub fn read_back(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>) {
+        if G::TELLS {
+            let held = self.held.entry((key.owner, key.slot)).or_default();
+            held.seen = held.seen.max(text.revision);
+        } else {
+            self.hold(now, key, relay, text);
+        }
+    }
+
+    fn hold(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>) {
+        let held = self.held.entry((key.owner, key.slot)).or_default();
+        if held.sent.get(&relay).is_some_and(|sent| *sent <= text.made) {
+            let points = text.points.iter().map(Point::id).collect();
+            held.by.insert(relay, (now, points));
+        }
+    }
+
+    /// Counts something in a row of moments, of which those are forgotten that are older than `window`; returns how many
+    /// there are.
+    pub fn count(row: &mut VecDeque<Moment>, now: Moment, window: Duration) -> usize {
+        row.push_back(now);
+        while row.front().is_some_and(|first| now.since(*first) >= window) {
+            row.pop_front();
+        }
+        row.len()
+    }
+}

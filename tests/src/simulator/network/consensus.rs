@@ -1,0 +1,124 @@
+//! What the authorities say: an hourly list of relays, and a shared random value a day.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::relay::Fingerprint;
+use onionbalance::tor::documents::consensus::{Lifetime, Parameters, SharedRandomValue};
+use onionbalance::tor::documents::microdesc::RelayIdentity;
+use onionbalance_proto::time::UnixTime;
+use rand_core::RngCore;
+
+use super::super::dice::Dice;
+use super::super::time::Moment;
+use super::relay::{RelayId, Relays};
+use super::ring::Rings;
+
+/// How long a consensus is fresh; one vote follows the other by that.
+pub const INTERVAL: Duration = Duration::from_hours(1);
+/// How long a consensus is valid.
+const VALID: u64 = 3 * 3600;
+
+/// One consensus.
+pub struct Consensus {
+    /// How many were made before it.
+    pub number: usize,
+    /// From when on it is valid, by a clock that is right.
+    pub valid_after: UnixTime,
+    /// The relays that it lists, all of them HSDirs, in the order of their numbers.
+    pub relays: Vec<RelayId>,
+    /// What the balancer's tor hands out of them.
+    pub identities: Vec<(Fingerprint, RelayIdentity)>,
+    /// The shared random value of the day, which may be missing.
+    pub current: Option<[u8; 32]>,
+    /// That of the day before.
+    pub previous: Option<[u8; 32]>,
+    /// Where descriptors belong, as somebody else than the balancer works it out.
+    pub rings: Rings,
+}
+
+impl Consensus {
+    /// Until when clients take it for live.
+    pub fn valid_until(&self) -> Moment {
+        Moment::at_wall(self.valid_after.plus(VALID))
+    }
+
+    /// As the balancer reads it.
+    pub fn read(&self) -> onionbalance::tor::documents::consensus::Consensus {
+        let (fresh, valid) = (self.valid_after.plus(3600), self.valid_after.plus(VALID));
+        onionbalance::tor::documents::consensus::Consensus {
+            lifetime: Lifetime::new(self.valid_after, fresh, valid).expect("in their order"),
+            parameters: Parameters::default(),
+            shared_random_current: self.current.map(SharedRandomValue),
+            shared_random_previous: self.previous.map(SharedRandomValue),
+            hsdirs: Vec::new(),
+        }
+    }
+}
+
+/// Who makes consensuses.
+pub struct Authorities {
+    dice: Dice,
+    made: usize,
+    /// Until when they make none.
+    pub away_until: Moment,
+    /// The last ones, of which clients may hold any that is live.
+    pub published: Vec<Rc<Consensus>>,
+}
+
+impl Authorities {
+    /// Authorities that have made nothing yet.
+    pub fn new(dice: Dice) -> Self {
+        Self { dice, made: 0, away_until: Moment::ZERO, published: Vec::new() }
+    }
+
+    /// Makes the consensus of this hour, unless they are away.
+    pub fn vote<P>(&mut self, now: Moment, relays: &Relays<P>) -> Option<Rc<Consensus>> {
+        if now < self.away_until {
+            return None;
+        }
+        let mut listed = relays.running.clone();
+        listed.sort_unstable();
+        let identity = |id: &RelayId| (relays.get(*id).fingerprint, relays.get(*id).identity);
+        let valid_after = now.wall();
+        let day = valid_after.0 / 86_400;
+        let [current, previous] = [day, day - 1].map(|day| self.shared_random(day));
+        let last = self.published.last().map(|last| &last.rings);
+        let identities: Vec<_> = listed.iter().map(identity).collect();
+        let rings = Rings::new(valid_after, [current, previous], &listed, &identities, last);
+        let number = self.made;
+        self.made += 1;
+        Some(Rc::new(Consensus { number, valid_after, relays: listed, identities, current, previous, rings }))
+    }
+
+    /// Hands a consensus out.
+    pub fn publish(&mut self, consensus: Rc<Consensus>) {
+        self.published.push(consensus);
+        if self.published.len() > REMEMBERED {
+            self.published.remove(0);
+        }
+    }
+
+    /// The newest consensus.
+    pub fn newest(&self) -> Rc<Consensus> {
+        self.published.last().expect("there is one before anything happens").clone()
+    }
+
+    /// Those that a client may hold: all that are valid, or else the newest, with which tor goes on for a day.
+    pub fn live(&self, now: Moment) -> Vec<Rc<Consensus>> {
+        let (last, before) = self.published.split_last().expect("there is one before anything happens");
+        let valid = before.iter().filter(|consensus| now < consensus.valid_until());
+        valid.chain([last]).cloned().collect()
+    }
+
+    /// The value that is the day's; one day in sixteen has none.
+    fn shared_random(&self, day: u64) -> Option<[u8; 32]> {
+        let mut dice = Dice(self.dice.0 ^ day);
+        let mut value = [0; 32];
+        dice.fill_bytes(&mut value);
+        (value[0] >= 16).then_some(value)
+    }
+}
+
+/// More than can be valid at a time.
+const REMEMBERED: usize = 4;

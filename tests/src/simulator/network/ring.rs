@@ -1,0 +1,138 @@
+//! Where descriptors belong, by the specifications' own words and hours of the day: written a second time, apart from the
+//! balancer's code, so that an error there shows here.
+//!
+//! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight UTC.
+
+use std::collections::HashMap;
+
+use onionbalance::relay::Fingerprint;
+use onionbalance::tor::documents::microdesc::RelayIdentity;
+use onionbalance_proto::time::UnixTime;
+use sha3::{Digest, Sha3_256};
+
+use super::relay::RelayId;
+
+/// A place on the ring of version 3.
+pub type Index = [u8; 32];
+
+/// The places of a period and value, sorted.
+type Ring<I> = Vec<(I, RelayId)>;
+
+/// The rings by one consensus.
+pub struct Rings {
+    /// The two of version 3, by their periods.
+    v3: [(Term, Ring<Index>); 2],
+    v2: Ring<[u8; 20]>,
+    /// Which of the two clients look at.
+    sought: usize,
+}
+
+/// What a relay's place depends on.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Term {
+    period: u64,
+    value: Index,
+}
+
+impl Rings {
+    /// The rings of the relays that a consensus lists, with the values (of the day, of the day before) that it states.
+    /// `last` saves hashing those again that it has.
+    pub fn new(
+        valid_after: UnixTime,
+        [current, previous]: [Option<Index>; 2],
+        listed: &[RelayId],
+        identities: &[(Fingerprint, RelayIdentity)],
+        last: Option<&Self>,
+    ) -> Self {
+        let begun_at_noon = (valid_after.0 / 60 - 720) / 1440;
+        let after_noon = valid_after.0 / 3600 % 24 >= 12;
+        // The value of the day before goes with the period that was half over when it was replaced.
+        let first = if after_noon { begun_at_noon - 1 } else { begun_at_noon };
+        let terms = [(first, previous), (first + 1, current)]
+            .map(|(period, value)| Term { period, value: value.unwrap_or_else(|| disaster(period)) });
+        let ring = |term: Term| {
+            let known = last.and_then(|last| last.v3.iter().find(|(known, _)| *known == term));
+            let known: HashMap<RelayId, Index> = known
+                .map(|(_, ring)| ring.iter().map(|(index, id)| (*id, *index)).collect())
+                .unwrap_or_default();
+            let place = |(id, (_, identity)): (&RelayId, &(Fingerprint, RelayIdentity))| {
+                (known.get(id).copied().unwrap_or_else(|| node_index(identity, term)), *id)
+            };
+            (term, sorted(listed.iter().zip(identities).map(place).collect()))
+        };
+        let v2 = sorted(identities.iter().zip(listed).map(|((place, _), id)| (place.0, *id)).collect());
+        Self { v3: terms.map(ring), v2, sought: usize::from(after_noon) }
+    }
+
+    /// The periods of a v3 service's two descriptors.
+    pub fn periods(&self) -> [u64; 2] {
+        [0, 1].map(|which| self.v3[which].0.period)
+    }
+
+    /// The period of the descriptor that v3 clients look for.
+    pub fn sought_period(&self) -> u64 {
+        self.periods()[self.sought]
+    }
+
+    /// For each replica's place, the next `spread` relays on that period's ring, none of them twice.
+    pub fn v3(&self, period: u64, replicas: &[Index; 2], spread: usize) -> Vec<RelayId> {
+        let (_, ring) = self.v3.iter().find(|(term, _)| term.period == period).expect("one of both");
+        let mut chosen = Vec::with_capacity(2 * spread);
+        for place in replicas {
+            let end = chosen.len() + spread;
+            for id in from(ring, place) {
+                if chosen.len() == end {
+                    break;
+                }
+                if !chosen.contains(&id) {
+                    chosen.push(id);
+                }
+            }
+        }
+        chosen
+    }
+
+    /// The next three relays on the ring of version 2.
+    pub fn v2(&self, id: &[u8; 20]) -> Vec<RelayId> {
+        from(&self.v2, id).take(3).collect()
+    }
+}
+
+fn sorted<I: Ord>(mut ring: Ring<I>) -> Ring<I> {
+    ring.sort_unstable();
+    ring
+}
+
+/// All relays once, from this place on; after the last comes the first.
+fn from<'a, I: Ord>(ring: &'a Ring<I>, place: &I) -> impl Iterator<Item = RelayId> + 'a {
+    let begin = ring.iter().take_while(|(index, _)| index < place).count();
+    (0..ring.len()).map(move |step| ring[(begin + step) % ring.len()].1)
+}
+
+fn node_index(identity: &RelayIdentity, term: Term) -> Index {
+    let mut text = b"node-idx".to_vec();
+    text.extend(identity.0);
+    text.extend(term.value);
+    text.extend(term.period.to_be_bytes());
+    text.extend(1440u64.to_be_bytes());
+    Sha3_256::digest(text).into()
+}
+
+/// The places of both replicas of the descriptor with this blinded key.
+pub fn replica_indices(blinded: &[u8; 32], period: u64) -> [Index; 2] {
+    [1u64, 2].map(|replica| {
+        let mut text = b"store-at-idx".to_vec();
+        text.extend(blinded);
+        text.extend(replica.to_be_bytes());
+        text.extend(1440u64.to_be_bytes());
+        text.extend(period.to_be_bytes());
+        Sha3_256::digest(text).into()
+    })
+}
+
+fn disaster(period: u64) -> Index {
+    let mut text = b"shared-random-disaster".to_vec();
+    text.extend(1440u64.to_be_bytes());
+    text.extend(period.to_be_bytes());
+    Sha3_256::digest(text).into()
+}

@@ -1,0 +1,299 @@
+//! What goes wrong, and how it is mended.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::Event;
+
+use super::backend::{Fate, State};
+use super::generation::{Generation, PointId};
+use super::network::relay::{FAULTY, Key, Manner, RelayId, Text};
+use super::time::Moment;
+use super::world::{CALM, Happening, World};
+
+/// Something that was wrong comes to its end.
+#[derive(Clone, Copy, Debug)]
+pub enum Mend {
+    /// A relay is honest again.
+    Relay(RelayId),
+    /// A backend works again.
+    Backend(usize),
+    /// The signer is back.
+    Signer,
+    /// The signer does as the service asks again.
+    Poison(usize),
+    /// Tor is back.
+    Tor,
+    /// The balancer is back.
+    Balancer,
+    /// The clock is right again.
+    Clock,
+    /// The service is configured again.
+    Service(usize),
+    /// The backend serves the service again.
+    Listed {
+        /// The backend.
+        backend: usize,
+        /// The service.
+        service: usize,
+    },
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+impl<G: Generation> World<G> {
+    /// From when on nothing goes wrong any more.
+    fn calm_from(&self) -> Moment {
+        let end = Moment::ZERO.after(24 * HOUR * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
+        Moment(end.0.saturating_sub(Moment::ZERO.after(CALM).0))
+    }
+
+    /// Plans the next thing that goes wrong. The more services there are, the sooner it comes.
+    pub fn plan_trouble(&mut self) {
+        let often = 3 * HOUR / u32::try_from(1 + self.scenario.services / 10).unwrap_or(1);
+        let at = self.now.after(self.dice.between(MINUTE, often));
+        if at < self.calm_from() {
+            self.queue.plan(at, Happening::Trouble);
+        }
+    }
+
+    /// Plans the end of something wrong.
+    fn mend_after(&mut self, low: Duration, high: Duration, mend: Mend) {
+        let at = self.now.after(self.dice.between(low, high));
+        self.queue.plan(at.min(self.calm_from()), Happening::Mended(mend));
+    }
+
+    /// Something goes wrong.
+    pub fn trouble(&mut self) {
+        self.plan_trouble();
+        match self.dice.below(16) {
+            0..=2 => self.relays_turn(),
+            3 => self.relays_restart(),
+            4 => self.hsdirs_of_a_service_turn(),
+            5 | 6 => self.backend_fails(),
+            7 => self.all_backends_of_a_service_fail(),
+            8 => self.signer_leaves(),
+            9 => self.signer_poisons(),
+            10 => self.tor_ends(),
+            11 => self.balancer_ends(),
+            12 => self.clock_steps(),
+            13 => self.operator_changes_something(),
+            14 => self.stranger_publishes(),
+            _ => self.network_suffers(),
+        }
+    }
+
+    fn some_service(&mut self) -> usize {
+        self.dice.index(self.services.len())
+    }
+
+    fn relay_turns(&mut self, relay: RelayId, manner: Manner) {
+        let now = self.now;
+        self.relays.get_mut(relay).turn(manner, now);
+        self.mend_after(10 * MINUTE, 6 * HOUR, Mend::Relay(relay));
+        self.touch_all();
+    }
+
+    fn relays_turn(&mut self) {
+        let count = 1 + self.dice.index(self.relays.running.len() / 20);
+        let manner = FAULTY[self.dice.index(FAULTY.len())];
+        for _ in 0..count {
+            let relay = self.relays.running[self.dice.index(self.relays.running.len())];
+            self.relay_turns(relay, manner);
+        }
+    }
+
+    fn relays_restart(&mut self) {
+        for _ in 0..=self.dice.index(self.relays.running.len() / 10) {
+            let relay = self.relays.running[self.dice.index(self.relays.running.len())];
+            self.relays.get_mut(relay).lose_everything(self.now);
+        }
+        self.touch_all();
+    }
+
+    fn hsdirs_of_a_service_turn(&mut self) {
+        let service = self.some_service();
+        let manner = FAULTY[self.dice.index(FAULTY.len())];
+        let hsdirs: Vec<RelayId> =
+            self.services[service].spots.iter().flat_map(|spot| &spot.hsdirs).map(|(id, _)| *id).collect();
+        for hsdir in hsdirs {
+            if self.relays.get(hsdir).up && self.dice.chance(800) {
+                self.relay_turns(hsdir, manner);
+            }
+        }
+    }
+
+    fn backend_fails(&mut self) {
+        let backend = self.dice.index(self.backends.len());
+        self.fail_backend(backend, 30 * HOUR);
+    }
+
+    fn fail_backend(&mut self, backend: usize, longest: Duration) {
+        if self.backends[backend].is_alive() {
+            let state = if self.dice.chance(500) { State::Dead } else { State::Frozen };
+            self.strike_down(backend, state);
+            self.mend_after(MINUTE, longest, Mend::Backend(backend));
+        }
+    }
+
+    fn all_backends_of_a_service_fail(&mut self) {
+        let service = self.some_service();
+        for backend in self.services[service].backends.clone() {
+            self.fail_backend(backend, 40 * HOUR);
+        }
+    }
+
+    fn signer_leaves(&mut self) {
+        self.balancer.signed.clear();
+        self.balancer.signer_away = true;
+        self.disturb();
+        let longest = if self.dice.chance(200) { 5 * HOUR } else { 30 * MINUTE };
+        self.mend_after(Duration::from_secs(1), longest, Mend::Signer);
+    }
+
+    fn signer_poisons(&mut self) {
+        let service = self.some_service();
+        self.services[service].poisoned = true;
+        self.touch(service);
+        self.mend_after(10 * MINUTE, 6 * HOUR, Mend::Poison(service));
+    }
+
+    fn tor_ends(&mut self) {
+        if self.balancer.tor_ready {
+            self.stop_tor();
+            self.disturb();
+            self.mend_after(Duration::from_secs(2), 30 * MINUTE, Mend::Tor);
+        }
+    }
+
+    fn balancer_ends(&mut self) {
+        if self.balancer.engine().is_some() {
+            self.stop_balancer();
+            self.disturb();
+            self.mend_after(Duration::from_secs(1), 30 * MINUTE, Mend::Balancer);
+        }
+    }
+
+    fn clock_steps(&mut self) {
+        if self.balancer.clock_ahead == 0 {
+            // HSDirs of version 2 keep the latest publication time: what was signed in the future stays for that long.
+            let ahead = G::TELLS && self.dice.chance(500);
+            self.balancer.clock_ahead = if ahead { 86_400 } else { -86_400 };
+            self.clock_has_stepped();
+            self.mend_after(10 * MINUTE, 12 * HOUR, Mend::Clock);
+        }
+    }
+
+    /// The balancer notices within half a minute, where it matters to it.
+    fn clock_has_stepped(&mut self) {
+        self.disturb();
+        if G::BY_THE_CLOCK {
+            self.watch.period_changed_back();
+            self.show_network();
+        }
+    }
+
+    fn operator_changes_something(&mut self) {
+        let service = self.some_service();
+        if self.services[service].configured.is_none() {
+            return;
+        }
+        if self.services[service].backends.len() > 1 && self.dice.chance(700) {
+            let which = self.dice.index(self.services[service].backends.len());
+            let backend = self.services[service].backends.iter().nth(which).copied().unwrap_or_default();
+            self.services[service].backends.remove(&backend);
+            self.reconfigure(service, true);
+            self.mend_after(10 * MINUTE, 12 * HOUR, Mend::Listed { backend, service });
+        } else if self.services.len() > 1 {
+            self.reconfigure(service, false);
+            self.mend_after(10 * MINUTE, 12 * HOUR, Mend::Service(service));
+        }
+    }
+
+    /// The operator has changed a service, or removed it.
+    fn reconfigure(&mut self, number: usize, configured: bool) {
+        self.services[number].configured = configured.then_some(self.now);
+        self.service_disturbed(number, self.now);
+        self.count_users();
+        self.watch.reconfigured(number, configured, &self.users);
+        self.tell(Event::Configuration(self.configuration()));
+        self.show_network();
+    }
+
+    /// Somebody else with the service's key, and a clock that is ahead, publishes descriptors of his own.
+    fn stranger_publishes(&mut self) {
+        let number = self.some_service();
+        let ahead = if G::TELLS { self.dice.below(86_400) } else { 0 };
+        let consensus = self.authorities.newest();
+        let relay = self.relays.get(self.relays.running[0]).fingerprint;
+        let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");
+        self.fates.push(Fate { backend: usize::MAX, retired: None });
+        let points: Rc<[G]> = Rc::new([G::new(id, relay)]);
+        let until = self.now.after(G::KEPT);
+        let wall = self.now.wall();
+        for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall) {
+            let revision = G::revision(slot, wall.plus(ahead));
+            let text = Rc::new(Text { revision, made: self.now, points: points.clone() });
+            for hsdir in hsdirs {
+                let relay = self.relays.get_mut(hsdir);
+                relay.store(Key { owner: number, slot }, &text, (self.now, until), G::supersedes, G::TELLS);
+                // What the balancer had stored there is lost.
+                relay.forgot_at = Some(self.now);
+            }
+        }
+        // It is found out when the balancer publishes anew.
+        self.service_disturbed(number, self.now.after(self.promises.renewed));
+    }
+
+    fn network_suffers(&mut self) {
+        if self.dice.chance(500) {
+            let longest = if self.dice.chance(200) { 20 * HOUR } else { 6 * HOUR };
+            self.authorities.away_until =
+                self.now.after(self.dice.between(HOUR, longest)).min(self.calm_from());
+        } else {
+            for _ in 0..self.relays.running.len() / 10 {
+                self.relays.depart(&mut self.dice);
+                self.relays.arrive(self.now, &mut self.dice);
+            }
+            self.touch_all();
+        }
+    }
+
+    /// Something is as it should be again.
+    pub fn mend(&mut self, mend: Mend) {
+        match mend {
+            Mend::Relay(relay) => {
+                self.relays.get_mut(relay).turn(Manner::Honest, self.now);
+                self.touch_all();
+            }
+            Mend::Backend(backend) => self.revive(backend),
+            Mend::Poison(service) => {
+                self.services[service].poisoned = false;
+                self.service_disturbed(service, self.now);
+            }
+            Mend::Service(service) => self.reconfigure(service, true),
+            Mend::Listed { backend, service } => {
+                self.services[service].backends.insert(backend);
+                let configured = self.services[service].configured.is_some();
+                self.reconfigure(service, configured);
+            }
+            Mend::Signer => {
+                self.balancer.signer_away = false;
+                self.disturb();
+            }
+            Mend::Tor => {
+                self.start_tor();
+                self.disturb();
+            }
+            Mend::Balancer => {
+                self.start_balancer();
+                self.disturb();
+            }
+            Mend::Clock => {
+                self.balancer.clock_ahead = 0;
+                self.clock_has_stepped();
+            }
+        }
+    }
+}

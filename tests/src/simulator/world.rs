@@ -1,0 +1,284 @@
+//! The world: everything there is, and the passing of time.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::Event;
+
+use super::address::Address;
+use super::backend::{Backend, Fate, first_rotation};
+use super::balancer::{Balancer, Call};
+use super::carrying::{Order, Upload};
+use super::dice::Dice;
+use super::generation::Generation;
+use super::invariants::watch::Watch;
+use super::invariants::{Failure, Report};
+use super::network::consensus::{Authorities, Consensus, INTERVAL};
+use super::network::relay::{Key, RelayId, Relays};
+use super::promises::Promises;
+use super::queue::Queue;
+use super::scenario::Scenario;
+use super::service::Service;
+use super::time::Moment;
+use super::trouble::Mend;
+
+/// Everything there is.
+pub struct World<G: Generation> {
+    /// What is simulated.
+    pub scenario: Scenario,
+    /// What is promised.
+    pub promises: Promises,
+    /// The present.
+    pub now: Moment,
+    /// Where chance comes from.
+    pub dice: Dice,
+    /// What will happen.
+    pub queue: Queue<Happening<G>>,
+    /// Who makes consensuses.
+    pub authorities: Authorities,
+    /// All relays.
+    pub relays: Relays<G>,
+    /// What became of each introduction point.
+    pub fates: Vec<Fate>,
+    /// Those of the services, then those of the backends.
+    pub addresses: Vec<Address>,
+    /// All services that are ever configured.
+    pub services: Vec<Service>,
+    /// All backends.
+    pub backends: Vec<Backend<G>>,
+    /// Which services each backend serves.
+    pub users: Vec<BTreeSet<usize>>,
+    /// The balancer, its tor and its signer.
+    pub balancer: Balancer<G>,
+    /// Since when the balancer has had all that it needs.
+    pub undisturbed: Moment,
+    /// How many things go wrong that keep the balancer from its work.
+    pub disturbances: usize,
+    /// What the invariants have to remember.
+    pub watch: Watch<G>,
+    /// What was seen so far.
+    pub report: Report,
+    /// The first promise that was broken.
+    pub failure: Option<Failure>,
+}
+
+/// What happens outside of the engine.
+pub enum Happening<G: Generation> {
+    /// The authorities vote.
+    Vote,
+    /// A consensus is handed out.
+    Consensus(Rc<Consensus>),
+    /// The balancer's tor has fetched a consensus.
+    TorLearns(Rc<Consensus>),
+    /// The balancer has read the directory from tor.
+    DirectoryRead(Call),
+    /// The balancer looks at the clock.
+    ClockLook(u32),
+    /// A backend's tor has fetched a consensus.
+    BackendLearns(usize, Rc<Consensus>),
+    /// A backend's tor publishes.
+    BackendPublishes {
+        /// Which.
+        backend: usize,
+        /// Which of its plans to do so this is.
+        wake: u32,
+    },
+    /// A backend replaces an introduction point.
+    BackendRotates(usize),
+    /// An HSDir answers for a backend's descriptor.
+    Fetched {
+        /// By whom it was asked.
+        call: Call,
+        /// Whose descriptor.
+        backend: usize,
+        /// Who answers.
+        relay: RelayId,
+    },
+    /// The signer answers.
+    Signed(Call, Box<Order<G>>),
+    /// An upload ends.
+    Uploaded(Box<Upload<G>>),
+    /// An HSDir answers for one of the frontends' descriptors.
+    ReadBack(Call, Key, RelayId),
+    /// Something goes wrong.
+    Trouble,
+    /// Something is mended.
+    Mended(Mend),
+}
+
+/// Of 1000 relays so many come and go in an hour.
+const CHURN: u64 = 8;
+/// How often everything is looked at.
+const MINUTE: Duration = Duration::from_mins(1);
+/// At the end nothing goes wrong any more; whatever had been going wrong is mended.
+pub const CALM: Duration = Duration::from_hours(8);
+
+impl<G: Generation> World<G> {
+    /// A world in which everything is about to begin, at some hour of its first day.
+    pub fn new(scenario: Scenario) -> Self {
+        let mut dice = Dice(scenario.seed);
+        let now = Moment::ZERO.after(INTERVAL * u32::try_from(dice.below(24)).unwrap_or(0));
+        let relays = Relays::new(scenario.relays, &mut dice);
+        let mut authorities = Authorities::new(dice.split());
+        let consensus = authorities.vote(now, &relays).expect("they are there");
+        authorities.publish(consensus.clone());
+        let (services, backends) = (scenario.services, scenario.services * 2);
+        let mut world = Self {
+            promises: Promises::new::<G>(services, backends),
+            now,
+            queue: Queue::default(),
+            authorities,
+            relays,
+            fates: Vec::new(),
+            addresses: (0..services + backends).map(|number| Address::new(number, &mut dice)).collect(),
+            services: Vec::new(),
+            backends: (0..backends)
+                .map(|number| Backend::new(number, services + number, consensus.clone()))
+                .collect(),
+            users: vec![BTreeSet::new(); backends],
+            balancer: Balancer::new(consensus),
+            undisturbed: now,
+            disturbances: 0,
+            watch: Watch::new(backends),
+            report: Report::default(),
+            failure: None,
+            dice,
+            scenario,
+        };
+        world.populate();
+        world
+    }
+
+    /// Lets services and backends begin, and plans what comes of itself.
+    fn populate(&mut self) {
+        for number in 0..self.scenario.services {
+            let few = 1 + self.dice.index(4);
+            // Some have more backends than a descriptor has room for.
+            let count = if self.dice.chance(100) { 12 } else { few };
+            let some = (0..count).map(|_| self.dice.index(self.backends.len())).collect();
+            let mut service = Service::new(number, self.dice.chance(500), some);
+            service.configured = Some(self.now);
+            service.undisturbed = self.now;
+            self.services.push(service);
+        }
+        self.count_users();
+        for backend in 0..self.backends.len() {
+            self.revive(backend);
+            let first = self.now.after(first_rotation(&mut self.dice));
+            self.queue.plan(first, Happening::BackendRotates(backend));
+        }
+        self.queue.plan(self.now.after(INTERVAL), Happening::Vote);
+        if self.scenario.trouble {
+            self.plan_trouble();
+        }
+        self.start_balancer();
+    }
+
+    /// Lets time pass until the end, or until a promise is broken.
+    pub fn run(mut self) -> Result<Report, Failure> {
+        let begin = self.now;
+        let end =
+            begin.after(Duration::from_hours(24) * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
+        let mut minute = begin.after(MINUTE);
+        while self.failure.is_none() && minute <= end {
+            let (planned, deadline) = (self.queue.next_at(), self.balancer.deadline());
+            self.now = planned.min(deadline).min(minute).max(self.now);
+            if minute <= self.now {
+                self.look_at_everything();
+                minute = minute.after(MINUTE);
+            } else if deadline < planned {
+                self.tell(Event::Tick);
+            } else if let Some((_, happening)) = self.queue.pop() {
+                self.happen(happening);
+            }
+        }
+        if self.failure.is_none() {
+            self.check_healed();
+        }
+        self.report.simulated = self.now.since(begin);
+        self.report.digest = self.watch.digest();
+        match self.failure {
+            None => Ok(self.report),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    fn happen(&mut self, happening: Happening<G>) {
+        match happening {
+            Happening::Vote => self.vote(),
+            Happening::Consensus(consensus) => self.hand_out(&consensus),
+            Happening::TorLearns(consensus) => self.tor_learns(consensus),
+            Happening::DirectoryRead(call) => self.directory_read(call),
+            Happening::ClockLook(look) => self.look_at_clock(look),
+            Happening::BackendLearns(backend, consensus) => self.backend_learns(backend, consensus),
+            Happening::BackendPublishes { backend, wake } => self.backend_wakes(backend, wake),
+            Happening::BackendRotates(backend) => self.rotate(backend),
+            Happening::Fetched { call, backend, relay } => self.fetched(call, backend, relay),
+            Happening::Signed(call, order) => self.signed(call, *order),
+            Happening::Uploaded(upload) => self.uploaded(*upload),
+            Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
+            Happening::Trouble => self.trouble(),
+            Happening::Mended(mend) => self.mend(mend),
+        }
+    }
+
+    /// An hour is over: relays have come and gone, and the authorities vote.
+    fn vote(&mut self) {
+        self.queue.plan(self.now.after(INTERVAL), Happening::Vote);
+        for _ in 0..self.relays.running.len() {
+            if self.dice.chance(CHURN) {
+                self.relays.depart(&mut self.dice);
+                self.relays.arrive(self.now, &mut self.dice);
+            }
+        }
+        self.relays.clean(self.now);
+        self.touch_all();
+        if let Some(consensus) = self.authorities.vote(self.now, &self.relays) {
+            let late = Duration::from_mins(if self.dice.chance(100) { self.dice.below(30) } else { 0 });
+            self.queue.plan(self.now.after(late), Happening::Consensus(consensus));
+        }
+    }
+
+    /// A consensus is handed out; each tor fetches it in its own time.
+    fn hand_out(&mut self, consensus: &Rc<Consensus>) {
+        self.authorities.publish(consensus.clone());
+        self.touch_all();
+        let soon = |dice: &mut Dice| self.now.after(dice.between(Duration::from_secs(5), INTERVAL));
+        self.queue.plan(soon(&mut self.dice), Happening::TorLearns(consensus.clone()));
+        for backend in 0..self.backends.len() {
+            self.queue.plan(soon(&mut self.dice), Happening::BackendLearns(backend, consensus.clone()));
+        }
+    }
+
+    /// Notes which services each backend serves.
+    pub fn count_users(&mut self) {
+        self.users.iter_mut().for_each(BTreeSet::clear);
+        for (number, service) in self.services.iter().enumerate() {
+            if service.configured.is_some() {
+                for backend in &service.backends {
+                    self.users[*backend].insert(number);
+                }
+            }
+        }
+    }
+
+    /// Something has happened to a service.
+    pub fn touch(&mut self, service: usize) {
+        self.services[service].touched = true;
+    }
+
+    /// Something has happened to a backend.
+    pub fn touch_users(&mut self, backend: usize) {
+        for service in &self.users[backend] {
+            self.services[*service].touched = true;
+        }
+    }
+
+    /// Something has happened to all.
+    pub fn touch_all(&mut self) {
+        for service in &mut self.services {
+            service.touched = true;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The engine on a made-up network, seed after seed: a bounded part of what `hunt` does.
+
+use std::time::{Duration, Instant};
+
+use onionbalance_tests::simulator::scenario::{Scenario, Version};
+use onionbalance_tests::simulator::simulate;
+
+/// For how long seeds are tried. There are always more.
+const BUDGET: Duration = Duration::from_secs(25);
+/// So many are tried in any case.
+const SEEDS: u64 = 8;
+
+#[test]
+fn promises_are_kept_whatever_goes_wrong() {
+    let began = Instant::now();
+    let (mut owed, mut excused, mut asked, mut served) = (0, 0, 0, 0);
+    for seed in 1.. {
+        if seed > SEEDS && began.elapsed() > BUDGET {
+            break;
+        }
+        let report = simulate(Scenario::of_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        owed += report.owed;
+        excused += report.excused;
+        asked += report.asked;
+        served += report.served;
+    }
+    // Otherwise the promises would mean little.
+    assert!(excused < owed / 2, "{excused} of {} look-ups were owed nothing", owed + excused);
+    assert!(served > asked / 10 * 8, "{served} of {asked} HSDirs had what clients look for");
+}
+
+#[test]
+fn nothing_is_amiss_where_nothing_goes_wrong() {
+    for version in [Version::V2, Version::V3] {
+        let report = simulate(Scenario::crowd(version)).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(report.served > report.asked / 100 * 95, "{report:?}");
+        assert!(report.excused < report.owed / 4, "{report:?}");
+    }
+}
+
+#[test]
+fn equal_scenarios_run_equally() {
+    for version in [Version::V2, Version::V3] {
+        let scenario = |seed| Scenario { version, days: 1, ..Scenario::of_seed(seed) };
+        let report = |seed| simulate(scenario(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(report(5), report(5));
+        assert_ne!(report(5).digest, report(6).digest);
+    }
+}
