@@ -154,8 +154,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "renew-too-late",
         file: "engine/timing.rs",
-        text: "republish_to: Duration::from_hours(2),",
-        replacement: "republish_to: Duration::from_hours(6),",
+        text: "republish_to: self.republish_to.min(period / 12),",
+        replacement: "republish_to: self.republish_to.max(period / 3),",
         expected: &[Stored],
     },
     Mutation {

@@ -40,7 +40,12 @@ impl<G: Generation> World<G> {
                     self.check_fetch_budget();
                 }
             }
-            Action::ReadBack { .. } => self.check_fetch_budget(),
+            Action::ReadBack { service, slot, hsdir } => {
+                self.check_fetch_budget();
+                let relay = self.relays.find(*hsdir);
+                let held = self.watch.held.entry((number_of(&service.0), *slot)).or_default();
+                held.asked.insert(relay, self.now);
+            }
             Action::Publish { service, slot, points, to, revision_floor, .. } => {
                 let number = number_of(&service.0);
                 self.check_post_budget();

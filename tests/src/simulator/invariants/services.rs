@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onionbalance::engine::{DescriptorSlot, Point};
 
-use super::super::generation::{Generation, Places, PointId};
+use super::super::generation::{Generation, Places};
 use super::super::network::relay::{Key, Relay, RelayId};
 use super::super::service::Spot;
 use super::super::time::Moment;
@@ -55,7 +55,12 @@ impl<G: Generation> World<G> {
     fn is_disturbed(&self) -> bool {
         let Some((consensus, _)) = &self.balancer.read else { return true };
         let stale = self.now.since(consensus.valid_until()) > Duration::from_hours(24);
-        !self.balancer.tor_ready || self.balancer.signer_away || self.balancer.clock_ahead != 0 || stale
+        !self.can_see() || self.balancer.signer_away || stale
+    }
+
+    /// Whether the balancer can tell which backends live.
+    fn can_see(&self) -> bool {
+        self.balancer.read.is_some() && self.balancer.tor_ready && self.balancer.clock_ahead == 0
     }
 
     /// Looks at every service that it is time to look at.
@@ -91,8 +96,8 @@ impl<G: Generation> World<G> {
     fn is_supplied(&mut self, number: usize, alarm: &mut Alarm) -> bool {
         let backends = self.services[number].backends.clone();
         let now = self.now;
-        let supplied =
-            backends.iter().any(|backend| self.is_found(*backend, now, &mut Alarm { now, next: now }));
+        let found = |backend: &usize| self.is_found(*backend, now, &mut Alarm { now, next: now });
+        let supplied = self.can_see() && backends.iter().any(found);
         let service = &mut self.services[number];
         service.supplied = if supplied { service.supplied.or(Some(now)) } else { None };
         let since = service.supplied.map(|since| since.after(self.promises.seen));
@@ -146,7 +151,8 @@ impl<G: Generation> World<G> {
         };
         let spot = self.services[owner].spots.iter().find(|spot| spot.slot == slot);
         let hsdirs: Vec<RelayId> = spot.iter().flat_map(|spot| &spot.hsdirs).map(|(id, _)| *id).collect();
-        ahead(id) && hsdirs.iter().filter(|id| ahead(**id)).count() * 2 < hsdirs.len()
+        let fit = hsdirs.iter().filter(|id| self.relays.get(**id).is_fit());
+        ahead(id) && fit.filter(|id| ahead(**id)).count() * 2 < hsdirs.len()
     }
 
     /// Every HSDir that could have each descriptor has it.
@@ -183,11 +189,13 @@ impl<G: Generation> World<G> {
         }
         let listed = self.listed(number, alarm);
         for (hsdir, point) in listed {
+            let point = point.id();
             let fate = self.fates[point as usize];
             let own = fate.backend == usize::MAX || !self.services[number].backends.contains(&fate.backend);
             if own {
                 let of = self.services[number].id.0.clone();
-                let expected = format!("HSDir {hsdir} lists point {point}, which is of none of its backends");
+                let name = self.relays.get(hsdir).fingerprint;
+                let expected = format!("HSDir {name} lists point {point}, which is of none of its backends");
                 return self.fail(Invariant::Configured, &of, expected);
             }
             let Some(retired) = fate.retired else { continue };
@@ -211,7 +219,7 @@ impl<G: Generation> World<G> {
     }
 
     /// What HSDirs list that have no excuse.
-    fn listed(&self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, PointId)> {
+    fn listed(&self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, G)> {
         let mut listed = Vec::new();
         for Spot { slot, hsdirs } in &self.services[number].spots {
             for (id, since) in hsdirs {
@@ -220,7 +228,7 @@ impl<G: Generation> World<G> {
                 if self.has_no_excuse(relay, *since, alarm) && !self.is_ahead(key, *id, alarm) {
                     let kept = relay.kept(key, self.now);
                     let points = kept.iter().flat_map(|kept| kept.text.points.iter());
-                    listed.extend(points.map(|point| (*id, point.id())));
+                    listed.extend(points.map(|point| (*id, point.clone())));
                 }
             }
         }
@@ -233,15 +241,13 @@ impl<G: Generation> World<G> {
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
         for backend in self.services[number].backends.clone() {
             let relays = |number: &usize| self.backends[*number].points.iter().map(Point::relay);
-            let others: Vec<_> = self.services[number]
-                .backends
-                .iter()
-                .filter(|other| **other != backend)
-                .flat_map(relays)
-                .collect();
+            let others = self.services[number].backends.iter().filter(|other| **other != backend);
+            let others: Vec<_> =
+                others.flat_map(relays).chain(listed.iter().map(|(_, point)| point.relay())).collect();
             let free = relays(&backend).any(|relay| !others.contains(&relay));
             let room = self.services[number].backends.len() <= G::MAX_POINTS;
-            let is_listed = listed.iter().any(|(_, point)| self.fates[*point as usize].backend == backend);
+            let is_listed =
+                listed.iter().any(|(_, point)| self.fates[point.id() as usize].backend == backend);
             if !listed.is_empty() && free && room && !is_listed && self.is_found(backend, since, alarm) {
                 let of = self.services[number].id.0.clone();
                 let expected =

@@ -41,10 +41,19 @@ pub struct Held {
     pub by: HashMap<RelayId, (Moment, Rc<[PointId]>)>,
     /// When each was last sent something.
     pub sent: HashMap<RelayId, Moment>,
+    /// When each was last asked for what it has.
+    pub asked: HashMap<RelayId, Moment>,
     /// When it was last published to where it was already.
     pub renewed: Option<Moment>,
     /// The highest revision that was read back.
     pub seen: u64,
+}
+
+impl Held {
+    /// Whether an HSDir was asked for what it has after it was last sent something.
+    fn was_asked_since(&self, relay: RelayId) -> bool {
+        self.asked.get(&relay) > self.sent.get(&relay)
+    }
 }
 
 impl<G: Generation> Watch<G> {
@@ -78,7 +87,10 @@ impl<G: Generation> Watch<G> {
         self.held.retain(|(service, slot), held| {
             let mut spots = services[*service].spots.iter();
             let spot = spots.find(|spot| spot.slot == *slot);
-            held.by.retain(|id, _| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id)));
+            let stays =
+                |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
+            held.by.retain(|id, _| stays(id));
+            held.sent.retain(|id, _| stays(id));
             spot.is_some()
         });
     }
@@ -162,7 +174,7 @@ impl<G: Generation> Watch<G> {
         if G::TELLS {
             let held = self.held.entry((key.owner, key.slot)).or_default();
             held.seen = held.seen.max(text.revision);
-        } else {
+        } else if self.held.get(&(key.owner, key.slot)).is_some_and(|held| held.was_asked_since(relay)) {
             self.hold(now, key, relay, text);
         }
     }
