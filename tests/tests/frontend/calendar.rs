@@ -1,23 +1,19 @@
 //! A new time period changes the frontend's blinded key, a new shared-random value the places of its HSDirs, and nobody
 //! who visits notices.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use onionbalance_proto::v3::OnionAddress;
-use onionbalance_tests::network::{Client, Network};
+use onionbalance_tests::network::Network;
 use onionbalance_tests::programs::Running;
+use onionbalance_tests::traffic::Traffic;
 
 use super::observer::Observer;
 use super::site::{PUBLISHED, Site, backends, network, published, wait_published};
 
 /// Between two changes lie three minutes.
 const CHANGE: Duration = Duration::from_mins(4);
-const BETWEEN_VISITS: Duration = Duration::from_secs(2);
-/// Every so many visits are made past the cache.
-const VISITS_PER_LOOKUP: usize = 8;
 
 /// Through one change of each kind, wherever on its way the network is at the start: every descriptor is where clients
 /// look for it, also those whose consensus is not the newest, and it lists what the backends have.
@@ -33,18 +29,13 @@ fn nobody_notices_a_new_period_and_a_new_shared_random_value() -> Result<()> {
     wait_published(&balancer)?;
     observer.wait_current(&site.address, &backends, &observer)?;
 
-    let (stop, stopped) = channel();
-    let visits = thread::scope(|scope| {
-        let (visitor, frontend, backends) = (&visitor, &site.address, &backends);
-        let visits = scope.spawn(move || visit(visitor, frontend, backends, &stopped));
-        let watched = watch(network, &observer, &balancer, frontend, backends);
-        drop(stop);
-        let visits = visits.join().map_err(|_| anyhow!("the visitor panicked"))?;
-        watched.and(visits)
-    })?;
-    assert!(visits.made > 30, "{visits:?}");
-    assert!(visits.failures.is_empty(), "{visits:?}");
-    Ok(())
+    let living = (0..backends.len()).map(|number| network.backend(number)).collect::<Result<Vec<_>>>()?;
+    let traffic = Traffic::begin(visitor, &site.address, &living);
+    let watched = watch(network, &observer, &balancer, &site.address, &backends);
+    let visits = traffic.end()?;
+    watched?;
+    assert!(visits.frontend.len() > 30, "{visits:?}");
+    visits.assert_unharmed()
 }
 
 /// Looks at every HSDir after each change, until both kinds have been seen.
@@ -98,35 +89,4 @@ fn look(
     })?;
     observer.wait_current(frontend, backends, observer)?;
     late.wait_current(frontend, backends, observer)
-}
-
-#[derive(Debug, Default)]
-struct Visits {
-    made: usize,
-    failures: Vec<String>,
-}
-
-/// Visits the frontend again and again until the other end of `stopped` is gone.
-fn visit(
-    visitor: &Client,
-    frontend: &OnionAddress,
-    backends: &[OnionAddress],
-    stopped: &Receiver<()>,
-) -> Result<Visits> {
-    let mut visits = Visits::default();
-    while stopped.recv_timeout(BETWEEN_VISITS) == Err(RecvTimeoutError::Timeout) {
-        if visits.made % VISITS_PER_LOOKUP == 0 {
-            visitor.forget()?;
-        }
-        visits.made += 1;
-        if let Err(error) = visitor.get(frontend, 80, "/") {
-            // When the backends themselves cannot be reached, it is not the frontend's fault.
-            let directly: Result<Vec<_>> =
-                backends.iter().map(|backend| visitor.get(backend, 80, "/")).collect();
-            if directly.is_ok() {
-                visits.failures.push(format!("visit {}: {error:#}", visits.made));
-            }
-        }
-    }
-    Ok(visits)
 }
