@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use onionbalance::engine::{
-    Action, BackendId, Chosen, DescriptorCopy, Event, FetchOutcome, Found, Point, PublicationId, ServiceId,
-    Source, UploadOutcome,
+    Action, BackendId, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found, Point,
+    PublicationId, ServiceId, Source, UploadOutcome,
 };
 use onionbalance::relay::Fingerprint;
 
@@ -93,15 +93,13 @@ impl<G: Generation> World<G> {
         let hsdir = self.relays.get(relay).fingerprint;
         let wall = self.balancer.wall(self.now);
         let backend = &self.backends[number];
-        let sought = G::sought(&self.balancer.consensus, &mut self.addresses[backend.address], wall);
+        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
         // In version 2 each HSDir is asked for the replica that is its own.
-        let mine = self.balancer.read.as_ref().and_then(|(consensus, _)| {
-            let mut kept = G::kept(consensus, &mut self.addresses[backend.address], wall).into_iter();
-            kept.find(|(slot, hsdirs)| {
-                hsdirs.contains(&relay) && sought.iter().any(|(sought, _)| sought == slot)
-            })
-        });
-        let slot = mine.map_or(sought[0].0, |(slot, _)| slot);
+        let own = |slot: &&DescriptorSlot| {
+            let spot = backend.spots.iter().find(|spot| spot.slot == **slot);
+            spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| *hsdir == relay))
+        };
+        let slot = looked_for.iter().find(own).copied().unwrap_or(looked_for[0]);
         let given = self.relays.get(relay).give(Key { owner: backend.address, slot }, self.now);
         let outcome = match given {
             _ if self.dice.chance(FAILURES) => FetchOutcome::Failed,
@@ -204,9 +202,9 @@ impl<G: Generation> World<G> {
             return;
         }
         let wall = self.balancer.wall(self.now);
-        let sought = G::sought(&self.balancer.consensus, &mut self.addresses[key.owner], wall);
+        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
         // Tor of version 3 looks for no descriptor but the one that clients look for.
-        let can = G::BY_THE_CLOCK || sought.iter().any(|(slot, _)| *slot == key.slot);
+        let can = G::BY_THE_CLOCK || looked_for.contains(&key.slot);
         let found = match self.relays.get(relay).give(key, self.now) {
             _ if !can || self.dice.chance(FAILURES) => Found::Failed,
             Given::Nothing => return,

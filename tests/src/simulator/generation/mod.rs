@@ -62,6 +62,9 @@ pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
     /// Where a service keeps its descriptors.
     fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId>;
 
+    /// Which of a service's descriptors clients look for.
+    fn looked_for(consensus: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot>;
+
     /// Where clients look for them.
     fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId>;
 

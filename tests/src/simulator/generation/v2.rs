@@ -83,6 +83,11 @@ impl Generation for V2 {
         places
     }
 
+    fn looked_for(_: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot> {
+        let period = period(address, now);
+        [0, 1].map(|replica| DescriptorSlot { period, replica }).into()
+    }
+
     fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId> {
         both(consensus, address, period(address, now))
     }

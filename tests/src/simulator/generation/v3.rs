@@ -84,6 +84,10 @@ impl Generation for V3 {
         consensus.rings.periods().map(place).into()
     }
 
+    fn looked_for(consensus: &Consensus, _: &Address, _: UnixTime) -> Vec<DescriptorSlot> {
+        vec![DescriptorSlot { period: consensus.rings.sought_period(), replica: 0 }]
+    }
+
     fn sought(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Places<RelayId> {
         let period = consensus.rings.sought_period();
         let stored = consensus.rings.v3(period, &address.blinded(period).indices, 4);

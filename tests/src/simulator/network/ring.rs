@@ -105,7 +105,7 @@ fn sorted<I: Ord>(mut ring: Ring<I>) -> Ring<I> {
 
 /// All relays once, from this place on; after the last comes the first.
 fn from<'a, I: Ord>(ring: &'a Ring<I>, place: &I) -> impl Iterator<Item = RelayId> + 'a {
-    let begin = ring.iter().take_while(|(index, _)| index < place).count();
+    let begin = ring.partition_point(|(index, _)| index < place);
     (0..ring.len()).map(move |step| ring[(begin + step) % ring.len()].1)
 }
 
