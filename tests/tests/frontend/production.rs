@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use onionbalance_tests::programs::Running;
+use onionbalance_tests::wait::until;
 
 use super::observer::Observer;
 use super::secrets::Secrets;
@@ -77,7 +78,6 @@ fn expect_no_secret(site: &Site, observer: &Observer, programs: [&Running; 2]) -
     let mut holder = Command::new("sleep");
     holder.arg("1000").env("KEY", OsStr::from_bytes(site.key.signing_key().as_bytes()));
     let holder = site.start(&mut holder, "holder")?;
-    let found = secrets.in_memory(holder.pid())?;
-    ensure!(found == ["seed"], "{found:?}");
-    Ok(())
+    until(SOON, || Ok((secrets.in_memory(holder.pid())?.1 == ["seed"]).then_some(())))
+        .context("a seed that is there was not found")
 }

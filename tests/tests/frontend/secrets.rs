@@ -39,7 +39,8 @@ impl Secrets {
 
     /// That none is in the memory or the log of a program.
     pub(crate) fn expect_hidden(&self, program: &Running) -> Result<()> {
-        let found = self.in_memory(program.pid())?;
+        let (readable, found) = self.in_memory(program.pid())?;
+        ensure!(readable > 1 << 20, "only {readable} bytes could be read");
         ensure!(found.is_empty(), "{found:?} in the memory of {}", program.pid());
         let log = program.output()?;
         ensure!(!log.is_empty(), "no log");
@@ -51,8 +52,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Which of them are in all that root can read of a process's memory.
-    pub(crate) fn in_memory(&self, process: Pid) -> Result<Vec<&str>> {
+    /// How much root can read of a process's memory, in bytes, and which of them are in it.
+    pub(crate) fn in_memory(&self, process: Pid) -> Result<(usize, Vec<&str>)> {
         let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
         let mut memory = File::open(format!("/proc/{process}/mem"))?;
         let (mut readable, mut found) = (0, Vec::new());
@@ -68,7 +69,6 @@ impl Secrets {
             let held = self.0.iter().filter(|(_, secret)| memmem::find(&bytes, secret).is_some());
             found.extend(held.map(|(name, _)| name.as_str()));
         }
-        ensure!(readable > 1 << 20, "only {readable} bytes could be read");
-        Ok(found)
+        Ok((readable, found))
     }
 }
