@@ -37,8 +37,6 @@ pub enum Invariant {
     Needless,
     /// Services do not act in step.
     Spread,
-    /// What the engine says of itself is so.
-    Status,
     /// Everything is well some time after the last fault.
     Healed,
     /// The next deadline lies ahead.

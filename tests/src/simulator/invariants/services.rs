@@ -269,13 +269,12 @@ impl<G: Generation> World<G> {
             let (asked, serving) = self.ask(number, &sought, alarm);
             self.report.asked += asked;
             self.report.served += serving;
-            let (owed_here, late) = self.is_owed(number, &sought, alarm);
-            if !owed || !owed_here {
+            if !owed || !self.is_owed(number, &sought, alarm) {
                 self.report.excused += 1;
                 continue;
             }
             self.report.owed += 1;
-            if serving == 0 || late {
+            if serving == 0 {
                 let of = self.services[number].id.0.clone();
                 let slots: Vec<DescriptorSlot> = sought.iter().map(|(slot, _)| *slot).collect();
                 let from = consensus.valid_after;
@@ -301,9 +300,8 @@ impl<G: Generation> World<G> {
         (asked, serving)
     }
 
-    /// Whether one of the HSDirs where clients look has no excuse not to have it; and whether the balancer should keep
-    /// what they look for, and does not.
-    fn is_owed(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> (bool, bool) {
+    /// Whether one of the HSDirs where clients look has no excuse not to have it.
+    fn is_owed(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> bool {
         let service = &self.services[number];
         let mut owed = false;
         for (slot, asked) in sought {
@@ -319,6 +317,6 @@ impl<G: Generation> World<G> {
                     && !self.is_ahead(key, *id, alarm);
             }
         }
-        (owed, false)
+        owed
     }
 }
