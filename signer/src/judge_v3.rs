@@ -10,11 +10,9 @@ use onionbalance_proto::v3::cert::{CertError, CertType};
 use onionbalance_proto::v3::document::MAX_POINTS;
 use onionbalance_proto::v3::keys::{AuthKey, DescriptorSigningKey, EncKey, OnionKey};
 use onionbalance_proto::v3::{
-    BlindedKey, FlowControl, LinkSpecifiers, OnionAddress, PeriodLength, TimePeriod,
+    BlindedKey, FlowControl, LinkSpecifiers, OnionAddress, PeriodLength, TimePeriod, revision,
 };
 use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint, Refusal};
-
-use crate::revision;
 
 /// A frontend has two replicas of four HSDirs each; there is no use for more distinct descriptors.
 pub const MAX_SETS: usize = 8;
@@ -71,7 +69,7 @@ pub fn judge(
     if request.flow_control.is_some_and(|flow_control| !flow_control.is_well_formed()) {
         return Err(Refusal::FlowControl);
     }
-    if request.revision_seen >= revision::MAX {
+    if request.revision_seen >= revision::END {
         return Err(Refusal::Revision);
     }
     let signers = request

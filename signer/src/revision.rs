@@ -6,15 +6,11 @@
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::revision::INPUT_MAX;
 use sha3::{Digest, Sha3_256};
 use zeroize::Zeroizing;
 
 use crate::secret::BlindedSecret;
-
-/// The latest moment that can be encrypted, in seconds since the run began (tor: `OPE_INPUT_MAX`).
-const INPUT_MAX: u64 = 1 << 18;
-/// No publisher that counts as tor does gets beyond this: [`INPUT_MAX`] steps of at most 2^16.
-pub const MAX: u64 = INPUT_MAX << 16;
 
 /// Counts the revisions of one service in one period.
 pub struct RevisionCounter {

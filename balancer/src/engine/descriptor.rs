@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use onionbalance_proto::v3::revision;
 use rand_core::RngCore;
 
 use super::Context;
@@ -156,7 +157,9 @@ impl<I: Eq> Descriptor<I> {
 
     /// What the next publication's revision has to exceed.
     pub(super) fn revision_floor(&self) -> Option<u64> {
-        self.floor.value()
+        // A signer that was started anew does not know what it gave. None exceeds what no publisher reaches: HSDirs that
+        // have such a thing are lost, and the others shall not be.
+        self.floor.value().max(self.revision).map(|floor| floor.min(revision::END - 1))
     }
 
     /// Tor accepted a publication: from now on HSDirs may answer.

@@ -30,7 +30,8 @@ pub struct FrontendRequest {
     pub flow_control: Option<FlowControl>,
     /// Whether to say `single-onion-service`.
     pub single_onion: bool,
-    /// The highest revision counter that was seen on an HSDir for this service and period; 0 if none was.
+    /// What the revision counter has to exceed: the highest for this service and period that the signer gave before, or that
+    /// is known or supposed to be on an HSDir; 0 if there was none. Less than [`crate::v3::revision::END`].
     pub revision_seen: u64,
 }
 

@@ -59,6 +59,25 @@ fn what_is_known_beforehand_is_exceeded_at_once() {
 }
 
 #[test]
+fn a_signer_that_begins_anew_goes_on_above_what_it_gave() {
+    let (mut script, post) = posted();
+    script.stored(&post, 1000);
+    // Which no signer remembers that was started meanwhile.
+    script.pass(Duration::from_hours(2));
+    assert_eq!(script.last().floor, Some(1000));
+}
+
+#[test]
+fn what_no_signer_would_exceed_is_not_asked_for() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(1..2), &refusal());
+    script.send(seen(u64::MAX));
+    script.pass(Duration::from_secs(10));
+    // The one that has it does not take ours; all others do.
+    assert_eq!(script.last().floor, Some((1 << 34) - 1));
+}
+
+#[test]
 fn a_refusal_for_another_reason_waits_longer_and_longer() {
     let (mut script, post) = posted();
     script.uploaded(post.id, &relays(1..9), &refusal());
@@ -98,7 +117,7 @@ fn guesses_when_most_refuse_and_nothing_can_be_seen() {
     script.uploaded(post.id, &post.to.clone(), &refusal());
     script.send(unseen());
     script.pass(Duration::from_secs(30));
-    assert_eq!(script.last().floor, Some(1000 + 172_800 * 32768));
+    assert_eq!(script.last().floor, Some(1000 + 172_800 * 32768 + 1));
 }
 
 #[test]
@@ -109,7 +128,7 @@ fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     script.send(unseen());
     script.pass(Duration::from_secs(3));
     let post = script.last();
-    assert_eq!((&post.to, post.floor), (&relays(1..2), None));
+    assert_eq!((&post.to, post.floor), (&relays(1..2), Some(1000)));
 }
 
 #[test]
