@@ -138,7 +138,10 @@ impl<I: Eq> Descriptor<I> {
         let now = cx.now.elapsed;
         let until = now + cx.timing.upload_timeout;
         let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
-        let number = self.hsdirs.values().find(|hsdir| hsdir.is_due(now)).and_then(set)?;
+        // Who has waited longest: where each HSDir gets a set of its own, one that fails again and again must not keep
+        // the others waiting.
+        let due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(now));
+        let number = due.min_by_key(|hsdir| hsdir.due_at()).and_then(set)?;
         let mut to = Vec::new();
         for (fingerprint, hsdir) in &mut self.hsdirs {
             if set(hsdir) == Some(number) && hsdir.is_due(now + cx.timing.batch) {

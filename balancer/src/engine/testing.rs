@@ -117,10 +117,13 @@ impl Script {
     /// An engine as for version 2: ten points a descriptor, two replicas with three HSDirs each (1 to 3, 4 to 6), whose
     /// word has to be proven.
     pub(super) fn of_v2(services: &[(&str, &[&str])]) -> Self {
+        Self::of_v2_with(services, Settings { timing: Timing::v2(), ..Settings::default() })
+    }
+
+    pub(super) fn of_v2_with(services: &[(&str, &[&str])], settings: Settings) -> Self {
         let spec = |spec| ServiceSpec { max_points: 10, distinct: true, proof: Proof::ReadBack, ..spec };
         let specs = specs(services).into_iter().map(spec).collect();
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        let settings = Settings { timing: Timing::v2(), ..Settings::default() };
         let mut script = Self { engine: Engine::new(specs, settings, Dice(1)), now, said: Vec::new() };
         script.send(Event::Network(view_v2(services, &[1])));
         script.send(Event::TorReady);

@@ -92,7 +92,15 @@ impl Upload {
     }
 
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        matches!(self.state, State::Wanted { at } if at <= now)
+        self.due_at().is_some_and(|at| at <= now)
+    }
+
+    /// When it is to be uploaded, if it is.
+    pub(super) fn due_at(&self) -> Option<Duration> {
+        match self.state {
+            State::Wanted { at } => Some(at),
+            _ => None,
+        }
     }
 
     pub(super) fn is_uploading(&self, id: PublicationId) -> bool {

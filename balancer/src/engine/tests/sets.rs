@@ -24,6 +24,24 @@ fn found() -> Script {
     script
 }
 
+#[test]
+fn an_hsdir_that_fails_keeps_no_other_waiting() {
+    let settings = Settings { timing: Timing::v2(), posts_per_minute: 2, ..Settings::default() };
+    let mut script = Script::of_v2_with(TWELVE, settings);
+    for (number, name) in TWELVE[0].1.iter().enumerate() {
+        script.copy(name, relay(100), 10, &points(number));
+    }
+    script.run(Duration::from_mins(5), |script, action| {
+        if let Action::Publish { id, to, .. } = action {
+            script.send(Event::Posted { id: *id, revision: 1 });
+            script.uploaded(*id, to, &UploadOutcome::Failed);
+        }
+    });
+    // Each is due again before the next post may go.
+    let first: BTreeSet<Fingerprint> = script.published().iter().take(6).map(|post| post.to[0]).collect();
+    assert_eq!(first.len(), 6);
+}
+
 /// The last set that was published to each HSDir.
 fn sets(script: &Script) -> BTreeMap<Fingerprint, Vec<u32>> {
     let posts = script.published().into_iter();
