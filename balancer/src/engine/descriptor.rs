@@ -96,6 +96,11 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
+    /// How many HSDirs it belongs on.
+    pub(super) fn hsdirs(&self) -> usize {
+        self.hsdirs.len()
+    }
+
     /// How many different sets there can be so that each HSDir of this replica, and of those before, has its own.
     pub(super) fn sets_wanted(&self) -> usize {
         self.hsdirs.len() * (1 + usize::from(self.slot.replica))

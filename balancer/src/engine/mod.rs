@@ -213,10 +213,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn set_network(&mut self, view: &NetworkView) {
-        let settings = self.settings.for_period(view.period_length);
-        self.fetches.allow(settings.fetches_per_minute);
-        self.posts.allow(settings.posts_per_minute);
-        self.cx.timing = settings.timing;
+        self.cx.timing = self.settings.timing.for_period(view.period_length);
         for (id, backend) in &mut self.backends {
             let look = backend.set_view(&mut self.cx, view.backends.get(id));
             if look && self.tor_ready {
@@ -227,6 +224,10 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             service.set_view(&self.cx, view.services.get(id));
             service.reconsider(&self.cx, &self.backends);
         }
+        let posts = self.services.values().map(Service::posts_wanted).sum();
+        let settings = self.settings.for_period(view.period_length).for_load(posts, self.backends.len());
+        self.fetches.allow(settings.fetches_per_minute);
+        self.posts.allow(settings.posts_per_minute);
         self.all_touched();
     }
 

@@ -149,6 +149,12 @@ impl<P: Point> Service<P> {
         self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
     }
 
+    /// How many posts it takes to publish it everywhere.
+    pub(super) fn posts_wanted(&self) -> usize {
+        let posts = |descriptor: &Descriptor<P::Id>| if self.distinct { descriptor.hsdirs() } else { 1 };
+        self.descriptors.values().map(posts).sum()
+    }
+
     /// Decides and lets the descriptors do what is due.
     pub(super) fn tick(
         &mut self,

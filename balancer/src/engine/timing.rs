@@ -9,9 +9,11 @@ use rand_core::RngCore;
 pub struct Settings {
     /// The timers, for a period of a day.
     pub timing: Timing,
-    /// The most HSDir requests in any minute, for a period of a day: each is a circuit through the operator's guard.
+    /// The most HSDir requests in any minute, for a period of a day and some hundred backends: each is a circuit through the
+    /// operator's guard.
     pub fetches_per_minute: usize,
-    /// The most uploads in any minute, for a period of a day, each to any number of HSDirs: tor leaks memory at every HSPOST.
+    /// The most uploads in any minute, for a period of a day and some hundred descriptors, each to any number of HSDirs: tor
+    /// leaks memory at every HSPOST.
     pub posts_per_minute: usize,
 }
 
@@ -92,6 +94,25 @@ impl Settings {
             timing: self.timing.for_period(period),
             fetches_per_minute: grown(self.fetches_per_minute),
             posts_per_minute: grown(self.posts_per_minute),
+        }
+    }
+
+    /// These settings for so many backends, and for services that take so many `posts` to be published everywhere. Where
+    /// there are many, the budgets grow: every backend may be asked for at two HSDirs each time that it is looked for, and
+    /// everything may be published within a quarter of an hour; otherwise renewals would come later than HSDirs forget.
+    #[must_use]
+    pub fn for_load(self, posts: usize, backends: usize) -> Self {
+        let per_minute = |requests: usize, time: Duration| {
+            let minutes = (time.as_secs_f64() / 60.0).max(f64::EPSILON);
+            // Saturates where it is too much for a number.
+            (requests as f64 / minutes).ceil() as usize
+        };
+        let fetches = per_minute(backends.saturating_mul(2), self.timing.refresh);
+        let posts = per_minute(posts, self.timing.republish_from / 4);
+        Self {
+            fetches_per_minute: self.fetches_per_minute.max(fetches),
+            posts_per_minute: self.posts_per_minute.max(posts),
+            ..self
         }
     }
 }
@@ -180,6 +201,20 @@ mod tests {
         assert_eq!((short.fetches_per_minute, short.posts_per_minute), (60 * 240, 30 * 240));
         assert_eq!(short.timing, settings.timing.for_period(Duration::from_mins(6)));
         assert_eq!(settings.for_period(Duration::ZERO).posts_per_minute, settings.posts_per_minute);
+    }
+
+    #[test]
+    fn budgets_grow_with_what_there_is_to_do() {
+        let settings = Settings::default();
+        assert_eq!(settings.clone().for_load(450, 300), settings);
+        let large = settings.clone().for_load(20_000, 10_001);
+        assert_eq!((large.posts_per_minute, large.fetches_per_minute), (1334, 2001));
+        assert_eq!(large.timing, settings.timing);
+        let short = settings.for_period(Duration::from_mins(6));
+        assert_eq!(short.clone().for_load(450, 300), short);
+        let instant = Timing { refresh: Duration::ZERO, ..Timing::default() };
+        let most = Settings { timing: instant, ..Settings::default() }.for_load(1, 1);
+        assert!(most.fetches_per_minute > 1_000_000);
     }
 
     proptest! {
