@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use onionbalance_tests::simulator::scenario::{Scenario, Version};
-use onionbalance_tests::simulator::simulate;
+use onionbalance_tests::simulator::trace::Trace;
+use onionbalance_tests::simulator::watch;
 
 /// What to simulate.
 #[derive(Parser)]
@@ -34,6 +35,9 @@ struct Options {
     /// Whether anything goes wrong.
     #[arg(long)]
     trouble: Option<bool>,
+    /// The number of a service of which to tell everything.
+    #[arg(long)]
+    trace: Option<usize>,
 }
 
 impl Options {
@@ -58,7 +62,8 @@ fn main() -> ExitCode {
     loop {
         let scenario = options.scenario(options.seed + u64::from(seeds));
         let start = Instant::now();
-        let line = match simulate(scenario.clone()) {
+        let trace = options.trace.map(|service| Trace::new(service, |line| println!("{line}")));
+        let line = match watch(scenario.clone(), trace) {
             Ok(report) => format!("{report:?}"),
             Err(failure) => {
                 broken += 1;

@@ -42,6 +42,7 @@ impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
     pub fn tell(&mut self, event: Event<G>) {
         let now = self.balancer.now(self.now);
+        self.trace_event(&event);
         let Some(engine) = &mut self.balancer.engine else { return };
         let actions = engine.handle(now, event);
         let deadline = engine.next_deadline();
@@ -54,6 +55,7 @@ impl<G: Generation> World<G> {
     }
 
     fn carry_out(&mut self, action: Action<G>) {
+        self.trace_action(&action);
         self.check_action(&action);
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, from),

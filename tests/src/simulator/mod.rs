@@ -26,18 +26,25 @@ pub mod queue;
 pub mod scenario;
 pub mod service;
 pub mod time;
+pub mod trace;
 pub mod trouble;
 pub mod world;
 
 use generation::{V2, V3};
 use invariants::{Failure, Report};
 use scenario::{Scenario, Version};
+use trace::Trace;
 use world::World;
 
 /// Runs a scenario to its end, or until something is not as it has to be.
 pub fn simulate(scenario: Scenario) -> Result<Report, Failure> {
+    watch(scenario, None)
+}
+
+/// Does so under somebody's eyes.
+pub fn watch(scenario: Scenario, trace: Option<Trace>) -> Result<Report, Failure> {
     match scenario.version {
-        Version::V2 => World::<V2>::new(scenario).run(),
-        Version::V3 => World::<V3>::new(scenario).run(),
+        Version::V2 => World::<V2>::new(scenario, trace).run(),
+        Version::V3 => World::<V3>::new(scenario, trace).run(),
     }
 }

@@ -26,15 +26,19 @@ pub struct Promises {
     pub healed: Duration,
     /// Within what time an unchanged descriptor is not published again where it is.
     pub unchanged: Duration,
+    /// How many descriptors are posted in any minute at most.
+    pub posts_per_minute: usize,
+    /// How many HSDirs are asked in any minute at most.
+    pub fetches_per_minute: usize,
 }
 
 /// For how long an HSDir of version 3 keeps what it has; those of version 2 keep it for longer.
 const KEPT: Duration = Duration::from_hours(3);
 
 impl Promises {
-    /// What is promised to so many services and backends, of which each waits for the others where tor may be asked only
-    /// so many times a minute.
-    pub fn new<G: Generation>(services: usize, backends: usize) -> Self {
+    /// What is promised to so many backends, and services that take so many `posts` to be published everywhere: each waits
+    /// for the others where tor may be asked only so many times a minute.
+    pub fn new<G: Generation>(posts: usize, backends: usize) -> Self {
         let Timing {
             refresh,
             upload_timeout,
@@ -45,8 +49,14 @@ impl Promises {
             retry_max,
             ..
         } = G::timing();
-        // Three rounds of both descriptors, 30 a minute; two HSDirs for each backend, 60 a minute.
-        let line = Duration::from_secs((services * 2 * 3 * 2 + backends * 2) as u64);
+        let minutes = |requests: usize, budget: usize| 60 * requests.div_ceil(budget) as u64;
+        // Three rounds of all descriptors; two HSDirs for each backend.
+        // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or as many as does
+        // no harm.
+        let posts_per_minute = posts.div_ceil(15).max(30);
+        let fetches_per_minute = (backends * 2).div_ceil(10).max(60);
+        let rounds = minutes(posts * 3, posts_per_minute);
+        let line = Duration::from_secs(rounds + minutes(backends * 2, fetches_per_minute));
         let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line;
         let renewed = republish_to + posted;
         let seen = refresh.mul_f64(1.1) * 5 + posted;
@@ -59,6 +69,8 @@ impl Promises {
             absence: KEPT.saturating_sub(renewed),
             healed: renewed + seen,
             unchanged: republish_from,
+            posts_per_minute,
+            fetches_per_minute,
         }
     }
 }

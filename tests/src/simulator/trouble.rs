@@ -67,7 +67,9 @@ impl<G: Generation> World<G> {
     /// Something goes wrong.
     pub fn trouble(&mut self) {
         self.plan_trouble();
-        match self.dice.below(16) {
+        let kind = self.dice.below(16);
+        self.trace(|| format!("trouble {kind}"));
+        match kind {
             0..=2 => self.relays_turn(),
             3 => self.relays_restart(),
             4 => self.hsdirs_of_a_service_turn(),
@@ -91,6 +93,7 @@ impl<G: Generation> World<G> {
     fn relay_turns(&mut self, relay: RelayId, manner: Manner) {
         let now = self.now;
         self.relays.get_mut(relay).turn(manner, now);
+        self.trace(|| format!("{} is {manner:?} now", self.relays.get(relay).fingerprint));
         self.mend_after(10 * MINUTE, 6 * HOUR, Mend::Relay(relay));
         self.touch_all();
     }
@@ -262,6 +265,7 @@ impl<G: Generation> World<G> {
 
     /// Something is as it should be again.
     pub fn mend(&mut self, mend: Mend) {
+        self.trace(|| format!("mended: {mend:?}"));
         match mend {
             Mend::Relay(relay) => {
                 self.relays.get_mut(relay).turn(Manner::Honest, self.now);

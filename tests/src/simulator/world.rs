@@ -21,6 +21,7 @@ use super::queue::Queue;
 use super::scenario::Scenario;
 use super::service::Service;
 use super::time::Moment;
+use super::trace::Trace;
 use super::trouble::Mend;
 
 /// Everything there is.
@@ -57,6 +58,8 @@ pub struct World<G: Generation> {
     pub disturbances: usize,
     /// What the invariants have to remember.
     pub watch: Watch<G>,
+    /// Who looks on.
+    pub trace: Option<Trace>,
     /// What was seen so far.
     pub report: Report,
     /// The first promise that was broken.
@@ -116,23 +119,27 @@ pub const CALM: Duration = Duration::from_hours(8);
 
 impl<G: Generation> World<G> {
     /// A world in which everything is about to begin, at some hour of its first day.
-    pub fn new(scenario: Scenario) -> Self {
+    pub fn new(scenario: Scenario, trace: Option<Trace>) -> Self {
         let mut dice = Dice(scenario.seed);
         let now = Moment::ZERO.after(INTERVAL * u32::try_from(dice.below(24)).unwrap_or(0));
         let relays = Relays::new(scenario.relays, &mut dice);
         let mut authorities = Authorities::new(dice.split());
         let consensus = authorities.vote(now, &relays).expect("they are there");
         authorities.publish(consensus.clone());
-        let (services, backends) = (scenario.services, scenario.services * 2);
+        let backends = scenario.services * 2;
+        let configured = some_services(&scenario, now, &mut dice);
+        let services = configured.len();
+        let posts =
+            configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
         let mut world = Self {
-            promises: Promises::new::<G>(services, backends),
+            promises: Promises::new::<G>(posts, backends),
             now,
             queue: Queue::default(),
             authorities,
             relays,
             fates: Vec::new(),
             addresses: (0..services + backends).map(|number| Address::new(number, &mut dice)).collect(),
-            services: Vec::new(),
+            services: configured,
             backends: (0..backends)
                 .map(|number| Backend::new(number, services + number, consensus.clone()))
                 .collect(),
@@ -141,6 +148,7 @@ impl<G: Generation> World<G> {
             undisturbed: now,
             disturbances: 0,
             watch: Watch::new(backends),
+            trace,
             report: Report::default(),
             failure: None,
             dice,
@@ -150,18 +158,8 @@ impl<G: Generation> World<G> {
         world
     }
 
-    /// Lets services and backends begin, and plans what comes of itself.
+    /// Lets backends begin, and plans what comes of itself.
     fn populate(&mut self) {
-        for number in 0..self.scenario.services {
-            let few = 1 + self.dice.index(4);
-            // Some have more backends than a descriptor has room for.
-            let count = if self.dice.chance(100) { 12 } else { few };
-            let some = (0..count).map(|_| self.dice.index(self.backends.len())).collect();
-            let mut service = Service::new(number, self.dice.chance(500), some);
-            service.configured = Some(self.now);
-            service.undisturbed = self.now;
-            self.services.push(service);
-        }
         self.count_users();
         for backend in 0..self.backends.len() {
             self.revive(backend);
@@ -281,4 +279,19 @@ impl<G: Generation> World<G> {
             service.touched = true;
         }
     }
+}
+
+/// The services of a scenario, which share twice as many backends.
+fn some_services(scenario: &Scenario, now: Moment, dice: &mut Dice) -> Vec<Service> {
+    let service = |number| {
+        let few = 1 + dice.index(4);
+        // Some have more backends than a descriptor has room for.
+        let count = if dice.chance(100) { 12 } else { few };
+        let some = (0..count).map(|_| dice.index(scenario.services * 2)).collect();
+        let mut service = Service::new(number, dice.chance(500), some);
+        service.configured = Some(now);
+        service.undisturbed = now;
+        service
+    };
+    (0..scenario.services).map(service).collect()
 }

@@ -27,6 +27,10 @@ pub type Places<Hsdir> = Vec<(DescriptorSlot, Vec<Hsdir>)>;
 pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
     /// The most points that a descriptor may list.
     const MAX_POINTS: usize;
+    /// How many descriptors of a service there are at most at a time.
+    const DESCRIPTORS: usize;
+    /// On how many HSDirs they are, all together.
+    const HSDIRS: usize;
     /// What it takes to believe an HSDir.
     const PROOF: Proof;
     /// For how long an HSDir keeps a descriptor.

@@ -38,6 +38,8 @@ impl Point for V2 {
 
 impl Generation for V2 {
     const MAX_POINTS: usize = 10;
+    const DESCRIPTORS: usize = 4;
+    const HSDIRS: usize = 12;
     const PROOF: Proof = Proof::ReadBack;
     const KEPT: Duration = KEPT_V2;
     const TELLS: bool = false;

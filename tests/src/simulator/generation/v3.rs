@@ -37,6 +37,8 @@ impl Point for V3 {
 
 impl Generation for V3 {
     const MAX_POINTS: usize = 20;
+    const DESCRIPTORS: usize = 2;
+    const HSDIRS: usize = 16;
     const PROOF: Proof = Proof::Word;
     const KEPT: Duration = KEPT_V3;
     const TELLS: bool = true;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{Action, Chosen, DescriptorSlot, Now, Settings};
+use onionbalance::engine::{Action, Chosen, DescriptorSlot, Notice, Now};
 use onionbalance::relay::Fingerprint;
 
 use super::super::balancer::number_of;
 use super::super::generation::{Generation, PointId};
+use super::super::time::Moment;
 use super::super::world::World;
 use super::watch::Watch;
 use super::{Failure, Invariant};
@@ -57,12 +58,17 @@ impl<G: Generation> World<G> {
                     self.fail(Invariant::Revision, &service.0, expected);
                 }
             }
+            Action::Notice(
+                Notice::BackendFound { backend, .. }
+                | Notice::BackendChanged { backend, .. }
+                | Notice::BackendGone { backend, .. },
+            ) => self.watch.changed[number_of(&backend.0)] = self.now,
             Action::Notice(_) => {}
         }
     }
 
     fn check_fetch_budget(&mut self) {
-        let most = Settings::default().fetches_per_minute;
+        let most = self.promises.fetches_per_minute;
         let count = Watch::<G>::count(&mut self.watch.fetches, self.now, MINUTE);
         if count > most {
             self.fail(Invariant::Budget, "tor", format!("{count} fetches within a minute, {most} may be"));
@@ -70,7 +76,7 @@ impl<G: Generation> World<G> {
     }
 
     fn check_post_budget(&mut self) {
-        let most = Settings::default().posts_per_minute;
+        let most = self.promises.posts_per_minute;
         let count = Watch::<G>::count(&mut self.watch.posts, self.now, MINUTE);
         if count > most {
             self.fail(Invariant::Budget, "tor", format!("{count} posts within a minute, {most} may be"));
@@ -126,6 +132,9 @@ impl<G: Generation> World<G> {
         let points: Rc<[PointId]> = points.iter().map(|chosen| chosen.point.id()).collect();
         let held = self.watch.held.entry((number, slot)).or_default();
         let first = *held.renewed.get_or_insert(self.now);
+        // A set may have been chosen and given up again before it was sent to anybody.
+        let backends = self.services[number].backends.iter();
+        let changed = backends.map(|backend| self.watch.changed[*backend]).max().unwrap_or(Moment::ZERO);
         let ids = to.iter().map(|hsdir| self.relays.find(*hsdir));
         let again: Vec<_> = ids
             .filter_map(|id| held.by.get(&id).filter(|(_, known)| *known == points).map(|(at, _)| (id, *at)))
@@ -142,7 +151,7 @@ impl<G: Generation> World<G> {
         if self.now.since(first) >= self.promises.unchanged {
             held.renewed = Some(self.now);
             self.check_spread();
-        } else if let Some((id, _)) = again.iter().find(|(_, at)| *at >= first) {
+        } else if let Some((id, _)) = again.iter().find(|(_, at)| *at >= first.max(changed)) {
             let expected =
                 format!("HSDir {id} has it, and was sent it again within {:?}", self.promises.unchanged);
             self.fail(Invariant::Needless, &of, expected);

@@ -24,6 +24,8 @@ pub struct Watch<G> {
     newest: Vec<BTreeMap<u64, Newest<G>>>,
     /// What HSDirs are known to have: of each descriptor of a service.
     pub held: HashMap<(usize, DescriptorSlot), Held>,
+    /// When the engine last said of each backend that it was found, had changed or was gone.
+    pub changed: Vec<Moment>,
     /// Renewals, in the last minutes.
     pub renewals: VecDeque<Moment>,
 }
@@ -65,6 +67,7 @@ impl<G: Generation> Watch<G> {
             posts: VecDeque::new(),
             newest: (0..backends).map(|_| BTreeMap::new()).collect(),
             held: HashMap::new(),
+            changed: vec![Moment::ZERO; backends],
             renewals: VecDeque::new(),
         }
     }
