@@ -175,7 +175,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let publication = self.publications.next_id();
         let service = self.services.get_mut(id)?;
         service.descriptor(slot)?.in_line = false;
-        service.decide(&mut self.cx, &self.backends, publication);
+        service.decide_at_once(&mut self.cx, &self.backends, publication);
         if !service.has_points() {
             return None;
         }

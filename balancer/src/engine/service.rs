@@ -108,13 +108,20 @@ impl<P: Point> Service<P> {
         self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Chooses the introduction points. `next` is the next publication's name.
-    pub(super) fn decide(
+    /// Does not wait for further changes, if there were some.
+    pub(super) fn decide_at_once(
         &mut self,
         cx: &mut Context<impl RngCore>,
         backends: &Backends<P>,
         next: PublicationId,
     ) {
+        if self.decide_at.is_some() {
+            self.decide(cx, backends, next);
+        }
+    }
+
+    /// Chooses the introduction points. `next` is the next publication's name.
+    fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>, next: PublicationId) {
         self.decide_at = None;
         let sets = self.choose(backends, |_, backend| backend.points());
         if sets.is_empty() {

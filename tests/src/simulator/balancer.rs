@@ -96,6 +96,15 @@ impl<G: Generation> Balancer<G> {
         Now { elapsed: now.since(self.began), wall: self.wall(now) }
     }
 
+    /// Forgets what concerns nothing any more that is still to come.
+    pub fn clean(&mut self, now: Moment) {
+        // A period before the last, even by a clock that is a day behind.
+        let past = now.wall().0 / 86_400 - 4;
+        self.uploads.retain(|_, ends| *ends > now);
+        self.given.retain(|(_, slot), _| slot.period > past);
+        self.signed.retain(|(_, slot), _| slot.period > past);
+    }
+
     /// What the wall clock shows.
     pub fn wall(&self, now: Moment) -> UnixTime {
         UnixTime(now.wall().0.saturating_add_signed(self.clock_ahead))

@@ -1,6 +1,7 @@
 //! Frontend services, as they are configured and as they should be found.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use onionbalance::engine::{DescriptorSlot, ServiceId};
 
@@ -24,6 +25,8 @@ pub struct Service {
     pub undisturbed: Moment,
     /// Where its descriptors should be, by the consensus that the balancer goes by.
     pub spots: Vec<Spot>,
+    /// Where clients look for it, by the numbers of the consensuses that they hold.
+    pub sought: Vec<(usize, Rc<Places<RelayId>>)>,
     /// Whether anything has happened to it since it was last looked at.
     pub touched: bool,
     /// When it has to be looked at even if nothing happens to it.
@@ -56,6 +59,7 @@ impl Service {
             poisoned: false,
             undisturbed: Moment::ZERO,
             spots: Vec::new(),
+            sought: Vec::new(),
             touched: true,
             look_at: Moment::ZERO,
             supplied: None,

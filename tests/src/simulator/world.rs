@@ -231,6 +231,7 @@ impl<G: Generation> World<G> {
             }
         }
         self.relays.clean(self.now);
+        self.balancer.clean(self.now);
         self.touch_all();
         if let Some(consensus) = self.authorities.vote(self.now, &self.relays) {
             let late = Duration::from_mins(if self.dice.chance(100) { self.dice.below(30) } else { 0 });

@@ -3,11 +3,14 @@
 //! A service is looked at when something has happened to it, and when time alone may have broken a promise: looking at it
 //! at every other minute would show the same again.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{DescriptorSlot, Point};
+use onionbalance::relay::Fingerprint;
 
 use super::super::generation::{Generation, Places};
+use super::super::network::consensus::Consensus;
 use super::super::network::relay::{Key, Relay, RelayId};
 use super::super::service::Spot;
 use super::super::time::Moment;
@@ -86,8 +89,9 @@ impl<G: Generation> World<G> {
             self.services[number].steady_at = Some(self.now);
             // A last set may be dropped some time after its backends have been taken for dead.
             self.check_stored(number, alarm);
-            self.check_points(number, alarm);
-            self.check_seen(number, alarm);
+            let listed = self.listed(number, alarm);
+            self.check_points(number, &listed, alarm);
+            self.check_seen(number, &listed, alarm);
         }
         self.check_found(number, steady, alarm);
     }
@@ -149,10 +153,14 @@ impl<G: Generation> World<G> {
             let last = self.relays.get(id).last(key).filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
         };
-        let spot = self.services[owner].spots.iter().find(|spot| spot.slot == slot);
-        let hsdirs: Vec<RelayId> = spot.iter().flat_map(|spot| &spot.hsdirs).map(|(id, _)| *id).collect();
-        let fit = hsdirs.iter().filter(|id| self.relays.get(**id).is_fit());
-        ahead(id) && fit.filter(|id| ahead(**id)).count() * 2 < hsdirs.len()
+        if !ahead(id) {
+            return false;
+        }
+        let Some(spot) = self.services[owner].spots.iter().find(|spot| spot.slot == slot) else {
+            return true;
+        };
+        let fit = spot.hsdirs.iter().filter(|(id, _)| self.relays.get(*id).is_fit());
+        fit.filter(|(id, _)| ahead(*id)).count() * 2 < spot.hsdirs.len()
     }
 
     /// Every HSDir that could have each descriptor has it.
@@ -180,16 +188,15 @@ impl<G: Generation> World<G> {
     }
 
     /// The points that are listed where clients look are those of backends that live.
-    fn check_points(&mut self, number: usize, alarm: &mut Alarm) {
+    fn check_points(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
         let service = &self.services[number];
         // While all backends are gone, the last set stays.
         let supplied = service.supplied.map(|since| since.after(self.promises.seen + self.promises.posted));
         if !supplied.is_some_and(|since| alarm.passed(since)) {
             return;
         }
-        let listed = self.listed(number, alarm);
+        let listed = listed.iter().flat_map(|(id, points)| points.iter().map(|point| (*id, point.id())));
         for (hsdir, point) in listed {
-            let point = point.id();
             let fate = self.fates[point as usize];
             let own = fate.backend == usize::MAX || !self.services[number].backends.contains(&fate.backend);
             if own {
@@ -218,17 +225,20 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// What HSDirs list that have no excuse.
-    fn listed(&self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, G)> {
-        let mut listed = Vec::new();
+    /// What HSDirs list that have no excuse: each list once, and one of those that have it.
+    fn listed(&self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[G]>)> {
+        let mut listed: Vec<(RelayId, Rc<[G]>)> = Vec::new();
         for Spot { slot, hsdirs } in &self.services[number].spots {
             for (id, since) in hsdirs {
                 let relay = self.relays.get(*id);
                 let key = Key { owner: number, slot: *slot };
-                if self.has_no_excuse(relay, *since, alarm) && !self.is_ahead(key, *id, alarm) {
-                    let kept = relay.kept(key, self.now);
-                    let points = kept.iter().flat_map(|kept| kept.text.points.iter());
-                    listed.extend(points.map(|point| (*id, point.clone())));
+                let Some(kept) = relay.kept(key, self.now) else { continue };
+                let points = &kept.text.points;
+                if !listed.iter().any(|(_, known)| Rc::ptr_eq(known, points))
+                    && self.has_no_excuse(relay, *since, alarm)
+                    && !self.is_ahead(key, *id, alarm)
+                {
+                    listed.push((*id, points.clone()));
                 }
             }
         }
@@ -236,25 +246,28 @@ impl<G: Generation> World<G> {
     }
 
     /// Every backend that has been found for long enough is listed, unless others have taken all of its places.
-    fn check_seen(&mut self, number: usize, alarm: &mut Alarm) {
-        let listed = self.listed(number, alarm);
+    fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
+        let points = || listed.iter().flat_map(|(_, points)| points.iter());
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
-        for backend in self.services[number].backends.clone() {
-            let relays = |number: &usize| self.backends[*number].points.iter().map(Point::relay);
-            let others = self.services[number].backends.iter().filter(|other| **other != backend);
-            let others: Vec<_> =
-                others.flat_map(relays).chain(listed.iter().map(|(_, point)| point.relay())).collect();
-            let free = relays(&backend).any(|relay| !others.contains(&relay));
-            let room = self.services[number].backends.len() <= G::MAX_POINTS;
-            let is_listed =
-                listed.iter().any(|(_, point)| self.fates[point.id() as usize].backend == backend);
-            if !listed.is_empty() && free && room && !is_listed && self.is_found(backend, since, alarm) {
-                let of = self.services[number].id.0.clone();
-                let expected =
-                    format!("{} lives, and none of its points is listed", self.backends[backend].id);
-                return self.fail(Invariant::Seen, &of, expected);
-            }
+        let service = &self.services[number];
+        let missing = service.backends.iter().find(|backend| {
+            !points().any(|point| self.fates[point.id() as usize].backend == **backend)
+                && self.has_room(number, **backend, points().map(Point::relay))
+                && self.is_found(**backend, since, alarm)
+        });
+        if let Some(missing) = missing.filter(|_| points().next().is_some()) {
+            let (of, backend) = (service.id.0.clone(), self.backends[*missing].id.clone());
+            self.fail(Invariant::Seen, &of, format!("{backend} lives, and none of its points is listed"));
         }
+    }
+
+    /// Whether there is a place for a point of this backend beside all others that are, or could be, listed.
+    fn has_room(&self, number: usize, backend: usize, listed: impl Iterator<Item = Fingerprint>) -> bool {
+        let relays = |number: usize| self.backends[number].points.iter().map(Point::relay);
+        let backends = &self.services[number].backends;
+        let others = backends.iter().filter(|other| **other != backend).flat_map(|other| relays(*other));
+        let others: Vec<Fingerprint> = others.chain(listed).collect();
+        backends.len() <= G::MAX_POINTS && relays(backend).any(|relay| !others.contains(&relay))
     }
 
     /// Clients with any live consensus find a descriptor, as long as one HSDir is left to find it at.
@@ -265,7 +278,7 @@ impl<G: Generation> World<G> {
         let owed = owed && (!G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
         for consensus in self.authorities.live(self.now) {
             alarm.passed(consensus.valid_until());
-            let sought = G::sought(&consensus, &mut self.addresses[number], self.now.wall());
+            let sought = self.sought(number, &consensus);
             let (asked, serving) = self.ask(number, &sought, alarm);
             self.report.asked += asked;
             self.report.served += serving;
@@ -282,6 +295,24 @@ impl<G: Generation> World<G> {
                 return self.fail(Invariant::Found, &of, expected);
             }
         }
+    }
+
+    /// Where clients with this consensus look for a service.
+    fn sought(&mut self, number: usize, consensus: &Consensus) -> Rc<Places<RelayId>> {
+        let (address, wall) = (&mut self.addresses[number], self.now.wall());
+        let slots = G::looked_for(consensus, address, wall);
+        let known = &mut self.services[number].sought;
+        let same = |(number, places): &&(usize, Rc<Places<RelayId>>)| {
+            *number == consensus.number && places.iter().map(|(slot, _)| *slot).eq(slots.iter().copied())
+        };
+        if let Some((_, places)) = known.iter().find(same) {
+            return places.clone();
+        }
+        let places = Rc::new(G::sought(consensus, address, wall));
+        // More than there are live consensuses.
+        known.truncate(3);
+        known.insert(0, (consensus.number, places.clone()));
+        places
     }
 
     /// How many HSDirs a client would ask, and how many would have the service's descriptor.
