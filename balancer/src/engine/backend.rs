@@ -38,6 +38,10 @@ struct Held<P> {
     copy: DescriptorCopy<P>,
     /// Who gave it: what one of these gives instead, under the same revision, is newer.
     from: BTreeSet<Source>,
+    /// Who gave other points under the same revision, of which it is not known whether they are newer.
+    others: BTreeSet<Source>,
+    /// The points before these under the same revision: known to be older.
+    outdated: Vec<P>,
     received: Duration,
     changed: Duration,
     good_until: Duration,
@@ -109,6 +113,10 @@ impl<P: Point> Backend<P> {
         let look = self.period != period || self.looks.is_empty();
         self.period = period;
         self.looks.set_sources(&mut cx.rng, sources);
+        if let Some(held) = &mut self.held {
+            held.from.retain(|source| sources.contains(source));
+            held.others.retain(|source| sources.contains(source));
+        }
         self.answered |= self.looks.is_empty();
         if !look {
             self.conclude(cx);
@@ -224,6 +232,7 @@ impl<P: Point> Backend<P> {
                 // The wall clock may have been wrong at first sight; however it steps, a copy lasts `max_age`
                 // at most.
                 let latest = held.received + cx.timing.max_age;
+                held.others.remove(&from);
                 held.from.insert(from);
                 held.good_until = held.good_until.max(good_until.min(latest));
                 self.looks.confirm();
@@ -236,17 +245,35 @@ impl<P: Point> Backend<P> {
             (Relation::Twin, Some(held)) if !held.from.contains(&from) => {
                 self.looks.confirm();
                 self.looks.ask_more(usize::MAX);
-                false
+                if same_points(&copy.points, &held.outdated) {
+                    return false;
+                }
+                held.others.insert(from);
+                if held.others.len() <= held.from.len() {
+                    return false;
+                }
+                // The last upload reaches all but a few, and most have this.
+                let (from, others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
+                let outdated = Vec::new();
+                self.replace(
+                    cx,
+                    Held { copy, from, others, outdated, received: now, changed: now, good_until },
+                )
             }
             (Relation::Older, _) => {
                 self.looks.ask_more(usize::MAX);
                 false
             }
             (Relation::Foreign, _) => false,
-            (Relation::Newer | Relation::Same | Relation::Twin, _) => {
+            (relation @ (Relation::Newer | Relation::Same | Relation::Twin), held) => {
                 self.looks.confirm();
-                let from = [from].into();
-                self.replace(cx, Held { copy, from, received: now, changed: now, good_until })
+                let before = held.as_mut().filter(|_| matches!(relation, Relation::Twin));
+                let outdated = before.map(|held| std::mem::take(&mut held.copy.points)).unwrap_or_default();
+                let (from, others) = ([from].into(), BTreeSet::new());
+                self.replace(
+                    cx,
+                    Held { copy, from, others, outdated, received: now, changed: now, good_until },
+                )
             }
         }
     }

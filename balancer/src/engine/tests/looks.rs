@@ -244,6 +244,26 @@ fn other_points_under_the_same_revision_count_where_the_old_ones_came_from() {
 }
 
 #[test]
+fn other_points_under_the_same_revision_count_where_most_hsdirs_have_them() {
+    let mut script = found();
+    let first = asked(&all(&script), "a");
+    let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| !first.contains(hsdir)).collect();
+    // Those that gave the old ones are responsible no more: nobody can be seen to replace them.
+    let mut next = view(&[("s", &["a"])], &[(1, 1..9)]);
+    next.backends.get_mut(&"a".into()).unwrap().sources = others.iter().copied().map(Source::Hsdir).collect();
+    script.send(Event::Network(next));
+    script.copy("a", others[0], 10, &[5]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+    // As many that the new ones have not reached change nothing.
+    script.copy("a", others[1], 10, &[1, 2]);
+    script.copy("a", others[2], 10, &[5]);
+    script.copy("a", others[3], 10, &[1, 2]);
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [5]);
+}
+
+#[test]
 fn a_step_of_the_wall_clock_neither_kills_nor_stalls() {
     for step in [-86400i64, 86400] {
         let mut script = found();
