@@ -64,6 +64,8 @@ fn encrypt(key: &[u8; 32], seconds: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use onionbalance_proto::v3::revision::END;
+
     use super::*;
 
     /// C tor, `crypto_ope` test vectors (`src/test/ope_ref.py`).
@@ -104,7 +106,7 @@ mod tests {
         let mut counter = RevisionCounter { key: Zeroizing::new([5; 32]), last: 0 };
         let start = UnixTime(1_000_000);
         let mut last = 0;
-        for (now, seen) in [(500, 0), (500, 0), (10, 0), (501, 0), (400_000, 0), (0, MAX - 1), (0, 0)] {
+        for (now, seen) in [(500, 0), (500, 0), (10, 0), (501, 0), (400_000, 0), (0, END - 1), (0, 0)] {
             let next = counter.next(start, start.plus(now), seen);
             assert!(next > last && next > seen, "{now}: {next} after {last}, {seen} seen");
             last = next;

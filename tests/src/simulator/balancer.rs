@@ -120,6 +120,7 @@ impl<G: Generation> World<G> {
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
         self.watch.balancer_started();
+        self.trace_start();
         self.read_directory_soon();
     }
 

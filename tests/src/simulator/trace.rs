@@ -29,6 +29,13 @@ impl Trace {
 }
 
 impl<G: Generation> World<G> {
+    /// A new life of the balancer counts its publications anew.
+    pub fn trace_start(&self) {
+        if let Some(trace) = &self.trace {
+            trace.own.borrow_mut().clear();
+        }
+    }
+
     /// Something goes wrong, or is mended.
     pub fn trace(&self, what: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
