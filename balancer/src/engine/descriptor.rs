@@ -26,7 +26,7 @@ pub(super) struct Descriptor<I> {
     hsdirs: BTreeMap<Fingerprint, Upload>,
     /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are chosen.
     sets: Vec<Vec<I>>,
-    /// When the sets were chosen, until every HSDir has its own.
+    /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
     incomplete_since: Option<Duration>,
     /// Whether all HSDirs are being published to, from which on the time to the renewal counts.
     renewing: bool,
@@ -186,7 +186,7 @@ impl<I: Eq> Descriptor<I> {
         self.not_posted = self.not_posted.saturating_add(1);
         let at = cx.offer_at(self.not_posted);
         for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
-            hsdir.want(at);
+            hsdir.not_posted(id, at);
         }
         if self.problem.as_ref() != Some(&problem) {
             self.problem = Some(problem.clone());
@@ -207,6 +207,7 @@ impl<I: Eq> Descriptor<I> {
         outcome: UploadOutcome,
     ) {
         let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
+        hsdir.answered();
         let awaited = hsdir.is_uploading(id);
         match outcome {
             UploadOutcome::Stored => {
@@ -322,8 +323,12 @@ impl<I: Eq> Descriptor<I> {
     /// Gives up who did not answer, and begins the renewal, where it is time to.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) {
         let now = cx.now.elapsed;
-        for hsdir in self.hsdirs.values_mut() {
-            hsdir.tick(cx);
+        let fell_silent = |(hsdir, upload): (&Fingerprint, &mut Upload)| upload.tick(cx).then_some(*hsdir);
+        let silent: Vec<_> = self.hsdirs.iter_mut().filter_map(fell_silent).collect();
+        if !silent.is_empty() {
+            self.incomplete_since.get_or_insert(now);
+            let (service, slot) = (self.service.clone(), self.slot);
+            cx.notices.push(Notice::HsdirsSilent { service, slot, hsdirs: silent });
         }
         if matches!(self.read_back, ReadBack::Waiting { until } if until <= now) {
             self.read_back_failed(cx);

@@ -356,6 +356,15 @@ pub enum Notice {
         /// What it said.
         reason: String,
     },
+    /// HSDirs did not answer an upload.
+    HsdirsSilent {
+        /// The service.
+        service: ServiceId,
+        /// The descriptor.
+        slot: DescriptorSlot,
+        /// Those of which it was not known.
+        hsdirs: Vec<Fingerprint>,
+    },
     /// An HSDir that said it had stored a descriptor does not have it.
     HsdirHasNone {
         /// The service.

@@ -23,6 +23,10 @@ pub(super) struct Upload {
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
+    /// The first upload since its last answer, and when it should have answered that, whatever it was sent since.
+    owed: Option<(PublicationId, Duration)>,
+    /// Whether it left an upload without an answer, and has stored nothing since.
+    silent: bool,
     /// Whether it was found not to have what it said it had stored.
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
@@ -75,6 +79,8 @@ impl Upload {
             state: State::Wanted { at: now },
             failures: 0,
             refusing: false,
+            owed: None,
+            silent: false,
             broke_its_word: false,
             stored: None,
         }
@@ -130,10 +136,24 @@ impl Upload {
     /// Begins an upload; or gives it more time.
     pub(super) fn begin(&mut self, id: PublicationId, until: Duration) {
         self.state = State::Uploading { id, until };
+        if self.owed.is_none_or(|(first, _)| first == id) {
+            self.owed = Some((id, until));
+        }
+    }
+
+    /// It answered an upload, or was not sent it after all.
+    pub(super) fn answered(&mut self) {
+        self.owed = None;
+    }
+
+    /// This upload never began: there is another from `at` on.
+    pub(super) fn not_posted(&mut self, id: PublicationId, at: Duration) {
+        self.want(at);
+        self.owed = self.owed.filter(|(first, _)| *first != id);
     }
 
     /// Wants an upload from `at` on.
-    pub(super) fn want(&mut self, at: Duration) {
+    fn want(&mut self, at: Duration) {
         self.state = State::Wanted { at };
     }
 
@@ -155,6 +175,7 @@ impl Upload {
 
     /// Tor is gone: what was not acknowledged has to be done anew, and earlier failures may have been tor's.
     pub(super) fn tor_lost(&mut self, now: Duration) {
+        self.answered();
         match self.state {
             State::Stored => {}
             // That it acknowledged it stands.
@@ -197,6 +218,7 @@ impl Upload {
         self.state = State::Stored;
         self.failures = 0;
         self.refusing = false;
+        self.silent = false;
         self.broke_its_word = false;
     }
 
@@ -272,13 +294,18 @@ impl Upload {
         self.state = State::Wanted { at: cx.retry_at(self.failures) };
     }
 
-    /// Gives the upload or the read-back up if its time is over.
-    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) {
+    /// Gives the upload or the read-back up if its time is over. Returns whether it is news that it does not answer.
+    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         match self.state {
             State::Uploading { until, .. } if until <= cx.now.elapsed => self.fail(cx),
             State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
             _ => {}
         }
+        let silent = self.owed.is_some_and(|(_, until)| until <= cx.now.elapsed);
+        if silent {
+            self.owed = None;
+        }
+        silent && !std::mem::replace(&mut self.silent, true)
     }
 
     /// It refused this revision. Returns whether that is news.
@@ -304,12 +331,13 @@ impl Upload {
 
     /// When something is due; `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
     pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
-        match self.state {
+        let due = match self.state {
             State::Uploading { until, .. } | State::Proving { until, .. } => Some(until),
             State::Wanted { at } if may_post => Some(at),
             State::Acknowledged { at, in_line: false, .. } if may_ask => Some(at),
             _ => None,
-        }
+        };
+        due.into_iter().chain(self.owed.map(|(_, until)| until)).min()
     }
 
     pub(super) fn status(&self) -> (UploadState, Option<u64>) {

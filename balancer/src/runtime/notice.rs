@@ -30,6 +30,10 @@ pub(super) fn log(notice: &Notice, replicas: bool) {
         Notice::HsdirRefuses { service, slot, hsdir, reason } => {
             warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir refuses the descriptor: {reason}; mostly it holds a higher revision, which is now looked up");
         }
+        Notice::HsdirsSilent { service, slot, hsdirs } => {
+            let hsdirs: Vec<_> = hsdirs.iter().map(ToString::to_string).collect();
+            warn!(%service, period = slot.period, replica = replica(slot), hsdirs = hsdirs.join(","), "HSDirs did not answer an upload of the descriptor; trying again");
+        }
         Notice::HsdirHasNone { service, slot, hsdir } => {
             warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir said that it had stored the descriptor and does not have it; trying again");
         }

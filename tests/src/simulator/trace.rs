@@ -87,6 +87,7 @@ impl<G: Generation> World<G> {
                 | Notice::BackendInvalid { backend, .. } => self.is_traced_backend(trace, backend),
                 Notice::DescriptorComplete { service, .. }
                 | Notice::HsdirRefuses { service, .. }
+                | Notice::HsdirsSilent { service, .. }
                 | Notice::HsdirHasNone { service, .. }
                 | Notice::HsdirHasOther { service, .. }
                 | Notice::NotPosted { service, .. }

@@ -210,6 +210,43 @@ fn no_answer_is_a_failure_after_75_seconds() {
 }
 
 #[test]
+fn silence_is_told_once_and_so_is_its_end() {
+    let mut script = settled();
+    let before = script.said.len();
+    live_on(&mut script, Duration::from_hours(5), |script, post| {
+        script.send(Event::Posted { id: post.id, revision: post.id.0 });
+        script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
+    });
+    let (service, slot, silent) = ("s".into(), slot(1), vec![relay(8)]);
+    let told: Vec<_> = script.said[before..].iter().map(|(_, action)| action.clone()).collect();
+    assert_eq!(notices(&told), [Notice::HsdirsSilent { service, slot, hsdirs: silent }]);
+    let before = script.said.len();
+    live_on(&mut script, Duration::from_hours(5), |script, post| {
+        script.stored(post, post.id.0);
+    });
+    let told: Vec<_> = script.said[before..].iter().map(|(_, action)| action.clone()).collect();
+    assert!(matches!(notices(&told)[..], [Notice::DescriptorComplete { hsdirs: 8, .. }]), "{told:?}");
+}
+
+#[test]
+fn what_comes_after_an_unanswered_upload_does_not_hide_the_silence() {
+    let mut script = settled();
+    let mut silent = Vec::new();
+    for change in 0..3 {
+        let number = change + 3;
+        silent.extend(notices(&script.copy("a", relay(100), 11 + u64::from(change), &[number])));
+        silent.extend(notices(&script.pass(Duration::from_secs(5))));
+        let post = script.last();
+        script.send(Event::Posted { id: post.id, revision: post.id.0 });
+        script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
+        silent.extend(notices(&script.pass(Duration::from_secs(45))));
+    }
+    silent.retain(|notice| matches!(notice, Notice::HsdirsSilent { .. }));
+    let (service, slot) = ("s".into(), slot(1));
+    assert_eq!(silent, [Notice::HsdirsSilent { service, slot, hsdirs: vec![relay(8)] }]);
+}
+
+#[test]
 fn a_relay_that_tor_does_not_know_waits_for_the_next_consensus() {
     let mut script = Script::started(TWO);
     script.copy("a", relay(100), 10, &[1]);
