@@ -216,6 +216,7 @@ impl<I: Eq> Descriptor<I> {
                 }
             }
             _ if !awaited => {}
+            UploadOutcome::Unclear => hsdir.try_again(cx),
             UploadOutcome::Failed => hsdir.fail(cx),
             UploadOutcome::Unknown => {
                 hsdir.unknown();

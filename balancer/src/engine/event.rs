@@ -240,6 +240,8 @@ pub enum Found<I> {
 pub enum UploadOutcome {
     /// The HSDir has it.
     Stored,
+    /// The HSDir has taken something, which may be this or what it was sent before.
+    Unclear,
     /// The HSDir refused it (HTTP 400), mostly because it holds a higher revision.
     Refused(String),
     /// It did not get there.

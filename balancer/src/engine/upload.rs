@@ -288,6 +288,12 @@ impl Upload {
         self.state = State::Unknown;
     }
 
+    /// It takes uploads, and may not have this one: it gets it anew, as soon as after a first failure.
+    pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
+        self.failures = 0;
+        self.fail(cx);
+    }
+
     /// The upload failed.
     pub(super) fn fail(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = self.failures.saturating_add(1);

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::publication::{Outcome, Publication};
+use super::uploads::Success;
 use super::{Report, Runtime, wall_clock};
 use crate::engine::{DescriptorSlot, Event, PublicationId, ServiceId, UploadOutcome};
 use crate::generation::{Directory, Generation, Order};
@@ -70,8 +71,12 @@ impl<G: Generation> Runtime<G> {
 
     /// An HSDir took a descriptor of the service.
     pub(super) fn on_uploaded(&mut self, service: &ServiceId, hsdir: Fingerprint) {
-        for id in self.uploads.uploaded(service, hsdir) {
-            self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Stored });
+        let (ids, outcome) = match self.uploads.uploaded(service, hsdir) {
+            Success::Of(ids) => (ids, UploadOutcome::Stored),
+            Success::Unclear(ids) => (ids, UploadOutcome::Unclear),
+        };
+        for id in ids {
+            self.tell_engine(Event::Uploaded { id, hsdir, outcome: outcome.clone() });
         }
     }
 

@@ -247,6 +247,25 @@ fn what_comes_after_an_unanswered_upload_does_not_hide_the_silence() {
 }
 
 #[test]
+fn what_may_be_stored_is_uploaded_again_soon() {
+    let mut script = settled();
+    live_on(&mut script, Duration::from_hours(5), |script, post| {
+        script.send(Event::Posted { id: post.id, revision: post.id.0 });
+        script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
+    });
+    while hsdir(&script, 8) != UploadState::Uploading {
+        live_on(&mut script, Duration::from_secs(1), |_, _| {});
+    }
+    let last = script.last();
+    script.uploaded(last.id, &[relay(8)], &UploadOutcome::Unclear);
+    let posts = live_on(&mut script, Duration::from_secs(3), |_, _| {});
+    assert_eq!(posts.len(), 1);
+    assert_eq!(posts[0].to, [relay(8)]);
+    script.stored(&posts[0], posts[0].id.0);
+    assert_eq!(hsdir(&script, 8), UploadState::Stored);
+}
+
+#[test]
 fn a_relay_that_tor_does_not_know_waits_for_the_next_consensus() {
     let mut script = Script::started(TWO);
     script.copy("a", relay(100), 10, &[1]);
