@@ -13,8 +13,6 @@ pub struct Plan {
     pub authorities: usize,
     /// Further relays. With fewer than 9 HSDirs in all, the two replicas of a descriptor share all of theirs.
     pub relays: usize,
-    /// How many of these, the last ones, are HSDirs and nothing else: they stand in no circuit but as its end.
-    pub hsdirs_only: usize,
     /// Onion services with a web server behind them, each of which answers with its own name.
     pub backends: usize,
     /// Seconds between two consensuses. A time period has 24 of these intervals (tor, `get_time_period_length`).
@@ -30,7 +28,6 @@ impl Default for Plan {
         Self {
             authorities: 3,
             relays: 6,
-            hsdirs_only: 0,
             backends: 3,
             voting_interval: 20,
             version: OnionVersion::V3,
