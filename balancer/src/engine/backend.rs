@@ -11,10 +11,9 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::deadlines::Number;
-use super::event::{
-    BackendId, BackendView, DescriptorCopy, FetchOutcome, Gone, Newest, Notice, Point, Source,
-};
+use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, Source};
 use super::look::Looks;
+use super::notice::{Gone, Notice};
 use super::status::{BackendState, BackendStatus};
 
 /// One backend, whatever the number of services that share it.
@@ -45,6 +44,14 @@ struct Held<P> {
     received: Duration,
     changed: Duration,
     good_until: Duration,
+}
+
+impl<P> Held<P> {
+    /// A copy that has just come from `from`.
+    fn new(copy: DescriptorCopy<P>, from: Source, now: Duration, good_until: Duration) -> Self {
+        let (from, others) = ([from].into(), BTreeSet::new());
+        Self { copy, from, others, outdated: Vec::new(), received: now, changed: now, good_until }
+    }
 }
 
 /// How a copy stands to the newest.
@@ -242,40 +249,40 @@ impl<P: Point> Backend<P> {
                 }
                 if self.is_live() { self.judge_age(cx) } else { self.rise(cx) }
             }
-            (Relation::Twin, Some(held)) if !held.from.contains(&from) => {
-                self.looks.confirm();
-                self.looks.ask_more(usize::MAX);
-                if same_points(&copy.points, &held.outdated) {
-                    return false;
-                }
-                held.others.insert(from);
-                if held.others.len() <= held.from.len() {
-                    return false;
-                }
-                // The last upload reaches all but a few, and most have this.
-                let (from, others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
-                let outdated = Vec::new();
-                self.replace(
-                    cx,
-                    Held { copy, from, others, outdated, received: now, changed: now, good_until },
-                )
-            }
             (Relation::Older, _) => {
                 self.looks.ask_more(usize::MAX);
                 false
             }
             (Relation::Foreign, _) => false,
-            (relation @ (Relation::Newer | Relation::Same | Relation::Twin), held) => {
+            (Relation::Twin, _) => {
                 self.looks.confirm();
-                let before = held.as_mut().filter(|_| matches!(relation, Relation::Twin));
-                let outdated = before.map(|held| std::mem::take(&mut held.copy.points)).unwrap_or_default();
-                let (from, others) = ([from].into(), BTreeSet::new());
-                self.replace(
-                    cx,
-                    Held { copy, from, others, outdated, received: now, changed: now, good_until },
-                )
+                self.weigh_twin(cx, from, Held::new(copy, from, now, good_until))
+            }
+            (Relation::Newer | Relation::Same, _) => {
+                self.looks.confirm();
+                self.replace(cx, Held::new(copy, from, now, good_until))
             }
         }
+    }
+
+    /// Weighs other points under the same revision. Returns whether services should think again.
+    fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, twin: Held<P>) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        if held.from.contains(&from) {
+            let outdated = held.copy.points.clone();
+            return self.replace(cx, Held { outdated, ..twin });
+        }
+        self.looks.ask_more(usize::MAX);
+        if same_points(&twin.copy.points, &held.outdated) {
+            return false;
+        }
+        held.others.insert(from);
+        if held.others.len() <= held.from.len() {
+            return false;
+        }
+        // The last upload reaches all but a few, and most have this.
+        let (from, others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
+        self.replace(cx, Held { from, others, ..twin })
     }
 
     fn relation(&self, copy: &DescriptorCopy<P>) -> Relation {

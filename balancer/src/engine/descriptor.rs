@@ -11,7 +11,8 @@ use onionbalance_proto::v3::revision;
 use rand_core::RngCore;
 
 use super::Context;
-use super::event::{DescriptorSlot, Found, Notice, Proof, PublicationId, ServiceId, UploadOutcome};
+use super::event::{DescriptorSlot, Found, Proof, PublicationId, ServiceId, UploadOutcome};
+use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
 use super::timing;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
+use super::notice::Notice;
 use super::timing::Timing;
 use crate::relay::Fingerprint;
 
@@ -296,130 +297,6 @@ pub struct Chosen<P> {
     pub backend: BackendId,
     /// The point.
     pub point: P,
-}
-
-/// Something that an operator may want to know. Said once, when it becomes so.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Notice {
-    /// A backend's descriptor was found: it serves from now on.
-    BackendFound {
-        /// The backend.
-        backend: BackendId,
-        /// How many introduction points it has.
-        points: usize,
-    },
-    /// A serving backend has other introduction points.
-    BackendChanged {
-        /// The backend.
-        backend: BackendId,
-        /// How many introduction points it has.
-        points: usize,
-    },
-    /// No HSDir gave a descriptor of a backend that has not been found yet.
-    BackendNotFound {
-        /// The backend.
-        backend: BackendId,
-    },
-    /// A backend is taken for dead: its introduction points are dropped.
-    BackendGone {
-        /// The backend.
-        backend: BackendId,
-        /// Why.
-        why: Gone,
-    },
-    /// An HSDir gave something that is not the backend's descriptor.
-    BackendInvalid {
-        /// The backend.
-        backend: BackendId,
-        /// Who gave it.
-        source: Source,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A new set of introduction points has reached every HSDir that tor knows.
-    DescriptorComplete {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// How many HSDirs hold it.
-        hsdirs: usize,
-        /// How long it took since the set was chosen.
-        after: Duration,
-    },
-    /// An HSDir refused a descriptor.
-    HsdirRefuses {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// The HSDir.
-        hsdir: Fingerprint,
-        /// What it said.
-        reason: String,
-    },
-    /// HSDirs did not answer an upload.
-    HsdirsSilent {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// Those of which it was not known.
-        hsdirs: Vec<Fingerprint>,
-    },
-    /// An HSDir that said it had stored a descriptor does not have it.
-    HsdirHasNone {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// The HSDir.
-        hsdir: Fingerprint,
-    },
-    /// An HSDir that said it had stored a descriptor has another one of the service.
-    HsdirHasOther {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// The HSDir.
-        hsdir: Fingerprint,
-        /// Whether that has a higher revision than ours, so that it will stay for now.
-        later: bool,
-    },
-    /// A descriptor could not be signed or handed to tor.
-    NotPosted {
-        /// The service.
-        service: ServiceId,
-        /// The descriptor.
-        slot: DescriptorSlot,
-        /// What went wrong.
-        problem: String,
-    },
-    /// None of a service's backends was found: there is nothing to publish yet.
-    NothingToPublish {
-        /// The service.
-        service: ServiceId,
-    },
-    /// All backends of a service are gone: its last introduction points stay published for now.
-    KeepingLastSet {
-        /// The service.
-        service: ServiceId,
-    },
-    /// All backends of a service have been gone for too long: it is not published any more.
-    LastSetDropped {
-        /// The service.
-        service: ServiceId,
-    },
-}
-
-/// Why a backend is taken for dead.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Gone {
-    /// Its newest descriptor was made too long ago.
-    TooOld,
-    /// Every one of its HSDirs says that it has no descriptor.
-    NotFound,
 }
 
 impl fmt::Display for Source {

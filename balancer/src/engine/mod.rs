@@ -22,6 +22,7 @@ mod dispatch;
 mod event;
 mod look;
 mod matching;
+mod notice;
 mod publication;
 mod revision;
 mod select;
@@ -41,10 +42,10 @@ use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 pub use self::event::{
-    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found, Gone,
-    NetworkView, Newest, Notice, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source,
-    UploadOutcome,
+    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
+    NetworkView, Newest, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
 };
+pub use self::notice::{Gone, Notice};
 pub use self::status::{
     BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
     UploadState,

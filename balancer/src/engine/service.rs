@@ -9,9 +9,8 @@ use super::Context;
 use super::backend::Backend;
 use super::deadlines::Number;
 use super::descriptor::Descriptor;
-use super::event::{
-    BackendId, Chosen, DescriptorSlot, Notice, Point, Proof, PublicationId, ServiceId, ServiceSpec,
-};
+use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, PublicationId, ServiceId, ServiceSpec};
+use super::notice::Notice;
 use super::select::select;
 use super::status::ServiceStatus;
 use crate::relay::Fingerprint;

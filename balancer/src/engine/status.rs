@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
-use super::event::{BackendId, DescriptorSlot, Gone, ServiceId, Source};
+use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
+use super::notice::Gone;
 use crate::relay::Fingerprint;
 
 /// One service.

@@ -35,7 +35,7 @@ struct Options {
     /// Whether anything goes wrong.
     #[arg(long)]
     trouble: Option<bool>,
-    /// The number of a service of which to tell everything.
+    /// The number of a service, from 0 on, of which to tell everything.
     #[arg(long)]
     trace: Option<usize>,
 }
@@ -62,7 +62,11 @@ fn main() -> ExitCode {
     loop {
         let scenario = options.scenario(options.seed + u64::from(seeds));
         let start = Instant::now();
-        let trace = options.trace.map(|service| Trace::new(service, |line| println!("{line}")));
+        let trace = options.trace.filter(|service| *service < scenario.services);
+        if options.trace != trace {
+            println!("seed {}: its services are numbered from 0 to {}", scenario.seed, scenario.services - 1);
+        }
+        let trace = trace.map(|service| Trace::new(service, |line| println!("{line}")));
         let line = match watch(scenario.clone(), trace) {
             Ok(report) => format!("{report:?}"),
             Err(failure) => {

@@ -54,8 +54,6 @@ pub struct World<G: Generation> {
     pub balancer: Balancer<G>,
     /// Since when the balancer has had all that it needs.
     pub undisturbed: Moment,
-    /// How many things go wrong that keep the balancer from its work.
-    pub disturbances: usize,
     /// What the invariants have to remember.
     pub watch: Watch<G>,
     /// Who looks on.
@@ -146,7 +144,6 @@ impl<G: Generation> World<G> {
             users: vec![BTreeSet::new(); backends],
             balancer: Balancer::new(consensus),
             undisturbed: now,
-            disturbances: 0,
             watch: Watch::new(backends),
             trace,
             report: Report::default(),
