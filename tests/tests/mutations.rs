@@ -135,7 +135,7 @@ const MUTATIONS: &[Mutation] = &[
         file: "engine/backend.rs",
         text: "ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()",
         replacement: "_ = (ids::<P>, BTreeSet::<u8>::new()); a.iter().map(Point::relay).eq(b.iter().map(Point::relay))",
-        expected: &[Living, Newest],
+        expected: &[Newest],
     },
     Mutation {
         name: "keep-the-dead-for-ever",
