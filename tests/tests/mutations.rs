@@ -119,8 +119,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "keep-a-removed-backends-points",
         file: "engine/service.rs",
-        text: "self.backends = spec.backends.into_iter().collect();",
-        replacement: "self.backends.extend(spec.backends);",
+        text: "self.backends = backends;",
+        replacement: "self.backends.extend(backends);",
         expected: &[Configured],
     },
     Mutation {

@@ -10,17 +10,20 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
-use super::deadlines::Number;
-use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, Source};
+use super::deadlines::Alarm;
+use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
 use super::look::Looks;
 use super::notice::{Gone, Notice};
+use super::registry::Number;
 use super::status::{BackendState, BackendStatus};
 
 /// One backend, whatever the number of services that share it.
 pub(super) struct Backend<P: Point> {
     id: BackendId,
-    /// Under which it is woken.
-    pub(super) number: Number,
+    /// By which it is woken.
+    pub(super) alarm: Alarm,
+    /// Which services it serves.
+    pub(super) users: Vec<Number<ServiceId>>,
     period: Option<u64>,
     looks: Looks,
     held: Option<Held<P>>,
@@ -67,10 +70,11 @@ enum Relation {
 
 impl<P: Point> Backend<P> {
     /// A backend of which nothing is known yet.
-    pub(super) fn new(id: BackendId, number: Number) -> Self {
+    pub(super) fn new(id: BackendId, alarm: Alarm) -> Self {
         Self {
             id,
-            number,
+            alarm,
+            users: Vec::new(),
             period: None,
             looks: Looks::default(),
             held: None,
@@ -79,6 +83,10 @@ impl<P: Point> Backend<P> {
             answered: false,
             in_line: false,
         }
+    }
+
+    pub(super) fn id(&self) -> &BackendId {
+        &self.id
     }
 
     /// What was seen in an earlier run is the newest, until something newer is.

@@ -7,12 +7,12 @@ use std::time::Duration;
 /// concern.
 pub(super) struct Deadlines<O> {
     owners: Vec<(O, Option<Duration>)>,
-    by_time: BTreeSet<(Duration, Number)>,
+    by_time: BTreeSet<(Duration, Alarm)>,
 }
 
 /// Stands for an owner: cheaper to compare than a name, a hundred million times in a simulated year.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Number(usize);
+pub(super) struct Alarm(usize);
 
 impl<O: Clone> Deadlines<O> {
     pub(super) fn new() -> Self {
@@ -20,22 +20,22 @@ impl<O: Clone> Deadlines<O> {
     }
 
     /// Adds an owner, who has no deadline yet.
-    pub(super) fn enter(&mut self, owner: O) -> Number {
+    pub(super) fn enter(&mut self, owner: O) -> Alarm {
         self.owners.push((owner, None));
-        Number(self.owners.len() - 1)
+        Alarm(self.owners.len() - 1)
     }
 
     /// Sets, moves or removes an owner's deadline.
-    pub(super) fn set(&mut self, number: Number, at: Option<Duration>) {
-        let Some((_, known)) = self.owners.get_mut(number.0) else { return };
+    pub(super) fn set(&mut self, alarm: Alarm, at: Option<Duration>) {
+        let Some((_, known)) = self.owners.get_mut(alarm.0) else { return };
         if *known == at {
             return;
         }
         if let Some(known) = *known {
-            self.by_time.remove(&(known, number));
+            self.by_time.remove(&(known, alarm));
         }
         if let Some(at) = at {
-            self.by_time.insert((at, number));
+            self.by_time.insert((at, alarm));
         }
         *known = at;
     }
@@ -49,8 +49,8 @@ impl<O: Clone> Deadlines<O> {
     pub(super) fn due(&mut self, now: Duration) -> Vec<O> {
         let mut due = Vec::new();
         while self.first().is_some_and(|at| at <= now) {
-            let Some((_, number)) = self.by_time.pop_first() else { break };
-            if let Some((owner, known)) = self.owners.get_mut(number.0) {
+            let Some((_, alarm)) = self.by_time.pop_first() else { break };
+            if let Some((owner, known)) = self.owners.get_mut(alarm.0) {
                 *known = None;
                 due.push(owner.clone());
             }

@@ -6,28 +6,29 @@ use rand_core::RngCore;
 
 use super::descriptor::{Batch, Descriptor};
 use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId, Source};
+use super::registry::Number;
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
 
 /// Whom a deadline belongs to.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) enum Owner {
-    Backend(BackendId),
-    Service(ServiceId),
+    Backend(Number<BackendId>),
+    Service(Number<ServiceId>),
 }
 
 /// Who wants to ask an HSDir.
 pub(super) enum Fetch {
-    Backend(BackendId),
+    Backend(Number<BackendId>),
     /// Any HSDir that refused.
-    ReadBack(ServiceId, DescriptorSlot),
+    ReadBack(Number<ServiceId>, DescriptorSlot),
     /// An HSDir whose word has to be proven.
-    Proof(ServiceId, DescriptorSlot, Fingerprint),
+    Proof(Number<ServiceId>, DescriptorSlot, Fingerprint),
 }
 
 /// Which descriptor wants to be posted.
 pub(super) struct Post {
-    service: ServiceId,
+    service: Number<ServiceId>,
     slot: DescriptorSlot,
 }
 
@@ -38,16 +39,16 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for _ in 0..2 {
             for key in self.deadlines.due(self.cx.now.elapsed) {
                 match key {
-                    Owner::Backend(id) => {
-                        if let Some(backend) = self.backends.get_mut(&id) {
+                    Owner::Backend(number) => {
+                        if let Some(backend) = self.backends.get_mut(number) {
                             let changed = backend.tick(&mut self.cx, self.tor_ready);
-                            self.backend_touched(&id, changed);
+                            self.backend_touched(number, changed);
                         }
                     }
-                    Owner::Service(id) => {
-                        if let Some(service) = self.services.get_mut(&id) {
+                    Owner::Service(number) => {
+                        if let Some(service) = self.services.get_mut(number) {
                             service.tick(&mut self.cx, &self.backends, self.publications.next_id());
-                            self.service_touched(&id);
+                            self.service_touched(number);
                         }
                     }
                 }
@@ -57,18 +58,18 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// A backend's state changed: it may want to ask, or to be woken at another time; its services may want
     /// to think again (`changed`).
-    pub(super) fn backend_touched(&mut self, id: &BackendId, changed: bool) {
-        let Some(backend) = self.backends.get_mut(id) else { return };
+    pub(super) fn backend_touched(&mut self, number: Number<BackendId>, changed: bool) {
+        let Some(backend) = self.backends.get_mut(number) else { return };
         if self.tor_ready && !backend.in_line && backend.wants_to_ask() {
             backend.in_line = true;
-            self.fetches.join(Fetch::Backend(id.clone()));
+            self.fetches.join(Fetch::Backend(number));
         }
-        self.deadlines.set(backend.number, backend.deadline());
+        self.deadlines.set(backend.alarm, backend.deadline());
         if changed {
-            for user in self.users.get(id).cloned().unwrap_or_default() {
-                if let Some(service) = self.services.get_mut(&user) {
+            for user in backend.users.clone() {
+                if let Some(service) = self.services.get_mut(user) {
                     service.backend_changed(&self.cx, &self.backends);
-                    self.service_touched(&user);
+                    self.service_touched(user);
                 }
             }
         }
@@ -76,42 +77,42 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// A service's state changed: its descriptors may want to be posted or read back, or it to be woken at
     /// another time.
-    pub(super) fn service_touched(&mut self, id: &ServiceId) {
-        let Some(service) = self.services.get_mut(id) else { return };
+    pub(super) fn service_touched(&mut self, number: Number<ServiceId>) {
+        let Some(service) = self.services.get_mut(number) else { return };
         let now = self.cx.now.elapsed;
         let may_post = self.tor_ready && service.has_points();
         for (slot, descriptor) in service.descriptors() {
             if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
-                self.posts.join(Post { service: id.clone(), slot });
+                self.posts.join(Post { service: number, slot });
             }
             if descriptor.queue_read_back() {
-                self.fetches.join(Fetch::ReadBack(id.clone(), slot));
+                self.fetches.join(Fetch::ReadBack(number, slot));
             }
             if self.tor_ready {
                 for hsdir in descriptor.queue_proofs(now) {
-                    self.fetches.join(Fetch::Proof(id.clone(), slot, hsdir));
+                    self.fetches.join(Fetch::Proof(number, slot, hsdir));
                 }
             }
         }
         let deadline = service.deadline(self.tor_ready, self.cx.timing.keep_last);
-        self.deadlines.set(service.number, deadline);
+        self.deadlines.set(service.alarm, deadline);
     }
 
     /// Everything may have changed.
     pub(super) fn all_touched(&mut self) {
-        for id in self.backends.keys().cloned().collect::<Vec<_>>() {
-            self.backend_touched(&id, false);
+        for number in self.backends.numbers() {
+            self.backend_touched(number, false);
         }
-        for id in self.services.keys().cloned().collect::<Vec<_>>() {
-            self.service_touched(&id);
+        for number in self.services.numbers() {
+            self.service_touched(number);
         }
     }
 
     /// Does something to a descriptor, if there is such a one.
     pub(super) fn with_descriptor(
         &mut self,
-        service: &ServiceId,
+        service: Number<ServiceId>,
         slot: DescriptorSlot,
         act: impl FnOnce(&mut Descriptor<P::Id>, &mut Context<R>),
     ) {
@@ -126,54 +127,64 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// the rest.
     pub(super) fn dispatch_fetches(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
-        let mut batches: BTreeMap<BackendId, Vec<Source>> = BTreeMap::new();
+        let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();
         while let Some(fetch) = self.fetches.next(now) {
             match fetch {
-                Fetch::Backend(id) => {
-                    let Some(backend) = self.backends.get_mut(&id) else { continue };
+                Fetch::Backend(number) => {
+                    let Some(backend) = self.backends.get_mut(number) else { continue };
                     backend.in_line = false;
                     if let Some(source) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
                         self.fetches.spend(now);
-                        batches.entry(id.clone()).or_default().push(source);
+                        batches.entry(number).or_default().push(source);
                     }
-                    self.backend_touched(&id, false);
+                    self.backend_touched(number, false);
                 }
                 Fetch::ReadBack(service, slot) => {
                     let mut from = None;
-                    self.with_descriptor(&service, slot, |descriptor, cx| {
+                    self.with_descriptor(service, slot, |descriptor, cx| {
                         from = descriptor.begin_read_back(cx);
                     });
-                    actions.extend(from.map(|hsdir| self.read_back(service, slot, hsdir)));
+                    actions.extend(from.and_then(|hsdir| self.read_back(service, slot, hsdir)));
                 }
                 Fetch::Proof(service, slot, hsdir) => {
                     let mut begun = false;
-                    self.with_descriptor(&service, slot, |descriptor, cx| {
+                    self.with_descriptor(service, slot, |descriptor, cx| {
                         begun = descriptor.begin_proof(cx, hsdir);
                     });
-                    actions.extend(begun.then(|| self.read_back(service, slot, hsdir)));
+                    actions.extend(begun.then(|| self.read_back(service, slot, hsdir)).flatten());
                 }
             }
         }
-        actions.extend(batches.into_iter().map(|(backend, from)| Action::Fetch { backend, from }));
+        let fetch = |(number, from)| {
+            let backend = self.backends.get(number)?.id().clone();
+            Some(Action::Fetch { backend, from })
+        };
+        actions.extend(batches.into_iter().filter_map(fetch));
     }
 
-    fn read_back(&mut self, service: ServiceId, slot: DescriptorSlot, hsdir: Fingerprint) -> Action<P> {
+    fn read_back(
+        &mut self,
+        service: Number<ServiceId>,
+        slot: DescriptorSlot,
+        hsdir: Fingerprint,
+    ) -> Option<Action<P>> {
+        let service = self.services.get(service)?.id().clone();
         self.fetches.spend(self.cx.now.elapsed);
-        Action::ReadBack { service, slot, hsdir }
+        Some(Action::ReadBack { service, slot, hsdir })
     }
 
     /// Lets those post whose turn it is, with what is known by now.
     pub(super) fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
-        while let Some(Post { service: id, slot }) = self.posts.next(self.cx.now.elapsed) {
-            actions.extend(self.post(&id, slot));
-            self.service_touched(&id);
+        while let Some(Post { service, slot }) = self.posts.next(self.cx.now.elapsed) {
+            actions.extend(self.post(service, slot));
+            self.service_touched(service);
         }
     }
 
-    fn post(&mut self, id: &ServiceId, slot: DescriptorSlot) -> Option<Action<P>> {
+    fn post(&mut self, number: Number<ServiceId>, slot: DescriptorSlot) -> Option<Action<P>> {
         let now = self.cx.now.elapsed;
         let publication = self.publications.next_id();
-        let service = self.services.get_mut(id)?;
+        let service = self.services.get_mut(number)?;
         service.descriptor(slot)?.in_line = false;
         service.decide_at_once(&mut self.cx, &self.backends, publication);
         if !service.has_points() {
@@ -184,7 +195,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let revision_floor = descriptor.revision_floor();
         let points = service.points(set).to_vec();
         self.posts.spend(now);
-        self.publications.issue(now, id.clone(), slot);
-        Some(Action::Publish { id: publication, service: id.clone(), slot, points, to, revision_floor })
+        self.publications.issue(now, number, slot);
+        let service = service.id().clone();
+        Some(Action::Publish { id: publication, service, slot, points, to, revision_floor })
     }
 }

@@ -24,6 +24,7 @@ mod look;
 mod matching;
 mod notice;
 mod publication;
+mod registry;
 mod revision;
 mod select;
 mod service;
@@ -57,6 +58,7 @@ use self::budget::Line;
 use self::deadlines::Deadlines;
 use self::dispatch::{Fetch, Owner, Post};
 use self::publication::Publications;
+use self::registry::Registry;
 use self::service::{Backends, Service};
 
 /// All services and backends, and everything that is known of them.
@@ -64,10 +66,8 @@ pub struct Engine<P: Point, R> {
     settings: Settings,
     cx: Context<R>,
     tor_ready: bool,
-    services: BTreeMap<ServiceId, Service<P>>,
+    services: Registry<ServiceId, Service<P>>,
     backends: Backends<P>,
-    /// Which services each backend serves.
-    users: BTreeMap<BackendId, BTreeSet<ServiceId>>,
     deadlines: Deadlines<Owner>,
     fetches: Line<Fetch>,
     posts: Line<Post>,
@@ -106,9 +106,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let mut engine = Self {
             cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
             tor_ready: false,
-            services: BTreeMap::new(),
-            backends: BTreeMap::new(),
-            users: BTreeMap::new(),
+            services: Registry::new(),
+            backends: Backends::new(),
             deadlines: Deadlines::new(),
             fetches: Line::new(settings.fetches_per_minute),
             posts: Line::new(settings.posts_per_minute),
@@ -122,7 +121,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// Tells what an engine before this one had seen of its backends; those that are not configured are passed over.
     pub fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
         for (id, newest) in newest {
-            if let Some(backend) = self.backends.get_mut(id) {
+            let number = self.backends.number(id);
+            if let Some(backend) = number.and_then(|number| self.backends.get_mut(number)) {
                 backend.remember(*newest);
             }
         }
@@ -130,7 +130,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// The newest descriptor that was ever seen of this backend.
     pub fn newest_of(&self, backend: &BackendId) -> Option<Newest> {
-        self.backends.get(backend)?.newest()
+        self.backends.get(self.backends.number(backend)?)?.newest()
     }
 
     /// What an engine after this one has to be told by [`Engine::remember`].
@@ -165,7 +165,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// Everything an operator may ask, in the order of the services' names.
     pub fn status(&self, now: Now) -> Vec<ServiceStatus> {
-        self.services.values().map(|service| service.status(now.elapsed, &self.backends)).collect()
+        self.services.iter().map(|(_, service)| service.status(now.elapsed, &self.backends)).collect()
     }
 
     fn take(&mut self, event: Event<P>) {
@@ -174,23 +174,24 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             Event::Configuration(configuration) => self.configure(configuration),
             Event::Timing(timing) => self.settings.timing = timing,
             Event::Fetched { backend: id, source, outcome } => {
-                if let Some(backend) = self.backends.get_mut(&id) {
+                let Some(number) = self.backends.number(&id) else { return };
+                if let Some(backend) = self.backends.get_mut(number) {
                     let changed = backend.answer(&mut self.cx, source, outcome);
-                    self.backend_touched(&id, changed);
+                    self.backend_touched(number, changed);
                 }
             }
             Event::Posted { id, revision } => self.posted(id, revision),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
                 let Some(publication) = self.publications.get_mut(id) else { return };
-                let (service_id, slot, revision) =
-                    (publication.service.clone(), publication.slot, publication.revision);
-                self.with_descriptor(&service_id, slot, |descriptor, cx| {
+                let (service, slot, revision) = (publication.service, publication.slot, publication.revision);
+                self.with_descriptor(service, slot, |descriptor, cx| {
                     descriptor.uploaded(cx, id, revision, hsdir, outcome);
                 });
             }
             Event::ReadBack { service, slot, hsdir, found } => {
-                self.with_descriptor(&service, slot, |descriptor, cx| {
+                let Some(number) = self.services.number(&service) else { return };
+                self.with_descriptor(number, slot, |descriptor, cx| {
                     descriptor.read_back(cx, hsdir, &found);
                 });
             }
@@ -203,29 +204,29 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     fn posted(&mut self, id: PublicationId, revision: u64) {
         let Some(publication) = self.publications.get_mut(id) else { return };
         publication.revision = Some(revision);
-        let (service, slot) = (publication.service.clone(), publication.slot);
-        self.with_descriptor(&service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
+        let (service, slot) = (publication.service, publication.slot);
+        self.with_descriptor(service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
     }
 
     fn not_posted(&mut self, id: PublicationId, problem: String) {
         let Some(publication) = self.publications.get_mut(id) else { return };
-        let (service, slot) = (publication.service.clone(), publication.slot);
-        self.with_descriptor(&service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
+        let (service, slot) = (publication.service, publication.slot);
+        self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
     }
 
     fn set_network(&mut self, view: &NetworkView) {
         self.cx.timing = self.settings.timing.for_period(view.period_length);
-        for (id, backend) in &mut self.backends {
-            let look = backend.set_view(&mut self.cx, view.backends.get(id));
+        for backend in self.backends.values_mut() {
+            let look = backend.set_view(&mut self.cx, view.backends.get(backend.id()));
             if look && self.tor_ready {
                 backend.begin_look();
             }
         }
-        for (id, service) in &mut self.services {
-            service.set_view(&self.cx, view.services.get(id));
+        for service in self.services.values_mut() {
+            service.set_view(&self.cx, view.services.get(service.id()));
             service.reconsider(&self.cx, &self.backends);
         }
-        let posts = self.services.values().map(Service::posts_wanted).sum();
+        let posts = self.services.iter().map(|(_, service)| service.posts_wanted()).sum();
         let settings = self.settings.for_period(view.period_length).for_load(posts, self.backends.len());
         self.fetches.allow(settings.fetches_per_minute);
         self.posts.allow(settings.posts_per_minute);
@@ -234,36 +235,47 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// Services and backends come and go; what is known of those that stay is kept.
     fn configure(&mut self, configuration: Vec<ServiceSpec>) {
-        self.deadlines = Deadlines::new();
-        let mut old = std::mem::take(&mut self.services);
+        let services: BTreeSet<ServiceId> = configuration.iter().map(|spec| spec.id.clone()).collect();
+        let backends: BTreeSet<BackendId> =
+            configuration.iter().flat_map(|spec| &spec.backends).cloned().collect();
+        self.services.retain(|id| services.contains(id));
+        self.backends.retain(|id| backends.contains(id));
+        let (known, deadlines) = (&mut self.backends, &mut self.deadlines);
+        for id in backends.into_iter().filter(|id| known.number(id).is_none()).collect::<Vec<_>>() {
+            known.insert(id.clone(), |number| Backend::new(id, deadlines.enter(Owner::Backend(number))));
+        }
+        for backend in self.backends.values_mut() {
+            backend.users.clear();
+        }
         for spec in configuration {
-            let id = spec.id.clone();
-            let number = self.deadlines.enter(Owner::Service(id.clone()));
-            let service = match old.remove(&id) {
-                Some(mut service) => {
-                    service.reconfigure(spec, number);
-                    service
-                }
-                None => Service::new(spec, number),
-            };
-            self.services.insert(id, service);
-        }
-        self.users.clear();
-        for (id, service) in &self.services {
-            for backend in service.backends() {
-                self.users.entry(backend.clone()).or_default().insert(id.clone());
-            }
-        }
-        self.backends.retain(|id, _| self.users.contains_key(id));
-        for id in self.users.keys() {
-            let number = self.deadlines.enter(Owner::Backend(id.clone()));
-            let new = || Backend::new(id.clone(), number);
-            self.backends.entry(id.clone()).or_insert_with(new).number = number;
+            self.configure_service(spec);
         }
         for service in self.services.values_mut() {
             service.reconsider(&self.cx, &self.backends);
         }
         self.all_touched();
+    }
+
+    fn configure_service(&mut self, spec: ServiceSpec) {
+        let names: BTreeSet<&BackendId> = spec.backends.iter().collect();
+        let mine: Vec<_> = names.into_iter().filter_map(|name| self.backends.number(name)).collect();
+        let (id, backends) = (spec.id.clone(), mine.clone());
+        let number = match self.services.number(&id) {
+            Some(number) => {
+                if let Some(service) = self.services.get_mut(number) {
+                    service.reconfigure(&spec, backends);
+                }
+                number
+            }
+            None => self.services.insert(id, |number| {
+                Service::new(spec, backends, self.deadlines.enter(Owner::Service(number)))
+            }),
+        };
+        for backend in mine {
+            if let Some(backend) = self.backends.get_mut(backend) {
+                backend.users.push(number);
+            }
+        }
     }
 
     fn lose_tor(&mut self) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::{DescriptorSlot, PublicationId, ServiceId};
+use super::registry::Number;
 
 /// The publications of the last minutes.
 pub(super) struct Publications {
@@ -13,7 +14,7 @@ pub(super) struct Publications {
 
 /// One publication.
 pub(super) struct Publication {
-    pub(super) service: ServiceId,
+    pub(super) service: Number<ServiceId>,
     pub(super) slot: DescriptorSlot,
     issued: Duration,
     /// The revision that the signer gave it, once tor has accepted it.
@@ -32,7 +33,7 @@ impl Publications {
 
     /// Registers a publication under [`Publications::next_id`], and forgets those that nobody will speak of
     /// again.
-    pub(super) fn issue(&mut self, now: Duration, service: ServiceId, slot: DescriptorSlot) {
+    pub(super) fn issue(&mut self, now: Duration, service: Number<ServiceId>, slot: DescriptorSlot) {
         while self.recent.first_key_value().is_some_and(|(_, old)| old.issued + REMEMBERED <= now) {
             self.recent.pop_first();
         }

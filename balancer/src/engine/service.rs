@@ -7,10 +7,11 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::backend::Backend;
-use super::deadlines::Number;
+use super::deadlines::Alarm;
 use super::descriptor::Descriptor;
 use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, PublicationId, ServiceId, ServiceSpec};
 use super::notice::Notice;
+use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
 use crate::relay::Fingerprint;
@@ -18,9 +19,10 @@ use crate::relay::Fingerprint;
 /// One service.
 pub(super) struct Service<P: Point> {
     id: ServiceId,
-    /// Under which it is woken.
-    pub(super) number: Number,
-    backends: BTreeSet<BackendId>,
+    /// By which it is woken.
+    pub(super) alarm: Alarm,
+    /// In the order of their names.
+    backends: Vec<Number<BackendId>>,
     max_points: usize,
     distinct: bool,
     proof: Proof,
@@ -37,12 +39,12 @@ pub(super) struct Service<P: Point> {
 }
 
 impl<P: Point> Service<P> {
-    /// A service as configured, of which nothing is known yet.
-    pub(super) fn new(spec: ServiceSpec, number: Number) -> Self {
+    /// A service as configured, of which nothing is known yet; `backends` are its own in the order of their names.
+    pub(super) fn new(spec: ServiceSpec, backends: Vec<Number<BackendId>>, alarm: Alarm) -> Self {
         Self {
             id: spec.id,
-            number,
-            backends: spec.backends.into_iter().collect(),
+            alarm,
+            backends,
             max_points: spec.max_points,
             distinct: spec.distinct,
             proof: spec.proof,
@@ -56,9 +58,8 @@ impl<P: Point> Service<P> {
     }
 
     /// Takes a new configuration, and keeps what is known. [`Service::reconsider`] has to follow.
-    pub(super) fn reconfigure(&mut self, spec: ServiceSpec, number: Number) {
-        self.number = number;
-        self.backends = spec.backends.into_iter().collect();
+    pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) {
+        self.backends = backends;
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
     }
@@ -94,7 +95,7 @@ impl<P: Point> Service<P> {
     /// after the first of several changes.
     pub(super) fn backend_changed(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
-        let mine = || self.backends.iter().filter_map(|id| backends.get(id));
+        let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
         let at = if self.begun {
             now + cx.timing.debounce
         } else if mine().all(Backend::answered) {
@@ -122,7 +123,7 @@ impl<P: Point> Service<P> {
     /// Chooses the introduction points. `next` is the next publication's name.
     fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>, next: PublicationId) {
         self.decide_at = None;
-        let sets = self.choose(backends, |_, backend| backend.points());
+        let sets = self.choose(backends, Backend::points);
         if sets.is_empty() {
             self.keep_last(cx, backends);
         } else {
@@ -143,11 +144,11 @@ impl<P: Point> Service<P> {
     fn choose<'a>(
         &self,
         backends: &'a Backends<P>,
-        offered: impl Fn(&BackendId, &'a Backend<P>) -> &'a [P],
+        offered: impl Fn(&'a Backend<P>) -> &'a [P],
     ) -> Vec<Vec<Chosen<P>>> {
-        let mine = self.backends.iter().filter_map(|id| backends.get_key_value(id));
+        let mine = self.backends.iter().filter_map(|number| backends.get(*number));
         let count = if self.distinct { self.sets_wanted() } else { 1 };
-        select(mine.map(|(id, backend)| (id, offered(id, backend))), self.max_points, count)
+        select(mine.map(|backend| (backend.id(), offered(backend))), self.max_points, count)
     }
 
     /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
@@ -195,8 +196,8 @@ impl<P: Point> Service<P> {
         !self.sets.is_empty()
     }
 
-    pub(super) fn backends(&self) -> &BTreeSet<BackendId> {
-        &self.backends
+    pub(super) fn id(&self) -> &ServiceId {
+        &self.id
     }
 
     pub(super) fn descriptor(&mut self, slot: DescriptorSlot) -> Option<&mut Descriptor<P::Id>> {
@@ -225,7 +226,7 @@ impl<P: Point> Service<P> {
             backends: self
                 .backends
                 .iter()
-                .filter_map(|id| backends.get(id))
+                .filter_map(|number| backends.get(*number))
                 .map(|backend| backend.status(now))
                 .collect(),
         }
@@ -241,7 +242,10 @@ impl<P: Point> Service<P> {
     fn keep_last(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         for set in &mut self.sets {
-            set.retain(|chosen| self.backends.contains(&chosen.backend));
+            set.retain(|chosen| {
+                let number = backends.number(&chosen.backend);
+                number.is_some_and(|number| self.backends.contains(&number))
+            });
         }
         self.sets.retain(|set| !set.is_empty());
         self.renew_last(backends);
@@ -269,17 +273,18 @@ impl<P: Point> Service<P> {
     fn renew_last(&mut self, backends: &Backends<P>) {
         let listed: BTreeSet<BackendId> =
             self.sets.iter().flatten().map(|chosen| chosen.backend.clone()).collect();
-        let newest = self.choose(
-            backends,
-            |id, backend| {
-                if listed.contains(id) { backend.newest_points() } else { &[] }
-            },
-        );
+        let newest =
+            self.choose(
+                backends,
+                |backend| {
+                    if listed.contains(backend.id()) { backend.newest_points() } else { &[] }
+                },
+            );
         if !newest.is_empty() {
             self.sets = newest;
         }
     }
 }
 
-/// All backends by name.
-pub(super) type Backends<P> = BTreeMap<BackendId, Backend<P>>;
+/// All backends.
+pub(super) type Backends<P> = Registry<BackendId, Backend<P>>;

@@ -1,0 +1,135 @@
+//! Services and backends, by their names and by numbers: to find one by its number costs nothing, and most of what
+//! happens is about one that was found before.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// All things of one kind, whose names are `I`.
+pub(super) struct Registry<I, T> {
+    numbers: BTreeMap<I, Number<I>>,
+    all: Vec<Option<T>>,
+}
+
+/// Stands for a thing whose name is an `I`. None is given twice: what is still under way for one that is gone finds nobody.
+pub(super) struct Number<I> {
+    index: usize,
+    of: PhantomData<fn() -> I>,
+}
+
+impl<I: Ord, T> Registry<I, T> {
+    pub(super) fn new() -> Self {
+        Self { numbers: BTreeMap::new(), all: Vec::new() }
+    }
+
+    /// Adds what `make` makes; what had this name before is gone.
+    pub(super) fn insert(&mut self, name: I, make: impl FnOnce(Number<I>) -> T) -> Number<I> {
+        self.remove(&name);
+        let number = Number { index: self.all.len(), of: PhantomData };
+        self.all.push(Some(make(number)));
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// Removes those whose name does not pass.
+    pub(super) fn retain(&mut self, passes: impl Fn(&I) -> bool) {
+        let all = &mut self.all;
+        self.numbers.retain(|name, number| {
+            let stays = passes(name);
+            if let Some(thing) = all.get_mut(number.index).filter(|_| !stays) {
+                *thing = None;
+            }
+            stays
+        });
+    }
+
+    pub(super) fn number(&self, name: &I) -> Option<Number<I>> {
+        self.numbers.get(name).copied()
+    }
+
+    pub(super) fn get(&self, number: Number<I>) -> Option<&T> {
+        self.all.get(number.index)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, number: Number<I>) -> Option<&mut T> {
+        self.all.get_mut(number.index)?.as_mut()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Their numbers, in the order of their names.
+    pub(super) fn numbers(&self) -> Vec<Number<I>> {
+        self.numbers.values().copied().collect()
+    }
+
+    /// All of them, in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&I, &T)> {
+        self.numbers.iter().filter_map(|(name, number)| Some((name, self.get(*number)?)))
+    }
+
+    /// All of them, in the order of their coming.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.all.iter_mut().flatten()
+    }
+
+    fn remove(&mut self, name: &I) {
+        let gone = self.numbers.remove(name).and_then(|number| self.all.get_mut(number.index));
+        if let Some(gone) = gone {
+            *gone = None;
+        }
+    }
+}
+
+// What follows would be derived, if that did not ask it of the names too.
+
+impl<I> Clone for Number<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for Number<I> {}
+
+impl<I> PartialEq for Number<I> {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index
+    }
+}
+
+impl<I> Eq for Number<I> {}
+
+impl<I> PartialOrd for Number<I> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<I> Ord for Number<I> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.index.cmp(&other.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_not_found_by_its_number_even_if_its_name_comes_back() {
+        let mut registry = Registry::new();
+        let [b, a] = ["b", "a"].map(|name| registry.insert(name, |_| name.len()));
+        assert!(registry.numbers() == [a, b]);
+        registry.retain(|name| *name != "a");
+        assert_eq!((registry.len(), registry.get(a)), (1, None));
+        assert!(registry.number(&"a").is_none());
+        let again = registry.insert("a", |_| 7);
+        assert_eq!((registry.get(a), registry.get(again)), (None, Some(&7)));
+        let other = registry.insert("b", |_| 8);
+        assert_eq!((registry.get(b), registry.get(other)), (None, Some(&8)));
+        assert!(registry.iter().eq([(&"a", &7), (&"b", &8)]));
+        assert!(registry.values_mut().eq([&7, &8]));
+    }
+}
