@@ -223,8 +223,9 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             }
         }
         for service in self.services.values_mut() {
-            service.set_view(&self.cx, view.services.get(service.id()));
-            service.reconsider(&self.cx, &self.backends);
+            if service.set_view(&self.cx, view.services.get(service.id())) {
+                service.reconsider(&self.cx, &self.backends);
+            }
         }
         let posts = self.services.iter().map(|(_, service)| service.posts_wanted()).sum();
         let settings = self.settings.for_period(view.period_length).for_load(posts, self.backends.len());

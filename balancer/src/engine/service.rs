@@ -64,19 +64,24 @@ impl<P: Point> Service<P> {
         self.distinct = spec.distinct;
     }
 
-    /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs.
-    /// [`Service::reconsider`] has to follow.
+    /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs. Returns whether
+    /// [`Service::reconsider`] has to follow, because there are new ones, or there can be other sets.
     pub(super) fn set_view(
         &mut self,
         cx: &Context<impl RngCore>,
         view: Option<&BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
-    ) {
+    ) -> bool {
+        let sets_wanted = self.sets_wanted();
+        let mut new_ones = !self.begun;
         self.descriptors.retain(|slot, _| view.is_some_and(|view| view.contains_key(slot)));
         for (slot, hsdirs) in view.into_iter().flatten() {
-            let new = || Descriptor::new(self.id.clone(), *slot, self.proof);
-            let descriptor = self.descriptors.entry(*slot).or_insert_with(new);
+            let descriptor = self.descriptors.entry(*slot).or_insert_with(|| {
+                new_ones = true;
+                Descriptor::new(self.id.clone(), *slot, self.proof)
+            });
             descriptor.set_hsdirs(cx.now.elapsed, hsdirs);
         }
+        new_ones || sets_wanted != self.sets_wanted()
     }
 
     /// The configuration or the network changed: decides at once, unless the first set is still being waited
