@@ -250,9 +250,13 @@ impl<P: Point> Backend<P> {
                 held.others.remove(&from);
                 held.from.insert(from);
                 held.good_until = held.good_until.max(good_until.min(latest));
-                self.looks.confirm();
-                if held.good_until <= now + cx.timing.refresh * 2 {
-                    // It may become too old before the next look, and somebody else may have a newer one.
+                // It may become too old before the next look, and somebody else may have a newer one. Where it is tor who
+                // chooses whom to ask, only another look can find that.
+                let expires = held.good_until <= now + cx.timing.refresh * 2;
+                if !expires || self.looks.has_others() {
+                    self.looks.confirm();
+                }
+                if expires {
                     self.looks.ask_more(usize::MAX);
                 }
                 if self.is_live() { self.judge_age(cx) } else { self.rise(cx) }

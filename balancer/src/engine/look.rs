@@ -68,6 +68,11 @@ impl Looks {
         self.sources.is_empty()
     }
 
+    /// Whether there are several to ask.
+    pub(super) fn has_others(&self) -> bool {
+        self.sources.len() > 1
+    }
+
     /// Begins a look that asks `width` HSDirs first, in place of one that may be under way.
     pub(super) fn begin(&mut self, width: usize) {
         self.stop();

@@ -358,3 +358,30 @@ fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() 
     script.pass(Duration::from_secs(2));
     assert_eq!(script.last().points, [5]);
 }
+
+#[test]
+fn whoever_asks_through_tor_only_asks_again_soon_before_a_copy_is_too_old() {
+    let mut script = Script::new(ONE);
+    let mut view = view(ONE, &[(1, 1..9)]);
+    view.backends.insert("a".into(), BackendView { period: 1, sources: vec![Source::Any] });
+    script.send(Event::Network(view));
+    script.send(Event::TorReady);
+    let (old, new) = (script.fresh(10, &[1]), script.fresh(11, &[1]));
+    let answer = |script: &mut Script, time, outcome: &FetchOutcome<Key>| {
+        script.run(time, |script, action| {
+            if let Action::Fetch { backend, from } = action {
+                let (backend, source) = (backend.clone(), from[0]);
+                script.send(Event::Fetched { backend, source, outcome: outcome.clone() });
+            }
+        })
+    };
+    script.send(Event::Fetched { backend: "a".into(), source: Source::Any, outcome: old.clone() });
+    answer(&mut script, Duration::from_mins(160), &old);
+    let again = answer(&mut script, Duration::from_mins(15), &old);
+    assert!((4..=8).contains(&again.iter().filter(|action| matches!(action, Action::Fetch { .. })).count()));
+    // Published an hour after the old one, which some HSDir has kept.
+    let FetchOutcome::Copy(copy) = new else { panic!() };
+    let newer = FetchOutcome::Copy(DescriptorCopy { published: copy.published.plus(3600), ..copy });
+    answer(&mut script, Duration::from_mins(30), &newer);
+    assert_eq!(state(&script), BackendState::Live);
+}
