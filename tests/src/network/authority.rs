@@ -59,8 +59,11 @@ impl Authority {
     }
 
     /// Starts the tor, once the base knows all authorities. It does not vote before [`vote`].
-    pub(crate) fn start(&self, base: &Base) -> Result<Daemon> {
+    pub(crate) fn start(&self, base: &Base, plan: &Plan) -> Result<Daemon> {
         let hold = hold(now()?);
+        let spread = plan.hsdir_spread.map_or_else(String::new, |spread| {
+            format!("ConsensusParams hsdir_spread_store={spread} hsdir_spread_fetch={spread}\n")
+        });
         let role = format!(
             "{CONTROL_PORT}{RELAY}\
              ORPort 127.0.0.1:{}\n\
@@ -77,7 +80,8 @@ impl Authority {
              MinUptimeHidServDirectoryV2 0\n\
              TestingDirAuthVoteHSDir *\n\
              TestingDirAuthVoteGuard *\n\
-             TestingDirAuthVoteExit *\n",
+             TestingDirAuthVoteExit *\n\
+             {spread}",
             self.or_port,
             self.dir_port,
             bandwidths(base).display()
@@ -93,7 +97,8 @@ impl Authority {
 pub(crate) fn vote(base: &Base, authorities: &[Daemon], fingerprints: &[&str], plan: &Plan) -> Result<()> {
     let relays = fingerprints.len();
     let now = now()?;
-    fs::write(bandwidths(base), equal_bandwidths(fingerprints, now))?;
+    let hsdirs_from = relays.saturating_sub(plan.hsdirs_only);
+    fs::write(bandwidths(base), measured(fingerprints, hsdirs_from, now))?;
     let mut controls = Vec::new();
     for tor in authorities {
         let mut control = tor.control()?;
@@ -128,10 +133,13 @@ fn bandwidths(base: &Base) -> PathBuf {
 }
 
 /// Each relay is to be picked as often as any other; authorities hardly at all, as in the real network. What they measure themselves in their first seconds differs so
-/// much that one of them would be guard, middle and end of nearly every circuit, and so of none that can be built.
-fn equal_bandwidths(fingerprints: &[&str], now: u64) -> String {
-    let lines = fingerprints.iter().map(|fingerprint| format!("node_id=${fingerprint} bw=1000"));
-    format!("{now}\n{}\n", lines.collect::<Vec<_>>().join("\n"))
+/// much that one of them would be guard, middle and end of nearly every circuit, and so of none that can be built. The relays
+/// from `hsdirs_from` on are picked by nobody for anything.
+fn measured(fingerprints: &[&str], hsdirs_from: usize, now: u64) -> String {
+    let bandwidth = |number| if number < hsdirs_from { 1000 } else { 0 };
+    let line = |(number, fingerprint)| format!("node_id=${fingerprint} bw={}", bandwidth(number));
+    let lines: Vec<_> = fingerprints.iter().enumerate().map(line).collect();
+    format!("{now}\n{}\n", lines.join("\n"))
 }
 
 fn descriptors(control: &mut Control) -> Result<usize> {

@@ -13,6 +13,12 @@ pub struct Plan {
     pub authorities: usize,
     /// Further relays. With fewer than 9 HSDirs in all, the two replicas of a descriptor share all of theirs.
     pub relays: usize,
+    /// How many of these, the last ones, are HSDirs and nothing else: they stand in no circuit but as its end. There have
+    /// to be ten others, authorities included: for its two descriptors a service wants as many introduction points, all at
+    /// different relays, and takes whom it finds.
+    pub hsdirs_only: usize,
+    /// How many HSDirs each replica of a descriptor has, of which clients ask any. tor's default is four, and three of these.
+    pub hsdir_spread: Option<usize>,
     /// Onion services with a web server behind them, each of which answers with its own name.
     pub backends: usize,
     /// Seconds between two consensuses. A time period has 24 of these intervals (tor, `get_time_period_length`).
@@ -28,6 +34,8 @@ impl Default for Plan {
         Self {
             authorities: 3,
             relays: 6,
+            hsdirs_only: 0,
+            hsdir_spread: None,
             backends: 3,
             voting_interval: 20,
             version: OnionVersion::V3,

@@ -48,6 +48,16 @@ impl Relay {
         self.tor.start()
     }
 
+    /// Stops the relay in its tracks: its connections stay open, and nobody is answered.
+    pub fn freeze(&self) -> Result<()> {
+        self.tor.freeze()
+    }
+
+    /// Lets a frozen relay go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.tor.thaw()
+    }
+
     /// Its tor.
     pub fn tor(&self) -> &Daemon {
         &self.tor

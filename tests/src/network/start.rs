@@ -39,7 +39,7 @@ impl Tors {
         base.settle(plan, &lines);
         let base = &*base;
         let (authorities, relays) = both(
-            || each(&keys, |authority| authority.start(base)),
+            || each(&keys, |authority| authority.start(base, plan)),
             || each(0..plan.relays, |number| Relay::start(base, number)),
         )?;
         tell(format!("{} authorities and {} relays up", authorities.len(), relays.len()));
