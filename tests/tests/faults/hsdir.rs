@@ -1,14 +1,16 @@
-//! An HSDir of the frontend dies, and the consensus names another in its place.
+//! An HSDir of the frontend dies, and the consensus names another in its place; or freezes, and stays.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use onionbalance_tests::key_v3::KeyV3;
 use onionbalance_tests::network::{Network, Plan, Relay};
+use onionbalance_tests::traffic::Traffic;
 use onionbalance_tests::wait::until;
 
+use crate::backends::FOLLOWED;
 use crate::report::note;
-use crate::site::{SOON, Site, VISITED, VISITS, VOTING_INTERVAL, ensure_within};
+use crate::site::{RENEWED, SOON, Site, VISITED, VISITS, VOTING_INTERVAL, ensure_within};
 
 /// More HSDirs than the eight of a descriptor: somebody has to become responsible.
 const RELAYS: usize = 9;
@@ -17,6 +19,22 @@ const CONSENSUS: Duration = Duration::from_mins(1);
 /// From the observer's consensus without the HSDir to the last HSDir's word: the balancer's tor may be as late as a voting
 /// interval, new HSDirs get an upload at once, and points that died with the relay are missed with the next look.
 const HEALED: Duration = Duration::from_secs(45);
+
+/// Relays beside the one that is only an HSDir, and the authorities.
+const OTHERS: usize = 8;
+/// Two replicas make these twelve relays the HSDirs of every descriptor. A young network without a previous shared-random value
+/// moves descriptors to other HSDirs as one comes.
+const SPREAD: usize = 6;
+/// An upload that has no answer is given up after 75 s.
+const GIVEN_UP: Duration = Duration::from_secs(80);
+/// A backend's HSDir that has no answer is given up after 15 s, and all others are asked.
+const FETCH_GIVEN_UP: Duration = Duration::from_secs(15);
+/// From the thaw to the HSDir's word: what went there while it was frozen may have to be given up, and is tried again 8 s
+/// later at most.
+const TAKEN: Duration = Duration::from_secs(95);
+/// In a testing network tor asks the same HSDir again 5 s later, and not a quarter of an hour: a visitor could wait for
+/// the frozen one twice within one visit, 30 s each time.
+const VISITORS_PATIENCE: &str = "SETCONF TestingDirConnectionMaxStall=10";
 
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
     let frontends = vec![KeyV3::named(fault).address()?];
@@ -42,6 +60,59 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     note(fault, "an HSDir killed, gone from the consensus", &visits, Some(healed));
     visits.assert_unharmed()?;
     ensure_within(healed, HEALED)
+}
+
+/// A frozen HSDir stays in the consensus, and tor never says that it does not answer an upload. It is nobody's guard, nor in
+/// the midst of any circuit: these would be tor's troubles.
+pub(crate) fn frozen(fault: &'static str) -> Result<()> {
+    let frontends = vec![KeyV3::named(fault).address()?];
+    let plan = Plan {
+        relays: OTHERS + 1,
+        hsdirs_only: 1,
+        hsdir_spread: Some(SPREAD),
+        voting_interval: VOTING_INTERVAL,
+        frontends,
+        ..Plan::default()
+    };
+    let network = Network::start(&plan)?;
+    let victim = network.relay(OTHERS)?;
+    let mut site = Site::new(&network, fault, network.backends())?;
+    let (_signer, balancer) = site.serve(site.tor.tor())?;
+    let visitor = network.new_tor_client()?;
+    visitor.control()?.send(VISITORS_PATIENCE)?;
+    let traffic = Traffic::begin(visitor, &site.address, &site.backends);
+    traffic.wait(1, SOON, |_| true)?;
+    let (changing, others) = site.backends.split_first().context("there are backends")?;
+    let address = changing.address().v3()?;
+    let before = site.observer.newest(&address)?.points;
+
+    traffic.set_living(others);
+    let frozen = Instant::now();
+    victim.freeze()?;
+    site.observer.avoids = Some(victim.fingerprint().parse()?);
+    changing.revive()?;
+    let renewed = || Ok(site.observer.newest(&address)?.points.is_disjoint(&before).then_some(()));
+    until(RENEWED, renewed).context("the backend has no other points")?;
+    let published = Instant::now();
+    site.wait_current()?;
+    let followed = published.elapsed();
+    traffic.set_living(&site.backends);
+    let line = balancer.wait_line("did not answer an upload", RENEWED + GIVEN_UP)?;
+    ensure!(line.contains(&format!("hsdirs=\"{}\"", victim.fingerprint())), "{line}");
+
+    let thawed = Instant::now();
+    victim.thaw()?;
+    site.wait_stored_within(TAKEN)?;
+    let taken = thawed.elapsed();
+    site.observer.avoids = None;
+    site.wait_current()?;
+
+    let visits = traffic.end()?.divide(frozen).1;
+    let (silent, awake) = visits.clone().divide(thawed);
+    note(fault, "an HSDir frozen while a backend restarts", &silent, Some(followed));
+    note(fault, "it is thawed", &awake, Some(taken));
+    visits.assert_unharmed()?;
+    ensure_within(followed, FOLLOWED + FETCH_GIVEN_UP)
 }
 
 /// A relay that clients ask for the frontend's descriptor.

@@ -26,7 +26,7 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
@@ -35,6 +35,7 @@ const FAULTS: [Fault; 10] = [
     ("balancer_killed", balancer::killed),
     ("tor_killed", tor::killed),
     ("hsdir_killed", hsdir::killed),
+    ("hsdir_frozen", hsdir::frozen),
     ("neighbour_poisoned", neighbours::poisoned),
     ("reloaded", reload::hangup),
 ];

@@ -77,7 +77,7 @@ impl<'a> Site<'a> {
         let (deployment, address) = (Deployment::new(network, name)?, key.address()?);
         let tors: [Client; 2] = network.new_tor_clients(2)?.try_into().map_err(|_| anyhow!("two tors"))?;
         let [tor, client] = tors;
-        let site = Self { network, deployment, address, backends, tor, observer: Observer { client } };
+        let site = Self { network, deployment, address, backends, tor, observer: Observer::of(client) };
         site.write_secret("front.pem", key.pem()?)?;
         site.set_services(&service("front.pem", &site.addresses()?)?)?;
         Ok(site)
@@ -114,7 +114,12 @@ impl<'a> Site<'a> {
     /// Waits until the balancer says that all descriptors of all services that have any introduction points are on all their
     /// HSDirs.
     pub(crate) fn wait_stored(&self) -> Result<()> {
-        until(SETTLED, || Ok(self.status().is_ok_and(|status| is_stored(&status)).then_some(())))
+        self.wait_stored_within(SETTLED)
+    }
+
+    /// As [`Site::wait_stored`], with another limit than a minute.
+    pub(crate) fn wait_stored_within(&self, timeout: Duration) -> Result<()> {
+        until(timeout, || Ok(self.status().is_ok_and(|status| is_stored(&status)).then_some(())))
             .with_context(|| format!("the balancer's status stays {:?}", self.status()))
     }
 

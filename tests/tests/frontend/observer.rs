@@ -20,6 +20,8 @@ pub(crate) const SETTLED: Duration = Duration::from_mins(1);
 /// A tor with a control port, and nothing cached.
 pub(crate) struct Observer {
     pub(crate) client: Client,
+    /// An HSDir that answers nobody, and is not asked.
+    pub(crate) avoids: Option<Fingerprint>,
 }
 
 /// An introduction point.
@@ -52,7 +54,12 @@ pub(crate) struct Copy {
 
 impl Observer {
     pub(crate) fn new(network: &Network) -> Result<Self> {
-        Ok(Self { client: network.new_tor_client()? })
+        Ok(Self::of(network.new_tor_client()?))
+    }
+
+    /// One with this tor.
+    pub(crate) fn of(client: Client) -> Self {
+        Self { client, avoids: None }
     }
 
     /// One that keeps the consensus that it has.
@@ -182,7 +189,8 @@ impl Observer {
         act: impl Fn(TimePeriod, &[Fingerprint]) -> Result<T>,
     ) -> Result<T> {
         loop {
-            let (period, hsdirs) = self.directory()?.fetch(address);
+            let (period, mut hsdirs) = self.directory()?.fetch(address);
+            hsdirs.retain(|hsdir| Some(*hsdir) != self.avoids);
             let result = act(period, &hsdirs);
             if self.directory()?.fetch(address).0 == period {
                 return result;
