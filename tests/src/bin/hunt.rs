@@ -29,6 +29,9 @@ struct Options {
     /// How many services there are.
     #[arg(long)]
     services: Option<usize>,
+    /// How many backends they share; as many as there are services, if that is told.
+    #[arg(long)]
+    backends: Option<usize>,
     /// How many relays run at a time.
     #[arg(long)]
     relays: Option<usize>,
@@ -49,6 +52,7 @@ impl Options {
             version: version.unwrap_or(usual.version),
             days: self.days.unwrap_or(usual.days),
             services: self.services.unwrap_or(usual.services),
+            backends: self.backends.or(self.services).unwrap_or(usual.backends),
             relays: self.relays.unwrap_or(usual.relays),
             trouble: self.trouble.unwrap_or(usual.trouble),
         }

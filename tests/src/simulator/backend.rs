@@ -9,7 +9,8 @@ use onionbalance::relay::Fingerprint;
 use super::dice::Dice;
 use super::generation::{Generation, Places, PointId};
 use super::network::consensus::Consensus;
-use super::network::relay::{Key, RelayId, Text};
+use super::network::relay::RelayId;
+use super::network::shelves::{Key, Text};
 use super::service::Spot;
 use super::time::Moment;
 use super::world::{Happening, World};
@@ -20,16 +21,20 @@ pub struct Backend<G> {
     pub id: BackendId,
     /// Which of all addresses is its own.
     pub address: usize,
+    /// Whether it is for authorized clients, so that tor asks for it as a client (v2).
+    pub sealed: bool,
     /// Whether it works.
     pub state: State,
     /// Since when.
     pub since: Moment,
     /// Its introduction points.
     pub points: Rc<[G]>,
+    /// When it last published.
+    pub published: Moment,
     /// The consensus that its tor goes by.
     consensus: Rc<Consensus>,
     /// Where it has published.
-    places: Places<RelayId>,
+    places: Rc<Places<RelayId>>,
     /// Which of the wakes that were planned for its next publication counts.
     wake: u32,
     /// Where the balancer should look for it.
@@ -65,15 +70,17 @@ const ROTATION: (Duration, Duration) = (Duration::from_hours(5), Duration::from_
 
 impl<G> Backend<G> {
     /// A backend that has not begun.
-    pub fn new(number: usize, address: usize, consensus: Rc<Consensus>) -> Self {
+    pub fn new(number: usize, address: usize, sealed: bool, consensus: Rc<Consensus>) -> Self {
         Self {
             id: format!("b{number:04}").as_str().into(),
             address,
+            sealed,
             state: State::Dead,
             since: Moment::ZERO,
             points: Rc::new([]),
+            published: Moment::ZERO,
             consensus,
-            places: Vec::new(),
+            places: Rc::default(),
             wake: 0,
             spots: Vec::new(),
         }
@@ -154,10 +161,12 @@ impl<G: Generation> World<G> {
         let next = self.now.after(G::republish(&mut self.dice));
         let backend = &mut self.backends[number];
         backend.wake += 1;
+        backend.published = self.now;
         self.queue.plan(next, Happening::BackendPublishes { backend: number, wake: backend.wake });
         backend.places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
         let until = self.now.after(G::KEPT);
-        for (slot, hsdirs) in &backend.places {
+        let mut news = backend.sealed || backend.since == self.now;
+        for (slot, hsdirs) in backend.places.iter() {
             let mut revision = G::revision(*slot, self.now.wall());
             if G::TELLS {
                 // Tor's grow with every descriptor that it makes.
@@ -166,13 +175,15 @@ impl<G: Generation> World<G> {
             let text = Rc::new(Text { revision, made: self.now, points: backend.points.clone() });
             let key = Key { owner: backend.address, slot: *slot };
             for hsdir in hsdirs {
+                news |= !self.relays.has(*hsdir, key, &text.points, self.now);
                 if !self.dice.chance(FAILURES) {
-                    let relay = self.relays.get_mut(*hsdir);
-                    relay.store(key, &text, (self.now, until), G::supersedes, G::TELLS);
+                    self.relays.store(*hsdir, key, &text, (self.now, until), G::supersedes, G::TELLS);
                 }
             }
         }
-        self.touch_users(number);
+        if news {
+            self.touch_users(number);
+        }
     }
 
     fn new_point(&mut self, backend: usize) -> G {

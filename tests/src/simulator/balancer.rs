@@ -1,18 +1,20 @@
 //! The balancer: the engine, and in place of the runtime, tor and the signer what stands between it and the network.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, DescriptorSlot, Engine, Event, NetworkView, Newest, Now, ServiceSpec, Settings,
+    BackendId, Engine, Event, NetworkView, Newest, Now, Point, ServiceSpec, Settings, Source,
 };
 use onionbalance_proto::time::UnixTime;
+use rustc_hash::FxHashMap;
 
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
+use super::network::shelves::Key;
 use super::service::move_spots;
 use super::time::Moment;
 use super::world::{Happening, World};
@@ -39,11 +41,13 @@ pub struct Balancer<G: Generation> {
     /// Whether the signer answers.
     pub signer_away: bool,
     /// The last revisions that this life of the signer has given.
-    pub signed: HashMap<(usize, DescriptorSlot), u64>,
+    pub signed: FxHashMap<Key, u64>,
     /// When the last upload of each descriptor to each HSDir ends.
-    pub uploads: HashMap<(usize, DescriptorSlot, RelayId), Moment>,
+    pub uploads: FxHashMap<(Key, RelayId), Moment>,
     /// The last revisions that were given at all.
-    pub given: HashMap<(usize, DescriptorSlot), u64>,
+    pub given: FxHashMap<Key, u64>,
+    /// The sets that each service was published with last, the newest last.
+    sets: FxHashMap<usize, VecDeque<Rc<[G]>>>,
 }
 
 /// In which life of the balancer and of its tor something was begun: what comes back later is heard by nobody.
@@ -59,6 +63,9 @@ pub struct Call {
 pub const LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(8));
 /// How long the signer takes.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
+/// As many sets as a service may have at a time.
+const SETS: usize = 16;
+
 impl<G: Generation> Balancer<G> {
     /// A balancer that is down.
     pub fn new(consensus: Rc<Consensus>) -> Self {
@@ -73,9 +80,10 @@ impl<G: Generation> Balancer<G> {
             clock_look: 0,
             clock_ahead: 0,
             signer_away: false,
-            signed: HashMap::new(),
-            uploads: HashMap::new(),
-            given: HashMap::new(),
+            signed: FxHashMap::default(),
+            uploads: FxHashMap::default(),
+            given: FxHashMap::default(),
+            sets: FxHashMap::default(),
         }
     }
 
@@ -101,8 +109,23 @@ impl<G: Generation> Balancer<G> {
         // A period before the last, even by a clock that is a day behind.
         let past = now.wall().0 / 86_400 - 4;
         self.uploads.retain(|_, ends| *ends > now);
-        self.given.retain(|(_, slot), _| slot.period > past);
-        self.signed.retain(|(_, slot), _| slot.period > past);
+        self.given.retain(|key, _| key.slot.period > past);
+        self.signed.retain(|key, _| key.slot.period > past);
+    }
+
+    /// The introduction points of a service's descriptor: the very same as before, if they are equal.
+    pub fn set(&mut self, service: usize, points: Vec<G>) -> Rc<[G]> {
+        let sets = self.sets.entry(service).or_default();
+        let ids = || points.iter().map(Point::id);
+        if let Some(known) = sets.iter().find(|known| known.iter().map(Point::id).eq(ids())) {
+            return known.clone();
+        }
+        if sets.len() >= SETS {
+            sets.pop_front();
+        }
+        let set: Rc<[G]> = points.into();
+        sets.push_back(set.clone());
+        set
     }
 
     /// What the wall clock shows.
@@ -195,18 +218,21 @@ impl<G: Generation> World<G> {
                 let address = &mut self.addresses[number];
                 let slots = G::published(directory, address, wall).into_iter().collect();
                 view.services.insert(service.id.clone(), slots);
-                move_spots(&mut service.spots, &G::kept(consensus, address, wall), self.now);
+                move_spots(&mut service.spots, G::kept(consensus, address, wall).iter(), self.now);
                 changes.extend(G::changes_at(address, wall));
             }
         }
         for backend in &mut self.backends {
             let address = &mut self.addresses[backend.address];
-            view.backends.insert(backend.id.clone(), G::backend(directory, address, wall));
+            let mut place = G::backend(directory, address, wall);
+            if backend.sealed {
+                place.sources = vec![Source::Any];
+            }
+            view.backends.insert(backend.id.clone(), place);
             let places = G::kept(consensus, address, wall);
-            let sought = G::sought(consensus, address, wall);
-            let looked_at =
-                places.into_iter().filter(|(slot, _)| sought.iter().any(|(sought, _)| sought == slot));
-            move_spots(&mut backend.spots, &looked_at.collect(), self.now);
+            let sought = G::looked_for(consensus, address, wall);
+            let looked_at = places.iter().filter(|(slot, _)| sought.contains(slot));
+            move_spots(&mut backend.spots, looked_at, self.now);
             changes.extend(G::changes_at(address, wall));
         }
         if let Some(at) = changes.into_iter().min() {

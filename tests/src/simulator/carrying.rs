@@ -2,15 +2,13 @@
 
 use std::rc::Rc;
 
-use onionbalance::engine::{
-    Action, BackendId, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found, Point,
-    PublicationId, ServiceId, Source, UploadOutcome,
-};
+use onionbalance::engine::{Action, Chosen, Event, Found, Point, PublicationId, ServiceId, UploadOutcome};
 use onionbalance::relay::Fingerprint;
 
 use super::balancer::{Call, LATENCY, SIGNING, number_of};
 use super::generation::Generation;
-use super::network::relay::{Given, Key, RelayId, Said, Text};
+use super::network::relay::{Given, RelayId, Said};
+use super::network::shelves::{Key, Text};
 use super::time::Moment;
 use super::world::{Happening, World};
 
@@ -34,9 +32,9 @@ pub struct Upload<G> {
 }
 
 /// Of 1000 requests so many come to nothing, and tor tells.
-const FAILURES: u64 = 15;
+pub const FAILURES: u64 = 15;
 /// Of 1000 requests so many come to nothing, and tor does not tell.
-const SILENCE: u64 = 10;
+pub const SILENCE: u64 = 10;
 
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
@@ -61,7 +59,8 @@ impl<G: Generation> World<G> {
             Action::Fetch { backend, from } => self.fetch(&backend, from),
             Action::Publish { id, service, slot, points, to, revision_floor } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let points = points.into_iter().map(|Chosen { point, .. }| point).collect();
+                let points: Vec<G> = points.into_iter().map(|Chosen { point, .. }| point).collect();
+                let points = self.balancer.set(key.owner, points);
                 let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
                 let order = Order { id, key, points, to, floor: revision_floor.unwrap_or(0) };
                 let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
@@ -75,54 +74,6 @@ impl<G: Generation> World<G> {
             }
             Action::Notice(_) => {}
         }
-    }
-
-    fn fetch(&mut self, backend: &BackendId, from: Vec<Source>) {
-        let backend = number_of(&backend.0);
-        for source in from {
-            let Source::Hsdir(hsdir) = source else { unreachable!("nobody authorizes his clients here") };
-            let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
-            let relay = self.relays.find(hsdir);
-            self.queue.plan(at, Happening::Fetched { call: self.balancer.call, backend, relay });
-        }
-    }
-
-    /// An HSDir answers for a backend's descriptor, which tor looks for by its own consensus.
-    pub fn fetched(&mut self, call: Call, number: usize, relay: RelayId) {
-        if call != self.balancer.call || self.dice.chance(SILENCE) {
-            return;
-        }
-        let hsdir = self.relays.get(relay).fingerprint;
-        let wall = self.balancer.wall(self.now);
-        let backend = &self.backends[number];
-        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
-        // In version 2 each HSDir is asked for the replica that is its own.
-        let own = |slot: &&DescriptorSlot| {
-            let spot = backend.spots.iter().find(|spot| spot.slot == **slot);
-            spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| *hsdir == relay))
-        };
-        let slot = looked_for.iter().find(own).copied().unwrap_or(looked_for[0]);
-        let given = self.relays.get(relay).give(Key { owner: backend.address, slot }, self.now);
-        let outcome = match given {
-            _ if self.dice.chance(FAILURES) => FetchOutcome::Failed,
-            Given::Nothing => return,
-            Given::Failed => FetchOutcome::Failed,
-            Given::NotFound => FetchOutcome::NotFound,
-            Given::Garbage => FetchOutcome::Invalid("garbage".into()),
-            Given::Text(text) => {
-                if !self.users[number].is_empty() {
-                    self.watch.delivered(number, slot.period, &text);
-                }
-                FetchOutcome::Copy(DescriptorCopy {
-                    revision: text.revision,
-                    published: G::published_at(text.made.wall(), wall),
-                    period: slot.period,
-                    points: text.points.to_vec(),
-                })
-            }
-        };
-        let backend = self.backends[number].id.clone();
-        self.tell(Event::Fetched { backend, source: Source::Hsdir(hsdir), outcome });
     }
 
     /// The signer has answered.
@@ -141,11 +92,11 @@ impl<G: Generation> World<G> {
         }
         let mut revision = G::revision(key.slot, wall);
         if G::TELLS {
-            let last = self.balancer.signed.get(&(key.owner, key.slot)).copied().unwrap_or(0);
+            let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
             revision = revision.max(last + 1).max(floor + 1);
-            self.balancer.signed.insert((key.owner, key.slot), revision);
+            self.balancer.signed.insert(key, revision);
         }
-        self.balancer.given.insert((key.owner, key.slot), revision);
+        self.balancer.given.insert(key, revision);
         let text = Rc::new(Text { revision, made: self.now, points });
         let (known, unknown): (Vec<_>, Vec<_>) =
             to.into_iter().partition(|relay| self.balancer.consensus.relays.binary_search(relay).is_ok());
@@ -165,7 +116,7 @@ impl<G: Generation> World<G> {
     /// say which it speaks of. So it is as if they came one after the other.
     fn upload_ends(&mut self, key: Key, relay: RelayId) -> Moment {
         let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
-        let last = self.balancer.uploads.entry((key.owner, key.slot, relay)).or_insert(at);
+        let last = self.balancer.uploads.entry((key, relay)).or_insert(at);
         *last = at.max(Moment(last.0 + 1));
         *last
     }
@@ -180,10 +131,11 @@ impl<G: Generation> World<G> {
         let said = if self.dice.chance(FAILURES) {
             Said::Failed
         } else {
-            self.touch(key.owner);
+            if !self.relays.has(relay, key, &text.points, now) {
+                self.touch(key.owner);
+            }
             self.watch.stored(key, relay, &text);
-            let hsdir = self.relays.get_mut(relay);
-            hsdir.store(key, &text, (now, until), G::supersedes, G::TELLS)
+            self.relays.store(relay, key, &text, (now, until), G::supersedes, G::TELLS)
         };
         let outcome = match said {
             Said::Stored => UploadOutcome::Stored,
@@ -192,7 +144,7 @@ impl<G: Generation> World<G> {
             Said::Nothing => return,
         };
         if call == self.balancer.call && !self.dice.chance(SILENCE) {
-            self.watch.answered(self.now, key, relay, &text, said);
+            self.watch.answered(key, relay, &text, said);
             let hsdir = self.relays.get(relay).fingerprint;
             self.tell(Event::Uploaded { id, hsdir, outcome });
         }
@@ -207,13 +159,13 @@ impl<G: Generation> World<G> {
         let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
         // Tor of version 3 looks for no descriptor but the one that clients look for.
         let can = G::BY_THE_CLOCK || looked_for.contains(&key.slot);
-        let found = match self.relays.get(relay).give(key, self.now) {
+        let found = match self.relays.give(relay, key, self.now) {
             _ if !can || self.dice.chance(FAILURES) => Found::Failed,
             Given::Nothing => return,
             Given::Failed | Given::Garbage => Found::Failed,
             Given::NotFound => Found::Nothing,
             Given::Text(text) => {
-                self.watch.read_back(self.now, key, relay, &text);
+                self.watch.read_back(key, relay, &text);
                 let points = text.points.iter().map(Point::id).collect();
                 Found::Copy { revision: text.revision, points }
             }

@@ -10,7 +10,6 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::string_slice,
-    clippy::unreachable,
     reason = "nothing comes in from outside: what cannot be is an error of the simulator, which may end then"
 )]
 
@@ -19,6 +18,7 @@ pub mod backend;
 pub mod balancer;
 pub mod carrying;
 pub mod dice;
+mod fetching;
 pub mod generation;
 pub mod invariants;
 pub mod network;

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub days: u64,
     /// How many services there are.
     pub services: usize,
+    /// How many backends they share.
+    pub backends: usize,
     /// How many relays run at a time.
     pub relays: usize,
     /// Whether anything goes wrong; relays and introduction points come and go in any case.
@@ -34,11 +36,13 @@ impl Scenario {
     /// The scenario of a seed: three days of a few services, of one version or the other.
     pub fn of_seed(seed: u64) -> Self {
         let mut dice = Dice(seed);
+        let services = 2 + dice.index(6);
         Self {
             seed,
             version: if dice.chance(600) { Version::V3 } else { Version::V2 },
             days: 3,
-            services: 2 + dice.index(6),
+            services,
+            backends: services + dice.index(services + 1),
             relays: 100 + dice.index(200),
             trouble: dice.chance(900),
         }
@@ -46,19 +50,19 @@ impl Scenario {
 
     /// A day of many services, in which nothing goes wrong: they share tor, and must not act in step.
     pub fn crowd(version: Version) -> Self {
-        Self { seed: 1, version, days: 1, services: 30, relays: 300, trouble: false }
+        Self { seed: 1, version, days: 1, services: 30, backends: 60, relays: 300, trouble: false }
     }
 }
 
 /// The command that replays it.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, version, days, services, relays, trouble } = self;
+        let Self { seed, version, days, services, backends, relays, trouble } = self;
         let version = if *version == Version::V2 { 2 } else { 3 };
         write!(
             f,
             "cargo run --release -p onionbalance-tests --bin hunt -- --seed {seed} --version {version} --days {days} \
-             --services {services} --relays {relays} --trouble {trouble}"
+             --services {services} --backends {backends} --relays {relays} --trouble {trouble}"
         )
     }
 }

@@ -70,7 +70,11 @@ impl Service {
 }
 
 /// Moves descriptors to other places; an HSDir that stays one keeps the time since when it has been.
-pub fn move_spots(spots: &mut Vec<Spot>, places: &Places<RelayId>, now: Moment) {
+pub fn move_spots<'a>(
+    spots: &mut Vec<Spot>,
+    places: impl Iterator<Item = &'a (DescriptorSlot, Vec<RelayId>)>,
+    now: Moment,
+) {
     let since = |slot: DescriptorSlot, hsdir: RelayId| {
         let spot = spots.iter().find(|spot| spot.slot == slot);
         let known = spot.and_then(|spot| spot.hsdirs.iter().find(|(known, _)| *known == hsdir));
@@ -80,5 +84,5 @@ pub fn move_spots(spots: &mut Vec<Spot>, places: &Places<RelayId>, now: Moment) 
         slot: *slot,
         hsdirs: hsdirs.iter().map(|hsdir| (*hsdir, since(*slot, *hsdir))).collect(),
     };
-    *spots = places.iter().map(spot).collect();
+    *spots = places.map(spot).collect();
 }

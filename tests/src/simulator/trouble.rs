@@ -7,7 +7,8 @@ use onionbalance::engine::Event;
 
 use super::backend::{Fate, State};
 use super::generation::{Generation, PointId};
-use super::network::relay::{FAULTY, Key, Manner, RelayId, Text};
+use super::network::relay::{FAULTY, Manner, RelayId};
+use super::network::shelves::{Key, Text};
 use super::time::Moment;
 use super::world::{CALM, Happening, World};
 
@@ -110,7 +111,7 @@ impl<G: Generation> World<G> {
     fn relays_restart(&mut self) {
         for _ in 0..=self.dice.index(self.relays.running.len() / 10) {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
-            self.relays.get_mut(relay).lose_everything(self.now);
+            self.relays.lose_everything(relay, self.now);
         }
         self.touch_all();
     }
@@ -191,6 +192,7 @@ impl<G: Generation> World<G> {
     /// The balancer notices within half a minute, where it matters to it.
     fn clock_has_stepped(&mut self) {
         self.disturb();
+        self.clock_stepped = self.now;
         if G::BY_THE_CLOCK {
             self.watch.period_changed_back();
             self.show_network();
@@ -235,14 +237,15 @@ impl<G: Generation> World<G> {
         let points: Rc<[G]> = Rc::new([G::new(id, relay)]);
         let until = self.now.after(G::KEPT);
         let wall = self.now.wall();
-        for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall) {
+        for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall).iter() {
+            let slot = *slot;
             let revision = G::revision(slot, wall.plus(ahead));
             let text = Rc::new(Text { revision, made: self.now, points: points.clone() });
             for hsdir in hsdirs {
-                let relay = self.relays.get_mut(hsdir);
-                relay.store(Key { owner: number, slot }, &text, (self.now, until), G::supersedes, G::TELLS);
+                let key = Key { owner: number, slot };
+                self.relays.store(*hsdir, key, &text, (self.now, until), G::supersedes, G::TELLS);
                 // What the balancer had stored there is lost.
-                relay.forgot_at = Some(self.now);
+                self.relays.get_mut(*hsdir).forgot_at = Some(self.now);
             }
         }
         // It is found out when the balancer publishes anew.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::Event;
+use onionbalance::engine::{Event, Source};
 
 use super::address::Address;
 use super::backend::{Backend, Fate, first_rotation};
@@ -15,7 +15,8 @@ use super::generation::Generation;
 use super::invariants::watch::Watch;
 use super::invariants::{Failure, Report};
 use super::network::consensus::{Authorities, Consensus, INTERVAL};
-use super::network::relay::{Key, RelayId, Relays};
+use super::network::relay::{RelayId, Relays};
+use super::network::shelves::Key;
 use super::promises::Promises;
 use super::queue::Queue;
 use super::scenario::Scenario;
@@ -54,6 +55,8 @@ pub struct World<G: Generation> {
     pub balancer: Balancer<G>,
     /// Since when the balancer has had all that it needs.
     pub undisturbed: Moment,
+    /// When its clock last stepped.
+    pub clock_stepped: Moment,
     /// What the invariants have to remember.
     pub watch: Watch<G>,
     /// Who looks on.
@@ -87,14 +90,14 @@ pub enum Happening<G: Generation> {
     },
     /// A backend replaces an introduction point.
     BackendRotates(usize),
-    /// An HSDir answers for a backend's descriptor.
+    /// Tor has an answer for a backend's descriptor.
     Fetched {
         /// By whom it was asked.
         call: Call,
         /// Whose descriptor.
         backend: usize,
-        /// Who answers.
-        relay: RelayId,
+        /// Who was asked.
+        source: Source,
     },
     /// The signer answers.
     Signed(Call, Box<Order<G>>),
@@ -108,6 +111,8 @@ pub enum Happening<G: Generation> {
     Mended(Mend),
 }
 
+/// Of 1000 backends so many authorize their clients, where that makes a difference to how tor can ask for them.
+const SEALED: u64 = 150;
 /// Of 1000 relays so many come and go in an hour.
 const CHURN: u64 = 8;
 /// How often everything is looked at.
@@ -124,7 +129,7 @@ impl<G: Generation> World<G> {
         let mut authorities = Authorities::new(dice.split());
         let consensus = authorities.vote(now, &relays).expect("they are there");
         authorities.publish(consensus.clone());
-        let backends = scenario.services * 2;
+        let backends = scenario.backends;
         let configured = some_services(&scenario, now, &mut dice);
         let services = configured.len();
         let posts =
@@ -139,11 +144,15 @@ impl<G: Generation> World<G> {
             addresses: (0..services + backends).map(|number| Address::new(number, &mut dice)).collect(),
             services: configured,
             backends: (0..backends)
-                .map(|number| Backend::new(number, services + number, consensus.clone()))
+                .map(|number| {
+                    let sealed = !G::TELLS && dice.chance(SEALED);
+                    Backend::new(number, services + number, sealed, consensus.clone())
+                })
                 .collect(),
             users: vec![BTreeSet::new(); backends],
             balancer: Balancer::new(consensus),
             undisturbed: now,
+            clock_stepped: now,
             watch: Watch::new(backends),
             trace,
             report: Report::default(),
@@ -209,7 +218,7 @@ impl<G: Generation> World<G> {
             Happening::BackendLearns(backend, consensus) => self.backend_learns(backend, consensus),
             Happening::BackendPublishes { backend, wake } => self.backend_wakes(backend, wake),
             Happening::BackendRotates(backend) => self.rotate(backend),
-            Happening::Fetched { call, backend, relay } => self.fetched(call, backend, relay),
+            Happening::Fetched { call, backend, source } => self.fetched(call, backend, source),
             Happening::Signed(call, order) => self.signed(call, *order),
             Happening::Uploaded(upload) => self.uploaded(*upload),
             Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
@@ -279,13 +288,13 @@ impl<G: Generation> World<G> {
     }
 }
 
-/// The services of a scenario, which share twice as many backends.
+/// The services of a scenario, which share its backends.
 fn some_services(scenario: &Scenario, now: Moment, dice: &mut Dice) -> Vec<Service> {
     let service = |number| {
         let few = 1 + dice.index(4);
         // Some have more backends than a descriptor has room for.
         let count = if dice.chance(100) { 12 } else { few };
-        let some = (0..count).map(|_| dice.index(scenario.services * 2)).collect();
+        let some = (0..count).map(|_| dice.index(scenario.backends)).collect();
         let mut service = Service::new(number, dice.chance(500), some);
         service.configured = Some(now);
         service.undisturbed = now;

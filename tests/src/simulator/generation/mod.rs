@@ -3,6 +3,7 @@
 mod v2;
 mod v3;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Timing};
@@ -64,7 +65,7 @@ pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
     fn changes_at(address: &Address, now: UnixTime) -> Option<UnixTime>;
 
     /// Where a service keeps its descriptors.
-    fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId>;
+    fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Rc<Places<RelayId>>;
 
     /// Which of a service's descriptors clients look for.
     fn looked_for(consensus: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot>;

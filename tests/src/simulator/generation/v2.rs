@@ -1,5 +1,6 @@
 //! Version 2.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
@@ -13,7 +14,8 @@ use super::{Generation, Places, PointId};
 use crate::simulator::address::Address;
 use crate::simulator::dice::Dice;
 use crate::simulator::network::consensus::Consensus;
-use crate::simulator::network::relay::{KEPT_V2, RelayId};
+use crate::simulator::network::relay::RelayId;
+use crate::simulator::network::shelves::KEPT_V2;
 
 /// An introduction point of version 2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,13 +78,13 @@ impl Generation for V2 {
         Some(schedule::changes_at(&address.v2, now))
     }
 
-    fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId> {
+    fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Rc<Places<RelayId>> {
         let period = period(address, now);
         let mut places = both(consensus, address, period);
         if self::period(address, now.plus(3600)) != period {
             places.extend(both(consensus, address, period + 1));
         }
-        places
+        Rc::new(places)
     }
 
     fn looked_for(_: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot> {

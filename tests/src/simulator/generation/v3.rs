@@ -1,5 +1,6 @@
 //! Version 3.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
@@ -12,7 +13,8 @@ use super::{Generation, Places, PointId};
 use crate::simulator::address::Address;
 use crate::simulator::dice::Dice;
 use crate::simulator::network::consensus::Consensus;
-use crate::simulator::network::relay::{KEPT_V3, RelayId};
+use crate::simulator::network::relay::RelayId;
+use crate::simulator::network::shelves::KEPT_V3;
 
 /// An introduction point of version 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,21 +80,25 @@ impl Generation for V3 {
         None
     }
 
-    fn kept(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Places<RelayId> {
-        let place = |period| {
-            let indices = address.blinded(period).indices;
-            (DescriptorSlot { period, replica: 0 }, consensus.rings.v3(period, &indices, 4))
-        };
-        consensus.rings.periods().map(place).into()
+    fn kept(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Rc<Places<RelayId>> {
+        address.places(consensus.number, |address| {
+            let place = |period| {
+                let indices = address.blinded(period).indices;
+                (DescriptorSlot { period, replica: 0 }, consensus.rings.v3(period, &indices, 4))
+            };
+            consensus.rings.periods().map(place).into()
+        })
     }
 
     fn looked_for(consensus: &Consensus, _: &Address, _: UnixTime) -> Vec<DescriptorSlot> {
         vec![DescriptorSlot { period: consensus.rings.sought_period(), replica: 0 }]
     }
 
-    fn sought(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Places<RelayId> {
+    fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId> {
         let period = consensus.rings.sought_period();
-        let stored = consensus.rings.v3(period, &address.blinded(period).indices, 4);
+        let kept = Self::kept(consensus, address, now);
+        let stored = kept.iter().filter(|(slot, _)| slot.period == period).flat_map(|(_, stored)| stored);
+        let stored: Vec<RelayId> = stored.copied().collect();
         // Three of the four of each replica.
         let asked = stored.chunks(4).flat_map(|replica| &replica[..replica.len().min(3)]).copied().collect();
         vec![(DescriptorSlot { period, replica: 0 }, asked)]

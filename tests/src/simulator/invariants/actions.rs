@@ -1,14 +1,13 @@
 //! What has to be so of everything that the engine says.
 
-use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{Action, Chosen, DescriptorSlot, Notice, Now};
+use onionbalance::engine::{Action, Chosen, DescriptorSlot, Notice, Now, Point};
 use onionbalance::relay::Fingerprint;
 
 use super::super::balancer::number_of;
-use super::super::generation::{Generation, PointId};
+use super::super::generation::Generation;
+use super::super::network::shelves::Key;
 use super::super::time::Moment;
 use super::super::world::World;
 use super::watch::Watch;
@@ -44,7 +43,8 @@ impl<G: Generation> World<G> {
             Action::ReadBack { service, slot, hsdir } => {
                 self.check_fetch_budget();
                 let relay = self.relays.find(*hsdir);
-                let held = self.watch.held.entry((number_of(&service.0), *slot)).or_default();
+                let held =
+                    self.watch.held.entry(Key { owner: number_of(&service.0), slot: *slot }).or_default();
                 held.asked.insert(relay, self.now);
             }
             Action::Publish { service, slot, points, to, revision_floor, .. } => {
@@ -52,7 +52,8 @@ impl<G: Generation> World<G> {
                 self.check_post_budget();
                 self.check_set(number, points);
                 self.check_to(number, *slot, points, to);
-                let seen = self.watch.held.get(&(number, *slot)).map_or(0, |held| held.seen);
+                let seen =
+                    self.watch.held.get(&Key { owner: number, slot: *slot }).map_or(0, |held| held.seen);
                 if revision_floor.unwrap_or(0) < seen {
                     let expected = format!("the revision has to exceed {seen}, which was read back");
                     self.fail(Invariant::Revision, &service.0, expected);
@@ -88,11 +89,12 @@ impl<G: Generation> World<G> {
         if points.is_empty() || points.len() > G::MAX_POINTS {
             self.fail(Invariant::Sets, &of, format!("a set of {} points", points.len()));
         }
-        let mut relays: BTreeSet<Fingerprint> = BTreeSet::new();
-        for chosen in points {
-            let alone = points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
+        let relay = |chosen: &Chosen<G>| chosen.point.relay();
+        for (place, chosen) in points.iter().enumerate() {
+            let alone = || points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
             // Where a client strikes a point off that has failed, a backend's only one may be the second at a relay.
-            if !(relays.insert(chosen.point.relay()) || G::FAILED_IS_STRUCK_OFF && alone) {
+            let first = points[..place].iter().all(|other| relay(other) != relay(chosen));
+            if !(first || G::FAILED_IS_STRUCK_OFF && alone()) {
                 let expected = format!("two points at {}", chosen.point.relay());
                 self.fail(Invariant::Sets, &of, expected);
             }
@@ -129,16 +131,22 @@ impl<G: Generation> World<G> {
         if to.is_empty() {
             self.fail(Invariant::Sets, &of, "published to nobody".into());
         }
-        let points: Rc<[PointId]> = points.iter().map(|chosen| chosen.point.id()).collect();
-        let held = self.watch.held.entry((number, slot)).or_default();
+        let same =
+            |known: &[G]| known.iter().map(Point::id).eq(points.iter().map(|chosen| chosen.point.id()));
+        let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
         let first = *held.renewed.get_or_insert(self.now);
-        // A set may have been chosen and given up again before it was sent to anybody.
+        // A set may have been chosen and given up again before it was sent to anybody: what was sent before that counts no
+        // more, even if it is heard of later.
         let backends = self.services[number].backends.iter();
         let changed = backends.map(|backend| self.watch.changed[*backend]).max().unwrap_or(Moment::ZERO);
         let ids = to.iter().map(|hsdir| self.relays.find(*hsdir));
         let again: Vec<_> = ids
-            .filter_map(|id| held.by.get(&id).filter(|(_, known)| *known == points).map(|(at, _)| (id, *at)))
+            .filter(|id| held.by.get(id).is_some_and(|known| same(known)))
+            .filter_map(|id| Some((id, *held.sent.get(&id)?)))
             .collect();
+        // Where HSDirs have sets of their own, one that has just got another takes part in the others' renewal all the same.
+        let distinct = self.services[number].distinct;
+        let oldest = held.sent.values().min().filter(|_| distinct).copied().unwrap_or(self.now);
         // What is on its way takes the place of what is there, or fails without being heard of.
         for hsdir in to {
             let id = self.relays.find(*hsdir);
@@ -148,10 +156,13 @@ impl<G: Generation> World<G> {
         if again.is_empty() {
             return;
         }
-        if self.now.since(first) >= self.promises.unchanged {
+        let under_way = distinct && self.now.since(first) < STEP;
+        if self.now.since(first.min(oldest)) >= self.promises.unchanged {
             held.renewed = Some(self.now);
             self.check_spread();
-        } else if let Some((id, _)) = again.iter().find(|(_, at)| *at >= first.max(changed)) {
+        } else if under_way {
+            // It has been counted.
+        } else if let Some((id, _)) = again.iter().find(|(_, sent)| *sent >= first.max(changed)) {
             let expected =
                 format!("HSDir {id} has it, and was sent it again within {:?}", self.promises.unchanged);
             self.fail(Invariant::Needless, &of, expected);

@@ -11,7 +11,8 @@ use onionbalance::relay::Fingerprint;
 
 use super::super::generation::{Generation, Places};
 use super::super::network::consensus::Consensus;
-use super::super::network::relay::{Key, Relay, RelayId};
+use super::super::network::relay::{Relay, RelayId};
+use super::super::network::shelves::{Kept, Key};
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::World;
@@ -30,6 +31,16 @@ impl Alarm {
         }
         moment <= self.now
     }
+}
+
+/// What clients get.
+struct Answers {
+    /// How many HSDirs they ask.
+    asked: u64,
+    /// How many of these have what is looked for.
+    served: u64,
+    /// Whether one of them has no excuse not to have it.
+    owed: bool,
 }
 
 impl<G: Generation> World<G> {
@@ -88,8 +99,7 @@ impl<G: Generation> World<G> {
         if steady {
             self.services[number].steady_at = Some(self.now);
             // A last set may be dropped some time after its backends have been taken for dead.
-            self.check_stored(number, alarm);
-            let listed = self.listed(number, alarm);
+            let listed = self.check_stored(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
@@ -98,24 +108,26 @@ impl<G: Generation> World<G> {
 
     /// Whether a backend has been found for long enough, or was before all of them went.
     fn is_supplied(&mut self, number: usize, alarm: &mut Alarm) -> bool {
-        let backends = self.services[number].backends.clone();
         let now = self.now;
-        let found = |backend: &usize| self.is_found(*backend, now, &mut Alarm { now, next: now });
-        let supplied = self.can_see() && backends.iter().any(found);
+        let mut backends = self.services[number].backends.iter();
+        let supplied = self.can_see() && backends.any(|backend| self.is_found(*backend, now, alarm));
         let service = &mut self.services[number];
+        let before = service.supplied.map(|since| since.after(self.promises.seen));
         service.supplied = if supplied { service.supplied.or(Some(now)) } else { None };
         let since = service.supplied.map(|since| since.after(self.promises.seen));
-        if since.is_some_and(|since| alarm.passed(since)) {
+        if before.is_some_and(|before| before <= now) || since.is_some_and(|since| alarm.passed(since)) {
+            // It was until now, at least.
             service.last_supplied = Some(now);
-            alarm.passed(now.after(Duration::from_mins(10)));
-            return true;
+            if supplied {
+                return true;
+            }
         }
         let Some(last) = service.last_supplied else { return false };
         !alarm.passed(last.after(self.promises.last_set))
     }
 
     /// Whether all HSDirs but two, where the balancer looks for a backend, have had its present introduction points since
-    /// `since`, and it still works.
+    /// `since`, and it still works; or all of them, in its newest descriptor, where tor asks whom it likes.
     fn is_found(&self, backend: usize, since: Moment, alarm: &mut Alarm) -> bool {
         let backend = &self.backends[backend];
         let hsdirs =
@@ -125,56 +137,67 @@ impl<G: Generation> World<G> {
         for (slot, (id, responsible)) in hsdirs {
             count += 1;
             let relay = self.relays.get(id);
-            let kept = relay.kept(Key { owner: backend.address, slot }, self.now);
+            let kept = self.relays.kept(id, Key { owner: backend.address, slot }, self.now);
             having += usize::from(kept.is_some_and(|kept| {
                 let same = kept.text.points.iter().map(Point::id);
+                alarm.passed(kept.until);
+                let had_since = if backend.sealed { kept.text.made } else { kept.same_since };
+                let since = had_since.max(backend.since).max(responsible).max(relay.fit_since);
                 relay.is_fit()
                     && same.eq(backend.points.iter().map(Point::id))
-                    && alarm.passed(
-                        kept.same_since.max(backend.since).max(responsible).max(relay.fit_since).after(late),
-                    )
+                    && (!backend.sealed || kept.text.made == backend.published)
+                    && alarm.passed(since.after(late))
             }));
         }
-        backend.is_alive() && having > 0 && having + 2 >= count
+        let missing = if backend.sealed { 0 } else { 2 };
+        backend.is_alive() && having > 0 && having + missing >= count
     }
 
     /// Whether an HSDir could have had everything for so long that there is no excuse left.
-    fn has_no_excuse(&self, relay: &Relay<G>, since: Moment, alarm: &mut Alarm) -> bool {
+    fn has_no_excuse(&self, relay: &Relay, since: Moment, alarm: &mut Alarm) -> bool {
         let forgot = relay.forgot_at.is_none_or(|at| alarm.passed(at.after(self.promises.renewed)));
         relay.is_fit() && alarm.passed(relay.fit_since.max(since).after(self.promises.posted)) && forgot
     }
 
     /// Whether an HSDir holds a higher revision than the balancer has published since, or did until just now, and it is one
     /// of few: then the balancer waits until that is gone, rather than letting a single HSDir drive revisions up.
-    fn is_ahead(&self, Key { owner, slot }: Key, id: RelayId, alarm: &mut Alarm) -> bool {
-        let given = self.balancer.given.get(&(owner, slot)).copied().unwrap_or(0);
-        let key = Key { owner, slot };
-        let mut ahead = |id: RelayId| {
-            let last = self.relays.get(id).last(key).filter(|last| last.text.revision > given);
+    fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
+        let given = self.balancer.given.get(&key).copied().unwrap_or(0);
+        let mut ahead = |last: Option<&Kept<G>>| {
+            let last = last.filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
         };
-        if !ahead(id) {
+        if !ahead(last) {
             return false;
         }
-        let Some(spot) = self.services[owner].spots.iter().find(|spot| spot.slot == slot) else {
-            return true;
-        };
         let fit = spot.hsdirs.iter().filter(|(id, _)| self.relays.get(*id).is_fit());
-        fit.filter(|(id, _)| ahead(*id)).count() * 2 < spot.hsdirs.len()
+        fit.filter(|(id, _)| ahead(self.relays.last(*id, key))).count() * 2 < spot.hsdirs.len()
     }
 
-    /// Every HSDir that could have each descriptor has it.
-    fn check_stored(&mut self, number: usize, alarm: &mut Alarm) {
+    /// Every HSDir that could have each descriptor has it. Returns what those list that have no excuse: each list once, and
+    /// one of those that have it.
+    fn check_stored(&mut self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[G]>)> {
         let mut missing = Vec::new();
-        for Spot { slot, hsdirs } in &self.services[number].spots {
-            let key = Key { owner: number, slot: *slot };
-            for (id, since) in hsdirs {
-                let relay = self.relays.get(*id);
-                match relay.kept(key, self.now) {
-                    Some(kept) => _ = alarm.passed(kept.until),
-                    None if self.is_ahead(key, *id, alarm) => {}
-                    None if self.has_no_excuse(relay, *since, alarm) => missing.push((*slot, *id)),
-                    None => {}
+        let mut listed: Vec<(RelayId, Rc<[G]>)> = Vec::new();
+        for spot in &self.services[number].spots {
+            let key = Key { owner: number, slot: spot.slot };
+            for (id, since) in &spot.hsdirs {
+                let last = self.relays.last(*id, key);
+                let kept = last.filter(|kept| kept.lasts(self.now));
+                if let Some(kept) = kept {
+                    alarm.passed(kept.until);
+                    if listed.iter().any(|(_, known)| Rc::ptr_eq(known, &kept.text.points)) {
+                        continue;
+                    }
+                }
+                if !self.has_no_excuse(self.relays.get(*id), *since, alarm)
+                    || self.is_ahead(key, spot, last, alarm)
+                {
+                    continue;
+                }
+                match kept {
+                    Some(kept) => listed.push((*id, kept.text.points.clone())),
+                    None => missing.push((spot.slot, *id)),
                 }
             }
         }
@@ -185,6 +208,7 @@ impl<G: Generation> World<G> {
             let expected = format!("HSDir {name}, fit since {since}, should have the descriptor of {slot:?}");
             self.fail(Invariant::Stored, &of, expected);
         }
+        listed
     }
 
     /// The points that are listed where clients look are those of backends that live.
@@ -209,7 +233,9 @@ impl<G: Generation> World<G> {
             let backend = &self.backends[fate.backend];
             let rotated = backend.is_alive() && !backend.points.iter().any(|known| known.id() == point);
             let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
-            if alarm.passed(retired.after(self.promises.buried))
+            // What was found by another clock may have been taken for younger than it is.
+            let by_this_clock = retired.max(self.clock_stepped);
+            if alarm.passed(by_this_clock.after(self.promises.buried))
                 || rotated
                     && alarm.passed(retired.after(self.promises.seen))
                     && self.is_found(fate.backend, since, alarm)
@@ -223,26 +249,6 @@ impl<G: Generation> World<G> {
                 return self.fail(Invariant::Living, &of, expected);
             }
         }
-    }
-
-    /// What HSDirs list that have no excuse: each list once, and one of those that have it.
-    fn listed(&self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[G]>)> {
-        let mut listed: Vec<(RelayId, Rc<[G]>)> = Vec::new();
-        for Spot { slot, hsdirs } in &self.services[number].spots {
-            for (id, since) in hsdirs {
-                let relay = self.relays.get(*id);
-                let key = Key { owner: number, slot: *slot };
-                let Some(kept) = relay.kept(key, self.now) else { continue };
-                let points = &kept.text.points;
-                if !listed.iter().any(|(_, known)| Rc::ptr_eq(known, points))
-                    && self.has_no_excuse(relay, *since, alarm)
-                    && !self.is_ahead(key, *id, alarm)
-                {
-                    listed.push((*id, points.clone()));
-                }
-            }
-        }
-        listed
     }
 
     /// Every backend that has been found for long enough is listed, unless others have taken all of its places.
@@ -276,28 +282,29 @@ impl<G: Generation> World<G> {
         let owed_until = service.steady_at.map(|at| at.after(self.promises.absence));
         let owed = steady || owed_until.is_some_and(|until| !alarm.passed(until));
         let owed = owed && (!G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
+        let mut last = None;
         for consensus in self.authorities.live(self.now) {
             alarm.passed(consensus.valid_until());
             let sought = self.sought(number, &consensus);
-            let (asked, serving) = self.ask(number, &sought, alarm);
-            self.report.asked += asked;
-            self.report.served += serving;
-            if !owed || !self.is_owed(number, &sought, alarm) {
-                self.report.excused += 1;
-                continue;
-            }
-            self.report.owed += 1;
-            if serving == 0 {
+            let same = |(places, _): &(Rc<Places<RelayId>>, Answers)| Rc::ptr_eq(places, &sought);
+            let answers = last.take().filter(same).map(|(_, answers)| answers);
+            let answers = answers.unwrap_or_else(|| self.ask(number, &sought, owed, alarm));
+            self.report.asked += answers.asked;
+            self.report.served += answers.served;
+            self.report.owed += u64::from(answers.owed);
+            self.report.excused += u64::from(!answers.owed);
+            if answers.owed && answers.served == 0 {
                 let of = self.services[number].id.0.clone();
                 let slots: Vec<DescriptorSlot> = sought.iter().map(|(slot, _)| *slot).collect();
                 let from = consensus.valid_after;
                 let expected = format!("clients with the consensus of {from} find {slots:?} at no HSDir");
                 return self.fail(Invariant::Found, &of, expected);
             }
+            last = Some((sought, answers));
         }
     }
 
-    /// Where clients with this consensus look for a service.
+    /// Where clients with this consensus look for a service: at the very same places for each that says the same.
     fn sought(&mut self, number: usize, consensus: &Consensus) -> Rc<Places<RelayId>> {
         let (address, wall) = (&mut self.addresses[number], self.now.wall());
         let slots = G::looked_for(consensus, address, wall);
@@ -308,46 +315,43 @@ impl<G: Generation> World<G> {
         if let Some((_, places)) = known.iter().find(same) {
             return places.clone();
         }
-        let places = Rc::new(G::sought(consensus, address, wall));
+        let places = G::sought(consensus, address, wall);
+        let equal = known.iter().find(|(_, known)| **known == places);
+        let places = equal.map_or_else(|| Rc::new(places), |(_, known)| known.clone());
         // More than there are live consensuses.
         known.truncate(3);
         known.insert(0, (consensus.number, places.clone()));
         places
     }
 
-    /// How many HSDirs a client would ask, and how many would have the service's descriptor.
-    fn ask(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> (u64, u64) {
-        let (mut asked, mut serving) = (0, 0);
+    /// What a client gets who asks each of these HSDirs, and whether it is `owed` to him.
+    fn ask(&self, number: usize, sought: &Places<RelayId>, owed: bool, alarm: &mut Alarm) -> Answers {
+        let (mut asked, mut served) = (0, 0);
         for (slot, hsdirs) in sought {
             let key = Key { owner: number, slot: *slot };
             for id in hsdirs {
                 asked += 1;
-                if let Some(kept) = self.relays.get(*id).serves(key, self.now) {
+                if let Some(kept) = self.relays.serves(*id, key, self.now) {
                     alarm.passed(kept.until);
-                    serving += 1;
+                    served += 1;
                 }
             }
         }
-        (asked, serving)
+        Answers { asked, served, owed: owed && self.is_owed(number, sought, alarm) }
     }
 
     /// Whether one of the HSDirs where clients look has no excuse not to have it.
     fn is_owed(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> bool {
-        let service = &self.services[number];
-        let mut owed = false;
-        for (slot, asked) in sought {
-            let Some(spot) = service.spots.iter().find(|spot| spot.slot == *slot) else {
-                // By a consensus of another day, or before the balancer has seen any.
-                continue;
-            };
-            for (id, since) in &spot.hsdirs {
-                let relay = self.relays.get(*id);
-                let key = Key { owner: number, slot: *slot };
-                owed |= asked.contains(id)
-                    && self.has_no_excuse(relay, *since, alarm)
-                    && !self.is_ahead(key, *id, alarm);
-            }
-        }
-        owed
+        sought.iter().any(|(slot, asked)| {
+            let key = Key { owner: number, slot: *slot };
+            // By a consensus of another day, or before the balancer has seen any, there is none.
+            let spot = self.services[number].spots.iter().find(|spot| spot.slot == *slot);
+            spot.is_some_and(|spot| {
+                spot.hsdirs.iter().filter(|(id, _)| asked.contains(id)).any(|(id, since)| {
+                    self.has_no_excuse(self.relays.get(*id), *since, alarm)
+                        && !self.is_ahead(key, spot, self.relays.last(*id, key), alarm)
+                })
+            })
+        })
     }
 }

@@ -1,21 +1,22 @@
 //! What the invariants have to remember of what was said and heard.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{Action, DescriptorSlot, Point};
+use onionbalance::engine::Action;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use super::super::generation::{Generation, PointId};
-use super::super::network::relay::{Key, RelayId, Said, Text};
+use super::super::network::relay::{RelayId, Said};
+use super::super::network::shelves::{Key, Text};
 use super::super::service::Service;
 use super::super::time::Moment;
 
 /// What was said and heard.
 pub struct Watch<G> {
-    hasher: DefaultHasher,
+    hasher: FxHasher,
     /// When an HSDir was asked for something, in the last minute.
     pub fetches: VecDeque<Moment>,
     /// When a descriptor was posted, in the last minute.
@@ -23,7 +24,7 @@ pub struct Watch<G> {
     /// The newest descriptors that were handed to the engine: of each backend, by period.
     newest: Vec<BTreeMap<u64, Newest<G>>>,
     /// What HSDirs are known to have: of each descriptor of a service.
-    pub held: HashMap<(usize, DescriptorSlot), Held>,
+    pub held: FxHashMap<Key, Held<G>>,
     /// When the engine last said of each backend that it was found, had changed or was gone.
     pub changed: Vec<Moment>,
     /// Renewals, in the last minutes.
@@ -37,21 +38,28 @@ struct Newest<G> {
 }
 
 /// What is known of one descriptor of a service.
-#[derive(Default)]
-pub struct Held {
+pub struct Held<G> {
     /// What each HSDir is known to have.
-    pub by: HashMap<RelayId, (Moment, Rc<[PointId]>)>,
+    pub by: FxHashMap<RelayId, Rc<[G]>>,
     /// When each was last sent something.
-    pub sent: HashMap<RelayId, Moment>,
+    pub sent: FxHashMap<RelayId, Moment>,
     /// When each was last asked for what it has.
-    pub asked: HashMap<RelayId, Moment>,
+    pub asked: FxHashMap<RelayId, Moment>,
     /// When it was last published to where it was already.
     pub renewed: Option<Moment>,
     /// The highest revision that was read back.
     pub seen: u64,
 }
 
-impl Held {
+/// Nothing is known.
+impl<G> Default for Held<G> {
+    fn default() -> Self {
+        let (by, sent, asked) = Default::default();
+        Self { by, sent, asked, renewed: None, seen: 0 }
+    }
+}
+
+impl<G> Held<G> {
     /// Whether an HSDir was asked for what it has after it was last sent something.
     fn was_asked_since(&self, relay: RelayId) -> bool {
         self.asked.get(&relay) > self.sent.get(&relay)
@@ -62,11 +70,11 @@ impl<G: Generation> Watch<G> {
     /// Nothing was said yet.
     pub fn new(backends: usize) -> Self {
         Self {
-            hasher: DefaultHasher::new(),
+            hasher: FxHasher::default(),
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
             newest: (0..backends).map(|_| BTreeMap::new()).collect(),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             changed: vec![Moment::ZERO; backends],
             renewals: VecDeque::new(),
         }
@@ -87,9 +95,9 @@ impl<G: Generation> Watch<G> {
     /// Other HSDirs are responsible: what the others have is of no interest, and will have to be sent again if they become
     /// responsible again.
     pub fn network_shown(&mut self, services: &[Service]) {
-        self.held.retain(|(service, slot), held| {
-            let mut spots = services[*service].spots.iter();
-            let spot = spots.find(|spot| spot.slot == *slot);
+        self.held.retain(|key, held| {
+            let mut spots = services[key.owner].spots.iter();
+            let spot = spots.find(|spot| spot.slot == key.slot);
             let stays =
                 |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
             held.by.retain(|id, _| stays(id));
@@ -101,7 +109,7 @@ impl<G: Generation> Watch<G> {
     /// A service was changed, or removed; of backends that serve nobody any more nothing has to be remembered.
     pub fn reconfigured(&mut self, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
         if !configured {
-            self.held.retain(|(number, _), _| *number != service);
+            self.held.retain(|key, _| key.owner != service);
         }
         for (newest, users) in self.newest.iter_mut().zip(users) {
             if users.is_empty() {
@@ -158,35 +166,33 @@ impl<G: Generation> Watch<G> {
 
     /// An HSDir has stored something: if that is not what it is known to have, an earlier upload was slower than a later one.
     pub fn stored(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
-        let Some(held) = self.held.get_mut(&(key.owner, key.slot)) else { return };
-        let same = |known: &Rc<[PointId]>| known.iter().copied().eq(text.points.iter().map(Point::id));
-        if held.by.get(&relay).is_some_and(|(_, known)| !same(known)) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        if held.by.get(&relay).is_some_and(|known| !Rc::ptr_eq(known, &text.points)) {
             held.by.remove(&relay);
         }
     }
 
     /// An HSDir has answered to an upload, and the engine hears it. Where its word is not enough, that means nothing yet.
-    pub fn answered(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>, said: Said) {
+    pub fn answered(&mut self, key: Key, relay: RelayId, text: &Text<G>, said: Said) {
         if G::TELLS && said == Said::Stored {
-            self.hold(now, key, relay, text);
+            self.hold(key, relay, text);
         }
     }
 
     /// The engine is told what an HSDir has.
-    pub fn read_back(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>) {
+    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
         if G::TELLS {
-            let held = self.held.entry((key.owner, key.slot)).or_default();
+            let held = self.held.entry(key).or_default();
             held.seen = held.seen.max(text.revision);
-        } else if self.held.get(&(key.owner, key.slot)).is_some_and(|held| held.was_asked_since(relay)) {
-            self.hold(now, key, relay, text);
+        } else if self.held.get(&key).is_some_and(|held| held.was_asked_since(relay)) {
+            self.hold(key, relay, text);
         }
     }
 
-    fn hold(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>) {
-        let held = self.held.entry((key.owner, key.slot)).or_default();
+    fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+        let held = self.held.entry(key).or_default();
         if held.sent.get(&relay).is_some_and(|sent| *sent <= text.made) {
-            let points = text.points.iter().map(Point::id).collect();
-            held.by.insert(relay, (now, points));
+            held.by.insert(relay, text.points.clone());
         }
     }
 

@@ -3,3 +3,4 @@
 pub mod consensus;
 pub mod relay;
 pub mod ring;
+pub mod shelves;

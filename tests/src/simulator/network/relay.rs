@@ -1,16 +1,16 @@
-//! Relays, and the descriptors that they keep as HSDirs.
+//! Relays, and how they treat descriptors as HSDirs.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::DescriptorSlot;
 use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use rand_core::RngCore;
+use rustc_hash::FxHashMap;
 
 use super::super::dice::Dice;
 use super::super::time::Moment;
+use super::shelves::{Kept, Key, Shelves, Text};
 
 /// A relay's number; none is used twice.
 pub type RelayId = usize;
@@ -24,6 +24,10 @@ pub enum Manner {
     Refuses,
     /// Says that it has stored what it throws away.
     Discards,
+    /// Says so too, and hands out for good what it had before.
+    Replays,
+    /// Goes on to hand out what it had for a while after it has got something else.
+    Lags,
     /// Hands out garbage.
     Garbles,
     /// Every request fails, and says so.
@@ -33,39 +37,18 @@ pub enum Manner {
 }
 
 /// Every manner but the honest one.
-pub const FAULTY: [Manner; 5] =
-    [Manner::Refuses, Manner::Discards, Manner::Garbles, Manner::Fails, Manner::Silent];
+pub const FAULTY: [Manner; 7] = [
+    Manner::Refuses,
+    Manner::Discards,
+    Manner::Replays,
+    Manner::Lags,
+    Manner::Garbles,
+    Manner::Fails,
+    Manner::Silent,
+];
 
-/// Whose descriptor something is, and which of his.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Key {
-    /// The number of a service or a backend; see [`super::super::address::Address`].
-    pub owner: usize,
-    /// Which of its descriptors.
-    pub slot: DescriptorSlot,
-}
-
-/// A descriptor's text.
-#[derive(Debug)]
-pub struct Text<P> {
-    /// Its revision counter (v2: its publication time).
-    pub revision: u64,
-    /// When it was made.
-    pub made: Moment,
-    /// Its introduction points.
-    pub points: Rc<[P]>,
-}
-
-/// A descriptor as an HSDir keeps it.
-#[derive(Debug)]
-pub struct Kept<P> {
-    /// What it keeps.
-    pub text: Rc<Text<P>>,
-    /// Until when.
-    pub until: Moment,
-    /// Since when it has had these introduction points.
-    pub same_since: Moment,
-}
+/// For how long one that lags hands out what it had before.
+const LAG: Duration = Duration::from_mins(20);
 
 /// What an HSDir says to an upload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,7 +80,7 @@ pub enum Given<P> {
 
 /// One relay.
 #[derive(Debug)]
-pub struct Relay<P> {
+pub struct Relay {
     /// Its RSA identity.
     pub fingerprint: Fingerprint,
     /// Its ed25519 identity.
@@ -110,97 +93,21 @@ pub struct Relay<P> {
     pub fit_since: Moment,
     /// When it last lost something that it had said it stored.
     pub forgot_at: Option<Moment>,
-    /// Sorted by their keys.
-    kept: Vec<(Key, Kept<P>)>,
 }
 
 /// All relays that there ever were.
 pub struct Relays<P> {
-    all: Vec<Relay<P>>,
-    by_fingerprint: HashMap<Fingerprint, RelayId>,
+    all: Vec<Relay>,
+    by_fingerprint: FxHashMap<Fingerprint, RelayId>,
     /// Those that run.
     pub running: Vec<RelayId>,
+    shelves: Shelves<P>,
 }
 
-impl<P> Relay<P> {
+impl Relay {
     /// Whether it runs and is honest.
     pub fn is_fit(&self) -> bool {
         self.up && self.manner == Manner::Honest
-    }
-
-    /// What it keeps under this name.
-    pub fn kept(&self, key: Key, now: Moment) -> Option<&Kept<P>> {
-        self.last(key).filter(|kept| kept.until > now)
-    }
-
-    /// What it keeps under this name, or kept until a short time ago.
-    pub fn last(&self, key: Key) -> Option<&Kept<P>> {
-        let place = self.kept.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        Some(&self.kept[place].1)
-    }
-
-    /// Takes an upload. `supersedes` says whether a revision may take the place of another; `tells` whether it would be
-    /// refused otherwise, and not silently thrown away.
-    pub fn store(
-        &mut self,
-        key: Key,
-        text: &Rc<Text<P>>,
-        (now, until): (Moment, Moment),
-        supersedes: fn(u64, u64) -> bool,
-        tells: bool,
-    ) -> Said {
-        match self.manner {
-            _ if !self.up => return Said::Nothing,
-            Manner::Silent => return Said::Nothing,
-            Manner::Fails => return Said::Failed,
-            Manner::Refuses => return Said::Refused,
-            Manner::Discards => {
-                if tells {
-                    // Where an HSDir's word is believed, it takes until the renewal.
-                    self.forgot_at = Some(now);
-                }
-                return Said::Stored;
-            }
-            Manner::Honest | Manner::Garbles => {}
-        }
-        let place = self.kept.binary_search_by_key(&key, |(key, _)| *key);
-        let old = place.ok().map(|place| &self.kept[place].1).filter(|kept| kept.until > now);
-        if old.is_some_and(|old| !supersedes(text.revision, old.text.revision)) {
-            return if tells { Said::Refused } else { Said::Stored };
-        }
-        let same = old.filter(|old| Rc::ptr_eq(&old.text.points, &text.points));
-        let same_since = same.map_or(now, |old| old.same_since);
-        let kept = Kept { text: text.clone(), until, same_since };
-        match place {
-            Ok(place) => self.kept[place].1 = kept,
-            Err(place) => self.kept.insert(place, (key, kept)),
-        }
-        Said::Stored
-    }
-
-    /// Answers who asks for a descriptor.
-    pub fn give(&self, key: Key, now: Moment) -> Given<P> {
-        match self.manner {
-            _ if !self.up => Given::Failed,
-            Manner::Silent => Given::Nothing,
-            Manner::Fails => Given::Failed,
-            Manner::Garbles => Given::Garbage,
-            Manner::Honest | Manner::Refuses | Manner::Discards => {
-                self.kept(key, now).map_or(Given::NotFound, |kept| Given::Text(kept.text.clone()))
-            }
-        }
-    }
-
-    /// Whether a client that asks gets this descriptor, and which.
-    pub fn serves(&self, key: Key, now: Moment) -> Option<&Kept<P>> {
-        let hands_out = matches!(self.manner, Manner::Honest | Manner::Refuses | Manner::Discards);
-        self.kept(key, now).filter(|_| self.up && hands_out)
-    }
-
-    /// Loses everything, as by a restart.
-    pub fn lose_everything(&mut self, now: Moment) {
-        self.kept.clear();
-        self.forgot_at = Some(now);
     }
 
     /// Behaves otherwise from now on.
@@ -208,17 +115,17 @@ impl<P> Relay<P> {
         self.manner = manner;
         self.fit_since = now;
     }
-
-    /// Throws away what has expired a while ago.
-    pub fn clean(&mut self, now: Moment) {
-        self.kept.retain(|(_, kept)| kept.until.after(EXPIRED) > now);
-    }
 }
 
 impl<P> Relays<P> {
     /// So many relays, which have been running for long.
     pub fn new(count: usize, dice: &mut Dice) -> Self {
-        let mut relays = Self { all: Vec::new(), by_fingerprint: HashMap::new(), running: Vec::new() };
+        let mut relays = Self {
+            all: Vec::new(),
+            by_fingerprint: FxHashMap::default(),
+            running: Vec::new(),
+            shelves: Shelves::default(),
+        };
         for _ in 0..count {
             relays.arrive(Moment::ZERO, dice);
         }
@@ -239,7 +146,6 @@ impl<P> Relays<P> {
             manner: Manner::Honest,
             fit_since: now,
             forgot_at: None,
-            kept: Vec::new(),
         });
         self.running.push(id);
     }
@@ -248,16 +154,16 @@ impl<P> Relays<P> {
     pub fn depart(&mut self, dice: &mut Dice) {
         let id = self.running.swap_remove(dice.index(self.running.len()));
         self.all[id].up = false;
-        self.all[id].kept = Vec::new();
+        self.shelves.clear(id);
     }
 
     /// The relay with this number.
-    pub fn get(&self, id: RelayId) -> &Relay<P> {
+    pub fn get(&self, id: RelayId) -> &Relay {
         &self.all[id]
     }
 
     /// The relay with this number.
-    pub fn get_mut(&mut self, id: RelayId) -> &mut Relay<P> {
+    pub fn get_mut(&mut self, id: RelayId) -> &mut Relay {
         &mut self.all[id]
     }
 
@@ -266,17 +172,93 @@ impl<P> Relays<P> {
         self.by_fingerprint[&fingerprint]
     }
 
+    /// What an HSDir keeps under this name, or kept until a short time ago.
+    pub fn last(&self, id: RelayId, key: Key) -> Option<&Kept<P>> {
+        self.shelves.last(id, key)
+    }
+
+    /// What an HSDir keeps under this name.
+    pub fn kept(&self, id: RelayId, key: Key, now: Moment) -> Option<&Kept<P>> {
+        self.last(id, key).filter(|kept| kept.lasts(now))
+    }
+
+    /// Whether an HSDir keeps these very introduction points under this name: then it means nothing to anybody if it gets them
+    /// again.
+    pub fn has(&self, id: RelayId, key: Key, points: &Rc<[P]>, now: Moment) -> bool {
+        self.kept(id, key, now).is_some_and(|kept| Rc::ptr_eq(&kept.text.points, points))
+    }
+
+    /// Uploads a descriptor to an HSDir. `supersedes` says whether a revision may take the place of another; `tells` whether
+    /// it would be refused otherwise, and not silently thrown away.
+    pub fn store(
+        &mut self,
+        id: RelayId,
+        key: Key,
+        text: &Rc<Text<P>>,
+        (now, until): (Moment, Moment),
+        supersedes: fn(u64, u64) -> bool,
+        tells: bool,
+    ) -> Said {
+        let relay = &mut self.all[id];
+        match relay.manner {
+            _ if !relay.up => return Said::Nothing,
+            Manner::Silent => return Said::Nothing,
+            Manner::Fails => return Said::Failed,
+            Manner::Refuses => return Said::Refused,
+            Manner::Discards | Manner::Replays => {
+                if tells {
+                    // Where an HSDir's word is believed, it takes until the renewal.
+                    relay.forgot_at = Some(now);
+                }
+                return Said::Stored;
+            }
+            Manner::Honest | Manner::Garbles | Manner::Lags => {}
+        }
+        let old = self.kept(id, key, now);
+        if old.is_some_and(|old| !supersedes(text.revision, old.text.revision)) {
+            return if tells { Said::Refused } else { Said::Stored };
+        }
+        let same = old.filter(|old| Rc::ptr_eq(&old.text.points, &text.points));
+        let same_since = same.map_or(now, |old| old.same_since);
+        let lags = self.all[id].manner == Manner::Lags;
+        let lagging = old.filter(|_| lags).map(|old| (old.text.clone(), now.after(LAG)));
+        self.shelves.put(id, key, Kept { text: text.clone(), until, same_since, lagging });
+        Said::Stored
+    }
+
+    /// Asks an HSDir for a descriptor.
+    pub fn give(&self, id: RelayId, key: Key, now: Moment) -> Given<P> {
+        let relay = &self.all[id];
+        let kept = match relay.manner {
+            _ if !relay.up => return Given::Failed,
+            Manner::Silent => return Given::Nothing,
+            Manner::Fails => return Given::Failed,
+            Manner::Garbles => return Given::Garbage,
+            Manner::Replays => self.last(id, key),
+            Manner::Honest | Manner::Refuses | Manner::Discards | Manner::Lags => self.kept(id, key, now),
+        };
+        let Some(kept) = kept else { return Given::NotFound };
+        let lags = |(_, until): &&(_, Moment)| relay.manner == Manner::Lags && *until > now;
+        let text = kept.lagging.as_ref().filter(lags).map_or(&kept.text, |(old, _)| old);
+        Given::Text(text.clone())
+    }
+
+    /// What a client gets, before it has expired, who asks an HSDir for a descriptor.
+    pub fn serves(&self, id: RelayId, key: Key, now: Moment) -> Option<&Kept<P>> {
+        let relay = &self.all[id];
+        let hands_out = !matches!(relay.manner, Manner::Garbles | Manner::Fails | Manner::Silent);
+        self.kept(id, key, now).filter(|_| relay.up && hands_out)
+    }
+
+    /// An HSDir loses everything, as by a restart.
+    pub fn lose_everything(&mut self, id: RelayId, now: Moment) {
+        self.shelves.clear(id);
+        self.all[id].forgot_at = Some(now);
+    }
+
     /// Throws away what has expired at each.
     pub fn clean(&mut self, now: Moment) {
-        for id in &self.running {
-            self.all[*id].clean(now);
-        }
+        let all = &self.all;
+        self.shelves.clean(now, |id| all[id].manner == Manner::Replays);
     }
 }
-
-/// For how long it is remembered what has expired.
-const EXPIRED: Duration = Duration::from_hours(1);
-/// For how long HSDirs of version 3 keep a descriptor: what it says itself, and tor's always says this.
-pub const KEPT_V3: Duration = Duration::from_hours(3);
-/// For how long HSDirs of version 2 keep a descriptor (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`).
-pub const KEPT_V2: Duration = Duration::from_hours(72);

@@ -3,17 +3,19 @@
 //!
 //! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight UTC.
 
-use std::collections::HashMap;
-
 use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance_proto::time::UnixTime;
+use rustc_hash::FxHashMap;
 use sha3::{Digest, Sha3_256};
 
 use super::relay::RelayId;
 
-/// A place on the ring of version 3.
-pub type Index = [u8; 32];
+/// A place on the ring of version 3, the most significant part first.
+pub type Index = [u64; 4];
+
+/// A shared random value.
+pub type Value = [u8; 32];
 
 /// The places of a period and value, sorted.
 type Ring<I> = Vec<(I, RelayId)>;
@@ -31,7 +33,7 @@ pub struct Rings {
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Term {
     period: u64,
-    value: Index,
+    value: Value,
 }
 
 impl Rings {
@@ -39,7 +41,7 @@ impl Rings {
     /// `last` saves hashing those again that it has.
     pub fn new(
         valid_after: UnixTime,
-        [current, previous]: [Option<Index>; 2],
+        [current, previous]: [Option<Value>; 2],
         listed: &[RelayId],
         identities: &[(Fingerprint, RelayIdentity)],
         last: Option<&Self>,
@@ -52,7 +54,7 @@ impl Rings {
             .map(|(period, value)| Term { period, value: value.unwrap_or_else(|| disaster(period)) });
         let ring = |term: Term| {
             let known = last.and_then(|last| last.v3.iter().find(|(known, _)| *known == term));
-            let known: HashMap<RelayId, Index> = known
+            let known: FxHashMap<RelayId, Index> = known
                 .map(|(_, ring)| ring.iter().map(|(index, id)| (*id, *index)).collect())
                 .unwrap_or_default();
             let place = |(id, (_, identity)): (&RelayId, &(Fingerprint, RelayIdentity))| {
@@ -115,7 +117,7 @@ fn node_index(identity: &RelayIdentity, term: Term) -> Index {
     text.extend(term.value);
     text.extend(term.period.to_be_bytes());
     text.extend(1440u64.to_be_bytes());
-    Sha3_256::digest(text).into()
+    index(&text)
 }
 
 /// The places of both replicas of the descriptor with this blinded key.
@@ -126,11 +128,17 @@ pub fn replica_indices(blinded: &[u8; 32], period: u64) -> [Index; 2] {
         text.extend(replica.to_be_bytes());
         text.extend(1440u64.to_be_bytes());
         text.extend(period.to_be_bytes());
-        Sha3_256::digest(text).into()
+        index(&text)
     })
 }
 
-fn disaster(period: u64) -> Index {
+fn index(text: &[u8]) -> Index {
+    let digest: [u8; 32] = Sha3_256::digest(text).into();
+    let (words, _) = digest.as_chunks();
+    [0, 1, 2, 3].map(|word| u64::from_be_bytes(words[word]))
+}
+
+fn disaster(period: u64) -> Value {
     let mut text = b"shared-random-disaster".to_vec();
     text.extend(1440u64.to_be_bytes());
     text.extend(period.to_be_bytes());

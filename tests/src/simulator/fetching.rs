@@ -1,0 +1,82 @@
+//! Backends' descriptors are fetched, and what comes of it is told to the engine.
+
+use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Source};
+
+use super::balancer::{Call, LATENCY, number_of};
+use super::carrying::{FAILURES, SILENCE};
+use super::generation::Generation;
+use super::network::relay::{Given, RelayId};
+use super::network::shelves::Key;
+use super::world::{Happening, World};
+
+impl<G: Generation> World<G> {
+    /// Asks for a backend's descriptor.
+    pub fn fetch(&mut self, backend: &BackendId, from: Vec<Source>) {
+        let (call, backend) = (self.balancer.call, number_of(&backend.0));
+        for source in from {
+            let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+            self.queue.plan(at, Happening::Fetched { call, backend, source });
+        }
+    }
+
+    /// Tor has an answer for a backend's descriptor.
+    pub fn fetched(&mut self, call: Call, number: usize, source: Source) {
+        if call != self.balancer.call || self.dice.chance(SILENCE) {
+            return;
+        }
+        let (slot, given) = match source {
+            Source::Hsdir(hsdir) => self.give_tor(number, self.relays.find(hsdir)),
+            Source::Any => self.give_tor_as_a_client(number),
+        };
+        let outcome = match given {
+            _ if self.dice.chance(FAILURES) => FetchOutcome::Failed,
+            Given::Nothing => return,
+            Given::Failed => FetchOutcome::Failed,
+            Given::NotFound => FetchOutcome::NotFound,
+            Given::Garbage => FetchOutcome::Invalid("garbage".into()),
+            Given::Text(text) => {
+                if !self.users[number].is_empty() {
+                    self.watch.delivered(number, slot.period, &text);
+                }
+                FetchOutcome::Copy(DescriptorCopy {
+                    revision: text.revision,
+                    published: G::published_at(text.made.wall(), self.balancer.wall(self.now)),
+                    period: slot.period,
+                    points: text.points.to_vec(),
+                })
+            }
+        };
+        let backend = self.backends[number].id.clone();
+        self.tell(Event::Fetched { backend, source, outcome });
+    }
+
+    /// What an HSDir has of the descriptor that tor looks for by its own consensus.
+    fn give_tor(&self, number: usize, relay: RelayId) -> (DescriptorSlot, Given<G>) {
+        let backend = &self.backends[number];
+        let wall = self.balancer.wall(self.now);
+        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
+        // In version 2 each HSDir is asked for the replica that is its own.
+        let own = |slot: &&DescriptorSlot| {
+            let spot = backend.spots.iter().find(|spot| spot.slot == **slot);
+            spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| *hsdir == relay))
+        };
+        let slot = looked_for.iter().find(own).copied().unwrap_or(looked_for[0]);
+        (slot, self.relays.give(relay, Key { owner: backend.address, slot }, self.now))
+    }
+
+    /// Where tor asks as a client it takes one HSDir after the other, in an order of its own, until one has something.
+    fn give_tor_as_a_client(&mut self, number: usize) -> (DescriptorSlot, Given<G>) {
+        let spots = &self.backends[number].spots;
+        let mut hsdirs: Vec<RelayId> =
+            spots.iter().flat_map(|spot| &spot.hsdirs).map(|(hsdir, _)| *hsdir).collect();
+        let mut last = (spots[0].slot, Given::Failed);
+        while !hsdirs.is_empty() {
+            let hsdir = hsdirs.swap_remove(self.dice.index(hsdirs.len()));
+            last = self.give_tor(number, hsdir);
+            if matches!(last.1, Given::Text(_)) {
+                break;
+            }
+        }
+        last
+    }
+}

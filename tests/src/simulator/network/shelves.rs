@@ -1,0 +1,137 @@
+//! The descriptors that HSDirs keep.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::DescriptorSlot;
+
+use super::super::time::Moment;
+use super::relay::RelayId;
+
+/// Whose descriptor something is, and which of his.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Key {
+    /// The number of a service or a backend; see [`super::super::address::Address`].
+    pub owner: usize,
+    /// Which of its descriptors.
+    pub slot: DescriptorSlot,
+}
+
+/// A descriptor's text.
+#[derive(Debug)]
+pub struct Text<P> {
+    /// Its revision counter (v2: its publication time).
+    pub revision: u64,
+    /// When it was made.
+    pub made: Moment,
+    /// Its introduction points.
+    pub points: Rc<[P]>,
+}
+
+/// A descriptor as an HSDir keeps it.
+#[derive(Debug)]
+pub struct Kept<P> {
+    /// What it keeps.
+    pub text: Rc<Text<P>>,
+    /// Until when.
+    pub until: Moment,
+    /// Since when it has had these introduction points.
+    pub same_since: Moment,
+    /// What it goes on to hand out for a while, and until when.
+    pub lagging: Option<(Rc<Text<P>>, Moment)>,
+}
+
+/// What all HSDirs keep, by owner: whoever looks at a service finds everything of it in one place.
+pub struct Shelves<P>(Vec<Shelf<P>>);
+
+/// What all HSDirs keep of one owner, in any order.
+struct Shelf<P> {
+    places: Vec<Place>,
+    kept: Vec<Kept<P>>,
+}
+
+/// Stands for an HSDir and one of the owner's descriptors: cheaper to find than both.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Place(u64);
+
+impl<P> Kept<P> {
+    /// Whether it is still kept.
+    pub fn lasts(&self, now: Moment) -> bool {
+        self.until > now
+    }
+}
+
+/// Nothing is kept yet.
+impl<P> Default for Shelves<P> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<P> Shelves<P> {
+    /// What an HSDir keeps under this name, or kept until a short time ago.
+    pub fn last(&self, relay: RelayId, key: Key) -> Option<&Kept<P>> {
+        let owned = self.0.get(key.owner)?;
+        Some(&owned.kept[owned.find(Place::new(relay, key.slot))?])
+    }
+
+    /// Puts something in its place, and takes away what was there.
+    pub fn put(&mut self, relay: RelayId, key: Key, kept: Kept<P>) {
+        if self.0.len() <= key.owner {
+            self.0.resize_with(key.owner + 1, || Shelf { places: Vec::new(), kept: Vec::new() });
+        }
+        let (owned, place) = (&mut self.0[key.owner], Place::new(relay, key.slot));
+        if let Some(found) = owned.find(place) {
+            owned.kept[found] = kept;
+        } else {
+            owned.places.push(place);
+            owned.kept.push(kept);
+        }
+    }
+
+    /// Takes away everything that an HSDir keeps.
+    pub fn clear(&mut self, relay: RelayId) {
+        self.retain(|keeper, _| keeper != relay);
+    }
+
+    /// Takes away what has expired a while ago, but for what is `replayed` by who keeps it.
+    pub fn clean(&mut self, now: Moment, replayed: impl Fn(RelayId) -> bool) {
+        self.retain(|keeper, kept| kept.until.after(EXPIRED) > now || replayed(keeper));
+    }
+
+    fn retain(&mut self, stays: impl Fn(RelayId, &Kept<P>) -> bool) {
+        for Shelf { places, kept } in &mut self.0 {
+            for index in (0..places.len()).rev() {
+                if !stays(places[index].relay(), &kept[index]) {
+                    places.swap_remove(index);
+                    kept.swap_remove(index);
+                }
+            }
+        }
+    }
+}
+
+impl<P> Shelf<P> {
+    fn find(&self, place: Place) -> Option<usize> {
+        self.places.iter().position(|known| *known == place)
+    }
+}
+
+impl Place {
+    fn new(relay: RelayId, DescriptorSlot { period, replica }: DescriptorSlot) -> Self {
+        let (relay, period) = (u64::try_from(relay).ok(), u32::try_from(period).ok());
+        let (relay, period) = relay.zip(period).expect("a century has fewer periods");
+        Self(relay << 40 | u64::from(period) << 8 | u64::from(replica))
+    }
+
+    fn relay(self) -> RelayId {
+        usize::try_from(self.0 >> 40).expect("it was one")
+    }
+}
+
+/// For how long it is remembered what has expired.
+const EXPIRED: Duration = Duration::from_hours(1);
+/// For how long HSDirs of version 3 keep a descriptor: what it says itself, and tor's always says this.
+pub const KEPT_V3: Duration = Duration::from_hours(3);
+/// For how long HSDirs of version 2 keep a descriptor (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`).
+pub const KEPT_V2: Duration = Duration::from_hours(72);
