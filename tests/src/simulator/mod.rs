@@ -1,9 +1,9 @@
 //! The balancer's engine on a made-up network: no sockets, no real time.
 //!
 //! [`World`] is everything there is: relays, authorities, backends and the engine, in [`balancer`] with what stands between
-//! it and them, and in [`carrying`] what it says and hears. [`trouble`] is what goes wrong. [`invariants`] are looked at at
-//! every simulated minute, and at everything that the engine says. Equal scenarios run equally; who finds a promise broken
-//! says how to see it again, and [`trace`] shows what one service's part in it was.
+//! it and them, and in [`carrying`] and [`fetching`] what it says and hears. [`trouble`] is what goes wrong. [`invariants`]
+//! are looked at at every simulated minute, and at everything that the engine says. Equal scenarios run equally; who finds a
+//! promise broken says how to see it again, and [`trace`] shows what one service's part in it was.
 
 #![expect(
     clippy::expect_used,
