@@ -133,7 +133,8 @@ impl<G: Generation> World<G> {
         }
         let same =
             |known: &[G]| known.iter().map(Point::id).eq(points.iter().map(|chosen| chosen.point.id()));
-        let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
+        let key = Key { owner: number, slot };
+        let held = self.watch.held.entry(key).or_default();
         let first = *held.renewed.get_or_insert(self.now);
         // A set may have been chosen and given up again before it was sent to anybody: what was sent before that counts no
         // more, even if it is heard of later.
@@ -157,11 +158,11 @@ impl<G: Generation> World<G> {
             return;
         }
         let under_way = distinct && self.now.since(first) < STEP;
-        if self.now.since(first.min(oldest)) >= self.promises.unchanged {
-            held.renewed = Some(self.now);
-            self.check_spread();
-        } else if under_way {
+        if under_way {
             // It has been counted.
+        } else if self.now.since(first.min(oldest)) >= self.promises.unchanged {
+            self.watch.held.entry(key).or_default().renewed = Some(self.now);
+            self.check_spread();
         } else if let Some((id, _)) = again.iter().find(|(_, sent)| *sent >= first.max(changed)) {
             let expected =
                 format!("HSDir {id} has it, and was sent it again within {:?}", self.promises.unchanged);
