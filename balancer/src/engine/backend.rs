@@ -10,7 +10,6 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
-use super::deadlines::Alarm;
 use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
 use super::look::Looks;
 use super::notice::{Gone, Notice};
@@ -20,8 +19,6 @@ use super::status::{BackendState, BackendStatus};
 /// One backend, whatever the number of services that share it.
 pub(super) struct Backend<P: Point> {
     id: BackendId,
-    /// By which it is woken.
-    pub(super) alarm: Alarm,
     /// Which services it serves.
     pub(super) users: Vec<Number<ServiceId>>,
     period: Option<u64>,
@@ -70,10 +67,9 @@ enum Relation {
 
 impl<P: Point> Backend<P> {
     /// A backend of which nothing is known yet.
-    pub(super) fn new(id: BackendId, alarm: Alarm) -> Self {
+    pub(super) fn new(id: BackendId) -> Self {
         Self {
             id,
-            alarm,
             users: Vec::new(),
             period: None,
             looks: Looks::default(),

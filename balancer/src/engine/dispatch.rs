@@ -11,7 +11,7 @@ use super::{Context, Engine};
 use crate::relay::Fingerprint;
 
 /// Whom a deadline belongs to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Owner {
     Backend(Number<BackendId>),
     Service(Number<ServiceId>),
@@ -64,7 +64,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             backend.in_line = true;
             self.fetches.join(Fetch::Backend(number));
         }
-        self.deadlines.set(backend.alarm, backend.deadline());
+        self.deadlines.set(Owner::Backend(number), backend.deadline());
         if changed {
             for user in backend.users.clone() {
                 if let Some(service) = self.services.get_mut(user) {
@@ -96,7 +96,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             }
         }
         let deadline = service.deadline(self.tor_ready, self.cx.timing.keep_last);
-        self.deadlines.set(service.alarm, deadline);
+        self.deadlines.set(Owner::Service(number), deadline);
     }
 
     /// Everything may have changed.

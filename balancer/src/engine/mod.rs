@@ -101,7 +101,7 @@ impl<R: RngCore> Context<R> {
 
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.
-    pub fn new(configuration: Vec<ServiceSpec>, settings: Settings, rng: R) -> Self {
+    pub fn new(configuration: &[ServiceSpec], settings: Settings, rng: R) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
         let mut engine = Self {
             cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
@@ -171,7 +171,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     fn take(&mut self, event: Event<P>) {
         match event {
             Event::Network(view) => self.set_network(&view),
-            Event::Configuration(configuration) => self.configure(configuration),
+            Event::Configuration(configuration) => self.configure(&configuration),
             Event::Timing(timing) => self.settings.timing = timing,
             Event::Fetched { backend: id, source, outcome } => {
                 let Some(number) = self.backends.number(&id) else { return };
@@ -235,15 +235,16 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     /// Services and backends come and go; what is known of those that stay is kept.
-    fn configure(&mut self, configuration: Vec<ServiceSpec>) {
+    fn configure(&mut self, configuration: &[ServiceSpec]) {
         let services: BTreeSet<ServiceId> = configuration.iter().map(|spec| spec.id.clone()).collect();
         let backends: BTreeSet<BackendId> =
             configuration.iter().flat_map(|spec| &spec.backends).cloned().collect();
+        // Nobody is woken for what is gone; for all others it is set below.
+        self.deadlines = Deadlines::new();
         self.services.retain(|id| services.contains(id));
         self.backends.retain(|id| backends.contains(id));
-        let (known, deadlines) = (&mut self.backends, &mut self.deadlines);
-        for id in backends.into_iter().filter(|id| known.number(id).is_none()).collect::<Vec<_>>() {
-            known.insert(id.clone(), |number| Backend::new(id, deadlines.enter(Owner::Backend(number))));
+        for id in backends {
+            self.backends.get_or_insert(id.clone(), || Backend::new(id));
         }
         for backend in self.backends.values_mut() {
             backend.users.clear();
@@ -257,21 +258,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.all_touched();
     }
 
-    fn configure_service(&mut self, spec: ServiceSpec) {
+    fn configure_service(&mut self, spec: &ServiceSpec) {
         let names: BTreeSet<&BackendId> = spec.backends.iter().collect();
         let mine: Vec<_> = names.into_iter().filter_map(|name| self.backends.number(name)).collect();
-        let (id, backends) = (spec.id.clone(), mine.clone());
-        let number = match self.services.number(&id) {
-            Some(number) => {
-                if let Some(service) = self.services.get_mut(number) {
-                    service.reconfigure(&spec, backends);
-                }
-                number
-            }
-            None => self.services.insert(id, |number| {
-                Service::new(spec, backends, self.deadlines.enter(Owner::Service(number)))
-            }),
-        };
+        let number = self.services.get_or_insert(spec.id.clone(), || Service::new(spec));
+        if let Some(service) = self.services.get_mut(number) {
+            service.reconfigure(spec, mine.clone());
+        }
         for backend in mine {
             if let Some(backend) = self.backends.get_mut(backend) {
                 backend.users.push(number);

@@ -22,13 +22,12 @@ impl<I: Ord, T> Registry<I, T> {
         Self { numbers: BTreeMap::new(), all: Vec::new() }
     }
 
-    /// Adds what `make` makes; what had this name before is gone.
-    pub(super) fn insert(&mut self, name: I, make: impl FnOnce(Number<I>) -> T) -> Number<I> {
-        self.remove(&name);
-        let number = Number { index: self.all.len(), of: PhantomData };
-        self.all.push(Some(make(number)));
-        self.numbers.insert(name, number);
-        number
+    /// The number of the thing of this name, which `make` makes if there is none yet.
+    pub(super) fn get_or_insert(&mut self, name: I, make: impl FnOnce() -> T) -> Number<I> {
+        *self.numbers.entry(name).or_insert_with(|| {
+            self.all.push(Some(make()));
+            Number { index: self.all.len() - 1, of: PhantomData }
+        })
     }
 
     /// Removes those whose name does not pass.
@@ -74,13 +73,6 @@ impl<I: Ord, T> Registry<I, T> {
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.all.iter_mut().flatten()
     }
-
-    fn remove(&mut self, name: &I) {
-        let gone = self.numbers.remove(name).and_then(|number| self.all.get_mut(number.index));
-        if let Some(gone) = gone {
-            *gone = None;
-        }
-    }
 }
 
 // What follows would be derived, if that did not ask it of the names too.
@@ -120,16 +112,15 @@ mod tests {
     #[test]
     fn what_is_gone_is_not_found_by_its_number_even_if_its_name_comes_back() {
         let mut registry = Registry::new();
-        let [b, a] = ["b", "a"].map(|name| registry.insert(name, |_| name.len()));
+        let [b, a] = [("b", 1), ("a", 2)].map(|(name, thing)| registry.get_or_insert(name, || thing));
+        assert!(registry.get_or_insert("a", || 3) == a);
         assert!(registry.numbers() == [a, b]);
         registry.retain(|name| *name != "a");
         assert_eq!((registry.len(), registry.get(a)), (1, None));
         assert!(registry.number(&"a").is_none());
-        let again = registry.insert("a", |_| 7);
-        assert_eq!((registry.get(a), registry.get(again)), (None, Some(&7)));
-        let other = registry.insert("b", |_| 8);
-        assert_eq!((registry.get(b), registry.get(other)), (None, Some(&8)));
-        assert!(registry.iter().eq([(&"a", &7), (&"b", &8)]));
-        assert!(registry.values_mut().eq([&7, &8]));
+        let again = registry.get_or_insert("a", || 3);
+        assert_eq!((registry.get(a), registry.get(again)), (None, Some(&3)));
+        assert!(registry.iter().eq([(&"a", &3), (&"b", &1)]));
+        assert!(registry.values_mut().eq([&1, &3]));
     }
 }

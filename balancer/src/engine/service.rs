@@ -7,7 +7,6 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::backend::Backend;
-use super::deadlines::Alarm;
 use super::descriptor::Descriptor;
 use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, PublicationId, ServiceId, ServiceSpec};
 use super::notice::Notice;
@@ -19,8 +18,6 @@ use crate::relay::Fingerprint;
 /// One service.
 pub(super) struct Service<P: Point> {
     id: ServiceId,
-    /// By which it is woken.
-    pub(super) alarm: Alarm,
     /// In the order of their names.
     backends: Vec<Number<BackendId>>,
     max_points: usize,
@@ -39,12 +36,11 @@ pub(super) struct Service<P: Point> {
 }
 
 impl<P: Point> Service<P> {
-    /// A service as configured, of which nothing is known yet; `backends` are its own in the order of their names.
-    pub(super) fn new(spec: ServiceSpec, backends: Vec<Number<BackendId>>, alarm: Alarm) -> Self {
+    /// A service of which nothing is known yet. [`Service::reconfigure`] has to follow.
+    pub(super) fn new(spec: &ServiceSpec) -> Self {
         Self {
-            id: spec.id,
-            alarm,
-            backends,
+            id: spec.id.clone(),
+            backends: Vec::new(),
             max_points: spec.max_points,
             distinct: spec.distinct,
             proof: spec.proof,
@@ -57,7 +53,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Takes a new configuration, and keeps what is known. [`Service::reconsider`] has to follow.
+    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names.
+    /// [`Service::reconsider`] has to follow.
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) {
         self.backends = backends;
         self.max_points = spec.max_points;

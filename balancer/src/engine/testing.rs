@@ -102,7 +102,7 @@ impl Script {
 
     pub(super) fn with(services: &[(&str, &[&str])], settings: Settings) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        Self { engine: Engine::new(specs(services), settings, Dice(1)), now, said: Vec::new() }
+        Self { engine: Engine::new(&specs(services), settings, Dice(1)), now, said: Vec::new() }
     }
 
     /// An engine that knows its HSDirs (a hundred and more for each backend, 1 to 8 for each of one slot),
@@ -122,9 +122,9 @@ impl Script {
 
     pub(super) fn of_v2_with(services: &[(&str, &[&str])], settings: Settings) -> Self {
         let spec = |spec| ServiceSpec { max_points: 10, distinct: true, proof: Proof::ReadBack, ..spec };
-        let specs = specs(services).into_iter().map(spec).collect();
+        let specs: Vec<_> = specs(services).into_iter().map(spec).collect();
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        let mut script = Self { engine: Engine::new(specs, settings, Dice(1)), now, said: Vec::new() };
+        let mut script = Self { engine: Engine::new(&specs, settings, Dice(1)), now, said: Vec::new() };
         script.send(Event::Network(view_v2(services, &[1])));
         script.send(Event::TorReady);
         script

@@ -99,7 +99,7 @@ impl<G: Generation> Runtime<G> {
         let (reports, receiver) = mpsc::unbounded_channel();
         let backends = backends(&frontends);
         let mut runtime = Self {
-            engine: Engine::new(service_specs(&frontends, tuning), settings, OsRng),
+            engine: Engine::new(&service_specs(&frontends, tuning), settings, OsRng),
             began: Instant::now(),
             client_fetches: ClientFetches::new(&backends, G::credential),
             backends,

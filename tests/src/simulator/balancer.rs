@@ -12,9 +12,9 @@ use rustc_hash::FxHashMap;
 
 use super::dice::Dice;
 use super::generation::Generation;
+use super::network::cache::Key;
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
-use super::network::shelves::Key;
 use super::service::move_spots;
 use super::time::Moment;
 use super::world::{Happening, World};
@@ -138,7 +138,7 @@ impl<G: Generation> World<G> {
     /// The balancer starts.
     pub fn start_balancer(&mut self) {
         let settings = Settings { timing: G::timing(), ..Settings::default() };
-        let mut engine = Engine::new(self.configuration(), settings, self.dice.split());
+        let mut engine = Engine::new(&self.configuration(), settings, self.dice.split());
         engine.remember(&self.balancer.remembered);
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;

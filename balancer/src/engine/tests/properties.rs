@@ -82,7 +82,7 @@ impl World {
         let settings =
             Settings { fetches_per_minute: FETCHES, posts_per_minute: POSTS, ..Settings::default() };
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        let engine = Engine::new(configuration.clone(), settings, Dice(7));
+        let engine = Engine::new(&configuration, settings, Dice(7));
         Self {
             script: Script { engine, now, said: Vec::new() },
             tor_ready: false,

@@ -4,12 +4,15 @@
 //! again, HSDir by HSDir, with growing waits; what is acknowledged is left alone until the descriptor is due
 //! for renewal.
 
+mod refusals;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use onionbalance_proto::v3::revision;
 use rand_core::RngCore;
 
+use self::refusals::ReadBack;
 use super::Context;
 use super::event::{DescriptorSlot, Found, Proof, PublicationId, ServiceId, UploadOutcome};
 use super::notice::Notice;
@@ -49,15 +52,6 @@ pub(super) struct Batch {
     pub(super) set: usize,
     /// Who they are; at least one.
     pub(super) to: Vec<Fingerprint>,
-}
-
-/// The search for the revision at an HSDir that refused.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum ReadBack {
-    No,
-    Wanted,
-    InLine,
-    Waiting { until: Duration },
 }
 
 impl<I: Eq> Descriptor<I> {
@@ -227,23 +221,6 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Moves the wish for a read-back into the line of fetches; returns whether there is one.
-    pub(super) fn queue_read_back(&mut self) -> bool {
-        let wanted = self.read_back == ReadBack::Wanted;
-        if wanted {
-            self.read_back = ReadBack::InLine;
-        }
-        wanted
-    }
-
-    /// The HSDir to read our own descriptor back from, if one still refuses it.
-    pub(super) fn begin_read_back(&mut self, cx: &Context<impl RngCore>) -> Option<Fingerprint> {
-        self.read_back = ReadBack::No;
-        let (fingerprint, _) = self.hsdirs.iter().find(|(_, hsdir)| hsdir.refused().is_some())?;
-        self.read_back = ReadBack::Waiting { until: cx.now.elapsed + cx.timing.fetch_timeout };
-        Some(*fingerprint)
-    }
-
     /// The HSDirs that have to be read back now; from then on they stand in line for it.
     pub(super) fn queue_proofs(&mut self, now: Duration) -> Vec<Fingerprint> {
         let due =
@@ -286,31 +263,6 @@ impl<I: Eq> Descriptor<I> {
             }
             Proven::No => {}
         }
-    }
-
-    /// Our own descriptor was seen: HSDirs that refused a lower revision get a higher one soon; the others
-    /// had other reasons, and time may mend them.
-    fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
-        self.floor.see(revision);
-        self.read_back = ReadBack::No;
-        self.retry_refused(cx);
-    }
-
-    /// Nothing was seen. If most HSDirs refuse, it must be for the revision: guess a higher one. A single
-    /// HSDir is not worth it, nor to be trusted with it.
-    fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
-        self.read_back = ReadBack::No;
-        let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
-        let highest = self.hsdirs.values().filter_map(Upload::refused).max();
-        if refusing * 2 >= self.hsdirs.len()
-            && let Some(revision) = highest
-            && self.floor.raise(revision)
-        {
-            for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.refused().is_some()) {
-                hsdir.encourage();
-            }
-        }
-        self.retry_refused(cx);
     }
 
     /// Tor is gone: what it had not finished is to be done anew.
@@ -371,34 +323,6 @@ impl<I: Eq> Descriptor<I> {
         self.renew_at = None;
         for hsdir in self.hsdirs.values_mut() {
             hsdir.renew(now, false);
-        }
-    }
-
-    fn refused(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        fingerprint: Fingerprint,
-        revision: Option<u64>,
-        reason: String,
-    ) {
-        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
-        // Without a revision, the refusal came before tor's word that it took the descriptor: it says
-        // nothing.
-        let Some(revision) = revision else { return hsdir.fail(cx) };
-        if hsdir.refuse(revision) {
-            let (service, slot) = (self.service.clone(), self.slot);
-            cx.notices.push(Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
-        }
-        if self.floor.covers(revision) {
-            hsdir.retry_refused(cx, &self.floor);
-        } else if self.read_back == ReadBack::No {
-            self.read_back = ReadBack::Wanted;
-        }
-    }
-
-    fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
-        for hsdir in self.hsdirs.values_mut() {
-            hsdir.retry_refused(cx, &self.floor);
         }
     }
 

@@ -1,0 +1,94 @@
+//! HSDirs that refuse a descriptor: mostly because they hold a higher revision, which is looked up by reading the descriptor
+//! back, and exceeded.
+
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+use super::super::Context;
+use super::super::notice::Notice;
+use super::super::upload::Upload;
+use super::Descriptor;
+use crate::relay::Fingerprint;
+
+/// The search for the revision at an HSDir that refused.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum ReadBack {
+    No,
+    Wanted,
+    InLine,
+    Waiting { until: Duration },
+}
+
+impl<I: Eq> Descriptor<I> {
+    /// An HSDir refused an upload. `revision` is what the publication was given.
+    pub(super) fn refused(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        fingerprint: Fingerprint,
+        revision: Option<u64>,
+        reason: String,
+    ) {
+        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
+        // Without a revision, the refusal came before tor's word that it took the descriptor: it says
+        // nothing.
+        let Some(revision) = revision else { return hsdir.fail(cx) };
+        if hsdir.refuse(revision) {
+            let (service, slot) = (self.service.clone(), self.slot);
+            cx.notices.push(Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
+        }
+        if self.floor.covers(revision) {
+            hsdir.retry_refused(cx, &self.floor);
+        } else if self.read_back == ReadBack::No {
+            self.read_back = ReadBack::Wanted;
+        }
+    }
+
+    /// Moves the wish for a read-back into the line of fetches; returns whether there is one.
+    pub(in super::super) fn queue_read_back(&mut self) -> bool {
+        let wanted = self.read_back == ReadBack::Wanted;
+        if wanted {
+            self.read_back = ReadBack::InLine;
+        }
+        wanted
+    }
+
+    /// The HSDir to read our own descriptor back from, if one still refuses it.
+    pub(in super::super) fn begin_read_back(&mut self, cx: &Context<impl RngCore>) -> Option<Fingerprint> {
+        self.read_back = ReadBack::No;
+        let (fingerprint, _) = self.hsdirs.iter().find(|(_, hsdir)| hsdir.refused().is_some())?;
+        self.read_back = ReadBack::Waiting { until: cx.now.elapsed + cx.timing.fetch_timeout };
+        Some(*fingerprint)
+    }
+
+    /// Our own descriptor was seen: HSDirs that refused a lower revision get a higher one soon; the others
+    /// had other reasons, and time may mend them.
+    pub(super) fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
+        self.floor.see(revision);
+        self.read_back = ReadBack::No;
+        self.retry_refused(cx);
+    }
+
+    /// Nothing was seen. If most HSDirs refuse, it must be for the revision: guess a higher one. A single
+    /// HSDir is not worth it, nor to be trusted with it.
+    pub(super) fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
+        self.read_back = ReadBack::No;
+        let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
+        let highest = self.hsdirs.values().filter_map(Upload::refused).max();
+        if refusing * 2 >= self.hsdirs.len()
+            && let Some(revision) = highest
+            && self.floor.raise(revision)
+        {
+            for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.refused().is_some()) {
+                hsdir.encourage();
+            }
+        }
+        self.retry_refused(cx);
+    }
+
+    fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.retry_refused(cx, &self.floor);
+        }
+    }
+}
