@@ -34,7 +34,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "count-a-rejected-upload-as-done",
-        file: "engine/descriptor.rs",
+        file: "engine/descriptor/mod.rs",
         text: "UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
         expected: &[Stored, Living, Configured],
@@ -83,7 +83,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "ignore-upload-time-outs",
-        file: "engine/descriptor.rs",
+        file: "engine/descriptor/mod.rs",
         text: "let until = cx.now.elapsed + cx.timing.upload_timeout;",
         replacement: "let until = cx.now.elapsed + cx.timing.upload_timeout * 1000;",
         expected: &[Stored, Living],
@@ -104,7 +104,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "ignore-new-hsdirs",
-        file: "engine/descriptor.rs",
+        file: "engine/descriptor/mod.rs",
         text: "for fingerprint in listed {",
         replacement: "for fingerprint in listed {\n if !self.sets.is_empty() && !self.hsdirs.contains_key(&fingerprint) { continue; }",
         expected: &[Stored],
@@ -329,8 +329,10 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
         let simulator = quoted(&root.join("tests/src/simulator/mod.rs"));
         write(&package.join("src/main.rs"), &MAIN.replace("SIMULATOR", &simulator))?;
         let mut applied = mutation.file.is_empty();
-        for source in sources(&root.join("balancer/src"))? {
-            let name = source.strip_prefix(root.join("balancer/src"))?;
+        let mut written = BTreeSet::from([package.join("src/main.rs")]);
+        let balancer = root.join("balancer/src");
+        for source in files(SOURCES.iter().map(|source| balancer.join(source)).collect())? {
+            let name = source.strip_prefix(&balancer)?;
             let mut text = fs::read_to_string(&source)?;
             if name == Path::new(mutation.file) {
                 let count = text.matches(mutation.text).count();
@@ -339,6 +341,11 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
                 applied = true;
             }
             write(&package.join("src").join(name), &text)?;
+            written.insert(package.join("src").join(name));
+        }
+        // What an earlier state of the sources has left would be a module twice.
+        for left in files(vec![package.join("src")])?.iter().filter(|file| !written.contains(*file)) {
+            fs::remove_file(left)?;
         }
         ensure!(applied, "{}: there is no {}", mutation.name, mutation.file);
     }
@@ -350,10 +357,9 @@ fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
 }
 
-/// All files of the sources.
-fn sources(balancer: &Path) -> Result<Vec<PathBuf>> {
+/// All sources at and below these paths.
+fn files(mut left: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut left: Vec<PathBuf> = SOURCES.iter().map(|source| balancer.join(source)).collect();
     while let Some(path) = left.pop() {
         if path.is_dir() {
             for entry in fs::read_dir(&path)? {

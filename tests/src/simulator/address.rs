@@ -23,19 +23,11 @@ pub struct Address {
     pub v2: v2::OnionAddress,
     /// The key of one period, which stands for those of all: to blind it anew each day takes a tenth of all time, and its
     /// places on the rings differ from period to period all the same.
-    key: BlindedKey,
+    pub blinded: BlindedKey,
     /// Where its descriptors are by the last consensuses that were asked, by the numbers of these.
     places: Vec<(usize, Rc<Places<RelayId>>)>,
-    /// What depends on the period.
-    blinded: Vec<(u64, Blinded)>,
-}
-
-/// A service's key in one period.
-pub struct Blinded {
-    /// The key.
-    pub key: BlindedKey,
-    /// The places of its replicas on the ring.
-    pub indices: [Index; 2],
+    /// The places of its replicas on the rings of version 3, by periods.
+    indices: Vec<(u64, [Index; 2])>,
 }
 
 impl Address {
@@ -49,11 +41,11 @@ impl Address {
         let length = PeriodLength::try_from(1440).expect("a day");
         Self {
             number,
-            key: BlindedKey::derive(&v3, TimePeriod { length, number: 0 }),
+            blinded: BlindedKey::derive(&v3, TimePeriod { length, number: 0 }),
             v3,
             v2: v2::OnionAddress::from_permanent_id(id),
             places: Vec::new(),
-            blinded: Vec::new(),
+            indices: Vec::new(),
         }
     }
 
@@ -72,19 +64,19 @@ impl Address {
         places
     }
 
-    /// The blinded key of this period.
-    pub fn blinded(&mut self, number: u64) -> &Blinded {
-        if let Some(known) = self.blinded.iter().position(|(known, _)| *known == number) {
-            return &self.blinded[known].1;
+    /// The places of its replicas on this period's ring of version 3.
+    pub fn indices(&mut self, period: u64) -> [Index; 2] {
+        if let Some((_, indices)) = self.indices.iter().find(|(known, _)| *known == period) {
+            return *indices;
         }
-        let blinded = Blinded { key: self.key, indices: replica_indices(self.key.as_bytes(), number) };
-        self.blinded.truncate(PERIODS);
-        self.blinded.insert(0, (number, blinded));
-        &self.blinded[0].1
+        let indices = replica_indices(self.blinded.as_bytes(), period);
+        self.indices.truncate(PERIODS - 1);
+        self.indices.insert(0, (period, indices));
+        indices
     }
 }
 
 /// As many as are in use at a time: the one that its tor has, the one that the balancer has, and the newest.
 const CONSENSUSES: usize = 3;
-/// As many as are in use at a time, or more.
-const PERIODS: usize = 3;
+/// More than are in use at a time.
+const PERIODS: usize = 4;

@@ -8,9 +8,9 @@ use onionbalance::relay::Fingerprint;
 
 use super::dice::Dice;
 use super::generation::{Generation, Places, PointId};
+use super::network::cache::{Key, Text};
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
-use super::network::shelves::{Key, Text};
 use super::service::Spot;
 use super::time::Moment;
 use super::world::{Happening, World};

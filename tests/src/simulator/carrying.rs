@@ -7,8 +7,8 @@ use onionbalance::relay::Fingerprint;
 
 use super::balancer::{Call, LATENCY, SIGNING, number_of};
 use super::generation::Generation;
+use super::network::cache::{Key, Text};
 use super::network::relay::{Given, RelayId, Said};
-use super::network::shelves::{Key, Text};
 use super::time::Moment;
 use super::world::{Happening, World};
 

@@ -5,8 +5,8 @@ use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, Fet
 use super::balancer::{Call, LATENCY, number_of};
 use super::carrying::{FAILURES, SILENCE};
 use super::generation::Generation;
+use super::network::cache::Key;
 use super::network::relay::{Given, RelayId};
-use super::network::shelves::Key;
 use super::world::{Happening, World};
 
 impl<G: Generation> World<G> {

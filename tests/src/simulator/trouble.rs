@@ -7,8 +7,8 @@ use onionbalance::engine::Event;
 
 use super::backend::{Fate, State};
 use super::generation::{Generation, PointId};
+use super::network::cache::{Key, Text};
 use super::network::relay::{FAULTY, Manner, RelayId};
-use super::network::shelves::{Key, Text};
 use super::time::Moment;
 use super::world::{CALM, Happening, World};
 

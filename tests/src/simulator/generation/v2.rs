@@ -13,9 +13,9 @@ use onionbalance_proto::v2::{DescriptorId, Replica, SecretIdPart, TimePeriod};
 use super::{Generation, Places, PointId};
 use crate::simulator::address::Address;
 use crate::simulator::dice::Dice;
+use crate::simulator::network::cache::KEPT_V2;
 use crate::simulator::network::consensus::Consensus;
 use crate::simulator::network::relay::RelayId;
-use crate::simulator::network::shelves::KEPT_V2;
 
 /// An introduction point of version 2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -12,9 +12,9 @@ use onionbalance_proto::time::UnixTime;
 use super::{Generation, Places, PointId};
 use crate::simulator::address::Address;
 use crate::simulator::dice::Dice;
+use crate::simulator::network::cache::KEPT_V3;
 use crate::simulator::network::consensus::Consensus;
 use crate::simulator::network::relay::RelayId;
-use crate::simulator::network::shelves::KEPT_V3;
 
 /// An introduction point of version 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,15 +64,14 @@ impl Generation for V3 {
 
     fn published(directory: &Directory, address: &mut Address, _: UnixTime) -> Places<Fingerprint> {
         let schedule = directory.schedule();
-        let place = |(which, slot): (Which, DescriptorSlot)| {
-            (slot, directory.responsible(which, &address.blinded(slot.period).key))
-        };
+        let place =
+            |(which, slot): (Which, DescriptorSlot)| (slot, directory.responsible(which, &address.blinded));
         [(Which::First, schedule.first.slot()), (Which::Second, schedule.second.slot())].map(place).into()
     }
 
     fn backend(directory: &Directory, address: &mut Address, _: UnixTime) -> BackendView {
         let period = directory.schedule().fetched_term().period.number;
-        let hsdirs = directory.responsible(directory.schedule().fetched, &address.blinded(period).key);
+        let hsdirs = directory.responsible(directory.schedule().fetched, &address.blinded);
         BackendView { period, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
     }
 
@@ -83,7 +82,7 @@ impl Generation for V3 {
     fn kept(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Rc<Places<RelayId>> {
         address.places(consensus.number, |address| {
             let place = |period| {
-                let indices = address.blinded(period).indices;
+                let indices = address.indices(period);
                 (DescriptorSlot { period, replica: 0 }, consensus.rings.v3(period, &indices, 4))
             };
             consensus.rings.periods().map(place).into()

@@ -7,7 +7,7 @@ use onionbalance::relay::Fingerprint;
 
 use super::super::balancer::number_of;
 use super::super::generation::Generation;
-use super::super::network::shelves::Key;
+use super::super::network::cache::Key;
 use super::super::time::Moment;
 use super::super::world::World;
 use super::watch::Watch;
@@ -133,21 +133,18 @@ impl<G: Generation> World<G> {
         }
         let same =
             |known: &[G]| known.iter().map(Point::id).eq(points.iter().map(|chosen| chosen.point.id()));
-        let key = Key { owner: number, slot };
-        let held = self.watch.held.entry(key).or_default();
+        let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
         let first = *held.renewed.get_or_insert(self.now);
         // A set may have been chosen and given up again before it was sent to anybody: what was sent before that counts no
-        // more, even if it is heard of later.
+        // more, even if it is heard of later. Where HSDirs have sets of their own, to get such a one back is no renewal.
         let backends = self.services[number].backends.iter();
         let changed = backends.map(|backend| self.watch.changed[*backend]).max().unwrap_or(Moment::ZERO);
         let ids = to.iter().map(|hsdir| self.relays.find(*hsdir));
         let again: Vec<_> = ids
             .filter(|id| held.by.get(id).is_some_and(|known| same(known)))
             .filter_map(|id| Some((id, *held.sent.get(&id)?)))
+            .filter(|(_, sent)| !self.services[number].distinct || *sent >= changed)
             .collect();
-        // Where HSDirs have sets of their own, one that has just got another takes part in the others' renewal all the same.
-        let distinct = self.services[number].distinct;
-        let oldest = held.sent.values().min().filter(|_| distinct).copied().unwrap_or(self.now);
         // What is on its way takes the place of what is there, or fails without being heard of.
         for hsdir in to {
             let id = self.relays.find(*hsdir);
@@ -157,11 +154,8 @@ impl<G: Generation> World<G> {
         if again.is_empty() {
             return;
         }
-        let under_way = distinct && self.now.since(first) < STEP;
-        if under_way {
-            // It has been counted.
-        } else if self.now.since(first.min(oldest)) >= self.promises.unchanged {
-            self.watch.held.entry(key).or_default().renewed = Some(self.now);
+        if self.now.since(first) >= self.promises.unchanged {
+            held.renewed = Some(self.now);
             self.check_spread();
         } else if let Some((id, _)) = again.iter().find(|(_, sent)| *sent >= first.max(changed)) {
             let expected =

@@ -4,7 +4,7 @@ use onionbalance::engine::{BackendState, UploadState};
 
 use super::super::balancer::number_of;
 use super::super::generation::Generation;
-use super::super::network::shelves::Key;
+use super::super::network::cache::Key;
 use super::super::world::World;
 use super::Invariant;
 

@@ -10,9 +10,9 @@ use onionbalance::engine::{DescriptorSlot, Point};
 use onionbalance::relay::Fingerprint;
 
 use super::super::generation::{Generation, Places};
+use super::super::network::cache::{Kept, Key};
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::{Relay, RelayId};
-use super::super::network::shelves::{Kept, Key};
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::World;

@@ -9,8 +9,8 @@ use onionbalance::engine::Action;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::super::generation::{Generation, PointId};
+use super::super::network::cache::{Key, Text};
 use super::super::network::relay::{RelayId, Said};
-use super::super::network::shelves::{Key, Text};
 use super::super::service::Service;
 use super::super::time::Moment;
 

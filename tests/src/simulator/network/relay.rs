@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::dice::Dice;
 use super::super::time::Moment;
-use super::shelves::{Kept, Key, Shelves, Text};
+use super::cache::{Cache, Kept, Key, Text};
 
 /// A relay's number; none is used twice.
 pub type RelayId = usize;
@@ -101,7 +101,7 @@ pub struct Relays<P> {
     by_fingerprint: FxHashMap<Fingerprint, RelayId>,
     /// Those that run.
     pub running: Vec<RelayId>,
-    shelves: Shelves<P>,
+    cache: Cache<P>,
 }
 
 impl Relay {
@@ -124,7 +124,7 @@ impl<P> Relays<P> {
             all: Vec::new(),
             by_fingerprint: FxHashMap::default(),
             running: Vec::new(),
-            shelves: Shelves::default(),
+            cache: Cache::default(),
         };
         for _ in 0..count {
             relays.arrive(Moment::ZERO, dice);
@@ -154,7 +154,7 @@ impl<P> Relays<P> {
     pub fn depart(&mut self, dice: &mut Dice) {
         let id = self.running.swap_remove(dice.index(self.running.len()));
         self.all[id].up = false;
-        self.shelves.clear(id);
+        self.cache.clear(id);
     }
 
     /// The relay with this number.
@@ -174,7 +174,7 @@ impl<P> Relays<P> {
 
     /// What an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, id: RelayId, key: Key) -> Option<&Kept<P>> {
-        self.shelves.last(id, key)
+        self.cache.last(id, key)
     }
 
     /// What an HSDir keeps under this name.
@@ -222,7 +222,7 @@ impl<P> Relays<P> {
         let same_since = same.map_or(now, |old| old.same_since);
         let lags = self.all[id].manner == Manner::Lags;
         let lagging = old.filter(|_| lags).map(|old| (old.text.clone(), now.after(LAG)));
-        self.shelves.put(id, key, Kept { text: text.clone(), until, same_since, lagging });
+        self.cache.put(id, key, Kept { text: text.clone(), until, same_since, lagging });
         Said::Stored
     }
 
@@ -252,13 +252,13 @@ impl<P> Relays<P> {
 
     /// An HSDir loses everything, as by a restart.
     pub fn lose_everything(&mut self, id: RelayId, now: Moment) {
-        self.shelves.clear(id);
+        self.cache.clear(id);
         self.all[id].forgot_at = Some(now);
     }
 
     /// Throws away what has expired at each.
     pub fn clean(&mut self, now: Moment) {
         let all = &self.all;
-        self.shelves.clean(now, |id| all[id].manner == Manner::Replays);
+        self.cache.clean(now, |id| all[id].manner == Manner::Replays);
     }
 }

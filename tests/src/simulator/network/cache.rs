@@ -42,10 +42,10 @@ pub struct Kept<P> {
 }
 
 /// What all HSDirs keep, by owner: whoever looks at a service finds everything of it in one place.
-pub struct Shelves<P>(Vec<Shelf<P>>);
+pub struct Cache<P>(Vec<Owned<P>>);
 
 /// What all HSDirs keep of one owner, in any order.
-struct Shelf<P> {
+struct Owned<P> {
     places: Vec<Place>,
     kept: Vec<Kept<P>>,
 }
@@ -62,13 +62,13 @@ impl<P> Kept<P> {
 }
 
 /// Nothing is kept yet.
-impl<P> Default for Shelves<P> {
+impl<P> Default for Cache<P> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<P> Shelves<P> {
+impl<P> Cache<P> {
     /// What an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, relay: RelayId, key: Key) -> Option<&Kept<P>> {
         let owned = self.0.get(key.owner)?;
@@ -78,7 +78,7 @@ impl<P> Shelves<P> {
     /// Puts something in its place, and takes away what was there.
     pub fn put(&mut self, relay: RelayId, key: Key, kept: Kept<P>) {
         if self.0.len() <= key.owner {
-            self.0.resize_with(key.owner + 1, || Shelf { places: Vec::new(), kept: Vec::new() });
+            self.0.resize_with(key.owner + 1, || Owned { places: Vec::new(), kept: Vec::new() });
         }
         let (owned, place) = (&mut self.0[key.owner], Place::new(relay, key.slot));
         if let Some(found) = owned.find(place) {
@@ -100,7 +100,7 @@ impl<P> Shelves<P> {
     }
 
     fn retain(&mut self, stays: impl Fn(RelayId, &Kept<P>) -> bool) {
-        for Shelf { places, kept } in &mut self.0 {
+        for Owned { places, kept } in &mut self.0 {
             for index in (0..places.len()).rev() {
                 if !stays(places[index].relay(), &kept[index]) {
                     places.swap_remove(index);
@@ -111,7 +111,7 @@ impl<P> Shelves<P> {
     }
 }
 
-impl<P> Shelf<P> {
+impl<P> Owned<P> {
     fn find(&self, place: Place) -> Option<usize> {
         self.places.iter().position(|known| *known == place)
     }
