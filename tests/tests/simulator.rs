@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use onionbalance_tests::simulator::invariants::LookUps;
 use onionbalance_tests::simulator::scenario::{Scenario, Version};
 use onionbalance_tests::simulator::simulate;
 
@@ -13,17 +14,15 @@ const SEEDS: u64 = 8;
 #[test]
 fn promises_are_kept_whatever_goes_wrong() {
     let began = Instant::now();
-    let (mut owed, mut excused, mut asked, mut served) = (0, 0, 0, 0);
+    let mut all = LookUps::default();
     for seed in 1.. {
         if seed > SEEDS && began.elapsed() > BUDGET {
             break;
         }
         let report = simulate(Scenario::of_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
-        owed += report.owed;
-        excused += report.excused;
-        asked += report.asked;
-        served += report.served;
+        all.add(report.look_ups);
     }
+    let LookUps { asked, served, owed, excused } = all;
     // Otherwise the promises would mean little.
     assert!(excused < owed / 2, "{excused} of {} look-ups were owed nothing", owed + excused);
     assert!(served > asked / 10 * 8, "{served} of {asked} HSDirs had what clients look for");
@@ -33,8 +32,9 @@ fn promises_are_kept_whatever_goes_wrong() {
 fn nothing_is_amiss_where_nothing_goes_wrong() {
     for version in [Version::V2, Version::V3] {
         let report = simulate(Scenario::crowd(version)).unwrap_or_else(|failure| panic!("{failure}"));
-        assert!(report.served > report.asked / 100 * 95, "{report:?}");
-        assert!(report.excused < report.owed / 4, "{report:?}");
+        let LookUps { asked, served, owed, excused } = report.look_ups;
+        assert!(served > asked / 100 * 95, "{report:?}");
+        assert!(excused < owed / 4, "{report:?}");
     }
 }
 

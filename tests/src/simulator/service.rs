@@ -6,6 +6,7 @@ use std::rc::Rc;
 use onionbalance::engine::{DescriptorSlot, ServiceId};
 
 use super::generation::Places;
+use super::invariants::LookUps;
 use super::network::relay::RelayId;
 use super::time::Moment;
 
@@ -35,8 +36,10 @@ pub struct Service {
     pub supplied: Option<Moment>,
     /// When it last had been supplied for long enough, in the life of the present balancer.
     pub last_supplied: Option<Moment>,
-    /// When it last was as it should be.
-    pub steady_at: Option<Moment>,
+    /// Until when it was as it should be: never over as long as it is.
+    pub steady_until: Option<Moment>,
+    /// What clients get who look for it, as of the last look.
+    pub look_ups: LookUps,
 }
 
 /// Where one descriptor should be.
@@ -64,7 +67,8 @@ impl Service {
             look_at: Moment::ZERO,
             supplied: None,
             last_supplied: None,
-            steady_at: None,
+            steady_until: None,
+            look_ups: LookUps::default(),
         }
     }
 }

@@ -72,14 +72,31 @@ pub struct Report {
     pub simulated: Duration,
     /// How many events the engine has handled.
     pub events: u64,
-    /// How many HSDirs clients would have asked, who looked for every service every minute with each live consensus.
-    pub asked: u64,
-    /// How many of these had what was looked for.
-    pub served: u64,
-    /// How many times a service was looked for where one of the HSDirs at least had to have it.
-    pub owed: u64,
-    /// How many times it was not owed: something had kept the balancer from it for too long.
-    pub excused: u64,
+    /// What clients would have got, who looked for every service every minute with each live consensus.
+    pub look_ups: LookUps,
     /// Stands for everything that the engine has said.
     pub digest: u64,
+}
+
+/// What clients get who look for services.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LookUps {
+    /// How many HSDirs they ask.
+    pub asked: u64,
+    /// How many of these have what is looked for.
+    pub served: u64,
+    /// How many times one of the HSDirs at least has to have it.
+    pub owed: u64,
+    /// How many times it is not owed: something has kept the balancer from it for too long.
+    pub excused: u64,
+}
+
+impl LookUps {
+    /// Counts these, too.
+    pub fn add(&mut self, others: Self) {
+        self.asked += others.asked;
+        self.served += others.served;
+        self.owed += others.owed;
+        self.excused += others.excused;
+    }
 }

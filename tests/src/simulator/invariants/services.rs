@@ -16,7 +16,7 @@ use super::super::network::relay::{Relay, RelayId};
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::World;
-use super::Invariant;
+use super::{Invariant, LookUps};
 
 /// Tells what has passed, and when the next of the moments comes that it was asked about.
 struct Alarm {
@@ -54,7 +54,7 @@ impl<G: Generation> World<G> {
     pub fn service_disturbed(&mut self, number: usize, until: Moment) {
         let service = &mut self.services[number];
         service.undisturbed = service.undisturbed.max(until);
-        (service.supplied, service.last_supplied, service.steady_at) = (None, None, None);
+        (service.supplied, service.last_supplied, service.steady_until) = (None, None, None);
         service.touched = true;
     }
 
@@ -81,12 +81,16 @@ impl<G: Generation> World<G> {
     pub fn look_at_everything(&mut self) {
         for number in 0..self.services.len() {
             let service = &self.services[number];
-            if service.configured.is_some() && (service.touched || service.look_at <= self.now) {
+            if service.configured.is_none() {
+                continue;
+            }
+            if service.touched || service.look_at <= self.now {
                 self.services[number].touched = false;
                 let mut alarm = Alarm { now: self.now, next: Moment::NEVER };
                 self.look_at(number, &mut alarm);
                 self.services[number].look_at = alarm.next;
             }
+            self.report.look_ups.add(self.services[number].look_ups);
         }
     }
 
@@ -96,8 +100,14 @@ impl<G: Generation> World<G> {
         let undisturbed = service.undisturbed.max(self.undisturbed).after(self.promises.posted);
         let free = !self.is_disturbed() && !service.poisoned && alarm.passed(undisturbed);
         let steady = free && supplied;
+        let service = &mut self.services[number];
         if steady {
-            self.services[number].steady_at = Some(self.now);
+            service.steady_until = Some(Moment::NEVER);
+        } else if service.steady_until == Some(Moment::NEVER) {
+            // Nothing had changed before.
+            service.steady_until = Some(self.now);
+        }
+        if steady {
             // A last set may be dropped some time after its backends have been taken for dead.
             let listed = self.check_stored(number, alarm);
             self.check_points(number, &listed, alarm);
@@ -116,7 +126,7 @@ impl<G: Generation> World<G> {
         service.supplied = if supplied { service.supplied.or(Some(now)) } else { None };
         let since = service.supplied.map(|since| since.after(self.promises.seen));
         if before.is_some_and(|before| before <= now) || since.is_some_and(|since| alarm.passed(since)) {
-            // It was until now, at least.
+            // Nothing had changed before.
             service.last_supplied = Some(now);
             if supplied {
                 return true;
@@ -279,20 +289,18 @@ impl<G: Generation> World<G> {
     /// Clients with any live consensus find a descriptor, as long as one HSDir is left to find it at.
     fn check_found(&mut self, number: usize, steady: bool, alarm: &mut Alarm) {
         let service = &self.services[number];
-        let owed_until = service.steady_at.map(|at| at.after(self.promises.absence));
+        let owed_until = service.steady_until.map(|until| until.after(self.promises.absence));
         let owed = steady || owed_until.is_some_and(|until| !alarm.passed(until));
         let owed = owed && (!G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
-        let mut last = None;
+        let (mut last, mut look_ups) = (None, LookUps::default());
         for consensus in self.authorities.live(self.now) {
             alarm.passed(consensus.valid_until());
             let sought = self.sought(number, &consensus);
             let same = |(places, _): &(Rc<Places<RelayId>>, Answers)| Rc::ptr_eq(places, &sought);
             let answers = last.take().filter(same).map(|(_, answers)| answers);
             let answers = answers.unwrap_or_else(|| self.ask(number, &sought, owed, alarm));
-            self.report.asked += answers.asked;
-            self.report.served += answers.served;
-            self.report.owed += u64::from(answers.owed);
-            self.report.excused += u64::from(!answers.owed);
+            let (owed, excused) = (u64::from(answers.owed), u64::from(!answers.owed));
+            look_ups.add(LookUps { asked: answers.asked, served: answers.served, owed, excused });
             if answers.owed && answers.served == 0 {
                 let of = self.services[number].id.0.clone();
                 let slots: Vec<DescriptorSlot> = sought.iter().map(|(slot, _)| *slot).collect();
@@ -302,6 +310,7 @@ impl<G: Generation> World<G> {
             }
             last = Some((sought, answers));
         }
+        self.services[number].look_ups = look_ups;
     }
 
     /// Where clients with this consensus look for a service: at the very same places for each that says the same.
