@@ -156,11 +156,12 @@ impl SignerClient {
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, SignerError> {
         let frame = frame::encode(request)?;
-        // A signer that restarted in the meantime has closed the connection: only a new one tells whether it is back.
-        if let Some(connection) = self.connection.take()
-            && let Ok(reply) = self.exchange(connection, &frame).await
-        {
-            return Ok(reply);
+        if let Some(connection) = self.connection.take() {
+            match self.exchange(connection, &frame).await {
+                // A signer that restarted in the meantime has: only a new connection tells whether it is back.
+                Err(SignerError::Closed(_)) => {}
+                answer => return answer,
+            }
         }
         let connection = self.connect().await?;
         self.exchange(connection, &frame).await

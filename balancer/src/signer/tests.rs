@@ -87,3 +87,13 @@ async fn a_signer_that_says_nothing_is_given_up() {
     let (_directory, mut client) = client(vec![]);
     assert!(matches!(client.services().await, Err(SignerError::Silent)));
 }
+
+/// A new connection would be no different: a process that is stopped accepts, too.
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_falls_silent_is_asked_once() {
+    let (_directory, mut client) = client(vec![Reply::Refused(Refusal::TooLong)]);
+    assert!(matches!(client.sign(v2_request()).await, Err(SignerError::Refused(Refusal::TooLong))));
+    let asked = tokio::time::Instant::now();
+    assert!(matches!(client.services().await, Err(SignerError::Silent)));
+    assert_eq!(asked.elapsed(), REPLY_WITHIN);
+}

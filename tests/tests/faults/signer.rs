@@ -11,6 +11,8 @@ use crate::site::{RENEWED, SOON, Site, VISITED, VISITS, backends, ensure_within,
 
 /// From the start of a new signer to the last HSDir's word: at most 8.3 s until the next try, and uploads.
 const PUBLISHED: Duration = Duration::from_secs(20);
+/// A signer that says nothing is given up after 10 s.
+const SIGNER_GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// First between two requests, then over one.
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
@@ -28,7 +30,7 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     // One descriptor's request has been given up. The other's, which waited for its turn, is now before a signer that will
     // never answer.
     signer.signal(Signal::SIGSTOP)?;
-    balancer.wait_line("the signer did not answer", RENEWED)?;
+    balancer.wait_line("the signer did not answer", RENEWED + SIGNER_GIVEN_UP)?;
     signer.kill()?;
     let (_signer, after_two) = start(&site)?;
     traffic.wait(VISITS, VISITED, |_| true)?;
