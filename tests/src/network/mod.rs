@@ -21,6 +21,7 @@ mod onion;
 mod plan;
 mod ports;
 mod relay;
+mod request;
 mod start;
 mod webserver;
 
