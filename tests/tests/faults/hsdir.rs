@@ -12,18 +12,16 @@ use crate::backends::FOLLOWED;
 use crate::report::note;
 use crate::site::{RENEWED, SOON, Site, VISITED, VISITS, VOTING_INTERVAL, ensure_within};
 
-/// More HSDirs than the eight of a descriptor: somebody has to become responsible.
-const RELAYS: usize = 9;
 /// A consensus comes every 15 s; clients fetch it some seconds later.
 const CONSENSUS: Duration = Duration::from_mins(1);
 /// From the observer's consensus without the HSDir to the last HSDir's word: the balancer's tor may be as late as a voting
-/// interval, new HSDirs get an upload at once, and points that died with the relay are missed with the next look.
+/// interval, new HSDirs get an upload at once.
 const HEALED: Duration = Duration::from_secs(45);
 
-/// Relays beside the one that is only an HSDir, and the authorities.
+/// Relays beside those that are only HSDirs, and the authorities.
 const OTHERS: usize = 8;
-/// Two replicas make these twelve relays the HSDirs of every descriptor. A young network without a previous shared-random value
-/// moves descriptors to other HSDirs as one comes.
+/// Two replicas make twelve relays the HSDirs of every descriptor: all that there are, or all but one. A young network without
+/// a previous shared-random value moves descriptors to other HSDirs as one comes.
 const SPREAD: usize = 6;
 /// An upload that has no answer is given up after 75 s.
 const GIVEN_UP: Duration = Duration::from_secs(80);
@@ -37,9 +35,8 @@ const TAKEN: Duration = Duration::from_secs(95);
 const VISITORS_PATIENCE: &str = "SETCONF TestingDirConnectionMaxStall=10";
 
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
-    let frontends = vec![KeyV3::named(fault).address()?];
-    let plan = Plan { relays: RELAYS, voting_interval: VOTING_INTERVAL, frontends, ..Plan::default() };
-    let network = Network::start(&plan)?;
+    // One of the two is an HSDir of the descriptor that visitors ask for now, and the other is one when it has died.
+    let network = network(fault, 2)?;
     let site = Site::new(&network, fault, network.backends())?;
     let _programs = site.serve(site.tor.tor())?;
     let traffic = site.visit()?;
@@ -62,19 +59,9 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     ensure_within(healed, HEALED)
 }
 
-/// A frozen HSDir stays in the consensus, and tor never says that it does not answer an upload. It is nobody's guard, nor in
-/// the midst of any circuit: these would be tor's troubles.
+/// A frozen HSDir stays in the consensus, and tor never says that it does not answer an upload.
 pub(crate) fn frozen(fault: &'static str) -> Result<()> {
-    let frontends = vec![KeyV3::named(fault).address()?];
-    let plan = Plan {
-        relays: OTHERS + 1,
-        hsdirs_only: 1,
-        hsdir_spread: Some(SPREAD),
-        voting_interval: VOTING_INTERVAL,
-        frontends,
-        ..Plan::default()
-    };
-    let network = Network::start(&plan)?;
+    let network = network(fault, 1)?;
     let victim = network.relay(OTHERS)?;
     let mut site = Site::new(&network, fault, network.backends())?;
     let (_signer, balancer) = site.serve(site.tor.tor())?;
@@ -115,13 +102,27 @@ pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     ensure_within(followed, FOLLOWED + FETCH_GIVEN_UP)
 }
 
-/// A relay that clients ask for the frontend's descriptor.
+/// A network of its own, for HSDirs to fail in that are nobody's guard, nor in the midst of any circuit, nor an introduction
+/// point: these would be tor's troubles.
+fn network(fault: &str, hsdirs_only: usize) -> Result<Network> {
+    let plan = Plan {
+        relays: OTHERS + hsdirs_only,
+        hsdirs_only,
+        hsdir_spread: Some(SPREAD),
+        voting_interval: VOTING_INTERVAL,
+        frontends: vec![KeyV3::named(fault).address()?],
+        ..Plan::default()
+    };
+    Network::start(&plan)
+}
+
+/// A relay that is only an HSDir, and that clients ask for the frontend's descriptor.
 fn responsible<'a>(network: &'a Network, site: &Site<'_>) -> Result<&'a Relay> {
     let (_, hsdirs) = site.observer.directory()?.fetch(&site.address);
     let hsdirs: Vec<_> = hsdirs.iter().map(ToString::to_string).collect();
-    let relays = (0..RELAYS).map(|number| network.relay(number)).collect::<Result<Vec<_>>>()?;
+    let victims = [network.relay(OTHERS)?, network.relay(OTHERS + 1)?];
     let mut responsible =
-        relays.into_iter().filter(|relay| hsdirs.iter().any(|hsdir| hsdir == relay.fingerprint()));
+        victims.into_iter().filter(|relay| hsdirs.iter().any(|hsdir| hsdir == relay.fingerprint()));
     responsible.next().context("no relay is responsible")
 }
 
