@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Of a page, head included.
 const PAGE_MAX: u64 = 256 << 20;
-/// From here on a status is one of tor's own (socks-extensions), for which it may go on to send the page.
+/// From here on a status is one of tor's own (socks-extensions), after which the page may come.
 const EXTENDED: u8 = 0xF0;
 
 /// Asks `host` for a page through the SOCKS port at the other end of `stream`; returns the HTTP status and the body.
@@ -28,8 +28,8 @@ pub(super) fn request(
 
 /// SOCKS 5 (RFC 1928) with a user name (RFC 1929), by which tor keeps circuits apart (`IsolateSOCKSAuth`).
 ///
-/// Returns the failure that tor tells of in the end, if it has one of its own words for it: with a stream that is open, it is that
-/// of an attempt before the last (`connection_ap_handshake_socks_reply`), such as of the first HSDir that was asked.
+/// Returns the failure that tor tells of in words of its own, if it does. If the stream is open all the same, that is the failure
+/// of an attempt before: of the HSDir that was asked first, say (`connection_ap_handshake_socks_reply`).
 fn connect(stream: &mut (impl Read + Write), user: &str, host: &str, port: u16) -> Result<Option<String>> {
     stream.write_all(&[5, 1, 2])?;
     ensure!(read_array(stream)? == [5, 2], "the SOCKS port takes no user name");
@@ -43,14 +43,12 @@ fn connect(stream: &mut (impl Read + Write), user: &str, host: &str, port: u16) 
     command.extend(port.to_be_bytes());
     stream.write_all(&command)?;
     let [_, status, _, kind] = read_array(stream)?;
-    let failure = (status != 0).then(|| format!("tor's SOCKS port answered {}", meaning(status)));
-    if let Some(failure) = failure.clone().filter(|_| status < EXTENDED) {
-        bail!(failure);
-    }
+    let failure = || format!("tor's SOCKS port answered {}", meaning(status));
+    ensure!(status == 0 || status >= EXTENDED, failure());
     ensure!(kind == 1, "tor's SOCKS port answered with an address of kind {kind}");
     // The bound address and port, which mean nothing for an onion service.
     read_array::<6>(stream)?;
-    Ok(failure)
+    Ok((status != 0).then(failure))
 }
 
 fn push_short(bytes: &mut Vec<u8>, text: &str) -> Result<()> {
