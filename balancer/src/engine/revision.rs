@@ -4,6 +4,8 @@
 //! counters as tor does; another publisher of the same service with another clock or another scheme may have
 //! left a higher one.
 
+use onionbalance_proto::v3::revision::END;
+
 /// What is known, or guessed, about the revisions that the HSDirs of one descriptor hold.
 #[derive(Default)]
 pub(super) struct Floor {
@@ -23,7 +25,7 @@ struct Guess {
 impl Floor {
     /// The revision that the next publication has to exceed.
     pub(super) fn value(&self) -> Option<u64> {
-        self.seen.max(self.guess.map(|guess| guess.base.saturating_add(guess.step)))
+        self.seen.max(self.guess.map(|guess| guess.base.saturating_add(guess.step).min(GUESS_MAX)))
     }
 
     /// Whether it is no wonder that a publication of this `revision` was refused.
@@ -60,6 +62,9 @@ const PER_SECOND: u64 = 32768;
 const FIRST_STEP: u64 = 600 * PER_SECOND;
 /// The most that two publishers on tor's scheme can be apart within the life of a descriptor.
 const LAST_STEP: u64 = 2 * 86400 * PER_SECOND;
+/// A signer counts on from a guess with each try, and one that was started anew takes no floor from [`END`] on, to exceed what was
+/// reached. This leaves room for four tries a second, as long as a descriptor is published: three days.
+const GUESS_MAX: u64 = END - (1 << 20);
 
 #[cfg(test)]
 mod tests {
@@ -97,5 +102,18 @@ mod tests {
         assert_eq!(floor.value(), reached);
         floor.raise(50_000_000);
         assert_eq!(floor.value(), Some(50_000_000 + FIRST_STEP));
+    }
+
+    #[test]
+    fn guesses_leave_room_to_count_on() {
+        let mut floor = Floor::default();
+        floor.raise(END - LAST_STEP);
+        while floor.raise(0) {}
+        assert_eq!(floor.value(), Some(GUESS_MAX));
+        floor.accepted();
+        floor.raise(GUESS_MAX + 95);
+        assert_eq!(floor.value(), Some(GUESS_MAX));
+        floor.see(GUESS_MAX + 95);
+        assert_eq!(floor.value(), Some(GUESS_MAX + 95));
     }
 }
