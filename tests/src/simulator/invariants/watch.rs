@@ -35,6 +35,15 @@ pub struct Watch<G> {
 struct Newest<G> {
     revision: u64,
     points: Vec<Rc<[G]>>,
+    /// Revisions and points of before an earlier period was looked at again, as long as nothing newer comes.
+    before: Vec<(u64, Vec<Rc<[G]>>)>,
+}
+
+/// Nothing is known.
+impl<G> Default for Newest<G> {
+    fn default() -> Self {
+        Self { revision: 0, points: Vec::new(), before: Vec::new() }
+    }
 }
 
 /// What is known of one descriptor of a service.
@@ -139,9 +148,11 @@ impl<G: Generation> Watch<G> {
     /// A backend's descriptor is handed to the engine.
     pub fn delivered(&mut self, backend: usize, period: u64, text: &Text<G>) {
         let newest = &mut self.newest[backend];
-        let known = newest.entry(period).or_insert(Newest { revision: 0, points: Vec::new() });
+        let known = newest.entry(period).or_default();
+        known.before.retain(|(revision, _)| *revision > text.revision);
         if text.revision > known.revision {
-            *known = Newest { revision: text.revision, points: Vec::new() };
+            known.revision = text.revision;
+            known.points.clear();
         }
         if text.revision == known.revision
             && !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points))
@@ -153,15 +164,22 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// An earlier period may be looked at again: how new the newest was of it then is not remembered.
+    /// An earlier period may be looked at again: whether the newest of it then is remembered depends on what came since.
     pub fn period_changed_back(&mut self) {
-        self.newest.iter_mut().flat_map(BTreeMap::values_mut).for_each(|newest| newest.revision = 0);
+        for newest in self.newest.iter_mut().flat_map(BTreeMap::values_mut) {
+            let revision = std::mem::take(&mut newest.revision);
+            newest.before.push((revision, newest.points.clone()));
+        }
     }
 
     /// Whether a point is in the newest descriptor of its backend that the engine has seen.
     pub fn is_of_the_newest(&self, backend: usize, point: PointId) -> bool {
-        let newest = self.newest[backend].values().flat_map(|newest| &newest.points);
-        newest.into_iter().any(|points| points.iter().any(|known| known.id() == point))
+        let newest = self.newest[backend].values();
+        let before = newest.clone().flat_map(|newest| &newest.before).flat_map(|(_, points)| points);
+        newest
+            .flat_map(|newest| &newest.points)
+            .chain(before)
+            .any(|points| points.iter().any(|known| known.id() == point))
     }
 
     /// An HSDir has stored something: if that is not what it is known to have, an earlier upload was slower than a later one.
