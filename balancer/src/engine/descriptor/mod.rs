@@ -149,10 +149,8 @@ impl<I: Eq> Descriptor<I> {
                 to.push(*fingerprint);
             }
         }
-        if self.renewing {
-            self.renewing = false;
-            let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
-            self.renew_at = Some(now + wait);
+        if std::mem::take(&mut self.renewing) {
+            self.schedule_renewal(cx);
         }
         self.published = Some(now);
         Some(Batch { set: number, to })
@@ -288,7 +286,7 @@ impl<I: Eq> Descriptor<I> {
             self.read_back_failed(cx);
         }
         if self.renew_at.is_some_and(|at| at <= now) {
-            self.renew(now);
+            self.renew(cx);
         }
     }
 
@@ -317,13 +315,19 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Wants an upload to every HSDir that tor knows, unless one is under way.
-    fn renew(&mut self, now: Duration) {
-        self.renewing = true;
-        self.renew_at = None;
+    /// Wants an upload to every HSDir that tor knows, unless one is under way. Where one is to all of them, that is the renewal.
+    fn renew(&mut self, cx: &mut Context<impl RngCore>) {
+        let now = cx.now.elapsed;
         for hsdir in self.hsdirs.values_mut() {
             hsdir.renew(now, false);
         }
+        self.renewing = self.hsdirs.values().any(|hsdir| hsdir.is_due(now));
+        self.schedule_renewal(cx);
+    }
+
+    fn schedule_renewal(&mut self, cx: &mut Context<impl RngCore>) {
+        let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
+        self.renew_at = Some(cx.now.elapsed + wait);
     }
 
     /// Tells that the set is on every HSDir that tor knows, if it is.

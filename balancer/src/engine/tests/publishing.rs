@@ -66,6 +66,23 @@ fn publishes_again_between_one_and_two_hours_later() {
     assert!(notices(&said).is_empty(), "a renewal is no news");
 }
 
+/// What is under way everywhere is the renewal, and the next one comes in its time.
+#[test]
+fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
+    let renewal = live_on(&mut settled(), Duration::from_hours(2), |_, _| ()).first().map(|post| post.at);
+    let renewal = renewal.expect("no renewal");
+    let mut script = settled();
+    let before = renewal - Duration::from_secs(10);
+    let left = before - script.now.elapsed;
+    assert!(live_on(&mut script, left, |_, _| ()).is_empty());
+    script.send(Event::Network(view(TWO, &[(1, 20..28)])));
+    let post = script.last();
+    assert_eq!((post.at, &post.to), (before, &relays(20..28)));
+    assert!(live_on(&mut script, Duration::from_secs(20), |_, _| ()).is_empty());
+    script.stored(&post, 2);
+    assert!(!live_on(&mut script, Duration::from_hours(2), |_, _| ()).is_empty());
+}
+
 #[test]
 fn services_do_not_renew_in_step() {
     let names: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
