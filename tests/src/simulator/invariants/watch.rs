@@ -199,10 +199,11 @@ impl<G: Generation> Watch<G> {
 
     /// The engine is told what an HSDir has.
     pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+        // Of a service that was removed meanwhile nothing is remembered.
+        let Some(held) = self.held.get_mut(&key) else { return };
         if G::TELLS {
-            let held = self.held.entry(key).or_default();
             held.seen = held.seen.max(text.revision);
-        } else if self.held.get(&key).is_some_and(|held| held.was_asked_since(relay)) {
+        } else if held.was_asked_since(relay) {
             self.hold(key, relay, text);
         }
     }
