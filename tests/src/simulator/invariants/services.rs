@@ -173,15 +173,21 @@ impl<G: Generation> World<G> {
     /// of few: then the balancer waits until that is gone, rather than letting a single HSDir drive revisions up.
     fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
         let given = self.balancer.given.get(&key).copied().unwrap_or(0);
-        let mut ahead = |last: Option<&Kept<G>>| {
+        let ahead = |last: Option<&Kept<G>>, alarm: &mut Alarm| {
             let last = last.filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
         };
-        if !ahead(last) {
+        if !ahead(last, alarm) {
             return false;
         }
-        let fit = spot.hsdirs.iter().filter(|(id, _)| self.relays.get(*id).is_fit());
-        fit.filter(|(id, _)| ahead(self.relays.last(*id, key))).count() * 2 < spot.hsdirs.len()
+        let mut refusing = 0;
+        for (id, _) in &spot.hsdirs {
+            let relay = self.relays.get(*id);
+            // Whoever turned honest since the last renewal has not been sent anything to refuse.
+            let sent = relay.is_fit() && alarm.passed(relay.fit_since.after(self.promises.renewed));
+            refusing += usize::from(sent && ahead(self.relays.last(*id, key), alarm));
+        }
+        refusing * 2 < spot.hsdirs.len()
     }
 
     /// Every HSDir that could have each descriptor has it. Returns what those list that have no excuse: each list once, and
