@@ -72,8 +72,8 @@ fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
     let renewal = live_on(&mut settled(), Duration::from_hours(2), |_, _| ()).first().map(|post| post.at);
     let renewal = renewal.expect("no renewal");
     let mut script = settled();
-    let before = renewal - Duration::from_secs(10);
-    let left = before - script.now.elapsed;
+    let before = renewal.saturating_sub(Duration::from_secs(10));
+    let left = before.saturating_sub(script.now.elapsed);
     assert!(live_on(&mut script, left, |_, _| ()).is_empty());
     script.send(Event::Network(view(TWO, &[(1, 20..28)])));
     let post = script.last();
