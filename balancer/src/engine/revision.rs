@@ -62,8 +62,8 @@ const PER_SECOND: u64 = 32768;
 const FIRST_STEP: u64 = 600 * PER_SECOND;
 /// The most that two publishers on tor's scheme can be apart within the life of a descriptor.
 const LAST_STEP: u64 = 2 * 86400 * PER_SECOND;
-/// A signer counts on from a guess with each try, and one that was started anew takes no floor from [`END`] on, to exceed what was
-/// reached. This leaves room for four tries a second, as long as a descriptor is published: three days.
+/// With each try the signer counts on from the guess. One that is started anew has to be told what was reached, and takes no
+/// floor from [`END`] on: this leaves room for four tries a second in the three days that a descriptor is published.
 const GUESS_MAX: u64 = END - (1 << 20);
 
 #[cfg(test)]

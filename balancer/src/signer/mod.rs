@@ -158,7 +158,7 @@ impl SignerClient {
         let frame = frame::encode(request)?;
         if let Some(connection) = self.connection.take() {
             match self.exchange(connection, &frame).await {
-                // A signer that restarted in the meantime has: only a new connection tells whether it is back.
+                // So has a signer that restarted in the meantime: only a new connection tells whether it is back.
                 Err(SignerError::Closed(_)) => {}
                 answer => return answer,
             }

@@ -183,7 +183,7 @@ impl<G: Generation> World<G> {
         let mut refusing = 0;
         for (id, _) in &spot.hsdirs {
             let relay = self.relays.get(*id);
-            // Whoever turned honest since the last renewal has not been sent anything to refuse.
+            // Whoever turned honest since the last renewal had taken that, by its word: it is sent nothing to refuse.
             let sent = relay.is_fit() && alarm.passed(relay.fit_since.after(self.promises.renewed));
             refusing += usize::from(sent && ahead(self.relays.last(*id, key), alarm));
         }
