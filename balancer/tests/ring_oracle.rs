@@ -92,7 +92,7 @@ fn shape(times: [String; 3], interval_minutes: u16, rng: &mut impl Rng) -> Shape
 
 /// 2026-11-22 00:00:00 UTC.
 fn midnight() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_hours(498_696)
+    SystemTime::UNIX_EPOCH + Duration::from_secs(498_696 * 3600)
 }
 
 #[test]

@@ -156,7 +156,7 @@ pub fn once<T>(place: &mut Option<T>, keyword: &'static str, value: T) -> Result
 /// Decodes base64 with or without padding, as tor does.
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
-    if text.len().is_multiple_of(4) { BASE64.decode(text).ok() } else { BASE64_NOPAD.decode(text).ok() }
+    if text.len() % 4 == 0 { BASE64.decode(text).ok() } else { BASE64_NOPAD.decode(text).ok() }
 }
 
 /// Appends an object: `BEGIN` line, base64 in lines of 64 characters, `END` line without its line end.

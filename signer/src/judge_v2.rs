@@ -92,7 +92,7 @@ fn judge_period(
 
 /// One that lies ahead would make HSDirs pass over later descriptors until then.
 fn judge_publication_time(published: UnixTime, now: UnixTime) -> Result<(), Refusal> {
-    let whole = published.0.is_multiple_of(3600);
+    let whole = published.0 % 3600 == 0;
     let present = published <= now && now.since(published) <= OLDEST_PUBLICATION;
     if whole && present { Ok(()) } else { Err(Refusal::PublicationTime) }
 }

@@ -14,7 +14,7 @@ pub struct RateLimit {
 impl RateLimit {
     /// As many as `per_minute`; at least one.
     pub fn new(per_minute: u32, now: Instant) -> Self {
-        let capacity = Duration::from_mins(1);
+        let capacity = Duration::from_secs(60);
         Self { interval: capacity / per_minute.max(1), capacity, credit: capacity, seen: now }
     }
 

@@ -132,7 +132,7 @@ impl Server {
                 self.reload();
             }
             // The connection is served first: a balancer that restarted must find its old one gone.
-            if request && let Some(Live { stream, peer, heard }) = &mut live {
+            if let Some(Live { stream, peer, heard }) = live.as_mut().filter(|_| request) {
                 let goes_on = self.serve_request(stream, *peer);
                 *heard = Instant::now();
                 live.take_if(|_| !goes_on);

@@ -53,4 +53,4 @@ impl Publications {
 }
 
 /// Longer than any time-out: what comes later is not worth knowing.
-const REMEMBERED: Duration = Duration::from_mins(10);
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);

@@ -36,7 +36,7 @@ pub(super) fn select<'a, P: Point + 'a>(
         return vec![first];
     }
     let mut sets = vec![first];
-    while sets.len() < count && !(are_listed(&offers) && count.is_multiple_of(sets.len())) {
+    while sets.len() < count && !(are_listed(&offers) && count % sets.len() == 0) {
         sets.push(one_set(&mut offers, max));
     }
     sets

@@ -65,18 +65,18 @@ impl Default for Timing {
         Self {
             settle: Duration::from_secs(3),
             debounce: Duration::from_millis(1500),
-            refresh: Duration::from_mins(10),
+            refresh: MINUTE * 10,
             look_again: Duration::from_secs(30),
             fetch_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_secs(75),
-            max_age: Duration::from_hours(3),
-            keep_last: Duration::from_hours(18),
-            republish_from: Duration::from_hours(1),
-            republish_to: Duration::from_hours(2),
+            max_age: HOUR * 3,
+            keep_last: HOUR * 18,
+            republish_from: HOUR,
+            republish_to: HOUR * 2,
             retry_first: Duration::from_secs(2),
-            retry_max: Duration::from_mins(5),
+            retry_max: MINUTE * 5,
             offer_max: Duration::from_secs(30),
-            batch: Duration::from_mins(1),
+            batch: MINUTE,
         }
     }
 }
@@ -116,7 +116,9 @@ impl Settings {
     }
 }
 
-const DAY: Duration = Duration::from_hours(24);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timing {
     /// The timers for version 2, whose tor makes a new descriptor every hour (`RendPostPeriod`).
@@ -125,7 +127,7 @@ impl Timing {
         Self {
             // A descriptor says the hour in which it was made: one that lives is never more than 2 hours behind, and is
             // seen with the next look.
-            max_age: Duration::from_mins(135),
+            max_age: MINUTE * 135,
             ..Self::default()
         }
     }

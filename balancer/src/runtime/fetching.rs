@@ -85,11 +85,11 @@ impl<G: Generation> Runtime<G> {
         if content.text.is_empty() {
             return;
         }
-        if let Some((service, slot)) = self.view.own.get(&content.descriptor_id).cloned()
-            && self.read_backs.end(&service, slot, content.hsdir)
-        {
-            let found = self.open_own(&service, slot, &content.text).unwrap_or(Found::Failed);
-            return self.tell_engine(Event::ReadBack { service, slot, hsdir: content.hsdir, found });
+        if let Some((service, slot)) = self.view.own.get(&content.descriptor_id).cloned() {
+            if self.read_backs.end(&service, slot, content.hsdir) {
+                let found = self.open_own(&service, slot, &content.text).unwrap_or(Found::Failed);
+                return self.tell_engine(Event::ReadBack { service, slot, hsdir: content.hsdir, found });
+            }
         }
         let Some(id) = self.view.backends.get(&content.descriptor_id).cloned() else { return };
         let (Some(backend), Some(directory)) = (self.backends.get(&id), &self.directory) else { return };
@@ -133,14 +133,13 @@ impl<G: Generation> Runtime<G> {
         reason: &str,
     ) -> bool {
         let Some(descriptor) = descriptor else { return false };
-        if let Some((service, slot)) = self.view.own.get(descriptor).cloned()
-            && reason != UPLOAD_REJECTED
-            && self.read_backs.end(&service, slot, hsdir)
-        {
-            let found =
-                self.frontends.get(&service).map_or(Found::Failed, |frontend| not_found(frontend, reason));
-            self.tell_engine(Event::ReadBack { service, slot, hsdir, found });
-            return true;
+        if let Some((service, slot)) = self.view.own.get(descriptor).cloned() {
+            if reason != UPLOAD_REJECTED && self.read_backs.end(&service, slot, hsdir) {
+                let frontend = self.frontends.get(&service);
+                let found = frontend.map_or(Found::Failed, |frontend| not_found(frontend, reason));
+                self.tell_engine(Event::ReadBack { service, slot, hsdir, found });
+                return true;
+            }
         }
         let Some(backend) = self.view.backends.get(descriptor).cloned() else { return false };
         let outcome = match reason {

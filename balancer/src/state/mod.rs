@@ -93,9 +93,7 @@ impl Memory {
         known.newest.retain(|_, newest| now.since(newest.published) < FORGOTTEN_AFTER);
         let Known { file: Some(file), newest, .. } = &*known else { return };
         let written = file.write(newest);
-        if let Err(error) = &written
-            && !known.complained
-        {
+        if let (Err(error), false) = (&written, known.complained) {
             warn!("{error}; going on without it, and trying again with the next news");
         }
         known.unsaved = written.is_err();

@@ -134,9 +134,7 @@ impl ProtocolInfo {
     /// COOKIE hands the content of a file to whoever named it. tor offers SAFECOOKIE wherever it offers COOKIE; so
     /// only one who could take the place of tor's AF_UNIX socket is believed when it does not.
     fn choose<'a>(&'a self, password: Option<&'a Password>, local: bool) -> Result<Method<'a>, AuthError> {
-        if let Some(password) = password
-            && self.offers("HASHEDPASSWORD")
-        {
+        if let Some(password) = password.filter(|_| self.offers("HASHEDPASSWORD")) {
             return Ok(Method::Password(password));
         }
         if self.offers("NULL") {

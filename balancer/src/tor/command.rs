@@ -17,7 +17,7 @@ use crate::relay::Fingerprint;
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
 /// For answers of megabytes from a machine under load.
-const LARGE_REPLY_WITHIN: Duration = Duration::from_mins(1);
+const LARGE_REPLY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A command to be sent. Has no `Debug`: it may hold a password.
 pub(super) struct Command {

@@ -78,10 +78,10 @@ impl Decoder {
         while !input.is_empty() {
             if self.block.is_some() {
                 self.decode_block(input)?;
-            } else if let Some(line) = self.decode_line(input)?
-                && let Some(message) = self.add_line(&line)?
-            {
-                return Ok(Some(message));
+            } else if let Some(line) = self.decode_line(input)? {
+                if let Some(message) = self.add_line(&line)? {
+                    return Ok(Some(message));
+                }
             }
         }
         Ok(None)

@@ -114,7 +114,7 @@ fn microdescriptor(rng: &mut impl Rng) -> String {
     rsa[135..].copy_from_slice(&[0x02, 0x03, 0x01, 0x00, 0x01]);
     let mut text = String::from("onion-key\n-----BEGIN RSA PUBLIC KEY-----\n");
     for line in BASE64.encode(&rsa).as_bytes().chunks(64) {
-        writeln!(text, "{}", str::from_utf8(line).unwrap()).unwrap();
+        writeln!(text, "{}", String::from_utf8_lossy(line)).unwrap();
     }
     let ntor: [u8; 32] = rng.r#gen();
     let identity: [u8; 32] = rng.r#gen();

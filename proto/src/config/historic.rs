@@ -166,9 +166,7 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
     fn without_effect(&mut self, in_effect: u64, why: &str) -> Result<(), A::Error> {
         let reading =
             Reading { meaning: number, write: "a whole number, or remove the key: it has no effect" };
-        if let Setting::To(value) = self.map.next_value_seed(reading)?
-            && value != in_effect
-        {
+        if matches!(self.map.next_value_seed(reading)?, Setting::To(value) if value != in_effect) {
             self.warn(&format!("has no effect: {why}"));
         }
         Ok(())

@@ -105,9 +105,8 @@ fn decrypt_basic(blob: &[u8], cookie: &Cookie) -> Result<Vec<u8>, LayerError> {
     let (entries, rest) = rest.split_at_checked(length).ok_or(LayerError::Cut)?;
     let (iv, ciphertext) = rest.split_first_chunk::<IV_LENGTH>().ok_or(LayerError::Cut)?;
     let id = client_id(cookie, iv);
-    let (entries, _) = entries.as_chunks::<ENTRY_LENGTH>();
     entries
-        .iter()
+        .chunks_exact(ENTRY_LENGTH)
         .filter_map(|entry| entry.split_first_chunk::<CLIENT_ID_LENGTH>())
         .filter(|(found, _)| **found == id)
         .filter_map(|(_, key)| <[u8; KEY_LENGTH]>::try_from(key).ok())

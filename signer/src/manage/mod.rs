@@ -87,7 +87,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
         Some(other) => return Err(other.unexpected()),
     };
     let Some(command) = COMMANDS.iter().find(|command| word == OsStr::new(command.name)) else {
-        return Err(format!("there is no command `key {}`", word.display()).into());
+        return Err(format!("there is no command `key {}`", word.to_string_lossy()).into());
     };
     Ok(match options::parse(parser, command.options)? {
         None => Task::Help(command.help),

@@ -39,10 +39,10 @@ fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
         say(format_args!("version: {}", if matches!(key, Key::V2(_)) { 2 } else { 3 }));
         say(format_args!("form: {form}"));
         say(format_args!("encrypted: {}", if encrypted { "yes" } else { "no" }));
-        if let Key::V3(contents) = key
-            && let Authority::Delegation(delegation) = v3::authority(contents).map_err(Problem::new)?
-        {
-            show_delegation(&delegation);
+        if let Key::V3(contents) = key {
+            if let Authority::Delegation(delegation) = v3::authority(contents).map_err(Problem::new)? {
+                show_delegation(&delegation);
+            }
         }
         Ok(())
     })

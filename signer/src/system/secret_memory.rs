@@ -95,8 +95,10 @@ impl SecretBytes {
 
     /// Two secrets of 32 bytes that share a slot.
     pub fn halves(&self) -> (&[u8; LENGTH / 2], &[u8; LENGTH / 2]) {
-        let (halves, _) = self.expose().as_chunks();
-        let [first, second] = halves else { std::process::abort() };
+        let bytes = self.expose();
+        let (Some(first), Some(second)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+            std::process::abort()
+        };
         (first, second)
     }
 }

@@ -75,10 +75,8 @@ impl<I: Eq> Descriptor<I> {
         self.read_back = ReadBack::No;
         let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
         let highest = self.hsdirs.values().filter_map(Upload::refused).max();
-        if refusing * 2 >= self.hsdirs.len()
-            && let Some(revision) = highest
-            && self.floor.raise(revision)
-        {
+        let most_refuse = refusing * 2 >= self.hsdirs.len();
+        if most_refuse && highest.is_some_and(|revision| self.floor.raise(revision)) {
             for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.refused().is_some()) {
                 hsdir.encourage();
             }

@@ -135,19 +135,16 @@ impl ClientFetches {
 
     /// The backend's descriptor came, and opened.
     pub(super) fn received(&mut self, backend: &BackendId) {
-        if let Some(client) = self.clients.get_mut(backend)
-            && client.visit.take().is_some()
-        {
+        let Some(client) = self.clients.get_mut(backend) else { return };
+        if client.visit.take().is_some() {
             client.certain = true;
         }
     }
 
     /// An HSDir did not give the descriptor for this authorization; tor goes on to ask the next one.
     pub(super) fn refused(&mut self, backend: &BackendId, auth_type: AuthType, reason: &str) {
-        if let Some(client) = self.clients.get_mut(backend)
-            && client.auth_type == auth_type
-            && let Some(visit) = &mut client.visit
-        {
+        let asked = self.clients.get_mut(backend).filter(|client| client.auth_type == auth_type);
+        if let Some(visit) = asked.and_then(|client| client.visit.as_mut()) {
             visit.refusal = Some(reason.to_owned());
         }
     }

@@ -20,7 +20,7 @@ use crate::tor::{Connection, ControlError};
 /// is being fetched never comes.
 const BETWEEN_FORGETTING: Duration = Duration::from_secs(11);
 /// For tor to ask all six HSDirs, one after the other.
-const VISIT: Duration = Duration::from_mins(1);
+const VISIT: Duration = Duration::from_secs(60);
 /// Which one is all the same: the connection is given up before the backend is asked to open it.
 const PORT: u16 = 80;
 

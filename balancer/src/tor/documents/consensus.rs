@@ -5,6 +5,7 @@
 //! signature: the daemon did so before it took the document into use.
 
 use std::fmt;
+use std::str;
 
 use data_encoding::BASE64_NOPAD;
 use onionbalance_proto::time::UnixTime;
