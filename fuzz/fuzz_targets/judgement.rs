@@ -25,7 +25,7 @@ fuzz_target!(|body: &[u8]| {
     match frame::decode(body) {
         Ok(Request::FrontendV3(request)) => SERVICE.with_borrow_mut(|service| sign_v3(service, &request)),
         Ok(Request::FrontendV2(request)) => judge_v2(&request),
-        Ok(Request::Services) | Err(_) => {}
+        Ok(Request::Services { .. }) | Err(_) => {}
     }
 });
 

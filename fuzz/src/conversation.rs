@@ -38,7 +38,7 @@ impl Script {
         let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
         let frame = |request: Request| frame::encode(&request).expect("a short one");
         Self([
-            (b"<?>", frame(Request::Services)),
+            (b"<?>", frame(Request::Services { from: 0 })),
             (b"<v2>", frame(v2_request(now))),
             (b"<v3>", frame(v3_request(now))),
         ])

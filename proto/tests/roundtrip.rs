@@ -17,7 +17,7 @@ use onionbalance_proto::v3::{LinkSpecifiers, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::frame::Message;
 use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest as FrontendRequestV2};
 use onionbalance_proto::wire::{
-    BackendProof, CertProof, FrontendRequest, Header, Held, HeldService, ProvenPoint, Refusal, Reply,
+    BackendProof, CertProof, FrontendRequest, Header, Held, HeldService, Page, ProvenPoint, Refusal, Reply,
     Request, SignedFrontend, frame,
 };
 use proptest::collection::vec;
@@ -121,11 +121,14 @@ fn request_v2() -> impl Strategy<Value = Request> {
 }
 
 fn held() -> impl Strategy<Value = HeldService> {
-    let v3 = (any::<String>(), any::<u64>(), vec(any::<u64>(), 0..4)).prop_map(|(key, address, backends)| {
-        let address_of = |number| Backend::new(number).address();
-        let backends = backends.into_iter().map(address_of).collect();
-        HeldService::V3(Held { key, address: address_of(address), backends })
-    });
+    let delegation_ends = option::of(any::<u64>().prop_map(UnixTime));
+    let v3 = (any::<String>(), any::<u64>(), vec(any::<u64>(), 0..4), delegation_ends).prop_map(
+        |(key, address, backends, delegation_ends)| {
+            let address_of = |number| Backend::new(number).address();
+            let backends = backends.into_iter().map(address_of).collect();
+            HeldService::V3 { held: Held { key, address: address_of(address), backends }, delegation_ends }
+        },
+    );
     let address = any::<[u8; 10]>().prop_map(v2::OnionAddress::from_permanent_id);
     let v2 = (any::<String>(), address.clone(), vec(address, 0..4))
         .prop_map(|(key, address, backends)| HeldService::V2(Held { key, address, backends }));
@@ -137,11 +140,15 @@ fn reply() -> impl Strategy<Value = Reply> {
         .prop_map(|(revision, texts)| Reply::FrontendV3(SignedFrontend { revision, texts }));
     let signed_v2 = any::<String>()
         .prop_map(|text| Reply::FrontendV2(onionbalance_proto::wire::v2::SignedFrontend { text }));
+    let page = (any::<String>(), any::<u64>(), any::<u32>(), vec(held(), 0..4)).prop_map(
+        |(version, edition, total, services)| Reply::Services(Page { version, edition, total, services }),
+    );
     prop_oneof![
-        vec(held(), 0..4).prop_map(Reply::Services),
+        page,
         signed,
         signed_v2,
         select(Refusal::ALL).prop_map(Reply::Refused),
+        any::<String>().prop_map(|text| Reply::NotReady(text.into())),
     ]
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::wire::{FrameError, Header, Refusal, Reply, Request, frame, v2, v3};
-use rand_core::OsRng;
+use onionbalance_proto::wire::{FrameError, Header, Page, Refusal, Reply, Request, frame, v2, v3};
+use rand_core::{OsRng, RngCore};
 
 use crate::audit::{self, Peer};
 use crate::limit::RateLimit;
@@ -31,6 +31,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// The services, and who may ask for what.
 pub struct Server {
     services: Vec<(Service, RateLimit)>,
+    /// Another number after each change of what [`Server::page`] shows.
+    edition: u64,
     allowed_uids: Vec<u32>,
     reloads: Option<Reloads>,
 }
@@ -76,7 +78,7 @@ impl Server {
         let now = Instant::now();
         let services =
             services.into_iter().map(|service| (service, RateLimit::new(per_minute, now))).collect();
-        Self { services, allowed_uids, reloads: None }
+        Self { services, edition: OsRng.next_u64(), allowed_uids, reloads: None }
     }
 
     /// From now on does `act` with the server at each of `requests`.
@@ -98,8 +100,9 @@ impl Server {
         self.services.iter().map(|(service, _)| service)
     }
 
-    /// The services that are held.
+    /// The services that are held, to be changed: whoever is reading their list page by page begins again.
     pub fn services_mut(&mut self) -> impl Iterator<Item = &mut Service> {
+        self.edition = OsRng.next_u64();
         self.services.iter_mut().map(|(service, _)| service)
     }
 
@@ -231,9 +234,7 @@ impl Server {
 
     fn answer(&mut self, request: &Request, peer: Peer) -> Reply {
         match request {
-            Request::Services => {
-                Reply::Services(self.services.iter().map(|(service, _)| service.public()).collect())
-            }
+            Request::Services { from } => Reply::Services(self.page(*from)),
             Request::FrontendV2(frontend) => {
                 let begun = Instant::now();
                 let outcome = self.sign_v2(frontend, begun);
@@ -247,6 +248,18 @@ impl Server {
                 outcome.map_or_else(Reply::Refused, Reply::FrontendV3)
             }
         }
+    }
+
+    /// What is held from this index on, as far as it fits a reply.
+    fn page(&self, from: u32) -> Page {
+        let page = Page {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            edition: self.edition,
+            total: u32::try_from(self.services.len()).unwrap_or(u32::MAX),
+            services: Vec::new(),
+        };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        page.fill(self.services().skip(from).map(Service::public))
     }
 
     fn sign_v2(

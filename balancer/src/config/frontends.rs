@@ -68,12 +68,14 @@ impl Configuration {
                         .left_out
                         .extend(self.left_out(service, held, instances, |instance| instance.address));
                 }
-                (HeldService::V3(held), Instances::V3(instances)) => {
+                (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
                     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
                     frontends.v3.push(self.frontend(service, held, &addresses, |address| *address));
                     frontends.left_out.extend(self.left_out(service, held, &addresses, |address| *address));
                 }
-                (HeldService::V3(_), Instances::V2(_)) => return Err(about(other_version(service, 2, 3))),
+                (HeldService::V3 { .. }, Instances::V2(_)) => {
+                    return Err(about(other_version(service, 2, 3)));
+                }
                 (HeldService::V2(_), Instances::V3(_)) => return Err(about(other_version(service, 3, 2))),
             }
         }

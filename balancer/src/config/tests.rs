@@ -38,7 +38,8 @@ fn held_v2(key: &str) -> HeldService {
 
 fn held_v3(key: &str) -> HeldService {
     let address: v3::OnionAddress = V3.parse().unwrap();
-    HeldService::V3(Held { key: key.into(), address, backends: vec![address] })
+    let held = Held { key: key.into(), address, backends: vec![address] };
+    HeldService::V3 { held, delegation_ends: None }
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_signer_that_holds_something_else_is_an_error_with_the_services_line() {
 fn a_backend_that_the_signer_does_not_allow_is_left_out_and_named() {
     let place = place(&services("", ""));
     let mut other = held_v3("new");
-    if let HeldService::V3(held) = &mut other {
+    if let HeldService::V3 { held, .. } = &mut other {
         held.backends.clear();
     }
     let frontends = place.configuration.frontends(&[other, held_v2("old")]).unwrap();

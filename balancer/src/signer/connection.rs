@@ -154,7 +154,16 @@ fn program() -> PathBuf {
 }
 
 async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> Result<Reply, SignerError> {
-    stream.write_all(frame).await.map_err(SignerError::Closed)?;
+    let sent = stream.write_all(frame).await;
+    let reply = receive(stream).await;
+    // A signer that cannot start replies before it has read a request, and closes: sending may fail then, and there is a reply.
+    match (sent, reply) {
+        (Err(error), Err(SignerError::Closed(_))) => Err(SignerError::Closed(error)),
+        (_, reply) => reply,
+    }
+}
+
+async fn receive(stream: &mut UnixStream) -> Result<Reply, SignerError> {
     let mut header = [0; Header::LENGTH];
     stream.read_exact(&mut header).await.map_err(SignerError::Closed)?;
     let mut body = vec![0; Header::decode::<Reply>(header)?.body_length()];

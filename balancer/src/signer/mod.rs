@@ -5,10 +5,14 @@ mod connection;
 use std::io;
 use std::path::PathBuf;
 
-use onionbalance_proto::wire::{FrameError, HeldService, Refusal, Reply, Request, frame, v2, v3};
+use onionbalance_proto::config::MAX_SERVICES;
+use onionbalance_proto::wire::{FrameError, HeldService, Page, Refusal, Reply, Request, frame, v2, v3};
 
 pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
+
+/// How often the list of services is read again because the signer reads its configuration in between.
+const READINGS: usize = 5;
 
 /// Where the signer is found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,6 +51,12 @@ pub enum SignerError {
          set signer-socket-location and let a service manager restart the signer"
     )]
     ChildEnded,
+    /// It cannot start, ends, and has said why in one line.
+    #[error("the signer is not ready: {0}")]
+    NotReady(String),
+    /// Its configuration changed each time that its services were read.
+    #[error("the signer was reloaded {READINGS} times while its services were being read: try again")]
+    Changing,
     /// It says nothing.
     #[error("the signer did not answer within {} s", REPLY_WITHIN.as_secs())]
     Silent,
@@ -123,19 +133,57 @@ pub struct SignerClient {
     connection: Option<Connection>,
     /// There is no other after it.
     has_started_child: bool,
+    version: Option<String>,
 }
 
 impl SignerClient {
     /// A client that has not connected yet.
     pub fn new(place: SignerPlace) -> Self {
-        Self { place, connection: None, has_started_child: false }
+        Self { place, connection: None, has_started_child: false, version: None }
     }
 
-    /// The services whose keys the signer holds. A signer that is our child may ask a person for passphrases first, so
-    /// this may take as long as it lives.
+    /// The services whose keys the signer holds, in the order of its configuration. A signer that is our child may ask a person
+    /// for passphrases first, so this may take as long as it lives.
     pub async fn services(&mut self) -> Result<Vec<HeldService>, SignerError> {
-        match self.ask(&Request::Services).await? {
-            Reply::Services(services) => Ok(services),
+        for _ in 0..READINGS {
+            if let Some(services) = self.read_list().await? {
+                return Ok(services);
+            }
+        }
+        Err(SignerError::Changing)
+    }
+
+    /// The signer's release as it was told with its services, such as `1.0.0`; `None` before they were asked for.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Reads the list page by page. `None` if the signer has another one before the end was reached.
+    ///
+    /// Each page has at least one service, so there are no more pages than services.
+    async fn read_list(&mut self) -> Result<Option<Vec<HeldService>>, SignerError> {
+        let Page { version, edition, total, mut services } = self.page(0).await?;
+        self.version = Some(version);
+        let wanted = usize::try_from(total).ok().filter(|total| *total <= MAX_SERVICES);
+        let wanted = wanted.ok_or(SignerError::OtherReply)?;
+        while services.len() < wanted {
+            let from = u32::try_from(services.len()).map_err(|_| SignerError::OtherReply)?;
+            let next = self.page(from).await?;
+            if next.edition != edition {
+                return Ok(None);
+            }
+            if next.services.is_empty() {
+                return Err(SignerError::OtherReply);
+            }
+            services.extend(next.services);
+        }
+        if services.len() == wanted { Ok(Some(services)) } else { Err(SignerError::OtherReply) }
+    }
+
+    /// The services from this index on, as many as the signer tells at a time.
+    async fn page(&mut self, from: u32) -> Result<Page, SignerError> {
+        match self.ask(&Request::Services { from }).await? {
+            Reply::Services(page) => Ok(page),
             _ => Err(SignerError::OtherReply),
         }
     }
@@ -177,9 +225,13 @@ impl SignerClient {
 
     /// Keeps the connection only if the exchange went well: a late answer must not meet the next question.
     async fn exchange(&mut self, mut connection: Connection, frame: &[u8]) -> Result<Reply, SignerError> {
-        let reply = connection.exchange(frame).await?;
-        self.connection = Some(connection);
-        Ok(reply)
+        match connection.exchange(frame).await? {
+            Reply::NotReady(reason) => Err(SignerError::NotReady(reason.into())),
+            reply => {
+                self.connection = Some(connection);
+                Ok(reply)
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::wire::Header;
+use onionbalance_proto::wire::{Header, Held};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
@@ -96,4 +96,64 @@ async fn a_signer_that_falls_silent_is_asked_once() {
     let asked = tokio::time::Instant::now();
     assert!(matches!(client.services().await, Err(SignerError::Silent)));
     assert_eq!(asked.elapsed(), REPLY_WITHIN);
+}
+
+fn held(number: u8) -> HeldService {
+    let address = onionbalance_proto::v2::OnionAddress::from_permanent_id([number; 10]);
+    HeldService::V2(Held { key: format!("{number}.key"), address, backends: vec![address] })
+}
+
+/// Of a list of four.
+fn page(edition: u64, services: impl IntoIterator<Item = u8>) -> Reply {
+    let services = services.into_iter().map(held).collect();
+    Reply::Services(Page { version: "1.2.3".into(), edition, total: 4, services })
+}
+
+#[tokio::test]
+async fn services_are_read_page_by_page() {
+    let (_directory, mut client) = client(vec![page(7, [0, 1]), page(7, [2]), page(7, [3])]);
+    assert_eq!(client.version(), None);
+    assert_eq!(client.services().await.unwrap(), [0, 1, 2, 3].map(held));
+    assert_eq!(client.version(), Some("1.2.3"));
+}
+
+#[tokio::test]
+async fn a_list_that_changes_is_read_again_and_not_for_ever() {
+    let replies = vec![page(7, [0, 1]), page(8, []), page(8, [0, 1, 2]), page(8, [3])];
+    let (_directory, mut reloaded) = client(replies);
+    assert_eq!(reloaded.services().await.unwrap().len(), 4);
+    let always = (0..10).map(|edition| page(edition, [0, 1])).collect();
+    let (_directory, mut client) = client(always);
+    assert!(matches!(client.services().await, Err(SignerError::Changing)));
+}
+
+#[tokio::test]
+async fn pages_that_lead_nowhere_are_no_answer() {
+    let endless = Page { version: String::new(), edition: 7, total: u32::MAX, services: vec![held(0)] };
+    let cases =
+        [vec![page(7, [0, 1]), page(7, [])], vec![page(7, [0, 1, 2, 3, 4])], vec![Reply::Services(endless)]];
+    for replies in cases {
+        let (_directory, mut client) = client(replies);
+        assert!(matches!(client.services().await, Err(SignerError::OtherReply)));
+    }
+}
+
+/// The reply is there before the request, which cannot be sent any more.
+#[tokio::test]
+async fn a_signer_that_is_not_ready_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("signer");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut client = SignerClient::new(SignerPlace::Socket(path));
+    let ends = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let reply = Reply::NotReady("no key".to_owned().into());
+        stream.write_all(&frame::encode(&reply).unwrap()).await.unwrap();
+    };
+    let connected = client.connect().await.unwrap();
+    ends.await;
+    client.connection = Some(connected);
+    let error = client.services().await.unwrap_err();
+    assert_eq!(error.to_string(), "the signer is not ready: no key");
+    assert!(client.connection.is_none());
 }

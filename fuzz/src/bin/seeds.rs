@@ -91,7 +91,7 @@ impl Seeds {
     fn messages(&self) -> io::Result<()> {
         let frontend = v3::frontend().address();
         let requests = [
-            ("services", Request::Services),
+            ("services", Request::Services { from: 0 }),
             ("v3", Request::FrontendV3(v3::request(&frontend, &v3::PUBLISHED, NOW))),
             (
                 "v2",

@@ -25,6 +25,12 @@ pub use self::password::ControlPassword;
 pub use self::service::{InstanceV2, InstanceV3, Instances, Service};
 pub use self::tor::{TorPlace, TorPlaceError};
 
+/// The most services of one configuration.
+pub const MAX_SERVICES: usize = 10_000;
+/// The most instances of one service: with all of them, and its key, it fits one [`crate::wire::Page`].
+pub const MAX_INSTANCES: usize = 4_096;
+/// The longest `key`, in bytes: longer than any path that Linux opens (`PATH_MAX`).
+pub const MAX_KEY_LENGTH: usize = 4_096;
 /// How many frontend descriptors per minute and service the signer signs unless told otherwise.
 const SIGNATURES_PER_MINUTE: u32 = 120;
 

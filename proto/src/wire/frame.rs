@@ -11,7 +11,7 @@ use super::message::{Reply, Request};
 
 const MAGIC: [u8; 2] = *b"OB";
 /// Changes with every change of a message: both programs come from one build, so there is nothing to negotiate.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// A message that travels in frames.
 pub trait Message: Serialize + DeserializeOwned {
@@ -26,7 +26,7 @@ impl Message for Request {
 }
 
 impl Message for Reply {
-    /// Eight descriptors of at most 50 000 bytes each.
+    /// Eight descriptors of at most 50 000 bytes each. Lists of services come in pages.
     const MAX_LENGTH: usize = 512 * 1024;
 }
 
@@ -102,9 +102,19 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, FrameError> {
     codec::<M>().deserialize(body).map_err(FrameError::Body)
 }
 
+/// Bytes that this takes in a frame's body.
+pub(super) fn encoded_length(part: &impl Serialize) -> usize {
+    let length = encoding().serialized_size(part).unwrap_or(u64::MAX);
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
 fn codec<M: Message>() -> impl Options {
     let limit = u64::try_from(M::MAX_LENGTH).unwrap_or(u64::MAX);
-    bincode::options().with_limit(limit).with_big_endian().with_fixint_encoding().reject_trailing_bytes()
+    encoding().with_limit(limit)
+}
+
+fn encoding() -> impl Options {
+    bincode::options().with_big_endian().with_fixint_encoding().reject_trailing_bytes()
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::page::Page;
+use super::reason::Reason;
 use super::refusal::Refusal;
 use super::{v2, v3};
+use crate::time::UnixTime;
 use crate::v2::OnionAddress as OnionAddressV2;
 use crate::v3::OnionAddress as OnionAddressV3;
 
@@ -14,7 +17,10 @@ use crate::v3::OnionAddress as OnionAddressV3;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Request {
     /// Which services are held?
-    Services,
+    Services {
+        /// The index, in the signer's configuration, of the first service that is wanted.
+        from: u32,
+    },
     /// Render and sign a v3 frontend's descriptors.
     FrontendV3(v3::FrontendRequest),
     /// Render and sign a v2 frontend's descriptor.
@@ -24,14 +30,16 @@ pub enum Request {
 /// What the signer answers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Reply {
-    /// To [`Request::Services`]: in the order of the signer's configuration.
-    Services(Vec<HeldService>),
+    /// To [`Request::Services`].
+    Services(Page),
     /// To [`Request::FrontendV3`].
     FrontendV3(v3::SignedFrontend),
     /// To [`Request::FrontendV2`].
     FrontendV2(v2::SignedFrontend),
     /// A rule was broken; nothing was signed.
     Refused(Refusal),
+    /// To whatever was asked, by a signer that cannot start: it ends after this reply.
+    NotReady(Reason),
 }
 
 /// A service whose key the signer holds: public parts only.
@@ -40,7 +48,12 @@ pub enum HeldService {
     /// Of version 2.
     V2(Held<OnionAddressV2>),
     /// Of version 3.
-    V3(Held<OnionAddressV3>),
+    V3 {
+        /// Its addresses.
+        held: Held<OnionAddressV3>,
+        /// When the last time period of the delegation ends; `None` if the signer holds the identity key itself.
+        delegation_ends: Option<UnixTime>,
+    },
 }
 
 /// The addresses of a service, of the same version all.
@@ -59,7 +72,7 @@ impl HeldService {
     pub fn key(&self) -> &str {
         match self {
             Self::V2(held) => &held.key,
-            Self::V3(held) => &held.key,
+            Self::V3 { held, .. } => &held.key,
         }
     }
 }

@@ -5,11 +5,15 @@
 
 pub mod frame;
 pub mod message;
+pub mod page;
+pub mod reason;
 pub mod refusal;
 pub mod v2;
 pub mod v3;
 
 pub use frame::{FrameError, Header};
 pub use message::{Held, HeldService, Reply, Request};
+pub use page::Page;
+pub use reason::Reason;
 pub use refusal::Refusal;
 pub use v3::{BackendProof, CertProof, FrontendRequest, ProvenPoint, SignedFrontend};

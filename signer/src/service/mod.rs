@@ -9,6 +9,7 @@ use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::HeldService;
 use rand_core::CryptoRngCore;
 
+use crate::authority::Delegation;
 use crate::judge_v2;
 use crate::log::Priority;
 
@@ -33,7 +34,10 @@ impl Service {
     pub fn public(&self) -> HeldService {
         match self {
             Self::V2(service) => HeldService::V2(service.public()),
-            Self::V3(service) => HeldService::V3(service.public()),
+            Self::V3(service) => HeldService::V3 {
+                held: service.public(),
+                delegation_ends: service.delegation().map(Delegation::ends),
+            },
         }
     }
 

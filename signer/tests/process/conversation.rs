@@ -7,20 +7,23 @@ use std::time::Duration;
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::v3::document::{PeriodKeys, open};
-use onionbalance_proto::wire::{Held, HeldService, Refusal, Reply, Request, frame};
+use onionbalance_proto::wire::{Held, HeldService, Page, Refusal, Reply, Request, frame};
 
-use crate::harness::{Client, Directory, frontend, genuine, now};
+use crate::harness::{Client, Directory, SERVICES, frontend, genuine, now};
 
 #[test]
 fn tells_which_services_it_holds() {
     let directory = Directory::new("");
     let _signer = directory.serve();
-    let held = HeldService::V3(Held {
-        key: "front.pem".into(),
-        address: frontend(),
-        backends: vec![Backend::new(1).address()],
-    });
-    assert_eq!(directory.connect().ask(&Request::Services), Reply::Services(vec![held]));
+    let held =
+        Held { key: "front.pem".into(), address: frontend(), backends: vec![Backend::new(1).address()] };
+    let mut client = directory.connect();
+    let page = client.page(0);
+    assert_eq!((page.version.as_str(), page.total), (env!("CARGO_PKG_VERSION"), 1));
+    assert_eq!(page.services, [HeldService::V3 { held, delegation_ends: None }]);
+    for beyond in [1, u32::MAX] {
+        assert_eq!(client.page(beyond), Page { services: vec![], ..page.clone() });
+    }
 }
 
 #[test]
@@ -76,8 +79,8 @@ fn signs_frontends_of_both_versions() {
     let signer = directory.serve();
     let mut client = directory.connect();
     signer.expect(&["connected"]);
-    let Reply::Services(services) = client.ask(&Request::Services) else { panic!("refused") };
-    let [HeldService::V2(held), HeldService::V3(_)] = services.as_slice() else { panic!("{services:?}") };
+    let services = client.services();
+    let [HeldService::V2(held), HeldService::V3 { .. }] = services.as_slice() else { panic!("{services:?}") };
     assert_eq!((held.key.as_str(), &held.backends), ("v2.key", &vec![address]));
 
     let mut rng = rand::thread_rng();
@@ -224,7 +227,7 @@ fn who_takes_no_answers_is_not_waited_for() {
     let signer = directory.serve();
     let mut client = directory.connect();
     signer.expect(&["<6>connected"]);
-    let question = frame::encode(&Request::Services).unwrap();
+    let question = frame::encode(&SERVICES).unwrap();
     // Until no question goes out any more, since no answer does, and then the connection is closed.
     while client.0.write_all(&question).is_ok() {}
     signer.expect(&["<4>closed the connection", "the answer was not taken within 5 s"]);

@@ -9,7 +9,7 @@ use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
-use onionbalance_proto::wire::{Refusal, Reply, Request, SignedFrontend};
+use onionbalance_proto::wire::{HeldService, Refusal, Reply, Request, SignedFrontend};
 use onionbalance_signer::keys::sealed::{Kind, Sealed};
 use sha2::{Digest, Sha512};
 use tor_hscrypto::RevisionCounter;
@@ -105,6 +105,12 @@ fn a_signer_with_nothing_else_signs_for_its_periods_and_says_when_it_ends() {
     assert!(
         told.contains(&format!("{} ends at {ends} UTC, 1 periods after this one", offline.address)),
         "{told}"
+    );
+
+    let services = online.connect().services();
+    assert!(
+        matches!(services.as_slice(), [HeldService::V3 { delegation_ends: Some(told), .. }] if *told == ends),
+        "{services:?}\nwanted {ends}"
     );
 
     let mut revisions = Vec::new();

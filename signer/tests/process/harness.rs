@@ -15,13 +15,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
-use onionbalance_proto::wire::{FrontendRequest, Header, Reply, Request, frame};
+use onionbalance_proto::wire::{FrontendRequest, Header, HeldService, Page, Reply, Request, frame};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use tempfile::TempDir;
 
 /// When something that must happen has not, the test fails; nothing is ever waited out.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A user that is neither root nor anybody else on the machine.
 pub(crate) const NOBODY: u32 = 65_534;
+/// Which services are held?
+pub(crate) const SERVICES: Request = Request::Services { from: 0 };
 const PROGRAM: &str = env!("CARGO_BIN_EXE_onionbalance-signer");
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
 
@@ -142,6 +145,21 @@ fn is_key(name: &str) -> bool {
     [".pem", ".key", "_secret_key"].iter().any(|end| name.ends_with(end))
 }
 
+/// The command, to be run on a kernel that does not know these system calls.
+pub(crate) fn without_calls(mut command: Command, calls: &[nix::libc::c_long]) -> Command {
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let missing = SeccompAction::Errno(nix::libc::ENOSYS.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    // SAFETY: one system call on memory that was prepared before.
+    unsafe {
+        command.pre_exec(move || apply_filter(&program).map_err(std::io::Error::other));
+    }
+    command
+}
+
 /// The command, to be run by another user, which root alone may do.
 pub(crate) fn as_user(mut command: Command, uid: u32) -> Command {
     assert!(
@@ -244,7 +262,20 @@ impl Client {
     }
 
     pub(crate) fn is_answered(&mut self) -> bool {
-        matches!(self.ask(&Request::Services), Reply::Services(services) if services.len() == 1)
+        matches!(self.ask(&SERVICES), Reply::Services(page) if page.services.len() == 1)
+    }
+
+    /// The services that are held from this index on, as many as fit a reply.
+    pub(crate) fn page(&mut self, from: u32) -> Page {
+        match self.ask(&Request::Services { from }) {
+            Reply::Services(page) => page,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The services that are held, of which there are few.
+    pub(crate) fn services(&mut self) -> Vec<HeldService> {
+        self.page(0).services
     }
 
     /// Whether the other end closes the connection without a word.

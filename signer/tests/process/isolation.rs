@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
 
-use onionbalance_proto::wire::{Request, frame};
+use onionbalance_proto::wire::frame;
 
-use crate::harness::{Client, Directory, NOBODY, as_user};
+use crate::harness::{Client, Directory, NOBODY, SERVICES, as_user};
 
 /// Tells the copy of this program that plays the other user where to connect.
 const CONNECT_TO: &str = "ONIONBALANCE_TEST_CONNECT_TO";
@@ -19,7 +19,7 @@ const REFUSED: &str = "the signer refused";
 fn only_listed_users_are_answered() {
     if let Some(socket) = env::var_os(CONNECT_TO) {
         let mut client = Client(UnixStream::connect(socket).expect("everyone may connect"));
-        let _ = std::io::Write::write_all(&mut client.0, &frame::encode(&Request::Services).unwrap());
+        let _ = std::io::Write::write_all(&mut client.0, &frame::encode(&SERVICES).unwrap());
         println!("{}", if client.is_closed() { REFUSED } else { ANSWERED });
         return;
     }

@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use curve25519_dalek::Scalar;
 use onionbalance_proto::wire::{Reply, Request};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use sha2::{Digest, Sha512};
 
-use crate::harness::{Directory, Running, genuine};
+use crate::harness::{Directory, Running, genuine, without_calls};
 
 const TOR_KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
 const PEM_KEY: &str = include_str!("../../../proto/testdata/v3/front.pem");
@@ -78,18 +76,8 @@ fn not_even_root_finds_the_key_in_the_signers_memory() {
 }
 
 /// The command, to be run on a kernel without `memfd_secret`.
-fn without_secret_memory(mut command: Command) -> Command {
-    let architecture = std::env::consts::ARCH.try_into().unwrap();
-    let rules = [(nix::libc::SYS_memfd_secret, Vec::new())].into_iter().collect();
-    let missing = SeccompAction::Errno(nix::libc::ENOSYS.unsigned_abs());
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
-    let program: BpfProgram = filter.try_into().unwrap();
-    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
-    // SAFETY: one system call on memory that was prepared before.
-    unsafe {
-        command.pre_exec(move || apply_filter(&program).map_err(std::io::Error::other));
-    }
-    command
+fn without_secret_memory(command: Command) -> Command {
+    without_calls(command, &[nix::libc::SYS_memfd_secret])
 }
 
 fn start_without_secret_memory(directory: &Directory) -> Running {

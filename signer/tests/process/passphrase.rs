@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use onionbalance_proto::wire::{HeldService, Reply, Request};
+use onionbalance_proto::wire::HeldService;
 
 use crate::harness::{Directory, NOBODY, Running, as_user};
 
@@ -50,7 +50,7 @@ fn with_descriptor(directory: &Directory, program: &Path) -> Command {
 
 fn holds_the_key(directory: &Directory) {
     let address = std::fs::read_to_string(Path::new(TESTDATA).join("pem-address.txt")).unwrap();
-    let Reply::Services(services) = directory.connect().ask(&Request::Services) else { panic!("refused") };
+    let services = directory.connect().services();
     let [HeldService::V2(held)] = services.as_slice() else { panic!("another service") };
     assert_eq!(held.address.without_suffix(), address.trim());
 }

@@ -5,7 +5,8 @@ use super::*;
 use crate::time::UnixTime;
 use crate::v3::cert::ExpiryHour;
 use crate::wire::{
-    BackendProof, CertProof, FrontendRequest, Held, HeldService, ProvenPoint, Refusal, SignedFrontend, v2,
+    BackendProof, CertProof, FrontendRequest, Held, HeldService, Page, ProvenPoint, Reason, Refusal,
+    SignedFrontend, v2,
 };
 
 fn proof(byte: u8) -> CertProof {
@@ -52,17 +53,30 @@ fn request_v2() -> Request {
     })
 }
 
-fn replies() -> [Reply; 4] {
+fn replies() -> [Reply; 5] {
     let v2_address = "jyvfq5umznvka34v".parse().unwrap();
     let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse().unwrap();
     [
-        Reply::Services(vec![
-            HeldService::V3(Held { key: "front.pem".into(), address, backends: vec![address] }),
-            HeldService::V2(Held { key: "v2.pem".into(), address: v2_address, backends: vec![v2_address] }),
-        ]),
+        Reply::Services(Page {
+            version: "1.2.3".into(),
+            edition: 0x0102_0304_0506_0708,
+            total: 9,
+            services: vec![
+                HeldService::V3 {
+                    held: Held { key: "front.pem".into(), address, backends: vec![address] },
+                    delegation_ends: Some(UnixTime(1_795_348_800)),
+                },
+                HeldService::V2(Held {
+                    key: "v2.pem".into(),
+                    address: v2_address,
+                    backends: vec![v2_address],
+                }),
+            ],
+        }),
         Reply::FrontendV3(SignedFrontend { revision: 7, texts: vec!["hs-descriptor 3\n".into()] }),
         Reply::FrontendV2(v2::SignedFrontend { text: "rendezvous-service-descriptor 2\n".into() }),
         Reply::Refused(Refusal::EncCert),
+        Reply::NotReady(Reason::from("config.yaml:2: the key file front.pem cannot be read")),
     ]
 }
 
@@ -83,10 +97,11 @@ fn bytes_are_those_of_the_golden_files() {
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}");
     };
-    golden("request-services", encode(&Request::Services).unwrap());
+    golden("request-services", encode(&Request::Services { from: 5 }).unwrap());
     golden("request-frontend-v3", encode(&request()).unwrap());
     golden("request-frontend-v2", encode(&request_v2()).unwrap());
-    let names = ["reply-services", "reply-frontend-v3", "reply-frontend-v2", "reply-refused"];
+    let names =
+        ["reply-services", "reply-frontend-v3", "reply-frontend-v2", "reply-refused", "reply-not-ready"];
     for (name, reply) in names.iter().zip(replies()) {
         golden(name, encode(&reply).unwrap());
     }
@@ -120,13 +135,13 @@ fn a_body_has_exactly_its_length() {
 fn the_header_is_judged_before_the_body() {
     let header = |bytes: [u8; 8]| Header::decode::<Request>(bytes);
     assert!(matches!(header(*b"GET / HT"), Err(FrameError::Magic)));
-    assert!(matches!(header([b'O', b'B', 0, 3, 0, 0, 0, 1]), Err(FrameError::Version(3))));
-    assert!(matches!(header([b'O', b'B', 0, 2, 255, 255, 255, 255]), Err(FrameError::Length { .. })));
+    assert!(matches!(header([b'O', b'B', 0, 2, 0, 0, 0, 1]), Err(FrameError::Version(2))));
+    assert!(matches!(header([b'O', b'B', 0, 3, 255, 255, 255, 255]), Err(FrameError::Length { .. })));
     assert!(matches!(
-        header([b'O', b'B', 0, 2, 0, 4, 0, 1]),
+        header([b'O', b'B', 0, 3, 0, 4, 0, 1]),
         Err(FrameError::Length { length: 262_145, .. })
     ));
-    assert!(header([b'O', b'B', 0, 2, 0, 4, 0, 0]).is_ok());
+    assert!(header([b'O', b'B', 0, 3, 0, 4, 0, 0]).is_ok());
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! Why a signer is not ready, as a text for people.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest reason, in bytes of UTF-8.
+const MAX_LENGTH: usize = 1024;
+
+/// One line of at most 1 KiB, whatever it was made of.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "String", into = "String")]
+pub struct Reason(String);
+
+impl From<&str> for Reason {
+    /// Line ends and other control characters become spaces. A text that is too long is cut, and ends with `…`.
+    fn from(text: &str) -> Self {
+        const CUT: char = '…';
+        let clean = |character: char| if character.is_control() { ' ' } else { character };
+        let mut line: String = text.chars().map(clean).collect();
+        if line.len() > MAX_LENGTH {
+            let most = MAX_LENGTH - CUT.len_utf8();
+            let end = (0..=most).rev().find(|index| line.is_char_boundary(*index));
+            line.truncate(end.unwrap_or_default());
+            line.push(CUT);
+        }
+        Self(line)
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        let reason = |text: &str| String::from(Reason::from(text));
+        assert_eq!(reason("config.yaml:2: no key"), "config.yaml:2: no key");
+        assert_eq!(reason("a\nb\u{1b}[31m"), "a b [31m");
+        for long in ["x".repeat(1025), "ß".repeat(600), "\u{10FFFF}".repeat(9000)] {
+            let cut = reason(&long);
+            assert!((1020..=1024).contains(&cut.len()) && cut.ends_with('…'), "{}", cut.len());
+        }
+        assert_eq!(reason(&"x".repeat(1024)).len(), 1024);
+    }
+}
