@@ -14,6 +14,7 @@ pub mod limit;
 pub mod listen;
 pub mod log;
 pub mod manage;
+pub mod not_ready;
 pub mod revision;
 pub mod secret;
 pub mod serve;

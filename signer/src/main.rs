@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_signer::keys::passphrase::Source;
-use onionbalance_signer::log::{self, Priority};
 use onionbalance_signer::manage::{self, Task};
-use onionbalance_signer::start;
+use onionbalance_signer::start::{self, Problem};
 use onionbalance_signer::system::hardening;
 
 const HELP: &str = "\
@@ -44,24 +43,15 @@ enum Start {
 fn main() -> ExitCode {
     // Before a key is read, and before anything that could fail with one in memory.
     if let Err(error) = hardening::harden() {
-        log::line(Priority::Error, format_args!("cannot protect the process's memory: {error}"));
-        return ExitCode::FAILURE;
+        let what = format_args!("cannot protect the process's memory: {error}");
+        return start::fail(&Problem::lasting(what));
     }
     match arguments() {
-        Ok(Start::Serve { config, inherited, passphrases }) => match passphrases.read() {
-            Ok(passphrases) => start::serve(&config, inherited, passphrases),
-            Err(error) => {
-                log::line(Priority::Error, error);
-                ExitCode::from(start::BAD_CONFIGURATION)
-            }
-        },
+        Ok(Start::Serve { config, inherited, passphrases }) => start::serve(&config, inherited, &passphrases),
         Ok(Start::Manage(Task::Run(work))) => manage::run(work),
         Ok(Start::Manage(Task::Help(text))) => print(text),
         Ok(Start::Print(text)) => print(&text),
-        Err(error) => {
-            log::line(Priority::Error, format_args!("{error}; see --help"));
-            ExitCode::from(2)
-        }
+        Err(error) => start::fail(&Problem::usage(format_args!("{error}; see --help"))),
     }
 }
 

@@ -7,8 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::keys::passphrase::Passphrases;
-use crate::listen;
+use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
 use crate::serve::Server;
 use crate::setup::{self, Setup};
@@ -17,58 +16,106 @@ use crate::system::confinement::{self, Files};
 use crate::system::reload::ReloadRequests;
 use crate::system::secret_memory::Kind;
 use crate::system::{activation, user};
+use crate::{listen, not_ready};
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
-pub const BAD_CONFIGURATION: u8 = 78;
+const BAD_CONFIGURATION: u8 = 78;
+/// As other programs end that do not understand their command line.
+const BAD_USAGE: u8 = 2;
 /// Something may be different the next time.
 const FAILED: u8 = 1;
 
 /// Serves by the configuration at `config`: the stream that is standard input if `inherited`, else whoever connects.
-pub fn serve(config: &Path, inherited: bool, passphrases: Passphrases) -> ExitCode {
-    let loaded = setup::load(config, &passphrases).map_err(Problem::lasting);
-    // No passphrase is needed from here on.
-    drop(passphrases);
-    let outcome = loaded.and_then(|setup| {
-        let (mut server, socket) = prepare(config, inherited, setup)?;
-        let end = match socket {
-            Socket::Stream(stream) => server.serve_stream(stream),
-            Socket::Listener(listener, _) => server.serve_listener(&listener),
-        };
-        end.map_err(|error| Problem::passing(format!("the socket failed: {error}")))
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Problem { what, status }) => {
-            log::line(Priority::Error, what);
-            ExitCode::from(status)
-        }
+pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
+    // First of all, so that whatever stands in the way can be told to those who wait there.
+    let handed_over = if inherited { Ok(None) } else { activation::listener() };
+    let handed_over = match handed_over.map_err(Problem::lasting) {
+        Ok(listener) => listener,
+        Err(problem) => return problem.end(),
+    };
+    match load(config, passphrases).and_then(|setup| prepare(config, inherited, handed_over.as_ref(), setup))
+    {
+        Ok((server, socket)) => run(server, socket),
+        Err(problem) => problem.reply_and_end(handed_over.as_ref()),
     }
 }
 
-/// What stands in the way, and the status to end with.
-struct Problem {
+/// Ends a process that does not come as far as [`serve`], as `serve` would.
+pub fn fail(problem: &Problem) -> ExitCode {
+    problem.reply_and_end(activation::listener().ok().flatten().as_ref())
+}
+
+/// Why the signer does not serve, and the status to end with.
+pub struct Problem {
     what: String,
     status: u8,
 }
 
 impl Problem {
-    fn lasting(what: impl Display) -> Self {
+    /// Starting again will not help.
+    pub fn lasting(what: impl Display) -> Self {
         Self { what: what.to_string(), status: BAD_CONFIGURATION }
     }
 
+    /// Something may be different the next time.
     fn passing(what: impl Display) -> Self {
         Self { what: what.to_string(), status: FAILED }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(what: impl Display) -> Self {
+        Self { what: what.to_string(), status: BAD_USAGE }
+    }
+
+    /// Tells the operator, and the balancers that wait at `listener`.
+    fn reply_and_end(&self, listener: Option<&UnixListener>) -> ExitCode {
+        let status = self.end();
+        if let Some(listener) = listener {
+            not_ready::reply_to_all(listener, &self.what);
+        }
+        status
+    }
+
+    fn end(&self) -> ExitCode {
+        log::line(Priority::Error, &self.what);
+        ExitCode::from(self.status)
     }
 }
 
 /// Where requests come from.
-enum Socket {
+enum Socket<'a> {
+    /// From the balancer that started this process.
     Stream(UnixStream),
-    /// And what to call it.
-    Listener(UnixListener, String),
+    /// From the service manager.
+    HandedOver(&'a UnixListener),
+    /// Made at this path.
+    Own(UnixListener, PathBuf),
 }
 
-fn prepare(config: &Path, inherited: bool, setup: Setup) -> Result<(Server, Socket), Problem> {
+fn load(config: &Path, passphrases: &Source) -> Result<Setup, Problem> {
+    // No passphrase is needed once the keys are read.
+    let passphrases = passphrases.read().map_err(Problem::lasting)?;
+    setup::load(config, &passphrases).map_err(Problem::lasting)
+}
+
+fn run(mut server: Server, socket: Socket<'_>) -> ExitCode {
+    let end = match socket {
+        Socket::Stream(stream) => server.serve_stream(stream),
+        Socket::HandedOver(listener) => server.serve_listener(listener),
+        Socket::Own(listener, _) => server.serve_listener(&listener),
+    };
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
+    }
+}
+
+fn prepare<'a>(
+    config: &Path,
+    inherited: bool,
+    handed_over: Option<&'a UnixListener>,
+    setup: Setup,
+) -> Result<(Server, Socket<'a>), Problem> {
     let Setup { mut server, socket, user, memory, summary } = setup;
     if memory == Some(Kind::Locked) {
         log::line(
@@ -79,7 +126,11 @@ fn prepare(config: &Path, inherited: bool, setup: Setup) -> Result<(Server, Sock
     if let Some(user) = &user {
         user::become_user(user).map_err(Problem::lasting)?;
     }
-    let socket = open(config, inherited, socket)?;
+    let socket = match handed_over {
+        _ if inherited => listen::inherited().map(Socket::Stream).map_err(Problem::passing)?,
+        Some(listener) => Socket::HandedOver(listener),
+        None => bind(config, socket)?,
+    };
     let requests = ReloadRequests::subscribe().map_err(Problem::passing)?;
     let file = config.to_owned();
     server.at_reload(requests, move |server| reload(&file, server));
@@ -87,37 +138,36 @@ fn prepare(config: &Path, inherited: bool, setup: Setup) -> Result<(Server, Sock
     let notifier = Notifier::connect().map_err(|error| unheard(&error))?;
     confine(config)?;
     notifier.tell("READY=1").map_err(|error| unheard(&error))?;
-    if let Socket::Listener(_, name) = &socket {
+    let place = match &socket {
+        Socket::Stream(_) => None,
+        Socket::HandedOver(_) => Some("the service manager's socket".to_owned()),
+        Socket::Own(_, path) => Some(path.display().to_string()),
+    };
+    if let Some(place) = place {
         log_all(&summary);
         if user::is_root() {
             let what =
                 "runs as root: set signer-user, and the signer becomes that user once it has read the keys";
             log::line(Priority::Warning, what);
         }
-        log::line(Priority::Info, format_args!("serving at {name}"));
+        log::line(Priority::Info, format_args!("serving at {place}"));
     }
     Ok((server, socket))
 }
 
-fn open(config: &Path, inherited: bool, socket: Option<PathBuf>) -> Result<Socket, Problem> {
-    if inherited {
-        return listen::inherited().map(Socket::Stream).map_err(Problem::passing);
-    }
-    if let Some(listener) = activation::listener().map_err(Problem::lasting)? {
-        return Ok(Socket::Listener(listener, "the service manager's socket".to_owned()));
-    }
+fn bind(config: &Path, socket: Option<PathBuf>) -> Result<Socket<'static>, Problem> {
     let socket = socket.ok_or_else(|| {
         let file = config.display();
         Problem::lasting(format!("{file}: signer-socket-location is not set: say where to listen"))
     })?;
     let listener = listen::bind(&socket).map_err(Problem::passing)?;
-    Ok(Socket::Listener(listener, socket.display().to_string()))
+    Ok(Socket::Own(listener, socket))
 }
 
 /// Gives up what serving does not need.
 fn confine(config: &Path) -> Result<(), Problem> {
     let directory = config.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    match confinement::confine(directory).map_err(Problem::passing)? {
+    match confinement::confine(directory).map_err(Problem::lasting)? {
         Files::Restricted => {}
         Files::Open => log::line(
             Priority::Warning,

@@ -1,11 +1,15 @@
 //! Started by a service manager that listens for it.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Client, Directory, Running};
+use nix::libc;
+use onionbalance_proto::wire::{Reply, Request, frame};
+
+use crate::harness::{Client, Directory, Running, genuine, without_calls};
 
 /// The program with a file where the first handed-over descriptor is, as `sd_listen_fds(3)` has it.
 fn activated(directory: &Directory, count: &str, handed_over: impl Into<OwnedFd>) -> Command {
@@ -71,6 +75,51 @@ fn anything_but_one_listening_stream_is_refused() {
         let (status, log) = Running::start(activated(&directory, count, handed_over)).end();
         assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
         assert!(log[0].starts_with("<3>") && log[0].contains(wanted), "{log:?}\nwanted {wanted}");
+    }
+}
+
+/// A configuration, arguments, system calls that the kernel lacks; the status of the end, and the beginning of its reason.
+type Failure<'a> = (&'a str, &'a [&'a str], &'a [libc::c_long], i32, &'a str);
+
+/// Whatever stands in the way: a connection that nobody accepts would start the next signer at once.
+#[test]
+fn whoever_waits_for_a_signer_that_cannot_start_is_told_why() {
+    let config = fs::read_to_string(Directory::new("").path().join("config.yaml")).unwrap();
+    let no_key = config.replace("front.pem", "none.pem");
+    let no_user = format!("{config}signer-user: nobody-of-this-name\n");
+    let secret_memory = libc::SYS_memfd_secret;
+    let cases: [Failure; 7] = [
+        ("services: [\n", &[], &[], 78, "config.yaml:"),
+        (&no_key, &[], &[], 78, "config.yaml:2: the key file none.pem cannot be read: No such file"),
+        (&no_user, &[], &[], 78, "signer-user: there is no user nobody-of-this-name"),
+        (&config, &["--passphrase-file", "none"], &[], 78, "the passphrase file none cannot be read"),
+        (&config, &["--nonsense"], &[], 2, "invalid option '--nonsense'; see --help"),
+        (&config, &[], &[secret_memory], 78, "the kernel has no secret memory"),
+        (&config, &[], &[libc::SYS_seccomp], 78, "cannot filter system calls (seccomp)"),
+    ];
+    for (config, arguments, missing, status, reason) in cases {
+        let directory = Directory::new("");
+        directory.write("config.yaml", config);
+        let path = directory.path().join("handed-over");
+        let listener = UnixListener::bind(&path).unwrap();
+        // One has asked, one has not yet, and one is gone.
+        let mut waiting = [(); 3].map(|()| Client(UnixStream::connect(&path).unwrap()));
+        waiting[0].send(&frame::encode(&Request::FrontendV3(genuine().0)).unwrap());
+        let [asked, silent, gone] = waiting;
+        drop(gone);
+        let mut command = activated(&directory, "1", listener.try_clone().unwrap());
+        command.args(arguments);
+        let (ended, log) = Running::start(without_calls(command, missing)).end();
+        assert_eq!((ended.code(), log.len()), (Some(status), 1), "{log:?}");
+        for mut client in [asked, silent] {
+            let Reply::NotReady(told) = client.receive() else { panic!("another reply") };
+            let told = String::from(told);
+            assert!(told.starts_with(reason), "{told}\nwanted {reason}");
+            assert!(log[0].ends_with(&told), "{log:?}\n{told}");
+            assert!(client.is_closed());
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody waits any more");
     }
 }
 

@@ -1,0 +1,55 @@
+//! What a signer that cannot start replies to the balancers that wait at the socket of the service manager.
+//!
+//! A connection that is still pending when the process ends starts the next process at once, which ends for the same reason
+//! (systemd.socket(5)). So each one is accepted and gets a reply, whatever it has asked.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+use onionbalance_proto::wire::frame::{self, Message};
+use onionbalance_proto::wire::{Reply, Request};
+
+/// The most connections that get a reply: many times `Backlog=` in onionbalance-signer.socket.
+const MAX_CONNECTIONS: usize = 64;
+/// Bytes of a request that are read at a time.
+const AT_A_TIME: usize = 16 * 1024;
+
+/// Replies to every connection that is pending at `listener` that the signer is not ready, with this reason. Waits for nothing:
+/// a balancer that does not take its reply gets none.
+///
+/// Who may hear the reason is decided by the mode of the socket alone. The configuration with `signer-allowed-uids` may be
+/// what cannot be read.
+pub fn reply_to_all(listener: &UnixListener, reason: &str) {
+    let Ok(frame) = frame::encode(&Reply::NotReady(reason.into())) else { return };
+    for _ in 0..MAX_CONNECTIONS {
+        if !is_pending(listener) {
+            return;
+        }
+        // It does not block: nobody else accepts, and AF_UNIX keeps a connection whose client has closed it.
+        let Ok((stream, _)) = listener.accept() else { return };
+        // A balancer that has gone does not miss its reply.
+        let _ = reply(&stream, &frame);
+    }
+}
+
+fn is_pending(listener: &UnixListener) -> bool {
+    let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Sends the reply, for which the buffer of a new connection has room, and reads what has been asked: the kernel resets a
+/// connection that is closed with unread bytes (`unix_release_sock`), and the client might not see the reply.
+fn reply(stream: &UnixStream, frame: &[u8]) -> Result<(), Errno> {
+    // By flags and not by `fcntl` or `ioctl`, which the filter of system calls does not allow.
+    send(stream.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)?;
+    let mut asked = [0; AT_A_TIME];
+    for _ in 0..Request::MAX_LENGTH.div_ceil(AT_A_TIME) {
+        if recv(stream.as_raw_fd(), &mut asked, MsgFlags::MSG_DONTWAIT)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
