@@ -23,7 +23,7 @@ Environment:
   ONIONBALANCE_STATUS_SOCKET_LOCATION  goes before status-socket-location in the configuration";
 
 /// Load balancer for Tor onion services.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
 pub struct Arguments {
     /// Tor's control address [default: the configuration's, else 127.0.0.1]

@@ -1,21 +1,23 @@
 //! The load balancer: everything but the keys.
 //!
-//! [`start`] makes what runs of a configuration, and [`confinement`] is what the process does to itself then. [`runtime`] stands
+//! [`lifecycle`] makes what runs of a configuration, and [`confinement`] is what the process does to itself then. [`runtime`] is
 //! between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats, and meet the runtime
 //! in [`generation`].
 
 #![forbid(unsafe_code)]
 
+pub mod age;
 pub mod cli;
 pub mod config;
 pub mod confinement;
 pub mod engine;
 pub mod generation;
+pub mod lifecycle;
 pub mod log;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
-pub mod start;
+
 pub mod state;
 pub mod status;
 pub mod tor;

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use onionbalance::cli::Arguments;
-use onionbalance::config::Configuration;
 use onionbalance::confinement::{hardening, user};
-use onionbalance::log;
+use onionbalance::lifecycle::service_manager::ServiceManager;
+use onionbalance::lifecycle::signals::{Endings, Requests};
+use onionbalance::lifecycle::{Balancer, Setup};
+use onionbalance::log::{self, Verbosity};
 use onionbalance::runtime::wall_clock;
 use onionbalance::signer::SignerError;
-use onionbalance::start::{Balancer, log_settings, state};
-use onionbalance_proto::config::{ConfigError, LogSettings};
-use tokio::signal::unix::{SignalKind, signal};
+use onionbalance_proto::config::LogSettings;
 use tracing::error;
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
@@ -21,8 +21,8 @@ const BAD_CONFIGURATION: u8 = 78;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let configuration = match begin(&arguments) {
-        Ok(configuration) => configuration,
+    let (setup, verbosity) = match begin(arguments) {
+        Ok(begun) => begun,
         Err(problem) => {
             // What is wrong with the log, or with the file that says where it is, can only be said on standard error.
             if log::begin(&LogSettings::default()).is_ok() {
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    match balance(arguments, configuration).await {
+    match balance(setup, verbosity).await {
         Ok(()) => ExitCode::SUCCESS,
         // It has said so itself.
         Err(problem) if matches!(problem.downcast_ref(), Some(SignerError::BadConfiguration)) => {
@@ -39,41 +39,42 @@ async fn main() -> ExitCode {
         }
         Err(problem) => {
             error!("{problem}");
-            if problem.is::<ConfigError>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+            ExitCode::FAILURE
         }
     }
 }
 
 /// Reads the file, becomes its user, and begins to log.
-fn begin(arguments: &Arguments) -> Result<Configuration, Box<dyn Error>> {
+fn begin(arguments: Arguments) -> Result<(Setup, Verbosity), Box<dyn Error>> {
     hardening::harden()?;
-    let configuration = Configuration::read(&arguments.config)?;
-    if let Some(user) = configuration.user() {
+    let setup = Setup::read(arguments)?;
+    if let Some(user) = setup.configuration().user() {
         user::become_user(user)?;
     }
-    log::begin(&log_settings(arguments, &configuration)?)?;
-    configuration.warn();
-    Ok(configuration)
+    let verbosity = log::begin(setup.log())?;
+    setup.configuration().warn();
+    Ok((setup, verbosity))
 }
 
-async fn balance(arguments: Arguments, configuration: Configuration) -> Result<(), Box<dyn Error>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let memory = state(&configuration);
+async fn balance(setup: Setup, verbosity: Verbosity) -> Result<(), Box<dyn Error>> {
+    let mut endings = Endings::subscribe()?;
+    let mut requests = Requests::subscribe()?;
+    let manager = ServiceManager::connect()?;
+    let memory = setup.memory();
     let work = async {
-        let (mut balancer, status) = Balancer::start(arguments, configuration, memory.clone()).await?;
+        let (mut balancer, status) =
+            Balancer::start(setup, verbosity, memory.clone(), manager.clone()).await?;
         let board = balancer.board();
         tokio::select! {
-            problem = balancer.serve(&mut hangup) => Err(problem),
+            problem = balancer.serve(&mut requests) => Err(problem),
             () = status.serve(&board) => Ok(()),
+            () = manager.keep_told(&board) => Ok(()),
             () = memory.keep(wall_clock) => Ok(()),
         }
     };
     let outcome = tokio::select! {
         outcome = work => outcome,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = endings.any() => Ok(()),
     };
     memory.save(wall_clock());
     outcome

@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod key_v2;
 pub mod key_v3;
 pub mod network;
+pub mod pair;
 mod parallel;
 pub mod paths;
 pub mod process;

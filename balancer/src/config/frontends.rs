@@ -17,7 +17,8 @@ pub struct Frontends {
     pub v2: Vec<Frontend<v2::OnionAddress, InstanceV2>>,
     /// Those of version 3.
     pub v3: Vec<Frontend<v3::OnionAddress, v3::OnionAddress>>,
-    /// Backends that the file lists and that are left out, since the signer refuses whatever lists a point of theirs.
+    /// What the file lists and the signer does not agree to: services whose keys it does not hold, and backends that it does
+    /// not allow.
     pub left_out: Vec<ConfigError>,
 }
 
@@ -41,25 +42,21 @@ pub struct ServiceTor {
     pub password: Option<Password>,
 }
 
-impl Frontends {
-    /// Whether there is a v2 backend that authorizes its clients.
-    pub fn authorize(&self) -> bool {
-        self.v2.iter().flat_map(|frontend| &frontend.backends).any(|backend| backend.auth.is_some())
-    }
-}
+/// Keys are read at the signer's start only.
+const RESTART_SIGNER: &str = "systemctl restart onionbalance-signer; systemctl reload onionbalance (elsewhere: restart the \
+    signer, then send onionbalance SIGHUP)";
 
 impl Configuration {
     /// The frontends that the file lists and whose keys are among `held`.
-    pub fn frontends(&self, held: &[HeldService]) -> Result<Frontends, ConfigError> {
+    pub fn frontends(&self, held: &[HeldService]) -> Frontends {
         let mut frontends = Frontends::default();
         for service in &self.config.services {
             let about = |what| ConfigError::about(&self.text, &self.path, &service.key, what);
-            let held = held.iter().find(|held| held.key() == service.key).ok_or_else(|| {
-                about(format!(
-                    "the signer does not hold the key {}: restart it with this configuration",
-                    service.key
-                ))
-            })?;
+            let Some(held) = held.iter().find(|held| held.key() == service.key) else {
+                let what = format!("the signer does not hold the key {}: {RESTART_SIGNER}", service.key);
+                frontends.left_out.push(about(what));
+                continue;
+            };
             match (held, &service.instances) {
                 (HeldService::V2(held), Instances::V2(instances)) => {
                     let frontend = self.frontend(service, held, instances, |instance| instance.address);
@@ -74,12 +71,14 @@ impl Configuration {
                     frontends.left_out.extend(self.left_out(service, held, &addresses, |address| *address));
                 }
                 (HeldService::V3 { .. }, Instances::V2(_)) => {
-                    return Err(about(other_version(service, 2, 3)));
+                    frontends.left_out.push(about(other_version(service, 2, 3)));
                 }
-                (HeldService::V2(_), Instances::V3(_)) => return Err(about(other_version(service, 3, 2))),
+                (HeldService::V2(_), Instances::V3(_)) => {
+                    frontends.left_out.push(about(other_version(service, 3, 2)));
+                }
             }
         }
-        Ok(frontends)
+        frontends
     }
 
     fn frontend<Address: Copy + Display + Eq, Backend: Clone>(
@@ -100,11 +99,7 @@ impl Configuration {
                 backends.push(instance.clone());
             }
         }
-        let tor = service.tor.as_ref().map(|place| ServiceTor {
-            endpoint: self.endpoint(place),
-            password: service.tor_control_password.clone().map(|password| Password::new(password.0)),
-        });
-        Frontend { address: held.address, backends, tor }
+        Frontend { address: held.address, backends, tor: self.own_tor(service) }
     }
 
     /// The backends of a service that the signer does not allow.
@@ -120,7 +115,7 @@ impl Configuration {
         let error = |backend| {
             let what = format!(
                 "the signer does not know {backend} as a backend of {}, and would not sign for it: send the signer SIGHUP, so \
-                 that it reads this configuration, and then onionbalance",
+                 that it reads this configuration, and then onionbalance (systemctl reload onionbalance does both)",
                 held.address
             );
             ConfigError::about(&self.text, &self.path, &service.key, what)
@@ -131,8 +126,8 @@ impl Configuration {
 
 fn other_version(service: &Service, instances: u8, key: u8) -> String {
     format!(
-        "the instances of {} are v{instances} onion services, and the key that the signer holds is of v{key}: restart it \
-         with this configuration",
+        "the instances of {} are v{instances} onion services, and the key that the signer holds is of v{key}: \
+         {RESTART_SIGNER}",
         service.key
     )
 }

@@ -6,7 +6,7 @@ mod frontends;
 use std::path::{Path, PathBuf};
 
 use onionbalance_proto::config::{
-    Config, ConfigError, Instances, LogSettings, TorDefaults, TorPlace, Tuning,
+    Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
 };
 use tracing::warn;
 
@@ -18,7 +18,11 @@ use crate::tor::{Endpoint, Password};
 /// Where 0.1.8 showed its status unless it was told another place.
 const STATUS_LOCATION: &str = "/var/run/onionbalance/control";
 
+/// The socket of the status in the service manager's runtime directory.
+const STATUS_SOCKET: &str = "status.sock";
+
 /// What the file says.
+#[derive(Clone)]
 pub struct Configuration {
     /// The file's own path.
     path: PathBuf,
@@ -77,50 +81,64 @@ impl Configuration {
         LogSettings { location: settings.location.map(|location| self.relative(&location)), ..settings }
     }
 
-    /// Where to show the status. `variable` is `ONIONBALANCE_STATUS_SOCKET_LOCATION`.
+    /// Where to show the status. `variable` is `ONIONBALANCE_STATUS_SOCKET_LOCATION`; `runtime_directory` is the service
+    /// manager's, where the status is shown as JSON if no place for that is named.
     ///
     /// 0.1.8 knew v2 services and took the file before the variable, the 0.2 series knew v3 services and took the variable
     /// before the file.
-    pub fn status(&self, variable: Option<PathBuf>) -> Vec<StatusPlace> {
+    pub fn status(&self, variable: Option<PathBuf>, runtime_directory: Option<PathBuf>) -> Vec<StatusPlace> {
         let text = self.config.status_text_socket.as_ref().map(|path| self.relative(path));
         let json = self.config.status_socket.as_ref().map(|path| self.relative(path));
-        let as_text = |path| StatusPlace { path, form: Form::Text };
-        let as_json = |path| StatusPlace { path, form: Form::Json };
-        match (text, json, variable) {
-            (None, None, None) if self.is_v2_only() => {
-                usual_status_location().map(as_text).into_iter().collect()
-            }
-            (None, None, Some(variable)) if self.is_v2_only() => vec![as_text(variable)],
-            (None, None, variable) => variable.map(as_json).into_iter().collect(),
-            (Some(text), None, _) => vec![as_text(text)],
-            (text, Some(json), variable) => {
-                text.map(as_text).into_iter().chain([as_json(variable.unwrap_or(json))]).collect()
-            }
-        }
+        let (text, json) = match (text, json, variable) {
+            (None, None, variable) if self.is_v2_only() => (variable.or_else(usual_status_location), None),
+            (None, None, variable) => (None, variable),
+            (Some(text), None, _) => (Some(text), None),
+            (text, Some(json), variable) => (text, Some(variable.unwrap_or(json))),
+        };
+        let json = json.or_else(|| Some(runtime_directory?.join(STATUS_SOCKET)));
+        let text = text.map(|path| StatusPlace { path, form: Form::Text });
+        text.into_iter().chain(json.map(|path| StatusPlace { path, form: Form::Json })).collect()
     }
 
-    /// What this file says otherwise than `running`, and cannot be changed while the process runs.
-    pub fn check_lasting(&self, running: &Self) -> Result<(), ConfigError> {
-        let changed = [
-            ("signer-socket-location", self.config.signer_socket != running.config.signer_socket),
-            ("status-socket-location", self.config.status_socket != running.config.status_socket),
-            ("STATUS_SOCKET_LOCATION", self.config.status_text_socket != running.config.status_text_socket),
-            ("state-file-location", self.config.state_file != running.config.state_file),
-            ("LOG_LEVEL", self.config.log.level != running.config.log.level),
-            ("LOG_LOCATION", self.config.log.location != running.config.log.location),
+    /// The keys which this file sets otherwise than `running`, and which cannot be changed while the process runs.
+    pub fn differs_lastingly(&self, running: &Self) -> Vec<&'static str> {
+        let (ours, theirs) = (&self.config, &running.config);
+        let differs = [
+            ("signer-socket-location", ours.signer_socket != theirs.signer_socket),
+            ("status-socket-location", ours.status_socket != theirs.status_socket),
+            ("STATUS_SOCKET_LOCATION", ours.status_text_socket != theirs.status_text_socket),
+            ("state-file-location", ours.state_file != theirs.state_file),
+            ("user", ours.user != theirs.user),
+            ("LOG_LOCATION", ours.log.location != theirs.log.location),
         ];
-        match changed.into_iter().find(|(_, changed)| *changed) {
-            Some((key, _)) => {
-                let line = self.text.lines().position(|line| line.starts_with(key));
-                let what = format!("{key} is read at the start only: restart onionbalance to change it");
-                Err(ConfigError {
-                    file: self.path.display().to_string(),
-                    line: line.map(|index| index + 1),
-                    what,
-                })
+        differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// The tor of each service that has one of its own, `None` for those that have not; each once.
+    pub fn tors(&self) -> Vec<Option<ServiceTor>> {
+        let mut tors = Vec::new();
+        for tor in self.config.services.iter().map(|service| self.own_tor(service)) {
+            if !tors.contains(&tor) {
+                tors.push(tor);
             }
-            None => Ok(()),
         }
+        tors
+    }
+
+    /// Whether there is a v2 backend that authorizes its clients.
+    pub fn authorizes_clients(&self) -> bool {
+        let authorizes = |service: &Service| match &service.instances {
+            Instances::V2(instances) => instances.iter().any(|instance| instance.auth.is_some()),
+            Instances::V3(_) => false,
+        };
+        self.config.services.iter().any(authorizes)
+    }
+
+    fn own_tor(&self, service: &Service) -> Option<ServiceTor> {
+        service.tor.as_ref().map(|place| ServiceTor {
+            endpoint: self.endpoint(place),
+            password: service.tor_control_password.clone().map(|password| Password::new(password.0)),
+        })
     }
 
     /// How many services there are, and how many backends in all of them, for the log.

@@ -46,7 +46,7 @@ fn held_v3(key: &str) -> HeldService {
 fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
     let text = services("  tor: old/control\n  tor-control-password: hush\n", "  tor: 127.0.0.1:9151\n");
     let place = place(&text);
-    let frontends = place.configuration.frontends(&[held_v3("new"), held_v2("old")]).unwrap();
+    let frontends = place.configuration.frontends(&[held_v3("new"), held_v2("old")]);
     let [old] = frontends.v2.as_slice() else { panic!("one v2 service") };
     assert_eq!(old.address, V2_FRONT.parse::<v2::OnionAddress>().unwrap());
     let [backend] = old.backends.as_slice() else { panic!("each address once") };
@@ -65,7 +65,7 @@ fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
 }
 
 #[test]
-fn a_signer_that_holds_something_else_is_an_error_with_the_services_line() {
+fn a_service_whose_key_the_signer_does_not_hold_is_left_out_and_named_by_its_line() {
     let place = place(&services("", ""));
     let cases = [
         (vec![held_v2("old")], 7, "the signer does not hold the key new"),
@@ -73,7 +73,8 @@ fn a_signer_that_holds_something_else_is_an_error_with_the_services_line() {
         (vec![held_v3("old"), held_v3("new")], 2, "the instances of old are v2 onion services, and the key"),
     ];
     for (held, line, wanted) in cases {
-        let error = place.configuration.frontends(&held).unwrap_err();
+        let frontends = place.configuration.frontends(&held);
+        let Some(error) = frontends.left_out.last() else { panic!("nothing is left out") };
         assert_eq!(error.line, Some(line), "{error}");
         assert!(error.what.starts_with(wanted), "{error}\nwanted {wanted}");
     }
@@ -86,7 +87,7 @@ fn a_backend_that_the_signer_does_not_allow_is_left_out_and_named() {
     if let HeldService::V3 { held, .. } = &mut other {
         held.backends.clear();
     }
-    let frontends = place.configuration.frontends(&[other, held_v2("old")]).unwrap();
+    let frontends = place.configuration.frontends(&[other, held_v2("old")]);
     assert!(frontends.v3[0].backends.is_empty());
     assert_eq!(frontends.v2[0].backends.len(), 1);
     let [left_out] = frontends.left_out.as_slice() else { panic!("one is left out") };
@@ -95,24 +96,24 @@ fn a_backend_that_the_signer_does_not_allow_is_left_out_and_named() {
 }
 
 #[test]
-fn what_is_read_at_the_start_only_must_not_change() {
+fn keys_that_are_read_at_the_start_only_are_named_when_they_change() {
     let running = place(&services("", ""));
-    let check = |more: &str| {
+    let differs = |more: &str| {
         let next = place(&format!("{}{more}", services("", "")));
-        next.configuration.check_lasting(&running.configuration)
+        next.configuration.differs_lastingly(&running.configuration)
     };
-    check("refresh: 20\nTOR_PORT: 9151\ntor-control-password: other\n").unwrap();
+    let nothing: [&str; 0] = [];
+    let changeable = "refresh: 20\nTOR_PORT: 9151\ntor-control-password: other\nLOG_LEVEL: debug\n";
+    assert_eq!(differs(changeable), nothing);
     for (more, key) in [
         ("signer-socket-location: /socket\n", "signer-socket-location"),
         ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
         ("STATUS_SOCKET_LOCATION: /socket\n", "STATUS_SOCKET_LOCATION"),
         ("state-file-location: state\n", "state-file-location"),
-        ("LOG_LEVEL: debug\n", "LOG_LEVEL"),
+        ("user: nobody\n", "user"),
         ("LOG_LOCATION: log\n", "LOG_LOCATION"),
     ] {
-        let error = check(more).unwrap_err();
-        assert!(error.what.starts_with(key) && error.what.contains("restart"), "{error}");
-        assert_eq!(error.line, Some(9 + more.lines().count()), "{error}");
+        assert_eq!(differs(more), [key]);
     }
 }
 
@@ -122,7 +123,7 @@ fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     let mixed = services("", "");
     let shown = |text: &str, keys: &str, variable: Option<&str>| -> Vec<(String, Form)> {
         let place = place(&format!("{text}{keys}"));
-        let places = place.configuration.status(variable.map(PathBuf::from)).into_iter();
+        let places = place.configuration.status(variable.map(PathBuf::from), None).into_iter();
         let name = |path: PathBuf| match path.strip_prefix(place.directory.path()) {
             Ok(inside) => inside.display().to_string(),
             Err(_) => path.display().to_string(),
@@ -142,6 +143,20 @@ fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     assert_eq!(shown(&v2, "status-socket-location: file\n", Some("/variable")), [json("/variable")]);
     let both = "STATUS_SOCKET_LOCATION: text\nstatus-socket-location: json\n";
     assert_eq!(shown(&mixed, both, None), [text("text"), json("json")]);
+}
+
+#[test]
+fn the_service_managers_directory_has_the_status_as_json_unless_another_place_is_named() {
+    let shown = |keys: &str| {
+        let place = place(&format!("{}{keys}", services("", "")));
+        place.configuration.status(None, Some("/run/onionbalance-status".into()))
+    };
+    let usual = StatusPlace { path: "/run/onionbalance-status/status.sock".into(), form: Form::Json };
+    let text = StatusPlace { path: "/text".into(), form: Form::Text };
+    assert_eq!(shown("STATUS_SOCKET_LOCATION: /text\n"), [text, usual.clone()]);
+    assert_eq!(shown(""), [usual]);
+    let named = StatusPlace { path: "/named".into(), form: Form::Json };
+    assert_eq!(shown("status-socket-location: /named\n"), [named]);
 }
 
 #[test]

@@ -31,6 +31,15 @@ pub enum OutOfBounds {
         .0.display()
     )]
     File(PathBuf),
+    /// The cookie of a tor that was started again, or after this process.
+    #[error(
+        "tor keeps its cookie in {}, a directory that onionbalance gave up when it was started: start onionbalance again",
+        .0.display()
+    )]
+    Cookie(PathBuf),
+    /// The kernel does not take reading away; its words.
+    #[error("cannot confine the process (landlock): {0}")]
+    Landlock(String),
     /// A control port.
     #[error(
         "{0} is a control port that onionbalance has given up, since the configuration of its start did not name it: \
@@ -56,6 +65,15 @@ impl Bounds {
     pub fn may_read(&self, file: &Path) -> Result<(), OutOfBounds> {
         let can = |directory: &Inode| self.readable.contains(directory) || self.writable.contains(directory);
         if lies_beneath(file, can) { Ok(()) } else { Err(OutOfBounds::File(file.to_owned())) }
+    }
+
+    /// As [`Bounds::may_read`] for a tor's cookie. One whose directory cannot be seen from here is left to authentication,
+    /// which says so.
+    pub fn may_read_cookie(&self, cookie: &Path) -> Result<(), OutOfBounds> {
+        if !cookie.parent().is_some_and(Path::is_dir) {
+            return Ok(());
+        }
+        self.may_read(cookie).map_err(|_| OutOfBounds::Cookie(cookie.to_owned()))
     }
 
     /// Whether a file or a socket can be made and written, as far as modes allow it.
@@ -138,7 +156,7 @@ mod tests {
     fn ports_are_those_of_the_start() {
         let tcp = |host: &str, port| Endpoint::Tcp { host: host.to_owned(), port };
         let mut reach = Reach::default();
-        reach.tor(&tcp("127.0.0.1", 9051), None);
+        reach.tor(&tcp("127.0.0.1", 9051));
         let bounds = Bounds::of(&reach);
         assert!(bounds.may_connect(&tcp("::1", 9051)).is_ok());
         assert!(bounds.may_connect(&Endpoint::Unix("/anywhere".into())).is_ok());

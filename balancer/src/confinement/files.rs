@@ -11,32 +11,46 @@ use super::reach::Reach;
 /// TCP ports.
 const RULES: ABI = ABI::V7;
 
-/// False where the kernel has no landlock. Directories that are not there are passed over.
-pub(super) fn restrict(reach: &Reach) -> Result<bool, RulesetError> {
+/// Gives up everything but reading: writing elsewhere, running programs, ports, signals. False where the kernel has no
+/// landlock. Directories that are not there are passed over.
+pub(super) fn restrict_all_but_reading(reach: &Reach) -> Result<bool, RulesetError> {
     let ports = reach.ports.iter().filter(|_| !reach.has_any_port);
     let ports = ports.map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(RULES))?
+        .handle_access(AccessFs::from_all(RULES) & !reading())?
         .handle_access(restricted_ports(reach))?
         .scope(scope(reach))?
         .create()?
-        .add_rules(path_beneath_rules(&reach.readable, AccessFs::ReadFile))?
+        .no_new_privs(false)
         .add_rules(path_beneath_rules(&reach.writable, writing()))?
         .add_rules(ports)?
         .restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// What a file is made, written, replaced and removed with; its directory is written out, too, for which it is opened.
+/// Gives up reading elsewhere. The filter of system calls may be on already: `no_new_privs`, which landlock wants, has been
+/// set long before.
+pub(super) fn restrict_reading(reach: &Reach) -> Result<(), RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(reading())?
+        .create()?
+        .no_new_privs(false)
+        .add_rules(path_beneath_rules(&reach.readable, AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(&reach.writable, reading()))?
+        .restrict_self()
+        .map(drop)
+}
+
+fn reading() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::ReadDir
+}
+
+/// What a file is made, written, replaced and removed with. Its directory is written out, too, for which it is opened to be
+/// read.
 fn writing() -> BitFlags<AccessFs> {
-    AccessFs::ReadFile
-        | AccessFs::ReadDir
-        | AccessFs::WriteFile
-        | AccessFs::Truncate
-        | AccessFs::MakeReg
-        | AccessFs::MakeSock
-        | AccessFs::RemoveFile
+    AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::MakeSock | AccessFs::RemoveFile
 }
 
 /// Nobody outside is sent a signal, save a signer that is our child: which signal, is said by seccomp.

@@ -12,6 +12,7 @@ mod bounds;
 mod files;
 pub mod hardening;
 mod reach;
+mod reading;
 pub mod system_calls;
 pub mod user;
 
@@ -21,6 +22,7 @@ use tracing::warn;
 
 pub use self::bounds::{Bounds, OutOfBounds};
 pub use self::reach::Reach;
+pub use self::reading::Confinement;
 
 /// Why the process is not confined.
 #[derive(Debug, thiserror::Error)]
@@ -36,17 +38,25 @@ pub enum ConfinementError {
     Seccomp(#[from] seccompiler::Error),
 }
 
-/// Gives up everything that is not within `reach`. There is no way back.
-pub fn confine(reach: &Reach) -> Result<Bounds, ConfinementError> {
-    let bounds = Bounds::of(reach);
-    if !files::restrict(reach)? {
+/// Gives up everything that is not within `reach`; there is no way back. Where `reach` knows no tor's cookie, reading is
+/// given up later, by [`Confinement::meet`].
+pub fn confine(reach: Reach) -> Result<Confinement, ConfinementError> {
+    if !files::restrict_all_but_reading(&reach)? {
         warn!(
             "the kernel has no landlock, by which the balancer gives up its files: boot it with landlock among lsm="
         );
     }
     if user::is_root() {
-        warn!("runs as root: set `user`, and onionbalance becomes that user when it is started");
+        warn!("running as root: set `user` in the configuration to drop root");
     }
-    system_calls::restrict(reach)?;
-    Ok(bounds)
+    let confinement = if reach.is_complete() {
+        let bounds = Bounds::of(&reach);
+        files::restrict_reading(&reach)?;
+        system_calls::restrict(&reach)?;
+        Confinement::complete(bounds)
+    } else {
+        system_calls::restrict(&reach)?;
+        Confinement::awaiting(reach)
+    };
+    Ok(confinement)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::tor::Endpoint;
 
-/// Where tor's packages keep the cookie of the control port, whoever is asked and whatever he answers.
+/// Where tor's packages keep the cookie of the control port. A tor that a reload names may have it there.
 const USUAL_COOKIE_DIRECTORIES: [&str; 2] = ["/run/tor", "/var/lib/tor"];
 /// Where the resolver's settings are, and where they link to.
 const RESOLVER_DIRECTORIES: [&str; 2] = ["/etc", "/run/systemd/resolve"];
@@ -26,6 +27,8 @@ pub struct Reach {
     pub(super) has_names: bool,
     /// The process id of a signer that is our child.
     pub(super) child: Option<i32>,
+    /// No tor has said yet where its cookie is.
+    pub(super) awaits_tor: bool,
 }
 
 impl Reach {
@@ -40,10 +43,9 @@ impl Reach {
         self.writable.insert(directory(file));
     }
 
-    /// There is a tor, which may keep the cookie of its control port in `cookie`.
-    pub fn tor(&mut self, endpoint: &Endpoint, cookie: Option<&Path>) {
+    /// There may be a tor at `endpoint`.
+    pub fn tor(&mut self, endpoint: &Endpoint) {
         self.readable.extend(USUAL_COOKIE_DIRECTORIES.map(PathBuf::from));
-        self.readable.extend(cookie.map(directory));
         match endpoint {
             Endpoint::Unix(path) => {
                 self.readable.insert(directory(path));
@@ -57,6 +59,29 @@ impl Reach {
                 }
             }
         }
+    }
+
+    /// A tor keeps the cookie of its control port in this file.
+    ///
+    /// Landlock knows a directory by its inode. A service manager removes tor's runtime directory when tor stops, and makes
+    /// another one (`RuntimeDirectory=`, systemd.exec(5)), so the directory above is needed. It does so in root's directories
+    /// only; above others there is no telling what else lies, such as a home.
+    pub fn cookie(&mut self, file: &Path) {
+        let directory = directory(file);
+        let above = directory.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
+        let is_roots = |above: &PathBuf| above.metadata().is_ok_and(|found| found.uid() == 0);
+        self.readable.extend(above.filter(|above| above != Path::new("/") && is_roots(above)));
+        self.readable.insert(directory);
+    }
+
+    /// No tor has said yet where its cookie is: see [`Confinement::meet`](super::Confinement::meet).
+    pub fn await_tor(&mut self) {
+        self.awaits_tor = true;
+    }
+
+    /// Whether everything that has to be read is known.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.awaits_tor
     }
 
     /// Tor's SOCKS port is needed, which tor names later.
@@ -86,11 +111,11 @@ mod tests {
     #[test]
     fn only_a_name_needs_the_resolver() {
         let mut reach = Reach::default();
-        reach.tor(&tcp("127.0.0.1"), None);
-        reach.tor(&tcp("::1"), None);
+        reach.tor(&tcp("127.0.0.1"));
+        reach.tor(&tcp("::1"));
         assert!(!reach.has_names && reach.ports == [9051].into());
         assert!(!reach.readable.contains(Path::new("/etc")));
-        reach.tor(&tcp("localhost"), None);
+        reach.tor(&tcp("localhost"));
         assert!(reach.has_names && reach.ports == [53, 9051].into());
         assert!(reach.readable.contains(Path::new("/etc")));
     }

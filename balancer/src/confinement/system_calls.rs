@@ -99,6 +99,10 @@ const NAMES: &[libc::c_long] = &[
     libc::SYS_uname,
 ];
 
+/// To give up reading once a tor has been met.
+const LANDLOCK: &[libc::c_long] =
+    &[libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
+
 /// Gives up everything that is not needed within `reach`.
 pub(super) fn restrict(reach: &Reach) -> Result<(), ConfinementError> {
     let [hiding, allowing] = filters(reach)?;
@@ -132,6 +136,9 @@ pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
         families.push(libc::AF_NETLINK);
         // How much of an answer waits.
         rules.insert(libc::SYS_ioctl, vec![rule([equal(1, FIONREAD)?])?]);
+    }
+    if !reach.is_complete() {
+        calls.extend(LANDLOCK);
     }
     rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
     rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);

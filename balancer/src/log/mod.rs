@@ -1,31 +1,78 @@
 //! The log: on standard error, and in a file besides if one is named.
+//!
+//! Standard error has one of three forms. A person at a terminal gets a short time and colours. The journal gets each line
+//! with its priority in front (sd-daemon(3)) and no time, since it keeps a time itself. Everything else gets time, level
+//! and text, as the file does.
 
 mod file;
+mod form;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::Mutex;
 
 use onionbalance_proto::config::{LogLevel, LogSettings};
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt;
+use tracing::{Subscriber, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::file::LogFile;
 pub use self::file::LogFileError;
+use self::form::{Form, PriorityLines, TimeOfDay};
+
+/// How much is logged, which can be changed while the process runs.
+pub struct Verbosity {
+    configured: LevelFilter,
+    is_debugging: bool,
+    handle: reload::Handle<LevelFilter, Registry>,
+}
 
 /// Begins to log; once in a process. On an error there is no log yet.
-pub fn begin(settings: &LogSettings) -> Result<(), LogFileError> {
+pub fn begin(settings: &LogSettings) -> Result<Verbosity, LogFileError> {
     let file = settings.location.clone().map(LogFile::open).transpose()?;
-    let level = LevelFilter::from(Level(settings.level.unwrap_or(LogLevel::Info)));
+    let configured = level(settings);
+    let (filter, handle) = reload::Layer::new(configured);
     tracing_subscriber::registry()
-        .with(level)
-        .with(lines().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()))
+        .with(filter)
+        .with(standard_error(Form::of_standard_error()))
         .with(file.map(|file| lines().with_writer(Mutex::new(file)).with_ansi(false)))
         .init();
-    Ok(())
+    Ok(Verbosity { configured, is_debugging: false, handle })
+}
+
+impl Verbosity {
+    /// Logs as much as a new configuration says. Debugging that was switched on stays on.
+    pub fn configure(&mut self, settings: &LogSettings) {
+        self.configured = level(settings);
+        self.apply();
+    }
+
+    /// Switches debugging on; if it is on, back to what the configuration says.
+    pub fn toggle_debug(&mut self) {
+        self.is_debugging = !self.is_debugging;
+        self.apply();
+        let level = if self.is_debugging { LevelFilter::DEBUG } else { self.configured };
+        info!("logging at level {level}");
+    }
+
+    fn apply(&self) {
+        let level = if self.is_debugging { LevelFilter::DEBUG } else { self.configured };
+        // Fails only where the log itself is gone.
+        let _ = self.handle.modify(|filter| *filter = level);
+    }
+}
+
+fn standard_error<S: Subscriber + for<'span> LookupSpan<'span>>(
+    form: Form,
+) -> Box<dyn Layer<S> + Send + Sync> {
+    let lines = lines().with_writer(io::stderr);
+    match form {
+        Form::Terminal => lines.with_ansi(true).with_timer(TimeOfDay).boxed(),
+        Form::Journal => lines.with_ansi(false).event_format(PriorityLines).boxed(),
+        Form::Plain => lines.with_ansi(false).boxed(),
+    }
 }
 
 fn lines<S: Subscriber + for<'span> LookupSpan<'span>>() -> fmt::Layer<S> {
@@ -33,15 +80,11 @@ fn lines<S: Subscriber + for<'span> LookupSpan<'span>>() -> fmt::Layer<S> {
     fmt::layer().with_target(false).log_internal_errors(false)
 }
 
-struct Level(LogLevel);
-
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> Self {
-        match level.0 {
-            LogLevel::Debug => Self::DEBUG,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Warning => Self::WARN,
-            LogLevel::Error | LogLevel::Critical => Self::ERROR,
-        }
+fn level(settings: &LogSettings) -> LevelFilter {
+    match settings.level.unwrap_or(LogLevel::Info) {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Error | LogLevel::Critical => LevelFilter::ERROR,
     }
 }

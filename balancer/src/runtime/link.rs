@@ -4,9 +4,12 @@ use rand_core::{OsRng, RngCore};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::confinement::{Confinement, OutOfBounds};
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
-use crate::tor::{Connection, Endpoint, Event, Password, Reconnect, Session, SessionError, TorVersion};
+use crate::tor::{
+    Connection, Endpoint, Event, Greeting, Password, Reconnect, Session, SessionError, TorVersion,
+};
 
 /// What the rest of the runtime hears of tor.
 pub(super) enum FromTor {
@@ -16,8 +19,34 @@ pub(super) enum FromTor {
     Event(Box<Event>),
     /// The connection is gone; another one is being sought.
     Lost,
-    /// Before the first success: a person has to change something.
-    Refused(SessionError),
+    /// Trying again will not help.
+    Refused(LinkError),
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Tor is not there, or does not let us in.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// This process cannot let itself in.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
+}
+
+impl LinkError {
+    /// True where the same attempt would fail again until a person changes something.
+    fn is_permanent(&self) -> bool {
+        match self {
+            Self::Session(error) => error.is_permanent(),
+            Self::OutOfBounds(_) => true,
+        }
+    }
+
+    /// Whether another process would succeed where this one cannot: what has been given up does not come back.
+    fn takes_another_process(&self) -> bool {
+        matches!(self, Self::OutOfBounds(_))
+    }
 }
 
 /// A tor that is ready for commands.
@@ -47,11 +76,17 @@ pub enum Patience {
 
 impl Link {
     /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when `patience` does.
-    pub(super) async fn run(self, gate: Gate, patience: Patience, to: mpsc::Sender<FromTor>) {
+    pub(super) async fn run(
+        self,
+        gate: Gate,
+        patience: Patience,
+        confinement: Confinement,
+        to: mpsc::Sender<FromTor>,
+    ) {
         let mut reconnect = Reconnect::default();
         let mut ever_ready = patience == Patience::Endless;
         while !to.is_closed() {
-            match self.session(gate).await {
+            match self.session(gate, &confinement).await {
                 Ok(mut session) => {
                     let Err(error) = self.serve(&mut session, &to, &mut reconnect, &mut ever_ready).await
                     else {
@@ -62,7 +97,7 @@ impl Link {
                         return;
                     }
                 }
-                Err(error) if !ever_ready && error.is_permanent() => {
+                Err(error) if error.takes_another_process() || !ever_ready && error.is_permanent() => {
                     // Nobody listening any more is as good an end.
                     let _ = to.send(FromTor::Refused(error)).await;
                     return;
@@ -75,22 +110,36 @@ impl Link {
 
     /// The first endpoint that lets us in. If none does: the error that most needs a person, and of several such the
     /// first.
-    async fn session(&self, gate: Gate) -> Result<Session, SessionError> {
-        let mut failure: Option<SessionError> = None;
+    async fn session(&self, gate: Gate, confinement: &Confinement) -> Result<Session, LinkError> {
+        let mut failure: Option<LinkError> = None;
         for endpoint in &self.endpoints {
-            let mut nonce = [0; 32];
-            OsRng.fill_bytes(&mut nonce);
-            match Session::connect(endpoint, gate, self.password.as_ref(), &nonce).await {
+            match self.session_at(endpoint, gate, confinement).await {
                 Ok(session) => return Ok(session),
                 Err(error) => {
-                    let worse = |earlier: &SessionError| !earlier.is_permanent() && error.is_permanent();
+                    let worse = |earlier: &LinkError| !earlier.is_permanent() && error.is_permanent();
                     if failure.as_ref().is_none_or(worse) {
                         failure = Some(error);
                     }
                 }
             }
         }
-        Err(failure.unwrap_or_else(|| SessionError::Control(Closed::ByUs.into())))
+        Err(failure.unwrap_or_else(|| SessionError::Control(Closed::ByUs.into()).into()))
+    }
+
+    async fn session_at(
+        &self,
+        endpoint: &Endpoint,
+        gate: Gate,
+        confinement: &Confinement,
+    ) -> Result<Session, LinkError> {
+        let password = self.password.as_ref();
+        // While this process can still read everything, no other thread may look a name up: it would stay, and could go on
+        // reading.
+        let greeting = Greeting::receive(endpoint, gate, confinement.awaits_tor()).await?;
+        confinement.meet(greeting.cookie(password))?;
+        let mut nonce = [0; 32];
+        OsRng.fill_bytes(&mut nonce);
+        Ok(greeting.enter(password, &nonce).await?)
     }
 
     /// Passes events on until the connection breaks (an error) or nobody listens any more.

@@ -3,6 +3,7 @@
 //! One task owns all state and never waits for anything but the next message. What takes time (the signer's answer,
 //! tor's replies) runs in tasks of its own, which report to it. There is one runtime for each tor and generation.
 
+mod board;
 mod client_fetch;
 mod fetching;
 mod link;
@@ -21,23 +22,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
 use rand_core::OsRng;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
-pub use link::{Link, Patience};
-pub use runtimes::{Configuration, Runtimes, Share, StatusBoard, Work};
+pub use board::{Inquiry, State, StatusBoard, TorState};
+pub use link::{Link, LinkError, Patience};
+pub use runtimes::{Configuration, Runtimes, Share, Work};
 
-use crate::engine::{
-    Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
-};
+use crate::confinement::Confinement;
+use crate::engine::{Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, Settings, Timing};
 use crate::generation::{Frontend, Generation};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::state::Memory;
 use crate::tor::event::{HsDesc, StatusClient};
-use crate::tor::{Event as TorEvent, SessionError};
+use crate::tor::{Endpoint, Event as TorEvent};
 use client_fetch::{ClientFetches, VisitError};
 use fetching::Question;
 use link::{FromTor, Tor};
@@ -55,6 +56,8 @@ pub struct Runtime<G: Generation> {
     signer: Arc<Mutex<SignerClient>>,
     memory: Memory,
     tor: Option<Tor>,
+    /// When tor came or went.
+    tor_changed: Instant,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
     directory: Option<G::Directory>,
@@ -70,13 +73,10 @@ pub struct Runtime<G: Generation> {
 #[derive(Debug)]
 pub enum End {
     /// Tor will never let us in.
-    Refused(SessionError),
+    Refused(LinkError),
     /// Its frontends are balanced no more, or by another tor.
     NotNeeded,
 }
-
-/// Somebody wants to know how the services of a runtime stand.
-pub type Inquiry = oneshot::Sender<Vec<ServiceStatus>>;
 
 /// What tasks report.
 enum Report<G: Generation> {
@@ -107,6 +107,7 @@ impl<G: Generation> Runtime<G> {
             signer,
             memory,
             tor: None,
+            tor_changed: Instant::now(),
             engine_waits_for_directory: false,
             directory: None,
             reading_directory: None,
@@ -125,11 +126,13 @@ impl<G: Generation> Runtime<G> {
         mut reports: Reports<G>,
         link: Link,
         patience: Patience,
+        confinement: Confinement,
         mut configurations: mpsc::UnboundedReceiver<Configuration<G>>,
         mut inquiries: mpsc::Receiver<Inquiry>,
     ) -> End {
         let (to_us, mut from_tor) = mpsc::channel(64);
-        let link = tokio::spawn(link.run(G::check_tor, patience, to_us));
+        let endpoints = link.endpoints.clone();
+        let link = tokio::spawn(link.run(G::check_tor, patience, confinement, to_us));
         let end = loop {
             self.heed_the_clock();
             let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
@@ -147,7 +150,7 @@ impl<G: Generation> Runtime<G> {
                 Some(report) = reports.0.recv() => self.on_report(report),
                 () = sleep_until(deadline) => self.tell_engine(Event::Tick),
                 // Whoever does not wait for the answer does without.
-                Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.engine.status(self.now()))),
+                Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
         };
         link.abort();
@@ -168,6 +171,15 @@ impl<G: Generation> Runtime<G> {
         self.engine.remember(&self.memory.recall());
         self.tell_engine(Event::Timing(timing::<G>(&tuning)));
         self.show_network();
+    }
+
+    fn state(&self, endpoints: &[Endpoint]) -> TorState {
+        TorState {
+            endpoints: endpoints.to_vec(),
+            is_ready: self.tor.is_some(),
+            since: self.tor_changed.elapsed(),
+            services: self.engine.status(self.now()),
+        }
     }
 
     fn now(&self) -> Now {
@@ -197,11 +209,13 @@ impl<G: Generation> Runtime<G> {
             FromTor::Ready(tor) => {
                 self.client_fetches.begin(&tor.connection, &self.reports);
                 self.tor = Some(tor);
+                self.tor_changed = Instant::now();
                 self.engine_waits_for_directory = true;
                 self.read_directory();
             }
             FromTor::Lost => {
                 self.tor = None;
+                self.tor_changed = Instant::now();
                 self.uploads.clear();
                 self.read_backs.clear();
                 self.client_fetches.end();

@@ -1,18 +1,20 @@
 //! All runtimes of one process: one for each tor and generation of onion services.
 
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::wire::HeldService;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use super::{End, Inquiry, Link, Patience, Runtime};
-use crate::engine::ServiceStatus;
+use super::board::{Inquiry, StatusBoard};
+use super::{End, Link, LinkError, Patience, Runtime};
+use crate::confinement::Confinement;
 use crate::generation::{Frontend, Generation};
 use crate::signer::{SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
+use crate::tor::control::Closed;
 use crate::v2::V2;
 use crate::v3::V3;
 
@@ -50,6 +52,7 @@ pub struct Runtimes {
 struct Common {
     signer: Arc<Mutex<SignerClient>>,
     memory: Memory,
+    confinement: Confinement,
 }
 
 /// The runtimes of one generation.
@@ -68,32 +71,23 @@ pub struct Configuration<G: Generation> {
     pub(super) tuning: Tuning,
 }
 
-/// Where to ask how all services stand.
-#[derive(Clone, Debug, Default)]
-pub struct StatusBoard(Arc<StdMutex<Vec<mpsc::Sender<Inquiry>>>>);
-
 impl Runtimes {
-    /// Runtimes for all of `work`, which share the signer and the memory.
-    pub fn start(signer: SignerClient, memory: Memory, work: Work) -> Self {
-        let mut runtimes = Self {
-            common: Common { signer: Arc::new(Mutex::new(signer)), memory },
+    /// None yet. Those that come share the signer and the memory.
+    pub fn new(signer: SignerClient, memory: Memory, confinement: Confinement) -> Self {
+        let board = StatusBoard::new(signer.trouble());
+        Self {
+            common: Common { signer: Arc::new(Mutex::new(signer)), memory, confinement },
             running: JoinSet::new(),
             v2: Fleet(Vec::new()),
             v3: Fleet(Vec::new()),
-            board: StatusBoard::default(),
-        };
-        runtimes.apply(work, Patience::UntilRefused);
-        runtimes
+            board,
+        }
     }
 
     /// Balances what `work` says from now on, and nothing else. What is known of frontends and backends that stay at their
-    /// tor is kept.
-    pub fn configure(&mut self, work: Work) {
-        // A tor that will not have us must not end what has been running well.
-        self.apply(work, Patience::Endless);
-    }
-
-    fn apply(&mut self, work: Work, patience: Patience) {
+    /// tor is kept. `patience` is that with tors which are not known yet: one that will not have us must not end what has
+    /// been running well.
+    pub fn apply(&mut self, work: Work, patience: Patience) {
         let Work { v2, v3, tuning } = work;
         self.v2.apply(v2, &tuning, patience, &self.common, &mut self.running);
         self.v3.apply(v3, &tuning, patience, &self.common, &mut self.running);
@@ -111,13 +105,15 @@ impl Runtimes {
     }
 
     /// Waits until one of the tors turns out never to let us in.
-    pub async fn refused(&mut self) -> SessionError {
+    pub async fn refused(&mut self) -> LinkError {
         loop {
             match self.running.join_next().await {
                 Some(Ok(End::Refused(error))) => return error,
                 Some(Ok(End::NotNeeded)) => {}
                 // A runtime that panicked has said so.
-                _ => return SessionError::Control(crate::tor::control::Closed::ByUs.into()),
+                Some(Err(_)) => return SessionError::Control(Closed::ByUs.into()).into(),
+                // There is none before the signer has answered.
+                None => std::future::pending().await,
             }
         }
     }
@@ -142,11 +138,12 @@ impl<G: Generation> Fleet<G> {
                 let _ = member.configurations.send(Configuration { frontends, tuning: tuning.clone() });
                 self.0.push(member);
             } else {
-                let Common { signer, memory } = common;
+                let Common { signer, memory, confinement } = common;
                 let (runtime, reports) = Runtime::new(frontends, signer.clone(), memory.clone(), tuning);
                 let (configurations, from_us) = mpsc::unbounded_channel();
                 let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
-                running.spawn(runtime.run(reports, link.clone(), patience, from_us, inquiries));
+                let (link_of_run, confinement) = (link.clone(), confinement.clone());
+                running.spawn(runtime.run(reports, link_of_run, patience, confinement, from_us, inquiries));
                 self.0.push(Member { link, configurations, inquirer });
             }
         }
@@ -154,25 +151,5 @@ impl<G: Generation> Fleet<G> {
 
     fn inquirers(&self) -> impl Iterator<Item = mpsc::Sender<Inquiry>> {
         self.0.iter().map(|member| member.inquirer.clone())
-    }
-}
-
-impl StatusBoard {
-    /// How all services stand now, in the order in which the runtimes were started.
-    pub async fn services(&self) -> Vec<ServiceStatus> {
-        let runtimes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut services = Vec::new();
-        for runtime in runtimes {
-            let (inquiry, answer) = oneshot::channel();
-            // One that has ended says nothing, and soon nobody does.
-            if runtime.send(inquiry).await.is_ok() {
-                services.extend(answer.await.unwrap_or_default());
-            }
-        }
-        services
-    }
-
-    fn set(&self, runtimes: Vec<mpsc::Sender<Inquiry>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = runtimes;
     }
 }

@@ -141,6 +141,8 @@ fn start(config: &Path) -> io::Result<Connection> {
         .arg("-c")
         .arg(config)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
+        // The service manager waits for us, not for it.
+        .env_remove("NOTIFY_SOCKET")
         .spawn()?;
     info!(pid = process.id(), "started a signer");
     let child = ChildSigner { process, serves: false };

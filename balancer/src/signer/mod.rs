@@ -1,15 +1,19 @@
 //! The balancer's side of the conversation with the signer.
 
 mod connection;
+mod trouble;
 
 use std::io;
 use std::path::PathBuf;
 
 use onionbalance_proto::config::MAX_SERVICES;
 use onionbalance_proto::wire::{FrameError, HeldService, Page, Refusal, Reply, Request, frame, v2, v3};
+use tokio::sync::watch;
 
 pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
+pub use self::trouble::Trouble;
+use self::trouble::TroubleLog;
 
 /// How often the list of services is read again because the signer reads its configuration in between.
 const READINGS: usize = 5;
@@ -134,12 +138,24 @@ pub struct SignerClient {
     /// There is no other after it.
     has_started_child: bool,
     version: Option<String>,
+    trouble: TroubleLog,
 }
 
 impl SignerClient {
     /// A client that has not connected yet.
     pub fn new(place: SignerPlace) -> Self {
-        Self { place, connection: None, has_started_child: false, version: None }
+        Self {
+            place,
+            connection: None,
+            has_started_child: false,
+            version: None,
+            trouble: TroubleLog::default(),
+        }
+    }
+
+    /// Whether the signer answers.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
     }
 
     /// The services whose keys the signer holds, in the order of its configuration. A signer that is our child may ask a person
@@ -203,6 +219,12 @@ impl SignerClient {
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, SignerError> {
+        let reply = self.ask_once_or_twice(request).await;
+        self.trouble.note(&reply);
+        reply
+    }
+
+    async fn ask_once_or_twice(&mut self, request: &Request) -> Result<Reply, SignerError> {
         let frame = frame::encode(request)?;
         if let Some(connection) = self.connection.take() {
             match self.exchange(connection, &frame).await {

@@ -1,5 +1,6 @@
 //! The status socket: whoever connects is told how things stand, then the end.
 
+mod health;
 mod json;
 #[cfg(test)]
 mod testing;
@@ -10,17 +11,17 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::engine::ServiceStatus;
-use crate::runtime::StatusBoard;
+pub use self::health::Health;
+use crate::runtime::{State, StatusBoard, wall_clock};
 
 /// A reader that does not read is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,10 +40,11 @@ pub enum Form {
 
 impl Form {
     /// The state of all services, with a line end.
-    fn render(self, services: &[ServiceStatus], now: UnixTime) -> String {
+    fn render(self, state: State, now: UnixTime) -> String {
+        let services = state.into_services();
         match self {
-            Self::Text => text::render(services, now),
-            Self::Json => json::render(services, now),
+            Self::Text => text::render(&services, now),
+            Self::Json => json::render(&services, now),
         }
     }
 }
@@ -58,12 +60,31 @@ pub struct StatusPlace {
 
 /// Why there is no status socket.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot show the status at {path}: {source}; the directory must exist and be writable, and nothing else may stand there"
-)]
-pub struct StatusError {
-    path: PathBuf,
-    source: io::Error,
+pub enum StatusError {
+    /// The socket cannot be made.
+    #[error(
+        "cannot create the status socket {}: {source}; its directory must exist and be writable, and nothing else may be \
+         there under that name",
+        .path.display()
+    )]
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody listens there.
+    #[error(
+        "another onionbalance{} answers at {}: stop it, or give this one a status socket of its own",
+        .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        .path.display()
+    )]
+    Taken {
+        /// Where.
+        path: PathBuf,
+        /// The process that listens, where the kernel tells.
+        pid: Option<i32>,
+    },
 }
 
 /// Where the status is shown.
@@ -77,16 +98,16 @@ struct Socket {
 }
 
 impl StatusSockets {
-    /// Listens at each of these places; sockets that were left there are replaced. User and group may connect.
+    /// Listens at each of these places; sockets at which nobody listens are replaced. User and group may connect.
     ///
-    /// One for the text may fail: 0.1.8 went on without it, and files that name a place which does not exist have worked for
-    /// years.
-    pub fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
+    /// One for the text may be impossible to make: 0.1.8 went on without it, and files that name a place which does not exist
+    /// have worked for years.
+    pub async fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
         let mut sockets = Vec::with_capacity(places.len());
         for StatusPlace { path, form } in places {
-            match Socket::bind(path, *form).map_err(|source| StatusError { path: path.clone(), source }) {
+            match Socket::bind(path, *form).await {
                 Ok(socket) => sockets.push(socket),
-                Err(error) if *form == Form::Text => warn!("{error}"),
+                Err(error @ StatusError::Create { .. }) if *form == Form::Text => warn!("{error}"),
                 Err(error) => return Err(error),
             }
         }
@@ -121,16 +142,33 @@ impl StatusSockets {
 }
 
 impl Socket {
-    fn bind(path: &Path, form: Form) -> io::Result<Self> {
+    async fn bind(path: &Path, form: Form) -> Result<Self, StatusError> {
+        let cannot = |source| StatusError::Create { path: path.to_owned(), source };
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-            std::fs::remove_file(path)?;
+            if let Some(pid) = listener_at(path).await {
+                return Err(StatusError::Taken { path: path.to_owned(), pid });
+            }
+            std::fs::remove_file(path).map_err(cannot)?;
         }
         // Right from the first moment, whatever the service manager has for other files.
         let before = umask(Mode::from_bits_truncate(0o117));
         let listener = UnixListener::bind(path);
         umask(before);
-        let listener = listener?;
-        Ok(Self { listener, form, path: path.to_owned(), inode: path.symlink_metadata()?.ino() })
+        let listener = listener.map_err(cannot)?;
+        let inode = path.symlink_metadata().map_err(cannot)?.ino();
+        Ok(Self { listener, form, path: path.to_owned(), inode })
+    }
+}
+
+/// Whether somebody listens at a socket, and the process that does, where the kernel tells: in another pid namespace it
+/// does not.
+async fn listener_at(path: &Path) -> Option<Option<i32>> {
+    match timeout(PATIENCE, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => Some(stream.peer_cred().ok().and_then(|peer| peer.pid())),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => None,
+        // Its queue is full, or it is another user's: bind will say what is wrong.
+        Ok(Err(error)) => (error.kind() == io::ErrorKind::WouldBlock).then_some(None),
+        Err(_) => Some(None),
     }
 }
 
@@ -145,9 +183,16 @@ impl Drop for Socket {
 }
 
 async fn tell(reader: Reader, board: StatusBoard) {
-    let services = board.services().await;
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    reader.tell(&services, UnixTime(wall)).await;
+    reader.tell(board.state().await, wall_clock()).await;
+}
+
+/// Logs the status, in the form that is made of lines.
+pub async fn log(board: &StatusBoard) {
+    let state = board.state().await;
+    info!("status: {}", Health::of(&state));
+    for line in Form::Text.render(state, wall_clock()).lines() {
+        info!("status: {line}");
+    }
 }
 
 /// Somebody who wants to know.
@@ -158,8 +203,8 @@ struct Reader {
 
 impl Reader {
     /// Tells him, as far as he listens.
-    async fn tell(mut self, services: &[ServiceStatus], now: UnixTime) {
-        let text = self.form.render(services, now);
+    async fn tell(mut self, state: State, now: UnixTime) {
+        let text = self.form.render(state, now);
         // A reader who is gone, or does not read, is his own affair.
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
     }
@@ -182,15 +227,15 @@ mod tests {
         // What a balancer that was killed has left.
         drop(UnixListener::bind(&text).unwrap());
         let places = [place(text.clone(), Form::Text), place(json.clone(), Form::Json)];
-        let sockets = StatusSockets::bind(&places).unwrap();
+        let sockets = StatusSockets::bind(&places).await.unwrap();
         for (path, form) in [(json, Form::Json), (text, Form::Text)] {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
-            reader.tell(&[], UnixTime(0)).await;
+            reader.tell(State::default(), UnixTime(0)).await;
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
-            assert_eq!(told, form.render(&[], UnixTime(0)));
+            assert_eq!(told, form.render(State::default(), UnixTime(0)));
         }
     }
 
@@ -198,8 +243,9 @@ mod tests {
     async fn the_socket_is_gone_at_the_end_unless_it_is_anothers() {
         let directory = tempfile::tempdir().unwrap();
         let places = [place(directory.path().join("status"), Form::Json)];
-        let first = StatusSockets::bind(&places).unwrap();
-        let second = StatusSockets::bind(&places).unwrap();
+        let first = StatusSockets::bind(&places).await.unwrap();
+        std::fs::remove_file(&places[0].path).unwrap();
+        let second = StatusSockets::bind(&places).await.unwrap();
         drop(first);
         assert!(places[0].path.exists());
         drop(second);
@@ -207,10 +253,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_socket_at_which_somebody_listens_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        for form in [Form::Json, Form::Text] {
+            let places = [place(directory.path().join(format!("{form:?}")), form)];
+            let first = StatusSockets::bind(&places).await.unwrap();
+            let error = StatusSockets::bind(&places).await.err().unwrap().to_string();
+            let wanted = format!("another onionbalance (pid {}) answers at ", std::process::id());
+            assert!(error.starts_with(&wanted), "{error}");
+            UnixStream::connect(&places[0].path).await.unwrap();
+            drop(first);
+        }
+    }
+
+    #[tokio::test]
     async fn only_a_place_for_the_text_may_be_missing() {
         let missing = PathBuf::from("/nonexistent/status");
-        assert!(StatusSockets::bind(&[place(missing.clone(), Form::Text)]).is_ok());
-        let error = StatusSockets::bind(&[place(missing, Form::Json)]).err().unwrap();
-        assert!(error.to_string().starts_with("cannot show the status at /nonexistent/status: No such file"));
+        assert!(StatusSockets::bind(&[place(missing.clone(), Form::Text)]).await.is_ok());
+        let error = StatusSockets::bind(&[place(missing, Form::Json)]).await.err().unwrap();
+        let wanted = "cannot create the status socket /nonexistent/status: No such file";
+        assert!(error.to_string().starts_with(wanted), "{error}");
     }
 }

@@ -125,6 +125,14 @@ impl ProtocolInfo {
         })
     }
 
+    /// The file in which the cookie is, if authentication will read it.
+    pub(super) fn cookie<'a>(&'a self, password: Option<&'a Password>, local: bool) -> Option<&'a Path> {
+        match self.choose(password, local) {
+            Ok(Method::SafeCookie(path) | Method::Cookie(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     fn offers(&self, method: &str) -> bool {
         self.methods.iter().any(|offered| offered == method)
     }
@@ -173,17 +181,26 @@ impl Method<'_> {
     }
 }
 
-/// Where tor keeps the cookie of its control port, if it says so within [`ANSWER_WITHIN`].
+/// Who was met at a control port, before anything was authenticated.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Meeting {
+    /// Nobody answered within [`ANSWER_WITHIN`].
+    Nobody,
+    /// A tor, which names this file for its cookie, or none.
+    Tor(Option<PathBuf>),
+}
+
+/// Asks a tor where it keeps the cookie of its control port.
 ///
 /// A host's name is looked up in this very thread, however long that takes: so all that the C library loads for it is there
 /// before the process is confined, and no thread is left that was there before.
-pub async fn cookie_file(endpoint: &Endpoint) -> Option<PathBuf> {
-    let endpoint = endpoint.resolved().ok()?;
+pub async fn meet(endpoint: &Endpoint) -> Meeting {
+    let Ok(endpoint) = endpoint.resolved() else { return Meeting::Nobody };
     let asking = async {
         let (connection, _events) = endpoint.connect().await.ok()?;
-        connection.protocol_info().await.ok()?.cookie_file
+        Some(connection.protocol_info().await.ok()?.cookie_file)
     };
-    timeout(ANSWER_WITHIN, asking).await.ok()?
+    timeout(ANSWER_WITHIN, asking).await.ok().flatten().map_or(Meeting::Nobody, Meeting::Tor)
 }
 
 impl Connection {

@@ -27,11 +27,11 @@ mod talk;
 mod version;
 mod words;
 
-pub use auth::{AuthError, Password, cookie_file};
+pub use auth::{AuthError, Meeting, Password, meet};
 pub use control::{Connection, ControlError, Events};
 pub use endpoint::Endpoint;
 pub use event::Event;
 pub use info::InfoKey;
 pub use reconnect::Reconnect;
-pub use session::{Session, SessionError};
+pub use session::{Greeting, Session, SessionError};
 pub use version::{TorVersion, Unsuitable, VersionError};

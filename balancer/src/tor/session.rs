@@ -1,12 +1,13 @@
 //! From nothing to a tor that is ready for work: connect, authenticate, check the version, subscribe, wait.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::info;
 
-use super::auth::{AuthError, Password};
+use super::auth::{AuthError, Password, ProtocolInfo};
 use super::control::{Closed, Connection, ControlError, Events};
 use super::endpoint::Endpoint;
 use super::event::{Bootstrap, Event};
@@ -85,39 +86,58 @@ fn connect_advice(error: &io::Error) -> &'static str {
     }
 }
 
-impl Session {
-    /// Connects to a tor that passes `gate`, authenticates and subscribes to events. `nonce` must be fresh randomness.
-    pub async fn connect(
-        endpoint: &Endpoint,
-        gate: Gate,
-        password: Option<&Password>,
-        nonce: &[u8; 32],
-    ) -> Result<Self, SessionError> {
-        let (connection, events) = endpoint
-            .connect()
+/// A tor that has said what it is, and has not let us in yet.
+#[derive(Debug)]
+pub struct Greeting {
+    endpoint: Endpoint,
+    connection: Connection,
+    events: Events,
+    info: ProtocolInfo,
+}
+
+impl Greeting {
+    /// Connects to a tor that passes `gate`; if `is_alone`, without starting a thread that looks a host's name up.
+    pub async fn receive(endpoint: &Endpoint, gate: Gate, is_alone: bool) -> Result<Self, SessionError> {
+        let connecting =
+            async { if is_alone { endpoint.resolved()?.connect().await } else { endpoint.connect().await } };
+        let (connection, events) = connecting
             .await
             .map_err(|source| SessionError::Connect { endpoint: endpoint.clone(), source })?;
-        let local = matches!(endpoint, Endpoint::Unix(_));
-        let session = Self::open(connection, events, gate, password, local, nonce).await?;
-        info!(%endpoint, version = %session.version, "connected to tor");
-        Ok(session)
+        Self::over(endpoint.clone(), connection, events, gate).await
     }
 
-    async fn open(
+    async fn over(
+        endpoint: Endpoint,
         connection: Connection,
         events: Events,
         gate: Gate,
-        password: Option<&Password>,
-        local: bool,
-        nonce: &[u8; 32],
     ) -> Result<Self, SessionError> {
         let info = connection.protocol_info().await?;
         gate(info.version)?;
-        connection.authenticate(&info, password, local, nonce).await?;
-        connection.set_events().await?;
-        Ok(Self { connection, events, version: info.version })
+        Ok(Self { endpoint, connection, events, info })
     }
 
+    /// The file that [`Greeting::enter`] reads, if it reads one.
+    pub fn cookie<'a>(&'a self, password: Option<&'a Password>) -> Option<&'a Path> {
+        self.info.cookie(password, self.is_local())
+    }
+
+    /// Authenticates and subscribes to events. `nonce` must be fresh randomness.
+    pub async fn enter(self, password: Option<&Password>, nonce: &[u8; 32]) -> Result<Session, SessionError> {
+        let is_local = self.is_local();
+        let Self { endpoint, connection, events, info } = self;
+        connection.authenticate(&info, password, is_local, nonce).await?;
+        connection.set_events().await?;
+        info!(%endpoint, version = %info.version, "connected to tor");
+        Ok(Session { connection, events, version: info.version })
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Unix(_))
+    }
+}
+
+impl Session {
     /// Waits, if need be for ever, until tor can fetch and upload descriptors: it has bootstrapped and knows enough
     /// relays. Commands before that fail or, worse, succeed with an old consensus. Takes the events that come.
     pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
@@ -183,13 +203,15 @@ mod tests {
     ) -> Result<Session, SessionError> {
         let (mut tor, connection, events) = Mock::connect();
         let password = password.map(|password| Password::new(password.to_owned()));
-        let (session, ()) = join!(
-            Session::open(connection, events, TorVersion::check_v3, password.as_ref(), true, &NONCE),
-            async {
-                tor.answer("PROTOCOLINFO 1\r\n", info).await;
-                talk(&mut tor).await;
-            }
-        );
+        let entering = async {
+            let endpoint = Endpoint::Unix("control".into());
+            let greeting = Greeting::over(endpoint, connection, events, TorVersion::check_v3).await?;
+            greeting.enter(password.as_ref(), &NONCE).await
+        };
+        let (session, ()) = join!(entering, async {
+            tor.answer("PROTOCOLINFO 1\r\n", info).await;
+            talk(&mut tor).await;
+        });
         session
     }
 
@@ -275,15 +297,14 @@ mod tests {
     #[tokio::test]
     async fn says_who_does_not_listen() {
         let endpoint = Endpoint::Unix("/nonexistent/control".into());
-        let error = Session::connect(&endpoint, TorVersion::check_v3, None, &NONCE).await.unwrap_err();
+        let error = Greeting::receive(&endpoint, TorVersion::check_v3, false).await.unwrap_err();
         assert!(
             error.to_string().starts_with("cannot connect to tor's control port unix:/nonexistent/control: ")
         );
         assert!(!error.is_permanent());
-        let error =
-            Session::connect(&Endpoint::Unix("x".repeat(200).into()), TorVersion::check_v3, None, &NONCE)
-                .await
-                .unwrap_err();
+        let error = Greeting::receive(&Endpoint::Unix("x".repeat(200).into()), TorVersion::check_v3, false)
+            .await
+            .unwrap_err();
         assert!(error.is_permanent(), "{error}");
     }
 

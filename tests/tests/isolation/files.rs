@@ -13,11 +13,11 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use onionbalance::confinement::{Reach, confine};
+use onionbalance::confinement::{Reach, confine, hardening};
 use onionbalance::tor::Endpoint;
 use tempfile::TempDir;
 
-use crate::pair::BALANCER;
+use onionbalance_tests::pair::BALANCER;
 
 /// Tells the copy of this program the ports: one that is named in the configuration, and another.
 const PORTS: &str = "ONIONBALANCE_TEST_PORTS";
@@ -57,8 +57,10 @@ fn try_all(named: u16, other: u16) -> Result<()> {
     reach.configuration(Path::new("config/file"));
     reach.written(Path::new("log/file"));
     let tor = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port: named };
-    reach.tor(&tor, Some(Path::new("tor/file")));
-    confine(&reach)?;
+    reach.tor(&tor);
+    reach.cookie(Path::new("tor/file"));
+    hardening::harden()?;
+    confine(reach)?;
 
     for readable in ["config/file", "log/file", "tor/file"] {
         let mut text = String::new();

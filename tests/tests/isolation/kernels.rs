@@ -8,7 +8,7 @@ use nix::libc;
 use onionbalance_tests::programs::Programs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use crate::pair::{MADE_UP_TOR, Place, SOON};
+use onionbalance_tests::pair::{MADE_UP_TOR, Place, SOON};
 
 #[test]
 fn without_landlock_they_warn_and_serve() -> Result<()> {

@@ -3,13 +3,9 @@
 //! They run as the package runs them, started by root, each as a user of its own. Their tor is made up: it lets the balancer
 //! in and never becomes ready.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop")]
-
 mod files;
 mod kernels;
-mod made_up_tor;
 mod others;
-mod pair;
 mod status;
 mod system_calls;
 mod work;

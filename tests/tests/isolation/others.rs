@@ -13,7 +13,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::pair::{Pair, SOON};
+use onionbalance_tests::pair::{Pair, SOON};
 
 /// Tells the copy of this program that plays the other process whom to look into.
 const VICTIM: &str = "ONIONBALANCE_TEST_VICTIM";

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::{Result, ensure};
 use onionbalance_tests::programs::Running;
 
-use crate::pair::{BALANCER, Pair, SIGNER};
+use onionbalance_tests::pair::{BALANCER, Pair, SIGNER};
 
 #[test]
 fn both_are_their_users_and_nothing_more() -> Result<()> {

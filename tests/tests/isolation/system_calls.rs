@@ -45,7 +45,8 @@ fn subject(name: &str) -> Result<(Vec<BpfProgram>, BTreeSet<libc::c_long>)> {
         "signer" => return Ok((vec![signer::filter()?], signer::rules()?.into_keys().collect())),
         "balancer" => {}
         "balancer with a child" => reach.child(CHILD),
-        "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".to_owned(), port: 9051 }, None),
+        "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".to_owned(), port: 9051 }),
+        "balancer that awaits tor" => reach.await_tor(),
         _ => bail!("nobody is called {name}"),
     }
     let listed = system_calls::rules(&reach)?.into_keys().collect();
@@ -59,7 +60,9 @@ fn every_system_call_is_refused_but_those_that_are_listed() -> Result<()> {
         println!("{DONE}");
         return Ok(());
     }
-    for name in ["signer", "balancer", "balancer with a child", "balancer with names"] {
+    for name in
+        ["signer", "balancer", "balancer with a child", "balancer with names", "balancer that awaits tor"]
+    {
         let mut command = Command::new(env::current_exe()?);
         command.args(["--exact", "system_calls::every_system_call_is_refused_but_those_that_are_listed"]);
         let output = command.args(["--nocapture", "--test-threads=1"]).env(SUBJECT, name).output()?;
@@ -122,8 +125,10 @@ type Condition = (libc::c_long, usize, libc::c_long, &'static [&'static str]);
 
 fn conditions() -> Vec<Condition> {
     const NOBODY: &[&str] = &[];
-    const EVERYONE: &[&str] = &["signer", "balancer", "balancer with a child", "balancer with names"];
-    const BALANCERS: &[&str] = &["balancer", "balancer with a child", "balancer with names"];
+    const EVERYONE: &[&str] =
+        &["signer", "balancer", "balancer with a child", "balancer with names", "balancer that awaits tor"];
+    const BALANCERS: &[&str] =
+        &["balancer", "balancer with a child", "balancer with names", "balancer that awaits tor"];
     const NAMES: &[&str] = &["balancer with names"];
     let long = libc::c_long::from;
     vec![

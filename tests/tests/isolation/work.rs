@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
 
-use crate::pair::{Pair, Place, SOON};
+use onionbalance_tests::pair::{Pair, Place, SOON};
 
 /// Where a log file is put aside.
 const LARGE: u64 = 10 * 1024 * 1024;
@@ -43,7 +43,7 @@ fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
     ensure!(status.contains("y47iqrgrj4fevtx4qompslfl36qug5jcflkl43xnhbxrqxvizqym5rad"), "{status}");
 
     balancer.signal(Signal::SIGHUP)?;
-    balancer.wait_line(" anew", SOON)?;
+    balancer.wait_line("reloaded config.yaml", SOON)?;
     balancer.signal(Signal::SIGTERM)?;
     ensure!(balancer.wait_exit(SOON)?.code() == Some(0), "{}", balancer.failure("ended badly"));
     ensure!(!pair.place.path("balancer/status").exists());

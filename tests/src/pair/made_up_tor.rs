@@ -1,32 +1,41 @@
 //! A control port that lets in who shows its cookie, and is never ready for work.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 /// Listens until the test ends.
-pub(crate) struct MadeUpTor {
-    directory: PathBuf,
+#[derive(Debug)]
+pub struct MadeUpTor {
+    socket: PathBuf,
+    cookie: PathBuf,
     connections: Arc<Mutex<Vec<UnixStream>>>,
 }
 
 impl MadeUpTor {
-    /// A tor whose control socket and cookie lie in this directory.
-    pub(crate) fn start(directory: &Path) -> Result<Self> {
-        let tor = Self { directory: directory.to_owned(), connections: Arc::default() };
+    /// A tor whose control socket and cookie are in this directory, as Debian has them.
+    pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_with(&directory.join("control"), &directory.join("control.authcookie"))
+    }
+
+    /// A tor with this control socket, which every user may connect to, and this cookie.
+    pub fn start_with(socket: &Path, cookie: &Path) -> Result<Self> {
+        let tor = Self { socket: socket.to_owned(), cookie: cookie.to_owned(), connections: Arc::default() };
         tor.renew_cookie(1)?;
-        let listener = UnixListener::bind(tor.socket())?;
-        let (cookie, connections) = (tor.cookie(), Arc::clone(&tor.connections));
+        let listener = UnixListener::bind(socket)?;
+        fs::set_permissions(socket, Permissions::from_mode(0o666))?;
+        let (cookie, connections) = (tor.cookie.clone(), Arc::clone(&tor.connections));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                connections.lock().unwrap().extend(stream.try_clone());
+                lock(&connections).extend(stream.try_clone());
                 let cookie = cookie.clone();
                 thread::spawn(move || talk(stream, &cookie));
             }
@@ -34,28 +43,41 @@ impl MadeUpTor {
         Ok(tor)
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.join("control")
+    /// Its control socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
-    pub(crate) fn cookie(&self) -> PathBuf {
-        self.directory.join("control.authcookie")
+    /// Its cookie.
+    pub fn cookie(&self) -> &Path {
+        &self.cookie
+    }
+
+    /// Nobody reaches it any more.
+    pub fn stop(self) -> Result<()> {
+        fs::remove_file(&self.socket)?;
+        self.hang_up();
+        Ok(())
     }
 
     /// Closes all connections.
-    pub(crate) fn hang_up(&self) {
-        for connection in self.connections.lock().unwrap().drain(..) {
+    pub fn hang_up(&self) {
+        for connection in lock(&self.connections).drain(..) {
             // One that the other end has closed is as good.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
     /// As tor does at each start: a new file takes the place of the old one.
-    pub(crate) fn renew_cookie(&self, byte: u8) -> Result<()> {
-        let new = self.directory.join("control.authcookie.tmp");
+    pub fn renew_cookie(&self, byte: u8) -> Result<()> {
+        let new = self.cookie.with_extension("tmp");
         fs::write(&new, [byte; 32])?;
-        Ok(fs::rename(new, self.cookie())?)
+        Ok(fs::rename(new, &self.cookie)?)
     }
+}
+
+fn lock(connections: &Mutex<Vec<UnixStream>>) -> MutexGuard<'_, Vec<UnixStream>> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers until the other end closes.

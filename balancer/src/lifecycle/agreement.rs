@@ -1,0 +1,112 @@
+//! The configuration and the signer have to agree: a service is balanced if the signer holds its key, with the backends
+//! that the signer allows. Whatever is missing is asked for again.
+
+use std::time::Duration;
+
+use onionbalance_proto::config::ConfigError;
+use onionbalance_proto::wire::HeldService;
+use rand_core::{OsRng, RngCore};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::Balancer;
+use crate::runtime::Patience;
+use crate::signer::SignerError;
+use crate::tor::Reconnect;
+
+/// How long a signer that has answered is left alone: each question to one that is not ready starts it once more, where a
+/// service manager listens in its place.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// How far the signer agrees to the configuration.
+pub(super) struct Agreement {
+    /// What the signer held when it answered last; `None` if it has never answered.
+    held: Option<Vec<HeldService>>,
+    /// When to ask again; `None` if nothing is missing.
+    due: Option<Instant>,
+    wait: Reconnect,
+    /// What was last said to be missing.
+    said: String,
+}
+
+impl Default for Agreement {
+    /// Nothing has been asked.
+    fn default() -> Self {
+        Self { held: None, due: Some(Instant::now()), wait: Reconnect::default(), said: String::new() }
+    }
+}
+
+impl Agreement {
+    /// Waits until the signer is to be asked, for ever if nothing is missing.
+    pub(super) async fn due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the signer has answered at all.
+    pub(super) fn has_begun(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Asks at once: the configuration is another.
+    pub(super) fn begin_again(&mut self) {
+        self.due = Some(Instant::now());
+    }
+
+    /// Nothing is missing.
+    pub(super) fn complete(&mut self, held: Vec<HeldService>) {
+        if !self.said.is_empty() {
+            info!("the signer holds all keys and allows all backends of the configuration");
+        }
+        *self = Self { held: Some(held), due: None, ..Self::default() };
+    }
+
+    fn is_missing(&mut self, what: String, again: Duration) {
+        if self.said != what {
+            warn!("{what}");
+            self.said = what;
+        }
+        self.due = Some(Instant::now() + again);
+    }
+}
+
+impl Balancer {
+    /// Asks the signer what it holds, and balances that.
+    pub(super) async fn ask_signer(&mut self) {
+        match self.runtimes.held().await {
+            Ok(held) => self.balance(held),
+            Err(error) => {
+                let again = match error {
+                    SignerError::NotReady(_) => AGAIN,
+                    _ => self.agreement.wait.next(OsRng.next_u32()),
+                };
+                self.agreement.is_missing(format!("waiting for the signer: {error}"), again);
+            }
+        }
+    }
+
+    fn balance(&mut self, held: Vec<HeldService>) {
+        let frontends = self.setup.configuration.frontends(&held);
+        let missing = missing(&frontends.left_out);
+        if self.agreement.held.as_ref() != Some(&held) {
+            let is_first = !self.agreement.has_begun();
+            let patience = if is_first { Patience::UntilRefused } else { Patience::Endless };
+            self.runtimes.apply(self.setup.work(frontends), patience);
+        }
+        match missing {
+            None => self.agreement.complete(held),
+            Some(missing) => {
+                self.agreement.held = Some(held);
+                self.agreement.is_missing(missing, AGAIN);
+            }
+        }
+    }
+}
+
+/// The first of what is left out, and how many more there are.
+fn missing(left_out: &[ConfigError]) -> Option<String> {
+    let (first, more) = left_out.split_first()?;
+    Some(if more.is_empty() { first.to_string() } else { format!("{first} (and {} more)", more.len()) })
+}

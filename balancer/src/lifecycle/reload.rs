@@ -1,0 +1,110 @@
+//! SIGHUP: another configuration takes effect whole, or not at all.
+
+use std::error::Error;
+use std::time::Duration;
+
+use onionbalance_proto::wire::HeldService;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use super::{Balancer, Setup};
+use crate::config::Frontends;
+use crate::confinement::OutOfBounds;
+use crate::runtime::Patience;
+use crate::tor::{self, Meeting};
+
+/// How long the signer may take to read the same file. A service manager signals both programs at once.
+const SIGNER_WITHIN: Duration = Duration::from_secs(5);
+/// Between two questions to a signer that has not read it yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A configuration that can take effect.
+struct Accepted {
+    setup: Setup,
+    /// What the signer holds and the frontends that follow; `None` if the signer is still waited for.
+    agreed: Option<(Vec<HeldService>, Frontends)>,
+}
+
+impl Balancer {
+    /// Reads the configuration again and balances by it.
+    pub(super) async fn reload(&mut self) {
+        self.manager.reloading();
+        match self.read_again().await {
+            Ok(accepted) => self.adopt(accepted),
+            Err(problem) => {
+                error!("reload refused, still running the previous configuration: {problem}");
+            }
+        }
+        self.manager.ready();
+    }
+
+    async fn read_again(&self) -> Result<Accepted, Box<dyn Error>> {
+        let setup = self.setup.read_again()?;
+        self.check_reach(&setup).await?;
+        // The last that can refuse: a signer that is our child has the new configuration from here on.
+        if let Some(child) = &self.child {
+            child.reload();
+        }
+        let agreed =
+            if self.agreement.has_begun() { Some(self.await_agreement(&setup).await?) } else { None };
+        Ok(Accepted { setup, agreed })
+    }
+
+    /// Checks that this process has not given up what the setup needs.
+    async fn check_reach(&self, setup: &Setup) -> Result<(), OutOfBounds> {
+        let known = self.setup.endpoints();
+        for endpoint in setup.endpoints() {
+            self.confinement.may_connect(&endpoint)?;
+            if known.contains(&endpoint) {
+                continue;
+            }
+            if let Meeting::Tor(Some(cookie)) = tor::meet(&endpoint).await {
+                self.confinement.may_read_cookie(&cookie)?;
+            }
+        }
+        if setup.configuration.authorizes_clients() {
+            self.confinement.may_connect_anywhere()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Asks the signer until it holds everything that `setup` lists.
+    async fn await_agreement(&self, setup: &Setup) -> Result<(Vec<HeldService>, Frontends), Box<dyn Error>> {
+        let deadline = Instant::now() + SIGNER_WITHIN;
+        loop {
+            let problem: Box<dyn Error> = match self.runtimes.held().await {
+                Ok(held) => {
+                    let mut frontends = setup.configuration.frontends(&held);
+                    match frontends.left_out.pop() {
+                        None => return Ok((held, frontends)),
+                        Some(left_out) => left_out.into(),
+                    }
+                }
+                Err(error) => error.into(),
+            };
+            if Instant::now() >= deadline {
+                return Err(problem);
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    }
+
+    fn adopt(&mut self, Accepted { setup, agreed }: Accepted) {
+        setup.configuration.warn();
+        for key in setup.configuration.differs_lastingly(&self.started_as.configuration) {
+            warn!("{key} takes effect at the next restart of onionbalance");
+        }
+        self.verbosity.configure(setup.log());
+        let (services, backends) = setup.configuration.counts();
+        match agreed {
+            Some((held, frontends)) => {
+                self.runtimes.apply(setup.work(frontends), Patience::Endless);
+                self.agreement.complete(held);
+            }
+            None => self.agreement.begin_again(),
+        }
+        info!(services, backends, "reloaded {}", setup.file().display());
+        self.setup = setup;
+    }
+}

@@ -1,0 +1,81 @@
+//! What the service manager is told (`sd_notify(3)`), if there is one that listens.
+
+use std::env;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram as StdUnixDatagram};
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::net::UnixDatagram;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::debug;
+
+use crate::runtime::StatusBoard;
+use crate::status::Health;
+
+/// How often the status is looked at; more often where the watchdog's time is short.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The way to the service manager. Telling never blocks: a manager that does not read misses something.
+#[derive(Clone)]
+pub struct ServiceManager(Option<Arc<UnixDatagram>>);
+
+impl ServiceManager {
+    /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so.
+    pub fn connect() -> io::Result<Self> {
+        let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(Self(None)) };
+        let address = match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&path)?,
+        };
+        let socket = StdUnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self(Some(Arc::new(UnixDatagram::from_std(socket)?))))
+    }
+
+    /// The process is confined and its sockets are there, or a reload has ended.
+    pub(super) fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// A reload begins. `Type=notify-reload` waits for [`ServiceManager::ready`], and wants to know when the reload began
+    /// (systemd.service(5)).
+    pub(super) fn reloading(&self) {
+        // Linux always has this clock.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
+    /// Tells how all services are, for ever, and that the loops that balance them turn. While one of them does not answer,
+    /// the watchdog hears nothing.
+    pub async fn keep_told(&self, board: &StatusBoard) {
+        let patience = watchdog().map_or(LOOK, |watchdog| LOOK.min(watchdog / 3));
+        let mut looks = interval(patience);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if let Ok(state) = timeout(patience, board.state()).await {
+                self.tell(&format!("STATUS={}\nWATCHDOG=1", Health::of(&state)));
+            }
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        let Some(socket) = &self.0 else { return };
+        if let Err(error) = socket.try_send(state.as_bytes()) {
+            debug!("cannot tell the service manager: {error}");
+        }
+    }
+}
+
+/// Within this time the service manager wants to hear of this process (`sd_watchdog_enabled(3)`).
+fn watchdog() -> Option<Duration> {
+    let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
+    let microseconds = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    is_for_us.then(|| Duration::from_micros(microseconds))
+}

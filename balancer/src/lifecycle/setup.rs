@@ -1,0 +1,175 @@
+//! What the command line, the configuration file and the environment say together.
+
+use std::path::{Path, PathBuf};
+
+use onionbalance_proto::config::{ConfigError, LogSettings};
+use tracing::info;
+
+use crate::cli::{Arguments, BadLevelVariable};
+use crate::config::{self, Configuration, Frontends, ServiceTor};
+use crate::confinement::Reach;
+use crate::generation::{Frontend, Generation};
+use crate::runtime::{Link, Share, Work};
+use crate::signer::SignerPlace;
+use crate::state::Memory;
+use crate::status::StatusPlace;
+use crate::tor::{self, Endpoint, Meeting};
+
+/// A configuration with all that adds to it.
+#[derive(Clone)]
+pub struct Setup {
+    arguments: Arguments,
+    pub(super) configuration: Configuration,
+    log: LogSettings,
+}
+
+/// Why a setup is not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The environment.
+    #[error(transparent)]
+    Level(#[from] BadLevelVariable),
+}
+
+impl Setup {
+    /// Reads the file that `arguments` name.
+    pub fn read(arguments: Arguments) -> Result<Self, SetupError> {
+        let configuration = Configuration::read(&arguments.config)?;
+        let level = variable("ONIONBALANCE_LOG_LEVEL");
+        let location = variable("ONIONBALANCE_LOG_LOCATION").map(PathBuf::from);
+        let log = arguments.log(configuration.log(), level, location)?;
+        Ok(Self { arguments, configuration, log })
+    }
+
+    /// Reads the same file again.
+    pub(super) fn read_again(&self) -> Result<Self, SetupError> {
+        Self::read(self.arguments.clone())
+    }
+
+    /// What the file says.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The file itself, as the command line names it.
+    pub(super) fn file(&self) -> &Path {
+        &self.arguments.config
+    }
+
+    /// How and where to log.
+    pub fn log(&self) -> &LogSettings {
+        &self.log
+    }
+
+    /// What an earlier process has left, where the configuration or the service manager has a place for it.
+    pub fn memory(&self) -> Memory {
+        self.state_file().map_or_else(Memory::default, Memory::read)
+    }
+
+    fn state_file(&self) -> Option<PathBuf> {
+        self.configuration.state_file(directory("STATE_DIRECTORY"))
+    }
+
+    /// Where to show the status.
+    pub(super) fn status_places(&self) -> Vec<StatusPlace> {
+        let variable = variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from);
+        self.configuration.status(variable, directory("RUNTIME_DIRECTORY"))
+    }
+
+    /// Whether the signer is started by this process.
+    pub(super) fn has_child_signer(&self) -> bool {
+        matches!(self.configuration.signer(), SignerPlace::Child(_))
+    }
+
+    /// What is needed once the process is confined. Asks each tor where it keeps its cookie.
+    pub(super) async fn reach(&self, places: &[StatusPlace]) -> Reach {
+        let mut reach = Reach::default();
+        reach.configuration(&self.arguments.config);
+        let state = self.state_file();
+        for file in places.iter().map(|place| &place.path).chain(&self.log.location).chain(&state) {
+            reach.written(file);
+        }
+        if self.configuration.authorizes_clients() {
+            reach.any_port();
+        }
+        let mut met_any = false;
+        for endpoint in self.endpoints() {
+            reach.tor(&endpoint);
+            if let Meeting::Tor(cookie) = tor::meet(&endpoint).await {
+                met_any = true;
+                if let Some(cookie) = cookie {
+                    reach.cookie(&cookie);
+                }
+            }
+        }
+        if !met_any {
+            reach.await_tor();
+        }
+        reach
+    }
+
+    /// The control ports of all tors.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        for tor in self.configuration.tors() {
+            for endpoint in self.link(tor).endpoints {
+                if !endpoints.contains(&endpoint) {
+                    endpoints.push(endpoint);
+                }
+            }
+        }
+        endpoints
+    }
+
+    /// What is to be done for these frontends.
+    pub(super) fn work(&self, frontends: Frontends) -> Work {
+        Work {
+            v2: self.shares(frontends.v2),
+            v3: self.shares(frontends.v3),
+            tuning: self.configuration.tuning().clone(),
+        }
+    }
+
+    /// The frontends of one generation, those together that have the same tor.
+    fn shares<G: Generation>(
+        &self,
+        frontends: Vec<config::Frontend<G::Address, G::Backend>>,
+    ) -> Vec<Share<G>> {
+        let mut shares: Vec<Share<G>> = Vec::new();
+        for config::Frontend { address, backends, tor } in frontends {
+            info!(service = %address, backends = backends.len(), "balancing");
+            let link = self.link(tor);
+            let frontend = Frontend { address, backends };
+            match shares.iter_mut().find(|share| share.link == link) {
+                Some(share) => share.frontends.push(frontend),
+                None => shares.push(Share { link, frontends: vec![frontend] }),
+            }
+        }
+        shares
+    }
+
+    /// The way to a service's own tor, else to the one of all services.
+    fn link(&self, tor: Option<ServiceTor>) -> Link {
+        let default_password =
+            || self.configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD"));
+        if let Some(ServiceTor { endpoint, password }) = tor {
+            return Link { endpoints: vec![endpoint], password: password.or_else(default_password) };
+        }
+        let socket = variable("ONIONBALANCE_TOR_CONTROL_SOCKET").map(PathBuf::from);
+        let endpoints = self.arguments.endpoints(&self.configuration.tor(), socket);
+        Link { endpoints, password: default_password() }
+    }
+}
+
+/// A directory that the service manager has made for this process: the first, where there are several (systemd.exec(5)).
+fn directory(name: &str) -> Option<PathBuf> {
+    variable(name).and_then(|list| list.split(':').next().map(PathBuf::from))
+}
+
+/// An environment variable that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

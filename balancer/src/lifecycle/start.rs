@@ -1,0 +1,54 @@
+//! From a setup to a process that can do nothing else. The order matters: [`crate::confinement`] has it.
+
+use std::error::Error;
+
+use super::agreement::Agreement;
+use super::service_manager::ServiceManager;
+use super::{Balancer, Setup};
+use crate::confinement::confine;
+use crate::log::Verbosity;
+use crate::runtime::Runtimes;
+use crate::signer::{ChildSigner, SignerClient};
+use crate::state::Memory;
+use crate::status::StatusSockets;
+
+impl Balancer {
+    /// Confines the process and tells the service manager that it is ready. Nothing is balanced before [`Balancer::serve`].
+    ///
+    /// # Errors
+    /// A signer that is to be a child does not start or ends; a status socket cannot be made; the process cannot be
+    /// confined.
+    pub async fn start(
+        setup: Setup,
+        verbosity: Verbosity,
+        memory: Memory,
+        manager: ServiceManager,
+    ) -> Result<(Self, StatusSockets), Box<dyn Error>> {
+        let mut signer = SignerClient::new(setup.configuration.signer());
+        if setup.has_child_signer() {
+            // A confined process starts no other. It answers when a person has given it the passphrases.
+            signer.services().await?;
+        }
+        let child = signer.take_child();
+        let places = setup.status_places();
+        let status = StatusSockets::bind(&places).await?;
+        let mut reach = setup.reach(&places).await;
+        if let Some(pid) = child.as_ref().and_then(ChildSigner::pid) {
+            reach.child(pid);
+        }
+        let confinement = confine(reach)?;
+        let runtimes = Runtimes::new(signer, memory, confinement.clone());
+        manager.ready();
+        let balancer = Self {
+            started_as: setup.clone(),
+            setup,
+            verbosity,
+            confinement,
+            child,
+            runtimes,
+            agreement: Agreement::default(),
+            manager,
+        };
+        Ok((balancer, status))
+    }
+}

@@ -1,0 +1,241 @@
+//! One word for how everything is, and what is to be said with it: for the service manager and the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::age::Age;
+use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
+use crate::runtime::{State, TorState};
+
+/// A process that has not been well yet may take so long to become so.
+const START: Duration = Duration::from_secs(120);
+/// The signer or a tor may be away for so long: a restart takes seconds.
+const AWAY: Duration = Duration::from_secs(60);
+/// A set of which all backends have gone is down after so long.
+const ALL_GONE: Duration = Duration::from_secs(300);
+/// Uploads to an HSDir may fail so many times in a row: relays come and go.
+const FAILURES: u32 = 3;
+
+/// How everything is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// What has never been there is waited for: the signer, or tor.
+    Waiting(String),
+    /// The first minutes, in which things may be missing.
+    Starting(Counts),
+    /// Nothing is to be done.
+    Ok(Counts),
+    /// Visitors get through, and somebody should act. At least one problem.
+    Degraded(Vec<String>),
+    /// Visitors of a service do not get through. At least one problem.
+    Down(Vec<String>),
+}
+
+/// What there is to balance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Counts {
+    services: usize,
+    backends: usize,
+    live: usize,
+}
+
+impl Health {
+    /// That of this state.
+    pub fn of(state: &State) -> Self {
+        if let Some(missing) = waiting(state) {
+            return Self::Waiting(missing);
+        }
+        let down: Vec<String> = state.services().filter_map(down).collect();
+        let degraded: Vec<String> = degraded(state).collect();
+        let counts = Counts::of(state);
+        match (down.is_empty(), degraded.is_empty()) {
+            (true, true) if state.services().all(is_published) => Self::Ok(counts),
+            _ if state.uptime < START => Self::Starting(counts),
+            (true, true) => Self::Degraded(vec!["descriptors are being uploaded".to_owned()]),
+            (true, false) => Self::Degraded(degraded),
+            (false, _) => Self::Down(down),
+        }
+    }
+}
+
+/// What has to be there before anything can be published, and has not been.
+fn waiting(state: &State) -> Option<String> {
+    if state.tors.is_empty() {
+        let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);
+        return Some(format!("the signer: {problem}"));
+    }
+    let tor = state.tors.iter().find(|tor| !tor.is_ready && tor.services.iter().all(is_unpublished))?;
+    Some(format!("tor at {}", places(tor)))
+}
+
+fn places(tor: &TorState) -> String {
+    tor.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Why visitors of a service do not get through.
+fn down(service: &ServiceStatus) -> Option<String> {
+    let name = &service.service;
+    if service.backends.is_empty() {
+        // Its operator knows: it was configured so.
+        return None;
+    }
+    if let Some(stale) = service.stale_for.filter(|stale| *stale > ALL_GONE) {
+        return Some(format!("{name}: all backends have been gone for {}", Age(stale)));
+    }
+    is_unpublished(service).then(|| format!("{name} is published nowhere"))
+}
+
+fn degraded(state: &State) -> impl Iterator<Item = String> {
+    let signer = state.signer.iter().filter(|trouble| trouble.since.elapsed() > AWAY);
+    let signer = signer.map(|trouble| {
+        format!("the signer has been away for {}: {}", Age(trouble.since.elapsed()), trouble.problem)
+    });
+    let tors = state.tors.iter().filter(|tor| !tor.is_ready && tor.since > AWAY);
+    let tors = tors.map(|tor| format!("tor at {} has been away for {}", places(tor), Age(tor.since)));
+    let backends = state.services().flat_map(|service| &service.backends).filter_map(missing_backend);
+    let descriptors = state.services().filter(|service| service.descriptors.iter().any(is_failing));
+    let descriptors = descriptors.map(|service| format!("{}: uploads to some HSDirs fail", service.service));
+    signer.chain(tors).chain(backends).chain(descriptors)
+}
+
+fn missing_backend(backend: &BackendStatus) -> Option<String> {
+    let name = &backend.backend;
+    match backend.state {
+        BackendState::Live => None,
+        BackendState::Gone(_) => Some(format!("{name} is gone")),
+        BackendState::Unknown | BackendState::NotFound => Some(format!("{name} has not been found")),
+    }
+}
+
+fn is_failing(descriptor: &DescriptorStatus) -> bool {
+    let fails = |state| matches!(state, UploadState::Pending { failures } if failures >= FAILURES);
+    descriptor.hsdirs.iter().any(|hsdir| fails(hsdir.state))
+}
+
+/// Whether each descriptor is at one HSDir at least, or there is nothing to publish.
+fn is_published(service: &ServiceStatus) -> bool {
+    let stored = |descriptor: &DescriptorStatus| {
+        descriptor.hsdirs.iter().any(|hsdir| hsdir.state == UploadState::Stored)
+    };
+    service.backends.is_empty() || !service.descriptors.is_empty() && service.descriptors.iter().all(stored)
+}
+
+/// Whether no HSDir has ever said that it stored anything.
+fn is_unpublished(service: &ServiceStatus) -> bool {
+    service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
+}
+
+impl Counts {
+    fn of(state: &State) -> Self {
+        let backends = || state.services().flat_map(|service| &service.backends);
+        Self {
+            services: state.services().count(),
+            backends: backends().count(),
+            live: backends().filter(|backend| backend.state == BackendState::Live).count(),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { services, backends, live } = self;
+        let noun = if *services == 1 { "service" } else { "services" };
+        write!(f, "{services} {noun}, {live} of {backends} backends live")
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting(missing) => write!(f, "waiting for {missing}"),
+            Self::Starting(counts) => write!(f, "starting: {counts}"),
+            Self::Ok(counts) => write!(f, "ok: {counts}"),
+            Self::Degraded(problems) => write!(f, "degraded: {}", summary(problems)),
+            Self::Down(problems) => write!(f, "down: {}", summary(problems)),
+        }
+    }
+}
+
+/// The first problem in full, and how many there are.
+fn summary(problems: &[String]) -> String {
+    match problems {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first, ..] => format!("{} problems, the first: {first}", problems.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::engine::Gone;
+    use crate::signer::Trouble;
+    use crate::status::testing::{backend, descriptor, service};
+    use crate::tor::Endpoint;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn state(uptime: Duration, is_ready: bool, services: Vec<ServiceStatus>) -> State {
+        let endpoints = vec![Endpoint::Unix("/run/tor/control".into())];
+        State { uptime, signer: None, tors: vec![TorState { endpoints, is_ready, since: uptime, services }] }
+    }
+
+    fn shop(backends: Vec<BackendStatus>) -> ServiceStatus {
+        ServiceStatus { descriptors: vec![descriptor(7, 0, Some(60))], backends, ..service("shop.onion") }
+    }
+
+    fn gone(name: &str) -> BackendStatus {
+        BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend(name, Some(1)) }
+    }
+
+    fn said(state: &State) -> String {
+        Health::of(state).to_string()
+    }
+
+    #[test]
+    fn all_is_well() {
+        let state = state(LONG, true, vec![shop(vec![backend("a", Some(1)), backend("b", Some(1))])]);
+        assert_eq!(said(&state), "ok: 1 service, 2 of 2 backends live");
+    }
+
+    #[test]
+    fn what_has_never_been_there_is_waited_for() {
+        let trouble = Trouble { since: Instant::now(), problem: "the signer is not ready: no key".into() };
+        let mut state = state(LONG, false, vec![ServiceStatus { descriptors: vec![], ..shop(vec![]) }]);
+        assert_eq!(said(&state), "waiting for tor at unix:/run/tor/control");
+        state.tors.clear();
+        assert_eq!(said(&state), "waiting for the signer: no answer yet");
+        state.signer = Some(trouble);
+        assert_eq!(said(&state), "waiting for the signer: the signer is not ready: no key");
+    }
+
+    #[test]
+    fn a_backend_that_is_gone_degrades_and_all_of_them_are_down() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1)), gone("b")])]);
+        assert_eq!(said(&state), "degraded: b is gone");
+        let stale_for = Some(ALL_GONE + Duration::from_secs(60));
+        state.tors[0].services = vec![ServiceStatus { stale_for, ..shop(vec![gone("a"), gone("b")]) }];
+        assert_eq!(said(&state), "down: shop.onion: all backends have been gone for 6 min");
+    }
+
+    #[test]
+    fn the_first_minutes_are_a_start() {
+        let unpublished = ServiceStatus { descriptors: vec![], ..shop(vec![backend("a", Some(1))]) };
+        assert_eq!(
+            said(&state(AWAY, true, vec![unpublished.clone()])),
+            "starting: 1 service, 1 of 1 backends live"
+        );
+        assert_eq!(said(&state(LONG, true, vec![unpublished])), "down: shop.onion is published nowhere");
+    }
+
+    #[test]
+    fn a_tor_that_goes_is_told_of_after_a_minute() {
+        let mut state = state(LONG, false, vec![shop(vec![backend("a", Some(1)), gone("b")])]);
+        let told = "degraded: 2 problems, the first: tor at unix:/run/tor/control has been away for 1 h";
+        assert_eq!(said(&state), told);
+        state.tors[0].since = AWAY;
+        assert_eq!(said(&state), "degraded: b is gone");
+    }
+}
