@@ -1,0 +1,25 @@
+//! The form of the log, by who reads it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Result, ensure};
+use onionbalance_tests::pair::{MADE_UP_TOR, Place, SOON};
+
+#[test]
+fn the_journal_gets_priorities_and_no_time() -> Result<()> {
+    let place = Place::for_two()?;
+    // The inode of the file to which standard error goes, as the service manager names its stream.
+    let output = place.path("balancer.output");
+    let file = File::create(&output)?.metadata()?;
+    let mut command = place.balancer_command(MADE_UP_TOR)?;
+    command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
+    let balancer = place.start(command, "balancer")?;
+    balancer.wait_line("waiting for the signer", SOON)?;
+    for line in fs::read_to_string(&output)?.lines() {
+        ensure!(line.starts_with("<4>") || line.starts_with("<6>"), "{line}");
+    }
+    let log_file = fs::read_to_string(place.path("balancer/log"))?;
+    ensure!(log_file.contains(" WARN waiting for the signer"), "{log_file}");
+    Ok(())
+}

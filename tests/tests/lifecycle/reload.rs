@@ -1,0 +1,88 @@
+//! SIGHUP: all or nothing, and in step with the signer.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use onionbalance_tests::pair::{Pair, Place, SOON};
+
+const ADDED: &str = "  - address: y47iqrgrj4fevtx4qompslfl36qug5jcflkl43xnhbxrqxvizqym5rad\n";
+
+/// Adds a backend to the only service.
+fn add_backend(place: &Place) -> Result<()> {
+    let file = place.path("config.yaml");
+    let text = fs::read_to_string(&file)?;
+    let (instances, rest) = text.split_at(text.find("kenl5sid\n").unwrap_or_default() + "kenl5sid\n".len());
+    Ok(fs::write(&file, format!("{instances}{ADDED}{rest}"))?)
+}
+
+fn append(place: &Place, lines: &str) -> Result<()> {
+    let file = place.path("config.yaml");
+    Ok(fs::write(&file, fs::read_to_string(&file)? + lines)?)
+}
+
+/// A service manager signals both at once, and either may be first.
+#[test]
+fn it_waits_for_the_signer_to_read_the_same_file() -> Result<()> {
+    let Pair { place, signer, balancer } = Pair::start()?;
+    add_backend(&place)?;
+    signer.signal(Signal::SIGSTOP)?;
+    signer.signal(Signal::SIGHUP)?;
+    balancer.signal(Signal::SIGHUP)?;
+    // The question is on its way before the signer goes on.
+    balancer.signal(Signal::SIGUSR2)?;
+    signer.signal(Signal::SIGCONT)?;
+    let read = balancer.wait_line("reloaded config.yaml", SOON)?;
+    ensure!(read.contains("services=1 backends=2"), "{read}");
+    ensure!(!balancer.output()?.contains("reload refused"), "{}", balancer.output()?);
+    Ok(())
+}
+
+#[test]
+fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
+    let Pair { place, balancer, signer: _signer } = Pair::start()?;
+    add_backend(&place)?;
+    balancer.signal(Signal::SIGHUP)?;
+    let refused = balancer.wait_line("reload refused, still running the previous configuration: ", SOON)?;
+    ensure!(refused.contains("config.yaml:2: the signer does not know y47iqrgr"), "{refused}");
+    Ok(())
+}
+
+/// A child that had read the new file would refuse what the balancer asks by the old one.
+#[test]
+fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
+    let place = Place::new("")?;
+    let balancer = place.balancer()?;
+    add_backend(&place)?;
+    // A control port that this process has given up.
+    let file = place.path("config.yaml");
+    fs::write(&file, fs::read_to_string(&file)? + "  tor: 127.0.0.1:9\n")?;
+    balancer.signal(Signal::SIGHUP)?;
+    let refused = balancer.wait_line("reload refused", SOON)?;
+    ensure!(refused.contains("127.0.0.1:9 is a control port that onionbalance has given up"), "{refused}");
+
+    let text = fs::read_to_string(&file)?.replace("  tor: 127.0.0.1:9\n", "");
+    fs::write(&file, text)?;
+    balancer.signal(Signal::SIGHUP)?;
+    balancer.wait_line("reloaded config.yaml", SOON)?;
+    // The signer's own words, once for each time that it was told.
+    let told = balancer.output()?.matches("2 backends").count();
+    ensure!(told == 1, "the signer was told {told} times: {}", balancer.output()?);
+    Ok(())
+}
+
+#[test]
+fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
+    let Pair { place, signer, balancer } = Pair::start()?;
+    add_backend(&place)?;
+    append(&place, "state-file-location: balancer/state\nLOG_LEVEL: debug\n")?;
+    signer.signal(Signal::SIGHUP)?;
+    balancer.signal(Signal::SIGHUP)?;
+    let warning = balancer.wait_line("takes effect at the next restart", SOON)?;
+    ensure!(warning.contains(" WARN state-file-location takes effect at the next restart of onionbalance"));
+    let read = balancer.wait_line("reloaded config.yaml", SOON)?;
+    ensure!(read.contains("backends=2"), "{read}");
+    // The new level is in force: tor's connection is lost and sought again, which says much at this level.
+    place.tor.hang_up();
+    balancer.wait_line(" DEBUG ", SOON).map(drop)
+}
