@@ -4,7 +4,7 @@
 //! Everything is blocking and on threads: a test that needs an async runtime brings its own. Nothing here is part of
 //! the delivered programs.
 //!
-//! No process outlives the one that started it, however that one ends: see [`process`].
+//! No process outlives the one that started it, however that one ends: see [`process`]; and no directory: see [`owned`].
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod key_v2;
 pub mod key_v3;
 pub mod network;
 pub mod pair;
+pub mod owned;
 mod parallel;
 pub mod paths;
 pub mod process;

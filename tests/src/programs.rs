@@ -1,6 +1,5 @@
 //! The delivered programs, built and run as an operator would run them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::owned::Owned;
 use crate::paths::BuildPaths;
 use crate::process::{Process, last_lines, read_lossy, run};
 use crate::wait::until;
@@ -126,15 +126,14 @@ fn whole_lines(output: &str) -> impl Iterator<Item = &str> {
 
 fn build() -> Result<Programs> {
     let paths = BuildPaths::find()?;
-    let log = paths.target.join(format!("build-{}.log", process::id()));
+    let work = Owned::create(paths.target.join(format!("build-{}", process::id())))?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package", "onionbalance", "--package", "onionbalance-signer"]);
     command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
     command.arg("--target-dir").arg(&paths.target);
     command.args(profile_arguments(&paths)?);
-    run(&mut command, &log).context("cannot build the programs")?;
-    fs::remove_file(&log)?;
+    run(&mut command, &work.path().join("cargo.log")).context("cannot build the programs")?;
     let programs = Programs {
         balancer: paths.profile.join("onionbalance"),
         signer: paths.profile.join("onionbalance-signer"),
@@ -162,6 +161,8 @@ fn profile_arguments(paths: &BuildPaths) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(10);

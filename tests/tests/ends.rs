@@ -1,6 +1,7 @@
 //! Whatever way a process ends that owns a network: no tor outlives it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,9 +12,12 @@ use nix::unistd::Pid;
 use onionbalance_tests::paths::BuildPaths;
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
+use tempfile::TempDir;
 
 const UP: Duration = Duration::from_mins(5);
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
+/// The demo's line when all tors of its network run.
+const RELAYS_UP: &str = "relays up";
 
 #[test]
 fn a_killed_owner_leaves_no_tor() -> Result<()> {
@@ -28,12 +32,14 @@ fn a_killed_owner_leaves_no_tor() -> Result<()> {
 
 #[test]
 fn an_interrupted_demo_leaves_nothing() -> Result<()> {
-    let demo = Demo::start()?;
-    demo.running.signal(Signal::SIGINT)?;
-    assert_eq!(demo.running.wait_exit(SOON)?.code(), Some(130), "{}", demo.running.output()?);
-    demo.wait_no_tors()?;
-    assert!(!demo.directory.exists());
-    assert!(demo.running.output()?.ends_with("interrupted: everything is stopped\n"));
+    for moment in ["building", "starting a private Tor network", "keys of", RELAYS_UP] {
+        let demo = Demo::start_until(moment)?;
+        demo.running.signal(Signal::SIGINT)?;
+        assert_eq!(demo.running.wait_exit(SOON)?.code(), Some(130), "{}", demo.running.output()?);
+        demo.wait_no_tors()?;
+        assert_eq!(demo.left_over()?, Vec::<PathBuf>::new(), "interrupted at {moment:?}");
+        assert!(demo.running.output()?.ends_with("interrupted: everything is stopped\n"));
+    }
     Ok(())
 }
 
@@ -45,28 +51,51 @@ fn an_unknown_argument_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// The demo, its tors up and its network still on the way.
+/// The demo, with a directory of its own for temporary files.
 struct Demo {
     running: Running,
-    directory: PathBuf,
-    _output: tempfile::TempDir,
+    target: PathBuf,
+    temporary: TempDir,
+    _output: TempDir,
 }
 
 impl Demo {
+    /// With its tors up and its network still on the way.
     fn start() -> Result<Self> {
-        let output = tempfile::tempdir()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-        let running = Running::start(&mut command, &output.path().join("demo.log"))?;
-        running.wait_line("relays up", UP)?;
-        let directory = BuildPaths::find()?.target.join(format!("networks/{}-0", running.pid()));
-        let demo = Self { running, directory, _output: output };
+        let demo = Self::start_until(RELAYS_UP)?;
         assert_eq!(demo.tors()?.len(), 9);
         Ok(demo)
     }
 
+    /// Started, and come to the line with `stage`.
+    fn start_until(stage: &str) -> Result<Self> {
+        let (output, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+        command.env("TMPDIR", temporary.path());
+        let running = Running::start(&mut command, &output.path().join("demo.log"))?;
+        running.wait_line(stage, UP)?;
+        Ok(Self { running, target: BuildPaths::find()?.target, temporary, _output: output })
+    }
+
+    /// What it has made and not removed, of which what is in the target directory is named for the process.
+    fn left_over(&self) -> Result<Vec<PathBuf>> {
+        let pid = self.running.pid().to_string();
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            path.starts_with(self.temporary.path()) || name.split(['-', '.']).any(|part| part == pid)
+        };
+        let mut paths = Vec::new();
+        for directory in [&self.target, &self.target.join("networks"), &self.target.join("tor")] {
+            paths.extend(entries(directory)?);
+        }
+        paths.extend(entries(self.temporary.path())?);
+        paths.retain(is_ours);
+        Ok(paths)
+    }
+
     /// The live processes that were started with a file of the demo's directory.
     fn tors(&self) -> Result<Vec<(Pid, String)>> {
-        let ours = format!("{}/", self.directory.display());
+        let ours = format!("{}/networks/{}-", self.target.display(), self.running.pid());
         let mut tors = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
@@ -82,6 +111,15 @@ impl Demo {
     fn wait_no_tors(&self) -> Result<()> {
         until(SOON, || Ok(self.tors()?.is_empty().then_some(())))
             .with_context(|| format!("they live on: {:?}", self.tors()))
+    }
+}
+
+/// The paths in a directory; none if there is no such directory.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", directory.display())),
     }
 }
 

@@ -1,17 +1,15 @@
 //! The directory of one network, which no end of its owner leaves behind for good.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::Duration;
-use std::{env, thread};
 
 use anyhow::{Context, Result};
 
+use crate::owned::{self, Owned};
 use crate::paths::BuildPaths;
-use crate::process::{self, lock};
 
 /// A directory below `target/networks`, named for the owning process and removed with this value.
 ///
@@ -19,9 +17,8 @@ use crate::process::{self, lock};
 /// create a directory sweeps it away. A kept directory stays for a day.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    path: PathBuf,
-    sockets: PathBuf,
-    kept: AtomicBool,
+    owned: Owned,
+    sockets: Owned,
     _lock: File,
 }
 
@@ -39,50 +36,35 @@ impl Directory {
         sweep(base)?;
         let mut names = (0..NETWORKS_MAX).map(|number| format!("{}-{number}", std::process::id()));
         let name = names.find(|name| !base.join(name).exists()).context("there are too many networks")?;
-        let path = base.join(name);
-        make_private(&path)?;
-        let lock_file = File::create(path.join(LOCK))?;
+        let owned = Owned::create(base.join(name))?;
+        let lock_file = File::create(owned.path().join(LOCK))?;
         lock_file.try_lock().context("the new directory is locked already")?;
-        let sockets = sockets_for(&path)?;
-        lock(&OWN).push(path.clone());
-        Ok(Self { path, sockets, kept: AtomicBool::new(false), _lock: lock_file })
+        let sockets = sockets_for(owned.path())?;
+        Ok(Self { owned, sockets, _lock: lock_file })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.owned.path()
     }
 
     /// A directory for AF_UNIX sockets: short enough for their addresses, and open to this user only.
     pub(crate) fn sockets(&self) -> &Path {
-        &self.sockets
+        self.sockets.path()
     }
 
     /// Leaves the directory where it is, for someone to read the logs in it.
     pub(crate) fn keep(&self) {
-        self.kept.store(true, Ordering::Relaxed);
+        self.owned.keep();
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        lock(&OWN).retain(|own| *own != self.path);
-        let wanted = self.kept.load(Ordering::Relaxed) || thread::panicking();
-        if wanted && !process::is_ending() {
-            let _ = fs::write(self.path.join(KEPT), "");
-        } else {
-            remove(&self.path);
+        if self.owned.is_kept() {
+            let _ = fs::write(self.path().join(KEPT), "");
         }
     }
 }
-
-/// Removes the directories of this process's networks; for its end by a signal, after [`crate::process::end_all`].
-pub fn remove_all() {
-    for path in lock(&OWN).drain(..) {
-        remove(&path);
-    }
-}
-
-static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Of one process.
 const NETWORKS_MAX: u32 = 1000;
@@ -94,24 +76,19 @@ const KEPT_FOR: Duration = Duration::from_hours(24);
 /// `sun_path` has 108 bytes; of these a socket's name may take 20.
 const SOCKETS_PATH_MAX: usize = 108 - 1 - 20;
 
-fn make_private(path: &Path) -> Result<()> {
-    Ok(DirBuilder::new().mode(0o700).create(path)?)
-}
-
 /// Beside everything else if its path is short enough, else in the system's directory for temporary files.
-fn sockets_for(path: &Path) -> Result<PathBuf> {
+fn sockets_for(path: &Path) -> Result<Owned> {
     let beside = path.join(SOCKETS);
     if beside.as_os_str().len() <= SOCKETS_PATH_MAX {
-        make_private(&beside)?;
-        return Ok(beside);
+        return Owned::create(beside);
     }
     let name = path.file_name().context("the directory has no name")?.to_string_lossy();
     let short = env::temp_dir().join(format!("onionbalance-{name}"));
     // One that is there already belonged to a dead process of the same id.
-    let _ = fs::remove_dir_all(&short);
-    make_private(&short)?;
-    symlink(&short, &beside)?;
-    Ok(short)
+    owned::remove(&short);
+    let owned = Owned::create(short)?;
+    symlink(owned.path(), &beside)?;
+    Ok(owned)
 }
 
 fn sweep(base: &Path) -> Result<()> {
@@ -119,23 +96,19 @@ fn sweep(base: &Path) -> Result<()> {
         let path = entry?.path();
         let kept = fs::metadata(path.join(KEPT)).and_then(|meta| meta.modified());
         let young = kept.is_ok_and(|since| since.elapsed().is_ok_and(|age| age < KEPT_FOR));
-        if path.is_dir() && !young && !is_owned(&path) {
-            remove(&path);
+        if path.is_dir() && !young && !is_locked(&path) {
+            // As well as it goes: what is left, the next sweep tries again.
+            if let Ok(short) = fs::read_link(path.join(SOCKETS)) {
+                owned::remove(&short);
+            }
+            owned::remove(&path);
         }
     }
     Ok(())
 }
 
-fn is_owned(path: &Path) -> bool {
+fn is_locked(path: &Path) -> bool {
     File::open(path.join(LOCK)).is_ok_and(|file| file.try_lock().is_err())
-}
-
-/// As well as it goes: what is left, the next sweep tries again.
-fn remove(path: &Path) {
-    if let Ok(short) = fs::read_link(path.join(SOCKETS)) {
-        let _ = fs::remove_dir_all(short);
-    }
-    let _ = fs::remove_dir_all(path);
 }
 
 #[cfg(test)]

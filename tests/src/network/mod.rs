@@ -41,7 +41,6 @@ pub use self::backend::{Authorization, AuthorizedClient, Backend};
 pub use self::client::{Client, Page};
 pub use self::control::{Control, Message, MessageLine};
 pub use self::daemon::Daemon;
-pub use self::directory::remove_all;
 pub use self::management::Management;
 pub use self::onion::{Onion, OnionVersion};
 pub use self::plan::{Plan, Stage};

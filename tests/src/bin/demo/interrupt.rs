@@ -4,7 +4,7 @@ use std::process::exit;
 use std::thread;
 
 use anyhow::{Context, Result};
-use onionbalance_tests::{network, process};
+use onionbalance_tests::{owned, process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -16,7 +16,7 @@ pub(crate) fn watch() -> Result<()> {
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {
             process::end_all();
-            network::remove_all();
+            owned::remove_all();
             screen::note("interrupted: everything is stopped");
             exit(130);
         }
