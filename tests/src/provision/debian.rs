@@ -1,12 +1,15 @@
 //! Debian's packages, fetched by `apt-get` and unpacked, not installed.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use anyhow::{Context, Result};
 
 use super::{Program, TorProgram, search};
+use crate::owned::Owned;
 use crate::process::run;
 
 /// Tor in `directory`, fetched unless it is there.
@@ -15,32 +18,31 @@ pub(super) fn tor(directory: &Path) -> Result<TorProgram> {
     if !root.is_dir() {
         fetch_tor(directory, &root).context(REMEDY)?;
     }
-    unpacked_tor(&root)
+    Ok(unpacked_tor(&root))
 }
 
 const REMEDY: &str = "there is no tor in $PATH and Debian's could not be fetched: \
     install tor (Debian: apt-get install tor) or set TOR=/path/to/tor with tor-gencert beside it";
 
-fn unpacked_tor(root: &Path) -> Result<TorProgram> {
-    let libraries = Some(libraries(root)?);
+fn unpacked_tor(root: &Path) -> TorProgram {
+    let libraries = libraries(root);
     let program = |file: &str| Program { file: root.join(file), libraries: libraries.clone() };
-    Ok(TorProgram { tor: program("usr/sbin/tor"), gencert: program("usr/bin/tor-gencert") })
+    TorProgram { tor: program("usr/sbin/tor"), gencert: program("usr/bin/tor-gencert") }
 }
 
 /// Fetches and unpacks in a directory of its own, which becomes `root` only when all is there and tor has run.
 fn fetch_tor(directory: &Path, root: &Path) -> Result<()> {
     let packages = Packages::new(directory)?;
-    packages.fetch("tor", |needed| needed.starts_with("libevent-"))?;
+    packages.fetch(&["tor"])?;
     let unpacked = packages.unpack()?;
-    run(unpacked_tor(&unpacked)?.tor().arg("--version"), &packages.log("version"))
+    run(unpacked_tor(&unpacked).tor().arg("--version"), &packages.log("version"))
         .context("Debian's tor does not run on this system")?;
-    fs::rename(&unpacked, root)?;
-    packages.remove()
+    Ok(fs::rename(&unpacked, root)?)
 }
 
-/// Packages that are being fetched.
+/// Packages that are being fetched, in a directory that goes with this value.
 pub(super) struct Packages {
-    work: PathBuf,
+    work: Owned,
 }
 
 impl Packages {
@@ -49,103 +51,157 @@ impl Packages {
         for tool in ["apt-get", "dpkg-deb"] {
             search(tool).with_context(|| format!("this system has no {tool}"))?;
         }
-        let packages = Self { work: directory.join(format!("fetch-{}", process::id())) };
+        let packages = Self { work: Owned::create(directory.join(format!("fetch-{}", process::id())))? };
         for below in ["lists/partial", "cache/archives/partial", "packages"] {
-            fs::create_dir_all(packages.work.join(below))?;
+            fs::create_dir_all(packages.path(below))?;
         }
         packages.apt_get(&["update"])?;
         Ok(packages)
     }
 
-    /// Fetches a package, and of those that it names as its dependencies the ones that are `wanted`: their names differ
-    /// between Debian's releases.
-    pub(super) fn fetch(&self, package: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        for name in self.download(package)?.iter().filter(|name| wanted(name)) {
-            self.apt_get(&["download", name])?;
-        }
+    /// Fetches these packages, and whatever they depend on that the system lacks.
+    ///
+    /// apt-get itself says what that is: it knows alternatives, virtual packages, versions, and what is installed.
+    pub(super) fn fetch(&self, packages: &[&str]) -> Result<()> {
+        // Those that are asked for, even if the system has them.
+        let simulate = ["install", "--simulate", "--reinstall", "--no-install-recommends"];
+        let plan = self.apt_get(&[&simulate, packages].concat())?;
+        let download: Vec<&str> = to_be_unpacked(&plan).filter(|name| *name != C_LIBRARY).collect();
+        self.apt_get(&[&["download"], download.as_slice()].concat())?;
         Ok(())
-    }
-
-    /// As [`Packages::fetch`] for several packages, and for whatever the wanted ones depend on in turn.
-    pub(super) fn fetch_all(&self, packages: &[&str], wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let mut names: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
-        let mut next = 0;
-        while let Some(name) = names.get(next).cloned() {
-            next += 1;
-            for needed in self.download(&name)? {
-                if wanted(&needed) && !names.contains(&needed) {
-                    names.push(needed);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Downloads a package; the names that it depends on.
-    fn download(&self, package: &str) -> Result<Vec<String>> {
-        let before = self.files()?;
-        self.apt_get(&["download", package])?;
-        let fetched = self.files()?.into_iter().find(|file| !before.contains(file));
-        let fetched = fetched.with_context(|| format!("apt-get downloaded no package {package}"))?;
-        let log = self.log("depends");
-        let depends = run(Command::new("dpkg-deb").arg("-f").arg(fetched).arg("Depends"), &log)?;
-        // `name:any (>= version) | other, …`
-        let names = depends.split([',', ' ', '\n']).filter_map(|word| word.split(':').next());
-        Ok(names.map(str::to_owned).collect())
     }
 
     /// Unpacks all that was fetched; the result is where.
     pub(super) fn unpack(&self) -> Result<PathBuf> {
-        let root = self.work.join("root");
+        let root = self.path("root");
         fs::create_dir_all(&root)?;
-        for package in self.files()? {
-            run(Command::new("dpkg-deb").arg("-x").args([&package, &root]), &self.log("dpkg-deb"))?;
+        for entry in fs::read_dir(self.path("packages"))? {
+            let package = entry?.path();
+            if package.extension() == Some(OsStr::new("deb")) {
+                run(Command::new("dpkg-deb").arg("-x").args([&package, &root]), &self.log("dpkg-deb"))?;
+            }
+        }
+        for directory in libraries(&root) {
+            link_to_installed(&directory)?;
         }
         Ok(root)
     }
 
     /// Where what is run meanwhile may write.
     pub(super) fn log(&self, name: &str) -> PathBuf {
-        self.work.join(format!("{name}.log"))
+        self.path(&format!("{name}.log"))
     }
 
-    /// Removes everything that is left of the fetching.
-    pub(super) fn remove(self) -> Result<()> {
-        Ok(fs::remove_dir_all(&self.work)?)
+    fn path(&self, below: &str) -> PathBuf {
+        self.work.path().join(below)
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(self.work.join("packages"))?.collect::<Result<Vec<_>, _>>()?;
-        let files = entries.into_iter().map(|entry| entry.path());
-        Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
-    }
-
-    /// Runs apt-get as the present user, with lists and caches of its own instead of the system's.
-    fn apt_get(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs apt-get as the present user, with lists and caches of its own instead of the system's; what it wrote.
+    fn apt_get(&self, arguments: &[&str]) -> Result<String> {
         let option = |name: &str, value: &Path| format!("-o{name}={}", value.display());
         let mut command = Command::new("apt-get");
         command
             .arg("-q")
-            .arg(option("Dir::State::lists", &self.work.join("lists")))
-            .arg(option("Dir::Cache", &self.work.join("cache")))
+            .arg(option("Dir::State::lists", &self.path("lists")))
+            .arg(option("Dir::Cache", &self.path("cache")))
             .args(["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="])
             .args(["-oAcquire::Languages=none", "-oAcquire::Retries=2", "-oAcquire::http::Timeout=20"])
             // The user `_apt`, to whom apt-get changes when root runs it, could not write here.
             .arg("-oAPT::Sandbox::User=root")
             .args(arguments)
-            .current_dir(self.work.join("packages"));
-        run(&mut command, &self.log("apt-get"))?;
-        Ok(())
+            .current_dir(self.path("packages"));
+        run(&mut command, &self.log("apt-get"))
     }
 }
 
-/// Where the libraries of an unpacked root lie: the directory that is named for the processor, such as
-/// `usr/lib/x86_64-linux-gnu`.
-pub(super) fn libraries(root: &Path) -> Result<PathBuf> {
-    let lib = root.join("usr/lib");
-    let entries = fs::read_dir(&lib).with_context(|| format!("cannot read {}", lib.display()))?;
-    let mut paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    paths
-        .find(|path| path.to_string_lossy().contains("-linux-"))
-        .with_context(|| format!("{} has no directory of libraries", lib.display()))
+/// The loader that runs is the system's own, and works with no other version of this package.
+const C_LIBRARY: &str = "libc6";
+
+/// The packages that `apt-get --simulate install` would unpack: `Inst NAME [INSTALLED VERSION] (VERSION …)`.
+fn to_be_unpacked(plan: &str) -> impl Iterator<Item = &str> {
+    plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next())
+}
+
+/// The directories of libraries in an unpacked root. They are named for the processor, as in
+/// `usr/lib/x86_64-linux-gnu`; packages from before the merged `/usr` have them in `lib`.
+pub(super) fn libraries(root: &Path) -> Vec<PathBuf> {
+    let entries = ["usr/lib", "lib"].into_iter().filter_map(|lib| fs::read_dir(root.join(lib)).ok());
+    let paths = entries.flatten().filter_map(Result::ok).map(|entry| entry.path());
+    paths.filter(|path| path.to_string_lossy().contains("-linux-")).collect()
+}
+
+/// Points links at the system's libraries where nothing was fetched for them: `libssl.so` of `libssl-dev` is a link to
+/// `libssl.so.3`, which lies beside it only if that is not installed.
+fn link_to_installed(libraries: &Path) -> Result<()> {
+    let machine = libraries.file_name().context("the directory has no name")?;
+    let installed = Path::new("/usr/lib").join(machine);
+    for entry in fs::read_dir(libraries)? {
+        let link = entry?.path();
+        let Ok(target) = fs::read_link(&link) else { continue };
+        let target = installed.join(target);
+        if !link.exists() && target.exists() {
+            fs::remove_file(&link)?;
+            symlink(target, &link)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of Debian 12 without any of it, but for zlib, of which an older version was installed.
+    const PLAN: &str = "\
+NOTE: This is only a simulation!
+Reading package lists...
+The following NEW packages will be installed:
+  libc6-dev libevent-2.1-7 libevent-dev zlib1g-dev
+Inst libc6 [2.36-9+deb12u7] (2.36-9+deb12u13 Debian:12.15/oldstable [amd64])
+Conf libc6 (2.36-9+deb12u13 Debian:12.15/oldstable [amd64])
+Inst zlib1g [1:1.2.13.dfsg-1~] (1:1.2.13.dfsg-1 Debian:12.15/oldstable [amd64]) []
+Inst libevent-2.1-7 (2.1.12-stable-8+deb12u1 Debian-Security:12/oldstable-security [amd64])
+Inst libgcc-s1:i386 (12.2.0-14+deb12u1 Debian:12.15/oldstable [i386])
+Remv libz-ng-dev [2.0]
+Conf zlib1g (1:1.2.13.dfsg-1 Debian:12.15/oldstable [amd64])
+";
+
+    #[test]
+    fn fetches_what_apt_get_would_unpack() {
+        let names: Vec<&str> = to_be_unpacked(PLAN).collect();
+        assert_eq!(names, ["libc6", "zlib1g", "libevent-2.1-7", "libgcc-s1:i386"]);
+    }
+
+    /// `zlib1g-dev` depends on `libc6-dev | libc-dev`: the second is virtual, and every system with a C compiler has the first.
+    #[test]
+    fn fetches_a_virtual_dependency_and_nothing_that_is_installed() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let packages = Packages::new(directory.path())?;
+        packages.fetch(&["zlib1g-dev"])?;
+        let root = packages.unpack()?;
+        assert!(root.join("usr/include/zlib.h").is_file());
+        assert!(!root.join("usr/include/stdio.h").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn links_without_their_library_lead_to_the_systems() -> Result<()> {
+        let system = libraries(Path::new("/"));
+        let machine = system.first().and_then(|path| path.file_name()).context("no libraries")?;
+        let directory = tempfile::tempdir()?;
+        let libraries = directory.path().join(machine);
+        fs::create_dir(&libraries)?;
+        fs::write(libraries.join("libown.so.1"), "")?;
+        for (link, target) in
+            [("libown.so", "libown.so.1"), ("libc.so", "libc.so.6"), ("libno.so", "libno.so.1")]
+        {
+            symlink(target, libraries.join(link))?;
+        }
+        link_to_installed(&libraries)?;
+        let target = |link: &str| fs::read_link(libraries.join(link));
+        assert_eq!(target("libown.so")?, Path::new("libown.so.1"));
+        assert_eq!(target("libno.so")?, Path::new("libno.so.1"));
+        assert!(target("libc.so")?.is_absolute() && libraries.join("libc.so").exists());
+        Ok(())
+    }
 }

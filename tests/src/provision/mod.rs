@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
 use crate::network::OnionVersion;
+use crate::owned;
 use crate::paths::BuildPaths;
 
 /// A tor with its tools, ready to run.
@@ -29,11 +30,11 @@ pub struct TorProgram {
     gencert: Program,
 }
 
-/// A program, and where the libraries lie that the system lacks; for its own process only.
+/// A program, and the directories of the libraries that the system lacks; for its own process only.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Program {
     file: PathBuf,
-    libraries: Option<PathBuf>,
+    libraries: Vec<PathBuf>,
 }
 
 impl TorProgram {
@@ -79,13 +80,14 @@ impl TorProgram {
 
 impl Program {
     fn of_system(file: PathBuf) -> Self {
-        Self { file, libraries: None }
+        Self { file, libraries: Vec::new() }
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.file);
-        if let Some(libraries) = &self.libraries {
-            command.env("LD_LIBRARY_PATH", libraries);
+        // A path with a colon in it cannot be named there: the program says what it lacks.
+        if let (false, Ok(path)) = (self.libraries.is_empty(), env::join_paths(&self.libraries)) {
+            command.env("LD_LIBRARY_PATH", path);
         }
         command
     }
@@ -109,7 +111,20 @@ fn in_target<T>(get: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let lock = File::create(directory.join("lock")).context("cannot create the lock file")?;
     lock.lock().context("cannot lock tor's directory")?;
+    sweep(&directory)?;
     get(&directory)
+}
+
+/// Removes what processes were working at that were killed: whoever is at work has the lock.
+fn sweep(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if ["build-", "fetch-"].iter().any(|work| name.starts_with(work)) {
+            owned::remove(&path);
+        }
+    }
+    Ok(())
 }
 
 /// Where daemons lie on systems whose plain users do not have these in their `$PATH`.

@@ -1,6 +1,7 @@
 //! A Python that has stem, the library by which the original OnionBalance read descriptors: an oracle of version 2.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,41 +42,36 @@ fn has_stem(mut python: Command) -> bool {
 
 fn fetch(directory: &Path, root: &Path) -> Result<()> {
     let packages = Packages::new(directory)?;
-    // The last one is named by a virtual package only.
-    packages.fetch_all(&["python3-stem", "python3-cryptography", "python3-cffi-backend"], |name| {
-        let needed =
-            name.starts_with("python3") || name.starts_with("libpython3") || LIBRARIES.contains(&name);
-        needed && !name.contains("-api-")
-    })?;
+    packages.fetch(&["python3-stem", "python3-cryptography"])?;
     let unpacked_root = packages.unpack()?;
     run(unpacked(&unpacked_root)?.args(["-c", PROBE]), &packages.log("stem"))
         .context("Debian's stem does not run on this system")?;
-    fs::rename(&unpacked_root, root)?;
-    packages.remove()
+    Ok(fs::rename(&unpacked_root, root)?)
 }
 
-/// What Debian's Python loads, beyond what every system has.
-const LIBRARIES: [&str; 4] = ["libexpat1", "libffi8", "libssl3", "libssl3t64"];
-
 fn unpacked(root: &Path) -> Result<Command> {
-    let binaries = fs::read_dir(root.join("usr/bin"))?.collect::<Result<Vec<_>, _>>()?;
-    let minor = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| {
-            let version = name.to_string_lossy().strip_prefix("python3.").map(str::to_owned);
-            version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
-        })
+    let python_home = root.join("usr");
+    let mut command = match python_in(&python_home.join("bin")) {
+        Some(python) => {
+            let mut command = Command::new(python);
+            command.env("PYTHONHOME", &python_home);
+            command
+        }
+        // Not among what was fetched where the system has it.
+        None => Command::new("/usr/bin/python3"),
     };
-    let python = binaries
-        .into_iter()
-        .map(|entry| entry.path())
-        .find(minor)
-        .context("there is no python3 among them")?;
-    let libraries = debian::libraries(root)?;
-    let in_root = libraries.file_name().map(|machine| root.join("lib").join(machine)).unwrap_or_default();
-    let mut command = Command::new(python);
     command
-        .env("PYTHONHOME", root.join("usr"))
-        .env("PYTHONPATH", root.join("usr/lib/python3/dist-packages"))
-        .env("LD_LIBRARY_PATH", env::join_paths([libraries, in_root])?);
+        .env("PYTHONPATH", python_home.join("lib/python3/dist-packages"))
+        .env("LD_LIBRARY_PATH", env::join_paths(debian::libraries(root))?);
     Ok(command)
+}
+
+/// `python3.` with its minor version, which is the program; `python3` is a link to it that is made at installation.
+fn python_in(directory: &Path) -> Option<PathBuf> {
+    let is_python = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let minor = name.and_then(|name| name.strip_prefix("python3."));
+        minor.is_some_and(|minor| minor.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    fs::read_dir(directory).ok()?.filter_map(Result::ok).map(|entry| entry.path()).find(is_python)
 }

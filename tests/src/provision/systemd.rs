@@ -33,21 +33,20 @@ fn packaged(directory: &Path) -> Result<Command> {
 
 fn fetch(directory: &Path, root: &Path) -> Result<()> {
     let packages = Packages::new(directory)?;
-    // The system's own C library has to do: its loader is the one that runs.
-    packages.fetch_all(&["systemd"], |name| name.starts_with("lib") && name != "libc6")?;
+    packages.fetch(&["systemd"])?;
     let unpacked_root = packages.unpack()?;
     run(unpacked(&unpacked_root)?.arg("--version"), &packages.log("systemd-analyze"))
         .context("Debian's systemd-analyze does not run on this system")?;
-    fs::rename(&unpacked_root, root)?;
-    packages.remove()
+    Ok(fs::rename(&unpacked_root, root)?)
 }
 
 fn unpacked(root: &Path) -> Result<Command> {
-    let libraries = debian::libraries(root)?;
-    let in_root = libraries.file_name().map(|machine| root.join("lib").join(machine)).unwrap_or_default();
-    let own = libraries.join("systemd");
+    let libraries = debian::libraries(root);
+    // What all of systemd's programs share lies in a directory of its own.
+    let shared = libraries.iter().map(|directory| directory.join("systemd"));
+    let path = env::join_paths(shared.chain(libraries.iter().cloned()))?;
     let mut command = Command::new(root.join("usr/bin/systemd-analyze"));
-    command.env("LD_LIBRARY_PATH", env::join_paths([own, libraries, in_root])?);
+    command.env("LD_LIBRARY_PATH", path);
     Ok(command)
 }
 

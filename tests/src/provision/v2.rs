@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 
 use super::debian::{self, Packages};
 use super::{Program, search};
+use crate::owned::Owned;
 use crate::process::run;
 
 const CRATE: &str = "libtor-sys";
@@ -35,27 +36,25 @@ pub(super) fn built(directory: &Path) -> Result<Program> {
 }
 
 fn program(root: &Path) -> Program {
-    let libraries = debian::libraries(&root.join("needed")).ok();
-    Program { file: root.join("tor"), libraries }
+    Program { file: root.join("tor"), libraries: debian::libraries(&root.join("needed")) }
 }
 
 /// Builds in a directory of its own; `root` is there only when tor has run.
 fn build(directory: &Path, root: &Path) -> Result<()> {
-    let work = directory.join(format!("build-{}", process::id()));
+    let owned = Owned::create(directory.join(format!("build-{}", process::id())))?;
+    let work = owned.path();
     let result = work.join("result");
-    fs::create_dir_all(&result)?;
+    fs::create_dir(&result)?;
     let needed = result.join("needed");
-    fetch_missing(&work, &needed)?;
-    let source = fetch_source(&work)?;
+    fetch_missing(work, &needed)?;
+    let source = fetch_source(work)?;
     // Make would run the autotools, which nobody needs to have, over files that seem older than what they are made from.
     set_mtimes(&source, SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50))?;
-    configure(&source, &needed, &work)?;
-    make(&source, &needed, &work)?;
+    configure(&source, &needed, work)?;
+    make(&source, &needed, work)?;
     fs::copy(source.join("src/app/tor"), result.join("tor"))?;
     run(program(&result).command().arg("--version"), &work.join("version.log")).context("it does not run")?;
-    fs::rename(&result, root)?;
-    fs::remove_dir_all(&work)?;
-    Ok(())
+    Ok(fs::rename(&result, root)?)
 }
 
 /// Unpacks into `needed` those packages that the system lacks.
@@ -67,21 +66,18 @@ fn fetch_missing(work: &Path, needed: &Path) -> Result<()> {
         return Ok(());
     }
     let packages = Packages::new(work)?;
-    for package in missing {
-        packages.fetch(package, |name| {
-            // Not the C library: it is there, and must be the one that everything else runs with.
-            (name.starts_with("lib") || name.starts_with("zlib")) && !name.starts_with("libc6")
-        })?;
-    }
-    fs::rename(packages.unpack()?, needed)?;
-    packages.remove()
+    packages.fetch(&missing)?;
+    Ok(fs::rename(packages.unpack()?, needed)?)
 }
 
 /// Whether compilers find the header: some lie in a directory that is named for the processor.
 fn has_header(header: &str) -> bool {
-    let include = Path::new("/usr/include");
-    let machine = format!("{}-linux-gnu", env::consts::ARCH);
-    [include.join(header), include.join(machine).join(header)].iter().any(|file| file.is_file())
+    include_directories(Path::new("/")).iter().any(|directory| directory.join(header).is_file())
+}
+
+fn include_directories(root: &Path) -> [PathBuf; 2] {
+    let include = root.join("usr/include");
+    [include.join(format!("{}-linux-gnu", env::consts::ARCH)), include]
 }
 
 /// Has cargo fetch the crate; the result is where tor's source lies.
@@ -135,16 +131,20 @@ const NOTHING: [&str; 4] = ["ACLOCAL=:", "AUTOCONF=:", "AUTOMAKE=:", "AUTOHEADER
 fn configure(source: &Path, needed: &Path, work: &Path) -> Result<()> {
     let mut command = Command::new("sh");
     command.arg("configure").arg("--quiet").args(WITHOUT).args(NOTHING).current_dir(source);
-    if let Ok(libraries) = debian::libraries(needed) {
-        let include = needed.join("usr/include");
-        let of_machine = libraries.file_name().map(|machine| include.join(machine)).unwrap_or_default();
-        command.env("CPPFLAGS", format!("-I{} -I{}", include.display(), of_machine.display()));
-        command.env("LDFLAGS", format!("-L{}", libraries.display()));
+    let libraries = debian::libraries(needed);
+    if !libraries.is_empty() {
+        command.env("CPPFLAGS", flags("-I", &include_directories(needed)));
+        command.env("LDFLAGS", flags("-L", &libraries));
         // Configure runs what it links.
-        command.env("LD_LIBRARY_PATH", &libraries);
+        command.env("LD_LIBRARY_PATH", env::join_paths(&libraries)?);
     }
     run(&mut command, &work.join("configure.log"))?;
     Ok(())
+}
+
+fn flags(option: &str, directories: &[PathBuf]) -> String {
+    let flags: Vec<_> = directories.iter().map(|path| format!("{option}{}", path.display())).collect();
+    flags.join(" ")
 }
 
 fn make(source: &Path, needed: &Path, work: &Path) -> Result<()> {
