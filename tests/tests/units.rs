@@ -24,6 +24,9 @@ const OTHERS: [&str; 6] = [
     "tor.service",
 ];
 
+/// Ours, and one of the package procps, which containers lack.
+const INSTALLED_LATER: [&str; 3] = ["/usr/bin/onionbalance", "/usr/bin/onionbalance-signer", "/usr/bin/kill"];
+
 /// Ten times the highest exposure that is allowed: 0.3.
 const THRESHOLD: &str = "--threshold=3";
 
@@ -76,6 +79,18 @@ fn an_unknown_option_shows() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_wrong_program_shows() -> Result<()> {
+    for (unit, program) in [(SIGNER, "/usr/bin/onionbalance-signer"), (BALANCER, "/usr/bin/kill")] {
+        let units = Units::copy()?;
+        let wrong = format!("{program}-wrong");
+        fs::write(units.0.path().join(unit), with_some_program(&source(unit)?.replace(program, &wrong)))?;
+        let error = verify(&units).err().context("a unit with a wrong program passed")?;
+        ensure!(format!("{error:#}").contains(&wrong), "{unit}: {error:#}");
+    }
+    Ok(())
+}
+
 /// Fails where a service is more exposed than it may be.
 fn exposure(units: &Units, unit: &str) -> Result<()> {
     let mut command = systemd_analyze()?;
@@ -83,7 +98,8 @@ fn exposure(units: &Units, unit: &str) -> Result<()> {
     run(&mut command, &units.0.path().join("exposure.log")).map(drop)
 }
 
-/// What systemd has to say against the units. It warns of what it does not know, and succeeds.
+/// What systemd has to say against the units. It warns of what it does not know, and succeeds; a program that is not there
+/// is an error.
 fn verify(units: &Units) -> Result<String> {
     let mut command = systemd_analyze()?;
     command
@@ -124,12 +140,16 @@ fn source(name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// With a program that every system has in the place of each that is started: ours need not be installed.
+/// With a program that every system has in the place of each that need not be installed here.
 fn with_some_program(unit: &str) -> String {
-    let lines = unit.lines().map(|line| match line.split_once("=/usr/bin/") {
+    let lines = unit.lines().map(|line| match line.split_once('=') {
         Some((key, command)) if key.starts_with("Exec") && key != "ExecPaths" => {
-            let arguments = command.split_once(' ').map_or("", |(_, arguments)| arguments);
-            format!("{key}=/bin/true {arguments}\n")
+            let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
+            // `+` and others say how it is started (systemd.service(5)).
+            let path = program.trim_start_matches(['@', '-', ':', '+', '!']);
+            let prefix = program.strip_suffix(path).unwrap_or_default();
+            let path = if INSTALLED_LATER.contains(&path) { "/bin/true" } else { path };
+            format!("{key}={prefix}{path} {arguments}\n")
         }
         _ => format!("{line}\n"),
     });
