@@ -248,6 +248,8 @@ members = ["mutants/*"]
 
 [profile.dev]
 debug = false
+# The standard library's is in each of them otherwise.
+strip = "debuginfo"
 incremental = false
 opt-level = 1
 
