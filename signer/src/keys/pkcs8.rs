@@ -50,7 +50,7 @@ pub(crate) fn decrypt<T, E: From<Pkcs8Error>>(
     check_cost(&encrypted)?;
     passphrases.open(path, |passphrase| {
         let Some(decrypted) = try_passphrase(&encrypted, passphrase)? else { return Ok(None) };
-        // One wrong passphrase in 256 leaves a good padding behind, and nonsense in front of it.
+        // DER of something else: a wrong passphrase, too.
         let Ok(info) = PrivateKeyInfo::try_from(decrypted.as_bytes()) else { return Ok(None) };
         Ok::<_, Pkcs8Error>(Some(key(info)))
     })?
@@ -93,10 +93,12 @@ fn try_passphrase(
 ) -> Result<Option<SecretDocument>, Pkcs8Error> {
     match encrypted.decrypt(passphrase) {
         Ok(decrypted) => Ok(Some(decrypted)),
-        // `pkcs5` calls a bad padding by either name.
-        Err(Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed)) => {
-            Ok(None)
-        }
+        // `pkcs5` calls a bad padding by either name. One wrong passphrase in 256 leaves a good padding behind; what is in front of
+        // it is not even DER then.
+        Err(
+            Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed)
+            | Error::Asn1(_),
+        ) => Ok(None),
         Err(error) => {
             Err(PassphraseError::Cipher(format!("PBES2 in a way that is unknown ({error})")).into())
         }
@@ -124,12 +126,26 @@ mod tests {
             parallelization,
             key_length: None,
         });
+        open_with(pbes2, "x")
+    }
+
+    /// What becomes of nonsense that is said to be encrypted in this way.
+    fn open_with(pbes2: Parameters<'_>, passphrases: &str) -> String {
         let encrypted =
             EncryptedPrivateKeyInfo { encryption_algorithm: pbes2.into(), encrypted_data: &[1; 48] };
         let text =
             SecretDocument::encode_msg(&encrypted).unwrap().to_pem(ENCRYPTED_LABEL, LineEnding::LF).unwrap();
-        let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(b"x".to_vec()) };
+        let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(passphrases.into()) };
         decrypt(&text, Path::new("key"), &passphrases, |_| Ok::<(), Pkcs8Error>(())).unwrap_err().to_string()
+    }
+
+    /// Of 2000 some eight leave a good padding behind; `pkcs8` finds that what is in front of it is no DER.
+    #[test]
+    fn a_wrong_passphrase_with_a_good_padding_is_a_wrong_passphrase() {
+        let passphrases: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+        let pbes2 = Parameters::pbkdf2_sha256_aes256cbc(1, b"saltsalt", &[0; 16]).unwrap();
+        let error = open_with(pbes2, &passphrases.join("\n"));
+        assert!(error.starts_with("does not open with any passphrase"), "{error}");
     }
 
     #[test]
