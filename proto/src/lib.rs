@@ -9,6 +9,7 @@ mod base32;
 pub mod config;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+pub mod journal;
 pub mod netdoc;
 mod text;
 pub mod time;

@@ -32,6 +32,11 @@ impl UnixTime {
         Self(self.0.saturating_sub(seconds))
     }
 
+    /// As `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339).
+    pub fn rfc3339(self) -> String {
+        self.to_string().replace(' ', "T") + "Z"
+    }
+
     /// Seconds from `earlier` to this moment; 0 if `earlier` is later.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -143,6 +148,7 @@ mod tests {
             assert_eq!(midnight.plus(second).to_string(), text);
         }
         assert_eq!(utc("9999-12-31 23:59:59"), Some(UnixTime(253_402_300_799)));
+        assert_eq!(UnixTime(253_402_300_799).rfc3339(), "9999-12-31T23:59:59Z");
     }
 
     #[test]

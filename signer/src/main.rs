@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_signer::log;
 use onionbalance_signer::manage::{self, Task};
 use onionbalance_signer::start::{self, Problem};
 use onionbalance_signer::system::hardening;
@@ -51,7 +52,10 @@ fn main() -> ExitCode {
         Ok(Start::Manage(Task::Run(work))) => manage::run(work),
         Ok(Start::Manage(Task::Help(text))) => print(text),
         Ok(Start::Print(text)) => print(&text),
-        Err(error) => start::fail(&Problem::usage(format_args!("{error}; see --help"))),
+        Err(error) => {
+            log::leave_out_time();
+            start::fail(&Problem::usage(format_args!("{error}; see --help")))
+        }
     }
 }
 

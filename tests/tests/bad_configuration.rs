@@ -136,7 +136,7 @@ fn what_a_key_cannot_mean_is_said_by_both_programs() -> Result<()> {
 /// Both programs end over the configuration `text` with this line.
 fn both_say(text: &str, wanted: &str) -> Result<()> {
     let place = Place::new(text)?;
-    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}\n")), "{text}");
+    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("ERROR {wanted}\n")), "{text}");
     let (status, log) = place.balancer()?;
     assert_eq!(
         (status, without_time(&log)),
@@ -151,7 +151,7 @@ fn both_say(text: &str, wanted: &str) -> Result<()> {
 fn a_file_that_cannot_be_read_is_named() -> Result<()> {
     let place = Place::empty()?;
     let wanted = "config.yaml: cannot be read: No such file or directory (os error 2); name the configuration with -c\n";
-    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("<3>{wanted}")));
+    assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
     let (status, log) = place.balancer()?;
     assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
     Ok(())
@@ -208,7 +208,7 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
         (b"", "is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key"),
     ];
     for (key, wanted) in cases {
-        let line = format!("<3>config.yaml:2: the key file front.pem {wanted}\n");
+        let line = format!("ERROR config.yaml:2: the key file front.pem {wanted}\n");
         let place = Place::new(&(service("front.pem") + SOCKET))?;
         write_secret(&place.path("front.pem"), key)?;
         assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), line.clone()));
@@ -240,10 +240,8 @@ fn what_may_not_be_read_is_named() -> Result<()> {
     let as_nobody = |program: &Path, arguments: &[&str]| {
         place.end(Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY))
     };
-    assert_eq!(
-        as_nobody(&signer, &["-c", "config.yaml"])?,
-        (Some(BAD_CONFIGURATION), format!("<3>{wanted}"))
-    );
+    let (status, log) = as_nobody(&signer, &["-c", "config.yaml"])?;
+    assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
 
     // A signer of root's lets nobody in who is not of its group, and refuses who is not on its list.
     let _signer = place.serve()?;
@@ -343,7 +341,8 @@ impl Place {
     }
 
     fn signer(&self) -> Result<(Option<i32>, String)> {
-        self.end(Command::new(&Programs::build()?.signer).args(["-c", "config.yaml"]))
+        let (status, log) = self.end(Command::new(&Programs::build()?.signer).args(["-c", "config.yaml"]))?;
+        Ok((status, without_time(&log)))
     }
 
     fn balancer(&self) -> Result<(Option<i32>, String)> {

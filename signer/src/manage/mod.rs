@@ -97,6 +97,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
 
 /// Does it, and says what went wrong.
 pub fn run(work: Work) -> ExitCode {
+    log::leave_out_time();
     // A machine that never serves may have no secret memory. Locked memory will do there: nobody else is on it.
     let reserved = secret_memory::reserve(SECRETS, true).map_err(Problem::new);
     match reserved.and_then(|_| work()) {

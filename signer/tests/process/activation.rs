@@ -34,9 +34,9 @@ fn serves_at_the_socket_that_is_handed_over_and_says_when_it_is_ready() {
     let mut said = [0; 64];
     let length = notified.recv(&mut said).unwrap();
     assert_eq!(said.get(..length), Some(b"READY=1".as_slice()));
-    signer.expect(&["<6>holding"]);
-    signer.expect(&["<4>runs as root"]);
-    signer.expect(&["<6>serving at the service manager's socket"]);
+    signer.expect(&["INFO holding"]);
+    signer.expect(&["WARN runs as root"]);
+    signer.expect(&["INFO serving at the service manager's socket"]);
     let connected = UnixStream::connect(directory.path().join("handed-over")).unwrap();
     assert!(Client(connected).is_answered());
     assert!(!directory.socket().exists());
@@ -74,7 +74,7 @@ fn anything_but_one_listening_stream_is_refused() {
     for (count, handed_over, wanted) in cases {
         let (status, log) = Running::start(activated(&directory, count, handed_over)).end();
         assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
-        assert!(log[0].starts_with("<3>") && log[0].contains(wanted), "{log:?}\nwanted {wanted}");
+        assert!(log[0].starts_with("ERROR ") && log[0].contains(wanted), "{log:?}\nwanted {wanted}");
     }
 }
 

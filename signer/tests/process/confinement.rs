@@ -167,7 +167,7 @@ fn a_user_that_it_cannot_become_is_an_error() {
     let directory = Directory::new("signer-user: nobody-of-that-name\n");
     let (code, log) = Running::start(directory.command()).end();
     assert_eq!((code.code(), log.len()), (Some(78), 1), "{log:?}");
-    assert!(log[0].starts_with("<3>signer-user: there is no user nobody-of-that-name"), "{log:?}");
+    assert!(log[0].starts_with("ERROR signer-user: there is no user nobody-of-that-name"), "{log:?}");
     let directory = Directory::new("signer-user: daemon\n");
     let (code, log) = Running::start(directory.command_as(NOBODY)).end();
     assert_eq!((code.code(), log.len()), (Some(78), 1), "{log:?}");

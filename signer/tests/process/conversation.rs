@@ -31,7 +31,7 @@ fn signs_what_a_client_can_open_and_logs_it() {
     let directory = Directory::new("");
     let signer = directory.serve();
     let mut client = directory.connect();
-    signer.expect(&["<6>connected", "peer_uid="]);
+    signer.expect(&["INFO connected", "peer_uid="]);
     let (request, period) = genuine();
     let Reply::FrontendV3(answer) = client.ask(&Request::FrontendV3(request.clone())) else {
         panic!("refused: {}", signer.line())
@@ -43,7 +43,7 @@ fn signs_what_a_client_can_open_and_logs_it() {
     let wanted: Vec<[u8; 32]> = request.points.iter().map(|point| point.enc_key).collect();
     assert_eq!(points, wanted);
     let revision = format!("revision={} sha256=", answer.revision);
-    signer.expect(&["<6>signed service=", &revision, "points=3", "sets=1"]);
+    signer.expect(&["INFO signed service=", &revision, "points=3", "sets=1"]);
 }
 
 #[test]
@@ -59,12 +59,12 @@ fn refuses_by_number_and_goes_on() {
     };
     let takeover = ask(|request| request.points[0].enc_key = request.points[1].enc_key);
     assert_eq!(takeover, Reply::Refused(Refusal::EncCert));
-    signer.expect(&["<4>refused service=", "code=21"]);
+    signer.expect(&["WARN refused service=", "code=21"]);
     let unknown = ask(|request| request.service = [9; 32]);
     assert_eq!(unknown, Reply::Refused(Refusal::UnknownService));
-    signer.expect(&["<4>refused service=", "code=1"]);
+    signer.expect(&["WARN refused service=", "code=1"]);
     assert!(matches!(ask(|_| {}), Reply::FrontendV3(_)));
-    signer.expect(&["<6>signed"]);
+    signer.expect(&["INFO signed"]);
 }
 
 #[test]
@@ -94,17 +94,17 @@ fn signs_frontends_of_both_versions() {
     let period = onionbalance_proto::v2::TimePeriod(request.period);
     let opened = onionbalance_proto::v2::document::open(&answer.text, &held.address, &[period], None);
     assert_eq!(opened.unwrap().points, published.points);
-    let service = format!("<6>signed service={} period=", held.address);
+    let service = format!("INFO signed service={} period=", held.address);
     signer.expect(&[&service, "replica=0", "backends=1 points=3 client_authorization=false", "sha256="]);
 
     request.points[0].point = 3;
     let refused = client.ask(&Request::FrontendV2(request.clone()));
     assert_eq!(refused, Reply::Refused(Refusal::SetMember));
-    signer.expect(&["<4>refused service=", "code=9"]);
+    signer.expect(&["WARN refused service=", "code=9"]);
     request.service = [9; 10];
     let refused = client.ask(&Request::FrontendV2(request));
     assert_eq!(refused, Reply::Refused(Refusal::UnknownService));
-    signer.expect(&["<4>refused service=", "code=1"]);
+    signer.expect(&["WARN refused service=", "code=1"]);
     assert!(matches!(client.ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
 }
 
@@ -120,7 +120,7 @@ fn signs_no_more_often_than_it_may() {
         signer.expect(&["signed"]);
     }
     assert_eq!(client.ask(&request), Reply::Refused(Refusal::RateLimit));
-    signer.expect(&["<4>refused", "code=25"]);
+    signer.expect(&["WARN refused", "code=25"]);
     assert!(client.is_answered());
 }
 
@@ -168,17 +168,17 @@ fn closes_after_a_bad_frame_and_serves_the_next() {
     ];
     for (said, bytes, go_on) in bad {
         let mut client = directory.connect();
-        signer.expect(&["<6>connected"]);
+        signer.expect(&["INFO connected"]);
         client.send(&bytes);
         go_on(&mut client);
         assert!(client.is_closed(), "{said}");
-        signer.expect(&["<4>closed the connection peer_pid=", said]);
+        signer.expect(&["WARN closed the connection peer_pid=", said]);
     }
     let mut client = directory.connect();
-    signer.expect(&["<6>connected"]);
+    signer.expect(&["INFO connected"]);
     assert!(client.is_answered());
     drop(client);
-    signer.expect(&["<6>disconnected"]);
+    signer.expect(&["INFO disconnected"]);
 }
 
 #[test]
@@ -186,15 +186,15 @@ fn serves_one_connection_at_a_time() {
     let directory = Directory::new("");
     let signer = directory.serve();
     let mut first = directory.connect();
-    signer.expect(&["<6>connected"]);
+    signer.expect(&["INFO connected"]);
     assert!(first.is_answered());
     for _ in 0..3 {
         assert!(directory.connect().is_closed());
-        signer.expect(&["<4>refused a second connection"]);
+        signer.expect(&["WARN refused a second connection"]);
     }
     assert!(first.is_answered());
     drop(first);
-    signer.expect(&["<6>disconnected"]);
+    signer.expect(&["INFO disconnected"]);
     assert!(directory.connect().is_answered());
 }
 
@@ -204,19 +204,22 @@ fn a_silent_connection_gives_way_to_another() {
     let directory = Directory::new("");
     let signer = directory.serve();
     let mut silent = directory.connect();
-    signer.expect(&["<6>connected"]);
+    signer.expect(&["INFO connected"]);
     assert!(silent.is_answered());
     let mut other = loop {
         let other = directory.connect();
         let line = signer.line();
         if !line.contains("refused a second connection") {
-            assert!(line.contains("<4>closed the connection") && line.contains("silent for 10 s"), "{line}");
+            assert!(
+                line.contains("WARN closed the connection") && line.contains("silent for 10 s"),
+                "{line}"
+            );
             break other;
         }
         // Nothing tells that the time is over.
         std::thread::sleep(Duration::from_millis(50));
     };
-    signer.expect(&["<6>connected"]);
+    signer.expect(&["INFO connected"]);
     assert!(other.is_answered());
     assert!(silent.is_closed());
 }
@@ -226,11 +229,11 @@ fn who_takes_no_answers_is_not_waited_for() {
     let directory = Directory::new("");
     let signer = directory.serve();
     let mut client = directory.connect();
-    signer.expect(&["<6>connected"]);
+    signer.expect(&["INFO connected"]);
     let question = frame::encode(&SERVICES).unwrap();
     // Until no question goes out any more, since no answer does, and then the connection is closed.
     while client.0.write_all(&question).is_ok() {}
-    signer.expect(&["<4>closed the connection", "the answer was not taken within 5 s"]);
+    signer.expect(&["WARN closed the connection", "the answer was not taken within 5 s"]);
     assert!(directory.connect().is_answered());
 }
 

@@ -134,7 +134,7 @@ fn the_period_after_its_last_is_refused_by_name() {
     offline.delegate("delegation.key", now, 1);
     let (online, signer) = offline.online("delegation.key");
     let told = logged(&signer, "the delegation for ");
-    assert!(told.starts_with("<4>") && told.contains("0 periods after this one: make another"), "{told}");
+    assert!(told.starts_with("WARN ") && told.contains("0 periods after this one: make another"), "{told}");
     assert!(ask(&online, &offline.address, period, now).is_ok());
     assert_eq!(ask(&online, &offline.address, period.next(), now), Err(Refusal::NotDelegated));
     let refused = logged(&signer, "refused service=");
@@ -148,7 +148,7 @@ fn one_that_has_ended_says_so_at_the_start() {
     offline.delegate("delegation.key", now.minus(40 * 86_400), 30);
     let (online, signer) = offline.online("delegation.key");
     let told = logged(&signer, "the delegation for ");
-    assert!(told.starts_with("<4>") && told.contains(" ended at "), "{told}");
+    assert!(told.starts_with("WARN ") && told.contains(" ended at "), "{told}");
     assert_eq!(ask(&online, &offline.address, present(now), now), Err(Refusal::NotDelegated));
 }
 
@@ -233,7 +233,7 @@ fn keys_of_all_forms_are_served_side_by_side() {
     let signer = Running::start(command);
     let addresses = forms.map(|_| {
         let line = logged(&signer, "holding ");
-        line.split(' ').nth(1).unwrap().parse::<OnionAddress>().unwrap()
+        line.split(' ').nth(2).unwrap().parse::<OnionAddress>().unwrap()
     });
     logged(&signer, "serving at");
     for _ in 0..2 {

@@ -12,6 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
@@ -170,6 +172,19 @@ pub(crate) fn as_user(mut command: Command, uid: u32) -> Command {
     command
 }
 
+/// The line without the time in front.
+fn undated(line: String) -> String {
+    match line.split_once("Z ") {
+        Some((time, rest)) if time.replace('T', " ").parse::<UnixTime>().is_ok() => rest.to_owned(),
+        _ => line,
+    }
+}
+
+/// A program's whole log, without the times in front of its lines.
+pub(crate) fn log(stderr: Vec<u8>) -> String {
+    String::from_utf8(stderr).unwrap().lines().map(|line| undated(line.to_owned()) + "\n").collect()
+}
+
 /// The running program. It is killed when this is dropped.
 pub(crate) struct Running {
     child: Child,
@@ -181,7 +196,8 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let (sender, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut lines = stderr.lines().map_while(Result::ok).map(undated);
+        thread::spawn(move || lines.try_for_each(|line| sender.send(line)));
         Self { child, log }
     }
 
@@ -209,8 +225,12 @@ impl Running {
 
     /// That it serves, and says loudly who it is.
     pub(crate) fn expect_serving_as_root(&self) {
-        self.expect(&["<4>runs as root: set signer-user"]);
-        self.expect(&["<6>serving at"]);
+        self.expect(&["WARN runs as root: set signer-user"]);
+        self.expect(&["INFO serving at"]);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Ends it at once.

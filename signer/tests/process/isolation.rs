@@ -24,9 +24,9 @@ fn only_listed_users_are_answered() {
         return;
     }
     for (more, outcome, logged) in [
-        ("", REFUSED, "<4>refused a connection"),
-        ("signer-allowed-uids: [7]\n", REFUSED, "<4>refused a connection"),
-        ("signer-allowed-uids: [7, 65534]\n", ANSWERED, "<6>connected"),
+        ("", REFUSED, "WARN refused a connection"),
+        ("signer-allowed-uids: [7]\n", REFUSED, "WARN refused a connection"),
+        ("signer-allowed-uids: [7, 65534]\n", ANSWERED, "INFO connected"),
     ] {
         let directory = Directory::new(more);
         let signer = directory.serve();

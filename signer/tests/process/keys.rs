@@ -98,7 +98,7 @@ fn is_served(directory: &Directory, key: &str, address: &str) {
     if line.contains("locked memory") {
         line = signer.line();
     }
-    assert!(line.starts_with(&format!("<6>holding {address} for 1 backends")), "{key}: {line}");
+    assert!(line.starts_with(&format!("INFO holding {address} for 1 backends")), "{key}: {line}");
     signer.kill();
 }
 

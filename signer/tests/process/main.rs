@@ -9,6 +9,7 @@ mod delegation;
 mod harness;
 mod isolation;
 mod keys;
+mod log;
 mod memory;
 #[path = "../oracle/mod.rs"]
 mod oracle;

@@ -106,7 +106,7 @@ fn without_secret_memory_it_starts_only_if_it_may() {
     let directory = Directory::new("");
     let (status, log) = start_without_secret_memory(&directory).end();
     assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
-    assert!(log[0].starts_with("<3>the kernel has no secret memory (memfd_secret: ENOSYS"), "{log:?}");
+    assert!(log[0].starts_with("ERROR the kernel has no secret memory (memfd_secret: ENOSYS"), "{log:?}");
 
     // RSA keys are not there in any case.
     let directory = Directory::new("");
@@ -117,7 +117,7 @@ fn without_secret_memory_it_starts_only_if_it_may() {
 
     let directory = Directory::new("signer-allow-locked-memory: true\n");
     let signer = start_without_secret_memory(&directory);
-    signer.expect(&["<4>keys are in locked memory, which root can read"]);
+    signer.expect(&["WARN keys are in locked memory, which root can read"]);
     let signer = signer.serving();
     sign_often(&directory);
     let locked = std::fs::read_to_string(format!("/proc/{}/status", signer.id())).unwrap();

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use onionbalance_proto::wire::HeldService;
 
-use crate::harness::{Directory, NOBODY, Running, as_user};
+use crate::harness::{Directory, NOBODY, Running, as_user, log};
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
 const PASSPHRASE: &str = "onion balance v2";
@@ -62,7 +63,7 @@ fn a_file_gives_it() {
         let mut command = directory.command();
         command.args(["--passphrase-file", "pass"]);
         let signer = Running::start(command);
-        signer.expect(&["<6>holding ", ".onion for 1 backends"]);
+        signer.expect(&["INFO holding ", ".onion for 1 backends"]);
         signer.expect_serving_as_root();
         holds_the_key(&directory);
     }
@@ -97,8 +98,8 @@ fn a_file_descriptor_gives_it_even_to_a_user_without_rights() {
     let mut command = as_user(with_descriptor(&directory, &program), NOBODY);
     command.process_group(0);
     let signer = Running::start(command);
-    signer.expect(&["<6>holding "]);
-    signer.expect(&["<6>serving at"]);
+    signer.expect(&["INFO holding "]);
+    signer.expect(&["INFO serving at"]);
     holds_the_key(&directory);
     let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM -{}", signer.id())).status().unwrap();
     assert!(kill.success());
@@ -113,30 +114,47 @@ fn without_the_right_one_it_does_not_start() {
         (&[], "is encrypted, and there is no terminal to ask for its passphrase"),
     ] {
         let output = without_terminal(&directory("pem-aes256.key")).args(arguments).output().unwrap();
-        let log = String::from_utf8(output.stderr).unwrap();
+        let log = log(output.stderr);
         assert_eq!(output.status.code(), Some(78), "{log}");
-        assert!(log.starts_with("<3>") && log.contains(wanted), "{log}\nwanted {wanted}");
+        assert!(log.starts_with("ERROR ") && log.contains(wanted), "{log}\nwanted {wanted}");
         assert_eq!(log.lines().count(), 1, "{log}");
         assert!(!log.contains(PASSPHRASE));
     }
+}
+
+/// The program with this terminal, started by `starter`.
+fn with_terminal(directory: &Directory, starter: &[&str], terminal: OwnedFd) -> Command {
+    let program = directory.command();
+    let mut command = Command::new("setsid");
+    command
+        .arg("--ctty")
+        .args(starter)
+        .arg(program.get_program())
+        .args(program.get_args())
+        .current_dir(directory.path());
+    command.stdin(Stdio::from(terminal)).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// What is shown up to the end of a question.
+fn wait_for_question(person: &mut File) -> Vec<u8> {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b": ") {
+        let mut byte = [0];
+        person.read_exact(&mut byte).unwrap();
+        seen.extend(byte);
+    }
+    seen
 }
 
 /// What a person at the terminal sees, having typed these lines; and the program.
 fn at_a_terminal(directory: &Directory, typed: &[&str]) -> (String, Running) {
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut person = File::from(pty.master);
-    let program = directory.command();
-    let mut command = Command::new("setsid");
-    command.arg("--ctty").arg(program.get_program()).args(program.get_args()).current_dir(directory.path());
-    command.stdin(Stdio::from(pty.slave)).stdout(Stdio::null()).stderr(Stdio::piped());
-    let running = Running::start(command);
+    let running = Running::start(with_terminal(directory, &[], pty.slave));
     let mut seen = Vec::new();
     for line in typed {
-        while !seen.ends_with(b": ") {
-            let mut byte = [0];
-            person.read_exact(&mut byte).unwrap();
-            seen.extend(byte);
-        }
+        seen.extend(wait_for_question(&mut person));
         seen.push(b'\n');
         person.write_all(line.as_bytes()).unwrap();
     }
@@ -147,7 +165,7 @@ fn at_a_terminal(directory: &Directory, typed: &[&str]) -> (String, Running) {
 fn it_is_asked_for_at_the_terminal_three_times() {
     let directory = directory("pem-des.key");
     let (seen, signer) = at_a_terminal(&directory, &["wrong\n", "also wrong\n", "onion balance v2\n"]);
-    signer.expect(&["<6>holding "]);
+    signer.expect(&["INFO holding "]);
     signer.expect_serving_as_root();
     holds_the_key(&directory);
     assert_eq!(seen.matches("Passphrase of the key pem-des.key: ").count(), 3, "{seen}");

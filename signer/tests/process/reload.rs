@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::v3::document::{PeriodKeys, open};
 use onionbalance_proto::wire::{Refusal, Reply, Request};
@@ -25,7 +24,7 @@ fn reload(directory: &Directory, signer: &Running, config: &str) -> Vec<String> 
     // As editors do it: another file takes the name.
     directory.write("config.new", config);
     std::fs::rename(directory.path().join("config.new"), directory.path().join("config.yaml")).unwrap();
-    kill(Pid::from_raw(signer.id().try_into().unwrap()), Signal::SIGHUP).unwrap();
+    signer.signal(Signal::SIGHUP);
     let mut lines = Vec::new();
     loop {
         let line = signer.line();
@@ -48,12 +47,12 @@ fn a_removed_backend_is_refused_and_a_new_one_allowed() {
     let mut client = directory.connect();
     signer.expect(&["connected"]);
     let Reply::FrontendV3(before) = sign(&mut client) else { panic!("refused") };
-    signer.expect(&["<6>signed"]);
+    signer.expect(&["INFO signed"]);
 
     let log = reload(&directory, &signer, &config(&["front.pem"], &[2], ""));
-    assert!(log[0].contains("for 1 backends") && log[1].contains("<6>read config.yaml anew"), "{log:?}");
+    assert!(log[0].contains("for 1 backends") && log[1].contains("INFO read config.yaml anew"), "{log:?}");
     assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
-    signer.expect(&["<4>refused"]);
+    signer.expect(&["WARN refused"]);
 
     reload(&directory, &signer, &config(&["front.pem"], &[2, 1], ""));
     let Reply::FrontendV3(after) = sign(&mut client) else { panic!("refused") };
@@ -84,11 +83,11 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
     ] {
         let log = reload(&directory, &signer, &text);
         assert!(
-            log[0].starts_with("<3>the configuration stays as it was: ") && log[0].contains(wanted),
+            log[0].starts_with("ERROR the configuration stays as it was: ") && log[0].contains(wanted),
             "{log:?}"
         );
         assert!(matches!(sign(&mut client), Reply::FrontendV3(_)), "{text}");
-        signer.expect(&["<6>signed"]);
+        signer.expect(&["INFO signed"]);
     }
 }
 

@@ -20,7 +20,7 @@ fn the_socket_is_for_owner_and_group_from_its_first_moment() {
     };
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o7777, 0o660);
-    signer.expect(&["<6>holding", "for 1 backends"]);
+    signer.expect(&["INFO holding", "for 1 backends"]);
     signer.expect_serving_as_root();
     assert_eq!(directory.socket().symlink_metadata().unwrap().permissions().mode() & 0o7777, 0o660);
 }
@@ -40,7 +40,7 @@ fn another_signers_socket_is_left_alone() {
     let (status, log) = Running::start(directory.command()).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("<3>") && log[0].contains("is in use"), "{log:?}");
+    assert!(log[0].starts_with("ERROR ") && log[0].contains("is in use"), "{log:?}");
     assert!(directory.connect().is_answered());
 }
 
@@ -53,7 +53,7 @@ fn another_users_live_socket_is_left_alone() {
     let (status, log) = Running::start(directory.command_as(NOBODY)).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("<3>cannot listen at"), "{log:?}");
+    assert!(log[0].starts_with("ERROR cannot listen at"), "{log:?}");
     let _connected = UnixStream::connect(directory.socket()).unwrap();
     assert!(listener.accept().is_ok());
 }
@@ -65,7 +65,7 @@ fn a_plain_file_is_left_alone() {
     let (status, log) = Running::start(directory.command()).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("<3>") && log[0].contains("exists and is no socket"), "{log:?}");
+    assert!(log[0].starts_with("ERROR ") && log[0].contains("exists and is no socket"), "{log:?}");
     assert_eq!(fs::read_to_string(directory.socket()).unwrap(), "precious");
 }
 
@@ -83,7 +83,7 @@ fn serves_the_stream_it_inherits_until_its_end() {
     let (status, log) = signer.end();
     assert_eq!(status.code(), Some(0));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("<6>disconnected"), "{log:?}");
+    assert!(log[0].starts_with("INFO disconnected"), "{log:?}");
     assert!(!directory.socket().exists());
 }
 
@@ -95,5 +95,5 @@ fn inherits_nothing_but_a_stream() {
     let (status, log) = Running::start(command).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("<3>standard input is no connected AF_UNIX stream"), "{log:?}");
+    assert!(log[0].starts_with("ERROR standard input is no connected AF_UNIX stream"), "{log:?}");
 }

@@ -1,13 +1,12 @@
 //! How it starts, and how it does not.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::thread;
 
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::wire::{HeldService, Reply, Request};
 
-use crate::harness::{Client, Directory, genuine};
+use crate::harness::{Client, Directory, genuine, log};
 
 fn run(directory: &Directory, arguments: &[&str]) -> Output {
     directory.command().stdout(Stdio::piped()).args(arguments).output().unwrap()
@@ -66,9 +65,9 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/pem-plain.key"));
         directory.write("config.yaml", &text);
         let output = run(&directory, &[]);
-        let log = String::from_utf8(output.stderr).unwrap();
+        let log = log(output.stderr);
         assert_eq!(output.status.code(), Some(78), "{text}\n{log}");
-        assert!(log.starts_with(&format!("<3>{wanted}")), "{text}\n{log}\nwanted {wanted}");
+        assert!(log.starts_with(&format!("ERROR {wanted}")), "{text}\n{log}\nwanted {wanted}");
         assert_eq!(log.lines().count(), 1, "{log}");
         assert!(!directory.socket().exists());
     }
@@ -78,9 +77,9 @@ fn a_bad_configuration_is_one_line_and_status_78() {
 fn a_configuration_that_cannot_be_read_is_named() {
     let directory = Directory::bare();
     let output = run(&directory, &[]);
-    let log = String::from_utf8(output.stderr).unwrap();
+    let log = log(output.stderr);
     assert_eq!(output.status.code(), Some(78));
-    assert!(log.starts_with("<3>config.yaml: cannot be read: No such file"), "{log}");
+    assert!(log.starts_with("ERROR config.yaml: cannot be read: No such file"), "{log}");
     directory.write("config.yaml", [0xFF, 0xFE]);
     let output = run(&directory, &[]);
     assert_eq!(output.status.code(), Some(78));
@@ -105,21 +104,6 @@ fn help_and_version_go_to_standard_output() {
         assert_eq!(output.status.code(), Some(2), "{argument}");
         assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1, "{argument}");
     }
-}
-
-#[test]
-fn ends_at_sigterm_and_starts_again() {
-    let directory = Directory::new("");
-    let mut signer = directory.serve();
-    let mut client = directory.connect();
-    assert!(client.is_answered());
-    let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", signer.id())).status().unwrap();
-    assert!(kill.success());
-    let (status, _) = signer.end();
-    assert_eq!(status.signal(), Some(15), "{status}");
-    assert!(client.is_closed());
-    let _again = directory.serve();
-    assert!(directory.connect().is_answered());
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn is_published_from_a_delegation_until_that_ends_and_from_the_next_one() -> Res
     signer.kill()?;
     let ended = self::signer(&site, "ended")?;
     let told = ended.wait_line("the delegation for", SOON)?;
-    ensure!(told.starts_with("<4>") && told.contains(" ended at "), "{told}");
+    ensure!(told.contains(" WARN ") && told.contains(" ended at "), "{told}");
     let refused = balancer.wait_line("the key is a delegation that does not reach to the period", CHANGE)?;
     ensure!(refused.contains(" WARN ") && refused.contains("onionbalance-signer key delegate"), "{refused}");
     let last = observer.newest(&site.address)?.revision;

@@ -16,7 +16,7 @@ fn without_landlock_they_warn_and_serve() -> Result<()> {
     let mut command = place.signer_command()?;
     hide_landlock(&mut command)?;
     let signer = place.start(command, "signer")?;
-    signer.wait_line("<4>the kernel has no landlock, by which the signer gives up its files", SOON)?;
+    signer.wait_line("WARN the kernel has no landlock, by which the signer gives up its files", SOON)?;
     signer.wait_line("serving at", SOON)?;
     let mut command = place.balancer_command(MADE_UP_TOR)?;
     hide_landlock(&mut command)?;
