@@ -17,7 +17,7 @@ use crate::audit::{self, Peer};
 use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::service::Service;
-use crate::system::reload::ReloadRequests;
+use crate::system::signals::{Signals, Wanted};
 use crate::{judge_v3, listen};
 
 /// Within this time a frame that was begun must be whole, and an answer must be taken.
@@ -34,13 +34,13 @@ pub struct Server {
     /// Another number after each change of what [`Server::page`] shows.
     edition: u64,
     allowed_uids: Vec<u32>,
-    reloads: Option<Reloads>,
+    signals: Option<Obeyed>,
 }
 
-/// When to read the configuration anew, and what is done then.
-pub struct Reloads {
-    requests: ReloadRequests,
-    act: Box<dyn FnMut(&mut Server)>,
+/// Signals, and what is done to read the configuration again.
+struct Obeyed {
+    signals: Signals,
+    reload: Box<dyn FnMut(&mut Server)>,
 }
 
 /// The connection that is served.
@@ -78,12 +78,12 @@ impl Server {
         let now = Instant::now();
         let services =
             services.into_iter().map(|service| (service, RateLimit::new(per_minute, now))).collect();
-        Self { services, edition: OsRng.next_u64(), allowed_uids, reloads: None }
+        Self { services, edition: OsRng.next_u64(), allowed_uids, signals: None }
     }
 
-    /// From now on does `act` with the server at each of `requests`.
-    pub fn at_reload(&mut self, requests: ReloadRequests, act: impl FnMut(&mut Self) + 'static) {
-        self.reloads = Some(Reloads { requests, act: Box::new(act) });
+    /// From now on ends at the signals that ask for that, and does `reload` with the server at SIGHUP.
+    pub fn obey(&mut self, signals: Signals, reload: impl FnMut(&mut Self) + 'static) {
+        self.signals = Some(Obeyed { signals, reload: Box::new(reload) });
     }
 
     /// Changes who may ask, and how often.
@@ -106,14 +106,14 @@ impl Server {
         self.services.iter_mut().map(|(service, _)| service)
     }
 
-    /// Serves one connection until it ends: for the balancer that started this process.
+    /// Serves one connection until it ends, or a signal comes: for the balancer that started this process.
     pub fn serve_stream(&mut self, mut stream: UnixStream) -> io::Result<()> {
         let peer = listen::peer(&stream)?;
         self.tell_notices();
         loop {
-            let [reload, request] = wait([self.reload_requests(), Some(stream.as_fd())])?;
-            if reload {
-                self.reload();
+            let [signalled, request] = wait([self.signals(), Some(stream.as_fd())])?;
+            if signalled && self.is_ended_by_signals() {
+                return Ok(());
             }
             if request && !self.serve_request(&mut stream, peer) {
                 return Ok(());
@@ -121,7 +121,7 @@ impl Server {
         }
     }
 
-    /// Serves whoever connects, one at a time, until the process ends.
+    /// Serves whoever connects, one at a time, until a signal comes.
     pub fn serve_listener(&mut self, listener: &UnixListener) -> io::Result<()> {
         self.tell_notices();
         let mut live: Option<Live> = None;
@@ -129,10 +129,10 @@ impl Server {
             let connection = live.as_ref().map(|live| live.stream.as_fd());
             // The kernel looks at them in this order: who closes one connection and then makes another is never seen to have
             // done the second only.
-            let [reload, connecting, request] =
-                wait([self.reload_requests(), Some(listener.as_fd()), connection])?;
-            if reload {
-                self.reload();
+            let [signalled, connecting, request] =
+                wait([self.signals(), Some(listener.as_fd()), connection])?;
+            if signalled && self.is_ended_by_signals() {
+                return Ok(());
             }
             // The connection is served first: a balancer that restarted must find its old one gone.
             if let Some(Live { stream, peer, heard }) = live.as_mut().filter(|_| request) {
@@ -146,17 +146,21 @@ impl Server {
         }
     }
 
-    fn reload_requests(&self) -> Option<BorrowedFd<'_>> {
-        self.reloads.as_ref().map(|reloads| reloads.requests.as_fd())
+    fn signals(&self) -> Option<BorrowedFd<'_>> {
+        self.signals.as_ref().map(|obeyed| obeyed.signals.as_fd())
     }
 
-    fn reload(&mut self) {
-        if let Some(mut reloads) = self.reloads.take() {
-            if reloads.requests.take() {
-                (reloads.act)(self);
-            }
-            self.reloads = Some(reloads);
+    /// Obeys the signals that have come. True if the process is to end.
+    fn is_ended_by_signals(&mut self) -> bool {
+        let Some(mut obeyed) = self.signals.take() else { return false };
+        let wanted = obeyed.signals.take();
+        if wanted == Some(Wanted::Reload) {
+            (obeyed.reload)(self);
         }
+        self.signals = Some(obeyed);
+        let Some(Wanted::End(signal)) = wanted else { return false };
+        log::line(Priority::Info, format_args!("ending: {signal}"));
+        true
     }
 
     /// The connection that is live after the one that waits was looked at.

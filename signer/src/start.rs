@@ -13,8 +13,8 @@ use crate::serve::Server;
 use crate::setup::{self, Setup};
 use crate::system::activation::Notifier;
 use crate::system::confinement::{self, Files};
-use crate::system::reload::ReloadRequests;
 use crate::system::secret_memory::Kind;
+use crate::system::signals::{self, Signals};
 use crate::system::{activation, user};
 use crate::{listen, not_ready};
 
@@ -93,6 +93,7 @@ enum Socket<'a> {
 }
 
 fn load(config: &Path, passphrases: &Source) -> Result<Setup, Problem> {
+    signals::prepare().map_err(Problem::lasting)?;
     // No passphrase is needed once the keys are read.
     let passphrases = passphrases.read().map_err(Problem::lasting)?;
     setup::load(config, &passphrases).map_err(Problem::lasting)
@@ -131,9 +132,9 @@ fn prepare<'a>(
         Some(listener) => Socket::HandedOver(listener),
         None => bind(config, socket)?,
     };
-    let requests = ReloadRequests::subscribe().map_err(Problem::passing)?;
+    let signals = Signals::subscribe().map_err(Problem::passing)?;
     let file = config.to_owned();
-    server.at_reload(requests, move |server| reload(&file, server));
+    server.obey(signals, move |server| reload(&file, server));
     log::prepare();
     let notifier = Notifier::connect().map_err(|error| unheard(&error))?;
     confine(config)?;

@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
+
+use crate::system::signals::Deferred;
 
 /// Longer than anybody types; more is refused.
 const MAX_LENGTH: usize = 1024;
@@ -23,14 +27,35 @@ impl Terminal {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
 
-    /// Asks, and reads a line.
+    /// Asks, and reads a line. A signal that ends the process ends it when the terminal is as it was before.
     pub fn ask(&mut self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+        let deferred = Deferred::begin()?;
         let silent = Silent::begin(&self.0)?;
         (&self.0).write_all(prompt.as_bytes())?;
-        let line = read_line(&self.0);
+        let line = read_line(Attentive { terminal: &self.0, signals: &deferred });
         (&self.0).write_all(b"\n")?;
         drop(silent);
+        drop(deferred);
         line
+    }
+}
+
+/// Reads from a terminal until a signal comes.
+struct Attentive<'a> {
+    terminal: &'a File,
+    signals: &'a Deferred,
+}
+
+impl Read for Attentive<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut waiting = [self.signals.as_fd(), self.terminal.as_fd()]
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        poll(&mut waiting, PollTimeout::NONE)?;
+        let [signals, _] = waiting;
+        if signals.any() == Some(true) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        self.terminal.read(buffer)
     }
 }
 

@@ -7,6 +7,6 @@
 pub mod activation;
 pub mod confinement;
 pub mod hardening;
-pub mod reload;
 pub mod secret_memory;
+pub mod signals;
 pub mod user;

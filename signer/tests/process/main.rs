@@ -16,5 +16,6 @@ mod oracle;
 mod passphrase;
 mod permissions;
 mod reload;
+mod signals;
 mod socket;
 mod start;

@@ -7,6 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::tcgetattr;
+use nix::unistd::Pid;
 use onionbalance_proto::wire::HeldService;
 
 use crate::harness::{Directory, NOBODY, Running, as_user, log};
@@ -179,4 +182,25 @@ fn it_is_asked_for_at_the_terminal_three_times() {
     let (status, log) = signer.end();
     assert_eq!(status.code(), Some(78));
     assert!(log[0].contains("no passphrase was typed"), "{log:?}");
+}
+
+/// A shell beside it keeps the terminal: with the end of its session a terminal is reset.
+#[test]
+fn a_signal_ends_it_while_it_asks_and_leaves_the_terminal_as_it_was() {
+    let directory = directory("pem-des.key");
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let mut person = File::from(pty.master);
+        let before = tcgetattr(&person).unwrap();
+        let script = r#""$0" "$@" & echo $! >&2; wait $!; echo ended $? >&2; read line"#;
+        let shell = Running::start(with_terminal(&directory, &["sh", "-c", script], pty.slave));
+        let signer = Pid::from_raw(shell.line().parse().unwrap());
+        wait_for_question(&mut person);
+        assert_ne!(tcgetattr(&person).unwrap(), before);
+        for signal in [Signal::SIGUSR1, signal] {
+            kill(signer, signal).unwrap();
+        }
+        shell.expect(&["ended 0"]);
+        assert_eq!(tcgetattr(&person).unwrap(), before, "{signal}");
+    }
 }

@@ -1,0 +1,101 @@
+//! Signals: SIGHUP reloads, SIGTERM, SIGINT and SIGQUIT end the process with status 0, SIGUSR1 and SIGUSR2 do nothing.
+
+#![expect(unsafe_code, reason = "what a signal does is set for the whole process")]
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// Those that ask the process to end.
+const END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+/// Tor prints statistics at the one and more of its log at the other. Here they are not to end anything.
+const IGNORED: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// For the time before [`Signals::subscribe`]: whoever asks the process to end ends it at once, whatever it is doing.
+pub fn prepare() -> nix::Result<()> {
+    let ends = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    let ignores = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    let actions = END.map(|signal| (signal, ends)).into_iter().chain(IGNORED.map(|signal| (signal, ignores)));
+    for (signal, action) in actions {
+        // SAFETY: the handler makes one system call, which is safe in a handler (signal-safety(7)).
+        unsafe { sigaction(signal, &action)? };
+    }
+    Ok(())
+}
+
+extern "C" fn end(_: libc::c_int) {
+    // SAFETY: it does not return, and runs nothing of this program.
+    unsafe { libc::_exit(0) }
+}
+
+/// Signals as something that can be waited for like a request.
+pub struct Signals(SignalFd);
+
+/// What signals ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    /// To read the configuration again.
+    Reload,
+    /// To end, by this signal.
+    End(Signal),
+}
+
+impl Signals {
+    /// From now on SIGHUP and the signals that end the process wait until they are taken.
+    pub fn subscribe() -> nix::Result<Self> {
+        let signals: SigSet = END.into_iter().chain([Signal::SIGHUP]).collect();
+        signals.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// What is asked for since this was last called. Whoever is to end need not reload before.
+    pub fn take(&self) -> Option<Wanted> {
+        let mut wanted = None;
+        while let Ok(Some(found)) = self.0.read_signal() {
+            let signal = END.into_iter().find(|signal| u32::try_from(*signal as i32) == Ok(found.ssi_signo));
+            wanted = match (signal, wanted) {
+                (Some(signal), _) => Some(Wanted::End(signal)),
+                (None, None) => Some(Wanted::Reload),
+                (None, before) => before,
+            };
+        }
+        wanted
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Signals that would end the process wait until this is dropped, and then do what they do.
+pub struct Deferred {
+    before: SigSet,
+    waiting: SignalFd,
+}
+
+impl Deferred {
+    /// Begins to defer them.
+    pub fn begin() -> nix::Result<Self> {
+        let signals: SigSet = END.into_iter().chain([Signal::SIGHUP]).collect();
+        let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?, waiting })
+    }
+}
+
+/// Can be read as soon as a signal waits. It is not to be read: the signal would be gone.
+impl AsFd for Deferred {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiting.as_fd()
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        // It was the mask before, so the kernel takes it.
+        let _ = self.before.thread_set_mask();
+    }
+}
