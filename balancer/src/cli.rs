@@ -2,16 +2,22 @@
 //!
 //! What it leaves open is answered by the file, then by the environment. That was 0.1.8's order.
 
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
-use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, UnknownLevel};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
+use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, TorHost, TorSocket, UnknownLevel};
 
 use crate::tor::Endpoint;
 
 const DEFAULT_SOCKET: &str = "/var/run/tor/control";
-const DEFAULT_IP: &str = "127.0.0.1";
+const DEFAULT_IP: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const DEFAULT_PORT: u16 = 9051;
+
+/// As `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
+const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -28,16 +34,20 @@ Environment:
 pub struct Arguments {
     /// Tor's control address [default: the configuration's, else 127.0.0.1]
     #[arg(short, long)]
-    ip: Option<String>,
+    ip: Option<TorHost>,
 
     /// Tor's control port [default: the configuration's, else 9051]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = value_parser!(u16).range(1..))]
     port: Option<u16>,
 
     /// Tor's control socket, tried before address and port [default: the configuration's, else /var/run/tor/control unless
     /// address or port are given]
     #[arg(short, long)]
-    socket: Option<PathBuf>,
+    socket: Option<TorSocket>,
+
+    /// `ONIONBALANCE_TOR_CONTROL_SOCKET`
+    #[arg(skip)]
+    socket_variable: Option<TorSocket>,
 
     /// The configuration
     #[arg(short, long, env = "ONIONBALANCE_CONFIG", default_value = "config.yaml")]
@@ -75,25 +85,47 @@ enum Generation {
 pub struct BadLevelVariable(UnknownLevel);
 
 impl Arguments {
-    /// Where to look for tor, in this order. `socket_variable` is `ONIONBALANCE_TOR_CONTROL_SOCKET`.
-    pub fn endpoints(&self, file: &TorDefaults, socket_variable: Option<PathBuf>) -> Vec<Endpoint> {
+    /// The command line of this process, and its environment as far as it names a tor. Where one of them is not valid, the
+    /// process ends with a usage message and status 2.
+    pub fn read() -> Self {
+        let variable = std::env::var_os(SOCKET_VARIABLE);
+        Self::try_read(std::env::args_os(), variable).unwrap_or_else(|error| error.exit())
+    }
+
+    /// # Errors
+    ///
+    /// An option or `socket_variable` is not valid, or help is asked for.
+    fn try_read(
+        line: impl IntoIterator<Item = OsString>,
+        socket_variable: Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut arguments = Self::try_parse_from(line)?;
+        arguments.socket_variable =
+            socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable).transpose()?;
+        Ok(arguments)
+    }
+
+    /// Where to look for tor, in this order.
+    pub fn endpoints(&self, file: &TorDefaults) -> Vec<Endpoint> {
         let tcp = Endpoint::Tcp {
             host: self.ip.clone().or_else(|| file.address.clone()).unwrap_or_else(|| DEFAULT_IP.into()),
             port: self.port.or(file.port).unwrap_or(DEFAULT_PORT),
         };
-        match self.socket(file, socket_variable) {
+        match self.socket(file) {
             Some(socket) => vec![Endpoint::Unix(socket), tcp],
             None => vec![tcp],
         }
     }
 
-    /// Who names a port and no socket means that tor, not another one that has the usual socket.
-    fn socket(&self, file: &TorDefaults, variable: Option<PathBuf>) -> Option<PathBuf> {
-        if self.socket.is_some() || self.ip.is_some() || self.port.is_some() {
-            return self.socket.clone();
-        }
+    /// A port that is named without a socket means that tor, not another one that has the usual socket.
+    fn socket(&self, file: &TorDefaults) -> Option<PathBuf> {
+        let named = if self.socket.is_some() || self.ip.is_some() || self.port.is_some() {
+            return self.socket.as_ref().map(|socket| socket.path().to_owned());
+        } else {
+            file.socket.as_ref().or(self.socket_variable.as_ref())
+        };
         let usual = || (file.address.is_none() && file.port.is_none()).then(|| DEFAULT_SOCKET.into());
-        file.socket.clone().or(variable).or_else(usual)
+        named.map(|socket| socket.path().to_owned()).or_else(usual)
     }
 
     /// How and where to log. `level` is `ONIONBALANCE_LOG_LEVEL`, `location` is `ONIONBALANCE_LOG_LOCATION`.
@@ -111,10 +143,22 @@ impl Arguments {
     }
 }
 
+/// # Errors
+///
+/// In the form of clap's own for an option that is not valid.
+fn socket_in_variable(value: OsString) -> Result<TorSocket, clap::Error> {
+    let problem = match value.into_string() {
+        Ok(text) => match text.parse::<TorSocket>() {
+            Ok(socket) => return Ok(socket),
+            Err(error) => format!("invalid value '{text}' for {SOCKET_VARIABLE}: {error}"),
+        },
+        Err(_) => format!("invalid UTF-8 in {SOCKET_VARIABLE}"),
+    };
+    Err(Arguments::command().error(ErrorKind::ValueValidation, problem))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn arguments(line: &str) -> Arguments {
@@ -122,8 +166,9 @@ mod tests {
     }
 
     fn endpoints(line: &str, file: &TorDefaults, variable: Option<&str>) -> Vec<String> {
-        let endpoints = arguments(line).endpoints(file, variable.map(PathBuf::from));
-        endpoints.iter().map(ToString::to_string).collect()
+        let arguments =
+            Arguments::try_read(line.split(' ').map(Into::into), variable.map(Into::into)).unwrap();
+        arguments.endpoints(file).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -141,10 +186,7 @@ mod tests {
             "onionbalance --hs-version v2 --ip ::1 --port 1 --socket c --config c --verbosity critical",
         );
         assert!(Arguments::try_parse_from(["onionbalance", "--verbosity", "loud"]).is_err());
-        for (flag, wanted) in [
-            ("--version", clap::error::ErrorKind::DisplayVersion),
-            ("-h", clap::error::ErrorKind::DisplayHelp),
-        ] {
+        for (flag, wanted) in [("--version", ErrorKind::DisplayVersion), ("-h", ErrorKind::DisplayHelp)] {
             let shown = Arguments::try_parse_from(["onionbalance", flag]).unwrap_err();
             assert_eq!(shown.kind(), wanted);
         }
@@ -165,10 +207,50 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_understood_or_refused_by_its_option() {
+        let nothing = TorDefaults::default();
+        assert_eq!(endpoints("onionbalance -i [::1]", &nothing, None), ["[::1]:9051"]);
+        assert_eq!(endpoints("onionbalance -s unix:/c", &nothing, None), ["unix:/c", "127.0.0.1:9051"]);
+        assert_eq!(endpoints("onionbalance", &nothing, Some("unix:/c")), ["unix:/c", "127.0.0.1:9051"]);
+        assert_eq!(endpoints("onionbalance -p 1", &nothing, Some("")), ["127.0.0.1:1"]);
+        let refused = |line: &str, variable: Option<&str>| {
+            let error = Arguments::try_read(line.split(' ').map(Into::into), variable.map(Into::into));
+            let error = error.unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        for (line, wanted) in [
+            (
+                "-i localhost:9051",
+                "'localhost:9051' for '--ip <IP>': write localhost alone, and give 9051 as the port",
+            ),
+            ("-i unix:/c", "'unix:/c' for '--ip <IP>': a path is not an address"),
+            ("-i http://127.0.0.1", "'http://127.0.0.1' for '--ip <IP>': a URL is not an address"),
+            ("-p 0", "'0' for '--port <PORT>': 0 is not in 1..=65535"),
+            ("-p localhost:9051", "'localhost:9051' for '--port <PORT>': "),
+            ("-s 9051", "'9051' for '--socket <SOCKET>': 9051 is a port, not the path of a control socket"),
+            (
+                "-s [::1]:9051",
+                "'[::1]:9051' for '--socket <SOCKET>': [::1]:9051 is a control port, not the path",
+            ),
+        ] {
+            let error = refused(&format!("onionbalance {line}"), None);
+            assert!(error.starts_with(&format!("error: invalid value {wanted}")), "{error}\nwanted {wanted}");
+        }
+        let error = refused("onionbalance", Some("9051"));
+        let wanted =
+            "error: invalid value '9051' for ONIONBALANCE_TOR_CONTROL_SOCKET: 9051 is a port, not the path";
+        assert!(error.starts_with(wanted) && error.contains("\nUsage: onionbalance "), "{error}");
+    }
+
+    #[test]
     fn the_file_goes_before_the_environment_and_after_the_command_line() {
-        let port =
-            TorDefaults { address: Some("10.0.0.1".into()), port: Some(9151), ..TorDefaults::default() };
-        let socket = TorDefaults { socket: Some("/file".into()), ..TorDefaults::default() };
+        let port = TorDefaults {
+            address: Some("10.0.0.1".parse().unwrap()),
+            port: Some(9151),
+            ..TorDefaults::default()
+        };
+        let socket = TorDefaults { socket: Some("/file".parse().unwrap()), ..TorDefaults::default() };
         assert_eq!(endpoints("onionbalance", &port, None), ["10.0.0.1:9151"]);
         assert_eq!(endpoints("onionbalance", &port, Some("/variable")), ["unix:/variable", "10.0.0.1:9151"]);
         assert_eq!(endpoints("onionbalance -p 9251", &port, None), ["10.0.0.1:9251"]);

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Parser;
 use onionbalance::cli::Arguments;
 use onionbalance::confinement::{hardening, user};
 use onionbalance::lifecycle::service_manager::ServiceManager;
@@ -20,7 +19,7 @@ const BAD_CONFIGURATION: u8 = 78;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     let (setup, verbosity) = match begin(arguments) {
         Ok(begun) => begun,
         Err(problem) => {

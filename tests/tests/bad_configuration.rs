@@ -19,6 +19,8 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(20);
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: i32 = 78;
+/// clap's.
+const WRONG_COMMAND_LINE: i32 = 2;
 /// A user who owns nothing.
 const NOBODY: u32 = 65_534;
 const SOCKET: &str = "signer-socket-location: signer\n";
@@ -120,8 +122,17 @@ fn what_a_key_cannot_mean_is_said_by_both_programs() -> Result<()> {
             "config.yaml:5: tor-control-password: a password is a text: put it in quotes",
         ),
         (
+            "TOR_ADDRESS: localhost:9051\n",
+            "config.yaml:5: TOR_ADDRESS: write localhost alone, and give 9051 as the port (-p, TOR_PORT)",
+        ),
+        (
+            "  tor: http://127.0.0.1:9051\n",
+            "config.yaml:5: services[0].tor: a URL is not the path of a control socket: write the path alone, such as \
+             /run/tor/control",
+        ),
+        (
             "  tor: 127.0.0.1:tor\n",
-            "config.yaml:5: services[0].tor: this is no place of a tor: write the path of its control socket, or \
+            "config.yaml:5: services[0].tor: not a control port: write the path of tor's control socket, or \
              ADDRESS:PORT, such as 127.0.0.1:9051 or [::1]:9051",
         ),
         (
@@ -131,6 +142,42 @@ fn what_a_key_cannot_mean_is_said_by_both_programs() -> Result<()> {
         ),
     ];
     cases.into_iter().try_for_each(|(more, wanted)| both_say(&format!("{service}{more}"), wanted))
+}
+
+/// A command line, or the variable beside it, ends the balancer with a usage message.
+#[test]
+fn an_option_that_names_no_tor_is_named() -> Result<()> {
+    let place = Place::new(&service("front.pem"))?;
+    let cases: [(&[&str], Option<&str>, &str); 4] = [
+        (
+            &["-i", "localhost:9051"],
+            None,
+            "error: invalid value 'localhost:9051' for '--ip <IP>': write localhost alone, and give 9051 as the port (-p, \
+             TOR_PORT)",
+        ),
+        (&["-p", "0"], None, "error: invalid value '0' for '--port <PORT>': 0 is not in 1..=65535"),
+        (
+            &["-s", "9051"],
+            None,
+            "error: invalid value '9051' for '--socket <SOCKET>': 9051 is a port, not the path of a control socket: give it \
+             as the port (-p, TOR_PORT)",
+        ),
+        (
+            &[],
+            Some("localhost:9051"),
+            "error: invalid value 'localhost:9051' for ONIONBALANCE_TOR_CONTROL_SOCKET: localhost:9051 is a control port, \
+             not the path of a control socket: give localhost as the address (-i, TOR_ADDRESS) and 9051 as the port (-p, \
+             TOR_PORT)",
+        ),
+    ];
+    for (arguments, variable, wanted) in cases {
+        let mut command = Command::new(&Programs::build()?.balancer);
+        command.args(arguments).args(["-c", "config.yaml"]);
+        command.envs(variable.map(|value| ("ONIONBALANCE_TOR_CONTROL_SOCKET", value)));
+        let (status, log) = place.end(&mut command)?;
+        assert_eq!((status, log.lines().next()), (Some(WRONG_COMMAND_LINE), Some(wanted)), "{log}");
+    }
+    Ok(())
 }
 
 /// Both programs end over the configuration `text` with this line.
@@ -285,8 +332,9 @@ fn a_tor_that_is_not_there_is_waited_for() -> Result<()> {
     let warning = balancer.wait_line(" WARN cannot", SOON)?;
     assert!(
         warning.ends_with(
-            "cannot connect to tor's control port unix:control: No such file or directory (os error 2); is tor \
-             running, with this `ControlSocket` or `ControlPort` in its torrc?"
+            "cannot connect to tor's control port unix:control: No such file or directory (os error 2), nor to \
+             127.0.0.1:1: Connection refused (os error 111); is tor running, with one of these as `ControlSocket` or \
+             `ControlPort` in its torrc? Name another socket with -s, another port with -i and -p"
         ),
         "{warning}"
     );

@@ -61,7 +61,10 @@ impl Configuration {
     /// Where tor is, for services that name no other.
     pub fn tor(&self) -> TorDefaults {
         let defaults = self.config.tor.clone();
-        TorDefaults { socket: defaults.socket.map(|socket| self.relative(&socket)), ..defaults }
+        TorDefaults {
+            socket: defaults.socket.map(|socket| socket.from_directory(self.directory())),
+            ..defaults
+        }
     }
 
     /// The password of that tor's control port. `variable` is `ONIONBALANCE_TOR_CONTROL_PASSWORD`, which goes before the file.
@@ -162,14 +165,18 @@ impl Configuration {
     /// Where a service's own tor is.
     fn endpoint(&self, place: &TorPlace) -> Endpoint {
         match place {
-            TorPlace::Socket(path) => Endpoint::Unix(self.relative(path)),
+            TorPlace::Socket(socket) => Endpoint::Unix(self.relative(socket.path())),
             TorPlace::Port { host, port } => Endpoint::Tcp { host: host.clone(), port: *port },
         }
     }
 
     /// Relative paths start from the file's own directory.
     fn relative(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        self.directory().join(path)
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 }
 

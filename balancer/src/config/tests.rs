@@ -59,7 +59,7 @@ fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
 
     let [new] = frontends.v3.as_slice() else { panic!("one v3 service") };
     assert_eq!(new.backends, [V3.parse().unwrap()]);
-    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port: 9151 };
+    let endpoint = Endpoint::Tcp { host: "127.0.0.1".parse().unwrap(), port: 9151 };
     assert_eq!(new.tor, Some(ServiceTor { endpoint, password: None }));
     assert!(!format!("{frontends:?}").contains("hush"));
 }
@@ -165,7 +165,8 @@ fn relative_paths_start_from_the_files_directory() {
     let place = place(&format!("{}{keys}", services("", "")));
     let inside = |name: &str| place.directory.path().join(name);
     assert_eq!(place.configuration.log().location, Some(inside("log")));
-    assert_eq!(place.configuration.tor().socket, Some(inside("control")));
+    let socket = place.configuration.tor().socket.unwrap();
+    assert_eq!(socket.path(), inside("control"));
     assert_eq!(place.configuration.signer(), SignerPlace::Socket(inside("signer")));
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -87,9 +86,8 @@ impl Bounds {
         let can = match endpoint {
             Endpoint::Unix(_) => true,
             Endpoint::Tcp { host, port } => {
-                let is_address = host.parse::<IpAddr>().is_ok();
                 (self.reach.has_any_port || self.reach.ports.contains(port))
-                    && (self.reach.has_names || is_address)
+                    && (self.reach.has_names || host.is_ip_address())
             }
         };
         if can { Ok(()) } else { Err(OutOfBounds::Port(endpoint.clone())) }
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn ports_are_those_of_the_start() {
-        let tcp = |host: &str, port| Endpoint::Tcp { host: host.to_owned(), port };
+        let tcp = |host: &str, port| Endpoint::Tcp { host: host.parse().unwrap(), port };
         let mut reach = Reach::default();
         reach.tor(&tcp("127.0.0.1", 9051));
         let bounds = Bounds::of(&reach);

@@ -1,7 +1,6 @@
 //! What the process needs once it is confined.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +51,7 @@ impl Reach {
             }
             Endpoint::Tcp { host, port } => {
                 self.ports.insert(*port);
-                if host.parse::<IpAddr>().is_err() {
+                if !host.is_ip_address() {
                     self.has_names = true;
                     self.ports.insert(NAME_SERVER);
                     self.readable.extend(RESOLVER_DIRECTORIES.map(PathBuf::from));
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str) -> Endpoint {
-        Endpoint::Tcp { host: host.to_owned(), port: 9051 }
+        Endpoint::Tcp { host: host.parse().unwrap(), port: 9051 }
     }
 
     #[test]

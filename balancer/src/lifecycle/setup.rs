@@ -158,8 +158,7 @@ impl Setup {
         if let Some(ServiceTor { endpoint, password }) = tor {
             return Link { endpoints: vec![endpoint], password: password.or_else(default_password) };
         }
-        let socket = variable("ONIONBALANCE_TOR_CONTROL_SOCKET").map(PathBuf::from);
-        let endpoints = self.arguments.endpoints(&self.configuration.tor(), socket);
+        let endpoints = self.arguments.endpoints(&self.configuration.tor());
         Link { endpoints, password: default_password() }
     }
 }

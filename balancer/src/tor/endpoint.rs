@@ -6,6 +6,7 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onionbalance_proto::config::TorHost;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -21,9 +22,9 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// tor's `ControlPort`.
     Tcp {
-        /// An IP address or a name.
-        host: String,
-        /// The TCP port.
+        /// The machine.
+        host: TorHost,
+        /// The TCP port, 1 to 65535.
         port: u16,
     },
 }
@@ -54,7 +55,7 @@ impl Endpoint {
         let Self::Tcp { host, port } = self else { return Ok(self.clone()) };
         let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
         let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self::Tcp { host: address.ip().to_string(), port: *port })
+        Ok(Self::Tcp { host: address.ip().into(), port: *port })
     }
 }
 
@@ -62,7 +63,6 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn prints_as_people_write_it() {
-        let tcp = |host: &str| Endpoint::Tcp { host: host.to_owned(), port: 9051 }.to_string();
+        let tcp = |host: &str| Endpoint::Tcp { host: host.parse().unwrap(), port: 9051 }.to_string();
         assert_eq!(tcp("127.0.0.1"), "127.0.0.1:9051");
         assert_eq!(tcp("::1"), "[::1]:9051");
         assert_eq!(Endpoint::Unix("/run/tor/control".into()).to_string(), "unix:/run/tor/control");

@@ -1,6 +1,8 @@
 //! The keys of Onionbalance up to 0.1.8: its first version wrote them in lower case, the later ones in upper case. The 0.2
 //! series passed over them in silence, and generated files still hold them.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::MapAccess;
@@ -96,6 +98,7 @@ impl HistoricKey {
     ) -> Result<(), A::Error> {
         const SECONDS: &str = "a whole number of seconds, such as 600";
         const PATH: &str = "a path";
+        const HOST: &str = "an IP address, such as 127.0.0.1 or ::1, or a host name";
         let warnings = &mut config.warnings;
         let mut values = Values { name, map, warnings };
         match self {
@@ -116,9 +119,9 @@ impl HistoricKey {
             Self::StatusSocketLocation => {
                 config.status_text_socket = values.next(text, PATH)?.map(Into::into);
             }
-            Self::TorAddress => config.tor.address = values.next(text, "an IP address or a host's name")?,
+            Self::TorAddress => config.tor.address = values.next_parsed(HOST)?,
             Self::TorPort => config.tor.port = values.next(port, "a port from 1 to 65535")?,
-            Self::TorControlSocket => config.tor.socket = values.next(text, PATH)?.map(Into::into),
+            Self::TorControlSocket => config.tor.socket = values.next_parsed(PATH)?,
             Self::Replicas => values.without_effect(2, "tor's clients look for 2, no more and no less")?,
             Self::HsdirSet => values.without_effect(3, "tor's clients ask these 3 HSDirs, and no others")?,
             Self::DescriptorOverlapPeriod => {
@@ -152,6 +155,20 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
         meaning: impl FnOnce(Scalar<'_>) -> Option<T>,
         write: &'static str,
     ) -> Result<Option<T>, A::Error> {
+        self.read(|scalar| Ok(meaning(scalar)), write)
+    }
+
+    /// The value of a text, which says itself what is wrong with it.
+    fn next_parsed<T: FromStr<Err: Display>>(&mut self, write: &'static str) -> Result<Option<T>, A::Error> {
+        let parse = |text: String| text.parse().map_err(|error: T::Err| error.to_string());
+        self.read(|scalar| text(scalar).map(parse).transpose(), write)
+    }
+
+    fn read<T>(
+        &mut self,
+        meaning: impl FnOnce(Scalar<'_>) -> Result<Option<T>, String>,
+        write: &'static str,
+    ) -> Result<Option<T>, A::Error> {
         Ok(match self.map.next_value_seed(Reading { meaning, write })? {
             Setting::To(value) => Some(value),
             Setting::Nothing => None,
@@ -164,8 +181,10 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
 
     /// A number other than the one that is in effect anyway is not what the operator gets.
     fn without_effect(&mut self, in_effect: u64, why: &str) -> Result<(), A::Error> {
-        let reading =
-            Reading { meaning: number, write: "a whole number, or remove the key: it has no effect" };
+        let reading = Reading {
+            meaning: |value: Scalar<'_>| Ok(number(value)),
+            write: "a whole number, or remove the key: it has no effect",
+        };
         if matches!(self.map.next_value_seed(reading)?, Setting::To(value) if value != in_effect) {
             self.warn(&format!("has no effect: {why}"));
         }

@@ -23,7 +23,7 @@ use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
 pub use self::password::ControlPassword;
 pub use self::service::{InstanceV2, InstanceV3, Instances, Service};
-pub use self::tor::{TorPlace, TorPlaceError};
+pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 
 /// The most services of one configuration.
 pub const MAX_SERVICES: usize = 10_000;
@@ -72,11 +72,11 @@ pub struct Config {
 /// Where tor is, unless the command line says it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TorDefaults {
-    /// The control socket.
-    pub socket: Option<PathBuf>,
-    /// The control port's address.
-    pub address: Option<String>,
-    /// The control port.
+    /// The control socket; a relative path starts from the file's directory.
+    pub socket: Option<TorSocket>,
+    /// The control port's machine.
+    pub address: Option<TorHost>,
+    /// The control port, 1 to 65535.
     pub port: Option<u16>,
 }
 

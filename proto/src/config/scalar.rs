@@ -26,7 +26,7 @@ pub(super) enum Setting<T> {
 
 /// Reads a value. It is judged while it is being visited, so that its own line is named.
 pub(super) struct Reading<F> {
-    /// What a value means; `None` if nothing.
+    /// What a value means; `Ok(None)` if nothing, `Err` with what is wrong where more can be said than `write`.
     pub(super) meaning: F,
     /// What to write where the value means nothing.
     pub(super) write: &'static str,
@@ -35,9 +35,9 @@ pub(super) struct Reading<F> {
 impl<F> Reading<F> {
     fn read<T, E: de::Error>(self, scalar: Scalar<'_>) -> Result<Setting<T>, E>
     where
-        F: FnOnce(Scalar<'_>) -> Option<T>,
+        F: FnOnce(Scalar<'_>) -> Result<Option<T>, String>,
     {
-        match ((self.meaning)(scalar), scalar) {
+        match ((self.meaning)(scalar).map_err(E::custom)?, scalar) {
             (Some(value), _) => Ok(Setting::To(value)),
             (None, Scalar::Number(0)) => Ok(Setting::Zero),
             (None, Scalar::Text("") | Scalar::Switch(false)) => Ok(Setting::Nothing),
@@ -46,7 +46,7 @@ impl<F> Reading<F> {
     }
 }
 
-impl<'de, T, F: FnOnce(Scalar<'_>) -> Option<T>> DeserializeSeed<'de> for Reading<F> {
+impl<'de, T, F: FnOnce(Scalar<'_>) -> Result<Option<T>, String>> DeserializeSeed<'de> for Reading<F> {
     type Value = Setting<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting<T>, D::Error> {
@@ -54,7 +54,7 @@ impl<'de, T, F: FnOnce(Scalar<'_>) -> Option<T>> DeserializeSeed<'de> for Readin
     }
 }
 
-impl<T, F: FnOnce(Scalar<'_>) -> Option<T>> Visitor<'_> for Reading<F> {
+impl<T, F: FnOnce(Scalar<'_>) -> Result<Option<T>, String>> Visitor<'_> for Reading<F> {
     type Value = Setting<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -102,7 +102,7 @@ fn the_examples_v2_service_may_stand_beside_the_other() {
     let config = parse(&format!("{services}\n{}\n# {rest}", mixed.join("\n"))).unwrap();
     let [_, service] = config.services.as_slice() else { panic!("two services") };
     assert!(matches!(&service.instances, Instances::V2(instances) if instances[1].auth.is_some()));
-    assert_eq!(service.tor, Some(TorPlace::Socket("/run/tor-v2/control".into())));
+    assert_eq!(service.tor, Some(TorPlace::Socket("/run/tor-v2/control".parse().unwrap())));
     assert!(service.tor_control_password.is_some());
 }
 
@@ -206,8 +206,8 @@ fn keys_up_to_0_1_8_are_honoured() {
     assert_eq!(config.status_text_socket, Some("/run/ob/control".into()));
     assert_eq!(config.status_socket, None);
     let tor = TorDefaults {
-        socket: Some("/run/tor/c".into()),
-        address: Some("127.0.0.2".into()),
+        socket: Some("/run/tor/c".parse().unwrap()),
+        address: Some("127.0.0.2".parse().unwrap()),
         port: Some(9151),
     };
     assert_eq!(config.tor, tor);
@@ -312,6 +312,20 @@ fn nonsense_is_an_error_that_says_what_to_write() {
         ("refresh: 5000000000", "refresh: write a whole number of seconds"),
         ("REPLICAS: two", "REPLICAS: write a whole number, or remove the key: it has no effect"),
         ("TOR_PORT: 65536", "TOR_PORT: write a port from 1 to 65535"),
+        ("TOR_ADDRESS: localhost:9051", "TOR_ADDRESS: write localhost alone, and give 9051 as the port"),
+        (
+            "TOR_ADDRESS: unix:/run/tor/control",
+            "TOR_ADDRESS: a path is not an address: give it as the control",
+        ),
+        ("TOR_ADDRESS: http://127.0.0.1", "TOR_ADDRESS: a URL is not an address: write an IP address or"),
+        ("TOR_ADDRESS: 9051", "TOR_ADDRESS: write an IP address, such as 127.0.0.1 or ::1, or a host name"),
+        ("TOR_ADDRESS: [::1]", "TOR_ADDRESS: invalid type: sequence, expected an IP address, such as"),
+        ("TOR_CONTROL_SOCKET: 9051", "TOR_CONTROL_SOCKET: write a path"),
+        (
+            "TOR_CONTROL_SOCKET: '9051'",
+            "TOR_CONTROL_SOCKET: 9051 is a port, not the path of a control socket",
+        ),
+        ("TOR_CONTROL_SOCKET: localhost:9051", "TOR_CONTROL_SOCKET: localhost:9051 is a control port, not"),
         ("LOG_LEVEL: loud", "LOG_LEVEL: write debug, info, warning, error or critical"),
         ("LOG_LOCATION: True", "LOG_LOCATION: write a path"),
         ("DISTINCT_DESCRIPTORS: maybe", "DISTINCT_DESCRIPTORS: write True or False"),
@@ -336,20 +350,27 @@ fn switches_are_read_as_yaml_1_1_read_them() {
 }
 
 #[test]
+fn tors_own_ways_to_write_an_endpoint_are_understood() {
+    let tor = with("TOR_ADDRESS: '[::1]'\nTOR_CONTROL_SOCKET: unix:/run/tor/control\n").unwrap().tor;
+    assert_eq!(tor.address, with("TOR_ADDRESS: ::1\n").unwrap().tor.address);
+    assert_eq!(tor.socket, with("TOR_CONTROL_SOCKET: /run/tor/control\n").unwrap().tor.socket);
+}
+
+#[test]
 fn a_service_may_have_a_tor_of_its_own() {
     let service = |lines: &str| {
         parse(&format!("services:\n- key: k\n{lines}  instances:\n  - address: jyvfq5umznvka34v\n"))
             .map(|config| config.services[0].clone())
     };
     let named = service("  tor: old-tor/control\n  tor-control-password: hush\n").unwrap();
-    assert_eq!(named.tor, Some(TorPlace::Socket("old-tor/control".into())));
+    assert_eq!(named.tor, Some(TorPlace::Socket("old-tor/control".parse().unwrap())));
     assert_eq!(named.tor_control_password, Some(ControlPassword("hush".into())));
     assert!(!format!("{named:?}").contains("hush"));
-    let port = TorPlace::Port { host: "127.0.0.1".into(), port: 9151 };
+    let port = TorPlace::Port { host: "127.0.0.1".parse().unwrap(), port: 9151 };
     assert_eq!(service("  tor: 127.0.0.1:9151\n").unwrap().tor, Some(port));
 
     let error = service("  tor: 127.0.0.1:tor\n").unwrap_err();
-    assert!(error.starts_with("config.yaml:3: services[0].tor: this is no place of a tor: write"), "{error}");
+    assert!(error.starts_with("config.yaml:3: services[0].tor: not a control port: write"), "{error}");
     let error = service("  tor: 9051\n").unwrap_err();
     assert!(error.starts_with("config.yaml:3: services[0].tor:"), "{error}");
     let error = service("  tor-control-password: hush\n").unwrap_err();

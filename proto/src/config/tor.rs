@@ -1,6 +1,8 @@
-//! Where a service's tor is.
+//! Where a tor's control port is: one grammar for the file, the command line and the environment.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -11,61 +13,260 @@ use crate::text;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TorPlace {
     /// Its `ControlSocket`; a relative path starts from the file's directory.
-    Socket(PathBuf),
+    Socket(TorSocket),
     /// Its `ControlPort`.
     Port {
-        /// An IP address, without brackets, or a name.
-        host: String,
-        /// The TCP port.
+        /// The machine.
+        host: TorHost,
+        /// The TCP port, 1 to 65535.
         port: u16,
     },
 }
 
-/// A text says neither.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+/// The path of a `ControlSocket`, at most 107 bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TorSocket(PathBuf);
+
+/// The machine of a `ControlPort`: an IP address without brackets, or a host name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TorHost(String);
+
+/// A text is not the place of a control port.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TorPlaceError {
     /// Digits only.
     #[error("the address is missing: write ADDRESS:PORT, such as 127.0.0.1:9051")]
     NoAddress,
-    /// There is a colon, but no port behind the last one, or no address before it.
+    /// A machine alone.
+    #[error("the port is missing: write ADDRESS:PORT, such as {0}:9051")]
+    NoPort(TorHost),
+    /// There is a colon, but no port behind the last one, or no address before it, or an IPv6 address without brackets.
     #[error(
-        "this is no place of a tor: write the path of its control socket, or ADDRESS:PORT, such as 127.0.0.1:9051 or \
-         [::1]:9051"
+        "not a control port: write the path of tor's control socket, or ADDRESS:PORT, such as 127.0.0.1:9051 or [::1]:9051"
     )]
     Unknown,
+    /// Not the path of a socket.
+    #[error(transparent)]
+    Socket(#[from] TorSocketError),
 }
+
+/// A text is not the path of a control socket.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TorSocketError {
+    /// Nothing, or nothing behind `unix:`.
+    #[error("the path is missing: write the path of tor's control socket, such as /run/tor/control")]
+    Empty,
+    /// Digits only.
+    #[error("{0} is a port, not the path of a control socket: give it as the port (-p, TOR_PORT)")]
+    Port(String),
+    /// `ADDRESS:PORT`.
+    #[error(
+        "{host}:{port} is a control port, not the path of a control socket: give {host} as the address (-i, TOR_ADDRESS) and \
+         {port} as the port (-p, TOR_PORT)"
+    )]
+    AddressAndPort {
+        /// The machine.
+        host: TorHost,
+        /// The TCP port.
+        port: u16,
+    },
+    /// `http://…` and the like.
+    #[error("a URL is not the path of a control socket: write the path alone, such as /run/tor/control")]
+    Url,
+    /// It ends with a slash.
+    #[error(
+        "a directory is not a control socket: write the path of the socket in it, such as /run/tor/control"
+    )]
+    Directory,
+    /// Longer than `sun_path` of `sockaddr_un`, or with a zero byte in it (unix(7)).
+    #[error("the path of a socket has at most {MAX_SOCKET_PATH} bytes, and no zero byte")]
+    Path,
+}
+
+/// A text is not a machine.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TorHostError {
+    /// `unix:` in front, or a slash in it.
+    #[error("a path is not an address: give it as the control socket (-s, TOR_CONTROL_SOCKET)")]
+    Socket,
+    /// `http://…` and the like.
+    #[error("a URL is not an address: write an IP address or a host name alone, such as 127.0.0.1")]
+    Url,
+    /// A port behind it.
+    #[error("write {host} alone, and give {port} as the port (-p, TOR_PORT)")]
+    Port {
+        /// The machine.
+        host: TorHost,
+        /// What follows the last colon.
+        port: u16,
+    },
+    /// Nothing of the above, or nothing at all.
+    #[error("write an IP address, such as 127.0.0.1 or ::1, or a host name")]
+    Unknown,
+}
+
+/// What `sun_path` takes besides the zero byte at its end.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// The longest name of the DNS, in its text form (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 253;
 
 impl FromStr for TorPlace {
     type Err = TorPlaceError;
 
     /// What has a slash or no colon is a path; tor's own way to write one, with `unix:` in front, is known too.
     fn from_str(text: &str) -> Result<Self, TorPlaceError> {
-        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-            return Ok(Self::Socket(path.into()));
+        if let Some((host, port)) = split_port(text) {
+            return Ok(Self::Port { host, port });
         }
-        if text.contains('/') {
-            return Ok(Self::Socket(text.into()));
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TorPlaceError::NoAddress);
         }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            return if digits { Err(TorPlaceError::NoAddress) } else { Ok(Self::Socket(text.into())) };
-        };
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(host) => host,
-            // Whether the last group of an IPv6 address is a port cannot be told.
-            None if host.contains(':') => return Err(TorPlaceError::Unknown),
-            None => host,
-        };
-        match port.parse() {
-            Ok(port) if port != 0 && !host.is_empty() => Ok(Self::Port { host: host.to_owned(), port }),
-            _ => Err(TorPlaceError::Unknown),
+        if text.contains(':') && !text.contains('/') && !text.starts_with(UNIX) {
+            return Err(TorPlaceError::Unknown);
+        }
+        match host(text) {
+            // Any other word may be the name of a file.
+            Some(host) if host.is_ip_address() || text == "localhost" => Err(TorPlaceError::NoPort(host)),
+            _ => Ok(Self::Socket(text.parse()?)),
         }
     }
 }
 
+/// What tor's own configuration has in front of a socket's path.
+const UNIX: &str = "unix:";
+
+impl TorSocket {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same, with a relative path starting from `directory`.
+    #[must_use]
+    pub fn from_directory(&self, directory: &Path) -> Self {
+        Self(directory.join(&self.0))
+    }
+}
+
+impl FromStr for TorSocket {
+    type Err = TorSocketError;
+
+    /// Reads a path, with or without tor's `unix:` in front.
+    fn from_str(text: &str) -> Result<Self, TorSocketError> {
+        let path = text.strip_prefix(UNIX).unwrap_or(text);
+        if path.is_empty() {
+            return Err(TorSocketError::Empty);
+        }
+        if path.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TorSocketError::Port(path.to_owned()));
+        }
+        if path.contains("://") {
+            return Err(TorSocketError::Url);
+        }
+        if let Some((host, port)) = split_port(path) {
+            return Err(TorSocketError::AddressAndPort { host, port });
+        }
+        if path.ends_with('/') {
+            return Err(TorSocketError::Directory);
+        }
+        if path.len() > MAX_SOCKET_PATH || path.contains('\0') {
+            return Err(TorSocketError::Path);
+        }
+        Ok(Self(path.into()))
+    }
+}
+
+impl TorHost {
+    /// As resolvers take it: an IP address without brackets, or a name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is an IP address; a name has to be resolved first.
+    pub fn is_ip_address(&self) -> bool {
+        self.0.parse::<IpAddr>().is_ok()
+    }
+}
+
+impl FromStr for TorHost {
+    type Err = TorHostError;
+
+    /// Reads an IP address, of version 6 also in brackets, or a host name.
+    fn from_str(text: &str) -> Result<Self, TorHostError> {
+        if let Some(host) = host(text) {
+            return Ok(host);
+        }
+        if text.contains("://") {
+            return Err(TorHostError::Url);
+        }
+        if text.starts_with(UNIX) || text.contains('/') {
+            return Err(TorHostError::Socket);
+        }
+        let (host, port) = split_port(text).ok_or(TorHostError::Unknown)?;
+        Err(TorHostError::Port { host, port })
+    }
+}
+
+impl From<IpAddr> for TorHost {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_string())
+    }
+}
+
+impl From<Ipv4Addr> for TorHost {
+    fn from(address: Ipv4Addr) -> Self {
+        IpAddr::V4(address).into()
+    }
+}
+
+impl fmt::Display for TorHost {
+    /// As it stands before a colon and a port: IPv6 addresses in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(&self.0) }
+    }
+}
+
+/// `ADDRESS:PORT`. An IPv6 address has brackets here: its last group cannot be told from a port.
+fn split_port(text: &str) -> Option<(TorHost, u16)> {
+    let (before, port) = text.rsplit_once(':')?;
+    if before.contains(':') && !before.starts_with('[') {
+        return None;
+    }
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    Some((host(before)?, port))
+}
+
+fn host(text: &str) -> Option<TorHost> {
+    let in_brackets = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(address) = in_brackets {
+        return Some(IpAddr::V6(address.parse().ok()?).into());
+    }
+    match text.parse::<IpAddr>() {
+        Ok(address) => Some(address.into()),
+        Err(_) => is_name(text).then(|| TorHost(text.to_owned())),
+    }
+}
+
+/// Letters, digits, hyphens and underscores between dots. The last part of a name is never a number (RFC 1123, 2.1), so that
+/// `127.0.0.256` is none.
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        !label.is_empty() && label.bytes().all(is_allowed)
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let ends_with_number =
+        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    name.len() <= MAX_NAME && name.split('.').all(is_label) && !ends_with_number
+}
+
 impl<'de> Deserialize<'de> for TorPlace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer, "the path of a control socket, or ADDRESS:PORT")
+        text::deserialize(
+            deserializer,
+            "the path of a control socket, or ADDRESS:PORT, such as 127.0.0.1:9051 or \"[::1]:9051\" (in quotes)",
+        )
     }
 }
 
@@ -73,10 +274,14 @@ impl<'de> Deserialize<'de> for TorPlace {
 mod tests {
     use super::*;
 
+    fn host(text: &str) -> TorHost {
+        TorHost(text.to_owned())
+    }
+
     #[test]
     fn a_place_is_a_path_or_an_address_with_a_port() {
-        let socket = |path: &str| Ok(TorPlace::Socket(path.into()));
-        let port = |host: &str, port| Ok(TorPlace::Port { host: host.to_owned(), port });
+        let socket = |path: &str| Ok(TorPlace::Socket(TorSocket(path.into())));
+        let port = |name: &str, port| Ok(TorPlace::Port { host: host(name), port });
         let cases = [
             ("/run/tor/control", socket("/run/tor/control")),
             ("unix:/run/tor/control", socket("/run/tor/control")),
@@ -87,16 +292,88 @@ mod tests {
             ("[::1]:9051", port("::1", 9051)),
             ("9051", Err(TorPlaceError::NoAddress)),
             ("", Err(TorPlaceError::NoAddress)),
+            ("localhost", Err(TorPlaceError::NoPort(host("localhost")))),
+            ("10.0.0.1", Err(TorPlaceError::NoPort(host("10.0.0.1")))),
+            ("::1", Err(TorPlaceError::Unknown)),
+            ("[::1]", Err(TorPlaceError::Unknown)),
             ("::1:9051", Err(TorPlaceError::Unknown)),
             (":9051", Err(TorPlaceError::Unknown)),
             ("[]:9051", Err(TorPlaceError::Unknown)),
+            ("[127.0.0.1]:9051", Err(TorPlaceError::Unknown)),
             ("127.0.0.1:", Err(TorPlaceError::Unknown)),
             ("127.0.0.1:0", Err(TorPlaceError::Unknown)),
             ("127.0.0.1:99999", Err(TorPlaceError::Unknown)),
-            ("unix:", Err(TorPlaceError::Unknown)),
+            ("127.0.0.256:9051", Err(TorPlaceError::Unknown)),
+            ("a b:9051", Err(TorPlaceError::Unknown)),
+            ("unix:", Err(TorSocketError::Empty.into())),
+            ("http://127.0.0.1:9051", Err(TorSocketError::Url.into())),
+            ("/run/tor/", Err(TorSocketError::Directory.into())),
         ];
         for (text, wanted) in cases {
             assert_eq!(text.parse(), wanted, "{text}");
         }
+        let missing = "10.0.0.1".parse::<TorPlace>().unwrap_err().to_string();
+        assert_eq!(missing, "the port is missing: write ADDRESS:PORT, such as 10.0.0.1:9051");
+    }
+
+    #[test]
+    fn a_host_is_an_address_or_a_name_alone() {
+        for (text, wanted) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("localhost", "localhost"),
+            ("tor_1.example.", "tor_1.example."),
+        ] {
+            assert_eq!(text.parse(), Ok(host(wanted)), "{text}");
+        }
+        for (text, wanted) in [
+            ("localhost:9051", TorHostError::Port { host: host("localhost"), port: 9051 }),
+            ("[::1]:9051", TorHostError::Port { host: host("::1"), port: 9051 }),
+            ("unix:/run/tor/control", TorHostError::Socket),
+            ("/run/tor/control", TorHostError::Socket),
+            ("http://127.0.0.1", TorHostError::Url),
+            ("http://127.0.0.1:9051/", TorHostError::Url),
+            ("9051", TorHostError::Unknown),
+            ("127.0.0.256", TorHostError::Unknown),
+            ("a..b", TorHostError::Unknown),
+            ("a b", TorHostError::Unknown),
+            ("[::1", TorHostError::Unknown),
+            ("", TorHostError::Unknown),
+        ] {
+            assert_eq!(text.parse::<TorHost>(), Err(wanted), "{text}");
+        }
+        assert!("a.".repeat(128).parse::<TorHost>().is_err() && "a.".repeat(127).parse::<TorHost>().is_ok());
+        assert_eq!([host("::1"), host("localhost")].map(|host| host.to_string()), ["[::1]", "localhost"]);
+    }
+
+    #[test]
+    fn a_socket_is_a_path() {
+        for (text, wanted) in [
+            ("/run/tor/control", "/run/tor/control"),
+            ("unix:/run/tor/control", "/run/tor/control"),
+            ("unix:control", "control"),
+            ("localhost", "localhost"),
+            ("tor:9/control", "tor:9/control"),
+        ] {
+            assert_eq!(text.parse(), Ok(TorSocket(wanted.into())), "{text}");
+        }
+        let at = |name: &str| TorSocketError::AddressAndPort { host: host(name), port: 9051 };
+        for (text, wanted) in [
+            ("", TorSocketError::Empty),
+            ("unix:", TorSocketError::Empty),
+            ("9051", TorSocketError::Port("9051".into())),
+            ("unix:9051", TorSocketError::Port("9051".into())),
+            ("127.0.0.1:9051", at("127.0.0.1")),
+            ("localhost:9051", at("localhost")),
+            ("[::1]:9051", at("::1")),
+            ("http://127.0.0.1:9051", TorSocketError::Url),
+            ("/run/tor/", TorSocketError::Directory),
+            ("/\0", TorSocketError::Path),
+        ] {
+            assert_eq!(text.parse::<TorSocket>(), Err(wanted), "{text}");
+        }
+        let longest = "/".to_owned() + &"x".repeat(MAX_SOCKET_PATH - 1);
+        assert!(longest.parse::<TorSocket>().is_ok() && (longest + "x").parse::<TorSocket>().is_err());
     }
 }

@@ -56,7 +56,7 @@ fn try_all(named: u16, other: u16) -> Result<()> {
     let mut reach = Reach::default();
     reach.configuration(Path::new("config/file"));
     reach.written(Path::new("log/file"));
-    let tor = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port: named };
+    let tor = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: named };
     reach.tor(&tor);
     reach.cookie(Path::new("tor/file"));
     hardening::harden()?;

@@ -45,7 +45,7 @@ fn subject(name: &str) -> Result<(Vec<BpfProgram>, BTreeSet<libc::c_long>)> {
         "signer" => return Ok((vec![signer::filter()?], signer::rules()?.into_keys().collect())),
         "balancer" => {}
         "balancer with a child" => reach.child(CHILD),
-        "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".to_owned(), port: 9051 }),
+        "balancer with names" => reach.tor(&Endpoint::Tcp { host: "localhost".parse()?, port: 9051 }),
         "balancer that awaits tor" => reach.await_tor(),
         _ => bail!("nobody is called {name}"),
     }
