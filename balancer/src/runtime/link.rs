@@ -2,8 +2,10 @@
 
 use rand_core::{OsRng, RngCore};
 use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use crate::age::Age;
 use crate::confinement::{Confinement, OutOfBounds};
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
@@ -40,6 +42,14 @@ impl LinkError {
         match self {
             Self::Session(error) => error.is_permanent(),
             Self::OutOfBounds(_) => true,
+        }
+    }
+
+    /// Of this and of what `other` endpoint gave: the error that most needs to be acted upon.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Session(one), Self::Session(other)) => one.or(other).into(),
+            (out_of_bounds @ Self::OutOfBounds(_), _) | (_, out_of_bounds) => out_of_bounds,
         }
     }
 
@@ -85,14 +95,19 @@ impl Link {
     ) {
         let mut reconnect = Reconnect::default();
         let mut ever_ready = patience == Patience::Endless;
+        let mut lost: Option<Instant> = None;
         while !to.is_closed() {
             match self.session(gate, &confinement).await {
-                Ok(mut session) => {
+                Ok((mut session, endpoint)) => {
+                    let again =
+                        lost.map_or_else(String::new, |lost| format!(" again after {}", Age(lost.elapsed())));
+                    info!(%endpoint, version = %session.version, "connected to tor{again}");
                     let Err(error) = self.serve(&mut session, &to, &mut reconnect, &mut ever_ready).await
                     else {
                         return;
                     };
-                    warn!("the connection to tor is lost: {error}");
+                    lost = Some(Instant::now());
+                    warn!(%endpoint, "the connection to tor is lost: {error}");
                     if to.send(FromTor::Lost).await.is_err() {
                         return;
                     }
@@ -108,18 +123,21 @@ impl Link {
         }
     }
 
-    /// The first endpoint that lets us in. If none does: the error that most needs a person, and of several such the
-    /// first.
-    async fn session(&self, gate: Gate, confinement: &Confinement) -> Result<Session, LinkError> {
+    /// A session at the first endpoint that lets us in. If none does: [`LinkError::or`] of all.
+    async fn session(
+        &self,
+        gate: Gate,
+        confinement: &Confinement,
+    ) -> Result<(Session, &Endpoint), LinkError> {
         let mut failure: Option<LinkError> = None;
         for endpoint in &self.endpoints {
             match self.session_at(endpoint, gate, confinement).await {
-                Ok(session) => return Ok(session),
+                Ok(session) => return Ok((session, endpoint)),
                 Err(error) => {
-                    let worse = |earlier: &LinkError| !earlier.is_permanent() && error.is_permanent();
-                    if failure.as_ref().is_none_or(worse) {
-                        failure = Some(error);
-                    }
+                    failure = Some(match failure {
+                        Some(earlier) => earlier.or(error),
+                        None => error,
+                    });
                 }
             }
         }

@@ -161,7 +161,8 @@ fn is_event(status: u16) -> bool {
     status / 100 == 6
 }
 
-fn excerpt(line: &[u8]) -> String {
+/// The beginning of a line, fit for a log whatever the line holds.
+pub(super) fn excerpt(line: &[u8]) -> String {
     line.get(..40).unwrap_or(line).escape_ascii().to_string()
 }
 

@@ -12,6 +12,7 @@ use super::control::{Closed, Connection, ControlError, Events};
 use super::endpoint::Endpoint;
 use super::event::{Bootstrap, Event};
 use super::info::InfoKey;
+use super::reply::{ReplyError, excerpt};
 use super::version::{TorVersion, Unsuitable};
 
 /// Whether a tor of that version will do.
@@ -34,13 +35,29 @@ pub struct Session {
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Nobody listens, or we may not connect.
-    #[error("cannot connect to tor's control port {endpoint}: {source}{}", connect_advice(.source))]
-    Connect {
+    /// Nobody listens, or we may not connect: at each of these, at least one.
+    #[error("cannot connect to tor's control port {}{}", join(.0), connect_advice(.0))]
+    Connect(Vec<Unreachable>),
+    /// Another protocol is spoken there.
+    #[error(
+        "{endpoint} is not tor's control port (it answered `{answer}`): name the `ControlSocket` or `ControlPort` that is in \
+         tor's torrc"
+    )]
+    NotControlPort {
+        /// Where.
+        endpoint: Endpoint,
+        /// The beginning of the answer to PROTOCOLINFO.
+        answer: String,
+    },
+    /// Nothing of the control protocol came.
+    #[error(
+        "{endpoint} does not answer as a control port: {source}; is it tor's `ControlSocket` or `ControlPort`?"
+    )]
+    NoAnswer {
         /// Where.
         endpoint: Endpoint,
         /// Why.
-        source: io::Error,
+        source: ControlError,
     },
     /// tor did not let us in.
     #[error(transparent)]
@@ -53,17 +70,46 @@ pub enum SessionError {
     Control(#[from] ControlError),
 }
 
+/// An endpoint that could not be connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("{endpoint}: {source}")]
+pub struct Unreachable {
+    endpoint: Endpoint,
+    source: io::Error,
+}
+
 impl SessionError {
+    /// Of this and of what `other` endpoint gave: the error that most needs a person. That is the first permanent one, else
+    /// one of a tor that was reached, else both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one.is_permanent() != other.is_permanent() => {
+                if one.is_permanent() {
+                    one
+                } else {
+                    other
+                }
+            }
+            (Self::Connect(mut all), Self::Connect(more)) => {
+                all.extend(more);
+                Self::Connect(all)
+            }
+            (Self::Connect(_), reached) => reached,
+            (one, _) => one,
+        }
+    }
+
     /// True where the same attempt would fail again until a person changes something. At its start a program
     /// should then stop with the error; later tor may be on its way from one version or setting to another.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Connect { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
-            }
+            Self::Connect(all) => all.iter().any(|one| {
+                matches!(one.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
+            }),
             Self::Auth(error) => error.is_permanent(),
-            Self::Unsuitable(_) => true,
-            Self::Control(_) => false,
+            Self::Unsuitable(_) | Self::NotControlPort { .. } => true,
+            Self::NoAnswer { .. } | Self::Control(_) => false,
         }
     }
 }
@@ -74,16 +120,36 @@ impl From<Closed> for SessionError {
     }
 }
 
-fn connect_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; add the user to the group of tor (debian-tor), and make the `ControlSocket` in tor's torrc `GroupWritable`"
-        }
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "; is tor running, with this `ControlSocket` or `ControlPort` in its torrc?"
-        }
-        _ => "",
+fn join(all: &[Unreachable]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", nor to ")
+}
+
+fn connect_advice(all: &[Unreachable]) -> &'static str {
+    let failed = |kinds: &[io::ErrorKind]| all.iter().any(|one| kinds.contains(&one.source.kind()));
+    if failed(&[io::ErrorKind::PermissionDenied]) {
+        "; add the user to the group of tor (debian-tor), and make the `ControlSocket` in tor's torrc `GroupWritable`"
+    } else if !failed(&[io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]) {
+        ""
+    } else if all.len() == 1 {
+        "; is tor running, with this `ControlSocket` or `ControlPort` in its torrc?"
+    } else {
+        "; is tor running, with one of these as `ControlSocket` or `ControlPort` in its torrc? Name another socket with -s, \
+         another port with -i and -p"
     }
+}
+
+/// What a failed PROTOCOLINFO tells of an endpoint. tor answers it to everybody (control-spec, "PROTOCOLINFO"), and its SOCKS
+/// port answers anything that looks like a command with an HTTP error.
+fn no_control_port(endpoint: &Endpoint, error: ControlError) -> SessionError {
+    let endpoint = endpoint.clone();
+    let answer = match &error {
+        ControlError::Closed(Closed::Protocol(ReplyError::NotAReply(line))) => line.clone(),
+        ControlError::Closed(Closed::UnaskedReply(status, text))
+        | ControlError::Refused { status, text, .. } => excerpt(format!("{status} {text}").as_bytes()),
+        ControlError::Unexpected { text, .. } => excerpt(text.as_bytes()),
+        ControlError::Closed(_) => return SessionError::NoAnswer { endpoint, source: error },
+    };
+    SessionError::NotControlPort { endpoint, answer }
 }
 
 /// A tor that has said what it is, and has not let us in yet.
@@ -100,9 +166,9 @@ impl Greeting {
     pub async fn receive(endpoint: &Endpoint, gate: Gate, is_alone: bool) -> Result<Self, SessionError> {
         let connecting =
             async { if is_alone { endpoint.resolved()?.connect().await } else { endpoint.connect().await } };
-        let (connection, events) = connecting
-            .await
-            .map_err(|source| SessionError::Connect { endpoint: endpoint.clone(), source })?;
+        let (connection, events) = connecting.await.map_err(|source| {
+            SessionError::Connect(vec![Unreachable { endpoint: endpoint.clone(), source }])
+        })?;
         Self::over(endpoint.clone(), connection, events, gate).await
     }
 
@@ -112,7 +178,7 @@ impl Greeting {
         events: Events,
         gate: Gate,
     ) -> Result<Self, SessionError> {
-        let info = connection.protocol_info().await?;
+        let info = connection.protocol_info().await.map_err(|error| no_control_port(&endpoint, error))?;
         gate(info.version)?;
         Ok(Self { endpoint, connection, events, info })
     }
@@ -125,10 +191,9 @@ impl Greeting {
     /// Authenticates and subscribes to events. `nonce` must be fresh randomness.
     pub async fn enter(self, password: Option<&Password>, nonce: &[u8; 32]) -> Result<Session, SessionError> {
         let is_local = self.is_local();
-        let Self { endpoint, connection, events, info } = self;
+        let Self { connection, events, info, .. } = self;
         connection.authenticate(&info, password, is_local, nonce).await?;
         connection.set_events().await?;
-        info!(%endpoint, version = %info.version, "connected to tor");
         Ok(Session { connection, events, version: info.version })
     }
 
@@ -172,6 +237,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::net::Ipv4Addr;
 
     use data_encoding::HEXUPPER;
     use tempfile::NamedTempFile;
@@ -202,9 +268,9 @@ mod tests {
         talk: impl AsyncFnOnce(&mut Mock),
     ) -> Result<Session, SessionError> {
         let (mut tor, connection, events) = Mock::connect();
+        let endpoint = Endpoint::Unix("/control".into());
         let password = password.map(|password| Password::new(password.to_owned()));
         let entering = async {
-            let endpoint = Endpoint::Unix("control".into());
             let greeting = Greeting::over(endpoint, connection, events, TorVersion::check_v3).await?;
             greeting.enter(password.as_ref(), &NONCE).await
         };
@@ -288,10 +354,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_tor_may_become_tor() {
-        let error = open("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), None, async |_| ()).await.unwrap_err();
-        assert!(error.to_string().contains("is this a control port?"), "{error}");
+    async fn another_protocol_is_named_by_its_answer() {
+        for (answer, told) in [
+            // tor's SOCKS port.
+            (
+                "HTTP/1.0 501 Tor is not an HTTP Proxy\r\nContent-Type: text/html\r\n\r\n",
+                "HTTP/1.0 501 Tor is not an HTTP Proxy",
+            ),
+            ("SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
+            ("500 unrecognized command\r\n", "500 unrecognized command"),
+            ("220 mail.example ESMTP\r\n", "mail.example ESMTP"),
+            ("\x15\x03\x03\n", "\\x15\\x03\\x03"),
+        ] {
+            let error = open(answer.to_owned(), None, async |_| ()).await.unwrap_err();
+            let wanted = format!("unix:/control is not tor's control port (it answered `{told}`): name the ");
+            assert!(error.to_string().starts_with(&wanted), "{error}\nwanted {wanted}");
+            assert!(error.is_permanent());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_says_nothing_may_become_tor() {
+        let (mut tor, connection, events) = Mock::connect();
+        let endpoint = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: 9001 };
+        let (greeted, ()) =
+            join!(Greeting::over(endpoint, connection, events, TorVersion::check_v3), async move {
+                tor.answer("PROTOCOLINFO 1\r\n", "").await;
+            });
+        let error = greeted.unwrap_err();
+        let wanted =
+            "127.0.0.1:9001 does not answer as a control port: tor closed the control connection; is it";
+        assert!(error.to_string().starts_with(wanted), "{error}");
         assert!(!error.is_permanent());
+    }
+
+    #[test]
+    fn of_several_endpoints_the_error_that_needs_a_person_is_told() {
+        let connect = |path: &str, kind: io::ErrorKind| {
+            let endpoint = Endpoint::Unix(path.into());
+            SessionError::Connect(vec![Unreachable { endpoint, source: kind.into() }])
+        };
+        let missing = || connect("/a", io::ErrorKind::NotFound);
+        let refused = || connect("/b", io::ErrorKind::ConnectionRefused);
+        let denied = || connect("/c", io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            missing().or(refused()).to_string(),
+            "cannot connect to tor's control port unix:/a: entity not found, nor to unix:/b: connection refused; is tor \
+             running, with one of these as `ControlSocket` or `ControlPort` in its torrc? Name another socket with -s, \
+             another port with -i and -p"
+        );
+        for error in [missing().or(denied()), denied().or(missing())] {
+            assert!(
+                error.to_string().starts_with("cannot connect to tor's control port unix:/c: permission")
+            );
+        }
+        let reached = || SessionError::from(Closed::ByTor);
+        for error in [missing().or(reached()), reached().or(missing())] {
+            assert_eq!(error.to_string(), "tor closed the control connection");
+        }
     }
 
     #[tokio::test]

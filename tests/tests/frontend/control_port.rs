@@ -77,6 +77,24 @@ fn a_tor_that_is_too_old_is_named() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn tors_socks_port_is_not_its_control_port() -> Result<()> {
+    let network = network()?;
+    let visitor = network.new_tor_client()?;
+    let site = Site::new(network, "control_port", &backends(network)?, "")?;
+    let socks = visitor.socks_address();
+    let mut command = Command::new(&Programs::build()?.balancer);
+    command.args(["-p", &socks.port().to_string()]).arg("-c").arg(site.path("config.yaml"));
+    let refused = site.start(&mut command, "balancer-at-socks-port")?;
+    assert_refused(
+        &refused,
+        &format!(
+            "{socks} is not tor's control port (it answered `HTTP/1.0 501 Tor is not an HTTP Proxy`): name the \
+             `ControlSocket` or `ControlPort` that is in tor's torrc"
+        ),
+    )
+}
+
 /// That it ends with one error, which is its last line, and has never been let in.
 fn assert_refused(balancer: &Running, error: &str) -> Result<()> {
     let status = balancer.wait_exit(SOON)?;
