@@ -22,6 +22,7 @@ mod reconnect;
 pub mod reply;
 mod safecookie;
 pub mod session;
+mod session_error;
 #[cfg(test)]
 mod talk;
 mod version;
@@ -33,5 +34,6 @@ pub use endpoint::Endpoint;
 pub use event::Event;
 pub use info::InfoKey;
 pub use reconnect::Reconnect;
-pub use session::{Greeting, Session, SessionError};
+pub use session::{Greeting, Session};
+pub use session_error::{SessionError, Unreachable};
 pub use version::{TorVersion, Unsuitable, VersionError};

@@ -1,18 +1,17 @@
 //! From nothing to a tor that is ready for work: connect, authenticate, check the version, subscribe, wait.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::info;
 
-use super::auth::{AuthError, Password, ProtocolInfo};
+use super::auth::{Password, ProtocolInfo};
 use super::control::{Closed, Connection, ControlError, Events};
 use super::endpoint::Endpoint;
 use super::event::{Bootstrap, Event};
 use super::info::InfoKey;
-use super::reply::{ReplyError, excerpt};
+use super::session_error::{SessionError, Unreachable, no_control_port};
 use super::version::{TorVersion, Unsuitable};
 
 /// Whether a tor of that version will do.
@@ -30,126 +29,6 @@ pub struct Session {
     pub events: Events,
     /// The version of tor.
     pub version: TorVersion,
-}
-
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// Nobody listens, or we may not connect: at each of these, at least one.
-    #[error("cannot connect to tor's control port {}{}", join(.0), connect_advice(.0))]
-    Connect(Vec<Unreachable>),
-    /// Another protocol is spoken there.
-    #[error(
-        "{endpoint} is not tor's control port (it answered `{answer}`): name the `ControlSocket` or `ControlPort` that is in \
-         tor's torrc"
-    )]
-    NotControlPort {
-        /// Where.
-        endpoint: Endpoint,
-        /// The beginning of the answer to PROTOCOLINFO.
-        answer: String,
-    },
-    /// Nothing of the control protocol came.
-    #[error(
-        "{endpoint} does not answer as a control port: {source}; is it tor's `ControlSocket` or `ControlPort`?"
-    )]
-    NoAnswer {
-        /// Where.
-        endpoint: Endpoint,
-        /// Why.
-        source: ControlError,
-    },
-    /// tor did not let us in.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// tor lacks what a balancer needs.
-    #[error(transparent)]
-    Unsuitable(#[from] Unsuitable),
-    /// The connection failed.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-}
-
-/// An endpoint that could not be connected to.
-#[derive(Debug, thiserror::Error)]
-#[error("{endpoint}: {source}")]
-pub struct Unreachable {
-    endpoint: Endpoint,
-    source: io::Error,
-}
-
-impl SessionError {
-    /// Of this and of what `other` endpoint gave: the error that most needs a person. That is the first permanent one, else
-    /// one of a tor that was reached, else both.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (one, other) if one.is_permanent() != other.is_permanent() => {
-                if one.is_permanent() {
-                    one
-                } else {
-                    other
-                }
-            }
-            (Self::Connect(mut all), Self::Connect(more)) => {
-                all.extend(more);
-                Self::Connect(all)
-            }
-            (Self::Connect(_), reached) => reached,
-            (one, _) => one,
-        }
-    }
-
-    /// True where the same attempt would fail again until a person changes something. At its start a program
-    /// should then stop with the error; later tor may be on its way from one version or setting to another.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Connect(all) => all.iter().any(|one| {
-                matches!(one.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
-            }),
-            Self::Auth(error) => error.is_permanent(),
-            Self::Unsuitable(_) | Self::NotControlPort { .. } => true,
-            Self::NoAnswer { .. } | Self::Control(_) => false,
-        }
-    }
-}
-
-impl From<Closed> for SessionError {
-    fn from(closed: Closed) -> Self {
-        Self::Control(closed.into())
-    }
-}
-
-fn join(all: &[Unreachable]) -> String {
-    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", nor to ")
-}
-
-fn connect_advice(all: &[Unreachable]) -> &'static str {
-    let failed = |kinds: &[io::ErrorKind]| all.iter().any(|one| kinds.contains(&one.source.kind()));
-    if failed(&[io::ErrorKind::PermissionDenied]) {
-        "; add the user to the group of tor (debian-tor), and make the `ControlSocket` in tor's torrc `GroupWritable`"
-    } else if !failed(&[io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]) {
-        ""
-    } else if all.len() == 1 {
-        "; is tor running, with this `ControlSocket` or `ControlPort` in its torrc?"
-    } else {
-        "; is tor running, with one of these as `ControlSocket` or `ControlPort` in its torrc? Name another socket with -s, \
-         another port with -i and -p"
-    }
-}
-
-/// What a failed PROTOCOLINFO tells of an endpoint. tor answers it to everybody (control-spec, "PROTOCOLINFO"), and its SOCKS
-/// port answers anything that looks like a command with an HTTP error.
-fn no_control_port(endpoint: &Endpoint, error: ControlError) -> SessionError {
-    let endpoint = endpoint.clone();
-    let answer = match &error {
-        ControlError::Closed(Closed::Protocol(ReplyError::NotAReply(line))) => line.clone(),
-        ControlError::Closed(Closed::UnaskedReply(status, text))
-        | ControlError::Refused { status, text, .. } => excerpt(format!("{status} {text}").as_bytes()),
-        ControlError::Unexpected { text, .. } => excerpt(text.as_bytes()),
-        ControlError::Closed(_) => return SessionError::NoAnswer { endpoint, source: error },
-    };
-    SessionError::NotControlPort { endpoint, answer }
 }
 
 /// A tor that has said what it is, and has not let us in yet.
@@ -244,6 +123,7 @@ mod tests {
     use tokio::join;
 
     use super::*;
+    use crate::tor::AuthError;
     use crate::tor::mock::Mock;
     use crate::tor::version::OLDEST_FOR_V3;
 
@@ -386,32 +266,6 @@ mod tests {
             "127.0.0.1:9001 does not answer as a control port: tor closed the control connection; is it";
         assert!(error.to_string().starts_with(wanted), "{error}");
         assert!(!error.is_permanent());
-    }
-
-    #[test]
-    fn of_several_endpoints_the_error_that_needs_a_person_is_told() {
-        let connect = |path: &str, kind: io::ErrorKind| {
-            let endpoint = Endpoint::Unix(path.into());
-            SessionError::Connect(vec![Unreachable { endpoint, source: kind.into() }])
-        };
-        let missing = || connect("/a", io::ErrorKind::NotFound);
-        let refused = || connect("/b", io::ErrorKind::ConnectionRefused);
-        let denied = || connect("/c", io::ErrorKind::PermissionDenied);
-        assert_eq!(
-            missing().or(refused()).to_string(),
-            "cannot connect to tor's control port unix:/a: entity not found, nor to unix:/b: connection refused; is tor \
-             running, with one of these as `ControlSocket` or `ControlPort` in its torrc? Name another socket with -s, \
-             another port with -i and -p"
-        );
-        for error in [missing().or(denied()), denied().or(missing())] {
-            assert!(
-                error.to_string().starts_with("cannot connect to tor's control port unix:/c: permission")
-            );
-        }
-        let reached = || SessionError::from(Closed::ByTor);
-        for error in [missing().or(reached()), reached().or(missing())] {
-            assert_eq!(error.to_string(), "tor closed the control connection");
-        }
     }
 
     #[tokio::test]
