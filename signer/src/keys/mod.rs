@@ -1,5 +1,6 @@
 //! Reads key files.
 
+mod kind;
 pub mod passphrase;
 pub mod permissions;
 pub mod pkcs8;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+pub use self::kind::KindError;
 use self::permissions::PermissionError;
 
 /// Larger than any file with a key or passphrases but a delegation.
@@ -24,6 +26,9 @@ pub const MAX_LENGTH: usize = 6 * 1024 * 1024;
 /// Why a file with a secret in it cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// A directory, or something else that is no file.
+    #[error(transparent)]
+    Kind(#[from] KindError),
     /// It cannot be read.
     #[error("cannot be read: {0}; check the path and that the signer's user may read it")]
     Io(#[from] io::Error),
@@ -51,7 +56,10 @@ pub enum KeyFileError {
 
 /// All of the key file at `path`, which nobody else may read or change.
 pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    // Before it is opened: a named pipe would wait for somebody to write, and a socket says nothing that helps.
+    kind::check(path, &path.metadata()?)?;
     let file = File::open(path)?;
+    kind::check(path, &file.metadata()?)?;
     permissions::check(&file, path)?;
     read_all(file)
 }

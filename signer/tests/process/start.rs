@@ -1,8 +1,12 @@
 //! How it starts, and how it does not.
 
+use std::fs;
+use std::os::unix::net::UnixListener;
 use std::process::{Output, Stdio};
 use std::thread;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::wire::{HeldService, Reply, Request};
 
@@ -40,8 +44,17 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         ),
         (
             good.replace("front.pem", "."),
-            "config.yaml:2: the key file . may be read or changed by others (mode 1777): chmod 600 it",
+            "config.yaml:2: the key file . is a directory: name the key file in it, ./hs_ed25519_secret_key",
         ),
+        (
+            good.replace("front.pem", "empty/"),
+            "config.yaml:2: the key file empty/ is a directory: name the key file in it\n",
+        ),
+        (
+            good.replace("front.pem", "taken"),
+            "config.yaml:2: the key file taken is a socket: name a key file",
+        ),
+        (good.replace("front.pem", "pipe"), "config.yaml:2: the key file pipe is a pipe: name a key file"),
         (
             good.replace("front.pem", "config.yaml"),
             "config.yaml:2: the key file config.yaml may be read or changed by others (mode 644): chmod 600 it",
@@ -56,12 +69,16 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         ),
         (
             good.replace("front.pem", "/dev/zero"),
-            "config.yaml:2: the key file /dev/zero may be read or changed by others (mode 666): chmod 600 it",
+            "config.yaml:2: the key file /dev/zero is a device: name a key file",
         ),
         (good.clone(), "config.yaml: signer-socket-location is not set"),
     ];
     for (text, wanted) in cases {
         let directory = Directory::bare();
+        fs::create_dir(directory.path().join("empty")).unwrap();
+        directory.write("hs_ed25519_secret_key", "");
+        mkfifo(&directory.path().join("pipe"), Mode::S_IRUSR).unwrap();
+        drop(UnixListener::bind(directory.path().join("taken")).unwrap());
         directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/pem-plain.key"));
         directory.write("config.yaml", &text);
         let output = run(&directory, &[]);

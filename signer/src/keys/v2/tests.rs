@@ -121,7 +121,7 @@ fn each_wrong_file_is_refused_by_name() {
 fn a_missing_or_endless_file_is_refused() {
     let load = |path: &str| load(Path::new(path), &Passphrases::Terminal).err();
     assert!(matches!(load("/nonexistent"), Some(KeyFileError::Read(ReadError::Io(_)))));
-    assert!(matches!(load("/dev/zero"), Some(KeyFileError::Read(ReadError::Permissions(_)))));
+    assert!(matches!(load("/dev/zero"), Some(KeyFileError::Read(ReadError::Kind(_)))));
 }
 
 proptest! {
