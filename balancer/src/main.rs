@@ -11,7 +11,7 @@ use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::runtime::wall_clock;
 use onionbalance::signer::SignerError;
-use onionbalance_proto::config::LogSettings;
+use onionbalance_proto::config::{ConfigError, LogSettings};
 use tracing::error;
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
         }
         Err(problem) => {
             error!("{problem}");
-            ExitCode::FAILURE
+            if problem.is::<ConfigError>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
 }

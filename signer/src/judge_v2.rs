@@ -27,7 +27,7 @@ const OLDEST_PUBLICATION: u64 = 24 * 3600;
 const ENDED_PERIOD_STANDS: u64 = 3 * 3600;
 
 /// A backend of a service's configuration.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 pub struct Backend {
     /// Its address.
     pub address: OnionAddress,

@@ -229,8 +229,9 @@ impl Server {
     /// Logs what there is to say of each service's key. Requests come often enough to hang it on: whoever asks for nothing
     /// does not miss it.
     fn tell_notices(&mut self) {
+        let now = now();
         for (service, _) in &mut self.services {
-            if let Some((priority, what)) = service.notice(now()) {
+            if let Some((priority, what)) = service.notice(now) {
                 log::line(priority, what);
             }
         }

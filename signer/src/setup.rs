@@ -1,14 +1,15 @@
 //! From the configuration to a server: everything that can be wrong is said before anything is served.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use onionbalance_proto::config::{self, Config, ConfigError};
+use onionbalance_proto::config::{self, Address, Config, ConfigError, Instances, check_own_backends};
 use rand_core::OsRng;
 
 use crate::keys::passphrase::Passphrases;
-use crate::keys::{self, KeyFileError};
+use crate::keys::{self, KeyFileError, Secret};
 use crate::serve::Server;
-use crate::service::{self, Allowed, Service};
+use crate::service::{self, Service};
 use crate::system::secret_memory::{self, Kind, MemoryError};
 
 /// A server that is ready, and what else the configuration says.
@@ -23,6 +24,8 @@ pub struct Setup {
     pub memory: Option<Kind>,
     /// What to log: the addresses that are held.
     pub summary: Vec<String>,
+    /// What the operator will want to know of the configuration.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// Why there is no server.
@@ -40,7 +43,7 @@ pub enum SetupError {
 /// Relative paths in it start from its own directory.
 pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError> {
     let (text, config) = read(path)?;
-    let secrets = config.services.iter().map(|service| Allowed::of(&service.instances).secrets()).sum();
+    let secrets = config.services.iter().map(|service| service::secrets(&service.instances)).sum();
     let memory = match secrets {
         // Services of version 2 alone: their keys are elsewhere.
         0 => None,
@@ -48,63 +51,69 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError>
     };
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
+    let mut addresses = HashSet::new();
     for service in &config.services {
         let about = |what| ConfigError::about(&text, path, &service.key, what);
         let file = directory.join(&service.key);
         let held = hold(service, &file, passphrases)
             .map_err(|error| about(format!("the key file {} {error}", file.display())))?;
-        if services.iter().any(|earlier| earlier.address() == held.address()) {
+        if !addresses.insert(held.address()) {
             let what = format!("the key file {} is another service's key once more", file.display());
             return Err(about(what).into());
         }
         services.push(held);
     }
+    check_own_backends(&config.services, addresses_by_key(services.iter()), &text, path)?;
     let summary = services.iter().map(Service::summary).collect();
+    let warnings = config.without_instances(&text, path);
     let socket = config.signer_socket.map(|socket| directory.join(socket));
     let server = Server::new(services, config.signer_requests_per_minute, config.signer_allowed_uids);
-    Ok(Setup { server, socket, user: config.signer_user, memory, summary })
+    Ok(Setup { server, socket, user: config.signer_user, memory, summary, warnings })
 }
 
-/// Reads the configuration at `path` anew and applies what may change while the keys stay: which backends are allowed, who
+/// What a reload has changed.
+pub struct Reloaded {
+    /// Of each service whose backends are others now, what to log.
+    pub summary: Vec<String>,
+    /// What the operator will want to know of the configuration.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// Reads the configuration at `path` again and applies what may change while the keys stay: which backends are allowed, who
 /// may ask, and how often. All of it, or nothing.
-pub fn reload(path: &Path, server: &mut Server) -> Result<Vec<String>, ConfigError> {
+pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError> {
     let (text, config) = read(path)?;
     let about = |key: &str, what: String| ConfigError::about(&text, path, key, what);
+    let held: HashMap<&str, &Service> = server.services().map(|held| (held.key(), held)).collect();
     for service in &config.services {
-        let same = |held: &&Service| held.key() == service.key;
-        match server.services().find(same) {
-            Some(held) if held.version() == Allowed::of(&service.instances).version() => {}
-            Some(_) => {
-                let what = format!(
-                    "the instances of {} are of another version now: restart the signer",
-                    service.key
-                );
-                return Err(about(&service.key, what));
-            }
-            None => {
-                let what = format!(
-                    "the key {} is not held: keys are read at the start only, so restart the signer",
-                    service.key
-                );
-                return Err(about(&service.key, what));
-            }
+        let key = &service.key;
+        let held = held.get(key.as_str()).ok_or_else(|| {
+            about(
+                key,
+                format!("the key {key} is not held: keys are read at the start only, so restart the signer"),
+            )
+        })?;
+        if !held.fits(&service.instances) {
+            let what = format!("the instances of {key} are of another version now: restart the signer");
+            return Err(about(key, what));
         }
     }
-    let is_listed = |held: &&Service| config.services.iter().any(|service| service.key == held.key());
-    if let Some(gone) = server.services().find(|held| !is_listed(held)) {
-        let what = format!(
-            "the key {} is held and not listed any more: restart the signer to give it up",
-            gone.key()
-        );
-        return Err(about(gone.key(), what));
+    let listed: HashMap<&str, &Instances> =
+        config.services.iter().map(|service| (service.key.as_str(), &service.instances)).collect();
+    if let Some(gone) = server.services().find(|held| !listed.contains_key(held.key())) {
+        let key = gone.key();
+        let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
+        return Err(about(key, what));
     }
-    server.reconfigure(config.signer_requests_per_minute, config.signer_allowed_uids);
-    for service in &config.services {
-        if let Some(held) = server.services_mut().find(|held| held.key() == service.key) {
-            held.allow(Allowed::of(&service.instances), &mut OsRng);
+    check_own_backends(&config.services, addresses_by_key(server.services()), &text, path)?;
+    let mut summary = Vec::new();
+    for held in server.services_mut() {
+        if listed.get(held.key()).is_some_and(|instances| held.allow(instances, &mut OsRng)) {
+            summary.push(held.summary());
         }
     }
-    Ok(server.services().map(Service::summary).collect())
+    server.reconfigure(config.signer_requests_per_minute, config.signer_allowed_uids.clone());
+    Ok(Reloaded { summary, warnings: config.without_instances(&text, path) })
 }
 
 fn read(path: &Path) -> Result<(String, Config), ConfigError> {
@@ -113,16 +122,24 @@ fn read(path: &Path) -> Result<(String, Config), ConfigError> {
     Ok((text, config))
 }
 
+/// Tells the address of a service by its key.
+fn addresses_by_key<'a>(services: impl Iterator<Item = &'a Service>) -> impl Fn(&str) -> Option<Address> {
+    let addresses: HashMap<&str, Address> = services.map(|held| (held.key(), held.address())).collect();
+    move |key| addresses.get(key).copied()
+}
+
 /// The service with the key in `file`, which has to be of its instances' version.
 fn hold(service: &config::Service, file: &Path, passphrases: &Passphrases) -> Result<Service, KeyFileError> {
+    let secret = match &service.instances {
+        Instances::None => keys::load(file, passphrases)?,
+        Instances::V2(_) => Secret::V2(keys::v2::load(file, passphrases)?),
+        Instances::V3(_) => Secret::V3(keys::v3::load(file, passphrases)?),
+    };
     let key = service.key.clone();
-    Ok(match Allowed::of(&service.instances) {
-        Allowed::V2(backends) => {
-            let secret = keys::v2::load(file, passphrases)?;
-            Service::V2(service::v2::Service::new(key, secret, backends))
-        }
-        Allowed::V3(backends) => {
-            Service::V3(service::v3::Service::new(key, keys::v3::load(file, passphrases)?, backends))
-        }
-    })
+    let mut held = match secret {
+        Secret::V2(secret) => Service::V2(service::v2::Service::new(key, secret, Vec::new())),
+        Secret::V3(authority) => Service::V3(service::v3::Service::new(key, authority, Vec::new())),
+    };
+    held.allow(&service.instances, &mut OsRng);
+    Ok(held)
 }

@@ -7,10 +7,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use onionbalance_proto::config::ConfigError;
+
 use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
 use crate::serve::Server;
-use crate::setup::{self, Setup};
+use crate::setup::{self, Reloaded, Setup};
 use crate::system::activation::Notifier;
 use crate::system::confinement::{self, Files};
 use crate::system::secret_memory::Kind;
@@ -24,6 +26,8 @@ const BAD_CONFIGURATION: u8 = 78;
 const BAD_USAGE: u8 = 2;
 /// Something may be different the next time.
 const FAILED: u8 = 1;
+/// Services of which the log says something, at the start and at a reload.
+const MAX_LISTED: usize = 100;
 
 /// Serves by the configuration at `config`: the stream that is standard input if `inherited`, else whoever connects.
 pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
@@ -117,7 +121,7 @@ fn prepare<'a>(
     handed_over: Option<&'a UnixListener>,
     setup: Setup,
 ) -> Result<(Server, Socket<'a>), Problem> {
-    let Setup { mut server, socket, user, memory, summary } = setup;
+    let Setup { mut server, socket, user, memory, summary, warnings } = setup;
     if memory == Some(Kind::Locked) {
         log::line(
             Priority::Warning,
@@ -145,7 +149,8 @@ fn prepare<'a>(
         Socket::Own(_, path) => Some(path.display().to_string()),
     };
     if let Some(place) = place {
-        log_all(&summary);
+        log_services(&summary);
+        log_warnings(&warnings);
         if user::is_root() {
             let what =
                 "runs as root: set signer-user, and the signer becomes that user once it has read the keys";
@@ -182,17 +187,29 @@ fn unheard(error: &io::Error) -> Problem {
     Problem::passing(format!("cannot tell the service manager at $NOTIFY_SOCKET that all is ready: {error}"))
 }
 
-fn log_all(lines: &[String]) {
-    for line in lines {
+/// A line for each service, up to [`MAX_LISTED`]: the journal drops what is too much at a time (journald.conf(5),
+/// `RateLimitBurst=`).
+fn log_services(lines: &[String]) {
+    for line in lines.iter().take(MAX_LISTED) {
         log::line(Priority::Info, line);
+    }
+    if let Some(more) = lines.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        log::line(Priority::Info, format_args!("and {more} services more"));
     }
 }
 
-/// Reads the configuration anew; a bad one changes nothing.
+fn log_warnings(warnings: &[ConfigError]) {
+    for warning in warnings.iter().take(MAX_LISTED) {
+        log::line(Priority::Warning, warning);
+    }
+}
+
+/// Reads the configuration again; a bad one changes nothing.
 fn reload(config: &Path, server: &mut Server) {
     match setup::reload(config, server) {
-        Ok(summary) => {
-            log_all(&summary);
+        Ok(Reloaded { summary, warnings }) => {
+            log_services(&summary);
+            log_warnings(&warnings);
             log::line(Priority::Info, format_args!("read {} anew", config.display()));
         }
         Err(error) => {

@@ -1,8 +1,12 @@
 //! The frontends: the file's services with the addresses of the keys that the signer holds for them.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
+use std::hash::Hash;
 
-use onionbalance_proto::config::{ConfigError, InstanceV2, Instances, Service};
+use onionbalance_proto::config::{
+    Address, ConfigError, InstanceV2, Instances, Lines, Service, check_own_backends,
+};
 use onionbalance_proto::wire::{Held, HeldService};
 use onionbalance_proto::{v2, v3};
 use tracing::warn;
@@ -48,27 +52,41 @@ const RESTART_SIGNER: &str = "systemctl restart onionbalance-signer; systemctl r
 
 impl Configuration {
     /// The frontends that the file lists and whose keys are among `held`.
-    pub fn frontends(&self, held: &[HeldService]) -> Frontends {
+    ///
+    /// # Errors
+    /// A frontend is among its own backends. Whatever the signer does not agree to is left out instead.
+    pub fn frontends(&self, held: &[HeldService]) -> Result<Frontends, ConfigError> {
+        let held: HashMap<&str, &HeldService> = held.iter().map(|held| (held.key(), held)).collect();
+        self.check_own_backends(&held)?;
+        let lines = Lines::of(&self.text);
         let mut frontends = Frontends::default();
         for service in &self.config.services {
-            let about = |what| ConfigError::about(&self.text, &self.path, &service.key, what);
-            let Some(held) = held.iter().find(|held| held.key() == service.key) else {
+            let about = |what| lines.error(&self.path, &service.key, what);
+            let Some(held) = held.get(service.key.as_str()).copied() else {
                 let what = format!("the signer does not hold the key {}: {RESTART_SIGNER}", service.key);
                 frontends.left_out.push(about(what));
                 continue;
             };
             match (held, &service.instances) {
+                (HeldService::V2(held), Instances::None) => {
+                    frontends.v2.push(self.frontend(service, held, &[], |instance| instance.address));
+                }
+                (HeldService::V3 { held, .. }, Instances::None) => {
+                    frontends.v3.push(self.frontend(service, held, &[], |address| *address));
+                }
                 (HeldService::V2(held), Instances::V2(instances)) => {
                     let frontend = self.frontend(service, held, instances, |instance| instance.address);
                     frontends.v2.push(frontend);
                     frontends
                         .left_out
-                        .extend(self.left_out(service, held, instances, |instance| instance.address));
+                        .extend(self.left_out(&lines, service, held, instances, |instance| instance.address));
                 }
                 (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
                     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
                     frontends.v3.push(self.frontend(service, held, &addresses, |address| *address));
-                    frontends.left_out.extend(self.left_out(service, held, &addresses, |address| *address));
+                    frontends
+                        .left_out
+                        .extend(self.left_out(&lines, service, held, &addresses, |address| *address));
                 }
                 (HeldService::V3 { .. }, Instances::V2(_)) => {
                     frontends.left_out.push(about(other_version(service, 2, 3)));
@@ -78,24 +96,34 @@ impl Configuration {
                 }
             }
         }
-        frontends
+        Ok(frontends)
     }
 
-    fn frontend<Address: Copy + Display + Eq, Backend: Clone>(
+    fn check_own_backends(&self, held: &HashMap<&str, &HeldService>) -> Result<(), ConfigError> {
+        let address = |key: &str| match held.get(key)? {
+            HeldService::V2(held) => Some(Address::V2(held.address)),
+            HeldService::V3 { held, .. } => Some(Address::V3(held.address)),
+        };
+        check_own_backends(&self.config.services, address, &self.text, &self.path)
+    }
+
+    fn frontend<Address: Copy + Display + Eq + Hash, Backend: Clone>(
         &self,
         service: &Service,
         held: &Held<Address>,
         instances: &[Backend],
         address: impl Fn(&Backend) -> Address,
     ) -> Frontend<Address, Backend> {
+        let allowed: HashSet<&Address> = held.backends.iter().collect();
+        let mut seen = HashSet::with_capacity(instances.len());
         let mut backends: Vec<Backend> = Vec::with_capacity(instances.len());
         for instance in instances {
             let backend = address(instance);
-            if backends.iter().any(|earlier| address(earlier) == backend) {
+            if !seen.insert(backend) {
                 warn!("{}: {backend} is listed twice for {}", self.path.display(), held.address);
                 continue;
             }
-            if held.backends.contains(&backend) {
+            if allowed.contains(&backend) {
                 backends.push(instance.clone());
             }
         }
@@ -103,22 +131,23 @@ impl Configuration {
     }
 
     /// The backends of a service that the signer does not allow.
-    fn left_out<Address: Display + Eq, Backend>(
+    fn left_out<Address: Display + Eq + Hash, Backend>(
         &self,
+        lines: &Lines<'_>,
         service: &Service,
         held: &Held<Address>,
         instances: &[Backend],
         address: impl Fn(&Backend) -> Address,
     ) -> Vec<ConfigError> {
-        let addresses = instances.iter().map(address);
-        let unknown = addresses.filter(|backend| !held.backends.contains(backend));
+        let allowed: HashSet<&Address> = held.backends.iter().collect();
+        let unknown = instances.iter().map(address).filter(|backend| !allowed.contains(backend));
         let error = |backend| {
             let what = format!(
                 "the signer does not know {backend} as a backend of {}, and would not sign for it: send the signer SIGHUP, so \
                  that it reads this configuration, and then onionbalance (systemctl reload onionbalance does both)",
                 held.address
             );
-            ConfigError::about(&self.text, &self.path, &service.key, what)
+            lines.error(&self.path, &service.key, what)
         };
         unknown.map(error).collect()
     }

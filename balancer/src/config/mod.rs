@@ -43,6 +43,9 @@ impl Configuration {
         for warning in &self.config.warnings {
             warn!("{}: {warning}", self.path.display());
         }
+        for warning in self.config.without_instances(&self.text, &self.path) {
+            warn!("{warning}");
+        }
     }
 
     /// Where the signer is.
@@ -132,7 +135,7 @@ impl Configuration {
     pub fn authorizes_clients(&self) -> bool {
         let authorizes = |service: &Service| match &service.instances {
             Instances::V2(instances) => instances.iter().any(|instance| instance.auth.is_some()),
-            Instances::V3(_) => false,
+            Instances::None | Instances::V3(_) => false,
         };
         self.config.services.iter().any(authorizes)
     }

@@ -1,7 +1,7 @@
 use std::fs;
 
+use onionbalance_proto::v2;
 use onionbalance_proto::wire::{Held, HeldService};
-use onionbalance_proto::{v2, v3};
 use tempfile::TempDir;
 
 use super::*;
@@ -9,6 +9,7 @@ use super::*;
 const V2: &str = "jyvfq5umznvka34v";
 const V2_FRONT: &str = "7s4hxwwifcslrus2";
 const V3: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+const V3_FRONT: &str = "y47iqrgrj4fevtx4qompslfl36qug5jcflkl43xnhbxrqxvizqym5rad";
 
 struct Place {
     directory: TempDir,
@@ -37,8 +38,8 @@ fn held_v2(key: &str) -> HeldService {
 }
 
 fn held_v3(key: &str) -> HeldService {
-    let address: v3::OnionAddress = V3.parse().unwrap();
-    let held = Held { key: key.into(), address, backends: vec![address] };
+    let backends = vec![V3.parse().unwrap()];
+    let held = Held { key: key.into(), address: V3_FRONT.parse().unwrap(), backends };
     HeldService::V3 { held, delegation_ends: None }
 }
 
@@ -46,7 +47,7 @@ fn held_v3(key: &str) -> HeldService {
 fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
     let text = services("  tor: old/control\n  tor-control-password: hush\n", "  tor: 127.0.0.1:9151\n");
     let place = place(&text);
-    let frontends = place.configuration.frontends(&[held_v3("new"), held_v2("old")]);
+    let frontends = place.configuration.frontends(&[held_v3("new"), held_v2("old")]).unwrap();
     let [old] = frontends.v2.as_slice() else { panic!("one v2 service") };
     assert_eq!(old.address, V2_FRONT.parse::<v2::OnionAddress>().unwrap());
     let [backend] = old.backends.as_slice() else { panic!("each address once") };
@@ -73,7 +74,7 @@ fn a_service_whose_key_the_signer_does_not_hold_is_left_out_and_named_by_its_lin
         (vec![held_v3("old"), held_v3("new")], 2, "the instances of old are v2 onion services, and the key"),
     ];
     for (held, line, wanted) in cases {
-        let frontends = place.configuration.frontends(&held);
+        let frontends = place.configuration.frontends(&held).unwrap();
         let Some(error) = frontends.left_out.last() else { panic!("nothing is left out") };
         assert_eq!(error.line, Some(line), "{error}");
         assert!(error.what.starts_with(wanted), "{error}\nwanted {wanted}");
@@ -87,12 +88,30 @@ fn a_backend_that_the_signer_does_not_allow_is_left_out_and_named() {
     if let HeldService::V3 { held, .. } = &mut other {
         held.backends.clear();
     }
-    let frontends = place.configuration.frontends(&[other, held_v2("old")]);
+    let frontends = place.configuration.frontends(&[other, held_v2("old")]).unwrap();
     assert!(frontends.v3[0].backends.is_empty());
     assert_eq!(frontends.v2[0].backends.len(), 1);
     let [left_out] = frontends.left_out.as_slice() else { panic!("one is left out") };
     assert_eq!(left_out.line, Some(7));
     assert!(left_out.what.contains(V3) && left_out.what.contains("SIGHUP"), "{left_out}");
+}
+
+#[test]
+fn a_frontend_that_is_its_own_backend_is_an_error_with_the_line() {
+    let place = place(
+        &services("", "").replace(&format!("{V3}\n"), &format!("{V3}\n  - address: {V3_FRONT}.onion\n")),
+    );
+    let error = place.configuration.frontends(&[held_v2("old"), held_v3("new")]).unwrap_err();
+    assert_eq!(error.line, Some(10), "{error}");
+    assert!(error.what.starts_with(V3_FRONT), "{error}");
+}
+
+#[test]
+fn the_key_tells_the_version_of_a_service_without_instances() {
+    let place = place("services:\n- key: old\n- key: new\n  instances: []\n");
+    let frontends = place.configuration.frontends(&[held_v2("old"), held_v3("new")]).unwrap();
+    assert_eq!((frontends.v2[0].backends.len(), frontends.v3[0].backends.len()), (0, 0));
+    assert_eq!(frontends.left_out, []);
 }
 
 #[test]

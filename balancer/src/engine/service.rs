@@ -254,7 +254,8 @@ impl<P: Point> Service<P> {
         let service = self.id.clone();
         if self.sets.is_empty() {
             self.stale_since = None;
-            if !std::mem::replace(&mut self.told_nothing, true) {
+            // A service that lists no backends is told of with its configuration.
+            if !self.backends.is_empty() && !std::mem::replace(&mut self.told_nothing, true) {
                 cx.notices.push(Notice::NothingToPublish { service });
             }
         } else if let Some(since) = self.stale_since {

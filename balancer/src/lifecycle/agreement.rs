@@ -74,9 +74,12 @@ impl Agreement {
 
 impl Balancer {
     /// Asks the signer what it holds, and balances that.
-    pub(super) async fn ask_signer(&mut self) {
+    ///
+    /// # Errors
+    /// The configuration is not valid with the addresses of the keys that the signer holds.
+    pub(super) async fn ask_signer(&mut self) -> Result<(), ConfigError> {
         match self.runtimes.held().await {
-            Ok(held) => self.balance(held),
+            Ok(held) => self.balance(held)?,
             Err(error) => {
                 let again = match error {
                     SignerError::NotReady(_) => AGAIN,
@@ -85,10 +88,11 @@ impl Balancer {
                 self.agreement.is_missing(format!("waiting for the signer: {error}"), again);
             }
         }
+        Ok(())
     }
 
-    fn balance(&mut self, held: Vec<HeldService>) {
-        let frontends = self.setup.configuration.frontends(&held);
+    fn balance(&mut self, held: Vec<HeldService>) -> Result<(), ConfigError> {
+        let frontends = self.setup.configuration.frontends(&held)?;
         let missing = missing(&frontends.left_out);
         if self.agreement.held.as_ref() != Some(&held) {
             let is_first = !self.agreement.has_begun();
@@ -102,6 +106,7 @@ impl Balancer {
                 self.agreement.is_missing(missing, AGAIN);
             }
         }
+        Ok(())
     }
 }
 

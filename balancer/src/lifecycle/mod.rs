@@ -49,7 +49,11 @@ impl Balancer {
                 refused = self.runtimes.refused() => return refused.into(),
                 ended = end(self.child.as_mut()) => return ended.into(),
                 request = requests.next() => self.heed(request).await,
-                () = self.agreement.due() => self.ask_signer().await,
+                () = self.agreement.due() => {
+                    if let Err(problem) = self.ask_signer().await {
+                        return problem.into();
+                    }
+                }
             }
         }
     }

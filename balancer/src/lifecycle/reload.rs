@@ -75,7 +75,7 @@ impl Balancer {
         loop {
             let problem: Box<dyn Error> = match self.runtimes.held().await {
                 Ok(held) => {
-                    let mut frontends = setup.configuration.frontends(&held);
+                    let mut frontends = setup.configuration.frontends(&held)?;
                     match frontends.left_out.pop() {
                         None => return Ok((held, frontends)),
                         Some(left_out) => left_out.into(),

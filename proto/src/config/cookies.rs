@@ -1,6 +1,9 @@
 //! Cookies that do not fit together: each is well-formed, and clients will meet backends that refuse them.
 
+use std::collections::HashSet;
+
 use super::service::{InstanceV2, Instances, Service};
+use crate::v2;
 
 /// What is to be said of the services' cookies.
 pub(super) fn warnings(services: &[Service]) -> Vec<String> {
@@ -8,7 +11,7 @@ pub(super) fn warnings(services: &[Service]) -> Vec<String> {
         .iter()
         .filter_map(|service| match &service.instances {
             Instances::V2(instances) => Some((service.key.as_str(), instances.as_slice())),
-            Instances::V3(_) => None,
+            Instances::None | Instances::V3(_) => None,
         })
         .collect();
     let several = of_each.iter().filter_map(|(key, instances)| several_cookies(key, instances));
@@ -30,10 +33,9 @@ fn several_cookies(key: &str, instances: &[InstanceV2]) -> Option<String> {
 
 /// The backend that one service names with a cookie and another without.
 fn not_everywhere(all: &[&InstanceV2]) -> Option<String> {
-    let is_open_elsewhere = |closed: &InstanceV2| {
-        all.iter().any(|instance| instance.address == closed.address && instance.auth.is_none())
-    };
-    let closed = all.iter().find(|instance| instance.auth.is_some() && is_open_elsewhere(instance))?;
+    let open: HashSet<v2::OnionAddress> =
+        all.iter().filter(|instance| instance.auth.is_none()).map(|instance| instance.address).collect();
+    let closed = all.iter().find(|instance| instance.auth.is_some() && open.contains(&instance.address))?;
     Some(format!(
         "{} has `auth` for one service and none for another: whoever authorizes its clients needs it for both",
         closed.address

@@ -3,26 +3,30 @@
 //! The files of Onionbalance 0.1 and 0.2 work as they are. What nobody knows is an error: a mistyped key must not start.
 
 mod cookies;
+mod error;
 mod historic;
 mod key;
 mod level;
+mod own_backend;
 mod password;
 mod scalar;
 mod service;
 mod tor;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+pub use self::error::{ConfigError, Lines};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
+pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
-pub use self::service::{InstanceV2, InstanceV3, Instances, Service};
+pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 
 /// The most services of one configuration.
@@ -89,19 +93,22 @@ pub struct LogSettings {
     pub location: Option<PathBuf>,
 }
 
-/// What is wrong with the file, and where.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{file}{}: {what}", line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct ConfigError {
-    /// The file, as it was named.
-    pub file: String,
-    /// The line, counted from 1, where one can be told.
-    pub line: Option<usize>,
-    /// What is wrong, and what to write instead.
-    pub what: String,
-}
-
 impl Config {
+    /// The services that have no backends yet, each with what there is to say of it: nothing is published for them.
+    pub fn without_instances(&self, text: &str, file: &Path) -> Vec<ConfigError> {
+        let lines = Lines::of(text);
+        let empty = self.services.iter().filter(|service| service.instances.count() == 0);
+        let warning = |service: &Service| {
+            let what = format!(
+                "the service with the key {} has no instances: nothing is published for it until some are listed and both \
+                 programs are sent SIGHUP",
+                service.key
+            );
+            lines.error(file, &service.key, what)
+        };
+        empty.map(warning).collect()
+    }
+
     /// Reads the text of the file that is called `file`.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         // Editors of other systems put a byte-order mark in front.
@@ -111,19 +118,18 @@ impl Config {
             line: error.location().map(|location| location.line()),
             what: without_location(&error.to_string()),
         })?;
-        for (index, service) in config.services.iter().enumerate() {
-            if config.services.iter().take(index).any(|earlier| earlier.key == service.key) {
-                let what = format!("two services have the key {}: put all instances under one", service.key);
-                return Err(ConfigError::about(text, file, &service.key, what));
-            }
-            if service.tor.is_none() && service.tor_control_password.is_some() {
-                let what = format!(
-                    "the service with the key {} has a tor-control-password and no `tor`: say which tor it is for, or \
-                     put it where it holds for all services",
-                    service.key
-                );
-                return Err(ConfigError::about(text, file, &service.key, what));
-            }
+        if let Some(service) = config.services.get(MAX_SERVICES) {
+            let what = format!(
+                "there are {} services, and {MAX_SERVICES} are the most: give the others to another onionbalance",
+                config.services.len()
+            );
+            return Err(ConfigError::about(text, file, &service.key, what));
+        }
+        let mut keys = HashSet::new();
+        for service in &config.services {
+            service
+                .check(keys.insert(&service.key))
+                .map_err(|what| ConfigError::about(text, file, &service.key, what))?;
         }
         let v3_only = config.services.iter().all(|service| matches!(service.instances, Instances::V3(_)));
         if v3_only && config.tuning.differs_for_v2() {
@@ -132,25 +138,6 @@ impl Config {
         }
         config.warnings.extend(cookies::warnings(&config.services));
         Ok(config)
-    }
-}
-
-impl ConfigError {
-    /// The file at `path` cannot be read.
-    pub fn unreadable(path: &Path, error: &io::Error) -> Self {
-        let what = format!("cannot be read: {error}; name the configuration with -c");
-        Self { file: path.display().to_string(), line: None, what }
-    }
-
-    /// An error about a value that was parsed well and turned out wrong. The line is where `value` stands; the last
-    /// such line, since of two services with one key the second is too many.
-    pub fn about(text: &str, file: &Path, value: &str, what: String) -> Self {
-        let stands_in = |line: &str| {
-            let line = line.split(" #").next().unwrap_or(line);
-            line.split_once(':').is_some_and(|(_, found)| found.trim().trim_matches(['"', '\'']) == value)
-        };
-        let line = text.lines().enumerate().filter(|(_, line)| stands_in(line)).last();
-        Self { file: file.display().to_string(), line: line.map(|(index, _)| index + 1), what }
     }
 }
 

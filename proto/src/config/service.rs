@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::password::ControlPassword;
 use super::tor::TorPlace;
+use super::{MAX_INSTANCES, MAX_KEY_LENGTH};
 use crate::v2::cookie::Cookie;
 use crate::{text, v2, v3};
 
@@ -19,6 +20,7 @@ pub struct Service {
     /// The key file, as it was written: what the two processes call the service between them.
     pub key: String,
     /// The backends, of the frontend's own version.
+    #[serde(default)]
     pub instances: Instances,
     /// The tor that looks for this service's backends and publishes it, if it has one of its own.
     #[serde(default)]
@@ -28,9 +30,32 @@ pub struct Service {
     pub tor_control_password: Option<ControlPassword>,
 }
 
-/// The backends of one frontend; at least one.
-#[derive(Clone, Debug, Eq, PartialEq)]
+impl Service {
+    /// Says what is wrong with it besides its form. `is_first`: no service before it has its key.
+    pub(super) fn check(&self, is_first: bool) -> Result<(), String> {
+        let key = &self.key;
+        if key.len() > MAX_KEY_LENGTH {
+            return Err(format!("a key has more than {MAX_KEY_LENGTH} bytes: no path is that long"));
+        }
+        if !is_first {
+            return Err(format!("two services have the key {key}: put all instances under one"));
+        }
+        if self.tor.is_none() && self.tor_control_password.is_some() {
+            return Err(format!(
+                "the service with the key {key} has a tor-control-password and no `tor`: say which tor it is for, or \
+                 put it where it holds for all services"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The backends of one frontend, at most [`MAX_INSTANCES`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Instances {
+    /// None yet: nothing is published for the service, whose version is that of its key.
+    #[default]
+    None,
     /// Of version 2.
     V2(Vec<InstanceV2>),
     /// Of version 3.
@@ -41,6 +66,7 @@ impl Instances {
     /// How many there are.
     pub fn count(&self) -> usize {
         match self {
+            Self::None => 0,
             Self::V2(instances) => instances.len(),
             Self::V3(instances) => instances.len(),
         }
@@ -84,23 +110,19 @@ impl<'de> Visitor<'de> for InstancesVisitor {
 
     /// `instances:` with nothing behind it.
     fn visit_unit<E: de::Error>(self) -> Result<Instances, E> {
-        Err(no_instances())
+        Ok(Instances::None)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Instances, A::Error> {
-        let mut instances = None;
+        let mut instances = Instances::None;
         while let Some(()) = sequence.next_element_seed(Next(&mut instances))? {}
-        instances.ok_or_else(no_instances)
+        Ok(instances)
     }
-}
-
-fn no_instances<E: de::Error>() -> E {
-    E::custom("the service has no instances: list the `address` of at least one backend")
 }
 
 /// The next instance, which has to be of the version of those before it. What is wrong with it is said while it is being
 /// visited, so that its own line is named.
-struct Next<'a>(&'a mut Option<Instances>);
+struct Next<'a>(&'a mut Instances);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
     type Value = ();
@@ -119,12 +141,17 @@ impl<'de> Visitor<'de> for Next<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let instance = Written::deserialize(MapAccessDeserializer::new(map))?.instance()?;
+        if self.0.count() == MAX_INSTANCES {
+            return Err(de::Error::custom(format_args!(
+                "a service has more than {MAX_INSTANCES} instances: no descriptor lists that many"
+            )));
+        }
         match (self.0, instance) {
-            (Some(Instances::V2(instances)), Instance::V2(instance)) => instances.push(instance),
-            (Some(Instances::V3(instances)), Instance::V3(instance)) => instances.push(instance),
-            (none @ None, Instance::V2(instance)) => *none = Some(Instances::V2(vec![instance])),
-            (none @ None, Instance::V3(instance)) => *none = Some(Instances::V3(vec![instance])),
-            (Some(_), _) => {
+            (Instances::V2(instances), Instance::V2(instance)) => instances.push(instance),
+            (Instances::V3(instances), Instance::V3(instance)) => instances.push(instance),
+            (none @ Instances::None, Instance::V2(instance)) => *none = Instances::V2(vec![instance]),
+            (none @ Instances::None, Instance::V3(instance)) => *none = Instances::V3(vec![instance]),
+            (Instances::V2(_), Instance::V3(_)) | (Instances::V3(_), Instance::V2(_)) => {
                 return Err(de::Error::custom(
                     "v2 and v3 addresses stand under one service: a frontend's backends are of its own version, so \
                      give each version a service and a key of its own",
@@ -164,17 +191,33 @@ impl Written {
 }
 
 /// An onion address, whose length tells its version.
-enum Address {
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Address {
+    /// Of version 2.
     V2(v2::OnionAddress),
+    /// Of version 3.
     V3(v3::OnionAddress),
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V2(address) => address.fmt(f),
+            Self::V3(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Why a text is no onion address.
 #[derive(Debug, thiserror::Error)]
-enum AddressError {
+pub enum AddressError {
+    /// Of another length than either version's.
     #[error("an onion address has 56 characters (v3) or 16 (v2) before .onion, this one has {0}")]
     Length(usize),
+    /// As long as one of version 2.
     #[error(transparent)]
     V2(#[from] v2::address::AddressError),
+    /// As long as one of version 3.
     #[error(transparent)]
     V3(#[from] v3::address::AddressError),
 }

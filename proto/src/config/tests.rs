@@ -112,9 +112,6 @@ fn says_what_is_wrong_and_where() {
     let cases = [
         (String::new(), "there are no services"),
         ("services: []\n".into(), "config.yaml:1: there are no services"),
-        ("services:\n- key: k\n".into(), "config.yaml:2: services[0]: missing field `instances`"),
-        ("services:\n- key: k\n  instances:\n".into(), "the service has no instances"),
-        ("services:\n- key: k\n  instances: []\n".into(), "the service has no instances"),
         (
             service.replace("5sid", "5sie"),
             "config.yaml:4: services[0].instances[0].address: the address is of",
@@ -379,4 +376,42 @@ fn a_service_may_have_a_tor_of_its_own() {
             .starts_with("config.yaml:2: the service with the key k has a tor-control-password and no `tor`"),
         "{error}"
     );
+}
+
+/// Of Onionbalance 0.1.8, where the backends of a deployment may come later.
+#[test]
+fn a_service_may_have_no_instances_yet() {
+    let other = format!("- key: other\n  instances:\n  - address: {ADDRESS}\n");
+    for none in ["", "  instances:\n", "  instances: []\n", "  instances: ~\n", "  instances: null\n"] {
+        let text = format!("services:\n- key: k\n{none}{other}");
+        let config = parse(&text).unwrap();
+        assert_eq!(config.services[0].instances, Instances::None, "{none:?}");
+        let said = config.without_instances(&text, Path::new("config.yaml"));
+        let [said] = said.as_slice() else { panic!("{said:?}") };
+        assert!(
+            said.to_string().starts_with("config.yaml:2: the service with the key k has no instances"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_the_two_programs_cannot_tell_each_other_is_refused_by_its_line() {
+    let services = |count: usize| -> String {
+        (0..count).fold("services:\n".to_owned(), |text, number| text + &format!("- key: {number}.pem\n"))
+    };
+    assert_eq!(parse(&services(MAX_SERVICES)).unwrap().services.len(), MAX_SERVICES);
+    let error = parse(&services(MAX_SERVICES + 1)).unwrap_err();
+    assert!(error.starts_with("config.yaml:10002: there are 10001 services"), "{error}");
+
+    let instances = |count| {
+        format!("services:\n- key: k\n  instances:\n{}", format!("  - address: {ADDRESS}\n").repeat(count))
+    };
+    assert_eq!(parse(&instances(MAX_INSTANCES)).unwrap().services[0].instances.count(), MAX_INSTANCES);
+    let error = parse(&instances(MAX_INSTANCES + 1)).unwrap_err();
+    assert!(error.starts_with("config.yaml:4100: "), "{error}");
+    assert!(error.contains("more than 4096 instances"), "{error}");
+
+    let error = parse(&format!("services:\n- key: {}\n", "k".repeat(MAX_KEY_LENGTH + 1))).unwrap_err();
+    assert!(error.starts_with("config.yaml:2: a key has more than 4096 bytes"), "{error}");
 }

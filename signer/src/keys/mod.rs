@@ -13,10 +13,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use ::pkcs8::PrivateKeyInfo;
 use zeroize::Zeroizing;
 
 pub use self::kind::KindError;
+use self::passphrase::Passphrases;
 use self::permissions::PermissionError;
+use self::v3::Contents;
+use crate::authority::Authority;
+use crate::secret::PermanentSecret;
 
 /// Larger than any file with a key or passphrases but a delegation.
 const USUAL_LENGTH: usize = 16 * 1024;
@@ -43,6 +48,9 @@ pub enum ReadError {
 /// Why a key file of either version holds no usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Of version 2.
     #[error(transparent)]
     V2(#[from] v2::KeyFileError),
@@ -52,6 +60,44 @@ pub enum KeyFileError {
     /// PKCS#8, of which it is not known yet.
     #[error(transparent)]
     Pkcs8(#[from] pkcs8::Pkcs8Error),
+}
+
+/// A service's secret, whose version is the service's.
+pub enum Secret {
+    /// Of version 2.
+    V2(PermanentSecret),
+    /// Of version 3.
+    V3(Authority),
+}
+
+/// Reads the key in the file at `path`, which may be of either version, with one of the passphrases if it is encrypted.
+pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Secret, KeyFileError> {
+    let act_v3 = |contents: Contents<'_>| v3::authority(contents).map(Secret::V3);
+    parse(&read_key(path)?, path, passphrases, Secret::V2, act_v3)
+}
+
+/// What `act_v2` or `act_v3` makes of the key in the file at `path`, which holds these bytes.
+pub(crate) fn parse<T>(
+    bytes: &[u8],
+    path: &Path,
+    passphrases: &Passphrases,
+    act_v2: impl Fn(PermanentSecret) -> T,
+    act_v3: impl Fn(Contents<'_>) -> Result<T, v3::KeyFileError>,
+) -> Result<T, KeyFileError> {
+    let either = |info: PrivateKeyInfo<'_>| {
+        if v2::is_rsa(&info) {
+            Ok(act_v2(v2::secret(info)?))
+        } else {
+            Ok::<_, KeyFileError>(v3::pem::with_seed(&info, &act_v3)?)
+        }
+    };
+    let text = std::str::from_utf8(bytes).ok();
+    match (text.and_then(pem_label), text) {
+        (Some(pkcs8::LABEL), Some(text)) => pkcs8::parse(text, either),
+        (Some(pkcs8::ENCRYPTED_LABEL), Some(text)) => pkcs8::decrypt(text, path, passphrases, either),
+        (Some(v2::LABEL), _) => Ok(act_v2(v2::parse(bytes, path, passphrases)?)),
+        _ => Ok(v3::parse(bytes, path, passphrases, act_v3)?),
+    }
 }
 
 /// All of the key file at `path`, which nobody else may read or change.

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ::pkcs8::PrivateKeyInfo;
 use zeroize::Zeroizing;
 
 use super::Problem;
 use super::render::Key;
 use crate::keys::passphrase::{Passphrases, Source};
 use crate::keys::v3::Contents;
-use crate::keys::{self, KeyFileError, pem_label, pkcs8, sealed, v2, v3};
+use crate::keys::{self, pem_label, pkcs8, sealed, v2};
+use crate::secret::PermanentSecret;
 
 /// A file that was read, and is still closed.
 pub(super) struct KeyFile {
@@ -27,25 +27,10 @@ impl KeyFile {
 
     /// What `act` makes of the key.
     pub(super) fn open<T>(&self, act: impl Fn(Key<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
-        self.parse(act).map_err(|error| problem(&self.path, error))?
-    }
-
-    fn parse<T>(&self, act: impl Fn(Key<'_>) -> T) -> Result<T, KeyFileError> {
         let Self { path, bytes, passphrases } = self;
+        let act_v2 = |secret: PermanentSecret| act(Key::V2(&secret));
         let act_v3 = |contents: Contents<'_>| Ok(act(Key::V3(contents)));
-        let either = |info: PrivateKeyInfo<'_>| {
-            if v2::is_rsa(&info) {
-                Ok(act(Key::V2(&v2::secret(info)?)))
-            } else {
-                Ok::<_, KeyFileError>(v3::pem::with_seed(&info, act_v3)?)
-            }
-        };
-        match (self.label(), std::str::from_utf8(bytes)) {
-            (Some(pkcs8::LABEL), Ok(text)) => pkcs8::parse(text, either),
-            (Some(pkcs8::ENCRYPTED_LABEL), Ok(text)) => pkcs8::decrypt(text, path, passphrases, either),
-            (Some(v2::LABEL), _) => Ok(act(Key::V2(&v2::parse(bytes, path, passphrases)?))),
-            _ => Ok(v3::parse(bytes, path, passphrases, act_v3)?),
-        }
+        keys::parse(bytes, path, passphrases, act_v2, act_v3).map_err(|error| problem(path, error))?
     }
 
     /// The name of its form, and whether that is an encrypted one.

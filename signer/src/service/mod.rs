@@ -3,7 +3,7 @@
 pub mod v2;
 pub mod v3;
 
-use onionbalance_proto::config::Instances;
+use onionbalance_proto::config::{Address, InstanceV2, InstanceV3, Instances};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::HeldService;
@@ -21,14 +21,6 @@ pub enum Service {
     V3(v3::Service),
 }
 
-/// The backends whose points may be signed for, by the configuration.
-pub enum Allowed {
-    /// Of version 2.
-    V2(Vec<judge_v2::Backend>),
-    /// Of version 3.
-    V3(Vec<OnionAddress>),
-}
-
 impl Service {
     /// What the balancer may know of it.
     pub fn public(&self) -> HeldService {
@@ -42,10 +34,10 @@ impl Service {
     }
 
     /// Its address.
-    pub fn address(&self) -> String {
+    pub fn address(&self) -> Address {
         match self {
-            Self::V2(service) => service.address().to_string(),
-            Self::V3(service) => service.address().to_string(),
+            Self::V2(service) => Address::V2(service.address()),
+            Self::V3(service) => Address::V3(service.address()),
         }
     }
 
@@ -54,14 +46,6 @@ impl Service {
         match self {
             Self::V2(service) => service.key(),
             Self::V3(service) => service.key(),
-        }
-    }
-
-    /// Its version, 2 or 3.
-    pub fn version(&self) -> u8 {
-        match self {
-            Self::V2(_) => 2,
-            Self::V3(_) => 3,
         }
     }
 
@@ -87,46 +71,46 @@ impl Service {
         }
     }
 
-    /// Allows these backends and no others from now on; nothing changes if they are of the other version.
-    pub fn allow(&mut self, allowed: Allowed, rng: &mut impl CryptoRngCore) {
-        match (self, allowed) {
-            (Self::V2(service), Allowed::V2(backends)) => service.allow(backends),
-            (Self::V3(service), Allowed::V3(backends)) => service.allow(backends, rng),
-            (Self::V2(_), Allowed::V3(_)) | (Self::V3(_), Allowed::V2(_)) => {}
+    /// Whether instances can be this service's: those of another version cannot.
+    pub fn fits(&self, instances: &Instances) -> bool {
+        match instances {
+            Instances::None => true,
+            Instances::V2(_) => matches!(self, Self::V2(_)),
+            Instances::V3(_) => matches!(self, Self::V3(_)),
+        }
+    }
+
+    /// Allows these backends and no others from now on. False if that changes nothing, as with those of another version.
+    pub fn allow(&mut self, instances: &Instances, rng: &mut impl CryptoRngCore) -> bool {
+        match (self, instances) {
+            (Self::V2(service), Instances::None) => service.allow(Vec::new()),
+            (Self::V3(service), Instances::None) => service.allow(Vec::new(), rng),
+            (Self::V2(service), Instances::V2(instances)) => service.allow(backends_v2(instances)),
+            (Self::V3(service), Instances::V3(instances)) => service.allow(backends_v3(instances), rng),
+            (Self::V2(_), Instances::V3(_)) | (Self::V3(_), Instances::V2(_)) => false,
         }
     }
 }
 
-impl Allowed {
-    /// The instances of a service.
-    pub fn of(instances: &Instances) -> Self {
-        match instances {
-            Instances::V2(instances) => Self::V2(
-                instances
-                    .iter()
-                    .map(|instance| judge_v2::Backend {
-                        address: instance.address,
-                        cookie: instance.auth.clone(),
-                    })
-                    .collect(),
-            ),
-            Instances::V3(instances) => Self::V3(instances.iter().map(|instance| instance.address).collect()),
-        }
-    }
+/// The backends that v2 instances allow.
+pub fn backends_v2(instances: &[InstanceV2]) -> Vec<judge_v2::Backend> {
+    let backend = |instance: &InstanceV2| judge_v2::Backend {
+        address: instance.address,
+        cookie: instance.auth.clone(),
+    };
+    instances.iter().map(backend).collect()
+}
 
-    /// Their version, 2 or 3.
-    pub fn version(&self) -> u8 {
-        match self {
-            Self::V2(_) => 2,
-            Self::V3(_) => 3,
-        }
-    }
+/// The backends that v3 instances allow.
+pub fn backends_v3(instances: &[InstanceV3]) -> Vec<OnionAddress> {
+    instances.iter().map(|instance| instance.address).collect()
+}
 
-    /// The most secrets of 64 bytes that such a service has at one time.
-    pub fn secrets(&self) -> usize {
-        match self {
-            Self::V2(_) => 0,
-            Self::V3(_) => v3::SECRETS,
-        }
+/// The most secrets of 64 bytes that a service with these instances has at one time.
+pub fn secrets(instances: &Instances) -> usize {
+    match instances {
+        Instances::V2(_) => 0,
+        // Of either version, by its key.
+        Instances::None | Instances::V3(_) => v3::SECRETS,
     }
 }

@@ -32,12 +32,16 @@ impl Service {
         &self.key_name
     }
 
-    /// Allows these backends, with these cookies, and no others.
-    pub fn allow(&mut self, backends: Vec<Backend>) {
+    /// Allows these backends, with these cookies, and no others. False if they are the same as before.
+    pub fn allow(&mut self, backends: Vec<Backend>) -> bool {
+        if self.backends == backends {
+            return false;
+        }
         self.cookies = distinct_cookies(&backends);
         self.backends = backends;
         // Another cookie may open what was closed, and the other way round.
         self.known = KnownDescriptors::default();
+        true
     }
 
     /// Its address.

@@ -45,8 +45,7 @@ struct Period {
 impl Service {
     /// A service that has signed nothing yet. `key_name` is its `key` in the configuration.
     pub fn new(key_name: String, authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
-        let periods = VecDeque::with_capacity(PERIODS_KEPT);
-        Self { key_name, authority: authority.into(), backends, periods, told: None }
+        Self { key_name, authority: authority.into(), backends, periods: VecDeque::new(), told: None }
     }
 
     /// Its address.
@@ -75,16 +74,18 @@ impl Service {
     }
 
     /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys, where those
-    /// can be certified.
-    pub fn allow(&mut self, backends: Vec<OnionAddress>, rng: &mut impl CryptoRngCore) {
-        if self.backends != backends {
-            self.backends = backends;
-            for period in &mut self.periods {
-                if let Some(signing) = period.secrets.certifier.another_signing_key(rng) {
-                    period.secrets.signing = signing;
-                }
+    /// can be certified. False if they are the same.
+    pub fn allow(&mut self, backends: Vec<OnionAddress>, rng: &mut impl CryptoRngCore) -> bool {
+        if self.backends == backends {
+            return false;
+        }
+        self.backends = backends;
+        for period in &mut self.periods {
+            if let Some(signing) = period.secrets.certifier.another_signing_key(rng) {
+                period.secrets.signing = signing;
             }
         }
+        true
     }
 
     /// The backends whose points may be signed for.

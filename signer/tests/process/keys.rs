@@ -82,7 +82,7 @@ fn openssl(directory: &Directory, arguments: &[&str]) -> Vec<u8> {
 /// That the signer serves this key, for this address.
 fn is_served(directory: &Directory, key: &str, address: &str) {
     let backend = if address.len() == 22 {
-        "jyvfq5umznvka34v.onion".to_owned()
+        "7s4hxwwifcslrus2.onion".to_owned()
     } else {
         onionbalance_proto::fixture::Backend::new(1).address().to_string()
     };

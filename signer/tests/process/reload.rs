@@ -5,7 +5,7 @@ use std::fmt::Write;
 use nix::sys::signal::Signal;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::v3::document::{PeriodKeys, open};
-use onionbalance_proto::wire::{Refusal, Reply, Request};
+use onionbalance_proto::wire::{HeldService, Refusal, Reply, Request};
 
 use crate::harness::{Client, Directory, NOBODY, Running, frontend, genuine, now};
 
@@ -70,6 +70,9 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
     let signer = directory.serve_as(NOBODY);
     let mut client = directory.connect();
     signer.expect(&["connected"]);
+    let own =
+        format!("services:\n- key: front.pem\n  instances:\n  - address: {}\n", Backend::new(1).address());
+    let own = format!("{own}  - address: {}\nsigner-socket-location: socket\n", frontend());
     let v2 = "services:\n- key: front.pem\n  instances:\n  - address: lijeinqkg3odt3fl\n";
     for (text, wanted) in [
         ("services: [".to_owned(), "config.yaml:"),
@@ -80,6 +83,7 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
         ),
         (config(&["other.pem"], &[2], ""), "the key other.pem is not held"),
         (v2.to_owned(), "the instances of front.pem are of another version now"),
+        (own, &format!("config.yaml:5: {} is the address of the frontend with the key", frontend())),
     ] {
         let log = reload(&directory, &signer, &text);
         assert!(
@@ -89,6 +93,44 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
         assert!(matches!(sign(&mut client), Reply::FrontendV3(_)), "{text}");
         signer.expect(&["INFO signed"]);
     }
+}
+
+/// As in a deployment whose backends come and go. The version of such a service is that of its key.
+#[test]
+fn a_service_may_be_without_backends_for_a_while() {
+    let none =
+        "services:\n- key: front.pem\n- key: v2.key\n  instances: []\nsigner-socket-location: socket\n";
+    let directory = Directory::new("");
+    directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
+    directory.write("config.yaml", none);
+    let signer = Running::start(directory.command());
+    signer.expect(&["INFO holding ", "for 0 backends"]);
+    signer.expect(&["INFO holding ", "for 0 backends"]);
+    signer.expect(&["WARN config.yaml:2: the service with the key front.pem has no instances"]);
+    signer.expect(&["WARN config.yaml:3: the service with the key v2.key has no instances"]);
+    signer.expect_serving_as_root();
+    let mut client = directory.connect();
+    signer.expect(&["connected"]);
+    let held = client.services();
+    let [HeldService::V3 { held, .. }, HeldService::V2(held_v2)] = held.as_slice() else {
+        panic!("{held:?}")
+    };
+    assert!(held.backends.is_empty() && held_v2.backends.is_empty());
+    assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
+    signer.expect(&["WARN refused"]);
+
+    let some = none.replace(
+        "front.pem\n",
+        &format!("front.pem\n  instances:\n  - address: {}\n", Backend::new(1).address()),
+    );
+    let log = reload(&directory, &signer, &some);
+    assert!(log[0].contains("for 1 backends") && log[1].contains("WARN config.yaml:5: "), "{log:?}");
+    assert!(matches!(sign(&mut client), Reply::FrontendV3(_)));
+    signer.expect(&["INFO signed"]);
+
+    let log = reload(&directory, &signer, none);
+    assert!(log[0].contains("for 0 backends") && log.len() == 4, "{log:?}");
+    assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
 }
 
 #[test]

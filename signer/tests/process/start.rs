@@ -10,7 +10,7 @@ use nix::unistd::mkfifo;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::wire::{HeldService, Reply, Request};
 
-use crate::harness::{Client, Directory, genuine, log};
+use crate::harness::{Client, Directory, frontend, genuine, log};
 
 fn run(directory: &Directory, arguments: &[&str]) -> Output {
     directory.command().stdout(Stdio::piped()).args(arguments).output().unwrap()
@@ -23,6 +23,8 @@ fn service(key: &str) -> String {
 #[test]
 fn a_bad_configuration_is_one_line_and_status_78() {
     let socket = "signer-socket-location: socket\n";
+    let own =
+        format!("config.yaml:5: {} is the address of the frontend with the key front.pem itself", frontend());
     let good = format!("services:\n{}", service("front.pem"));
     let cases = [
         (String::new(), "config.yaml:1: there are no services"),
@@ -71,6 +73,7 @@ fn a_bad_configuration_is_one_line_and_status_78() {
             good.replace("front.pem", "/dev/zero"),
             "config.yaml:2: the key file /dev/zero is a device: name a key file",
         ),
+        (format!("{good}  - address: {}\n{socket}", frontend().to_string().to_uppercase()), &own),
         (good.clone(), "config.yaml: signer-socket-location is not set"),
     ];
     for (text, wanted) in cases {

@@ -7,3 +7,4 @@ mod publishing;
 mod refusals;
 mod sets;
 mod start;
+mod without_backends;

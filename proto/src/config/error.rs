@@ -1,0 +1,64 @@
+//! What is wrong with a configuration, and on which line.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+/// What is wrong with the file, and where.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{file}{}: {what}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct ConfigError {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, counted from 1, where one can be told.
+    pub line: Option<usize>,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+impl ConfigError {
+    /// The file at `path` cannot be read.
+    pub fn unreadable(path: &Path, error: &io::Error) -> Self {
+        let what = format!("cannot be read: {error}; name the configuration with -c");
+        Self { file: path.display().to_string(), line: None, what }
+    }
+
+    /// An error about a value that was parsed well and turned out wrong. The line is where `value` stands; the last
+    /// such line, since of two services with one key the second is too many.
+    pub fn about(text: &str, file: &Path, value: &str, what: String) -> Self {
+        Lines::of(text).error(file, value, what)
+    }
+}
+
+/// The lines of a configuration by the values that they set: for more than one error about the same text.
+pub struct Lines<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Lines<'a> {
+    /// The lines of this text.
+    pub fn of(text: &'a str) -> Self {
+        let valued = text.lines().zip(1..).filter_map(|(line, number)| Some((value(line)?, number)));
+        Self(valued.collect())
+    }
+
+    /// As [`ConfigError::about`].
+    pub fn error(&self, file: &Path, value: &str, what: String) -> ConfigError {
+        ConfigError { file: file.display().to_string(), line: self.0.get(value).copied(), what }
+    }
+}
+
+/// The line of `text`, counted from 1, whose value passes and which belongs to the service of this key: the next one after the
+/// line of the key, else the last one before it.
+pub(super) fn line_in_service(text: &str, key: &str, passes: impl Fn(&str) -> bool) -> Option<usize> {
+    let Lines(lines) = Lines::of(text);
+    let from = lines.get(key).copied()?;
+    let passing = text.lines().zip(1..).filter(|(line, _)| value(line).is_some_and(&passes));
+    let nearest =
+        passing.map(|(_, number)| number).min_by_key(|number| (*number < from, from.abs_diff(*number)));
+    nearest.or(Some(from))
+}
+
+/// The value behind the key of a line, without quotes and without a comment.
+fn value(line: &str) -> Option<&str> {
+    let line = line.split(" #").next().unwrap_or(line);
+    line.split_once(':').map(|(_, value)| value.trim().trim_matches(['"', '\'']))
+}
