@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
-use nix::unistd::Uid;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::programs::{Programs, Running};
@@ -267,12 +267,9 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
     Ok(())
 }
 
-/// As root only: another user is needed to whom files can be closed.
+#[needs_root]
 #[test]
 fn what_may_not_be_read_is_named() -> Result<()> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
     let place = Place::new(&(service("front.pem") + SOCKET))?;
     let key = place.path("front.pem");
     fs::set_permissions(&key, Permissions::from_mode(0o600))?;

@@ -35,7 +35,7 @@ fn serves_at_the_socket_that_is_handed_over_and_says_when_it_is_ready() {
     let length = notified.recv(&mut said).unwrap();
     assert_eq!(said.get(..length), Some(b"READY=1".as_slice()));
     signer.expect(&["INFO holding"]);
-    signer.expect(&["WARN runs as root"]);
+    signer.expect_warning_of_root();
     signer.expect(&["INFO serving at the service manager's socket"]);
     let connected = UnixStream::connect(directory.path().join("handed-over")).unwrap();
     assert!(Client(connected).is_answered());

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
+use needs_root::needs_root;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -68,6 +69,7 @@ fn attempt(test: &str, directory: &Directory, what: &str) -> Output {
     as_user(command, NOBODY).output().unwrap()
 }
 
+#[needs_root]
 #[test]
 fn what_serving_does_not_need_ends_the_process() {
     if let Ok(attempt) = env::var(ATTEMPT) {
@@ -86,6 +88,7 @@ fn what_serving_does_not_need_ends_the_process() {
     }
 }
 
+#[needs_root]
 #[test]
 fn what_serving_needs_goes_on() {
     if env::var(ATTEMPT).is_ok() {
@@ -109,6 +112,7 @@ fn what_serving_needs_goes_on() {
     assert!(said.contains(DONE), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[needs_root]
 #[test]
 fn no_file_but_those_beside_the_configuration_can_be_read_and_none_written() {
     if env::var(ATTEMPT).is_ok() {
@@ -138,6 +142,7 @@ fn status(signer: &Running) -> Vec<(String, String)> {
     text.lines().filter_map(line).collect()
 }
 
+#[needs_root]
 #[test]
 fn started_as_root_it_becomes_its_user_and_keeps_nothing() {
     let directory = Directory::new("signer-user: nobody\n");
@@ -162,6 +167,7 @@ fn started_as_root_it_becomes_its_user_and_keeps_nothing() {
     assert!(directory.connect().is_answered());
 }
 
+#[needs_root]
 #[test]
 fn a_user_that_it_cannot_become_is_an_error() {
     let directory = Directory::new("signer-user: nobody-of-that-name\n");

@@ -5,6 +5,7 @@ use std::fs;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
+use needs_root::needs_root;
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::blinding::blinding_factor;
@@ -195,6 +196,7 @@ fn signing_secrets(plaintext: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     secrets
 }
 
+#[needs_root]
 #[test]
 fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
     let (offline, now) = (Offline::new(), now());

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
 
+use needs_root::needs_root;
 use onionbalance_proto::wire::frame;
 
 use crate::harness::{Client, Directory, NOBODY, SERVICES, as_user};
@@ -15,6 +16,7 @@ const CONNECT_TO: &str = "ONIONBALANCE_TEST_CONNECT_TO";
 const ANSWERED: &str = "the signer answered";
 const REFUSED: &str = "the signer refused";
 
+#[needs_root]
 #[test]
 fn only_listed_users_are_answered() {
     if let Some(socket) = env::var_os(CONNECT_TO) {
@@ -48,6 +50,7 @@ fn read_as_nobody(file: &str) -> Output {
     as_user(command, NOBODY).output().unwrap()
 }
 
+#[needs_root]
 #[test]
 fn its_memory_is_closed_to_its_own_user() {
     // A process that does nothing to protect itself: its user may look into it.

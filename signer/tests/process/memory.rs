@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::process::Command;
 
 use curve25519_dalek::Scalar;
+use needs_root::needs_root;
 use onionbalance_proto::wire::{Reply, Request};
 use sha2::{Digest, Sha512};
 
@@ -58,6 +59,7 @@ fn sign_often(directory: &Directory) {
     }
 }
 
+#[needs_root]
 #[test]
 fn not_even_root_finds_the_key_in_the_signers_memory() {
     for key in ["front.pem", "front.hs_ed25519_secret_key", "front-aes256.pem"] {
@@ -101,6 +103,7 @@ fn keys_are_made_and_delegated_without_secret_memory() {
     }
 }
 
+#[needs_root]
 #[test]
 fn without_secret_memory_it_starts_only_if_it_may() {
     let directory = Directory::new("");

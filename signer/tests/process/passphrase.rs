@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use needs_root::needs_root;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::tcgetattr;
 use nix::unistd::Pid;
@@ -67,7 +68,7 @@ fn a_file_gives_it() {
         command.args(["--passphrase-file", "pass"]);
         let signer = Running::start(command);
         signer.expect(&["INFO holding ", ".onion for 1 backends"]);
-        signer.expect_serving_as_root();
+        signer.expect_serving();
         holds_the_key(&directory);
     }
 }
@@ -93,6 +94,7 @@ fn the_service_managers_credential_gives_it_unless_another_way_is_named() {
     assert!(log[0].contains("does not open with any passphrase in wrong"), "{log:?}");
 }
 
+#[needs_root]
 #[test]
 fn a_file_descriptor_gives_it_even_to_a_user_without_rights() {
     let directory = directory("pem-des3.key");
@@ -169,7 +171,7 @@ fn it_is_asked_for_at_the_terminal_three_times() {
     let directory = directory("pem-des.key");
     let (seen, signer) = at_a_terminal(&directory, &["wrong\n", "also wrong\n", "onion balance v2\n"]);
     signer.expect(&["INFO holding "]);
-    signer.expect_serving_as_root();
+    signer.expect_serving();
     holds_the_key(&directory);
     assert_eq!(seen.matches("Passphrase of the key pem-des.key: ").count(), 3, "{seen}");
     assert!(!seen.contains("wrong") && !seen.contains("onion balance"), "{seen}");

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
+use needs_root::needs_root;
+
 use crate::harness::{Directory, NOBODY, Running};
 
 fn set_mode(path: &Path, mode: u32) {
@@ -27,6 +29,7 @@ fn refusal(directory: &Directory) -> String {
     log.remove(0)
 }
 
+#[needs_root]
 #[test]
 fn a_key_that_others_may_read_is_refused() {
     for mode in [0o640, 0o604, 0o620, 0o644, 0o660] {
@@ -39,6 +42,7 @@ fn a_key_that_others_may_read_is_refused() {
     }
 }
 
+#[needs_root]
 #[test]
 fn a_directory_that_others_may_change_is_refused() {
     for mode in [0o777, 0o775, 0o757] {
@@ -51,6 +55,7 @@ fn a_directory_that_others_may_change_is_refused() {
     }
 }
 
+#[needs_root]
 #[test]
 fn another_users_directory_is_refused() {
     let directory = with_key_in_a_directory();
@@ -60,6 +65,7 @@ fn another_users_directory_is_refused() {
     assert!(refusal(&directory).contains("is not safe from the user 1, who owns "));
 }
 
+#[needs_root]
 #[test]
 fn a_key_in_a_safe_place_is_taken() {
     let directory = with_key_in_a_directory();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::v3::document::{PeriodKeys, open};
@@ -40,6 +41,7 @@ fn sign(client: &mut Client) -> Reply {
     client.ask(&Request::FrontendV3(genuine().0))
 }
 
+#[needs_root]
 #[test]
 fn a_removed_backend_is_refused_and_a_new_one_allowed() {
     let directory = Directory::new("");
@@ -64,6 +66,7 @@ fn a_removed_backend_is_refused_and_a_new_one_allowed() {
     assert_ne!(before.signing_cert.claim.certified, after.signing_cert.claim.certified);
 }
 
+#[needs_root]
 #[test]
 fn a_configuration_that_cannot_be_applied_changes_nothing() {
     let directory = Directory::new("");
@@ -108,7 +111,7 @@ fn a_service_may_be_without_backends_for_a_while() {
     signer.expect(&["INFO holding ", "for 0 backends"]);
     signer.expect(&["WARN config.yaml:2: the service with the key front.pem has no instances"]);
     signer.expect(&["WARN config.yaml:3: the service with the key v2.key has no instances"]);
-    signer.expect_serving_as_root();
+    signer.expect_serving();
     let mut client = directory.connect();
     signer.expect(&["connected"]);
     let held = client.services();
@@ -133,6 +136,7 @@ fn a_service_may_be_without_backends_for_a_while() {
     assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
 }
 
+#[needs_root]
 #[test]
 fn a_key_that_is_not_listed_any_more_is_given_up_at_a_restart_only() {
     let directory = Directory::new("");

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User};
+use nix::unistd::User;
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
 
@@ -28,9 +29,9 @@ state-file-location: state/state.json
 tor-control-password: loopback
 ";
 
+#[needs_root]
 #[test]
 fn publishes_and_every_backend_answers() -> Result<()> {
-    ensure!(Uid::effective().is_root(), "this test starts programs that become other users: run it as root");
     let network = network()?;
     let backends = backends(network)?;
     let site = Site::new(network, "production", &backends, USERS)?;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::provision::systemd_analyze;
 use seccompiler::{BpfProgram, apply_filter, compile_from_json};
@@ -138,6 +139,7 @@ fn in_namespaces(unit: &Unit, script: &str) -> Result<Command> {
     Ok(command)
 }
 
+#[needs_root]
 #[test]
 fn the_programs_work_under_what_their_units_put_on_them() -> Result<()> {
     if let (Some(filter), Some(program)) = (env::var_os(FILTER), env::var_os(PROGRAM)) {
@@ -149,10 +151,6 @@ fn the_programs_work_under_what_their_units_put_on_them() -> Result<()> {
         apply_filter(&filter)?;
         return Err(command.exec()).context("cannot become the program");
     }
-    ensure!(
-        nix::unistd::Uid::effective().is_root(),
-        "this test makes namespaces and changes users: run it as root"
-    );
     let network = network()?;
     let more =
         "signer-socket-location: run/signer\nsigner-allowed-uids: [65534]\ntor-control-password: loopback\n";

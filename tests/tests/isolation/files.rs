@@ -13,6 +13,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use needs_root::needs_root;
 use onionbalance::confinement::{Reach, confine, hardening};
 use onionbalance::tor::Endpoint;
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ use onionbalance_tests::pair::BALANCER;
 /// Tells the copy of this program the ports: one that is named in the configuration, and another.
 const PORTS: &str = "ONIONBALANCE_TEST_PORTS";
 
+#[needs_root]
 #[test]
 fn nothing_is_left_but_what_the_configuration_names() -> Result<()> {
     if let Ok(ports) = env::var(PORTS) {

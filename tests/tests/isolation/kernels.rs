@@ -4,12 +4,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use nix::libc;
 use onionbalance_tests::programs::Programs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use onionbalance_tests::pair::{MADE_UP_TOR, Place, SOON};
 
+#[needs_root]
 #[test]
 fn without_landlock_they_warn_and_serve() -> Result<()> {
     let place = Place::for_two()?;
@@ -41,6 +43,7 @@ fn hide_landlock(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn a_user_that_the_balancer_cannot_become_is_an_error() -> Result<()> {
     for (user, started_by, wanted) in [

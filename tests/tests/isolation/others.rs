@@ -7,6 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -18,6 +19,7 @@ use onionbalance_tests::pair::{Pair, SOON};
 /// Tells the copy of this program that plays the other process whom to look into.
 const VICTIM: &str = "ONIONBALANCE_TEST_VICTIM";
 
+#[needs_root]
 #[test]
 fn their_own_user_cannot_look_into_them() -> Result<()> {
     if let Ok(victim) = env::var(VICTIM) {
@@ -67,6 +69,7 @@ fn read_memory(pid: Pid) -> Result<()> {
     Ok(memory.read_exact(&mut [0])?)
 }
 
+#[needs_root]
 #[test]
 fn they_leave_no_core() -> Result<()> {
     let pair = Pair::start()?;

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::programs::Running;
 
 use onionbalance_tests::pair::{BALANCER, Pair, SIGNER};
 
+#[needs_root]
 #[test]
 fn both_are_their_users_and_nothing_more() -> Result<()> {
     let pair = Pair::start()?;
@@ -49,6 +51,7 @@ fn expect_status(program: &Running, user: u32, filters: usize) -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn sockets_and_files_are_born_with_mode_and_owner() -> Result<()> {
     let pair = Pair::start()?;

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use onionbalance_tests::programs::Running;
@@ -16,6 +17,7 @@ use onionbalance_tests::pair::{Pair, Place, SOON};
 /// Where a log file is put aside.
 const LARGE: u64 = 10 * 1024 * 1024;
 
+#[needs_root]
 #[test]
 fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
     let pair = Pair::start()?;
@@ -50,6 +52,7 @@ fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn it_looks_hosts_up_by_their_names() -> Result<()> {
     let place = Place::for_two()?;
@@ -64,6 +67,7 @@ fn it_looks_hosts_up_by_their_names() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn it_ends_with_the_signer_that_it_has_started() -> Result<()> {
     let place = Place::new("")?;
@@ -76,6 +80,7 @@ fn it_ends_with_the_signer_that_it_has_started() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn a_signer_that_it_has_started_ends_with_it() -> Result<()> {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {

@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::pair::{MADE_UP_TOR, Place, SOON};
 
+#[needs_root]
 #[test]
 fn the_journal_gets_priorities_and_no_time() -> Result<()> {
     let place = Place::for_two()?;

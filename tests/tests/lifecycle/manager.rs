@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Place, SOON};
 
@@ -38,6 +39,7 @@ impl Manager {
     }
 }
 
+#[needs_root]
 #[test]
 fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
     let place = Place::for_two()?;
@@ -61,6 +63,7 @@ fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
     manager.wait("WATCHDOG=1").map(drop)
 }
 
+#[needs_root]
 #[test]
 fn one_that_does_not_read_is_not_waited_for() -> Result<()> {
     let place = Place::for_two()?;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_tests::pair::{Pair, Place, SOON};
 
@@ -22,6 +23,7 @@ fn append(place: &Place, lines: &str) -> Result<()> {
 }
 
 /// A service manager signals both at once, and either may be first.
+#[needs_root]
 #[test]
 fn it_waits_for_the_signer_to_read_the_same_file() -> Result<()> {
     let Pair { place, signer, balancer } = Pair::start()?;
@@ -38,6 +40,7 @@ fn it_waits_for_the_signer_to_read_the_same_file() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
     let Pair { place, balancer, signer: _signer } = Pair::start()?;
@@ -49,6 +52,7 @@ fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
 }
 
 /// A child that had read the new file would refuse what the balancer asks by the old one.
+#[needs_root]
 #[test]
 fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
     let place = Place::new("")?;
@@ -71,6 +75,7 @@ fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     let Pair { place, signer, balancer } = Pair::start()?;

@@ -1,9 +1,11 @@
 //! What tor people send: USR1 for the status, USR2 for debugging, QUIT and TERM for the end.
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_tests::pair::{Pair, SOON};
 
+#[needs_root]
 #[test]
 fn status_and_debugging_can_be_asked_for_at_any_time() -> Result<()> {
     let pair = Pair::start()?;
@@ -20,6 +22,7 @@ fn status_and_debugging_can_be_asked_for_at_any_time() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn each_ending_ends_it_well() -> Result<()> {
     for signal in [Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGINT] {

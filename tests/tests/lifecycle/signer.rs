@@ -6,10 +6,12 @@ use std::os::unix::fs::chown;
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_proto::wire::{Header, Reason, Reply, Request, frame};
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
 
+#[needs_root]
 #[test]
 fn one_that_comes_later_is_waited_for() -> Result<()> {
     let place = Place::for_two()?;
@@ -25,6 +27,7 @@ fn one_that_comes_later_is_waited_for() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
     let place = Place::for_two()?;
@@ -52,6 +55,7 @@ fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
 }
 
 /// The services that both know are balanced; the others when the signer knows them.
+#[needs_root]
 #[test]
 fn one_with_another_configuration_is_asked_again() -> Result<()> {
     let place = Place::for_two()?;
@@ -79,6 +83,7 @@ fn one_with_another_configuration_is_asked_again() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn its_end_and_its_return_are_told() -> Result<()> {
     let Pair { place, signer, balancer } = Pair::start()?;

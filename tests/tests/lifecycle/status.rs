@@ -6,8 +6,10 @@ use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
 
+#[needs_root]
 #[test]
 fn a_second_balancer_does_not_take_the_socket_over() -> Result<()> {
     let Pair { place, balancer, signer: _signer } = Pair::start()?;
@@ -23,6 +25,7 @@ fn a_second_balancer_does_not_take_the_socket_over() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn the_service_managers_directory_has_one_without_any_setting() -> Result<()> {
     let place = Place::for_two()?;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, MadeUpTor, Place, SOON};
 use onionbalance_tests::programs::Running;
 use tempfile::TempDir;
@@ -28,6 +29,7 @@ fn wait_connected(balancer: &Running, times: usize) -> Result<()> {
     balancer.wait_output(&format!("{CONNECTED:?} less than {times} times"), SOON, enough)
 }
 
+#[needs_root]
 #[test]
 fn one_that_starts_later_may_keep_its_cookie_anywhere() -> Result<()> {
     let place = Place::for_two()?;
@@ -50,6 +52,7 @@ fn one_that_starts_later_may_keep_its_cookie_anywhere() -> Result<()> {
 }
 
 /// What systemd does to a `RuntimeDirectory=` when tor is started again.
+#[needs_root]
 #[test]
 fn one_whose_directory_was_made_again_is_found() -> Result<()> {
     let place = Place::for_two()?;
@@ -70,6 +73,7 @@ fn one_whose_directory_was_made_again_is_found() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn one_that_moved_its_cookie_out_of_reach_ends_the_process_for_another_to_begin() -> Result<()> {
     let place = Place::for_two()?;

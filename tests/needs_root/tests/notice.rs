@@ -1,0 +1,13 @@
+//! The first lines of `cargo test`: which tests are going to be ignored, and why.
+
+#![expect(clippy::print_stdout, reason = "a notice")]
+
+mod list;
+
+fn main() -> std::io::Result<()> {
+    // As for any test program, arguments ask for a part of the tests, or for a list.
+    if std::env::args().len() > 1 {
+        return Ok(());
+    }
+    list::print(concat!(env!("CARGO_MANIFEST_DIR"), "/../..").as_ref(), "are going to be ignored")
+}
