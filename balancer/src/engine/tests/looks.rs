@@ -32,14 +32,13 @@ fn state(script: &Script) -> BackendState {
 
 /// Lets time pass, in which every fetch of backend `a` gets this answer; returns what the engine says.
 fn answer_all(script: &mut Script, time: Duration, outcome: &FetchOutcome<Key>) -> Vec<Action<Key>> {
-    script.run(time, |script, action| {
-        if let Action::Fetch { backend, from } = action
-            && *backend == "a".into()
-        {
+    script.run(time, |script, action| match action {
+        Action::Fetch { backend, from } if *backend == "a".into() => {
             for hsdir in from {
                 script.fetched(&backend.0, hsdir_of(*hsdir), outcome.clone());
             }
         }
+        _ => {}
     })
 }
 
