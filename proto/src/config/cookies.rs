@@ -37,7 +37,7 @@ fn not_everywhere(all: &[&InstanceV2]) -> Option<String> {
         all.iter().filter(|instance| instance.auth.is_none()).map(|instance| instance.address).collect();
     let closed = all.iter().find(|instance| instance.auth.is_some() && open.contains(&instance.address))?;
     Some(format!(
-        "{} has `auth` for one service and none for another: whoever authorizes its clients needs it for both",
-        closed.address
+        "{} has `auth` for one service and none for another: a backend that authorizes its clients needs it for both",
+        closed.named()
     ))
 }

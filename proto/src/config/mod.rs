@@ -7,6 +7,7 @@ mod error;
 mod historic;
 mod key;
 mod level;
+mod name;
 mod own_backend;
 mod password;
 mod scalar;
@@ -24,6 +25,7 @@ pub use self::error::{ConfigError, Lines};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
+pub use self::name::{Name, NameError, Named};
 pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
 pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
@@ -125,11 +127,15 @@ impl Config {
             );
             return Err(ConfigError::about(text, file, &service.key, what));
         }
-        let mut keys = HashSet::new();
+        let (mut keys, mut names) = (HashSet::new(), HashSet::new());
         for service in &config.services {
             service
                 .check(keys.insert(&service.key))
                 .map_err(|what| ConfigError::about(text, file, &service.key, what))?;
+            if let Some(name) = service.name.as_ref().filter(|name| !names.insert(*name)) {
+                let what = format!("two services have the name {name}: give each its own");
+                return Err(ConfigError::about(text, file, name.as_str(), what));
+            }
         }
         let v3_only = config.services.iter().all(|service| matches!(service.instances, Instances::V3(_)));
         if v3_only && config.tuning.differs_for_v2() {

@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::name::{self, Name, Named};
 use super::password::ControlPassword;
 use super::tor::TorPlace;
 use super::{MAX_INSTANCES, MAX_KEY_LENGTH};
@@ -19,6 +20,9 @@ use crate::{text, v2, v3};
 pub struct Service {
     /// The key file, as it was written: what the two processes call the service between them.
     pub key: String,
+    /// What the operator calls it; no other service has this name.
+    #[serde(default, deserialize_with = "name::optional")]
+    pub name: Option<Name>,
     /// The backends, of the frontend's own version.
     #[serde(default)]
     pub instances: Instances,
@@ -63,6 +67,21 @@ pub enum Instances {
 }
 
 impl Instances {
+    /// The name of `instance` that another of these backends has.
+    fn named_as<'a>(&self, instance: &'a Instance) -> Option<&'a Name> {
+        match (self, instance) {
+            (Self::V2(all), Instance::V2(InstanceV2 { address, name: Some(name), .. })) => {
+                let has = |one: &InstanceV2| one.address != *address && one.name.as_ref() == Some(name);
+                all.iter().any(has).then_some(name)
+            }
+            (Self::V3(all), Instance::V3(InstanceV3 { address, name: Some(name) })) => {
+                let has = |one: &InstanceV3| one.address != *address && one.name.as_ref() == Some(name);
+                all.iter().any(has).then_some(name)
+            }
+            _ => None,
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         match self {
@@ -80,8 +99,8 @@ pub struct InstanceV2 {
     pub address: v2::OnionAddress,
     /// The cookie of a client that the backend authorizes, if it does.
     pub auth: Option<Cookie>,
-    /// What the operator calls it.
-    pub name: Option<String>,
+    /// What the operator calls it; no other backend of the service has this name.
+    pub name: Option<Name>,
 }
 
 /// A backend of version 3.
@@ -89,8 +108,22 @@ pub struct InstanceV2 {
 pub struct InstanceV3 {
     /// Its onion address.
     pub address: v3::OnionAddress,
-    /// What the operator calls it.
-    pub name: Option<String>,
+    /// What the operator calls it; no other backend of the service has this name.
+    pub name: Option<Name>,
+}
+
+impl InstanceV2 {
+    /// Its name and its address.
+    pub fn named(&self) -> Named<'_, v2::OnionAddress> {
+        Named(self.name.as_ref(), &self.address)
+    }
+}
+
+impl InstanceV3 {
+    /// Its name and its address.
+    pub fn named(&self) -> Named<'_, v3::OnionAddress> {
+        Named(self.name.as_ref(), &self.address)
+    }
 }
 
 impl<'de> Deserialize<'de> for Instances {
@@ -146,6 +179,11 @@ impl<'de> Visitor<'de> for Next<'_> {
                 "a service has more than {MAX_INSTANCES} instances: no descriptor lists that many"
             )));
         }
+        if let Some(name) = self.0.named_as(&instance) {
+            return Err(de::Error::custom(format_args!(
+                "two backends have the name {name}: give each its own"
+            )));
+        }
         match (self.0, instance) {
             (Instances::V2(instances), Instance::V2(instance)) => instances.push(instance),
             (Instances::V3(instances), Instance::V3(instance)) => instances.push(instance),
@@ -169,8 +207,8 @@ struct Written {
     address: Address,
     #[serde(default)]
     auth: Option<Cookie>,
-    #[serde(default)]
-    name: Option<String>,
+    #[serde(default, deserialize_with = "name::optional")]
+    name: Option<Name>,
 }
 
 enum Instance {

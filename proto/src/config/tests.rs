@@ -18,7 +18,7 @@ fn reads_what_onionbalance_writes() {
     .unwrap();
     assert_eq!(config.services[0].key, "front.key");
     let Instances::V3(instances) = &config.services[0].instances else { panic!("another version") };
-    assert_eq!(instances[0].name.as_deref(), Some("node1"));
+    assert_eq!(instances[0].name.as_ref().map(Name::as_str), Some("node1"));
     assert_eq!(instances[1].address.without_suffix(), ADDRESS);
     assert_eq!(config.status_socket.as_deref(), Some(Path::new("/run/ob/status")));
     assert_eq!(config.tuning.refresh, Some(Duration::from_mins(10)));
@@ -164,6 +164,39 @@ fn says_what_is_wrong_and_where() {
     for (text, wanted) in cases {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(wanted), "{text}\n→ {error}\nwanted {wanted}");
+    }
+}
+
+#[test]
+fn names_are_optional_and_told_apart() {
+    let other = "jyvfq5umznvka34v";
+    let named = |first: &str, second: &str| {
+        with(&format!("    name: {first}\n  - address: {other}\n    name: other\n  name: {second}\n"))
+    };
+    let file = |lines: &str| {
+        parse(&format!("services:\n- key: k\n  instances:\n  - address: o6ff73vmigi4oxka\n{lines}"))
+    };
+    let config = named("web 1", "shop").unwrap();
+    assert_eq!(config.services[0].name.as_ref().map(Name::as_str), Some("shop"));
+    // What Onionbalance passed over is passed over.
+    assert_eq!(named("''", "").unwrap().services[0].name, None);
+    assert_eq!(named("7", "").unwrap().services[0].instances.count(), 2);
+    // One backend that is listed twice may have its name twice.
+    file("    name: web1\n  - address: o6ff73vmigi4oxka\n    name: web1\n").unwrap();
+    let long = format!("    name: {}\n", "x".repeat(41));
+    let twice = format!("    name: web1\n  - address: {other}\n    name: web1\n");
+    let second = format!("  name: shop\n- key: l\n  name: shop\n  instances:\n  - address: {other}\n");
+    for (lines, wanted) in [
+        (long.as_str(), "config.yaml:5: services[0].instances[0].name: a name has at most 40 characters"),
+        ("    name: \"a\\nb\"\n", "config.yaml:5: services[0].instances[0].name: a name has no line ends"),
+        (
+            &twice,
+            "config.yaml:6: services[0].instances[1]: two backends have the name web1: give each its own",
+        ),
+        (&second, "config.yaml:7: two services have the name shop: give each its own"),
+    ] {
+        let error = file(lines).unwrap_err();
+        assert!(error.starts_with(wanted), "{error}\nwanted {wanted}");
     }
 }
 
