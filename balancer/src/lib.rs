@@ -14,6 +14,7 @@ pub mod engine;
 pub mod generation;
 pub mod lifecycle;
 pub mod log;
+pub mod names;
 pub mod relay;
 pub mod runtime;
 pub mod signer;

@@ -5,13 +5,15 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use onionbalance_proto::config::{
-    Address, ConfigError, InstanceV2, Instances, Lines, Service, check_own_backends,
+    Address, ConfigError, InstanceV2, InstanceV3, Instances, Lines, Named, Service, check_own_backends,
 };
 use onionbalance_proto::wire::{Held, HeldService};
 use onionbalance_proto::{v2, v3};
 use tracing::warn;
 
 use super::Configuration;
+use crate::engine::{BackendId, ServiceId};
+use crate::names::{Names, NamesBuilder};
 use crate::tor::{Endpoint, Password};
 
 /// All frontends, each version in the order of the file.
@@ -21,6 +23,8 @@ pub struct Frontends {
     pub v2: Vec<Frontend<v2::OnionAddress, InstanceV2>>,
     /// Those of version 3.
     pub v3: Vec<Frontend<v3::OnionAddress, v3::OnionAddress>>,
+    /// What the file calls services and backends.
+    pub names: Names,
     /// What the file lists and the signer does not agree to: services whose keys it does not hold, and backends that it does
     /// not allow.
     pub left_out: Vec<ConfigError>,
@@ -60,6 +64,7 @@ impl Configuration {
         self.check_own_backends(&held)?;
         let lines = Lines::of(&self.text);
         let mut frontends = Frontends::default();
+        let mut names = NamesBuilder::default();
         for service in &self.config.services {
             let about = |what| lines.error(&self.path, &service.key, what);
             let Some(held) = held.get(service.key.as_str()).copied() else {
@@ -69,24 +74,28 @@ impl Configuration {
             };
             match (held, &service.instances) {
                 (HeldService::V2(held), Instances::None) => {
-                    frontends.v2.push(self.frontend(service, held, &[], |instance| instance.address));
+                    collect(&mut names, service, held, &[], InstanceV2::named);
+                    frontends.v2.push(self.frontend(service, held, &[], InstanceV2::named));
                 }
                 (HeldService::V3 { held, .. }, Instances::None) => {
-                    frontends.v3.push(self.frontend(service, held, &[], |address| *address));
+                    collect(&mut names, service, held, &[], InstanceV3::named);
+                    let tor = self.own_tor(service);
+                    frontends.v3.push(Frontend { address: held.address, backends: Vec::new(), tor });
                 }
                 (HeldService::V2(held), Instances::V2(instances)) => {
-                    let frontend = self.frontend(service, held, instances, |instance| instance.address);
-                    frontends.v2.push(frontend);
-                    frontends
-                        .left_out
-                        .extend(self.left_out(&lines, service, held, instances, |instance| instance.address));
+                    collect(&mut names, service, held, instances, InstanceV2::named);
+                    frontends.v2.push(self.frontend(service, held, instances, InstanceV2::named));
+                    let left_out = self.left_out(&lines, service, held, instances, InstanceV2::named);
+                    frontends.left_out.extend(left_out);
                 }
                 (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
-                    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
-                    frontends.v3.push(self.frontend(service, held, &addresses, |address| *address));
-                    frontends
-                        .left_out
-                        .extend(self.left_out(&lines, service, held, &addresses, |address| *address));
+                    collect(&mut names, service, held, instances, InstanceV3::named);
+                    let Frontend { address, backends, tor } =
+                        self.frontend(service, held, instances, InstanceV3::named);
+                    let backends = backends.iter().map(|instance| instance.address).collect();
+                    frontends.v3.push(Frontend { address, backends, tor });
+                    let left_out = self.left_out(&lines, service, held, instances, InstanceV3::named);
+                    frontends.left_out.extend(left_out);
                 }
                 (HeldService::V3 { .. }, Instances::V2(_)) => {
                     frontends.left_out.push(about(other_version(service, 2, 3)));
@@ -96,6 +105,7 @@ impl Configuration {
                 }
             }
         }
+        frontends.names = names.build();
         Ok(frontends)
     }
 
@@ -112,18 +122,19 @@ impl Configuration {
         service: &Service,
         held: &Held<Address>,
         instances: &[Backend],
-        address: impl Fn(&Backend) -> Address,
+        named: fn(&Backend) -> Named<'_, Address>,
     ) -> Frontend<Address, Backend> {
         let allowed: HashSet<&Address> = held.backends.iter().collect();
         let mut seen = HashSet::with_capacity(instances.len());
         let mut backends: Vec<Backend> = Vec::with_capacity(instances.len());
         for instance in instances {
-            let backend = address(instance);
-            if !seen.insert(backend) {
-                warn!("{}: {backend} is listed twice for {}", self.path.display(), held.address);
+            let backend = named(instance);
+            if !seen.insert(*backend.1) {
+                let service = Named(service.name.as_ref(), &held.address);
+                warn!("{}: {backend} is listed twice for {service}", self.path.display());
                 continue;
             }
-            if allowed.contains(&backend) {
+            if allowed.contains(backend.1) {
                 backends.push(instance.clone());
             }
         }
@@ -137,19 +148,38 @@ impl Configuration {
         service: &Service,
         held: &Held<Address>,
         instances: &[Backend],
-        address: impl Fn(&Backend) -> Address,
+        named: fn(&Backend) -> Named<'_, Address>,
     ) -> Vec<ConfigError> {
         let allowed: HashSet<&Address> = held.backends.iter().collect();
-        let unknown = instances.iter().map(address).filter(|backend| !allowed.contains(backend));
+        let unknown = instances.iter().map(named).filter(|backend| !allowed.contains(backend.1));
         let error = |backend| {
             let what = format!(
                 "the signer does not know {backend} as a backend of {}, and would not sign for it: send the signer SIGHUP, so \
                  that it reads this configuration, and then onionbalance (systemctl reload onionbalance does both)",
-                held.address
+                Named(service.name.as_ref(), &held.address)
             );
             lines.error(&self.path, &service.key, what)
         };
         unknown.map(error).collect()
+    }
+}
+
+/// Adds the names of a service and of its backends.
+fn collect<Address: Display, Backend>(
+    builder: &mut NamesBuilder,
+    service: &Service,
+    held: &Held<Address>,
+    instances: &[Backend],
+    named: fn(&Backend) -> Named<'_, Address>,
+) {
+    let id = ServiceId::from(held.address.to_string().as_str());
+    if let Some(name) = &service.name {
+        builder.service(&id, name);
+    }
+    for Named(name, address) in instances.iter().map(named) {
+        if let Some(name) = name {
+            builder.backend(&id, &BackendId::from(address.to_string().as_str()), name);
+        }
     }
 }
 

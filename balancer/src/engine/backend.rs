@@ -27,6 +27,8 @@ pub(super) struct Backend<P: Point> {
     /// The newest descriptor of an earlier run; of no interest any more when there is one of this.
     remembered: Option<Newest>,
     state: BackendState,
+    /// Since when it has been missing, as a notice said.
+    missing_since: Option<Duration>,
     answered: bool,
     /// Whether it stands in the line of those that want to ask.
     pub(super) in_line: bool,
@@ -76,6 +78,7 @@ impl<P: Point> Backend<P> {
             held: None,
             remembered: None,
             state: BackendState::Unknown,
+            missing_since: None,
             answered: false,
             in_line: false,
         }
@@ -159,6 +162,9 @@ impl<P: Point> Backend<P> {
         source: Source,
         outcome: FetchOutcome<P>,
     ) -> bool {
+        if matches!(outcome, FetchOutcome::Copy(_)) && self.looks.ends_lie(source) {
+            cx.notices.push(Notice::BackendValid { backend: self.id.clone(), source });
+        }
         let awaited = self.looks.answered(source, &outcome);
         let mut changed = false;
         match outcome {
@@ -335,10 +341,14 @@ impl<P: Point> Backend<P> {
         if held.good_until <= cx.now.elapsed {
             return self.bury(cx, Gone::TooOld);
         }
-        self.state = BackendState::Live;
+        let (backend, points) = (self.id.clone(), held.copy.points.len());
+        let before = std::mem::replace(&mut self.state, BackendState::Live);
+        let after = self.missing_since.take().map(|since| cx.now.elapsed.saturating_sub(since));
         self.answered = true;
-        let points = held.copy.points.len();
-        cx.notices.push(Notice::BackendFound { backend: self.id.clone(), points });
+        cx.notices.push(match (before, after) {
+            (BackendState::Gone(_), Some(after)) => Notice::BackendBack { backend, points, after },
+            _ => Notice::BackendFound { backend, points, after },
+        });
         true
     }
 
@@ -352,6 +362,7 @@ impl<P: Point> Backend<P> {
         let before = std::mem::replace(&mut self.state, BackendState::Gone(why));
         let news = !matches!(before, BackendState::Gone(_));
         if news {
+            self.missing_since.get_or_insert(cx.now.elapsed);
             cx.notices.push(Notice::BackendGone { backend: self.id.clone(), why });
         }
         news
@@ -365,6 +376,7 @@ impl<P: Point> Backend<P> {
             BackendState::Live if verdict.denied_by_all => self.bury(cx, Gone::NotFound),
             BackendState::Unknown if !verdict.confirmed => {
                 self.state = BackendState::NotFound;
+                self.missing_since = Some(cx.now.elapsed);
                 cx.notices.push(Notice::BackendNotFound { backend: self.id.clone() });
                 first
             }

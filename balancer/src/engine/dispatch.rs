@@ -116,11 +116,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         slot: DescriptorSlot,
         act: impl FnOnce(&mut Descriptor<P::Id>, &mut Context<R>),
     ) {
-        if let Some(descriptor) = self.services.get_mut(service).and_then(|service| service.descriptor(slot))
-        {
-            act(descriptor, &mut self.cx);
-            self.service_touched(service);
-        }
+        let Some(found) = self.services.get_mut(service) else { return };
+        let Some(descriptor) = found.descriptor(slot) else { return };
+        act(descriptor, &mut self.cx);
+        found.note_recovery(&mut self.cx);
+        self.service_touched(service);
     }
 
     /// Lets those fetch whose turn it is, one HSDir at a time, so that a backend with many does not hold up

@@ -31,7 +31,7 @@ struct Asked {
     source: Source,
     ask: Ask,
     answer: Option<HsdirAnswer>,
-    /// Whether its present row of invalid answers has been noticed.
+    /// Whether it has given an invalid answer, which was noticed, and no valid one since.
     reported: bool,
 }
 
@@ -126,7 +126,6 @@ impl Looks {
             FetchOutcome::Failed => HsdirAnswer::Failed,
             FetchOutcome::Invalid(_) => HsdirAnswer::Invalid,
         });
-        asked.reported &= matches!(outcome, FetchOutcome::Invalid(_));
         awaited
     }
 
@@ -152,7 +151,12 @@ impl Looks {
         self.confirmed
     }
 
-    /// Whether an HSDir's invalid answer is the first in a row.
+    /// Notes a valid answer of an HSDir; returns whether an invalid one was noticed before.
+    pub(super) fn ends_lie(&mut self, source: Source) -> bool {
+        self.get_mut(source).is_some_and(|asked| std::mem::take(&mut asked.reported))
+    }
+
+    /// Notes an invalid answer of an HSDir; returns whether it is the first since a valid one.
     pub(super) fn is_first_lie(&mut self, source: Source) -> bool {
         self.get_mut(source).is_some_and(|asked| !std::mem::replace(&mut asked.reported, true))
     }

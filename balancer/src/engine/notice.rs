@@ -14,6 +14,17 @@ pub enum Notice {
         backend: BackendId,
         /// How many introduction points it has.
         points: usize,
+        /// How long ago [`Notice::BackendNotFound`] was said; `None` if it was not.
+        after: Option<Duration>,
+    },
+    /// A backend that was taken for dead serves again.
+    BackendBack {
+        /// The backend.
+        backend: BackendId,
+        /// How many introduction points it has.
+        points: usize,
+        /// How long ago [`Notice::BackendGone`] was said.
+        after: Duration,
     },
     /// A serving backend has other introduction points.
     BackendChanged {
@@ -42,6 +53,13 @@ pub enum Notice {
         source: Source,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An HSDir of which [`Notice::BackendInvalid`] was said gives the backend's descriptor again.
+    BackendValid {
+        /// The backend.
+        backend: BackendId,
+        /// Who gives it.
+        source: Source,
     },
     /// A new set of introduction points has reached every HSDir that tor knows.
     DescriptorComplete {
@@ -102,6 +120,13 @@ pub enum Notice {
         slot: DescriptorSlot,
         /// What went wrong.
         problem: String,
+    },
+    /// All descriptors of a service are on all their HSDirs, after a notice of one that was not.
+    AllStored {
+        /// The service.
+        service: ServiceId,
+        /// How long ago the first such notice was.
+        after: Duration,
     },
     /// None of a service's backends was found: there is nothing to publish yet.
     NothingToPublish {

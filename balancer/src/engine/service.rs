@@ -31,6 +31,8 @@ pub(super) struct Service<P: Point> {
     begun: bool,
     /// Since when all backends have been gone while the last set stays.
     stale_since: Option<Duration>,
+    /// Since when notices have told that descriptors are not on all their HSDirs.
+    short_since: Option<Duration>,
     /// Whether a notice said that there is nothing to publish.
     told_nothing: bool,
 }
@@ -49,6 +51,7 @@ impl<P: Point> Service<P> {
             decide_at: None,
             begun: false,
             stale_since: None,
+            short_since: None,
             told_nothing: false,
         }
     }
@@ -191,6 +194,18 @@ impl<P: Point> Service<P> {
     /// The introduction points of those of its descriptors that have the set of this number.
     pub(super) fn points(&self, set: usize) -> &[Chosen<P>] {
         self.sets.get(set).map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells the end of what kept descriptors from HSDirs, once all descriptors are on all of theirs.
+    pub(super) fn note_recovery(&mut self, cx: &mut Context<impl RngCore>) {
+        let told = self.descriptors.values_mut().filter_map(Descriptor::take_short_since).min();
+        self.short_since = [self.short_since, told].into_iter().flatten().min();
+        let Some(since) = self.short_since else { return };
+        if self.descriptors.values().all(Descriptor::is_complete) {
+            self.short_since = None;
+            let after = cx.now.elapsed.saturating_sub(since);
+            cx.notices.push(Notice::AllStored { service: self.id.clone(), after });
+        }
     }
 
     /// Whether there is something to publish.

@@ -32,6 +32,8 @@ pub struct DescriptorStatus {
     pub slot: DescriptorSlot,
     /// How long ago it was last published, be it to some of its HSDirs only.
     pub published_ago: Option<Duration>,
+    /// How long ago an HSDir last stored it, as far as it has to be believed; `None`: none has since the start.
+    pub stored_ago: Option<Duration>,
     /// The greatest revision counter that it was given.
     pub revision: Option<u64>,
     /// Its responsible HSDirs, in the order of their fingerprints.

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use onionbalance_proto::config::{ConfigError, LogSettings};
+use tracing::field::display;
 use tracing::info;
 
 use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, ServiceTor};
 use crate::confinement::Reach;
+use crate::engine::ServiceId;
 use crate::generation::{Frontend, Generation};
+use crate::names::Names;
 use crate::runtime::{Link, Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
@@ -126,10 +129,12 @@ impl Setup {
 
     /// What is to be done for these frontends.
     pub(super) fn work(&self, frontends: Frontends) -> Work {
+        let Frontends { v2, v3, names, .. } = frontends;
         Work {
-            v2: self.shares(frontends.v2),
-            v3: self.shares(frontends.v3),
+            v2: self.shares(v2, &names),
+            v3: self.shares(v3, &names),
             tuning: self.configuration.tuning().clone(),
+            names,
         }
     }
 
@@ -137,10 +142,15 @@ impl Setup {
     fn shares<G: Generation>(
         &self,
         frontends: Vec<config::Frontend<G::Address, G::Backend>>,
+        names: &Names,
     ) -> Vec<Share<G>> {
         let mut shares: Vec<Share<G>> = Vec::new();
         for config::Frontend { address, backends, tor } in frontends {
-            info!(service = %address, backends = backends.len(), "balancing");
+            let service = ServiceId::from(address.to_string().as_str());
+            let name = names.of_service(&service);
+            // The log has the address of a service with a name here, and the name from here on.
+            let shown = name.map(|_| display(&service));
+            info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
             let link = self.link(tor);
             let frontend = Frontend { address, backends };
             match shares.iter_mut().find(|share| share.link == link) {

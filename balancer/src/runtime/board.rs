@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::engine::ServiceStatus;
+use super::ServiceReport;
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
 
@@ -31,7 +31,7 @@ pub struct TorState {
     /// How long it has been so.
     pub since: Duration,
     /// The services, in the order of their names.
-    pub services: Vec<ServiceStatus>,
+    pub services: Vec<ServiceReport>,
 }
 
 /// Somebody wants to know how the tor and the services of a runtime are.
@@ -71,12 +71,12 @@ impl StatusBoard {
 
 impl State {
     /// All services, in the order in which the runtimes were started.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceStatus> {
+    pub fn services(&self) -> impl Iterator<Item = &ServiceReport> {
         self.tors.iter().flat_map(|tor| &tor.services)
     }
 
     /// As [`State::services`], by value.
-    pub fn into_services(self) -> Vec<ServiceStatus> {
+    pub fn into_services(self) -> Vec<ServiceReport> {
         self.tors.into_iter().flat_map(|tor| tor.services).collect()
     }
 }

@@ -69,9 +69,14 @@ impl<G: Generation> Runtime<G> {
 
     fn ask(&self, tor: &Connection, question: Question, lookups: Vec<(Lookup, Vec<Fingerprint>)>) {
         let (tor, reports) = (tor.clone(), self.reports.clone());
+        let names = self.known.names();
+        let of = match &question {
+            Question::Backend(backend) => format!("backend {}", names.backend(backend)),
+            Question::Own(service, _) => format!("service {}", names.service(service)),
+        };
         tokio::spawn(async move {
             for (lookup, from) in lookups {
-                let not_asked = ask(&tor, &lookup, from).await;
+                let not_asked = ask(&tor, &lookup, from, &of).await;
                 if !not_asked.is_empty() {
                     // Nobody listens only when all is over.
                     let _ = reports.send(Report::NotAsked(question.clone(), not_asked));
@@ -171,21 +176,30 @@ impl<G: Generation> Runtime<G> {
     /// A connection to a backend that authorizes its clients has come to an end before its descriptor came.
     pub(super) fn on_visited(&mut self, backend: &BackendId, result: Result<(), VisitError>) {
         let ended = self.client_fetches.ended(backend, result);
-        self.on_client_fetch_ended(backend, &ended);
+        self.on_client_fetch_ended(backend, ended);
     }
 
     /// Tor has asked every HSDir of the service.
     pub(super) fn on_no_hsdir_left(&mut self, backend: &BackendId) {
         let ended = self.client_fetches.exhausted(backend);
-        self.on_client_fetch_ended(backend, &ended);
+        self.on_client_fetch_ended(backend, ended);
     }
 
-    fn on_client_fetch_ended(&mut self, backend: &BackendId, ended: &Ended) {
+    fn on_client_fetch_ended(&mut self, backend: &BackendId, ended: Ended) {
         let outcome = match ended {
             Ended::Continues => return,
             Ended::NotFound => FetchOutcome::NotFound,
             Ended::Invalid => FetchOutcome::Invalid(UNOPENED.into()),
-            Ended::Failed => FetchOutcome::Failed,
+            Ended::Failed(why) => {
+                if let Some(why) = why {
+                    let (name, address) = self.known.introduce(backend);
+                    warn!(
+                        address = address.map(display),
+                        "cannot fetch the descriptor of backend {name}: {why}"
+                    );
+                }
+                FetchOutcome::Failed
+            }
         };
         self.tell_engine(Event::Fetched { backend: backend.clone(), source: Source::Any, outcome });
     }
@@ -212,8 +226,9 @@ fn not_found<G: Generation>(frontend: &Frontend<G>, reason: &str) -> Found<<G::P
     }
 }
 
-/// Asks the HSDirs; the result is who was not asked, since tor does not know him or is gone.
-async fn ask(tor: &Connection, lookup: &Lookup, mut from: Vec<Fingerprint>) -> Vec<Fingerprint> {
+/// Asks the HSDirs for the descriptor `of` somebody. The result is those that were not asked, since tor does not know them or is
+/// gone.
+async fn ask(tor: &Connection, lookup: &Lookup, mut from: Vec<Fingerprint>, of: &str) -> Vec<Fingerprint> {
     let mut not_asked = Vec::new();
     loop {
         match tor.hs_fetch(lookup, &from).await {
@@ -223,7 +238,7 @@ async fn ask(tor: &Connection, lookup: &Lookup, mut from: Vec<Fingerprint>) -> V
                 not_asked.push(unknown);
             }
             Err(error) => {
-                warn!(?lookup, "cannot fetch: {error}");
+                warn!("cannot fetch the descriptor of {of}: {error}");
                 not_asked.append(&mut from);
                 return not_asked;
             }

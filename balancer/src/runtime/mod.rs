@@ -12,6 +12,7 @@ mod notice;
 mod publication;
 mod publishing;
 mod readback;
+mod report;
 mod runtimes;
 mod uploads;
 
@@ -29,11 +30,13 @@ use tracing::debug;
 
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use link::{Link, LinkError, Patience};
+pub use report::ServiceReport;
 pub use runtimes::{Configuration, Runtimes, Share, Work};
 
 use crate::confinement::Confinement;
 use crate::engine::{Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, Settings, Timing};
 use crate::generation::{Frontend, Generation};
+use crate::names::{Introductions, Names};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::state::Memory;
@@ -53,6 +56,7 @@ pub struct Runtime<G: Generation> {
     began: Instant,
     frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
     backends: HashMap<BackendId, G::Backend>,
+    known: Introductions,
     signer: Arc<Mutex<SignerClient>>,
     memory: Memory,
     tor: Option<Tor>,
@@ -94,6 +98,7 @@ impl<G: Generation> Runtime<G> {
         signer: Arc<Mutex<SignerClient>>,
         memory: Memory,
         tuning: &Tuning,
+        names: Names,
     ) -> (Self, Reports<G>) {
         let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
         let (reports, receiver) = mpsc::unbounded_channel();
@@ -104,6 +109,7 @@ impl<G: Generation> Runtime<G> {
             client_fetches: ClientFetches::new(&backends, G::credential),
             backends,
             frontends: by_service(frontends),
+            known: Introductions::new(names),
             signer,
             memory,
             tor: None,
@@ -159,7 +165,8 @@ impl<G: Generation> Runtime<G> {
 
     /// Balances these frontends from now on; what is known of those that stay is kept.
     fn configure(&mut self, configuration: Configuration<G>) {
-        let Configuration { frontends, tuning } = configuration;
+        let Configuration { frontends, tuning, names } = configuration;
+        self.known.configure(names);
         let specs = service_specs(&frontends, &tuning);
         self.backends = backends(&frontends);
         self.frontends = by_service(frontends);
@@ -174,11 +181,13 @@ impl<G: Generation> Runtime<G> {
     }
 
     fn state(&self, endpoints: &[Endpoint]) -> TorState {
+        let names = self.known.names();
+        let report = |status| ServiceReport { status, names: names.clone() };
         TorState {
             endpoints: endpoints.to_vec(),
             is_ready: self.tor.is_some(),
             since: self.tor_changed.elapsed(),
-            services: self.engine.status(self.now()),
+            services: self.engine.status(self.now()).into_iter().map(report).collect(),
         }
     }
 
@@ -200,7 +209,7 @@ impl<G: Generation> Runtime<G> {
                 self.publish(id, &service, slot, points, to, revision_floor);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
-            Action::Notice(notice) => notice::log(&notice, G::REPLICAS_DIFFER),
+            Action::Notice(notice) => notice::log(&notice, &mut self.known, G::REPLICAS_DIFFER),
         }
     }
 

@@ -11,6 +11,7 @@ use super::board::{Inquiry, StatusBoard};
 use super::{End, Link, LinkError, Patience, Runtime};
 use crate::confinement::Confinement;
 use crate::generation::{Frontend, Generation};
+use crate::names::Names;
 use crate::signer::{SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
@@ -37,6 +38,8 @@ pub struct Work {
     pub v3: Vec<Share<V3>>,
     /// The pace, and the shape of what is published.
     pub tuning: Tuning,
+    /// What the operator calls services and backends.
+    pub names: Names,
 }
 
 /// The runtimes, which run as long as this exists.
@@ -69,6 +72,7 @@ struct Member<G: Generation> {
 pub struct Configuration<G: Generation> {
     pub(super) frontends: Vec<Frontend<G>>,
     pub(super) tuning: Tuning,
+    pub(super) names: Names,
 }
 
 impl Runtimes {
@@ -88,9 +92,9 @@ impl Runtimes {
     /// tor is kept. `patience` is that with tors which are not known yet: one that will not have us must not end what has
     /// been running well.
     pub fn apply(&mut self, work: Work, patience: Patience) {
-        let Work { v2, v3, tuning } = work;
-        self.v2.apply(v2, &tuning, patience, &self.common, &mut self.running);
-        self.v3.apply(v3, &tuning, patience, &self.common, &mut self.running);
+        let Work { v2, v3, tuning, names } = work;
+        self.v2.apply(v2, &tuning, &names, patience, &self.common, &mut self.running);
+        self.v3.apply(v3, &tuning, &names, patience, &self.common, &mut self.running);
         self.board.set(self.v2.inquirers().chain(self.v3.inquirers()).collect());
     }
 
@@ -125,6 +129,7 @@ impl<G: Generation> Fleet<G> {
         &mut self,
         shares: Vec<Share<G>>,
         tuning: &Tuning,
+        names: &Names,
         patience: Patience,
         common: &Common,
         running: &mut JoinSet<End>,
@@ -135,11 +140,13 @@ impl<G: Generation> Fleet<G> {
             if let Some(index) = known {
                 let member = old.swap_remove(index);
                 // One that has ended is collected by whoever waits for that.
-                let _ = member.configurations.send(Configuration { frontends, tuning: tuning.clone() });
+                let configuration = Configuration { frontends, tuning: tuning.clone(), names: names.clone() };
+                let _ = member.configurations.send(configuration);
                 self.0.push(member);
             } else {
                 let Common { signer, memory, confinement } = common;
-                let (runtime, reports) = Runtime::new(frontends, signer.clone(), memory.clone(), tuning);
+                let (runtime, reports) =
+                    Runtime::new(frontends, signer.clone(), memory.clone(), tuning, names.clone());
                 let (configurations, from_us) = mpsc::unbounded_channel();
                 let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
                 let (link_of_run, confinement) = (link.clone(), confinement.clone());

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::age::Age;
 use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
-use crate::runtime::{State, TorState};
+use crate::names::Names;
+use crate::runtime::{ServiceReport, State, TorState};
 
 /// A process that has not been well yet may take so long to become so.
 const START: Duration = Duration::from_secs(120);
@@ -49,7 +50,7 @@ impl Health {
         let degraded: Vec<String> = degraded(state).collect();
         let counts = Counts::of(state);
         match (down.is_empty(), degraded.is_empty()) {
-            (true, true) if state.services().all(is_published) => Self::Ok(counts),
+            (true, true) if state.services().all(|service| is_published(&service.status)) => Self::Ok(counts),
             _ if state.uptime < START => Self::Starting(counts),
             (true, true) => Self::Degraded(vec!["descriptors are being uploaded".to_owned()]),
             (true, false) => Self::Degraded(degraded),
@@ -64,7 +65,10 @@ fn waiting(state: &State) -> Option<String> {
         let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);
         return Some(format!("the signer: {problem}"));
     }
-    let tor = state.tors.iter().find(|tor| !tor.is_ready && tor.services.iter().all(is_unpublished))?;
+    let tor = state
+        .tors
+        .iter()
+        .find(|tor| !tor.is_ready && tor.services.iter().all(|service| is_unpublished(&service.status)))?;
     Some(format!("tor at {}", places(tor)))
 }
 
@@ -73,8 +77,8 @@ fn places(tor: &TorState) -> String {
 }
 
 /// Why visitors of a service do not get through.
-fn down(service: &ServiceStatus) -> Option<String> {
-    let name = &service.service;
+fn down(ServiceReport { status: service, names }: &ServiceReport) -> Option<String> {
+    let name = names.service(&service.service);
     if service.backends.is_empty() {
         // Its operator knows: it was configured so.
         return None;
@@ -92,14 +96,18 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
     });
     let tors = state.tors.iter().filter(|tor| !tor.is_ready && tor.since > AWAY);
     let tors = tors.map(|tor| format!("tor at {} has been away for {}", places(tor), Age(tor.since)));
-    let backends = state.services().flat_map(|service| &service.backends).filter_map(missing_backend);
-    let descriptors = state.services().filter(|service| service.descriptors.iter().any(is_failing));
-    let descriptors = descriptors.map(|service| format!("{}: uploads to some HSDirs fail", service.service));
+    let backends = state.services().flat_map(|ServiceReport { status, names }| {
+        status.backends.iter().filter_map(|backend| missing_backend(backend, names))
+    });
+    let descriptors = state.services().filter_map(|ServiceReport { status, names }| {
+        let fails = status.descriptors.iter().any(is_failing);
+        fails.then(|| format!("{}: uploads to some HSDirs fail", names.service(&status.service)))
+    });
     signer.chain(tors).chain(backends).chain(descriptors)
 }
 
-fn missing_backend(backend: &BackendStatus) -> Option<String> {
-    let name = &backend.backend;
+fn missing_backend(backend: &BackendStatus, names: &Names) -> Option<String> {
+    let name = names.backend(&backend.backend);
     match backend.state {
         BackendState::Live => None,
         BackendState::Gone(_) => Some(format!("{name} is gone")),
@@ -127,7 +135,7 @@ fn is_unpublished(service: &ServiceStatus) -> bool {
 
 impl Counts {
     fn of(state: &State) -> Self {
-        let backends = || state.services().flat_map(|service| &service.backends);
+        let backends = || state.services().flat_map(|service| &service.status.backends);
         Self {
             services: state.services().count(),
             backends: backends().count(),
@@ -172,14 +180,19 @@ mod tests {
     use super::*;
     use crate::engine::Gone;
     use crate::signer::Trouble;
-    use crate::status::testing::{backend, descriptor, service};
+    use crate::status::testing::{backend, descriptor, report, service};
     use crate::tor::Endpoint;
 
     const LONG: Duration = Duration::from_secs(3600);
 
     fn state(uptime: Duration, is_ready: bool, services: Vec<ServiceStatus>) -> State {
         let endpoints = vec![Endpoint::Unix("/run/tor/control".into())];
+        let services = services.into_iter().map(named).collect();
         State { uptime, signer: None, tors: vec![TorState { endpoints, is_ready, since: uptime, services }] }
+    }
+
+    fn named(service: ServiceStatus) -> ServiceReport {
+        report(service, Some("shop"), &[("b", "web2")])
     }
 
     fn shop(backends: Vec<BackendStatus>) -> ServiceStatus {
@@ -214,10 +227,10 @@ mod tests {
     #[test]
     fn a_backend_that_is_gone_degrades_and_all_of_them_are_down() {
         let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1)), gone("b")])]);
-        assert_eq!(said(&state), "degraded: b is gone");
+        assert_eq!(said(&state), "degraded: web2 is gone");
         let stale_for = Some(ALL_GONE + Duration::from_secs(60));
-        state.tors[0].services = vec![ServiceStatus { stale_for, ..shop(vec![gone("a"), gone("b")]) }];
-        assert_eq!(said(&state), "down: shop.onion: all backends have been gone for 6 min");
+        state.tors[0].services = vec![named(ServiceStatus { stale_for, ..shop(vec![gone("a"), gone("b")]) })];
+        assert_eq!(said(&state), "down: shop: all backends have been gone for 6 min");
     }
 
     #[test]
@@ -227,7 +240,7 @@ mod tests {
             said(&state(AWAY, true, vec![unpublished.clone()])),
             "starting: 1 service, 1 of 1 backends live"
         );
-        assert_eq!(said(&state(LONG, true, vec![unpublished])), "down: shop.onion is published nowhere");
+        assert_eq!(said(&state(LONG, true, vec![unpublished])), "down: shop is published nowhere");
     }
 
     #[test]
@@ -236,6 +249,6 @@ mod tests {
         let told = "degraded: 2 problems, the first: tor at unix:/run/tor/control has been away for 1 h";
         assert_eq!(said(&state), told);
         state.tors[0].since = AWAY;
-        assert_eq!(said(&state), "degraded: b is gone");
+        assert_eq!(said(&state), "degraded: web2 is gone");
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 use serde::Serialize;
 
-use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
+use crate::engine::{BackendState, BackendStatus, DescriptorStatus, UploadState};
+use crate::names::Names;
+use crate::runtime::ServiceReport;
 
 #[derive(Serialize)]
 struct Status {
@@ -17,6 +19,8 @@ struct Status {
 #[serde(rename_all = "camelCase")]
 struct Service {
     onion_address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     publish_attempt_first_descriptor: Option<String>,
     publish_attempt_second_descriptor: Option<String>,
     intro_points_num: usize,
@@ -34,6 +38,8 @@ struct Descriptor {
     revision: Option<u64>,
     hsdirs: usize,
     stored: usize,
+    /// When an HSDir last stored it; null if none has since the start.
+    last_stored: Option<String>,
 }
 
 /// Onionbalance gives an instance that it has not received another shape.
@@ -43,25 +49,33 @@ enum Instance {
     #[serde(rename_all = "camelCase")]
     Received {
         onion_address: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
         descriptor_received: String,
         intro_set_modified: String,
         intro_points_num: usize,
         live: bool,
     },
     #[serde(rename_all = "camelCase")]
-    Missing { onion_address: String, received: Option<String> },
+    Missing {
+        onion_address: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        received: Option<String>,
+    },
 }
 
 /// The JSON object, with a line end.
-pub(super) fn render(services: &[ServiceStatus], now: UnixTime) -> String {
-    let status = Status { services: services.iter().map(|status| service(status, now)).collect() };
+pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
+    let status = Status { services: services.iter().map(|report| service(report, now)).collect() };
     // Strings, numbers and lists of them cannot fail to be rendered.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
     text.push('\n');
     text
 }
 
-fn service(status: &ServiceStatus, now: UnixTime) -> Service {
+fn service(report: &ServiceReport, now: UnixTime) -> Service {
+    let ServiceReport { status, names } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     periods.sort_unstable();
@@ -73,35 +87,39 @@ fn service(status: &ServiceStatus, now: UnixTime) -> Service {
     };
     Service {
         onion_address: status.service.to_string(),
+        name: names.of_service(&status.service).map(ToString::to_string),
         publish_attempt_first_descriptor: attempt(0),
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
-        descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas)).collect(),
-        instances: status.backends.iter().map(|backend| instance(backend, now)).collect(),
+        descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas, now)).collect(),
+        instances: status.backends.iter().map(|backend| instance(backend, names, now)).collect(),
     }
 }
 
-fn descriptor(status: &DescriptorStatus, has_replicas: bool) -> Descriptor {
+fn descriptor(status: &DescriptorStatus, has_replicas: bool, now: UnixTime) -> Descriptor {
     Descriptor {
         time_period: status.slot.period,
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         hsdirs: status.hsdirs.len(),
         stored: status.hsdirs.iter().filter(|hsdir| hsdir.state == UploadState::Stored).count(),
+        last_stored: status.stored_ago.map(|stored| ago(stored, now)),
     }
 }
 
-fn instance(status: &BackendStatus, now: UnixTime) -> Instance {
+fn instance(status: &BackendStatus, names: &Names, now: UnixTime) -> Instance {
     let onion_address = status.backend.to_string();
+    let name = names.of_backend(&status.backend).map(ToString::to_string);
     match status.received_ago {
         Some(received) => Instance::Received {
             onion_address,
+            name,
             descriptor_received: ago(received, now),
             intro_set_modified: ago(status.changed_ago.unwrap_or(received), now),
             intro_points_num: status.points,
             live: status.state == BackendState::Live,
         },
-        None => Instance::Missing { onion_address, received: None },
+        None => Instance::Missing { onion_address, name, received: None },
     }
 }
 
@@ -112,7 +130,8 @@ fn ago(age: Duration, now: UnixTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::testing::{backend, descriptor, service};
+    use crate::engine::ServiceStatus;
+    use crate::status::testing::{backend, descriptor, report, service};
 
     #[test]
     fn keys_are_onionbalances() {
@@ -122,15 +141,17 @@ mod tests {
             ..service("front.onion")
         };
         let now = UnixTime(1_795_336_111);
-        let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
+        let reports = [report(status.clone(), None, &[])];
+        let json: serde_json::Value = serde_json::from_str(&render(&reports, now)).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"services": [{
                 "onionAddress": "front.onion",
-                "publishAttemptFirstDescriptor": "2026-11-22 08:27:31",
+                "publishAttemptFirstDescriptor": "2026-11-22 08:27:41",
                 "publishAttemptSecondDescriptor": null,
                 "introPointsNum": 3,
-                "descriptors": [{"timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1}],
+                "descriptors": [{"timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1,
+                                 "lastStored": "2026-11-22 08:27:31"}],
                 "instances": [
                     {"onionAddress": "a.onion", "descriptorReceived": "2026-11-22 08:28:30",
                      "introSetModified": "2026-11-22 08:28:30", "introPointsNum": 3, "live": true},
@@ -138,6 +159,13 @@ mod tests {
                 ],
             }]})
         );
+        let reports = [report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")])];
+        let json: serde_json::Value = serde_json::from_str(&render(&reports, now)).unwrap();
+        let service = &json["services"][0];
+        assert_eq!(service["name"], "shop");
+        let instances = service["instances"].as_array().unwrap();
+        let names: Vec<_> = instances.iter().map(|instance| &instance["name"]).collect();
+        assert_eq!(names, ["web1", "web2"]);
     }
 
     #[test]
@@ -152,9 +180,10 @@ mod tests {
             ..service("front.onion")
         };
         let now = UnixTime(1_795_336_111);
-        let json: serde_json::Value = serde_json::from_str(&render(&[status], now)).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&[report(status, None, &[])], now)).unwrap();
         let service = &json["services"][0];
-        assert_eq!(service["publishAttemptFirstDescriptor"], "2026-11-22 08:28:01");
+        assert_eq!(service["publishAttemptFirstDescriptor"], "2026-11-22 08:28:11");
         assert_eq!(service["publishAttemptSecondDescriptor"], serde_json::Value::Null);
         let slots: Vec<_> = service["descriptors"].as_array().unwrap().iter().collect();
         assert_eq!(

@@ -3,21 +3,44 @@
 use std::time::Duration;
 
 use crate::engine::{
-    BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, ServiceStatus, UploadState,
+    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, ServiceStatus,
+    UploadState,
 };
+use crate::names::NamesBuilder;
 use crate::relay::Fingerprint;
+use crate::runtime::ServiceReport;
 
 /// A service with three introduction points, without descriptors and backends.
-pub(super) fn service(name: &str) -> ServiceStatus {
-    ServiceStatus { service: name.into(), points: 3, stale_for: None, descriptors: vec![], backends: vec![] }
+pub(super) fn service(address: &str) -> ServiceStatus {
+    ServiceStatus {
+        service: address.into(),
+        points: 3,
+        stale_for: None,
+        descriptors: vec![],
+        backends: vec![],
+    }
 }
 
-/// A descriptor that is stored at its one HSDir, and was published so many seconds ago.
-pub(super) fn descriptor(period: u64, replica: u8, published_ago: Option<u64>) -> DescriptorStatus {
+/// The report of a service whose operator calls it, and backends of it, so: addresses and names.
+pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
+    let mut names = NamesBuilder::default();
+    if let Some(name) = name {
+        names.service(&status.service, &name.parse().unwrap());
+    }
+    for (address, name) in backends {
+        names.backend(&status.service, &BackendId::from(*address), &name.parse().unwrap());
+    }
+    ServiceReport { status, names: names.build() }
+}
+
+/// A descriptor that is stored at its one HSDir, which stored it so many seconds ago, ten seconds before it was published
+/// the last time.
+pub(super) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> DescriptorStatus {
     let hsdir = HsdirStatus { hsdir: Fingerprint([1; 20]), state: UploadState::Stored, revision: Some(9) };
     DescriptorStatus {
         slot: DescriptorSlot { period, replica },
-        published_ago: published_ago.map(Duration::from_secs),
+        published_ago: stored_ago.map(|ago| Duration::from_secs(ago - 10)),
+        stored_ago: stored_ago.map(Duration::from_secs),
         revision: Some(9),
         hsdirs: vec![hsdir],
     }

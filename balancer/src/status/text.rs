@@ -1,33 +1,48 @@
-//! The status as Onionbalance 0.1.8 showed it: a line for each service, then one for each of its backends. Times are UTC.
+//! The status as Onionbalance 0.1.8 showed it: a line for each service, then one for each of its backends. Times are UTC. Whatever
+//! has a name has it in front of its address.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use onionbalance_proto::time::UnixTime;
 
 use crate::engine::{BackendState, BackendStatus, ServiceStatus};
+use crate::names::Names;
+use crate::runtime::ServiceReport;
 
 /// The lines.
-pub(super) fn render(services: &[ServiceStatus], now: UnixTime) -> String {
+pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
     let mut text = String::new();
-    for service in services {
-        // Writing to a string cannot fail.
-        let _ = match published(service, now) {
-            Some(time) => writeln!(text, "{} {time}", service.service),
-            None => writeln!(text, "{} [not uploaded]", service.service),
-        };
-        for backend in &service.backends {
-            let _ = match made(backend, now) {
-                Some(time) => writeln!(text, "  {} {time} {} IPs", backend.backend, backend.points),
-                None => writeln!(text, "  {} [offline]", backend.backend),
-            };
-        }
-    }
+    // Writing to a string cannot fail.
+    let _ = services.iter().try_for_each(|service| write_service(&mut text, service, now));
     text
 }
 
-/// When the service was last published, be it one of its descriptors only.
-fn published(service: &ServiceStatus, now: UnixTime) -> Option<UnixTime> {
-    let newest = service.descriptors.iter().filter_map(|descriptor| descriptor.published_ago).min()?;
+fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> fmt::Result {
+    let ServiceReport { status, names } = service;
+    if let Some(name) = names.of_service(&status.service) {
+        write!(text, "{name} ")?;
+    }
+    match stored(status, now) {
+        Some(time) => writeln!(text, "{} {time}", status.service)?,
+        None => writeln!(text, "{} [not uploaded]", status.service)?,
+    }
+    status.backends.iter().try_for_each(|backend| write_backend(text, backend, names, now))
+}
+
+fn write_backend(text: &mut String, backend: &BackendStatus, names: &Names, now: UnixTime) -> fmt::Result {
+    text.push_str("  ");
+    if let Some(name) = names.of_backend(&backend.backend) {
+        write!(text, "{name} ")?;
+    }
+    match made(backend, now) {
+        Some(time) => writeln!(text, "{} {time} {} IPs", backend.backend, backend.points),
+        None => writeln!(text, "{} [offline]", backend.backend),
+    }
+}
+
+/// When an HSDir last stored one of the service's descriptors. 0.1.8 showed when it last tried.
+fn stored(service: &ServiceStatus, now: UnixTime) -> Option<UnixTime> {
+    let newest = service.descriptors.iter().filter_map(|descriptor| descriptor.stored_ago).min()?;
     Some(now.minus(newest.as_secs()))
 }
 
@@ -43,7 +58,7 @@ fn made(backend: &BackendStatus, now: UnixTime) -> Option<UnixTime> {
 mod tests {
     use super::*;
     use crate::engine::Gone;
-    use crate::status::testing::{backend, descriptor, service};
+    use crate::status::testing::{backend, descriptor, report, service};
 
     #[test]
     fn lines_are_those_of_0_1_8() {
@@ -71,10 +86,17 @@ mod tests {
         let unpublished = ServiceStatus { descriptors: vec![], ..service("dpkdeys3apjtqydk.onion") };
         let now = UnixTime(1_795_336_111);
         assert_eq!(
-            render(&[status, unpublished], now),
+            render(&[report(status.clone(), None, &[]), report(unpublished, None, &[])], now),
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
              IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
+        );
+        let names = [("jyvfq5umznvka34v.onion", "srv 1"), ("nkz23ai6qesuwqhc.onion", "srv2")];
+        assert_eq!(
+            render(&[report(status, Some("shop"), &names)], now),
+            "shop 7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  srv 1 jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
+             srv2 nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
+             IPs\n"
         );
     }
 }

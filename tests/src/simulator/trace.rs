@@ -81,16 +81,19 @@ impl<G: Generation> World<G> {
             Action::ReadBack { service, .. } => self.is_traced(trace, service),
             Action::Notice(notice) => match notice {
                 Notice::BackendFound { backend, .. }
+                | Notice::BackendBack { backend, .. }
                 | Notice::BackendChanged { backend, .. }
                 | Notice::BackendNotFound { backend }
                 | Notice::BackendGone { backend, .. }
-                | Notice::BackendInvalid { backend, .. } => self.is_traced_backend(trace, backend),
+                | Notice::BackendInvalid { backend, .. }
+                | Notice::BackendValid { backend, .. } => self.is_traced_backend(trace, backend),
                 Notice::DescriptorComplete { service, .. }
                 | Notice::HsdirRefuses { service, .. }
                 | Notice::HsdirsSilent { service, .. }
                 | Notice::HsdirHasNone { service, .. }
                 | Notice::HsdirHasOther { service, .. }
                 | Notice::NotPosted { service, .. }
+                | Notice::AllStored { service, .. }
                 | Notice::NothingToPublish { service }
                 | Notice::KeepingLastSet { service }
                 | Notice::LastSetDropped { service } => self.is_traced(trace, service),

@@ -43,7 +43,7 @@ fn the_dead_and_the_liars_are_named_and_left_out() -> Result<()> {
     let site = Site::new(network, "lies", &[(&key, &instances)], "")?;
     let balancer = site.balancer(observer.client.tor())?;
     let warning = |service: OnionAddress, what: &str| {
-        let named = format!("backend={service}");
+        let named = service.to_string();
         balancer.wait_output(&format!("nothing about {named}"), PUBLISHED, |output| {
             output.lines().any(|line| line.contains(&named) && line.contains(what)).then_some(())
         })

@@ -36,9 +36,12 @@ pub(super) struct Descriptor<I> {
     renewing: bool,
     renew_at: Option<Duration>,
     published: Option<Duration>,
+    stored: Option<Duration>,
     revision: Option<u64>,
     floor: Floor,
     read_back: ReadBack,
+    /// Since when notices have told that it is not on all its HSDirs, until [`Descriptor::take_short_since`].
+    short_since: Option<Duration>,
     /// The last problem of the signer or tor, which is told once, and how often it has come in a row.
     problem: Option<String>,
     not_posted: u32,
@@ -67,9 +70,11 @@ impl<I: Eq> Descriptor<I> {
             renewing: false,
             renew_at: None,
             published: None,
+            stored: None,
             revision: None,
             floor: Floor::default(),
             read_back: ReadBack::No,
+            short_since: None,
             problem: None,
             not_posted: 0,
             in_line: false,
@@ -183,7 +188,8 @@ impl<I: Eq> Descriptor<I> {
         }
         if self.problem.as_ref() != Some(&problem) {
             self.problem = Some(problem.clone());
-            cx.notices.push(Notice::NotPosted { service: self.service.clone(), slot: self.slot, problem });
+            let service = self.service.clone();
+            self.tell_short(cx, Notice::NotPosted { service, slot: self.slot, problem });
         }
     }
 
@@ -205,7 +211,7 @@ impl<I: Eq> Descriptor<I> {
         match outcome {
             UploadOutcome::Stored => {
                 if hsdir.stored(cx.now.elapsed, id, revision, self.proof) {
-                    self.complete(cx);
+                    self.settled(cx);
                 }
             }
             _ if !awaited => {}
@@ -252,12 +258,12 @@ impl<I: Eq> Descriptor<I> {
     fn proven(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, proven: Proven) {
         let (service, slot) = (self.service.clone(), self.slot);
         match proven {
-            Proven::Yes => self.complete(cx),
+            Proven::Yes => self.settled(cx),
             Proven::BrokenWord { later: None } => {
-                cx.notices.push(Notice::HsdirHasNone { service, slot, hsdir });
+                self.tell_short(cx, Notice::HsdirHasNone { service, slot, hsdir });
             }
             Proven::BrokenWord { later: Some(later) } => {
-                cx.notices.push(Notice::HsdirHasOther { service, slot, hsdir, later });
+                self.tell_short(cx, Notice::HsdirHasOther { service, slot, hsdir, later });
             }
             Proven::No => {}
         }
@@ -280,7 +286,7 @@ impl<I: Eq> Descriptor<I> {
         if !silent.is_empty() {
             self.incomplete_since.get_or_insert(now);
             let (service, slot) = (self.service.clone(), self.slot);
-            cx.notices.push(Notice::HsdirsSilent { service, slot, hsdirs: silent });
+            self.tell_short(cx, Notice::HsdirsSilent { service, slot, hsdirs: silent });
         }
         if matches!(self.read_back, ReadBack::Waiting { until } if until <= now) {
             self.read_back_failed(cx);
@@ -310,6 +316,7 @@ impl<I: Eq> Descriptor<I> {
         DescriptorStatus {
             slot: self.slot,
             published_ago: self.published.map(|published| now.saturating_sub(published)),
+            stored_ago: self.stored.map(|stored| now.saturating_sub(stored)),
             revision: self.revision,
             hsdirs: self.hsdirs.iter().map(hsdir).collect(),
         }
@@ -330,11 +337,38 @@ impl<I: Eq> Descriptor<I> {
         self.renew_at = Some(cx.now.elapsed + wait);
     }
 
+    /// Tells of something that keeps it from an HSDir.
+    fn tell_short(&mut self, cx: &mut Context<impl RngCore>, notice: Notice) {
+        self.short_since.get_or_insert(cx.now.elapsed);
+        cx.notices.push(notice);
+    }
+
+    /// Since when notices have told that it is not on all its HSDirs, unless that was asked before.
+    pub(super) fn take_short_since(&mut self) -> Option<Duration> {
+        self.short_since.take()
+    }
+
+    /// Whether its set is on every HSDir that tor knows, and on one at least.
+    pub(super) fn is_complete(&self) -> bool {
+        let unknown = self.hsdirs.values().filter(|hsdir| hsdir.is_unknown()).count();
+        let stored = self.stored_at();
+        stored > 0 && stored + unknown == self.hsdirs.len()
+    }
+
+    /// On how many HSDirs its set is.
+    fn stored_at(&self) -> usize {
+        self.hsdirs.values().filter(|hsdir| hsdir.is_stored()).count()
+    }
+
+    /// An HSDir has stored it.
+    fn settled(&mut self, cx: &mut Context<impl RngCore>) {
+        self.stored = Some(cx.now.elapsed);
+        self.complete(cx);
+    }
+
     /// Tells that the set is on every HSDir that tor knows, if it is.
     fn complete(&mut self, cx: &mut Context<impl RngCore>) {
-        let stored = self.hsdirs.values().filter(|hsdir| hsdir.is_stored()).count();
-        let unknown = self.hsdirs.values().filter(|hsdir| hsdir.is_unknown()).count();
-        if stored == 0 || stored + unknown < self.hsdirs.len() {
+        if !self.is_complete() {
             return;
         }
         self.floor.accepted();
@@ -342,7 +376,7 @@ impl<I: Eq> Descriptor<I> {
             cx.notices.push(Notice::DescriptorComplete {
                 service: self.service.clone(),
                 slot: self.slot,
-                hsdirs: stored,
+                hsdirs: self.stored_at(),
                 after: cx.now.elapsed.saturating_sub(since),
             });
         }

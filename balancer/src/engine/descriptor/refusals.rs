@@ -35,8 +35,9 @@ impl<I: Eq> Descriptor<I> {
         let Some(revision) = revision else { return hsdir.fail(cx) };
         if hsdir.refuse(revision) {
             let (service, slot) = (self.service.clone(), self.slot);
-            cx.notices.push(Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
+            self.tell_short(cx, Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
         }
+        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
         if self.floor.covers(revision) {
             hsdir.retry_refused(cx, &self.floor);
         } else if self.read_back == ReadBack::No {

@@ -137,8 +137,11 @@ fn one_hsdirs_denial_means_nothing_and_all_hsdirs_denials_mean_gone() {
     assert_eq!(state(&script), BackendState::Gone(Gone::NotFound));
     assert_eq!(notices(&said), [Notice::BackendGone { backend: "a".into(), why: Gone::NotFound }]);
     // The same descriptor turns up again: it was a fault of the HSDirs.
-    script.copy("a", look[0], 10, &[1, 2]);
+    let after = Duration::from_mins(12);
+    script.now.elapsed += after;
+    let said = script.copy("a", look[0], 10, &[1, 2]);
     assert_eq!(state(&script), BackendState::Live);
+    assert_eq!(notices(&said), [Notice::BackendBack { backend: "a".into(), points: 2, after }]);
 }
 
 #[test]
@@ -162,16 +165,24 @@ fn a_lie_is_told_once_until_the_hsdir_mends_its_ways() {
     let mut script = found();
     let lie = FetchOutcome::Invalid("not signed".into());
     let told = |actions: &[Action<Key>]| {
-        let lies =
-            notices(actions).into_iter().filter(|notice| matches!(notice, Notice::BackendInvalid { .. }));
-        lies.count()
+        let told = notices(actions);
+        let count = |wanted: fn(&Notice) -> bool| told.iter().filter(|notice| wanted(notice)).count();
+        (
+            count(|notice| matches!(notice, Notice::BackendInvalid { .. })),
+            count(|notice| matches!(notice, Notice::BackendValid { .. })),
+        )
     };
     let said = answer_all(&mut script, Duration::from_hours(1), &lie);
-    assert_eq!(told(&said), 6);
-    let truth = script.fresh(10, &[1, 2]);
-    answer_all(&mut script, Duration::from_hours(2), &truth);
+    assert_eq!(told(&said), (6, 0));
+    // No answer is no better one.
+    answer_all(&mut script, Duration::from_hours(1), &FetchOutcome::Failed);
     let said = answer_all(&mut script, Duration::from_hours(1), &lie);
-    assert_eq!(told(&said), 6);
+    assert_eq!(told(&said), (0, 0));
+    let truth = script.fresh(10, &[1, 2]);
+    let said = answer_all(&mut script, Duration::from_hours(2), &truth);
+    assert_eq!(told(&said), (0, 6));
+    let said = answer_all(&mut script, Duration::from_hours(1), &lie);
+    assert_eq!(told(&said), (6, 0));
 }
 
 #[test]

@@ -93,7 +93,11 @@ fn a_broken_word_is_told_once_and_the_upload_done_again() {
         let posts = published(&script.pass(Duration::from_secs(6)));
         script.stored(&posts[0], REVISION);
         let said = script.read_back(slot, hsdir, copy(REVISION, &[1, 2]));
-        assert!(matches!(notices(&said)[..], [Notice::DescriptorComplete { .. }]));
+        let told = notices(&said);
+        assert!(
+            matches!(told[..], [Notice::DescriptorComplete { .. }, Notice::AllStored { .. }]),
+            "{told:?}"
+        );
     }
 }
 

@@ -242,7 +242,12 @@ fn silence_is_told_once_and_so_is_its_end() {
         script.stored(post, post.id.0);
     });
     let told: Vec<_> = script.said[before..].iter().map(|(_, action)| action.clone()).collect();
-    assert!(matches!(notices(&told)[..], [Notice::DescriptorComplete { hsdirs: 8, .. }]), "{told:?}");
+    let [Notice::DescriptorComplete { hsdirs: 8, after, .. }, Notice::AllStored { after: since, .. }] =
+        notices(&told)[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(after, since);
 }
 
 #[test]
@@ -309,13 +314,32 @@ fn what_cannot_be_signed_is_tried_again_and_told_once() {
         assert_eq!(post.to.len(), 8);
         told += notices(&script.send(Event::NotPosted { id: post.id, problem: problem() })).len();
     });
+    let descriptor = script.status("s").descriptors.remove(0);
+    assert!(descriptor.published_ago < Some(Duration::from_secs(34)) && descriptor.stored_ago.is_none());
     // Every 27 to 33 s after the first few.
     assert!((320..410).contains(&posts.len()), "{}", posts.len());
     assert_eq!(told, 1);
+    let mut told = Vec::new();
     live_on(&mut script, Duration::from_mins(6), |script, post| {
-        script.stored(post, 1);
+        told.extend(notices(&script.stored(post, 1)));
     });
     assert_eq!(hsdir(&script, 1), UploadState::Stored);
+    let [Notice::DescriptorComplete { .. }, Notice::AllStored { after, .. }] = told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(after > Duration::from_hours(3), "{after:?}");
+}
+
+#[test]
+fn what_was_stored_stays_stored_at_its_time_while_nothing_can_be_signed() {
+    let mut script = settled();
+    live_on(&mut script, Duration::from_hours(5), |script, post| {
+        script.send(Event::NotPosted { id: post.id, problem: "the signer is away".into() });
+    });
+    let descriptor = script.status("s").descriptors.remove(0);
+    let stored = descriptor.stored_ago.unwrap();
+    assert!(descriptor.published_ago.unwrap() < Duration::from_secs(34));
+    assert!(stored >= Duration::from_hours(5), "{stored:?}");
 }
 
 #[test]

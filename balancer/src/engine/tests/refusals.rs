@@ -46,7 +46,11 @@ fn a_refusal_is_read_back_once_and_followed_by_one_post_above_it() {
     assert_eq!(posts.len(), 1);
     assert_eq!((&posts[0].to, posts[0].floor), (&relays(1..9), Some(5000)));
     let said = script.stored(&posts[0], 5001);
-    assert!(matches!(notices(&said)[..], [Notice::DescriptorComplete { hsdirs: 8, .. }]));
+    let told = notices(&said);
+    assert!(
+        matches!(told[..], [Notice::DescriptorComplete { hsdirs: 8, .. }, Notice::AllStored { .. }]),
+        "{told:?}"
+    );
 }
 
 #[test]

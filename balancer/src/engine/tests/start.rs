@@ -89,7 +89,10 @@ fn says_once_that_there_is_nothing_to_publish() {
     // It comes up at last.
     let said = script.copy("a", relay(100), 1, &[1]);
     assert_eq!(published(&said).len(), 1);
-    assert_eq!(notices(&said), [Notice::BackendFound { backend: "a".into(), points: 1 }]);
+    let [Notice::BackendFound { points: 1, after: Some(after), .. }] = notices(&said)[..] else {
+        panic!("{said:?}")
+    };
+    assert!(after > Duration::from_mins(119) && after <= Duration::from_hours(2), "{after:?}");
 }
 
 #[test]

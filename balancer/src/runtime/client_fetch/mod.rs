@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use onionbalance_proto::v2::AuthType;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tracing::warn;
 
 pub(super) use rounds::VisitError;
 
@@ -62,8 +61,8 @@ pub(super) enum Ended {
     NotFound,
     /// There is one that does not open.
     Invalid,
-    /// It is not known.
-    Failed,
+    /// It is not known, for this reason where there is one to be told.
+    Failed(Option<String>),
 }
 
 impl ClientFetches {
@@ -170,11 +169,7 @@ impl ClientFetches {
             }
             (Some("NOT_FOUND"), _) => Ended::NotFound,
             (Some("BAD_DESC"), _) => Ended::Invalid,
-            (_, Err(error)) => {
-                warn!(%backend, "cannot fetch the backend's descriptor: {error}");
-                Ended::Failed
-            }
-            (_, Ok(())) => Ended::Failed,
+            (_, result) => Ended::Failed(result.err().map(|error| error.to_string())),
         }
     }
 }
@@ -266,8 +261,8 @@ mod tests {
         for (reason, ended) in [
             (Some("NOT_FOUND"), Ended::NotFound),
             (Some("BAD_DESC"), Ended::Invalid),
-            (Some("QUERY_REJECTED"), Ended::Failed),
-            (None, Ended::Failed),
+            (Some("QUERY_REJECTED"), Ended::Failed(Some(VisitError::Silent.to_string()))),
+            (None, Ended::Failed(Some(VisitError::Silent.to_string()))),
         ] {
             let (mut fetches, _ordered) = fetches(STEALTH);
             fetches.ask(&backend());

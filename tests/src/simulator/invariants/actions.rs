@@ -61,6 +61,7 @@ impl<G: Generation> World<G> {
             }
             Action::Notice(
                 Notice::BackendFound { backend, .. }
+                | Notice::BackendBack { backend, .. }
                 | Notice::BackendChanged { backend, .. }
                 | Notice::BackendGone { backend, .. },
             ) => self.watch.changed[number_of(&backend.0)] = self.now,
