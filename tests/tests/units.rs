@@ -12,7 +12,10 @@ const SYSTEMD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd
 const SIGNER: &str = "onionbalance-signer.service";
 const SOCKET: &str = "onionbalance-signer.socket";
 const BALANCER: &str = "onionbalance.service";
-const DROP_IN: &str = "drop-ins/onionbalance-loopback.conf";
+const DROP_INS: [(&str, &str); 2] = [
+    (BALANCER, "drop-ins/onionbalance-loopback.conf"),
+    (SIGNER, "drop-ins/onionbalance-signer-passphrase.conf"),
+];
 
 /// What our units name of others, and what systemd adds by itself.
 const OTHERS: [&str; 6] = [
@@ -57,13 +60,15 @@ fn systemd_understands_all_units() -> Result<()> {
 }
 
 #[test]
-fn systemd_understands_the_drop_in() -> Result<()> {
-    let units = Units::copy()?;
-    let directory = units.0.path().join(format!("{BALANCER}.d"));
-    fs::create_dir(&directory)?;
-    fs::write(directory.join("loopback.conf"), with_some_program(&source(DROP_IN)?))?;
-    let found = verify(&units)?;
-    ensure!(found.is_empty(), "{found}");
+fn systemd_understands_the_drop_ins() -> Result<()> {
+    for (unit, drop_in) in DROP_INS {
+        let units = Units::copy()?;
+        let directory = units.0.path().join(format!("{unit}.d"));
+        fs::create_dir(&directory)?;
+        fs::write(directory.join("drop-in.conf"), with_some_program(&source(drop_in)?))?;
+        let found = verify(&units)?;
+        ensure!(found.is_empty(), "{found}");
+    }
     Ok(())
 }
 
