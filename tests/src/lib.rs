@@ -8,7 +8,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod booted;
 pub mod deployment;
+pub mod document;
 pub mod key_v2;
 pub mod key_v3;
 pub mod network;

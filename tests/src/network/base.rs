@@ -38,13 +38,16 @@ impl Base {
              ShutdownWaitLength 0\n\
              GeoIPFile /dev/null\n\
              GeoIPv6File /dev/null\n\
-             CookieAuthentication 1\n\
-             __OwningControllerProcess {}\n",
-            std::process::id()
+             CookieAuthentication 1\n"
         );
     }
 
-    /// The whole configuration of the tor of this name.
+    /// The part of the configuration that makes a tor one of this network's, whoever starts it.
+    pub(crate) fn common(&self) -> &str {
+        &self.common
+    }
+
+    /// The whole configuration of the tor of this name, which ends with this process.
     pub(crate) fn torrc(&self, name: &str, role: &str) -> String {
         let directory = self.directory.path().join(name);
         let directory = directory.display();
@@ -55,8 +58,10 @@ impl Base {
             "Nickname {}\n\
              DataDirectory {directory}\n\
              ControlPortWriteToFile {directory}/control-port\n\
+             __OwningControllerProcess {}\n\
              {role}",
-            name.replace('-', "")
+            name.replace('-', ""),
+            std::process::id()
         );
         torrc
     }

@@ -33,18 +33,19 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use onionbalance_proto::v3::address::OnionAddress;
 
-use self::base::Base;
-use self::directory::Directory;
+use self::base::{Base, EARLY};
 use self::start::Tors;
 
 pub use self::backend::{Authorization, AuthorizedClient, Backend};
 pub use self::client::{Client, Page};
 pub use self::control::{Control, Message, MessageLine};
 pub use self::daemon::Daemon;
+pub(crate) use self::directory::Directory;
 pub use self::management::Management;
 pub use self::onion::{Onion, OnionVersion};
 pub use self::plan::{Plan, Stage};
 pub use self::relay::Relay;
+pub use self::webserver::WebServer;
 use crate::parallel::each;
 use crate::process::lock;
 use crate::provision::TorProgram;
@@ -196,6 +197,11 @@ impl Network {
     /// A directory for AF_UNIX sockets, whose path is short enough for their addresses.
     pub fn sockets(&self) -> &Path {
         self.base.directory.sockets()
+    }
+
+    /// What the torrc of a tor needs that somebody else starts as a user of this network, or as an onion service in it.
+    pub fn torrc(&self) -> String {
+        format!("{}{EARLY}SocksPort 0\n", self.base.common())
     }
 
     /// Lets the directory stay when the network goes.

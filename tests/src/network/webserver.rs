@@ -11,13 +11,14 @@ use anyhow::Result;
 
 /// Answers `/bytes/N` with N bytes and every other path with its name, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct WebServer {
+pub struct WebServer {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
 }
 
 impl WebServer {
-    pub(crate) fn start(name: &str) -> Result<Self> {
+    /// Starts one on a free port of loopback.
+    pub fn start(name: &str) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let stopped = Arc::new(AtomicBool::new(false));
@@ -37,7 +38,8 @@ impl WebServer {
         Ok(Self { address, stopped })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }

@@ -14,11 +14,16 @@ use crate::process::run;
 
 /// Tor in `directory`, fetched unless it is there.
 pub(super) fn tor(directory: &Path) -> Result<TorProgram> {
+    Ok(unpacked_tor(&tor_root(directory)?))
+}
+
+/// Where Debian's tor is unpacked in `directory`, fetched unless it is there.
+pub(super) fn tor_root(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("debian");
     if !root.is_dir() {
         fetch_tor(directory, &root).context(REMEDY)?;
     }
-    Ok(unpacked_tor(&root))
+    Ok(root)
 }
 
 const REMEDY: &str = "there is no tor in $PATH and Debian's could not be fetched: \

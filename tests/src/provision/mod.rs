@@ -6,6 +6,7 @@
 //! which makes authority keys, is beside it or in one of the usual places.
 
 mod debian;
+mod machine;
 mod stem;
 mod systemd;
 mod v2;
@@ -17,6 +18,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+pub use self::machine::debian_machine;
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
 use crate::network::OnionVersion;

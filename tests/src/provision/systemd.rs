@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,11 +24,16 @@ pub fn systemd_analyze() -> Result<Command> {
 
 /// From Debian's package in `directory`.
 fn packaged(directory: &Path) -> Result<Command> {
+    unpacked(&root(directory)?)
+}
+
+/// Where Debian's systemd is unpacked in `directory`, fetched unless it is there.
+pub(super) fn root(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("systemd");
     if !root.is_dir() {
         fetch(directory, &root).context(REMEDY)?;
     }
-    unpacked(&root)
+    Ok(root)
 }
 
 fn fetch(directory: &Path, root: &Path) -> Result<()> {

@@ -1,0 +1,40 @@
+//! What a booted Debian needs that this system lacks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::debian::{self, Packages};
+use super::{in_target, systemd};
+
+/// Debian's packages that this system lacks of those that a booted Debian needs: systemd as the first process, `kill` for
+/// the units' `ExecReload=`, and tor with its service. Each is unpacked in a directory of its own.
+pub fn debian_machine() -> Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    if !Path::new("/lib/systemd/systemd").exists() {
+        missing.push(in_target(systemd::root)?);
+    }
+    if !Path::new("/usr/bin/kill").exists() {
+        missing.push(in_target(procps)?);
+    }
+    if !Path::new("/lib/systemd/system/tor@default.service").exists() {
+        missing.push(in_target(debian::tor_root)?);
+    }
+    Ok(missing)
+}
+
+fn procps(directory: &Path) -> Result<PathBuf> {
+    let root = directory.join("procps");
+    if !root.is_dir() {
+        fetch_procps(directory, &root)
+            .context("there is no /usr/bin/kill and Debian's package could not be fetched: install procps")?;
+    }
+    Ok(root)
+}
+
+fn fetch_procps(directory: &Path, root: &Path) -> Result<()> {
+    let packages = Packages::new(directory)?;
+    packages.fetch(&["procps"])?;
+    Ok(fs::rename(packages.unpack()?, root)?)
+}
