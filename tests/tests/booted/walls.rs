@@ -1,0 +1,69 @@
+//! What the balancer's user can reach of the signer's, and what an encrypted key needs.
+
+use anyhow::{Context, Result, bail, ensure};
+use onionbalance_tests::booted::isolate_network;
+use onionbalance_tests::document::Document;
+
+use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
+
+/// Finds what belongs to the user who runs it, or can be written by that user.
+/// A directory that this user may not look into is none of those.
+const WRITABLE: &str =
+    "find /run/onionbalance \\( -user onionbalance -o -writable \\) -print 2>/dev/null || true";
+
+#[test]
+fn nothing_of_the_signers_root_is_the_balancers() -> Result<()> {
+    isolate_network()?;
+    let mut system = Installed::start("walls")?;
+    system.make_key()?;
+    system.configure(&strangers()?.each_ref().map(String::as_str))?;
+    // In either order, and after a boot.
+    for start in ["onionbalance", "onionbalance-signer"] {
+        system.sh(&format!(
+            "systemctl stop {BALANCER} {SIGNER}; systemctl start {start}; systemctl start {BALANCER}"
+        ))?;
+        check(&system)?;
+    }
+    system.sh("systemctl enable onionbalance")?;
+    system.reboot()?;
+    check(&system)
+}
+
+fn check(system: &Installed) -> Result<()> {
+    system.wait_property(SIGNER, "ActiveState", "active", SOON)?;
+    system.wait_property(BALANCER, "ActiveState", "active", SOON)?;
+    let root = system.property(SIGNER, "RootDirectory")?;
+    ensure!(root == "/run/onionbalance/signer-root", "the signer's root is {root}");
+    let found = system.sh(&format!("runuser -u onionbalance -- sh -c '{WRITABLE}'"))?;
+    // It may write to the socket, which is what the socket is for.
+    ensure!(found.trim() == "/run/onionbalance/signer.sock", "the balancer's user can write to:\n{found}");
+    let attempt = format!(
+        "runuser -u onionbalance -- sh -c 'mkdir {root}/etc; echo /tmp/own.so >{root}/etc/ld.so.preload'"
+    );
+    ensure!(!system.attempt(&attempt)?.status.success(), "a library was placed in the signer's root");
+    let key = system.attempt("runuser -u onionbalance -- cat /etc/onionbalance/frontend.key")?;
+    ensure!(!key.status.success(), "the balancer's user reads the key");
+    Ok(())
+}
+
+/// By the commands of docs/keys.md. The passphrase is what the reader types.
+#[test]
+fn an_encrypted_key_opens_with_its_credential() -> Result<()> {
+    isolate_network()?;
+    let system = Installed::start("encrypted")?;
+    let blocks = Document::read("docs/keys.md")?.console("Passphrases");
+    let [block] = blocks.as_slice() else { bail!("{} blocks", blocks.len()) };
+    let asking = block.lines().find(|line| line.contains("systemd-ask-password")).context("no question")?;
+    let typed = "(umask 077; printf 'correct horse' >passphrase)";
+    system.configure(&strangers()?.each_ref().map(String::as_str))?;
+    system.sh(&block.replace(asking, typed))?;
+    ensure!(
+        system.sh("cat /etc/onionbalance/frontend.key")?.contains("ENCRYPTED"),
+        "the key is not encrypted"
+    );
+    system.follow("enable --now", &[])?;
+    ensure!(system.property(SIGNER, "ActiveState")? == "active", "the signer does not run");
+    let mode = system.sh("stat -c '%a %U' /etc/onionbalance/passphrase.cred")?;
+    ensure!(mode.trim() == "600 root", "the credential's mode and owner are {mode}");
+    Ok(())
+}
