@@ -48,7 +48,7 @@ pub fn check_own_backends(
 }
 
 fn own_backend(service: &Service, own: impl Display, name: &str, text: &str, file: &Path) -> ConfigError {
-    let is_own = |value: &str| value.trim_end_matches(".onion").eq_ignore_ascii_case(name);
+    let is_own = |value: &str| value.to_ascii_lowercase().trim_end_matches(".onion") == name;
     let what = format!(
         "{own} is the address of the frontend with the key {} itself: list the addresses of its backends",
         service.key

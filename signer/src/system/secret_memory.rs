@@ -37,13 +37,14 @@ pub enum Kind {
 pub enum MemoryError {
     /// The kernel has none.
     #[error(
-        "the kernel has no secret memory (memfd_secret: {0}): boot it with secretmem.enable=1, or set \
-         `signer-allow-locked-memory: true` to keep keys in memory that is locked, but that root can read"
+        "the kernel has no secret memory for keys (memfd_secret: {0}): boot it with the option secretmem.enable=1, or set \
+         `signer-allow-locked-memory: true` in the configuration (locked memory is not swapped, but root can read the keys in it)"
     )]
     NoSecretMemory(Errno),
     /// It gives no more to us.
     #[error(
-        "no more memory can be locked for keys ({0}): raise the limit (LimitMEMLOCK), or hold fewer services"
+        "no more memory can be locked for keys ({0}): raise LimitMEMLOCK in the unit (ulimit -l), 2 MiB for each thousand \
+         services"
     )]
     Exhausted(Errno),
 }

@@ -94,7 +94,7 @@ fn whoever_waits_for_a_signer_that_cannot_start_is_told_why() {
         (&no_user, &[], &[], 78, "signer-user: there is no user nobody-of-this-name"),
         (&config, &["--passphrase-file", "none"], &[], 78, "the passphrase file none cannot be read"),
         (&config, &["--nonsense"], &[], 2, "invalid option '--nonsense'; see --help"),
-        (&config, &[], &[secret_memory], 78, "the kernel has no secret memory"),
+        (&config, &[], &[secret_memory], 78, "the kernel has no secret memory for keys"),
         (&config, &[], &[libc::SYS_seccomp], 78, "cannot filter system calls (seccomp)"),
     ];
     for (config, arguments, missing, status, reason) in cases {

@@ -109,7 +109,14 @@ fn without_secret_memory_it_starts_only_if_it_may() {
     let directory = Directory::new("");
     let (status, log) = start_without_secret_memory(&directory).end();
     assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
-    assert!(log[0].starts_with("ERROR the kernel has no secret memory (memfd_secret: ENOSYS"), "{log:?}");
+    assert!(
+        log[0].starts_with(
+            "ERROR the kernel has no secret memory for keys (memfd_secret: ENOSYS: Function not implemented): boot it with the \
+             option secretmem.enable=1, or set `signer-allow-locked-memory: true` in the configuration (locked memory is not \
+             swapped, but root can read the keys in it)"
+        ),
+        "{log:?}"
+    );
 
     // RSA keys are not there in any case.
     let directory = Directory::new("");
