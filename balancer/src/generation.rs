@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::AuthType;
 use onionbalance_proto::{v2, v3};
 
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing};
@@ -53,6 +54,9 @@ pub trait Generation: Sized + Send + Sync + 'static {
 
     /// What tor has to know to fetch the backend's descriptor as one of its clients, if it authorizes them.
     fn credential(backend: &Self::Backend) -> Option<Credential>;
+
+    /// What the frontend's clients need in their torrc, if it authorizes them.
+    fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
     /// Reads from tor where descriptors lie.
     fn read_directory(
@@ -149,6 +153,28 @@ pub struct Credential {
     pub cookie: v2::Cookie,
 }
 
+/// What the clients of a v2 frontend that authorizes them need in their torrc.
+///
+/// The cookie in it lets clients in and does nothing else: it signs nothing, and whoever runs this machine has it from the
+/// configuration. The operator has to hand it out, and its form in a stealth backend's `hostname` is not the one that clients
+/// need. So the log and the status show it, whose readers administer the machine: the journal's are root and the groups adm
+/// and systemd-journal, the status sockets have mode 0660. `Debug` does not show it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientLine {
+    /// The frontend.
+    pub frontend: v2::OnionAddress,
+    /// What one of its clients shares with the backends.
+    pub cookie: v2::Cookie,
+}
+
+impl fmt::Display for ClientLine {
+    /// `HidServAuth ADDRESS.onion COOKIE`. Frontends are published with basic authorization, whichever the backends have, and
+    /// tor reads from the cookie's last character for which of the two it is (rend-spec-v2, 2.1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HidServAuth {} {}", self.frontend, self.cookie.hid_serv_auth(AuthType::Basic))
+    }
+}
+
 /// A descriptor to be made.
 pub struct Order<G: Generation> {
     /// Whose.
@@ -199,4 +225,25 @@ pub enum DirectoryError {
     /// The list of v2 HSDirs cannot be read.
     #[error(transparent)]
     V2(#[from] crate::v2::directory::DirectoryError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_line_has_the_cookie_for_basic_authorization() {
+        // What tor writes into `hostname` and `client_keys`: for basic, for stealth, and for either.
+        for (cookie, wanted) in [
+            ("TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg"),
+            ("1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA"),
+            ("1LWjaYKD5ufodnNvVIZvpA==", "1LWjaYKD5ufodnNvVIZvpA"),
+            ("BsDvQDEX56DEI7H6BYFwVh", "BsDvQDEX56DEI7H6BYFwVg"),
+        ] {
+            let frontend = "jyvfq5umznvka34v".parse().unwrap();
+            let line = ClientLine { frontend, cookie: cookie.parse().unwrap() };
+            assert_eq!(line.to_string(), format!("HidServAuth jyvfq5umznvka34v.onion {wanted}"));
+            assert!(!format!("{line:?}").contains(wanted.trim_end_matches(['A', 'g'])));
+        }
+    }
 }

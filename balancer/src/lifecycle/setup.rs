@@ -151,6 +151,9 @@ impl Setup {
             // The log has the address of a service with a name here, and the name from here on.
             let shown = name.map(|_| display(&service));
             info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
+            if let Some(line) = G::client_line(&address, &backends) {
+                info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
+            }
             let link = self.link(tor);
             let frontend = Frontend { address, backends };
             match shares.iter_mut().find(|share| share.link == link) {

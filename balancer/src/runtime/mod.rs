@@ -34,7 +34,9 @@ pub use report::ServiceReport;
 pub use runtimes::{Configuration, Runtimes, Share, Work};
 
 use crate::confinement::Confinement;
-use crate::engine::{Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, Settings, Timing};
+use crate::engine::{
+    Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
+};
 use crate::generation::{Frontend, Generation};
 use crate::names::{Introductions, Names};
 use crate::relay::Fingerprint;
@@ -182,7 +184,12 @@ impl<G: Generation> Runtime<G> {
 
     fn state(&self, endpoints: &[Endpoint]) -> TorState {
         let names = self.known.names();
-        let report = |status| ServiceReport { status, names: names.clone() };
+        let report = |status: ServiceStatus| {
+            let frontend = self.frontends.get(&status.service);
+            let client_line =
+                frontend.and_then(|frontend| G::client_line(&frontend.address, &frontend.backends));
+            ServiceReport { status, names: names.clone(), client_line }
+        };
         TorState {
             endpoints: endpoints.to_vec(),
             is_ready: self.tor.is_some(),

@@ -77,7 +77,7 @@ fn places(tor: &TorState) -> String {
 }
 
 /// Why visitors of a service do not get through.
-fn down(ServiceReport { status: service, names }: &ServiceReport) -> Option<String> {
+fn down(ServiceReport { status: service, names, .. }: &ServiceReport) -> Option<String> {
     let name = names.service(&service.service);
     if service.backends.is_empty() {
         // Its operator knows: it was configured so.
@@ -96,10 +96,10 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
     });
     let tors = state.tors.iter().filter(|tor| !tor.is_ready && tor.since > AWAY);
     let tors = tors.map(|tor| format!("tor at {} has been away for {}", places(tor), Age(tor.since)));
-    let backends = state.services().flat_map(|ServiceReport { status, names }| {
+    let backends = state.services().flat_map(|ServiceReport { status, names, .. }| {
         status.backends.iter().filter_map(|backend| missing_backend(backend, names))
     });
-    let descriptors = state.services().filter_map(|ServiceReport { status, names }| {
+    let descriptors = state.services().filter_map(|ServiceReport { status, names, .. }| {
         let fails = status.descriptors.iter().any(is_failing);
         fails.then(|| format!("{}: uploads to some HSDirs fail", names.service(&status.service)))
     });

@@ -24,6 +24,9 @@ struct Service {
     publish_attempt_first_descriptor: Option<String>,
     publish_attempt_second_descriptor: Option<String>,
     intro_points_num: usize,
+    /// The line that clients need in their torrc, where they are authorized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_line: Option<String>,
     descriptors: Vec<Descriptor>,
     instances: Vec<Instance>,
 }
@@ -75,7 +78,7 @@ pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
 }
 
 fn service(report: &ServiceReport, now: UnixTime) -> Service {
-    let ServiceReport { status, names } = report;
+    let ServiceReport { status, names, client_line } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     periods.sort_unstable();
@@ -91,6 +94,7 @@ fn service(report: &ServiceReport, now: UnixTime) -> Service {
         publish_attempt_first_descriptor: attempt(0),
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
+        client_line: client_line.as_ref().map(ToString::to_string),
         descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas, now)).collect(),
         instances: status.backends.iter().map(|backend| instance(backend, names, now)).collect(),
     }
@@ -131,6 +135,7 @@ fn ago(age: Duration, now: UnixTime) -> String {
 mod tests {
     use super::*;
     use crate::engine::ServiceStatus;
+    use crate::generation::ClientLine;
     use crate::status::testing::{backend, descriptor, report, service};
 
     #[test]
@@ -159,10 +164,16 @@ mod tests {
                 ],
             }]})
         );
-        let reports = [report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")])];
+        let line = ClientLine {
+            frontend: "7s4hxwwifcslrus2".parse().unwrap(),
+            cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
+        };
+        let mut reports = [report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")])];
+        reports[0].client_line = Some(line);
         let json: serde_json::Value = serde_json::from_str(&render(&reports, now)).unwrap();
         let service = &json["services"][0];
         assert_eq!(service["name"], "shop");
+        assert_eq!(service["clientLine"], "HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA");
         let instances = service["instances"].as_array().unwrap();
         let names: Vec<_> = instances.iter().map(|instance| &instance["name"]).collect();
         assert_eq!(names, ["web1", "web2"]);

@@ -30,7 +30,7 @@ pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
     for (address, name) in backends {
         names.backend(&status.service, &BackendId::from(*address), &name.parse().unwrap());
     }
-    ServiceReport { status, names: names.build() }
+    ServiceReport { status, names: names.build(), client_line: None }
 }
 
 /// A descriptor that is stored at its one HSDir, which stored it so many seconds ago, ten seconds before it was published

@@ -18,7 +18,7 @@ pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
 }
 
 fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> fmt::Result {
-    let ServiceReport { status, names } = service;
+    let ServiceReport { status, names, client_line } = service;
     if let Some(name) = names.of_service(&status.service) {
         write!(text, "{name} ")?;
     }
@@ -26,7 +26,12 @@ fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> f
         Some(time) => writeln!(text, "{} {time}", status.service)?,
         None => writeln!(text, "{} [not uploaded]", status.service)?,
     }
-    status.backends.iter().try_for_each(|backend| write_backend(text, backend, names, now))
+    status.backends.iter().try_for_each(|backend| write_backend(text, backend, names, now))?;
+    // Frontends that authorize their clients never worked with 0.1.8: no reader of its status meets this line.
+    match client_line {
+        Some(line) => writeln!(text, "  clients: {line}"),
+        None => Ok(()),
+    }
 }
 
 fn write_backend(text: &mut String, backend: &BackendStatus, names: &Names, now: UnixTime) -> fmt::Result {
@@ -58,6 +63,7 @@ fn made(backend: &BackendStatus, now: UnixTime) -> Option<UnixTime> {
 mod tests {
     use super::*;
     use crate::engine::Gone;
+    use crate::generation::ClientLine;
     use crate::status::testing::{backend, descriptor, report, service};
 
     #[test]
@@ -90,6 +96,15 @@ mod tests {
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
              IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
+        );
+        let line = ClientLine {
+            frontend: "7s4hxwwifcslrus2".parse().unwrap(),
+            cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
+        };
+        let authorized = ServiceReport { client_line: Some(line), ..report(service("a.onion"), None, &[]) };
+        assert_eq!(
+            render(&[authorized], now),
+            "a.onion [not uploaded]\n  clients: HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA\n"
         );
         let names = [("jyvfq5umznvka34v.onion", "srv 1"), ("nkz23ai6qesuwqhc.onion", "srv2")];
         assert_eq!(

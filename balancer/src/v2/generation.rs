@@ -13,7 +13,9 @@ use super::directory::Directory;
 use super::frontend;
 use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{self, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed};
+use crate::generation::{
+    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
+};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -58,6 +60,11 @@ impl Generation for V2 {
 
     fn credential(backend: &InstanceV2) -> Option<Credential> {
         Some(Credential { address: backend.address, cookie: backend.auth.clone()? })
+    }
+
+    fn client_line(address: &OnionAddress, backends: &[InstanceV2]) -> Option<ClientLine> {
+        let cookie = frontend::client_cookie(backends)?.clone();
+        Some(ClientLine { frontend: *address, cookie })
     }
 
     async fn read_directory(tor: &Connection) -> Result<Directory, DirectoryError> {

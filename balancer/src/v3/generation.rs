@@ -12,7 +12,9 @@ use super::directory::Directory;
 use super::frontend;
 use super::schedule::DescriptorTerm;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{self, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed};
+use crate::generation::{
+    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
+};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -52,6 +54,10 @@ impl Generation for V3 {
     }
 
     fn credential(_: &OnionAddress) -> Option<Credential> {
+        None
+    }
+
+    fn client_line(_: &OnionAddress, _: &[OnionAddress]) -> Option<ClientLine> {
         None
     }
 

@@ -1,7 +1,12 @@
 //! The signer dies and comes back while the balancer runs.
 
-use anyhow::Result;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result};
 use onionbalance_tests::wait::until;
+use serde_json::Value;
 
 use super::observer::Observer;
 use super::site::{PUBLISHED, Site, backends, network, wait_published};
@@ -29,5 +34,56 @@ fn the_next_publication_finds_the_signer_again() -> Result<()> {
     visitor.restart()?;
     visitor.get(&site.address, 80, "/")?;
     assert!(balancer.exited()?.is_none() && again.exited()?.is_none());
+    balancer.wait_line("all descriptors are on all their HSDirs again after", PUBLISHED)?;
+    Ok(())
+}
+
+/// While nothing can be signed the status shows when an HSDir stored a descriptor, however often it is tried again; and
+/// everything has its name.
+#[test]
+fn the_status_shows_what_was_stored_and_not_what_was_tried() -> Result<()> {
+    let network = network()?;
+    let backends = backends(network)?;
+    let site = Site::new(network, "signer_restart", &backends, "")?;
+    let mut yaml = String::from(
+        "signer-socket-location: signer\nstatus-socket-location: json\nSTATUS_SOCKET_LOCATION: text\n\
+         services:\n- key: front.pem\n  name: shop\n  instances:\n",
+    );
+    for (number, address) in backends.iter().enumerate() {
+        writeln!(yaml, "  - address: {address}\n    name: web{number}")?;
+    }
+    site.configure(yaml)?;
+    let tor = network.new_tor_client()?;
+    let signer = site.signer()?;
+    let balancer = site.balancer(tor.tor())?;
+    wait_published(&balancer)?;
+    let log = balancer.output()?;
+    assert!(log.contains(&format!("balancing service=shop address={}", site.address)), "{log}");
+    assert!(log.contains(&format!("found backend backend=web0 address={}", backends[0])), "{log}");
+
+    signer.kill()?;
+    let read = |name: &str| -> Result<String> {
+        let mut shown = String::new();
+        UnixStream::connect(site.path(name))?.read_to_string(&mut shown)?;
+        Ok(shown)
+    };
+    let json =
+        || -> Result<Value> { Ok(serde_json::from_str::<Value>(&read("json")?)?["services"][0].take()) };
+    let newest = |service: &Value| {
+        let stored = service["descriptors"].as_array()?.iter().filter_map(|one| one["lastStored"].as_str());
+        stored.max().map(str::to_owned)
+    };
+    // Times are written so that the later is the greater text.
+    let service = until(PUBLISHED, || {
+        let service = json()?;
+        let tried = service["publishAttemptFirstDescriptor"].as_str().map(str::to_owned);
+        Ok((tried > newest(&service)).then_some(service))
+    })?;
+    let stored = newest(&service).context("nothing was stored")?;
+    assert_eq!(service["name"], "shop");
+    let text = read("text")?;
+    assert_eq!(text.lines().next(), Some(format!("shop {} {stored}", site.address).as_str()), "{text}");
+    let line = text.lines().find(|line| line.starts_with(&format!("  web0 {} ", backends[0])));
+    assert!(line.is_some(), "{text}");
     Ok(())
 }

@@ -1,18 +1,22 @@
 //! Backends that authorize their clients: they are fetched as one of these, and the frontend's clients are theirs.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use onionbalance_proto::v2::{AuthType, Cookie};
 use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::network::{Authorization, Backend, Network};
+use onionbalance_tests::programs::Running;
 
 use super::observer::Observer;
 use super::site::{Instance, Site, network, wait_published};
 
 /// Long enough for a page.
 const PATIENCE: Duration = Duration::from_secs(10);
+const STATUS: &str = "status-socket-location: json\nSTATUS_SOCKET_LOCATION: text\n";
 
 /// A backend with this authorization, and the first of its clients as the configuration has it, in the form of
 /// `hostname`.
@@ -27,6 +31,21 @@ fn authorized(network: &Network, authorization: Authorization) -> Result<(Arc<Ba
 /// The cookie in the 22 characters that are for basic authorization.
 fn as_basic(cookie: &str) -> Result<String> {
     Ok(cookie.parse::<Cookie>()?.hid_serv_auth(AuthType::Basic))
+}
+
+/// What an operator hands out: what follows `HidServAuth` in the line of the log, which both statuses show too.
+fn handed_out(site: &Site, balancer: &Running) -> Result<String> {
+    let told = balancer.wait_line("clients need this line in their torrc: HidServAuth ", PATIENCE)?;
+    let (_, line) = told.split_once("torrc: HidServAuth ").context("it was awaited")?;
+    // What follows are the fields.
+    let line: Vec<&str> = line.split(' ').take(2).collect();
+    let line = line.join(" ");
+    for socket in ["text", "json"] {
+        let mut shown = String::new();
+        UnixStream::connect(site.path(socket))?.read_to_string(&mut shown)?;
+        ensure!(shown.contains(&format!("HidServAuth {line}")), "{shown}");
+    }
+    Ok(line)
 }
 
 #[test]
@@ -44,26 +63,28 @@ fn their_clients_reach_them_through_the_frontend_and_others_do_not() -> Result<(
         (&over_untyped, &[untyped_instance]),
     ];
     for (number, (key, instances)) in frontends.into_iter().enumerate() {
-        let site = Site::new(network, &format!("authorized-{number}"), &[(key, instances)], "")?;
+        let site = Site::new(network, &format!("authorized-{number}"), &[(key, instances)], STATUS)?;
         let balancer = site.balancer(network.management().tor())?;
         wait_published(&balancer, &key.address(), 2)?;
         let (backend, cookie) =
             if number == 0 { (&basic, &basic_cookie) } else { (&stealth, &stealth_cookie) };
-        visit(network, key, backend, cookie)?;
+        let line = handed_out(&site, &balancer)?;
+        assert_eq!(line, format!("{} {}", key.address(), as_basic(cookie)?));
+        visit(network, key, backend, &line)?;
         assert!(!balancer.output()?.contains(" ERROR "));
     }
     Ok(())
 }
 
-fn visit(network: &Network, frontend: &KeyV2, backend: &Backend, cookie: &str) -> Result<()> {
+/// Visits as somebody without authorization, and then as somebody with this line of `HidServAuth` as it is.
+fn visit(network: &Network, frontend: &KeyV2, backend: &Backend, line: &str) -> Result<()> {
     let service = frontend.address();
     let observer = Observer::new(network)?;
     let visitor = network.new_tor_client()?;
     // Whoever has no cookie cannot even read the descriptor, not to speak of being let in.
     assert!(visitor.get_within(PATIENCE, &service, 80, "/").is_err());
     assert!(observer.copies(&service).is_err());
-    // The frontend is published with basic authorization, whichever the backend has.
-    visitor.authorize(&service, &as_basic(cookie)?)?;
+    visitor.control()?.send(&format!("SETCONF HidServAuth=\"{line}\""))?;
     visitor.forget()?;
     for _ in 0..3 {
         assert_eq!(visitor.get(&service, 80, "/")?.text(), backend.name());
