@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use onionbalance_proto::journal::JournalStream;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -28,29 +29,27 @@ pub(super) enum Form {
 impl Form {
     /// That of this process.
     pub(super) fn of_standard_error() -> Self {
-        let stream = env::var("JOURNAL_STREAM").unwrap_or_default();
-        Self::of(io::stderr().is_terminal(), &stream, device_and_inode())
+        let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
+        Self::of(io::stderr().is_terminal(), named, stream())
     }
 
-    /// `stream` is `$JOURNAL_STREAM`: the device and the inode of the stream to which the service manager connected
-    /// standard error (systemd.exec(5)). A process whose standard error was redirected later has inherited the variable
-    /// too, so both have to be compared.
-    fn of(is_terminal: bool, stream: &str, found: Option<(u64, u64)>) -> Self {
-        let named = stream
-            .split_once(':')
-            .and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
-        match found {
-            _ if is_terminal => Self::Terminal,
-            Some(found) if named == Some(found) => Self::Journal,
-            _ => Self::Plain,
+    /// `named` is `$JOURNAL_STREAM`. A program whose standard error was sent elsewhere after its start has the variable too,
+    /// so it is compared with what is `found`.
+    fn of(is_terminal: bool, named: Option<JournalStream>, found: Option<JournalStream>) -> Self {
+        if is_terminal {
+            Self::Terminal
+        } else if found.is_some() && named == found {
+            Self::Journal
+        } else {
+            Self::Plain
         }
     }
 }
 
-fn device_and_inode() -> Option<(u64, u64)> {
+fn stream() -> Option<JournalStream> {
     let standard_error = File::from(io::stderr().as_fd().try_clone_to_owned().ok()?);
     let found = standard_error.metadata().ok()?;
-    Some((found.dev(), found.ino()))
+    Some(JournalStream { device: found.dev(), inode: found.ino() })
 }
 
 /// `<4>text`: syslog's number of the priority, then the text.
@@ -104,17 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_is_who_reads_the_stream_that_it_named() {
-        assert_eq!(Form::of(true, "8:123", Some((8, 123))), Form::Terminal);
-        assert_eq!(Form::of(false, "8:123", Some((8, 123))), Form::Journal);
-        for (stream, found) in [
-            ("8:123", Some((8, 124))),
-            ("8:123", None),
-            ("", Some((8, 123))),
-            ("8:", Some((8, 0))),
-            ("x:y", None),
-        ] {
-            assert_eq!(Form::of(false, stream, found), Form::Plain, "{stream} {found:?}");
+    fn the_journal_is_what_the_service_manager_named() {
+        let stream = |inode| Some(JournalStream { device: 8, inode });
+        assert_eq!(Form::of(true, stream(123), stream(123)), Form::Terminal);
+        assert_eq!(Form::of(false, stream(123), stream(123)), Form::Journal);
+        for (named, found) in
+            [(stream(123), stream(124)), (stream(123), None), (None, stream(123)), (None, None)]
+        {
+            assert_eq!(Form::of(false, named, found), Form::Plain, "{named:?} {found:?}");
         }
     }
 
