@@ -1,16 +1,16 @@
 //! What the service manager is told (`sd_notify(3)`), if there is one that listens.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram as StdUnixDatagram};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tokio::net::UnixDatagram;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
@@ -21,21 +21,26 @@ use crate::status::Health;
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The way to the service manager. Telling never blocks: a manager that does not read misses something.
+///
+/// Not tokio's socket: it sends nothing before the runtime has polled it for the first time, and `READY=1` comes before that.
 #[derive(Clone)]
 pub struct ServiceManager(Option<Arc<UnixDatagram>>);
 
 impl ServiceManager {
     /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so.
     pub fn connect() -> io::Result<Self> {
-        let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(Self(None)) };
+        env::var_os("NOTIFY_SOCKET").map_or(Ok(Self(None)), |path| Self::connect_to(&path))
+    }
+
+    fn connect_to(path: &OsStr) -> io::Result<Self> {
         let address = match path.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(&path)?,
+            None => SocketAddr::from_pathname(path)?,
         };
-        let socket = StdUnixDatagram::unbound()?;
+        let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
         socket.set_nonblocking(true)?;
-        Ok(Self(Some(Arc::new(UnixDatagram::from_std(socket)?))))
+        Ok(Self(Some(Arc::new(socket))))
     }
 
     /// The process is confined and its sockets are there, or a reload has ended.
@@ -67,7 +72,7 @@ impl ServiceManager {
 
     fn tell(&self, state: &str) {
         let Some(socket) = &self.0 else { return };
-        if let Err(error) = socket.try_send(state.as_bytes()) {
+        if let Err(error) = socket.send(state.as_bytes()) {
             debug!("cannot tell the service manager: {error}");
         }
     }
@@ -78,4 +83,21 @@ fn watchdog() -> Option<Duration> {
     let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
     let microseconds = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
     is_for_us.then(|| Duration::from_micros(microseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn is_told_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        ServiceManager::connect_to(path.as_os_str()).unwrap().ready();
+        let mut heard = [0; 16];
+        let length = manager.recv(&mut heard).unwrap();
+        assert_eq!(heard.get(..length), Some(b"READY=1".as_slice()));
+    }
 }
