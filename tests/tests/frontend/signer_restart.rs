@@ -44,7 +44,7 @@ fn the_next_publication_finds_the_signer_again() -> Result<()> {
 fn the_status_shows_what_was_stored_and_not_what_was_tried() -> Result<()> {
     let network = network()?;
     let backends = backends(network)?;
-    let site = Site::new(network, "signer_restart", &backends, "")?;
+    let site = Site::new(network, "status", &backends, "")?;
     let mut yaml = String::from(
         "signer-socket-location: signer\nstatus-socket-location: json\nSTATUS_SOCKET_LOCATION: text\n\
          services:\n- key: front.pem\n  name: shop\n  instances:\n",

@@ -20,7 +20,7 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 13] = [
+const FRONTENDS: [&str; 14] = [
     "attacker",
     "calendar",
     "child_signer",
@@ -32,6 +32,7 @@ const FRONTENDS: [&str; 13] = [
     "reload",
     "reload_child",
     "signer_restart",
+    "status",
     "twenty_points",
     "units",
 ];
