@@ -63,8 +63,8 @@ pub fn isolate_network() -> Result<()> {
 }
 
 impl Booted {
-    /// Boots a system in which nothing of this project is installed. The directory `/root/onionbalance` is a checkout with
-    /// `packaging/` and the programs in `target/release/`. `name` tells it from others of this process.
+    /// Boots a system in which nothing of this project is installed. The directory `/root/onionbalance` is a checkout as far
+    /// as it takes to install it, with the programs in `target/release/`. `name` tells it from others of this process.
     pub fn start(name: &str) -> Result<Self> {
         ensure!(Uid::effective().is_root(), NEEDS_ROOT);
         let packages = debian_machine()?;

@@ -22,7 +22,7 @@ done
 cd "$root"
 rm -rf etc/systemd/system etc/init.d etc/rc?.d etc/fstab etc/crypttab etc/cron.d
 rm -rf etc/onionbalance var/lib/onionbalance var/log/onionbalance usr/lib/systemd/system/onionbalance* \
-    usr/lib/sysusers.d/onionbalance* usr/lib/tmpfiles.d/onionbalance* usr/bin/onionbalance*
+    usr/lib/sysusers.d/onionbalance* usr/lib/tmpfiles.d/onionbalance* usr/bin/onionbalance* usr/share/doc/onionbalance*
 rm -rf etc/tor/torrc var/lib/tor var/log/journal
 mkdir -p etc/systemd/system etc/tor var/log/journal
 # Kernel, devices, clock and logins are the other system's.
@@ -38,7 +38,7 @@ echo 6f6e696f6e62616c616e636500000001 >etc/machine-id
 
 # What a reader of the documents has: a checkout, built.
 mkdir -p root/onionbalance/target/release
-cp -r "$CHECKOUT/packaging" root/onionbalance/
+cp -r "$CHECKOUT/packaging" "$CHECKOUT/README.md" "$CHECKOUT/config.yaml.example" root/onionbalance/
 mount --bind "$PROGRAMS" root/onionbalance/target/release
 
 cd /

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::booted::{Booted, isolate_network};
 use onionbalance_tests::document::Document;
 use onionbalance_tests::network::{Client, Network, Plan, WebServer};
@@ -17,6 +18,7 @@ const PUBLISHED: Duration = Duration::from_secs(90);
 /// From a backend's start to its first page.
 const REACHABLE: Duration = Duration::from_secs(90);
 
+#[needs_root]
 #[test]
 fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     isolate_network()?;

@@ -4,11 +4,13 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
+use needs_root::needs_root;
 use onionbalance_tests::booted::isolate_network;
 use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
 
+#[needs_root]
 #[test]
 fn ten_of_ten_reloads_change_the_backends() -> Result<()> {
     isolate_network()?;

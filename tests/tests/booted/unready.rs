@@ -4,10 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::booted::isolate_network;
 
 use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
 
+#[needs_root]
 #[test]
 fn without_a_configuration_all_units_are_quiet() -> Result<()> {
     isolate_network()?;
@@ -23,6 +25,7 @@ fn without_a_configuration_all_units_are_quiet() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn a_broken_configuration_fails_the_start_at_once_and_only_once() -> Result<()> {
     isolate_network()?;
@@ -49,6 +52,7 @@ fn a_broken_configuration_fails_the_start_at_once_and_only_once() -> Result<()> 
 
 /// Root's own key is the likeliest first mistake. A signer that cannot read it is asked again every half minute: at most
 /// three starts in a minute, of which the first two come at once.
+#[needs_root]
 #[test]
 fn an_unreadable_key_starts_the_signer_few_times() -> Result<()> {
     isolate_network()?;

@@ -1,6 +1,7 @@
 //! What the balancer's user can reach of the signer's, and what an encrypted key needs.
 
 use anyhow::{Context, Result, bail, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::booted::isolate_network;
 use onionbalance_tests::document::Document;
 
@@ -11,6 +12,7 @@ use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
 const WRITABLE: &str =
     "find /run/onionbalance \\( -user onionbalance -o -writable \\) -print 2>/dev/null || true";
 
+#[needs_root]
 #[test]
 fn nothing_of_the_signers_root_is_the_balancers() -> Result<()> {
     isolate_network()?;
@@ -47,6 +49,7 @@ fn check(system: &Installed) -> Result<()> {
 }
 
 /// By the commands of docs/keys.md. The passphrase is what the reader types.
+#[needs_root]
 #[test]
 fn an_encrypted_key_opens_with_its_credential() -> Result<()> {
     isolate_network()?;
