@@ -18,6 +18,9 @@ use crate::state::Memory;
 use crate::status::StatusPlace;
 use crate::tor::{self, Endpoint, Meeting};
 
+/// Services that the log introduces: the journal drops what is too much at a time (journald.conf(5), `RateLimitBurst=`).
+const MAX_LISTED: usize = 100;
+
 /// A configuration with all that adds to it.
 #[derive(Clone)]
 pub struct Setup {
@@ -145,14 +148,12 @@ impl Setup {
         names: &Names,
     ) -> Vec<Share<G>> {
         let mut shares: Vec<Share<G>> = Vec::new();
-        for config::Frontend { address, backends, tor } in frontends {
-            let service = ServiceId::from(address.to_string().as_str());
-            let name = names.of_service(&service);
-            // The log has the address of a service with a name here, and the name from here on.
-            let shown = name.map(|_| display(&service));
-            info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
-            if let Some(line) = G::client_line(&address, &backends) {
-                info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
+        if let Some(more) = frontends.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+            info!("balancing {more} services besides the following");
+        }
+        for (index, config::Frontend { address, backends, tor }) in frontends.into_iter().enumerate() {
+            if index < MAX_LISTED {
+                introduce::<G>(&address, &backends, names);
             }
             let link = self.link(tor);
             let frontend = Frontend { address, backends };
@@ -173,6 +174,16 @@ impl Setup {
         }
         let endpoints = self.arguments.endpoints(&self.configuration.tor());
         Link { endpoints, password: default_password() }
+    }
+}
+
+/// Logs what is balanced. The log has the address of a service with a name here, and the name alone from here on.
+fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names: &Names) {
+    let service = ServiceId::from(address.to_string().as_str());
+    let shown = names.of_service(&service).map(|_| display(&service));
+    info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
+    if let Some(line) = G::client_line(address, backends) {
+        info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use nix::sys::signal::Signal;
+use onionbalance_proto::fixture::Backend;
 use onionbalance_tests::pair::{Pair, Place, SOON};
 
-const ADDED: &str = "  - address: y47iqrgrj4fevtx4qompslfl36qug5jcflkl43xnhbxrqxvizqym5rad\n";
-
-/// Adds a backend to the only service.
-fn add_backend(place: &Place) -> Result<()> {
+/// Adds a backend to the only service; its address.
+fn add_backend(place: &Place) -> Result<String> {
     let file = place.path("config.yaml");
     let text = fs::read_to_string(&file)?;
-    let (instances, rest) = text.split_at(text.find("kenl5sid\n").unwrap_or_default() + "kenl5sid\n".len());
-    Ok(fs::write(&file, format!("{instances}{ADDED}{rest}"))?)
+    let (only, rest) = text.split_once("kenl5sid\n").context("the service's backend")?;
+    let added = Backend::new(1).address().to_string();
+    fs::write(&file, format!("{only}kenl5sid\n  - address: {added}\n{rest}"))?;
+    Ok(added)
 }
 
 fn append(place: &Place, lines: &str) -> Result<()> {
@@ -44,10 +45,10 @@ fn it_waits_for_the_signer_to_read_the_same_file() -> Result<()> {
 #[test]
 fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
     let Pair { place, balancer, signer: _signer } = Pair::start()?;
-    add_backend(&place)?;
+    let added = add_backend(&place)?;
     balancer.signal(Signal::SIGHUP)?;
     let refused = balancer.wait_line("reload refused, still running the previous configuration: ", SOON)?;
-    ensure!(refused.contains("config.yaml:2: the signer does not know y47iqrgr"), "{refused}");
+    ensure!(refused.contains(&format!("config.yaml:2: the signer does not know {added}")), "{refused}");
     Ok(())
 }
 

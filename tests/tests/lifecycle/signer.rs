@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use anyhow::{Result, ensure};
 use needs_root::needs_root;
 use nix::sys::signal::Signal;
+use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::wire::{Header, Reason, Reply, Request, frame};
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
 
@@ -62,8 +63,8 @@ fn one_with_another_configuration_is_asked_again() -> Result<()> {
     let signer = place.signer()?;
     let file = place.path("config.yaml");
     let both = fs::read_to_string(&file)?;
-    let other = "- key: other.pem\n  instances:\n  - address: \
-                 y47iqrgrj4fevtx4qompslfl36qug5jcflkl43xnhbxrqxvizqym5rad\n";
+    let backend = Backend::new(1).address();
+    let other = format!("- key: other.pem\n  instances:\n  - address: {backend}\n");
     let (service, rest) = both.split_once("signer-socket-location").unwrap_or((&both, ""));
     fs::write(&file, format!("{service}{other}signer-socket-location{rest}"))?;
     let balancer = place.start(place.balancer_command(MADE_UP_TOR)?, "balancer")?;
