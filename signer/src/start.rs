@@ -31,7 +31,7 @@ const MAX_LISTED: usize = 100;
 
 /// Serves by the configuration at `config`: the stream that is standard input if `inherited`, else whoever connects.
 pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
-    // First of all, so that whatever stands in the way can be told to those who wait there.
+    // First of all, so that each later failure can be told to the balancers that wait there.
     let handed_over = if inherited { Ok(None) } else { activation::listener() };
     let handed_over = match handed_over.map_err(Problem::lasting) {
         Ok(listener) => listener,
@@ -210,10 +210,13 @@ fn reload(config: &Path, server: &mut Server) {
         Ok(Reloaded { summary, warnings }) => {
             log_services(&summary);
             log_warnings(&warnings);
-            log::line(Priority::Info, format_args!("read {} anew", config.display()));
+            log::line(Priority::Info, format_args!("reloaded {}", config.display()));
         }
         Err(error) => {
-            log::line(Priority::Error, format_args!("the configuration stays as it was: {error}"));
+            log::line(
+                Priority::Error,
+                format_args!("reload refused, still running the previous configuration: {error}"),
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! SIGHUP: which backends are allowed is read anew, all or nothing.
+//! SIGHUP: the allowed backends are reloaded, all of them or none.
 
 use std::fmt::Write;
 
@@ -29,7 +29,7 @@ fn reload(directory: &Directory, signer: &Running, config: &str) -> Vec<String> 
     let mut lines = Vec::new();
     loop {
         let line = signer.line();
-        let last = line.contains(" anew") || line.contains("stays as it was");
+        let last = line.contains("reloaded ") || line.contains("reload refused");
         lines.push(line);
         if last {
             return lines;
@@ -52,7 +52,7 @@ fn a_removed_backend_is_refused_and_a_new_one_allowed() {
     signer.expect(&["INFO signed"]);
 
     let log = reload(&directory, &signer, &config(&["front.pem"], &[2], ""));
-    assert!(log[0].contains("for 1 backends") && log[1].contains("INFO read config.yaml anew"), "{log:?}");
+    assert!(log[0].contains("for 1 backends") && log[1].contains("INFO reloaded config.yaml"), "{log:?}");
     assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
     signer.expect(&["WARN refused"]);
 
@@ -90,7 +90,8 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
     ] {
         let log = reload(&directory, &signer, &text);
         assert!(
-            log[0].starts_with("ERROR the configuration stays as it was: ") && log[0].contains(wanted),
+            log[0].starts_with("ERROR reload refused, still running the previous configuration: ")
+                && log[0].contains(wanted),
             "{log:?}"
         );
         assert!(matches!(sign(&mut client), Reply::FrontendV3(_)), "{text}");

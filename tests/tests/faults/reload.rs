@@ -33,7 +33,7 @@ pub(crate) fn hangup(fault: &'static str) -> Result<()> {
     let removed = site.backends.remove(0);
     site.backends.push(added.clone());
     site.set_services(&service("front.pem", &site.addresses()?)?)?;
-    reload(&signer, " anew")?;
+    reload(&signer, "reloaded ")?;
     let since = Instant::now();
     balancer.signal(Signal::SIGHUP)?;
     // Every HSDir lists points of these two only, of both, and as many as there can be.

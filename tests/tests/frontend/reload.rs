@@ -52,7 +52,7 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     assert!(refused.contains("config.yaml:2: the signer does not know"), "{refused}");
     assert!(refused.contains(&backends[2].to_string()) && refused.contains("SIGHUP"), "{refused}");
 
-    reload(&signer, " anew")?;
+    reload(&signer, "reloaded ")?;
     let read = reload(&balancer, "reloaded ")?;
     assert!(read.contains("services=1 backends=2"), "{read}");
     observer.wait_current(&site.address, last, &observer)?;
