@@ -55,7 +55,7 @@ pub trait Generation: Sized + Send + Sync + 'static {
     /// What tor has to know to fetch the backend's descriptor as one of its clients, if it authorizes them.
     fn credential(backend: &Self::Backend) -> Option<Credential>;
 
-    /// What the frontend's clients need in their torrc, if it authorizes them.
+    /// The line that the frontend's clients need in their torrc, if it authorizes them.
     fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
     /// Reads from tor where descriptors lie.
@@ -153,7 +153,7 @@ pub struct Credential {
     pub cookie: v2::Cookie,
 }
 
-/// What the clients of a v2 frontend that authorizes them need in their torrc.
+/// The line of torrc that the clients of a v2 frontend with client authorization need.
 ///
 /// The cookie in it lets clients in and does nothing else: it signs nothing, and whoever runs this machine has it from the
 /// configuration. The operator has to hand it out, and its form in a stealth backend's `hostname` is not the one that clients

@@ -1,4 +1,4 @@
-//! What the operator calls services and backends. Whatever has no name is shown by its address.
+//! The names of services and backends. Without a name the address is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,12 +76,12 @@ impl Names {
         self.0.backends.get(backend).map(|backend| &backend.name)
     }
 
-    /// What messages call a service.
+    /// The text by which messages refer to a service.
     pub fn service<'a>(&'a self, service: &'a ServiceId) -> &'a str {
         self.of_service(service).map_or(&service.0, Name::as_str)
     }
 
-    /// What messages call a backend.
+    /// The text by which messages refer to a backend.
     pub fn backend<'a>(&'a self, backend: &'a BackendId) -> &'a str {
         self.0.backends.get(backend).map_or(&backend.0, |backend| &backend.label)
     }
@@ -112,7 +112,7 @@ impl Introductions {
         &self.names
     }
 
-    /// What a log line calls a backend, and the address that belongs behind it: `None` if the log has had it, or if there is
+    /// The text by which a log line refers to a backend, and the address that belongs behind it: `None` if the log has had it, or if there is
     /// no name.
     pub fn introduce<'a>(&mut self, backend: &'a BackendId) -> (String, Option<&'a BackendId>) {
         let is_new = self.names.of_backend(backend).is_some() && self.told.insert(backend.clone());

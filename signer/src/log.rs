@@ -34,7 +34,7 @@ impl Priority {
     }
 }
 
-/// What comes before the text of a line.
+/// The part of a line in front of its text.
 #[derive(Clone, Copy)]
 enum Form {
     /// `<3>`: the journal reads the priority (sd-daemon(3)), and has the time.

@@ -1,7 +1,7 @@
-//! What a signer that cannot start replies to the balancers that wait at the socket of the service manager.
+//! The reply of a signer that cannot start to the balancers that wait at the socket of the service manager.
 //!
 //! A connection that is still pending when the process ends starts the next process at once, which ends for the same reason
-//! (systemd.socket(5)). So each one is accepted and gets a reply, whatever it has asked.
+//! (systemd.socket(5)). So each one is accepted and gets a reply.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,8 +20,8 @@ const AT_A_TIME: usize = 16 * 1024;
 /// Replies to every connection that is pending at `listener` that the signer is not ready, with this reason. Waits for nothing:
 /// a balancer that does not take its reply gets none.
 ///
-/// Who may hear the reason is decided by the mode of the socket alone. The configuration with `signer-allowed-uids` may be
-/// what cannot be read.
+/// The mode of the socket alone decides which users get the reason: the configuration with `signer-allowed-uids` may be the
+/// file that cannot be read.
 pub fn reply_to_all(listener: &UnixListener, reason: &str) {
     let Ok(frame) = frame::encode(&Reply::NotReady(reason.into())) else { return };
     for _ in 0..MAX_CONNECTIONS {

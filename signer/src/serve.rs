@@ -100,7 +100,7 @@ impl Server {
         self.services.iter().map(|(service, _)| service)
     }
 
-    /// The services that are held, to be changed: whoever is reading their list page by page begins again.
+    /// The services that are held, to be changed. A balancer that reads their list page by page begins again.
     pub fn services_mut(&mut self) -> impl Iterator<Item = &mut Service> {
         self.edition = OsRng.next_u64();
         self.services.iter_mut().map(|(service, _)| service)
@@ -255,7 +255,7 @@ impl Server {
         }
     }
 
-    /// What is held from this index on, as far as it fits a reply.
+    /// The held services from this index on, as many as fit a reply.
     fn page(&self, from: u32) -> Page {
         let page = Page {
             version: env!("CARGO_PKG_VERSION").to_owned(),

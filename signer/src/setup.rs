@@ -24,7 +24,7 @@ pub struct Setup {
     pub memory: Option<Kind>,
     /// What to log: the addresses that are held.
     pub summary: Vec<String>,
-    /// What the operator will want to know of the configuration.
+    /// Warnings about the configuration.
     pub warnings: Vec<ConfigError>,
 }
 
@@ -71,11 +71,11 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError>
     Ok(Setup { server, socket, user: config.signer_user, memory, summary, warnings })
 }
 
-/// What a reload has changed.
+/// The outcome of a reload.
 pub struct Reloaded {
-    /// Of each service whose backends are others now, what to log.
+    /// A log line for each service with other backends than before.
     pub summary: Vec<String>,
-    /// What the operator will want to know of the configuration.
+    /// Warnings about the configuration.
     pub warnings: Vec<ConfigError>,
 }
 

@@ -23,10 +23,10 @@ pub struct Frontends {
     pub v2: Vec<Frontend<v2::OnionAddress, InstanceV2>>,
     /// Those of version 3.
     pub v3: Vec<Frontend<v3::OnionAddress, v3::OnionAddress>>,
-    /// What the file calls services and backends.
+    /// The names of services and backends in the file.
     pub names: Names,
-    /// What the file lists and the signer does not agree to: services whose keys it does not hold, and backends that it does
-    /// not allow.
+    /// Entries of the file that the signer does not agree to: services without their key there, and backends that are not
+    /// allowed there.
     pub left_out: Vec<ConfigError>,
 }
 
@@ -58,7 +58,7 @@ impl Configuration {
     /// The frontends that the file lists and whose keys are among `held`.
     ///
     /// # Errors
-    /// A frontend is among its own backends. Whatever the signer does not agree to is left out instead.
+    /// A frontend is among its own backends. Entries that the signer does not agree to are left out instead.
     pub fn frontends(&self, held: &[HeldService]) -> Result<Frontends, ConfigError> {
         let held: HashMap<&str, &HeldService> = held.iter().map(|held| (held.key(), held)).collect();
         self.check_own_backends(&held)?;

@@ -47,8 +47,7 @@ fn reading() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::ReadDir
 }
 
-/// What a file is made, written, replaced and removed with. Its directory is written out, too, for which it is opened to be
-/// read.
+/// The rights to create, write, replace and remove a file. fsync of its directory needs the right to read as well.
 fn writing() -> BitFlags<AccessFs> {
     AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::MakeSock | AccessFs::RemoveFile
 }

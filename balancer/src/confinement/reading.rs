@@ -12,14 +12,14 @@ use super::files;
 use super::reach::Reach;
 use crate::tor::Endpoint;
 
-/// What this process has given up. Clones are the same.
+/// The state of this process's confinement. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Confinement(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     bounds: Bounds,
-    /// What will be needed besides the first cookie, while all files can be read.
+    /// The files that are needed besides the first cookie. `Some` while all files can be read.
     awaiting: Option<Reach>,
 }
 

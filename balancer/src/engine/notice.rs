@@ -58,7 +58,7 @@ pub enum Notice {
     BackendValid {
         /// The backend.
         backend: BackendId,
-        /// Who gives it.
+        /// The HSDir that gives it.
         source: Source,
     },
     /// A new set of introduction points has reached every HSDir that tor knows.

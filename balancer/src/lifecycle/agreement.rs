@@ -1,5 +1,5 @@
 //! The configuration and the signer have to agree: a service is balanced if the signer holds its key, with the backends
-//! that the signer allows. Whatever is missing is asked for again.
+//! that the signer allows. The signer is asked again for the rest.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// How far the signer agrees to the configuration.
 pub(super) struct Agreement {
-    /// What the signer held when it answered last; `None` if it has never answered.
+    /// The services in the last answer of the signer; `None` before the first answer.
     held: Option<Vec<HeldService>>,
     /// When to ask again; `None` if nothing is missing.
     due: Option<Instant>,
     wait: Reconnect,
-    /// What was last said to be missing.
+    /// The last warning about something missing; empty if there was none.
     said: String,
 }
 

@@ -1,4 +1,4 @@
-//! The life of the process: its start, what a person or a service manager asks of it, and its end.
+//! The life of the process: its start, the requests of operators and service managers, and its end.
 //!
 //! [`Setup`] is what the command line, the file and the environment say together. [`Balancer::start`] makes a confined
 //! process of it, for which signer and tor may still be missing; [`Balancer::serve`] waits for the signer, and balances
@@ -23,7 +23,7 @@ use crate::runtime::{Runtimes, StatusBoard};
 use crate::signer::{ChildSigner, SignerError};
 use crate::status;
 
-/// Everything that balances, what it was made from, and what it may become.
+/// The running balancer with its configuration, and the bounds of its process.
 pub struct Balancer {
     setup: Setup,
     /// As it was at the start: some of it stays in force until the process ends.

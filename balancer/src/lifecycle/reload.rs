@@ -21,7 +21,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// A configuration that can take effect.
 struct Accepted {
     setup: Setup,
-    /// What the signer holds and the frontends that follow; `None` if the signer is still waited for.
+    /// The services that the signer holds and the frontends that follow; `None` before the first answer of the signer.
     agreed: Option<(Vec<HeldService>, Frontends)>,
 }
 

@@ -1,4 +1,4 @@
-//! What the service manager is told (`sd_notify(3)`), if there is one that listens.
+//! Messages to the service manager (`sd_notify(3)`), if there is one that listens.
 
 use std::env;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! What the command line, the configuration file and the environment say together.
+//! Command line, configuration file and environment together.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Setup {
         Self::read(self.arguments.clone())
     }
 
-    /// What the file says.
+    /// The contents of the file.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
     }
@@ -70,7 +70,7 @@ impl Setup {
         &self.log
     }
 
-    /// What an earlier process has left, where the configuration or the service manager has a place for it.
+    /// The state file of an earlier process, if the configuration or the service manager names a place for one.
     pub fn memory(&self) -> Memory {
         self.state_file().map_or_else(Memory::default, Memory::read)
     }
@@ -90,7 +90,7 @@ impl Setup {
         matches!(self.configuration.signer(), SignerPlace::Child(_))
     }
 
-    /// What is needed once the process is confined. Asks each tor where it keeps its cookie.
+    /// The files and ports that are needed once the process is confined. Asks each tor where it keeps its cookie.
     pub(super) async fn reach(&self, places: &[StatusPlace]) -> Reach {
         let mut reach = Reach::default();
         reach.configuration(&self.arguments.config);
@@ -130,7 +130,7 @@ impl Setup {
         endpoints
     }
 
-    /// What is to be done for these frontends.
+    /// The work for these frontends, by tor.
     pub(super) fn work(&self, frontends: Frontends) -> Work {
         let Frontends { v2, v3, names, .. } = frontends;
         Work {

@@ -1,4 +1,4 @@
-//! Signals: what a person or a service manager asks of the process.
+//! Signals that operators and service managers send.
 
 use std::io;
 
@@ -31,7 +31,7 @@ impl Endings {
     }
 }
 
-/// What is asked of a process that goes on.
+/// A request to a process that goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Request {
     /// SIGHUP: read the configuration again.

@@ -53,7 +53,7 @@ impl LinkError {
         }
     }
 
-    /// Whether another process would succeed where this one cannot: what has been given up does not come back.
+    /// True if another process would succeed: this one has given up the right for good.
     fn takes_another_process(&self) -> bool {
         matches!(self, Self::OutOfBounds(_))
     }

@@ -1,4 +1,4 @@
-//! What the status shows of a service: the engine's state of it, and what only the configuration knows.
+//! The part of the status that is about a service: the engine's state of it, and its entries in the configuration.
 
 use crate::engine::ServiceStatus;
 use crate::generation::ClientLine;
@@ -9,8 +9,8 @@ use crate::names::Names;
 pub struct ServiceReport {
     /// The engine's state of it.
     pub status: ServiceStatus,
-    /// What the operator calls it and its backends.
+    /// The names of the service and of its backends.
     pub names: Names,
-    /// What its clients need in their torrc, if it authorizes them.
+    /// The line that its clients need in their torrc, if it authorizes them.
     pub client_line: Option<ClientLine>,
 }

@@ -38,7 +38,7 @@ pub struct Work {
     pub v3: Vec<Share<V3>>,
     /// The pace, and the shape of what is published.
     pub tuning: Tuning,
-    /// What the operator calls services and backends.
+    /// The names of services and backends.
     pub names: Names,
 }
 

@@ -16,7 +16,7 @@ pub struct Trouble {
     pub problem: String,
 }
 
-/// What is known of it; nothing before the first question.
+/// The present trouble with the signer; none before the first question.
 #[derive(Debug, Default)]
 pub(super) struct TroubleLog(watch::Sender<Option<Trouble>>);
 

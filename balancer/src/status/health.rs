@@ -20,7 +20,7 @@ const FAILURES: u32 = 3;
 /// How everything is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Health {
-    /// What has never been there is waited for: the signer, or tor.
+    /// The signer or a tor has never been there, and is waited for.
     Waiting(String),
     /// The first minutes, in which things may be missing.
     Starting(Counts),
@@ -32,7 +32,7 @@ pub enum Health {
     Down(Vec<String>),
 }
 
-/// What there is to balance.
+/// Numbers of services and backends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Counts {
     services: usize,
@@ -59,7 +59,7 @@ impl Health {
     }
 }
 
-/// What has to be there before anything can be published, and has not been.
+/// The signer or the tor without which nothing can be published, and which has never been there.
 fn waiting(state: &State) -> Option<String> {
     if state.tors.is_empty() {
         let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);

@@ -181,7 +181,7 @@ impl Method<'_> {
     }
 }
 
-/// Who was met at a control port, before anything was authenticated.
+/// The outcome of asking at a control port, before authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Meeting {
     /// Nobody answered within [`ANSWER_WITHIN`].

@@ -50,7 +50,7 @@ impl Endpoint {
     /// The same with an address in the place of a name: the first that the name stands for. Blocks.
     ///
     /// # Errors
-    /// The name stands for no address, or nobody who knows it answers.
+    /// The name has no address, or no name server answers.
     pub(super) fn resolved(&self) -> io::Result<Self> {
         let Self::Tcp { host, port } = self else { return Ok(self.clone()) };
         let mut addresses = (host.as_str(), *port).to_socket_addrs()?;

@@ -114,7 +114,7 @@ fn connect_advice(all: &[Unreachable]) -> &'static str {
     }
 }
 
-/// What a failed PROTOCOLINFO tells of an endpoint. tor answers it to everybody (control-spec, "PROTOCOLINFO"), and its SOCKS
+/// The error for an endpoint at which PROTOCOLINFO failed. tor answers it to everybody (control-spec, "PROTOCOLINFO"), and its SOCKS
 /// port answers anything that looks like a command with an HTTP error.
 pub(super) fn no_control_port(endpoint: &Endpoint, error: ControlError) -> SessionError {
     let endpoint = endpoint.clone();

@@ -1,10 +1,10 @@
-//! What is wrong with a configuration, and on which line.
+//! Faults of a configuration, with their lines.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-/// What is wrong with the file, and where.
+/// A fault of the file, with its place.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}{}: {what}", line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct ConfigError {
@@ -12,7 +12,7 @@ pub struct ConfigError {
     pub file: String,
     /// The line, counted from 1, where one can be told.
     pub line: Option<usize>,
-    /// What is wrong, and what to write instead.
+    /// The fault, and the remedy.
     pub what: String,
 }
 

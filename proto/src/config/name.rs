@@ -1,4 +1,4 @@
-//! What the operator calls a service or a backend.
+//! The name of a service or a backend.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;

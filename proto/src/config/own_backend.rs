@@ -1,4 +1,4 @@
-//! Frontends that are their own backends. What such a frontend lists would come from itself.
+//! Frontends that are their own backends. Such a frontend would list its own introduction points.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;

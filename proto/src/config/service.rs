@@ -20,7 +20,7 @@ use crate::{text, v2, v3};
 pub struct Service {
     /// The key file, as it was written: what the two processes call the service between them.
     pub key: String,
-    /// What the operator calls it; no other service has this name.
+    /// Its name, which no other service has.
     #[serde(default, deserialize_with = "name::optional")]
     pub name: Option<Name>,
     /// The backends, of the frontend's own version.
@@ -57,7 +57,7 @@ impl Service {
 /// The backends of one frontend, at most [`MAX_INSTANCES`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Instances {
-    /// None yet: nothing is published for the service, whose version is that of its key.
+    /// None yet: nothing is published for the service. Its version is that of its key.
     #[default]
     None,
     /// Of version 2.
@@ -99,7 +99,7 @@ pub struct InstanceV2 {
     pub address: v2::OnionAddress,
     /// The cookie of a client that the backend authorizes, if it does.
     pub auth: Option<Cookie>,
-    /// What the operator calls it; no other backend of the service has this name.
+    /// Its name, which no other backend of the service has.
     pub name: Option<Name>,
 }
 
@@ -108,7 +108,7 @@ pub struct InstanceV2 {
 pub struct InstanceV3 {
     /// Its onion address.
     pub address: v3::OnionAddress,
-    /// What the operator calls it; no other backend of the service has this name.
+    /// Its name, which no other backend of the service has.
     pub name: Option<Name>,
 }
 

@@ -97,7 +97,7 @@ pub enum TorHostError {
     Port {
         /// The machine.
         host: TorHost,
-        /// What follows the last colon.
+        /// The text behind the last colon.
         port: u16,
     },
     /// Nothing of the above, or nothing at all.
@@ -133,7 +133,7 @@ impl FromStr for TorPlace {
     }
 }
 
-/// What tor's own configuration has in front of a socket's path.
+/// The prefix of a socket's path in tor's own configuration.
 const UNIX: &str = "unix:";
 
 impl TorSocket {

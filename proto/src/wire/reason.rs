@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The longest reason, in bytes of UTF-8.
 const MAX_LENGTH: usize = 1024;
 
-/// One line of at most 1 KiB, whatever it was made of.
+/// One line of at most 1 KiB.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "String", into = "String")]
 pub struct Reason(String);

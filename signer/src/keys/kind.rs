@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// What tor calls the key file in a v3 service's directory, and in a v2 service's.
 const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
 
-/// What a path leads to in place of a file.
+/// The kind of thing, other than a file, to which a path leads.
 #[derive(Debug, thiserror::Error)]
 pub enum KindError {
     /// A directory, such as tor's `HiddenServiceDir`.

@@ -13,7 +13,7 @@ const END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
 /// Tor prints statistics at the one and more of its log at the other. Here they are not to end anything.
 const IGNORED: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
 
-/// For the time before [`Signals::subscribe`]: whoever asks the process to end ends it at once, whatever it is doing.
+/// For the time before [`Signals::subscribe`]: a signal that asks the process to end does so at once.
 pub fn prepare() -> nix::Result<()> {
     let ends = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
     let ignores = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
@@ -33,7 +33,7 @@ extern "C" fn end(_: libc::c_int) {
 /// Signals as something that can be waited for like a request.
 pub struct Signals(SignalFd);
 
-/// What signals ask for.
+/// A request by signal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wanted {
     /// To read the configuration again.
@@ -50,7 +50,7 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// What is asked for since this was last called. Whoever is to end need not reload before.
+    /// The request since the last call. A request to end takes precedence over a reload.
     pub fn take(&self) -> Option<Wanted> {
         let mut wanted = None;
         while let Ok(Some(found)) = self.0.read_signal() {

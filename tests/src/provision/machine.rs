@@ -1,4 +1,4 @@
-//! What a booted Debian needs that this system lacks.
+//! The packages that a booted Debian needs and this system lacks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

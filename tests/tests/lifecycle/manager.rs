@@ -1,4 +1,4 @@
-//! What the service manager hears.
+//! The messages to the service manager.
 
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixDatagram;
@@ -47,7 +47,7 @@ fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
     let mut command = place.balancer_command(MADE_UP_TOR)?;
     command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "900000");
     let balancer = place.start(command, "balancer")?;
-    // Without a signer: what is missing is no reason to be started again.
+    // Without a signer: that is no reason to be started again.
     manager.wait("READY=1")?;
     manager.wait("STATUS=waiting for the signer: cannot reach the signer at run/signer: No such file")?;
     let _signer = place.signer()?;

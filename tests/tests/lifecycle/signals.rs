@@ -1,4 +1,4 @@
-//! What tor people send: USR1 for the status, USR2 for debugging, QUIT and TERM for the end.
+//! The signals that tor's operators send: USR1 for the status, USR2 for debugging, QUIT and TERM for the end.
 
 use anyhow::{Result, ensure};
 use needs_root::needs_root;

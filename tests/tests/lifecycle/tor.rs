@@ -51,7 +51,7 @@ fn one_that_starts_later_may_keep_its_cookie_anywhere() -> Result<()> {
     Ok(())
 }
 
-/// What systemd does to a `RuntimeDirectory=` when tor is started again.
+/// As systemd makes a `RuntimeDirectory=` again when tor is started again.
 #[needs_root]
 #[test]
 fn one_whose_directory_was_made_again_is_found() -> Result<()> {
@@ -62,7 +62,7 @@ fn one_whose_directory_was_made_again_is_found() -> Result<()> {
     let _signer = place.signer()?;
     let balancer = place.balancer()?;
     for times in 2..4 {
-        // What lies above is root's.
+        // The directory above is root's.
         fs::remove_dir_all(&data)?;
         make(data.clone())?;
         tor.renew_cookie(times)?;
