@@ -45,6 +45,8 @@ impl Balancer {
         if let Some(child) = &self.child {
             child.reload();
         }
+        // An operator who has mended the signer reloads next.
+        self.runtimes.end_rest_of_signer().await;
         let agreed =
             if self.agreement.has_begun() { Some(self.await_agreement(&setup).await?) } else { None };
         Ok(Accepted { setup, agreed })

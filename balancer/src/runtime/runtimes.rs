@@ -103,6 +103,11 @@ impl Runtimes {
         self.common.signer.lock().await.services().await
     }
 
+    /// The next question to a signer that was not ready is asked at once.
+    pub async fn end_rest_of_signer(&self) {
+        self.common.signer.lock().await.end_rest();
+    }
+
     /// Where to ask how all services stand.
     pub fn board(&self) -> StatusBoard {
         self.board.clone()

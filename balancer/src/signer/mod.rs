@@ -5,10 +5,12 @@ mod trouble;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use onionbalance_proto::config::MAX_SERVICES;
 use onionbalance_proto::wire::{FrameError, HeldService, Page, Refusal, Reply, Request, frame, v2, v3};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
@@ -17,6 +19,10 @@ use self::trouble::TroubleLog;
 
 /// How often the list of services is read again because the signer reads its configuration in between.
 const READINGS: usize = 5;
+
+/// A signer that was not ready is left alone for so long. Where a service manager listens in its place, each connection starts
+/// it once more, and every descriptor that is due asks for one.
+const REST: Duration = Duration::from_secs(25);
 
 /// Where the signer is found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -139,6 +145,8 @@ pub struct SignerClient {
     has_started_child: bool,
     version: Option<String>,
     trouble: TroubleLog,
+    /// Until when the signer is left alone, and why.
+    rest: Option<(Instant, String)>,
 }
 
 impl SignerClient {
@@ -150,12 +158,18 @@ impl SignerClient {
             has_started_child: false,
             version: None,
             trouble: TroubleLog::default(),
+            rest: None,
         }
     }
 
     /// Whether the signer answers.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
+    }
+
+    /// Asks a signer that was not ready at once the next time: somebody may have mended it.
+    pub fn end_rest(&mut self) {
+        self.rest = None;
     }
 
     /// The services whose keys the signer holds, in the order of its configuration. A signer that is our child may ask a person
@@ -233,6 +247,11 @@ impl SignerClient {
                 answer => return answer,
             }
         }
+        if let Some((until, reason)) = &self.rest {
+            if Instant::now() < *until {
+                return Err(SignerError::NotReady(reason.clone()));
+            }
+        }
         let connection = self.connect().await?;
         self.exchange(connection, &frame).await
     }
@@ -248,7 +267,11 @@ impl SignerClient {
     /// Keeps the connection only if the exchange went well: a late answer must not meet the next question.
     async fn exchange(&mut self, mut connection: Connection, frame: &[u8]) -> Result<Reply, SignerError> {
         match connection.exchange(frame).await? {
-            Reply::NotReady(reason) => Err(SignerError::NotReady(reason.into())),
+            Reply::NotReady(reason) => {
+                let reason = String::from(reason);
+                self.rest = Some((Instant::now() + REST, reason.clone()));
+                Err(SignerError::NotReady(reason))
+            }
             reply => {
                 self.connection = Some(connection);
                 Ok(reply)

@@ -93,9 +93,37 @@ async fn a_signer_that_says_nothing_is_given_up() {
 async fn a_signer_that_falls_silent_is_asked_once() {
     let (_directory, mut client) = client(vec![Reply::Refused(Refusal::TooLong)]);
     assert!(matches!(client.sign(v2_request()).await, Err(SignerError::Refused(Refusal::TooLong))));
-    let asked = tokio::time::Instant::now();
+    let asked = Instant::now();
     assert!(matches!(client.services().await, Err(SignerError::Silent)));
     assert_eq!(asked.elapsed(), REPLY_WITHIN);
+}
+
+/// Each connection would start it once more where a service manager listens for it.
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_is_not_ready_is_left_alone_for_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("signer");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (started, mut starts) = watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            started.send_modify(|starts| *starts += 1);
+            stream.write_all(&frame::encode(&Reply::NotReady("no key".into())).unwrap()).await.unwrap();
+        }
+    });
+    let mut client = SignerClient::new(SignerPlace::Socket(path));
+    for _ in 0..100 {
+        let answer = client.sign(v2_request()).await;
+        assert!(matches!(answer, Err(SignerError::NotReady(reason)) if reason == "no key"));
+    }
+    assert_eq!(*starts.borrow_and_update(), 1);
+    tokio::time::advance(REST).await;
+    client.services().await.unwrap_err();
+    assert_eq!(*starts.borrow_and_update(), 2);
+    client.end_rest();
+    client.services().await.unwrap_err();
+    assert_eq!(*starts.borrow_and_update(), 3);
 }
 
 fn held(number: u8) -> HeldService {
