@@ -19,6 +19,8 @@ use crate::status::Health;
 
 /// How often the status is looked at; more often where the watchdog's time is short.
 const LOOK: Duration = Duration::from_secs(5);
+/// The status is looked at no more often, however short the watchdog's time.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// The way to the service manager. Telling never blocks: a manager that does not read misses something.
 ///
@@ -59,7 +61,7 @@ impl ServiceManager {
     /// Tells how all services are, for ever, and that the loops that balance them turn. While one of them does not answer,
     /// the watchdog hears nothing.
     pub async fn keep_told(&self, board: &StatusBoard) {
-        let patience = watchdog().map_or(LOOK, |watchdog| LOOK.min(watchdog / 3));
+        let patience = watchdog().map_or(LOOK, |watchdog| (watchdog / 3).clamp(SHORTEST_LOOK, LOOK));
         let mut looks = interval(patience);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -81,7 +83,7 @@ impl ServiceManager {
 /// Within this time the service manager wants to hear of this process (`sd_watchdog_enabled(3)`).
 fn watchdog() -> Option<Duration> {
     let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
-    let microseconds = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    let microseconds = env::var("WATCHDOG_USEC").ok()?.parse().ok().filter(|number| *number > 0)?;
     is_for_us.then(|| Duration::from_micros(microseconds))
 }
 

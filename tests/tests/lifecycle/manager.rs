@@ -65,6 +65,21 @@ fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
 
 #[needs_root]
 #[test]
+fn nonsense_in_its_variables_ends_nothing() -> Result<()> {
+    for microseconds in ["0", "1", "-1", "soon", "99999999999999999999"] {
+        let place = Place::for_two()?;
+        let manager = Manager::listen(&place)?;
+        let mut command = place.balancer_command(MADE_UP_TOR)?;
+        command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", microseconds);
+        let _balancer = place.start(command, "balancer")?;
+        manager.wait("READY=1")?;
+        manager.wait("STATUS=waiting for the signer")?;
+    }
+    Ok(())
+}
+
+#[needs_root]
+#[test]
 fn one_that_does_not_read_is_not_waited_for() -> Result<()> {
     let place = Place::for_two()?;
     let _signer = place.signer()?;
