@@ -18,25 +18,31 @@ pub struct Trouble {
 
 /// The present trouble with the signer; none before the first question.
 #[derive(Debug, Default)]
-pub(super) struct TroubleLog(watch::Sender<Option<Trouble>>);
+pub(super) struct TroubleLog {
+    present: watch::Sender<Option<Trouble>>,
+    has_answered: bool,
+}
 
 impl TroubleLog {
     pub(super) fn subscribe(&self) -> watch::Receiver<Option<Trouble>> {
-        self.0.subscribe()
+        self.present.subscribe()
     }
 
     /// Takes the outcome of a question.
-    pub(super) fn note<T>(&self, outcome: &Result<T, SignerError>) {
-        let before = self.0.borrow().clone();
-        match (outcome, before) {
-            (Ok(_), None) => {}
-            (Ok(_), Some(trouble)) => {
-                info!("connected to the signer again after {}", Age(trouble.since.elapsed()));
-                self.0.send_replace(None);
+    pub(super) fn note<T>(&mut self, outcome: &Result<T, SignerError>) {
+        let before = self.present.borrow().clone();
+        match outcome {
+            Ok(_) => {
+                if let Some(trouble) = before {
+                    let again = if self.has_answered { "again " } else { "" };
+                    info!("connected to the signer {again}after {}", Age(trouble.since.elapsed()));
+                    self.present.send_replace(None);
+                }
+                self.has_answered = true;
             }
-            (Err(error), before) => {
+            Err(error) => {
                 let since = before.map_or_else(Instant::now, |trouble| trouble.since);
-                self.0.send_replace(Some(Trouble { since, problem: error.to_string() }));
+                self.present.send_replace(Some(Trouble { since, problem: error.to_string() }));
             }
         }
     }

@@ -23,7 +23,7 @@ fn one_that_comes_later_is_waited_for() -> Result<()> {
         "{waiting}"
     );
     let _signer = place.signer()?;
-    balancer.wait_line("connected to the signer again after ", SOON)?;
+    balancer.wait_line("connected to the signer after ", SOON)?;
     balancer.wait_line("connected to tor", SOON)?;
     Ok(())
 }
