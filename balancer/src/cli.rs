@@ -230,6 +230,10 @@ mod tests {
             ("-p localhost:9051", "'localhost:9051' for '--port <PORT>': "),
             ("-s 9051", "'9051' for '--socket <SOCKET>': 9051 is a port, not the path of a control socket"),
             (
+                "-s [::1]",
+                "'[::1]' for '--socket <SOCKET>': [::1] is an address, not the path of a control socket",
+            ),
+            (
                 "-s [::1]:9051",
                 "'[::1]:9051' for '--socket <SOCKET>': [::1]:9051 is a control port, not the path",
             ),

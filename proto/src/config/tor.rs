@@ -70,6 +70,9 @@ pub enum TorSocketError {
         /// The TCP port.
         port: u16,
     },
+    /// An IP address, with or without brackets.
+    #[error("{0} is an address, not the path of a control socket: give it as the address (-i, TOR_ADDRESS)")]
+    Address(TorHost),
     /// `http://…` and the like.
     #[error("a URL is not the path of a control socket: write the path alone, such as /run/tor/control")]
     Url,
@@ -166,6 +169,9 @@ impl FromStr for TorSocket {
         }
         if let Some((host, port)) = split_port(path) {
             return Err(TorSocketError::AddressAndPort { host, port });
+        }
+        if let Some(host) = host(path).filter(TorHost::is_ip_address) {
+            return Err(TorSocketError::Address(host));
         }
         if path.ends_with('/') {
             return Err(TorSocketError::Directory);
