@@ -1,8 +1,12 @@
 //! From the configuration to a server: everything that can be wrong is said before anything is served.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use onionbalance_proto::config::{self, Address, Config, ConfigError, Instances, check_own_backends};
 use rand_core::OsRng;
 
@@ -117,10 +121,27 @@ pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError>
 }
 
 fn read(path: &Path) -> Result<(String, Config), ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
     let config = Config::parse(&text, path)?;
     Ok((text, config))
 }
+
+/// Reads a file that is one, and is not endless.
+fn read_text(path: &Path) -> io::Result<String> {
+    // Without this flag the end of a pipe that nobody writes to would be waited for (fifo(7)).
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    if file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
+        return Err(io::Error::other(format!("it has more than {LARGEST} bytes")));
+    }
+    Ok(text)
+}
+
+/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
+const LARGEST: u64 = 64 << 20;
 
 /// Tells the address of a service by its key.
 fn addresses_by_key<'a>(services: impl Iterator<Item = &'a Service>) -> impl Fn(&str) -> Option<Address> {

@@ -216,6 +216,28 @@ fn a_log_that_cannot_be_kept_is_named() -> Result<()> {
     Ok(())
 }
 
+/// A log line would spoil a key, and a state file that makes no sense is moved aside.
+#[test]
+fn no_key_and_no_configuration_is_written_over() -> Result<()> {
+    for (key, path) in [
+        ("LOG_LOCATION", "front.pem"),
+        ("LOG_LOCATION", "./config.yaml"),
+        ("state-file-location", "config.yaml"),
+        ("state-file-location", "link"),
+        ("status-socket-location", "front.pem"),
+    ] {
+        let place = Place::new(&format!("{}{key}: {path}\n", service("front.pem")))?;
+        std::os::unix::fs::symlink("front.pem", place.path("link"))?;
+        let before = fs::read(place.path("front.pem"))?;
+        let (status, log) = place.balancer()?;
+        assert_eq!(status, Some(BAD_CONFIGURATION), "{log}");
+        let wanted = format!("{path} is the configuration or a key: name another file\n");
+        assert!(log.contains("ERROR config.yaml:") && log.ends_with(&wanted), "{log}\nwanted {wanted}");
+        assert_eq!(fs::read(place.path("front.pem"))?, before);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_status_that_cannot_be_shown_is_named() -> Result<()> {
     let place = Place::new(&(service("front.pem") + "status-socket-location: run/status\n"))?;

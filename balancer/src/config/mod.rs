@@ -3,8 +3,12 @@
 
 mod frontends;
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
     Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
 };
@@ -21,7 +25,10 @@ const STATUS_LOCATION: &str = "/var/run/onionbalance/control";
 /// The socket of the status in the service manager's runtime directory.
 const STATUS_SOCKET: &str = "status.sock";
 
-/// What the file says.
+/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
+const LARGEST: u64 = 64 << 20;
+
+/// The contents of the file.
 #[derive(Clone)]
 pub struct Configuration {
     /// The file's own path.
@@ -33,7 +40,7 @@ pub struct Configuration {
 impl Configuration {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let config = Config::parse(&text, path)?;
         Ok(Self { path: path.to_owned(), text, config })
     }
@@ -104,6 +111,23 @@ impl Configuration {
         let json = json.or_else(|| Some(runtime_directory?.join(STATUS_SOCKET)));
         let text = text.map(|path| StatusPlace { path, form: Form::Text });
         text.into_iter().chain(json.map(|path| StatusPlace { path, form: Form::Json })).collect()
+    }
+
+    /// Checks that no file which is written, replaced or moved aside is the configuration itself or a key.
+    ///
+    /// # Errors
+    /// The line, where the file names the path.
+    pub fn check_written<'a>(&self, written: impl IntoIterator<Item = &'a Path>) -> Result<(), ConfigError> {
+        let keys = self.config.services.iter().map(|service| self.relative(Path::new(&service.key)));
+        let precious: Vec<PathBuf> = keys.chain([self.path.clone()]).collect();
+        for path in written {
+            if precious.iter().any(|precious| precious == path) || is_one_of(path, &precious) {
+                let what = format!("{} is the configuration or a key: name another file", path.display());
+                let name = path.strip_prefix(self.relative(Path::new(""))).unwrap_or(path);
+                return Err(ConfigError::about(&self.text, &self.path, &name.display().to_string(), what));
+            }
+        }
+        Ok(())
     }
 
     /// The keys which this file sets otherwise than `running`, and which cannot be changed while the process runs.
@@ -181,6 +205,27 @@ impl Configuration {
     fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
+}
+
+/// Whether a file that is there already is one of these under another name.
+fn is_one_of(path: &Path, others: &[PathBuf]) -> bool {
+    let inode = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let Some(own) = inode(path) else { return false };
+    others.iter().any(|other| inode(other) == Some(own))
+}
+
+/// Reads a file that is one, and is not endless.
+fn read_text(path: &Path) -> io::Result<String> {
+    // Without this flag the end of a pipe that nobody writes to would be waited for (fifo(7)).
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    if file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
+        return Err(io::Error::other(format!("it has more than {LARGEST} bytes")));
+    }
+    Ok(text)
 }
 
 /// 0.1.8's, if it is prepared: nobody has asked for a status there.

@@ -45,9 +45,14 @@ impl Setup {
     pub fn read(arguments: Arguments) -> Result<Self, SetupError> {
         let configuration = Configuration::read(&arguments.config)?;
         let level = variable("ONIONBALANCE_LOG_LEVEL");
-        let location = variable("ONIONBALANCE_LOG_LOCATION").map(PathBuf::from);
+        let location = path_variable("ONIONBALANCE_LOG_LOCATION");
         let log = arguments.log(configuration.log(), level, location)?;
-        Ok(Self { arguments, configuration, log })
+        let setup = Self { arguments, configuration, log };
+        let places = setup.status_places();
+        let state = setup.state_file();
+        let written = places.iter().map(|place| &place.path).chain(&setup.log.location).chain(&state);
+        setup.configuration.check_written(written.map(PathBuf::as_path))?;
+        Ok(setup)
     }
 
     /// Reads the same file again.
@@ -81,7 +86,7 @@ impl Setup {
 
     /// Where to show the status.
     pub(super) fn status_places(&self) -> Vec<StatusPlace> {
-        let variable = variable("ONIONBALANCE_STATUS_SOCKET_LOCATION").map(PathBuf::from);
+        let variable = path_variable("ONIONBALANCE_STATUS_SOCKET_LOCATION");
         self.configuration.status(variable, directory("RUNTIME_DIRECTORY"))
     }
 
@@ -190,6 +195,11 @@ fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names
 /// A directory that the service manager has made for this process: the first, where there are several (systemd.exec(5)).
 fn directory(name: &str) -> Option<PathBuf> {
     variable(name).and_then(|list| list.split(':').next().map(PathBuf::from))
+}
+
+/// A path in the environment, in whatever encoding.
+fn path_variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// An environment variable that says something.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackendId, Newest};
 
-/// A hundred bytes for each of some ten thousand backends.
-const LARGEST: u64 = 1 << 20;
+/// Some 150 bytes for each backend: enough for four times as many as ten thousand services have with ten backends each.
+const LARGEST: u64 = 64 << 20;
 
 /// Trouble with the state file. The message says what was done about it.
 #[derive(Debug, thiserror::Error)]
