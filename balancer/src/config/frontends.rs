@@ -109,6 +109,32 @@ impl Configuration {
         Ok(frontends)
     }
 
+    /// The first backend or service that the signer has and this file has not: the signer goes by another configuration.
+    pub fn excess(&self, held: &[HeldService]) -> Option<ConfigError> {
+        let services: HashMap<&str, &Service> =
+            self.config.services.iter().map(|service| (service.key.as_str(), service)).collect();
+        held.iter().find_map(|held| {
+            let key = held.key();
+            let about = |what| ConfigError::about(&self.text, &self.path, key, what);
+            let Some(service) = services.get(key) else {
+                return Some(about(format!("the signer still holds the key {key}: {RESTART_SIGNER}")));
+            };
+            let excess = match (held, &service.instances) {
+                (HeldService::V2(held), Instances::V2(instances)) => excess(held, instances, InstanceV2::named),
+                (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
+                    excess(held, instances, InstanceV3::named)
+                }
+                (HeldService::V2(held), _) => excess(held, &[], InstanceV2::named),
+                (HeldService::V3 { held, .. }, _) => excess(held, &[], InstanceV3::named),
+            };
+            excess.map(|backend| {
+                about(format!(
+                    "the signer still allows {backend}: it has not taken this configuration, and its log says why"
+                ))
+            })
+        })
+    }
+
     fn check_own_backends(&self, held: &HashMap<&str, &HeldService>) -> Result<(), ConfigError> {
         let address = |key: &str| match held.get(key)? {
             HeldService::V2(held) => Some(Address::V2(held.address)),
@@ -162,6 +188,16 @@ impl Configuration {
         };
         unknown.map(error).collect()
     }
+}
+
+/// The first backend that the signer allows and that is not listed.
+fn excess<Address: Copy + Display + Eq + Hash, Backend>(
+    held: &Held<Address>,
+    instances: &[Backend],
+    named: fn(&Backend) -> Named<'_, Address>,
+) -> Option<String> {
+    let listed: HashSet<&Address> = instances.iter().map(|instance| named(instance).1).collect();
+    held.backends.iter().find(|backend| !listed.contains(backend)).map(ToString::to_string)
 }
 
 /// Adds the names of a service and of its backends.

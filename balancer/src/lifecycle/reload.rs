@@ -33,6 +33,8 @@ impl Balancer {
             Ok(accepted) => self.adopt(accepted),
             Err(problem) => {
                 error!("reload refused, still running the previous configuration: {problem}");
+                // The signer may have taken the new one: what it does not allow any more must not be asked for.
+                self.agreement.begin_again();
             }
         }
         self.manager.ready();
@@ -71,16 +73,23 @@ impl Balancer {
         }
     }
 
-    /// Asks the signer until it holds everything that `setup` lists.
+    /// Asks the signer until it holds what `setup` lists, and nothing else.
+    ///
+    /// A signer of its own service that holds more does not stop the reload: nothing more than is listed will be asked of it. A
+    /// signer that is our child has refused the configuration then.
     async fn await_agreement(&self, setup: &Setup) -> Result<(Vec<HeldService>, Frontends), Box<dyn Error>> {
         let deadline = Instant::now() + SIGNER_WITHIN;
         loop {
             let problem: Box<dyn Error> = match self.runtimes.held().await {
                 Ok(held) => {
                     let mut frontends = setup.configuration.frontends(&held)?;
-                    match frontends.left_out.pop() {
-                        None => return Ok((held, frontends)),
-                        Some(left_out) => left_out.into(),
+                    match (frontends.left_out.pop(), setup.configuration.excess(&held)) {
+                        (None, None) => return Ok((held, frontends)),
+                        (None, Some(excess)) if self.child.is_none() && Instant::now() >= deadline => {
+                            warn!("{excess}");
+                            return Ok((held, frontends));
+                        }
+                        (Some(problem), _) | (None, Some(problem)) => problem.into(),
                     }
                 }
                 Err(error) => error.into(),

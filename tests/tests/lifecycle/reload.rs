@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_proto::fixture::Backend;
+use onionbalance_tests::deployment::write_secret;
+use onionbalance_tests::key_v3::KeyV3;
 use onionbalance_tests::pair::{Pair, Place, SOON};
 
 /// Adds a backend to the only service; its address.
@@ -49,6 +51,78 @@ fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
     balancer.signal(Signal::SIGHUP)?;
     let refused = balancer.wait_line("reload refused, still running the previous configuration: ", SOON)?;
     ensure!(refused.contains(&format!("config.yaml:2: the signer does not know {added}")), "{refused}");
+    Ok(())
+}
+
+/// It gives no key up before its end.
+#[needs_root]
+#[test]
+fn what_a_child_refuses_is_refused() -> Result<()> {
+    let place = Place::new("")?;
+    let file = place.path("config.yaml");
+    let one = fs::read_to_string(&file)?;
+    write_secret(&place.path("other.pem"), KeyV3::named("other").pem()?)?;
+    append(&place, &format!("- key: other.pem\n  instances:\n  - address: {}\n", Backend::new(1).address()))?;
+    let balancer = place.balancer()?;
+    fs::write(&file, one)?;
+    balancer.signal(Signal::SIGHUP)?;
+    let refused = balancer.wait_line("the signer still holds the key other.pem", SOON)?;
+    ensure!(
+        refused.contains("reload refused, still running the previous configuration: config.yaml: "),
+        "{refused}"
+    );
+    ensure!(!balancer.output()?.contains("reloaded "), "{}", balancer.output()?);
+    Ok(())
+}
+
+/// It would sign for a backend that was removed, which its operator has to know.
+#[needs_root]
+#[test]
+fn a_signer_that_still_allows_more_is_named() -> Result<()> {
+    let place = Place::for_two()?;
+    let one = fs::read_to_string(place.path("config.yaml"))?;
+    let removed = add_backend(&place)?;
+    let (_signer, balancer) = (place.signer()?, place.balancer()?);
+    fs::write(place.path("config.yaml"), one)?;
+    balancer.signal(Signal::SIGHUP)?;
+    let warning = balancer.wait_line("the signer still allows ", SOON)?;
+    ensure!(warning.contains(" WARN config.yaml:2: ") && warning.contains(&removed), "{warning}");
+    balancer.wait_line("reloaded config.yaml", SOON).map(drop)
+}
+
+/// Else it would be asked for a backend that it does not allow any more, and refuse everything.
+#[needs_root]
+#[test]
+fn a_signer_that_took_what_was_refused_is_followed() -> Result<()> {
+    let place = Place::for_two()?;
+    let one = fs::read_to_string(place.path("config.yaml"))?;
+    let removed = add_backend(&place)?;
+    let (signer, balancer) = (place.signer()?, place.balancer()?);
+    fs::write(
+        place.path("config.yaml"),
+        one.replace("- key: front.pem\n", "- key: front.pem\n  tor: 127.0.0.1:9\n"),
+    )?;
+    signer.signal(Signal::SIGHUP)?;
+    signer.wait_line("reloaded config.yaml", SOON)?;
+    balancer.signal(Signal::SIGHUP)?;
+    balancer.wait_line("reload refused", SOON)?;
+    let left_out = balancer.wait_line(&format!("the signer does not know {removed}"), SOON)?;
+    ensure!(left_out.contains(" WARN "), "{left_out}");
+    balancer.wait_line("backends=1", SOON).map(drop)
+}
+
+#[needs_root]
+#[test]
+fn a_file_that_is_none_is_not_waited_for() -> Result<()> {
+    let Pair { place, balancer, signer } = Pair::start()?;
+    let file = place.path("config.yaml");
+    fs::rename(&file, place.path("config.old"))?;
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o644))?;
+    for program in [&signer, &balancer] {
+        program.signal(Signal::SIGHUP)?;
+        let refused = program.wait_line("reload refused", SOON)?;
+        ensure!(refused.contains("config.yaml: cannot be read: it is not a file"), "{refused}");
+    }
     Ok(())
 }
 
