@@ -1,6 +1,7 @@
 //! `onionbalance`: see the library for what it does, `--help` for how to start it.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use onionbalance::cli::Arguments;
@@ -20,6 +21,16 @@ const BAD_CONFIGURATION: u8 = 78;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::read();
+    // Before anything takes its time: a request that comes too early is not to end the process.
+    let signals = match subscribe() {
+        Ok(signals) => signals,
+        Err(problem) => {
+            if log::begin(&LogSettings::default()).is_ok() {
+                error!("cannot wait for signals: {problem}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
     let (setup, verbosity) = match begin(arguments) {
         Ok(begun) => begun,
         Err(problem) => {
@@ -30,7 +41,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    match balance(setup, verbosity).await {
+    match balance(setup, verbosity, signals).await {
         Ok(()) => ExitCode::SUCCESS,
         // It has said so itself.
         Err(problem) if matches!(problem.downcast_ref(), Some(SignerError::BadConfiguration)) => {
@@ -41,6 +52,10 @@ async fn main() -> ExitCode {
             if problem.is::<ConfigError>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn subscribe() -> io::Result<(Endings, Requests)> {
+    Ok((Endings::subscribe()?, Requests::subscribe()?))
 }
 
 /// Reads the file, becomes its user, and begins to log.
@@ -55,10 +70,12 @@ fn begin(arguments: Arguments) -> Result<(Setup, Verbosity), Box<dyn Error>> {
     Ok((setup, verbosity))
 }
 
-async fn balance(setup: Setup, verbosity: Verbosity) -> Result<(), Box<dyn Error>> {
-    let mut endings = Endings::subscribe()?;
-    let mut requests = Requests::subscribe()?;
-    let manager = ServiceManager::connect()?;
+async fn balance(
+    setup: Setup,
+    verbosity: Verbosity,
+    (mut endings, mut requests): (Endings, Requests),
+) -> Result<(), Box<dyn Error>> {
+    let manager = ServiceManager::connect();
     let memory = setup.memory();
     let work = async {
         let (mut balancer, status) =

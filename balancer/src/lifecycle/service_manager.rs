@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::runtime::StatusBoard;
 use crate::status::Health;
@@ -20,7 +20,7 @@ use crate::status::Health;
 /// How often the status is looked at; more often where the watchdog's time is short.
 const LOOK: Duration = Duration::from_secs(5);
 /// The status is looked at no more often, however short the watchdog's time.
-const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// The way to the service manager. Telling never blocks: a manager that does not read misses something.
 ///
@@ -29,9 +29,19 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 pub struct ServiceManager(Option<Arc<UnixDatagram>>);
 
 impl ServiceManager {
-    /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so.
-    pub fn connect() -> io::Result<Self> {
-        env::var_os("NOTIFY_SOCKET").map_or(Ok(Self(None)), |path| Self::connect_to(&path))
+    /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so. Nobody is told anything where that
+    /// fails.
+    pub fn connect() -> Self {
+        let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else {
+            return Self(None);
+        };
+        Self::connect_to(&path).unwrap_or_else(|error| {
+            warn!(
+                "cannot tell the service manager at $NOTIFY_SOCKET ({}) anything: {error}",
+                path.to_string_lossy()
+            );
+            Self(None)
+        })
     }
 
     fn connect_to(path: &OsStr) -> io::Result<Self> {

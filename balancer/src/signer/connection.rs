@@ -64,9 +64,10 @@ impl ChildSigner {
 
 impl Drop for ChildSigner {
     fn drop(&mut self) {
-        // One that serves ends with its connection; before, it does not look at that.
-        if !self.serves {
-            let _ = self.process.start_kill();
+        // One that serves ends with its connection; before, it does not look at that. It may be asking for a passphrase: then
+        // it gives the terminal its echo back at this signal.
+        if let Some(pid) = self.pid().filter(|_| !self.serves) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
     }
 }

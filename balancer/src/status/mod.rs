@@ -145,10 +145,12 @@ impl Socket {
     async fn bind(path: &Path, form: Form) -> Result<Self, StatusError> {
         let cannot = |source| StatusError::Create { path: path.to_owned(), source };
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-            if let Some(pid) = listener_at(path).await {
-                return Err(StatusError::Taken { path: path.to_owned(), pid });
+            match listener_at(path).await {
+                Listener::Somebody(pid) => return Err(StatusError::Taken { path: path.to_owned(), pid }),
+                Listener::Nobody => std::fs::remove_file(path).map_err(cannot)?,
+                // Left to bind, which says what is in the way.
+                Listener::Unknown => {}
             }
-            std::fs::remove_file(path).map_err(cannot)?;
         }
         // Right from the first moment, whatever the service manager has for other files.
         let before = umask(Mode::from_bits_truncate(0o117));
@@ -160,15 +162,24 @@ impl Socket {
     }
 }
 
-/// Whether somebody listens at a socket, and the process that does, where the kernel tells: in another pid namespace it
-/// does not.
-async fn listener_at(path: &Path) -> Option<Option<i32>> {
+/// The process that listens at a socket.
+enum Listener {
+    /// This one, where the kernel tells: in another pid namespace it does not.
+    Somebody(Option<i32>),
+    /// None: the socket was left behind.
+    Nobody,
+    /// The socket is of another type, or of a user who lets nobody else connect.
+    Unknown,
+}
+
+async fn listener_at(path: &Path) -> Listener {
     match timeout(PATIENCE, UnixStream::connect(path)).await {
-        Ok(Ok(stream)) => Some(stream.peer_cred().ok().and_then(|peer| peer.pid())),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => None,
-        // Its queue is full, or it is another user's: bind will say what is wrong.
-        Ok(Err(error)) => (error.kind() == io::ErrorKind::WouldBlock).then_some(None),
-        Err(_) => Some(None),
+        Ok(Ok(stream)) => Listener::Somebody(stream.peer_cred().ok().and_then(|peer| peer.pid())),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Listener::Nobody,
+        // Its queue is full.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Listener::Somebody(None),
+        Ok(Err(_)) => Listener::Unknown,
+        Err(_) => Listener::Somebody(None),
     }
 }
 
@@ -264,6 +275,16 @@ mod tests {
             UnixStream::connect(&places[0].path).await.unwrap();
             drop(first);
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_another_type_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("status");
+        let _others = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let error = StatusSockets::bind(&[place(path.clone(), Form::Json)]).await.err().unwrap();
+        assert!(error.to_string().contains("Address already in use"), "{error}");
+        assert!(path.exists());
     }
 
     #[tokio::test]

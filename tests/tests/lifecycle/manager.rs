@@ -75,6 +75,17 @@ fn nonsense_in_its_variables_ends_nothing() -> Result<()> {
         manager.wait("READY=1")?;
         manager.wait("STATUS=waiting for the signer")?;
     }
+    for nobody in ["", "@", "@nobody", "/nonexistent/notify", "vsock:2:1", "/dev/null", &"long/".repeat(100)]
+    {
+        let place = Place::for_two()?;
+        let mut command = place.balancer_command(MADE_UP_TOR)?;
+        command.env("NOTIFY_SOCKET", nobody);
+        let balancer = place.start(command, "balancer")?;
+        balancer.wait_line("waiting for the signer", SOON)?;
+        let log = balancer.output()?;
+        let warns = log.contains(" WARN cannot tell the service manager at $NOTIFY_SOCKET");
+        ensure!(warns != nobody.is_empty(), "{nobody:?}: {log}");
+    }
     Ok(())
 }
 
@@ -85,8 +96,8 @@ fn one_that_does_not_read_is_not_waited_for() -> Result<()> {
     let _signer = place.signer()?;
     let _manager = Manager::listen(&place)?;
     let mut command = place.balancer_command(MADE_UP_TOR)?;
-    // It is told 200 times a second, and its queue is full after ten messages or so.
-    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "15000");
+    // It is told a hundred times a second, and its queue is full after ten messages or so.
+    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "30000");
     let balancer = place.start(command, "balancer")?;
     for times in 1..4_u8 {
         let lost = |log: &str| (log.matches("connected to tor").count() >= times.into()).then_some(());
