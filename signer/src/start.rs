@@ -152,9 +152,10 @@ fn prepare<'a>(
         log_services(&summary);
         log_warnings(&warnings);
         if user::is_root() {
-            let what =
-                "runs as root: set signer-user, and the signer becomes that user once it has read the keys";
-            log::line(Priority::Warning, what);
+            log::line(
+                Priority::Warning,
+                "running as root: set `signer-user` in the configuration to drop root",
+            );
         }
         log::line(Priority::Info, format_args!("serving at {place}"));
     }

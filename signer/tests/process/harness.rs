@@ -232,7 +232,7 @@ impl Running {
     /// That it warns of running as root, if this test does.
     pub(crate) fn expect_warning_of_root(&self) {
         if nix::unistd::Uid::effective().is_root() {
-            self.expect(&["WARN runs as root: set signer-user"]);
+            self.expect(&["WARN running as root: set `signer-user`"]);
         }
     }
 
