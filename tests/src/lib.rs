@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod document;
 pub mod key_v2;
 pub mod key_v3;
+pub mod limits;
 pub mod network;
 pub mod owned;
 pub mod pair;

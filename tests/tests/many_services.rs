@@ -17,6 +17,7 @@ use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::key_v3::KeyV3;
+use onionbalance_tests::limits::hard_limit;
 use onionbalance_tests::pair::MadeUpTor;
 use onionbalance_tests::programs::{Programs, Running};
 use tempfile::TempDir;
@@ -144,15 +145,6 @@ impl Place {
 
 fn backend(number: usize) -> Result<String> {
     Ok(KeyV3::named(&format!("backend {number}")).address()?.to_string())
-}
-
-/// A limit of this process that a container's root may not be able to raise, by prlimit's name for it.
-fn hard_limit(option: &str) -> Result<u64> {
-    let printed = Command::new("prlimit")
-        .args([&format!("--{option}"), "--output=HARD", "--noheadings", "--raw"])
-        .output()?;
-    let text = String::from_utf8(printed.stdout)?;
-    Ok(if text.trim() == "unlimited" { u64::MAX } else { text.trim().parse()? })
 }
 
 /// A limit of the signer's unit.

@@ -14,6 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
+use onionbalance_tests::limits::hard_limit;
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::provision::systemd_analyze;
 use seccompiler::{BpfProgram, apply_filter, compile_from_json};
@@ -73,13 +74,16 @@ impl Unit {
     }
 
     /// `prlimit`'s arguments for its limits.
-    fn limits(&self) -> Vec<String> {
+    fn limits(&self) -> Result<Vec<String>> {
         let limits = [("LimitCORE", "core"), ("LimitNOFILE", "nofile"), ("LimitMEMLOCK", "memlock")];
-        let limits = limits.iter().filter_map(|(setting, limit)| {
-            let value = self.all(setting).next()?.replace('M', "000000");
-            Some(format!("--{limit}={value}:{value}"))
-        });
-        limits.collect()
+        let mut arguments = Vec::new();
+        for (setting, limit) in limits {
+            if let Some(value) = self.all(setting).next() {
+                let value = value.replace('M', "000000").parse::<u64>()?.min(hard_limit(limit)?);
+                arguments.push(format!("--{limit}={value}:{value}"));
+            }
+        }
+        Ok(arguments)
     }
 }
 
@@ -126,7 +130,7 @@ fn under(unit: &Unit, user: &str, group: &str) -> Result<String> {
     Ok(format!(
         "setpriv --reuid={user} --regid={group} --clear-groups --bounding-set=-all --inh-caps=-all \
          --ambient-caps=-all --no-new-privs prlimit {} -- \"$LAUNCHER\" --exact {LAUNCHER} --nocapture",
-        unit.limits().join(" ")
+        unit.limits()?.join(" ")
     ))
 }
 
