@@ -1,4 +1,4 @@
-//! The configuration: refused with file and reason, or understood with services that have backends.
+//! The configuration: refused with file and reason, or understood with at least one service.
 
 #![no_main]
 
@@ -11,7 +11,6 @@ fuzz_target!(|text: &str| {
     match Config::parse(text, Path::new("config.yaml")) {
         Ok(config) => {
             assert!(!config.services.is_empty());
-            assert!(config.services.iter().all(|service| service.instances.count() > 0));
         }
         Err(error) => {
             // What YAML takes for the end of a line.

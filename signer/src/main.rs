@@ -44,7 +44,7 @@ enum Start {
 fn main() -> ExitCode {
     // Before a key is read, and before anything that could fail with one in memory.
     if let Err(error) = hardening::harden() {
-        let what = format_args!("cannot protect the process's memory: {error}");
+        let what = format!("cannot protect the process's memory: {error}");
         return start::fail(&Problem::lasting(what));
     }
     match arguments() {

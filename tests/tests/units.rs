@@ -1,9 +1,12 @@
 //! The units in `packaging/` are as strict as they claim, and systemd knows every word in them.
+//!
+//! `systemd-analyze` creates /run/systemd where systemd does not run, which takes root.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use needs_root::needs_root;
 use onionbalance_tests::process::run;
 use onionbalance_tests::provision::systemd_analyze;
 use tempfile::TempDir;
@@ -33,6 +36,7 @@ const INSTALLED_LATER: [&str; 3] = ["/usr/bin/onionbalance", "/usr/bin/onionbala
 /// Ten times the highest exposure that is allowed: 0.3.
 const THRESHOLD: &str = "--threshold=3";
 
+#[needs_root]
 #[test]
 fn neither_service_is_exposed() -> Result<()> {
     for unit in [SIGNER, BALANCER] {
@@ -41,6 +45,7 @@ fn neither_service_is_exposed() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn an_option_less_shows() -> Result<()> {
     for unit in [SIGNER, BALANCER] {
@@ -52,6 +57,7 @@ fn an_option_less_shows() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn systemd_understands_all_units() -> Result<()> {
     let found = verify(&Units::copy()?)?;
@@ -59,6 +65,7 @@ fn systemd_understands_all_units() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn systemd_understands_the_drop_ins() -> Result<()> {
     for (unit, drop_in) in DROP_INS {
@@ -72,6 +79,7 @@ fn systemd_understands_the_drop_ins() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn an_unknown_option_shows() -> Result<()> {
     for unit in [SIGNER, SOCKET, BALANCER] {
@@ -84,6 +92,7 @@ fn an_unknown_option_shows() -> Result<()> {
     Ok(())
 }
 
+#[needs_root]
 #[test]
 fn a_wrong_program_shows() -> Result<()> {
     for (unit, program) in [(SIGNER, "/usr/bin/onionbalance-signer"), (BALANCER, "/usr/bin/kill")] {
