@@ -163,7 +163,7 @@ pub struct Credential {
 pub struct ClientLine {
     /// The frontend.
     pub frontend: v2::OnionAddress,
-    /// What one of its clients shares with the backends.
+    /// The cookie that one of its clients shares with the backends.
     pub cookie: v2::Cookie,
 }
 

@@ -33,7 +33,7 @@ impl Balancer {
             Ok(accepted) => self.adopt(accepted),
             Err(problem) => {
                 error!("reload refused, still running the previous configuration: {problem}");
-                // The signer may have taken the new one: what it does not allow any more must not be asked for.
+                // The signer may have taken the new one. It would refuse everything that lists a backend which it does not allow any more.
                 self.agreement.begin_again();
             }
         }

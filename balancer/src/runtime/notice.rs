@@ -117,7 +117,7 @@ mod tests {
     use crate::names::NamesBuilder;
     use crate::relay::Fingerprint;
 
-    /// What was logged.
+    /// The logged text.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
