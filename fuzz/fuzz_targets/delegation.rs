@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use onionbalance_fuzz::NOW;
-use onionbalance_signer::authority::Delegation;
+use onionbalance_signer::v3::delegation::Delegation;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(delegation) = Delegation::decode(bytes) else { return };

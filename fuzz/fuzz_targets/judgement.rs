@@ -12,9 +12,9 @@ use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_proto::v3::TimePeriod;
 use onionbalance_proto::v3::document::{self, PeriodKeys};
 use onionbalance_proto::wire::{FrontendRequest, Request, frame};
-use onionbalance_signer::judge_v2::{self, KnownDescriptors};
-use onionbalance_signer::judge_v3::judge;
-use onionbalance_signer::service::v3::Service;
+use onionbalance_signer::v2::judge::{self as judge_v2, KnownDescriptors};
+use onionbalance_signer::v3::judge::judge;
+use onionbalance_signer::v3::service::Service;
 
 thread_local! {
     static SERVICE: RefCell<Service> =

@@ -6,11 +6,11 @@ use onionbalance_proto::fixture;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::wire::{Header, Reply, Request, frame};
-use onionbalance_signer::judge_v2::Backend;
 use onionbalance_signer::keys;
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::serve::Server;
 use onionbalance_signer::service::{self, Service};
+use onionbalance_signer::v2::judge::Backend;
 
 use crate::{rng, v2, v3};
 

@@ -12,7 +12,7 @@ use onionbalance_proto::v3::document::outer::Unsigned;
 use onionbalance_proto::v3::layer::{Layer, LayerContext};
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::FrontendRequest;
-use onionbalance_signer::secret::IdentitySecret;
+use onionbalance_signer::v3::secret::IdentitySecret;
 
 use crate::{NOW, rng};
 

@@ -15,6 +15,7 @@ use crate::keys::{self, KeyFileError, Secret};
 use crate::serve::Server;
 use crate::service::{self, Service};
 use crate::system::secret_memory::{self, Kind, MemoryError};
+use crate::{v2, v3};
 
 /// A server that is ready, and what else the configuration says.
 pub struct Setup {
@@ -158,8 +159,8 @@ fn hold(service: &config::Service, file: &Path, passphrases: &Passphrases) -> Re
     };
     let key = service.key.clone();
     let mut held = match secret {
-        Secret::V2(secret) => Service::V2(service::v2::Service::new(key, secret, Vec::new())),
-        Secret::V3(authority) => Service::V3(service::v3::Service::new(key, authority, Vec::new())),
+        Secret::V2(secret) => Service::V2(v2::service::Service::new(key, secret, Vec::new())),
+        Secret::V3(authority) => Service::V3(v3::service::Service::new(key, authority, Vec::new())),
     };
     held.allow(&service.instances, &mut OsRng);
     Ok(held)

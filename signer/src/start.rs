@@ -11,14 +11,13 @@ use onionbalance_proto::config::ConfigError;
 
 use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
-use crate::serve::Server;
+use crate::serve::{Server, listen, not_ready};
 use crate::setup::{self, Reloaded, Setup};
 use crate::system::activation::Notifier;
 use crate::system::confinement::{self, Files};
 use crate::system::secret_memory::Kind;
 use crate::system::signals::{self, Signals};
 use crate::system::{activation, user};
-use crate::{listen, not_ready};
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
 const BAD_CONFIGURATION: u8 = 78;

@@ -11,9 +11,9 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Readers, open_outer};
 use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{AuthType, Cookie};
-use onionbalance_signer::judge_v2;
-use onionbalance_signer::secret::PermanentSecret;
-use onionbalance_signer::service::v2::Service;
+use onionbalance_signer::v2::judge;
+use onionbalance_signer::v2::secret::PermanentSecret;
+use onionbalance_signer::v2::service::Service;
 use onionbalance_tests::process::run;
 use onionbalance_tests::provision::stem_python;
 use rand::rngs::StdRng;
@@ -62,7 +62,7 @@ fn sign(
         backend.text(&backend.publish(now, points_each.into(), rng), readers, rng)
     });
     let texts = texts.collect();
-    let allowed = backends.iter().enumerate().map(|(index, backend)| judge_v2::Backend {
+    let allowed = backends.iter().enumerate().map(|(index, backend)| judge::Backend {
         address: backend.address(),
         cookie: cookies.get(index).cloned(),
     });

@@ -11,7 +11,7 @@ use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_proto::fixture;
 use onionbalance_proto::v2::{layer, points};
 use onionbalance_proto::wire::{Header, Refusal, Reply, Request, SignedFrontend, frame};
-use onionbalance_signer::authority::Delegation;
+use onionbalance_signer::v3::delegation::Delegation;
 
 fn main() -> io::Result<()> {
     let Some(directory) = env::args_os().nth(1).map(PathBuf::from) else {

@@ -20,8 +20,8 @@ pub use self::kind::KindError;
 use self::passphrase::Passphrases;
 use self::permissions::PermissionError;
 use self::v3::Contents;
-use crate::authority::Authority;
-use crate::secret::PermanentSecret;
+use crate::v2::secret::PermanentSecret;
+use crate::v3::authority::Authority;
 
 /// Larger than any file with a key or passphrases but a delegation.
 const USUAL_LENGTH: usize = 16 * 1024;

@@ -30,7 +30,7 @@ const CODE_LENGTH: usize = 32;
 pub enum Kind {
     /// The 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
     ExpandedKey = 1,
-    /// What [`crate::authority::Delegation`] encodes.
+    /// What [`crate::v3::delegation::Delegation`] encodes.
     Delegation = 2,
 }
 

@@ -11,11 +11,12 @@ use super::key_file::KeyFile;
 use super::options::Options;
 use super::render::{Key, Protection};
 use super::{Command, Problem, Work, output, say, show};
-use crate::authority::delegation::offset;
-use crate::authority::{Authority, Delegation};
 use crate::keys::MAX_LENGTH;
 use crate::keys::v3::{self, Contents};
-use crate::secret::IdentitySecret;
+use crate::v3::authority::Authority;
+use crate::v3::delegation::Delegation;
+use crate::v3::delegation::offset;
+use crate::v3::secret::IdentitySecret;
 
 pub(super) static COMMAND: Command = Command {
     name: "delegate",

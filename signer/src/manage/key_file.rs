@@ -9,7 +9,7 @@ use super::render::Key;
 use crate::keys::passphrase::{Passphrases, Source};
 use crate::keys::v3::Contents;
 use crate::keys::{self, pem_label, pkcs8, sealed, v2};
-use crate::secret::PermanentSecret;
+use crate::v2::secret::PermanentSecret;
 
 /// A file that was read, and is still closed.
 pub(super) struct KeyFile {

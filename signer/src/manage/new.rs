@@ -10,7 +10,7 @@ use super::options::{Options, Version};
 use super::render::{Key, Protection};
 use super::{Command, Problem, Work, output, say};
 use crate::keys::v3::Contents;
-use crate::secret::PermanentSecret;
+use crate::v2::secret::PermanentSecret;
 
 pub(super) static COMMAND: Command = Command {
     name: "new",

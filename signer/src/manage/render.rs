@@ -16,7 +16,7 @@ use crate::keys::v3::Contents;
 use crate::keys::v3::pem::SEED_TAG;
 use crate::keys::v3::tor::SECRET_TAG;
 use crate::keys::{pkcs8 as files, v3};
-use crate::secret::PermanentSecret;
+use crate::v2::secret::PermanentSecret;
 
 /// A key of either version, as long as it is open.
 #[derive(Clone, Copy)]

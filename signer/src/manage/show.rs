@@ -6,9 +6,10 @@ use super::key_file::KeyFile;
 use super::options::Options;
 use super::render::Key;
 use super::{Command, Problem, Work, say};
-use crate::authority::{Authority, Delegation};
 use crate::keys::passphrase::Source;
 use crate::keys::v3;
+use crate::v3::authority::Authority;
+use crate::v3::delegation::Delegation;
 
 pub(super) static COMMAND: Command = Command {
     name: "show",

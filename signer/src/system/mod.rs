@@ -9,4 +9,5 @@ pub mod confinement;
 pub mod hardening;
 pub mod secret_memory;
 pub mod signals;
+pub mod stack;
 pub mod user;

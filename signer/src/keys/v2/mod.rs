@@ -13,7 +13,7 @@ pub(crate) use self::traditional::{LABEL, is_encrypted};
 use super::passphrase::{PassphraseError, Passphrases};
 use super::pkcs8::{self, Pkcs8Error};
 use super::{ReadError, pem_label};
-use crate::secret::PermanentSecret;
+use crate::v2::secret::PermanentSecret;
 
 /// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
 #[derive(Debug, thiserror::Error)]

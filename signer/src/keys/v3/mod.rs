@@ -11,9 +11,10 @@ use super::ReadError;
 use super::passphrase::Passphrases;
 use super::pkcs8::Pkcs8Error;
 use super::sealed::SealedError;
-use crate::authority::delegation::DelegationError;
-use crate::authority::{Authority, Delegation};
-use crate::secret::IdentitySecret;
+use crate::v3::authority::Authority;
+use crate::v3::delegation::Delegation;
+use crate::v3::delegation::DelegationError;
+use crate::v3::secret::IdentitySecret;
 
 /// What is in a key file, as long as it is open.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 const DEPTH: usize = 16 * 1024;
 
 /// What `compute` returns; the stack that it used is wiped then.
-pub(super) fn wiped<T>(compute: impl FnOnce() -> T) -> T {
+pub fn wiped<T>(compute: impl FnOnce() -> T) -> T {
     let outcome = below(compute);
     wipe();
     outcome

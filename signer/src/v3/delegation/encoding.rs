@@ -18,9 +18,9 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod}
 use zeroize::Zeroizing;
 
 use super::{DelegatedPeriod, Delegation, IssuedCertificates};
-use crate::authority::claim;
-use crate::secret::DescriptorSigningSecret;
 use crate::system::secret_memory::{self, MemoryError, SecretBytes};
+use crate::v3::authority::claim;
+use crate::v3::secret::DescriptorSigningSecret;
 
 const HEAD_LENGTH: usize = 32 + 2 + 8 + 2;
 const PERIOD_LENGTH: usize = 64 + 4 + 2;

@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 
-use crate::audit::Peer;
+use crate::serve::audit::Peer;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]

@@ -8,9 +8,9 @@ use rand::rngs::StdRng;
 use sha2::{Digest, Sha512};
 
 use super::*;
-use crate::authority::{Authority, CERT_LIFETIME};
 use crate::log::Priority;
-use crate::secret::IdentitySecret;
+use crate::v3::authority::{Authority, CERT_LIFETIME};
+use crate::v3::secret::IdentitySecret;
 
 /// A day's period of the public network: from 2026-11-22 12:00:00 on.
 const PERIOD: u64 = 20_779;
@@ -193,7 +193,7 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_it() {
         assert!(!secret.chunks(8).any(contains));
     }
     // What is there would be found so.
-    let key = crate::revision::key(&identity.blind(period(PERIOD + 1, 1440)));
+    let key = crate::v3::revision::key(&identity.blind(period(PERIOD + 1, 1440)));
     assert!(contains(key.as_slice()) && contains(identity.address().identity()));
 }
 

@@ -6,10 +6,10 @@ use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
 use super::{DelegatedPeriod, Delegation, IssuedCertificates, offset};
-use crate::authority;
-use crate::revision;
-use crate::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 use crate::system::secret_memory::{self, MemoryError, SecretBytes};
+use crate::v3::authority;
+use crate::v3::revision;
+use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
 /// Beyond a period's usual time, in seconds, its descriptor is still published where the consensus is late: it is valid for
 /// three voting intervals, of an hour on the public network.

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::authority::Authority;
 use crate::keys::passphrase::Passphrases;
 use crate::keys::sealed::{Kind, seal};
 use crate::keys::{private_copy, v3 as keys};
+use crate::v3::authority::Authority;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
 const PASSPHRASE: &str = "onion balance v3";

@@ -2,6 +2,11 @@
 //!
 //! A frame that is not understood ends the connection, never the process.
 
+pub mod audit;
+pub mod limit;
+pub mod listen;
+pub mod not_ready;
+
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,12 +18,12 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::wire::{FrameError, Header, Page, Refusal, Reply, Request, frame, v2, v3};
 use rand_core::{OsRng, RngCore};
 
-use crate::audit::{self, Peer};
-use crate::limit::RateLimit;
+use self::audit::Peer;
+use self::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::service::Service;
 use crate::system::signals::{Signals, Wanted};
-use crate::{judge_v3, listen};
+use crate::v3::judge;
 
 /// Within this time a frame that was begun must be whole, and an answer must be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -298,7 +303,7 @@ impl Server {
             return Err(Refusal::RateLimit);
         }
         let now = now();
-        let approved = judge_v3::judge(request, service.backends(), now)?;
+        let approved = judge::judge(request, service.backends(), now)?;
         service.sign(&approved, now, &mut OsRng)
     }
 }

@@ -10,7 +10,7 @@ use onionbalance_proto::v3::revision::INPUT_MAX;
 use sha3::{Digest, Sha3_256};
 use zeroize::Zeroizing;
 
-use crate::secret::BlindedSecret;
+use crate::v3::secret::BlindedSecret;
 
 /// Counts the revisions of one service in one period.
 pub struct RevisionCounter {

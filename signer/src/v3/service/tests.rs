@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::secret::IdentitySecret;
+use crate::v3::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_830);

@@ -11,8 +11,8 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::stack;
 use crate::system::secret_memory::SecretBytes;
+use crate::system::stack;
 
 /// An expanded ed25519 secret key with its public half.
 struct KeyPair {

@@ -12,10 +12,10 @@ use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use zeroize::Zeroizing;
 
 pub use self::encoding::DelegationError;
-use super::{Certifier, PeriodSecrets};
-use crate::revision::RevisionCounter;
-use crate::secret::DescriptorSigningSecret;
+use super::authority::{Certifier, PeriodSecrets};
 use crate::system::secret_memory::SecretBytes;
+use crate::v3::revision::RevisionCounter;
+use crate::v3::secret::DescriptorSigningSecret;
 
 /// The keys of one service in consecutive time periods.
 pub struct Delegation {

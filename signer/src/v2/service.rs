@@ -7,8 +7,8 @@ use onionbalance_proto::wire::v2::{FrontendRequest, SignedFrontend};
 use onionbalance_proto::wire::{Held, Refusal};
 use rand_core::CryptoRngCore;
 
-use crate::judge_v2::{self, Approved, Backend, KnownDescriptors};
-use crate::secret::PermanentSecret;
+use crate::v2::judge::{self, Approved, Backend, KnownDescriptors};
+use crate::v2::secret::PermanentSecret;
 
 /// A service whose key is held.
 pub struct Service {
@@ -62,7 +62,7 @@ impl Service {
 
     /// Judges a request for this service at `now`.
     pub fn judge(&mut self, request: &FrontendRequest, now: UnixTime) -> Result<Approved, Refusal> {
-        judge_v2::judge(request, &self.address(), &self.backends, &mut self.known, now)
+        judge::judge(request, &self.address(), &self.backends, &mut self.known, now)
     }
 
     /// Renders and signs what was approved.

@@ -1,24 +1,22 @@
 //! A service that is held, of either version: renders and signs what may be signed.
 
-pub mod v2;
-pub mod v3;
-
 use onionbalance_proto::config::{Address, InstanceV2, InstanceV3, Instances};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::HeldService;
 use rand_core::CryptoRngCore;
 
-use crate::authority::Delegation;
-use crate::judge_v2;
 use crate::log::Priority;
+use crate::v2::judge::Backend;
+use crate::v3::delegation::Delegation;
+use crate::{v2, v3};
 
 /// A service whose key is held.
 pub enum Service {
     /// Of version 2.
-    V2(v2::Service),
+    V2(v2::service::Service),
     /// Of version 3.
-    V3(v3::Service),
+    V3(v3::service::Service),
 }
 
 impl Service {
@@ -93,11 +91,9 @@ impl Service {
 }
 
 /// The backends that v2 instances allow.
-pub fn backends_v2(instances: &[InstanceV2]) -> Vec<judge_v2::Backend> {
-    let backend = |instance: &InstanceV2| judge_v2::Backend {
-        address: instance.address,
-        cookie: instance.auth.clone(),
-    };
+pub fn backends_v2(instances: &[InstanceV2]) -> Vec<Backend> {
+    let backend =
+        |instance: &InstanceV2| Backend { address: instance.address, cookie: instance.auth.clone() };
     instances.iter().map(backend).collect()
 }
 
@@ -111,6 +107,6 @@ pub fn secrets(instances: &Instances) -> usize {
     match instances {
         Instances::V2(_) => 0,
         // Of either version, by its key.
-        Instances::None | Instances::V3(_) => v3::SECRETS,
+        Instances::None | Instances::V3(_) => v3::service::SECRETS,
     }
 }

@@ -12,9 +12,10 @@ use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_proto::wire::{Held, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
-use crate::authority::{Authority, CERT_LIFETIME, Delegation, PeriodSecrets};
-use crate::judge_v3::{Approved, ApprovedPoint};
 use crate::log::Priority;
+use crate::v3::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
+use crate::v3::delegation::Delegation;
+use crate::v3::judge::{Approved, ApprovedPoint};
 
 /// Two descriptors at a time, a rollover, and a clock that is set: more periods are not signed for at one time.
 const PERIODS_KEPT: usize = 8;

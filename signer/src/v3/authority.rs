@@ -1,8 +1,6 @@
 //! What certifies the descriptor-signing keys of a version 3 service: its identity secret, or certificates that were issued
 //! with it where it is.
 
-pub mod delegation;
-
 use ed25519_dalek::VerifyingKey;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
@@ -10,10 +8,9 @@ use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use rand_core::CryptoRngCore;
 
-pub use self::delegation::Delegation;
-use self::delegation::IssuedCertificates;
-use crate::revision::{self, RevisionCounter};
-use crate::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
+use super::delegation::{Delegation, IssuedCertificates};
+use crate::v3::revision::{self, RevisionCounter};
+use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
 /// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`).
 pub const CERT_LIFETIME: u64 = 54 * 3600;
@@ -113,16 +110,16 @@ impl Certifier {
 }
 
 /// When a certificate that is made at `now` runs out (tor: `build_desc_signing_key_cert`).
-fn expiry(now: UnixTime) -> ExpiryHour {
+pub(super) fn expiry(now: UnixTime) -> ExpiryHour {
     ExpiryHour::not_before(now.plus(CERT_LIFETIME))
 }
 
-fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
+pub(super) fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
     let claim = claim(signing, blinded.public(), expires);
     Certificate { claim, signature: blinded.sign(&claim.signed_bytes()) }
 }
 
-fn claim(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Claim {
+pub(super) fn claim(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Claim {
     Claim {
         kind: CertType::DescriptorSigning,
         expires,
