@@ -33,7 +33,7 @@ fn sign_v3(service: &mut Service, request: &FrontendRequest) {
     let Ok(approved) = judge(request, service.backends(), NOW) else { return };
     let TimePeriod { length, number } = approved.period;
     assert_eq!((u16::from(length), number), (request.period_length, request.period_number));
-    let Ok(signed) = service.sign(&approved, NOW, &mut rng(1)) else { return };
+    let Ok(signed) = service.render(&approved, NOW, &mut rng(1)) else { return };
     assert_eq!(signed.texts.len(), request.sets.len());
     let keys = PeriodKeys::derive(&service.address(), approved.period);
     let genuine = &PUBLISHED.descriptor.inner.points;

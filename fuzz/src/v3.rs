@@ -38,8 +38,8 @@ pub fn frontend() -> IdentitySecret {
 }
 
 /// What an honest balancer asks of the signer about what the backend published.
-pub fn request(frontend: &OnionAddress, published: &Published, run_start: UnixTime) -> FrontendRequest {
-    fixture::request(frontend, published.period, run_start, std::slice::from_ref(published))
+pub fn request(frontend: &OnionAddress, published: &Published) -> FrontendRequest {
+    fixture::request(frontend, published.period, std::slice::from_ref(published))
 }
 
 /// The descriptor with this innermost layer.

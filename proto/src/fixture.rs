@@ -110,12 +110,7 @@ impl Published {
 
 /// What an honest balancer asks of the signer: one descriptor with all points of these backends, and the `flow-control`
 /// line of the first.
-pub fn request(
-    frontend: &OnionAddress,
-    period: TimePeriod,
-    run_start: UnixTime,
-    backends: &[Published],
-) -> FrontendRequest {
+pub fn request(frontend: &OnionAddress, period: TimePeriod, backends: &[Published]) -> FrontendRequest {
     let index = |index: usize| u8::try_from(index).expect("at most 160 points");
     let points: Vec<ProvenPoint> = backends
         .iter()
@@ -129,7 +124,6 @@ pub fn request(
         service: *frontend.identity(),
         period_length: period.length.into(),
         period_number: period.number,
-        run_start,
         backends: backends.iter().map(Published::proof).collect(),
         sets: vec![(0..points.len()).map(index).collect()],
         points,

@@ -49,7 +49,7 @@ fn keys() -> PeriodKeys {
 fn request() -> Request {
     let published = &*PUBLISHED;
     let backends = std::slice::from_ref(published);
-    Request::FrontendV3(fixture::request(&Backend::new(9).address(), published.period, NOW, backends))
+    Request::FrontendV3(fixture::request(&Backend::new(9).address(), published.period, backends))
 }
 
 /// What happens to bytes on their way.

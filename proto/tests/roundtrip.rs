@@ -80,17 +80,16 @@ fn point() -> impl Strategy<Value = ProvenPoint> {
 
 /// Any request of version 3, sense or nonsense: the signer's judgement comes after the frame.
 fn request_v3() -> impl Strategy<Value = Request> {
-    let place = (any::<[u8; 32]>(), any::<u16>(), any::<u64>(), any::<u64>());
+    let place = (any::<[u8; 32]>(), any::<u16>(), any::<u64>());
     let flow_control = option::of(select(vec!["1-2 31", "1 254", "0-63 1"]));
     let lists = (vec(backend(), 0..4), vec(point(), 0..6), vec(vec(any::<u8>(), 0..25), 0..9));
     (place, lists, flow_control, any::<bool>(), any::<u64>()).prop_map(
         |(place, (backends, points, sets), flow_control, single_onion, revision_seen)| {
-            let (service, period_length, period_number, run_start) = place;
+            let (service, period_length, period_number) = place;
             Request::FrontendV3(FrontendRequest {
                 service,
                 period_length,
                 period_number,
-                run_start: UnixTime(run_start),
                 backends,
                 points,
                 sets,

@@ -5,6 +5,7 @@
 //! files. [`system`] locks the process down. [`manage`] makes keys, in another process.
 
 pub mod keys;
+pub mod limit;
 pub mod log;
 pub mod manage;
 pub mod serve;

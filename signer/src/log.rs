@@ -1,15 +1,21 @@
-//! Log lines on standard error, in the form that their reader expects.
+//! Log lines on standard error, in the form that their reader expects. Writing them never waits and never ends the process.
+//!
+//! A reader that does not read, or a full disk, loses lines. They are counted, and the number is logged as soon as there is
+//! room again.
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use onionbalance_proto::journal::JournalStream;
 use onionbalance_proto::time::UnixTime;
+
+use crate::limit::RateLimit;
 
 /// How much a line matters. The numbers are those of syslog(3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,6 +40,139 @@ impl Priority {
     }
 }
 
+/// Finds out who reads. Has to be done while the process may still ask.
+pub fn prepare() {
+    FORM.get_or_init(form);
+}
+
+/// Leaves out the time: these are the lines of a command that somebody has just typed.
+pub fn leave_out_time() {
+    FORM.get_or_init(|| if is_journal() { Form::Journal } else { Form::Level });
+}
+
+/// Logs one line. Line ends and other control characters in `message` are shown escaped: a line stays one line.
+pub fn line(priority: Priority, message: impl Display) {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).add(priority, &message);
+}
+
+/// Logs one line that any peer can cause, as long as there are no more than [`FREE_LINES_PER_MINUTE`] of them. Further lines
+/// are counted.
+pub fn line_by_peer(priority: Priority, message: impl Display) {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).add_by_peer(priority, &message, Instant::now());
+}
+
+/// Writes lines that had to wait, and the numbers of those that were left out. True if there are lines left.
+pub fn settle() -> bool {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).settle(Instant::now())
+}
+
+/// Gives the reader [`LAST_WORD`] to take the lines that had to wait, before the process ends.
+pub fn finish() {
+    let end = Instant::now() + LAST_WORD;
+    while settle() && Instant::now() < end {
+        is_writable(PollTimeout::from(50_u8));
+    }
+}
+
+/// The wait for a slow reader at the end.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// Lines a minute that peers can cause.
+const FREE_LINES_PER_MINUTE: u32 = 120;
+/// Bytes of lines that wait for their reader; further lines are lost.
+const MAX_WAITING: usize = 256 * 1024;
+/// A pipe that says it can be written takes at least so many bytes without waiting (pipe(7), `PIPE_BUF`).
+const AT_A_TIME: usize = 4096;
+
+static LOG: Mutex<Log> = Mutex::new(Log { waiting: Vec::new(), lost: 0, by_peers: None, left_out: 0 });
+
+struct Log {
+    /// Whole lines, but for the first, which may have been written in part.
+    waiting: Vec<u8>,
+    /// Lines that were not written, since nobody read or the disk was full.
+    lost: u64,
+    by_peers: Option<RateLimit>,
+    /// Lines beyond [`FREE_LINES_PER_MINUTE`].
+    left_out: u64,
+}
+
+impl Log {
+    fn add(&mut self, priority: Priority, message: &dyn Display) {
+        let line = render(priority, message);
+        if self.waiting.len() + line.len() > MAX_WAITING {
+            self.lost += 1;
+        } else {
+            self.waiting.extend(line.as_bytes());
+        }
+        self.write();
+    }
+
+    fn add_by_peer(&mut self, priority: Priority, message: &dyn Display, now: Instant) {
+        if self.has_room_for_peers(now) {
+            self.tell_left_out();
+            self.add(priority, message);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn settle(&mut self, now: Instant) -> bool {
+        if self.left_out > 0 && self.has_room_for_peers(now) {
+            self.tell_left_out();
+        }
+        self.write();
+        !self.waiting.is_empty()
+    }
+
+    fn has_room_for_peers(&mut self, now: Instant) -> bool {
+        self.by_peers.get_or_insert_with(|| RateLimit::new(FREE_LINES_PER_MINUTE, now)).take(now)
+    }
+
+    fn tell_left_out(&mut self) {
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            let what =
+                format!("left out {left_out} lines about peers: more than {FREE_LINES_PER_MINUTE} a minute");
+            self.add(Priority::Warning, &what);
+        }
+    }
+
+    /// Writes as much as the reader has room for.
+    fn write(&mut self) {
+        while !self.waiting.is_empty() && is_writable(PollTimeout::ZERO) {
+            let part = self.waiting.get(..AT_A_TIME).unwrap_or(&self.waiting);
+            match io::stderr().write(part) {
+                Ok(written) => {
+                    self.waiting.drain(..written);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
+                    return;
+                }
+                Err(_) => {
+                    // A full disk, or a reader that has gone: no reason to stop signing.
+                    let lines = self.waiting.split(|byte| *byte == b'\n').count();
+                    self.lost += u64::try_from(lines).unwrap_or(u64::MAX).saturating_sub(1);
+                    self.waiting.clear();
+                    return;
+                }
+            }
+            if self.waiting.is_empty() && self.lost > 0 {
+                let what = format!(
+                    "the log could not be written: {} lines are lost",
+                    std::mem::take(&mut self.lost)
+                );
+                self.waiting.extend(render(Priority::Warning, &what).as_bytes());
+            }
+        }
+    }
+}
+
+/// True if, within `timeout`, a write of [`AT_A_TIME`] bytes would not wait, or would fail at once.
+fn is_writable(timeout: PollTimeout) -> bool {
+    let stderr = io::stderr();
+    let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut waiting, timeout).is_ok_and(|ready| ready > 0)
+}
+
 /// The part of a line in front of its text.
 #[derive(Clone, Copy)]
 enum Form {
@@ -47,18 +186,7 @@ enum Form {
 
 static FORM: OnceLock<Form> = OnceLock::new();
 
-/// Finds out who reads. Has to be done while the process may still ask.
-pub fn prepare() {
-    FORM.get_or_init(form);
-}
-
-/// Leaves out the time: these are the lines of a command that somebody has just typed.
-pub fn leave_out_time() {
-    FORM.get_or_init(|| if is_journal() { Form::Journal } else { Form::Level });
-}
-
-/// Writes one line, at once. Line ends and other control characters in `message` are shown escaped: a line stays one line.
-pub fn line(priority: Priority, message: impl Display) {
+fn render(priority: Priority, message: &dyn Display) -> String {
     let mut text = match FORM.get_or_init(form) {
         Form::Journal => format!("<{}>", priority as u8),
         Form::Level => format!("{} ", priority.level()),
@@ -72,8 +200,7 @@ pub fn line(priority: Priority, message: impl Display) {
         }
     }
     text.push('\n');
-    // A log that nobody reads any more is no reason to stop signing.
-    let _ = io::stderr().write_all(text.as_bytes());
+    text
 }
 
 fn form() -> Form {

@@ -12,7 +12,7 @@ use rand_core::OsRng;
 
 use crate::keys::passphrase::Passphrases;
 use crate::keys::{self, KeyFileError, Secret};
-use crate::serve::Server;
+use crate::serve::{Server, Services};
 use crate::service::{self, Service};
 use crate::system::secret_memory::{self, Kind, MemoryError};
 use crate::{v2, v3};
@@ -72,6 +72,7 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError>
     let summary = services.iter().map(Service::summary).collect();
     let warnings = config.without_instances(&text, path);
     let socket = config.signer_socket.map(|socket| directory.join(socket));
+    let services = Services::new(services);
     let server = Server::new(services, config.signer_requests_per_minute, config.signer_allowed_uids);
     Ok(Setup { server, socket, user: config.signer_user, memory, summary, warnings })
 }
@@ -89,7 +90,7 @@ pub struct Reloaded {
 pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError> {
     let (text, config) = read(path)?;
     let about = |key: &str, what: String| ConfigError::about(&text, path, key, what);
-    let held: HashMap<&str, &Service> = server.services().map(|held| (held.key(), held)).collect();
+    let held: HashMap<&str, &Service> = server.services().iter().map(|held| (held.key(), held)).collect();
     for service in &config.services {
         let key = &service.key;
         let held = held.get(key.as_str()).ok_or_else(|| {
@@ -105,14 +106,14 @@ pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError>
     }
     let listed: HashMap<&str, &Instances> =
         config.services.iter().map(|service| (service.key.as_str(), &service.instances)).collect();
-    if let Some(gone) = server.services().find(|held| !listed.contains_key(held.key())) {
+    if let Some(gone) = server.services().iter().find(|held| !listed.contains_key(held.key())) {
         let key = gone.key();
         let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
         return Err(about(key, what));
     }
-    check_own_backends(&config.services, addresses_by_key(server.services()), &text, path)?;
+    check_own_backends(&config.services, addresses_by_key(server.services().iter()), &text, path)?;
     let mut summary = Vec::new();
-    for held in server.services_mut() {
+    for held in server.services_mut().iter_mut() {
         if listed.get(held.key()).is_some_and(|instances| held.allow(instances, &mut OsRng)) {
             summary.push(held.summary());
         }

@@ -3,18 +3,19 @@
 
 use std::fmt::Display;
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::ExitCode;
 
 use onionbalance_proto::config::ConfigError;
 
 use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
-use crate::serve::{Server, listen, not_ready};
+use crate::serve::{Connections, Outside, Server, listen, not_ready};
 use crate::setup::{self, Reloaded, Setup};
 use crate::system::activation::Notifier;
 use crate::system::confinement::{self, Files};
+use crate::system::guard::Guard;
 use crate::system::secret_memory::Kind;
 use crate::system::signals::{self, Signals};
 use crate::system::{activation, user};
@@ -28,19 +29,33 @@ const FAILED: u8 = 1;
 /// Services of which the log says something, at the start and at a reload.
 const MAX_LISTED: usize = 100;
 
-/// Serves by the configuration at `config`: the stream that is standard input if `inherited`, else whoever connects.
+/// Serves by the configuration at `config`: the stream that is standard input if `inherited`, else the peers that connect.
 pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
     // First of all, so that each later failure can be told to the balancers that wait there.
-    let handed_over = if inherited { Ok(None) } else { activation::listener() };
-    let handed_over = match handed_over.map_err(Problem::lasting) {
+    let handed_over = match handed_over(inherited) {
         Ok(listener) => listener,
         Err(problem) => return problem.end(),
     };
-    match load(config, passphrases).and_then(|setup| prepare(config, inherited, handed_over.as_ref(), setup))
-    {
-        Ok((server, socket)) => run(server, socket),
+    match prepare(config, inherited, handed_over.as_ref(), passphrases) {
+        Ok((mut server, connections, outside)) => {
+            let end = match server.serve(connections, outside, |server| reload(config, server)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
+            };
+            log::finish();
+            end
+        }
         Err(problem) => problem.reply_and_end(handed_over.as_ref()),
     }
+}
+
+/// The socket of the service manager, if there is one.
+fn handed_over(inherited: bool) -> Result<Option<UnixListener>, Problem> {
+    if inherited {
+        return Ok(None);
+    }
+    let listener = activation::listener().map_err(Problem::lasting)?;
+    listener.map(listen::prepare).transpose().map_err(Problem::passing)
 }
 
 /// Ends a process that does not come as far as [`serve`], as `serve` would.
@@ -73,8 +88,8 @@ impl Problem {
     /// Tells the operator, and the balancers that wait at `listener`.
     fn reply_and_end(&self, listener: Option<&UnixListener>) -> ExitCode {
         let status = self.end();
-        if let Some(listener) = listener {
-            not_ready::reply_to_all(listener, &self.what);
+        if let (Some(listener), Ok(mut guard)) = (listener, Guard::new()) {
+            guard.watch(|| not_ready::reply_to_all(listener, &self.what));
         }
         status
     }
@@ -85,89 +100,68 @@ impl Problem {
     }
 }
 
-/// Where requests come from.
-enum Socket<'a> {
-    /// From the balancer that started this process.
-    Stream(UnixStream),
-    /// From the service manager.
-    HandedOver(&'a UnixListener),
-    /// Made at this path.
-    Own(UnixListener, PathBuf),
-}
-
-fn load(config: &Path, passphrases: &Source) -> Result<Setup, Problem> {
-    signals::prepare().map_err(Problem::lasting)?;
-    // No passphrase is needed once the keys are read.
-    let passphrases = passphrases.read().map_err(Problem::lasting)?;
-    setup::load(config, &passphrases).map_err(Problem::lasting)
-}
-
-fn run(mut server: Server, socket: Socket<'_>) -> ExitCode {
-    let end = match socket {
-        Socket::Stream(stream) => server.serve_stream(stream),
-        Socket::HandedOver(listener) => server.serve_listener(listener),
-        Socket::Own(listener, _) => server.serve_listener(&listener),
-    };
-    match end {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
-    }
-}
-
-fn prepare<'a>(
+/// Everything up to the first request. The order matters: [`crate::system`] has it.
+fn prepare(
     config: &Path,
     inherited: bool,
-    handed_over: Option<&'a UnixListener>,
-    setup: Setup,
-) -> Result<(Server, Socket<'a>), Problem> {
-    let Setup { mut server, socket, user, memory, summary, warnings } = setup;
-    if memory == Some(Kind::Locked) {
+    handed_over: Option<&UnixListener>,
+    passphrases: &Source,
+) -> Result<(Server, Connections, Outside), Problem> {
+    signals::prepare().map_err(Problem::lasting)?;
+    let setup = {
+        // No passphrase is needed once the keys are read.
+        let passphrases = passphrases.read().map_err(Problem::lasting)?;
+        setup::load(config, &passphrases).map_err(Problem::lasting)?
+    };
+    if setup.memory == Some(Kind::Locked) {
         log::line(
             Priority::Warning,
             "keys are in locked memory, which root can read: the kernel has no memfd_secret",
         );
     }
-    if let Some(user) = &user {
+    if let Some(user) = &setup.user {
         user::become_user(user).map_err(Problem::lasting)?;
     }
-    let socket = match handed_over {
-        _ if inherited => listen::inherited().map(Socket::Stream).map_err(Problem::passing)?,
-        Some(listener) => Socket::HandedOver(listener),
-        None => bind(config, socket)?,
-    };
-    let signals = Signals::subscribe().map_err(Problem::passing)?;
-    let file = config.to_owned();
-    server.obey(signals, move |server| reload(&file, server));
-    log::prepare();
-    let notifier = Notifier::connect().map_err(|error| unheard(&error))?;
-    confine(config)?;
-    notifier.tell("READY=1").map_err(|error| unheard(&error))?;
-    let place = match &socket {
-        Socket::Stream(_) => None,
-        Socket::HandedOver(_) => Some("the service manager's socket".to_owned()),
-        Socket::Own(_, path) => Some(path.display().to_string()),
-    };
-    if let Some(place) = place {
-        log_services(&summary);
-        log_warnings(&warnings);
-        if user::is_root() {
-            log::line(
-                Priority::Warning,
-                "running as root: set `signer-user` in the configuration to drop root",
-            );
+    let (connections, place) = match handed_over {
+        _ if inherited => (listen::inherited().map(Connections::Stream).map_err(Problem::passing)?, None),
+        Some(listener) => {
+            let listener = listener.try_clone().map_err(Problem::passing)?;
+            (Connections::Listener(listener), Some("the socket from the service manager".to_owned()))
         }
-        log::line(Priority::Info, format_args!("serving at {place}"));
+        None => {
+            let (listener, path) = bind(config, setup.socket.as_deref())?;
+            (Connections::Listener(listener), Some(path.display().to_string()))
+        }
+    };
+    let outside = Outside {
+        signals: Signals::subscribe().map_err(Problem::passing)?,
+        notifier: Notifier::connect().map_err(|error| unheard(&error))?,
+        guard: Guard::new().map_err(Problem::passing)?,
+    };
+    log::prepare();
+    confine(config)?;
+    outside.notifier.tell("READY=1").map_err(|error| unheard(&error))?;
+    if let Some(place) = place {
+        log_start(&setup, &place);
     }
-    Ok((server, socket))
+    Ok((setup.server, connections, outside))
 }
 
-fn bind(config: &Path, socket: Option<PathBuf>) -> Result<Socket<'static>, Problem> {
+fn bind<'a>(config: &Path, socket: Option<&'a Path>) -> Result<(UnixListener, &'a Path), Problem> {
     let socket = socket.ok_or_else(|| {
         let file = config.display();
         Problem::lasting(format!("{file}: signer-socket-location is not set: say where to listen"))
     })?;
-    let listener = listen::bind(&socket).map_err(Problem::passing)?;
-    Ok(Socket::Own(listener, socket))
+    Ok((listen::bind(socket).map_err(Problem::passing)?, socket))
+}
+
+fn log_start(setup: &Setup, place: &str) {
+    log_services(&setup.summary);
+    log_warnings(&setup.warnings);
+    if user::is_root() {
+        log::line(Priority::Warning, "running as root: set `signer-user` in the configuration to drop root");
+    }
+    log::line(Priority::Info, format_args!("listening on {place}"));
 }
 
 /// Gives up what serving does not need.

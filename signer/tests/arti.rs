@@ -62,7 +62,7 @@ fn request(
             backend.publish(period, NOW, share, rng)
         })
         .collect();
-    let mut request = fixture::request(frontend, period, NOW.minus(rng.gen_range(0..86_400)), &published);
+    let mut request = fixture::request(frontend, period, &published);
     let flow_controls = [None, Some("1-2 31"), Some("1 30"), Some("1-2,5 254")];
     request.flow_control = flow_controls[rng.gen_range(0..4)].and_then(|text| text.parse().ok());
     request.single_onion = rng.r#gen();
@@ -83,7 +83,7 @@ fn arti_reads_each_descriptor_as_it_was_asked_for() {
         assert_eq!(request.points.len(), points);
 
         let approved = judge(&request, &backends, NOW).unwrap();
-        let signed = service.sign(&approved, NOW, &mut rng).unwrap();
+        let signed = service.render(&approved, NOW, &mut rng).unwrap();
         let (descriptor, valid_until) = parse(&frontend, period, &signed.texts[0]);
 
         assert_eq!(valid_until, Some(system_time(NOW.plus(54 * 3600))));

@@ -66,7 +66,7 @@ impl Deployment {
     pub fn signer(&self) -> Result<Running> {
         let mut command = Command::new(&Programs::build()?.signer);
         let signer = self.start(command.arg("-c").arg(self.path("config.yaml")), "signer")?;
-        signer.wait_line("serving at", SOON)?;
+        signer.wait_line("listening on", SOON)?;
         Ok(signer)
     }
 

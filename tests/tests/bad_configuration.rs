@@ -416,7 +416,7 @@ impl Place {
         let mut command = Command::new(&Programs::build()?.signer);
         command.args(["-c", "config.yaml"]).current_dir(self.0.path());
         let signer = Running::start(&mut command, &self.path("signer-log"))?;
-        signer.wait_line("serving at", SOON)?;
+        signer.wait_line("listening on", SOON)?;
         Ok(signer)
     }
 }

@@ -38,7 +38,7 @@ fn many_services_start_and_reload_within_the_units_limits() -> Result<()> {
     let services = place.backends.len();
     let tor = MadeUpTor::start(place.path())?;
     let signer = place.start_signer()?;
-    signer.wait_line("serving at", LONG)?;
+    signer.wait_line("listening on", LONG)?;
     let balancer = place.start_balancer(&tor)?;
     // The log introduces a hundred of them.
     balancer.wait_line(&format!("balancing {} services besides", services - 100), LONG)?;

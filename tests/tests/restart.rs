@@ -98,5 +98,5 @@ fn request() -> Result<FrontendRequest> {
     let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     let period = TimePeriod::at(now, PeriodLength::try_from(1440)?, 720);
     let published = [Backend::new(1).publish(period, now, 3, &mut rand::thread_rng())];
-    Ok(fixture::request(&frontend, period, now.minus(now.0 % 86_400), &published))
+    Ok(fixture::request(&frontend, period, &published))
 }

@@ -75,7 +75,7 @@ fn sign(
     let kept = rng.gen_range(usize::from(BACKENDS)..=wanted.points.len());
     wanted.points.truncate(kept);
     let approved = service.judge(&wanted, now)?;
-    let text = service.sign(&approved, rng)?.text;
+    let text = service.render(&approved, rng)?.text;
 
     let file = format!("{number}.desc");
     fs::write(directory.join(&file), &text)?;

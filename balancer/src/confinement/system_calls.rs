@@ -28,7 +28,6 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_recvfrom,
     libc::SYS_write,
     libc::SYS_writev,
-    libc::SYS_sendto,
     libc::SYS_shutdown,
     libc::SYS_close,
     libc::SYS_getsockopt,
@@ -95,7 +94,6 @@ const NAMES: &[libc::c_long] = &[
     libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_recvmsg,
-    libc::SYS_sendmmsg,
     libc::SYS_uname,
 ];
 
@@ -134,12 +132,15 @@ pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
     if reach.has_names {
         calls.extend(NAMES);
         families.push(libc::AF_NETLINK);
+        rules.insert(libc::SYS_sendmmsg, vec![rule([without(3, libc::MSG_OOB)?])?]);
         // How much of an answer waits.
         rules.insert(libc::SYS_ioctl, vec![rule([equal(1, FIONREAD)?])?]);
     }
     if !reach.is_complete() {
         calls.extend(LANDLOCK);
     }
+    // No out-of-band byte: it would make the signer's end of the connection readable without anything to read.
+    rules.insert(libc::SYS_sendto, vec![rule([without(3, libc::MSG_OOB)?])?]);
     rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
     rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));

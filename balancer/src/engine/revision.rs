@@ -4,8 +4,6 @@
 //! counters as tor does; another publisher of the same service with another clock or another scheme may have
 //! left a higher one.
 
-use onionbalance_proto::v3::revision::END;
-
 /// What is known, or guessed, about the revisions that the HSDirs of one descriptor hold.
 #[derive(Default)]
 pub(super) struct Floor {
@@ -25,7 +23,7 @@ struct Guess {
 impl Floor {
     /// The revision that the next publication has to exceed.
     pub(super) fn value(&self) -> Option<u64> {
-        self.seen.max(self.guess.map(|guess| guess.base.saturating_add(guess.step).min(GUESS_MAX)))
+        self.seen.max(self.guess.map(|guess| guess.base.saturating_add(guess.step)))
     }
 
     /// Whether it is no wonder that a publication of this `revision` was refused.
@@ -60,25 +58,22 @@ impl Floor {
 /// appendix F).
 const PER_SECOND: u64 = 32768;
 const FIRST_STEP: u64 = 600 * PER_SECOND;
-/// The most that two publishers on tor's scheme can be apart within the life of a descriptor.
-const LAST_STEP: u64 = 2 * 86400 * PER_SECOND;
-/// With each try the signer counts on from the guess. One that is started anew has to be told what was reached, and takes no
-/// floor from [`END`] on: this leaves room for four tries a second in the three days that a descriptor is published.
-const GUESS_MAX: u64 = END - (1 << 20);
+/// The signer counts no further ahead than this of its own clock.
+const LAST_STEP: u64 = 3600 * PER_SECOND;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn guesses_double_and_end_at_two_days() {
+    fn guesses_double_and_end_at_an_hour() {
         let mut floor = Floor::default();
         assert!(!floor.covers(0));
         let mut values = Vec::new();
         while floor.raise(1000 + values.len() as u64) {
             values.push((floor.value().unwrap() - 1000) / PER_SECOND);
         }
-        assert_eq!(values, [600, 1200, 2400, 4800, 9600, 19200, 38400, 76800, 153_600, 172_800]);
+        assert_eq!(values, [600, 1200, 2400, 3600]);
     }
 
     #[test]
@@ -102,18 +97,5 @@ mod tests {
         assert_eq!(floor.value(), reached);
         floor.raise(50_000_000);
         assert_eq!(floor.value(), Some(50_000_000 + FIRST_STEP));
-    }
-
-    #[test]
-    fn guesses_leave_room_to_count_on() {
-        let mut floor = Floor::default();
-        floor.raise(END - LAST_STEP);
-        while floor.raise(0) {}
-        assert_eq!(floor.value(), Some(GUESS_MAX));
-        floor.accepted();
-        floor.raise(GUESS_MAX + 95);
-        assert_eq!(floor.value(), Some(GUESS_MAX));
-        floor.see(GUESS_MAX + 95);
-        assert_eq!(floor.value(), Some(GUESS_MAX + 95));
     }
 }

@@ -42,7 +42,6 @@ fn v3_request(sets: usize) -> v3::FrontendRequest {
         service: [1; 32],
         period_length: 1440,
         period_number: 7,
-        run_start: UnixTime(0),
         backends: vec![],
         points: vec![],
         sets: vec![vec![]; sets],

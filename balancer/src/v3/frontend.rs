@@ -43,7 +43,6 @@ pub fn compose(
         service: *service.identity(),
         period_length: term.period.length.into(),
         period_number: term.period.number,
-        run_start: term.run_start,
         backends,
         sets: vec![(0..=u8::MAX).take(points.len()).collect()],
         points: proven,

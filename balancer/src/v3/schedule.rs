@@ -49,7 +49,7 @@ pub struct DescriptorTerm {
     pub period: TimePeriod,
     /// What the HSDirs' places on the ring come from.
     pub shared_random: SharedRandomValue,
-    /// The start of the shared-random run that revision counters are counted from.
+    /// The start of the shared-random run in which the period begins.
     pub run_start: UnixTime,
 }
 

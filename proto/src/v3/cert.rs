@@ -14,7 +14,7 @@ const KEY_TYPE: u8 = 1;
 const EXTENSION: [u8; 5] = [1, 0, 32, 4, 0];
 
 /// What a certificate certifies (cert-spec, list of certificate types).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum CertType {
     /// 08: the blinded key certifies the descriptor-signing key.

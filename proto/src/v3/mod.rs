@@ -9,7 +9,6 @@ pub mod keys;
 pub mod layer;
 pub mod link;
 pub mod period;
-pub mod revision;
 
 pub use address::OnionAddress;
 pub use blinding::{BlindedKey, Subcredential};

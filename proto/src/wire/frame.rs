@@ -11,7 +11,7 @@ use super::message::{Reply, Request};
 
 const MAGIC: [u8; 2] = *b"OB";
 /// Changes with every change of a message: both programs come from one build, so there is nothing to negotiate.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// A message that travels in frames.
 pub trait Message: Serialize + DeserializeOwned {

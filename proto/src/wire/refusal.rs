@@ -28,9 +28,8 @@ macro_rules! refusals {
 
 refusals! {
     UnknownService = 1, "this signer holds no key for the service";
-    PeriodLength = 2, "the period's length is not within 5 to 14400 minutes";
+    PeriodLength = 2, "the period's length is not within 5 to 14400 minutes, or not the one that the network has had within the last ten minutes";
     Period = 3, "the period is not the present one, nor next to it, by the signer's clock";
-    RunStart = 4, "the shared-random run begins later than the signer's clock allows, or too long ago";
     NoSets = 5, "no set of introduction points is given";
     TooManySets = 6, "more sets are given than a frontend has HSDirs to tell apart";
     EmptySet = 7, "a set holds no introduction point";
@@ -50,7 +49,6 @@ refusals! {
     EncCert = 21, "a point's encryption key is not the one its backend certified";
     EncCertExpired = 22, "the certificate of a point's encryption key has expired";
     FlowControl = 23, "the flow-control values are malformed";
-    Revision = 24, "the revision counter said to be seen is beyond what any publisher reaches";
     RateLimit = 25, "too many signatures are asked for in too short a time";
     TooLong = 26, "the descriptor would be longer than HSDirs keep";
     Replica = 27, "the replica is neither 0 nor 1";

@@ -3,7 +3,6 @@
 use ed25519_dalek::Signature;
 use serde::{Deserialize, Serialize};
 
-use crate::time::UnixTime;
 use crate::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
 use crate::v3::document::inner::IntroductionPoint;
 use crate::v3::{FlowControl, OnionAddress};
@@ -17,9 +16,6 @@ pub struct FrontendRequest {
     pub period_length: u16,
     /// The time period's number.
     pub period_number: u64,
-    /// When the shared-random run began from which the revision counter counts: the previous run for the first
-    /// descriptor, the current one for the second (tor: `set_descriptor_revision_counter`).
-    pub run_start: UnixTime,
     /// The backends that the points belong to.
     pub backends: Vec<BackendProof>,
     /// The points of all sets, each once.
@@ -30,8 +26,9 @@ pub struct FrontendRequest {
     pub flow_control: Option<FlowControl>,
     /// Whether to say `single-onion-service`.
     pub single_onion: bool,
-    /// What the revision counter has to exceed: the highest for this service and period that the signer gave before, or that
-    /// is known or supposed to be on an HSDir; 0 if there was none. Less than [`crate::v3::revision::END`].
+    /// The revision counter is to exceed this: the highest for this service and period that the signer gave before, or that
+    /// is known or supposed to be on an HSDir; 0 if there was none. The signer counts no further than to the value that its
+    /// counter has an hour later.
     pub revision_seen: u64,
 }
 

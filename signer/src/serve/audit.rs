@@ -1,80 +1,120 @@
-//! One line for each answer: what was asked, by whom, and what came of it.
+//! One line for each request for signatures: what was asked, by whom, and what came of it.
 
-use std::fmt;
+use std::fmt::Display;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::OnionAddress as OnionAddressV2;
 use onionbalance_proto::v3::OnionAddress;
-use onionbalance_proto::wire::{Refusal, v2, v3};
+use onionbalance_proto::wire::{Refusal, Reply, v2, v3};
+use rand_core::OsRng;
 use sha2::{Digest, Sha256};
 
-/// Who asks, by the kernel's word (`SO_PEERCRED`).
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Process id.
-    pub pid: i32,
-    /// User id.
-    pub uid: u32,
+use super::listen::Peer;
+use crate::service::Service;
+use crate::v2::service::Service as ServiceV2;
+use crate::v3::service::Service as ServiceV3;
+
+/// A request for signatures, of either version.
+pub trait FrontendRequest {
+    /// A service of this version.
+    type Service;
+
+    /// The service as one of this version, if the request is for it.
+    fn service<'a>(&self, service: &'a mut Service) -> Option<&'a mut Self::Service>;
+
+    /// Judges the request at `now`, and signs. Returns the reply, and what the audit line says of it.
+    fn sign(&self, service: &mut Self::Service, now: UnixTime) -> Result<(Reply, String), Refusal>;
+
+    /// What the audit line says of the request.
+    fn asked(&self) -> String;
 }
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "peer_pid={} peer_uid={}", self.pid, self.uid)
-    }
-}
+impl FrontendRequest for v2::FrontendRequest {
+    type Service = ServiceV2;
 
-/// The line about a v2 frontend that was asked for.
-pub fn frontend_v2(
-    request: &v2::FrontendRequest,
-    outcome: &Result<v2::SignedFrontend, Refusal>,
-    peer: Peer,
-    took: Duration,
-) -> String {
-    let asked = format!(
-        "service={} period={} replica={} published={} backends={} points={} client_authorization={} {peer} us={}",
-        OnionAddressV2::from_permanent_id(request.service),
-        request.period,
-        request.replica,
-        request.published.0,
-        request.backends.len(),
-        request.points.len(),
-        request.client_authorization,
-        took.as_micros(),
-    );
-    match outcome {
-        Ok(signed) => format!("signed {asked} sha256={}", sha256(&signed.text)),
-        Err(refusal) => refused(&asked, *refusal),
-    }
-}
-
-/// The line about a v3 frontend that was asked for.
-pub fn frontend_v3(
-    request: &v3::FrontendRequest,
-    outcome: &Result<v3::SignedFrontend, Refusal>,
-    peer: Peer,
-    took: Duration,
-) -> String {
-    let asked = format!(
-        "service={} period={}/{} sets={} points={} {peer} us={}",
-        service_name(request.service),
-        request.period_number,
-        request.period_length,
-        request.sets.len(),
-        request.points.len(),
-        took.as_micros(),
-    );
-    match outcome {
-        Ok(signed) => {
-            let digests: Vec<String> = signed.texts.iter().map(|text| sha256(text)).collect();
-            format!("signed {asked} revision={} sha256={}", signed.revision, digests.join(","))
+    fn service<'a>(&self, service: &'a mut Service) -> Option<&'a mut ServiceV2> {
+        match service {
+            Service::V2(held) if *held.address().permanent_id() == self.service => Some(held),
+            _ => None,
         }
-        Err(refusal) => refused(&asked, *refusal),
+    }
+
+    fn sign(&self, service: &mut ServiceV2, now: UnixTime) -> Result<(Reply, String), Refusal> {
+        let signed = service.sign(self, now, &mut OsRng)?;
+        let backends = list(service.backends_in(self).into_iter());
+        let told = format!("backend_addresses={backends} sha256={}", sha256(&signed.text));
+        Ok((Reply::FrontendV2(signed), told))
+    }
+
+    fn asked(&self) -> String {
+        format!(
+            "service={} period={} replica={} published={} backends={} points={} client_authorization={}",
+            OnionAddressV2::from_permanent_id(self.service),
+            self.period,
+            self.replica,
+            self.published.0,
+            self.backends.len(),
+            self.points.len(),
+            self.client_authorization,
+        )
     }
 }
 
-fn refused(asked: &str, refusal: Refusal) -> String {
-    format!("refused {asked} code={} reason=\"{}\"", u16::from(refusal), refusal.text())
+impl FrontendRequest for v3::FrontendRequest {
+    type Service = ServiceV3;
+
+    fn service<'a>(&self, service: &'a mut Service) -> Option<&'a mut ServiceV3> {
+        match service {
+            Service::V3(held) if *held.address().identity() == self.service => Some(held),
+            _ => None,
+        }
+    }
+
+    fn sign(&self, service: &mut ServiceV3, now: UnixTime) -> Result<(Reply, String), Refusal> {
+        let signed = service.sign(self, now, &mut OsRng)?;
+        let digests = list(signed.texts.iter().map(|text| sha256(text)));
+        let told = format!("revision={} sha256={digests}", signed.revision);
+        Ok((Reply::FrontendV3(signed), told))
+    }
+
+    fn asked(&self) -> String {
+        format!(
+            "service={} period={}/{} sets={} points={} backend_addresses={} revision_seen={}",
+            name(self.service),
+            self.period_number,
+            self.period_length,
+            self.sets.len(),
+            self.points.len(),
+            list(self.backends.iter().map(|proof| name(proof.identity))),
+            self.revision_seen,
+        )
+    }
+}
+
+/// The line about a request that was signed, of which `told` is to say.
+pub fn signed(request: &impl FrontendRequest, told: &str, peer: Peer, took: Duration) -> String {
+    format!("signed {} {peer} us={} {told}", request.asked(), took.as_micros())
+}
+
+/// The line about a request that was refused.
+pub fn refused(request: &impl FrontendRequest, refusal: Refusal, peer: Peer, took: Duration) -> String {
+    let (asked, code, reason) = (request.asked(), u16::from(refusal), refusal.text());
+    format!("refused {asked} {peer} us={} code={code} reason=\"{reason}\"", took.as_micros())
+}
+
+/// Items that are listed; a hostile request may have more than a line holds.
+const MAX_LISTED: usize = 32;
+
+/// Items with commas between, at most [`MAX_LISTED`], and how many there are more.
+fn list(items: impl ExactSizeIterator<Item: Display>) -> String {
+    let more = items.len().saturating_sub(MAX_LISTED);
+    let mut listed: Vec<String> = items.take(MAX_LISTED).map(|item| item.to_string()).collect();
+    if more > 0 {
+        listed.push(format!("+{more}"));
+    }
+    listed.join(",")
 }
 
 fn sha256(text: &str) -> String {
@@ -82,7 +122,7 @@ fn sha256(text: &str) -> String {
 }
 
 /// The address; a key that makes none, since nobody has checked it yet, in hexadecimal.
-fn service_name(identity: [u8; 32]) -> String {
+fn name(identity: [u8; 32]) -> String {
     OnionAddress::from_identity(identity)
         .map_or_else(|_| HEXLOWER.encode(&identity), |address| address.to_string())
 }

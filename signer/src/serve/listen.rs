@@ -1,16 +1,32 @@
-//! Where the balancer's connection comes from: a socket of our own, or a stream inherited from the process that started us.
+//! Where connections come from: a socket of our own or the service manager's, or a stream inherited from the balancer.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{Backlog, getsockopt, listen, sockopt};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 
-use crate::serve::audit::Peer;
+use crate::system::guard;
+
+/// The process at the other end of a connection, by the kernel's word (`SO_PEERCRED`).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Process id.
+    pub pid: i32,
+    /// User id.
+    pub uid: u32,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peer_pid={} peer_uid={}", self.pid, self.uid)
+    }
+}
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +72,16 @@ pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
     let before = umask(Mode::from_bits_truncate(0o117));
     let listener = UnixListener::bind(path);
     umask(before);
-    listener.map_err(failed)
+    listener.and_then(prepare).map_err(failed)
+}
+
+/// Makes a listener fit for peers that nobody can trust: no call on it waits, as many peers may wait as the kernel allows
+/// (`net.core.somaxconn`), and none of them may send descriptors.
+pub fn prepare(listener: UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    listen(&listener, Backlog::MAXALLOWABLE)?;
+    guard::refuse_descriptors(&listener);
+    Ok(listener)
 }
 
 /// The connected stream that stands where standard input was.
@@ -64,16 +89,17 @@ pub fn inherited() -> Result<UnixStream, ListenError> {
     let stream = io::stdin().as_fd().try_clone_to_owned().map_err(|_| ListenError::NotInherited)?;
     let stream = UnixStream::from(stream);
     stream.peer_addr().map_err(|_| ListenError::NotInherited)?;
+    guard::refuse_descriptors(&stream);
     Ok(stream)
 }
 
-/// Who is at the other end.
+/// The process at the other end.
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
     let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
     Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
 }
 
-/// Whether this user may ask: the signer's own, root, and whoever the configuration names.
-pub fn allowed(peer: Peer, also: &[u32]) -> bool {
+/// True if this user may ask: the signer's own, root, and those that the configuration names.
+pub fn is_allowed(peer: Peer, also: &[u32]) -> bool {
     peer.uid == 0 || peer.uid == Uid::effective().as_raw() || also.contains(&peer.uid)
 }

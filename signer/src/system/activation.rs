@@ -9,6 +9,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
@@ -53,24 +54,62 @@ pub fn listener() -> Result<Option<UnixListener>, ActivationError> {
     Ok(Some(listener))
 }
 
-/// Where the service manager wants to hear how things stand, if there is one that does.
-pub struct Notifier(Option<UnixDatagram>);
+/// The service manager, which hears that the process is ready and that it still runs; or none.
+pub struct Notifier {
+    socket: Option<UnixDatagram>,
+    /// The time between two pings, and the moment of the next.
+    watchdog: Option<(Duration, Instant)>,
+}
+
+/// The service manager reads at once, or hangs itself.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Notifier {
     /// Connects, while that is still possible.
+    ///
+    /// # Errors
+    /// `NOTIFY_SOCKET` names a socket that cannot be reached.
     pub fn connect() -> io::Result<Self> {
-        let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return Ok(Self(None)) };
+        let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
+            return Ok(Self { socket: None, watchdog: None });
+        };
         let address = match socket.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None => SocketAddr::from_pathname(&socket)?,
         };
         let datagrams = UnixDatagram::unbound()?;
+        datagrams.set_write_timeout(Some(TAKEN_WITHIN))?;
         datagrams.connect_addr(&address)?;
-        Ok(Self(Some(datagrams)))
+        let watchdog = watchdog_interval().map(|interval| (interval, Instant::now() + interval));
+        Ok(Self { socket: Some(datagrams), watchdog })
     }
 
     /// Says this much, such as `READY=1`.
+    ///
+    /// # Errors
+    /// The service manager does not take it.
     pub fn tell(&self, state: &str) -> io::Result<()> {
-        self.0.as_ref().map_or(Ok(()), |datagrams| datagrams.send(state.as_bytes()).map(drop))
+        self.socket.as_ref().map_or(Ok(()), |datagrams| datagrams.send(state.as_bytes()).map(drop))
     }
+
+    /// The next moment at which the watchdog wants to hear from the process.
+    pub fn next_ping(&self) -> Option<Instant> {
+        self.watchdog.map(|(_, next)| next)
+    }
+
+    /// Tells the watchdog that the process still runs, if it is time for that.
+    pub fn keep_alive(&mut self, now: Instant) {
+        if let Some((interval, next)) = self.watchdog.filter(|(_, next)| *next <= now) {
+            self.watchdog = Some((interval, next.max(now) + interval));
+            // There is another ping before the watchdog loses its patience.
+            let _ = self.tell("WATCHDOG=1");
+        }
+    }
+}
+
+/// A third of `WATCHDOG_USEC` (`sd_watchdog_enabled(3)`), so that one lost message is no reason to end the process.
+fn watchdog_interval() -> Option<Duration> {
+    let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
+    let microseconds: u64 = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    (is_for_us && microseconds > 0).then(|| Duration::from_micros(microseconds) / 3)
 }

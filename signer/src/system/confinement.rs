@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError, Ruleset,
@@ -85,21 +86,19 @@ pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 /// The system calls that are allowed, and why.
 pub fn rules() -> Result<Rules, BackendError> {
     let always = [
-        // The conversation.
+        // The conversation, the log, and the word to the service manager.
         libc::SYS_accept4,
         libc::SYS_read,
-        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
         libc::SYS_write,
         libc::SYS_writev,
-        libc::SYS_sendto,
         libc::SYS_close,
         libc::SYS_ppoll,
-        // Who is at the other end, and how long it may take.
-        libc::SYS_getsockopt,
-        libc::SYS_setsockopt,
         libc::SYS_geteuid,
-        // The configuration, read anew. Landlock says from where.
-        libc::SYS_openat,
+        // The bound of system calls.
+        libc::SYS_timer_settime,
+        libc::SYS_timer_delete,
+        // The configuration, read again. Landlock says from where.
         libc::SYS_statx,
         libc::SYS_fstat,
         libc::SYS_lseek,
@@ -117,7 +116,6 @@ pub fn rules() -> Result<Rules, BackendError> {
         libc::SYS_exit_group,
         libc::SYS_getpid,
         libc::SYS_gettid,
-        libc::SYS_tgkill,
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,
@@ -132,6 +130,20 @@ pub fn rules() -> Result<Rules, BackendError> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC)?])?]);
     }
+    let own = process::id().try_into().unwrap_or_default();
+    let conditions = [
+        // No out-of-band byte.
+        (libc::SYS_sendto, vec![without(3, libc::MSG_OOB)?]),
+        // The peer's process and user.
+        (libc::SYS_getsockopt, vec![equal(1, libc::SOL_SOCKET)?, equal(2, libc::SO_PEERCRED)?]),
+        // Files are read only, and none is made.
+        (libc::SYS_openat, vec![without(2, libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC)?]),
+        // This process aborts, and no other.
+        (libc::SYS_tgkill, vec![equal(0, own)?, equal(2, libc::SIGABRT)?]),
+    ];
+    for (call, conditions) in conditions {
+        rules.insert(call, vec![SeccompRule::new(conditions)?]);
+    }
     // The standard library's debug build asks whether a descriptor is open before it closes it.
     rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![equal(1, libc::F_GETFD)?])?]);
     Ok(rules)
@@ -143,8 +155,8 @@ fn equal(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendEr
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }
 
-/// That this bit is not set in the argument of this number.
-fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
-    let bit = u64::from(bit.unsigned_abs());
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bit), 0)
+/// That none of these bits is set in the argument of this number.
+fn without(argument: u8, bits: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    let bits = u64::from(bits.unsigned_abs());
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bits), 0)
 }

@@ -1,17 +1,42 @@
 //! What the process does to itself before it touches a key.
 
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// A socket to listen at, a connection or two, the log, and what is open for a moment.
 const OPEN_FILES: u64 = 64;
 
+/// Why the process cannot be protected.
+#[derive(Debug, thiserror::Error)]
+pub enum HardeningError {
+    /// The kernel refuses.
+    #[error("the kernel refuses: {0}")]
+    Refused(#[from] Errno),
+    /// Another process was there first.
+    #[error("the process {0} traces it: end that, and start again")]
+    Traced(String),
+}
+
 /// Makes the process undumpable: no core file, and no other process of the same user may read its memory. Strict: with
 /// keys in memory there is no going on without it.
-pub fn harden() -> nix::Result<()> {
+///
+/// # Errors
+/// The kernel refuses, or a process that attached before can read the memory all the same.
+pub fn harden() -> Result<(), HardeningError> {
     prctl::set_dumpable(false)?;
+    if let Some(tracer) = tracer() {
+        return Err(HardeningError::Traced(tracer));
+    }
     // A core would hold the keys.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
-    prctl::set_no_new_privs()
+    Ok(prctl::set_no_new_privs()?)
+}
+
+/// The process that traces this one (`proc_pid_status(5)`). Where there is no `/proc` it cannot be told.
+fn tracer() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().to_owned();
+    (tracer != "0").then_some(tracer)
 }

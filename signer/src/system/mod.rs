@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod confinement;
+pub mod guard;
 pub mod hardening;
 pub mod secret_memory;
 pub mod signals;

@@ -10,8 +10,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Those that ask the process to end.
 const END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
-/// Tor prints statistics at the one and more of its log at the other. Here they are not to end anything.
-const IGNORED: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
+/// SIGUSR1 and SIGUSR2 have tor print statistics and more of its log. SIGXFSZ reports a log file that may not grow, which the
+/// failed write reports, too.
+const IGNORED: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGXFSZ];
 
 /// For the time before [`Signals::subscribe`]: a signal that asks the process to end does so at once.
 pub fn prepare() -> nix::Result<()> {

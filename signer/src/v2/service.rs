@@ -60,13 +60,34 @@ impl Service {
         Held { key: self.key_name.clone(), address: self.address(), backends }
     }
 
-    /// Judges a request for this service at `now`.
-    pub fn judge(&mut self, request: &FrontendRequest, now: UnixTime) -> Result<Approved, Refusal> {
-        judge::judge(request, &self.address(), &self.backends, &mut self.known, now)
+    /// The backends whose descriptors are in a request that was signed.
+    pub fn backends_in(&self, request: &FrontendRequest) -> Vec<OnionAddress> {
+        request.backends.iter().filter_map(|text| self.known.address(text)).collect()
     }
 
-    /// Renders and signs what was approved.
-    pub fn sign(&self, approved: &Approved, rng: &mut impl CryptoRngCore) -> Result<SignedFrontend, Refusal> {
+    /// Judges a request for this service at `now`, and renders and signs the descriptor that it asks for.
+    ///
+    /// # Errors
+    /// The rule that the request breaks.
+    pub fn sign(
+        &mut self,
+        request: &FrontendRequest,
+        now: UnixTime,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<SignedFrontend, Refusal> {
+        let approved = judge::judge(request, &self.address(), &self.backends, &mut self.known, now)?;
+        self.render(&approved, rng)
+    }
+
+    /// Renders and signs the descriptor that was approved.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn render(
+        &self,
+        approved: &Approved,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<SignedFrontend, Refusal> {
         let readers =
             if approved.client_authorization { Readers::Basic(&self.cookies) } else { Readers::Everyone };
         // So many cookies that tor allows no more do not fit into a descriptor either.

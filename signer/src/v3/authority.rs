@@ -9,7 +9,7 @@ use onionbalance_proto::wire::Refusal;
 use rand_core::CryptoRngCore;
 
 use super::delegation::{Delegation, IssuedCertificates};
-use crate::v3::revision::{self, RevisionCounter};
+use crate::v3::revision::RevisionKey;
 use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
 /// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`).
@@ -29,8 +29,8 @@ pub struct PeriodSecrets {
     pub certifier: Certifier,
     /// Signs the descriptors.
     pub signing: DescriptorSigningSecret,
-    /// Counts them.
-    pub revision: RevisionCounter,
+    /// The key of their revision counter.
+    pub revision: RevisionKey,
 }
 
 /// What certifies descriptor-signing keys in one period.
@@ -69,7 +69,7 @@ impl Authority {
                 let blinded = secret.blind(period);
                 Ok(PeriodSecrets {
                     signing: DescriptorSigningSecret::generate(rng),
-                    revision: RevisionCounter::new(revision::key(&blinded)),
+                    revision: RevisionKey::new(&blinded),
                     certifier: Certifier::Blinded(blinded),
                 })
             }

@@ -4,13 +4,15 @@
 //! handed anything else. What no certificate covers (link specifiers, the relay's onion key) is checked for its form:
 //! a wrong relay can deny service, but cannot open what is encrypted to a backend's key.
 
+use std::collections::HashSet;
+
 use ed25519_dalek::VerifyingKey;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertError, CertType};
 use onionbalance_proto::v3::document::MAX_POINTS;
 use onionbalance_proto::v3::keys::{AuthKey, DescriptorSigningKey, EncKey, OnionKey};
 use onionbalance_proto::v3::{
-    BlindedKey, FlowControl, LinkSpecifiers, OnionAddress, PeriodLength, TimePeriod, revision,
+    BlindedKey, FlowControl, LinkSpecifiers, OnionAddress, PeriodLength, TimePeriod,
 };
 use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint, Refusal};
 
@@ -22,17 +24,12 @@ const LARGEST_USUAL_OFFSET: u64 = 720;
 /// A consensus counts for a day after it ran out (tor: `REASONABLY_LIVE_TIME`), which it does after three voting intervals
 /// of at most an hour; and with it the period it names.
 const OLDEST_CONSENSUS: u64 = 27 * 3600;
-/// A run of the shared random value takes a day on the public network however long its periods are, and as long as a
-/// period on testing networks.
-const LONGEST_USUAL_RUN: u64 = 24 * 3600;
 
 /// A request that may be signed.
 #[derive(Debug)]
 pub struct Approved {
     /// The period to sign for.
     pub period: TimePeriod,
-    /// From when the revision counter counts.
-    pub run_start: UnixTime,
     /// The highest revision seen elsewhere.
     pub revision_seen: u64,
     /// The proven points.
@@ -69,9 +66,6 @@ pub fn judge(
     if request.flow_control.is_some_and(|flow_control| !flow_control.is_well_formed()) {
         return Err(Refusal::FlowControl);
     }
-    if request.revision_seen >= revision::END {
-        return Err(Refusal::Revision);
-    }
     let signers = request
         .backends
         .iter()
@@ -84,7 +78,6 @@ pub fn judge(
         .collect::<Result<Vec<_>, Refusal>>()?;
     Ok(Approved {
         period,
-        run_start: request.run_start,
         revision_seen: request.revision_seen,
         points,
         sets: request.sets.clone(),
@@ -96,20 +89,20 @@ pub fn judge(
 fn judge_period(request: &FrontendRequest, now: UnixTime) -> Result<TimePeriod, Refusal> {
     let length = PeriodLength::try_from(request.period_length).map_err(|_| Refusal::PeriodLength)?;
     let period = TimePeriod { length, number: request.period_number };
+    if is_published(period, now) { Ok(period) } else { Err(Refusal::Period) }
+}
+
+/// True if some honest publisher may publish a descriptor of this period at `now`: from the time at which it may be the next one
+/// until a late consensus names it no longer.
+pub fn is_published(period: TimePeriod, now: UnixTime) -> bool {
+    let length = period.length;
+    // The offset is a period at the most: the one that has begun by an offset of 0 is the present one or the next.
     let latest = TimePeriod::at(now, length, 0).next();
     // Descriptors of the past lead nobody astray: a late consensus is given its day.
     let earliest_now = now.minus(OLDEST_CONSENSUS);
     let earliest =
         TimePeriod::at(earliest_now, length, LARGEST_USUAL_OFFSET.max(length.minutes())).previous();
-    if period.number < earliest.number || period.number > latest.number {
-        return Err(Refusal::Period);
-    }
-    let two_runs = length.seconds().max(LONGEST_USUAL_RUN).saturating_mul(2);
-    let earliest_start = earliest_now.minus(two_runs);
-    if request.run_start > now.plus(length.seconds()) || request.run_start < earliest_start {
-        return Err(Refusal::RunStart);
-    }
-    Ok(period)
+    (earliest.number..=latest.number).contains(&period.number)
 }
 
 fn judge_sets(request: &FrontendRequest) -> Result<(), Refusal> {
@@ -129,12 +122,12 @@ fn judge_sets(request: &FrontendRequest) -> Result<(), Refusal> {
         if set.len() > MAX_POINTS {
             return Err(Refusal::SetTooLarge);
         }
-        let mut named = [false; MAX_SETS * MAX_POINTS];
+        // The authentication key makes a point what it is: a relay has one circuit for each.
+        let mut keys = HashSet::new();
         for member in set {
-            let index = usize::from(*member);
-            match named.get_mut(index) {
-                Some(named) if !*named && index < request.points.len() => *named = true,
-                _ => return Err(Refusal::SetMember),
+            let point = request.points.get(usize::from(*member)).ok_or(Refusal::SetMember)?;
+            if !keys.insert(point.auth_key) {
+                return Err(Refusal::SetMember);
             }
         }
     }

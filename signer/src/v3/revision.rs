@@ -1,116 +1,116 @@
-//! The revision counter: never goes back, and says as little as possible of when a descriptor was made.
+//! The revision counter: never goes back, says as little as possible of when a descriptor was made, and never runs so far ahead
+//! that an honest publisher could not follow.
 //!
 //! Tor encrypts the time with an order-preserving cipher (rend-spec-v3 appendix F; tor: `crypto_ope.c`). The same key
 //! derivation as tor's makes the counters of several publishers with one key comparable.
 
+use std::collections::BTreeMap;
+
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::revision::INPUT_MAX;
+use onionbalance_proto::v3::TimePeriod;
 use sha3::{Digest, Sha3_256};
 use zeroize::Zeroizing;
 
-use crate::v3::secret::BlindedSecret;
+use super::secret::BlindedSecret;
+use crate::system::secret_memory::SecretBytes;
+use crate::system::stack;
 
-/// Counts the revisions of one service in one period.
-pub struct RevisionCounter {
-    key: Zeroizing<[u8; 32]>,
-    last: u64,
-}
+/// A revision that was seen elsewhere counts up to the counter's value so many seconds ahead: the clock of another publisher
+/// with the same key may differ. More would let a hostile balancer have a descriptor signed that an honest one, or a signer
+/// that has forgotten it, cannot exceed for a long time.
+const AHEAD: u64 = 3600;
+/// So many periods call for forgetting.
+const MANY: usize = 1000;
+/// Steps of the cipher at most: more seconds than any period is signed for.
+const MAX_STEPS: u64 = 1 << 22;
 
-/// The key of the counter that goes with a blinded secret, 32 bytes. A hash: it says nothing of that secret.
-pub fn key(secret: &BlindedSecret) -> Zeroizing<[u8; 32]> {
-    let key = secret.with_expanded(|expanded| {
-        // Tor hashes the terminating NUL of its prefix too.
-        Sha3_256::new().chain_update(b"rev-counter-generation\0").chain_update(expanded).finalize()
-    });
-    Zeroizing::new(key.into())
-}
+/// The revisions that a service has given out, by period.
+#[derive(Default)]
+pub struct Revisions(BTreeMap<TimePeriod, u64>);
 
-impl RevisionCounter {
-    /// The counter with this [`key`], which has counted nothing yet.
-    pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
-        Self { key, last: 0 }
+impl Revisions {
+    /// The next revision in `period` at `now`: above all that were given out in it, and above `seen` if that is not too far
+    /// [ahead](AHEAD).
+    pub fn next(&mut self, key: &RevisionKey, period: TimePeriod, now: UnixTime, seen: u64) -> u64 {
+        let last = self.0.entry(period).or_default();
+        let (present, ahead) = key.count(period, now);
+        *last = present.max(last.saturating_add(1)).max(seen.min(ahead).saturating_add(1));
+        *last
     }
 
-    /// The next revision at `now` for a run that began at `run_start`: above all that were given out, above `seen`.
-    pub fn next(&mut self, run_start: UnixTime, now: UnixTime, seen: u64) -> u64 {
+    /// Forgets periods that are not to be kept, if there are many. There are fewer than 500 for which a descriptor is published at
+    /// one time: those of 5 minutes, within a day and a half.
+    pub fn forget(&mut self, is_to_be_kept: impl Fn(TimePeriod) -> bool) {
+        if self.0.len() >= MANY {
+            self.0.retain(|period, _| is_to_be_kept(*period));
+        }
+    }
+}
+
+/// The key of a service's counter in one period.
+pub struct RevisionKey(SecretBytes);
+
+impl RevisionKey {
+    /// The key that tor would use with this blinded secret. It is a hash, and says nothing of the secret.
+    pub fn new(secret: &BlindedSecret) -> Self {
+        stack::wiped(|| {
+            let key = secret.with_expanded(|expanded| {
+                // Tor hashes the terminating NUL of its prefix too.
+                Sha3_256::new().chain_update(b"rev-counter-generation\0").chain_update(expanded).finalize()
+            });
+            Self::from_bytes(&key.into())
+        })
+    }
+
+    /// The key with these bytes. The caller wipes them.
+    pub fn from_bytes(key: &[u8; 32]) -> Self {
+        stack::wiped(|| {
+            let mut bytes = Zeroizing::new([0; 64]);
+            bytes.split_at_mut(32).0.copy_from_slice(key);
+            Self(SecretBytes::take(&mut bytes))
+        })
+    }
+
+    /// The 32 bytes. A caller that copies them wipes the copy.
+    pub fn bytes(&self) -> &[u8; 32] {
+        self.0.halves().0
+    }
+
+    /// The counter in `period` at `now`, and [`AHEAD`] seconds later.
+    ///
+    /// It counts from the beginning of the shared-random run in which the period begins. That is half a period before on the
+    /// public network and on testing networks, where periods begin half a period after a multiple of their length
+    /// (tor: `set_descriptor_revision_counter`, `hs_get_start_time_of_next_time_period`).
+    fn count(&self, period: TimePeriod, now: UnixTime) -> (u64, u64) {
         // Tor adds one second so that the input is never 0.
-        let seconds = now.since(run_start).saturating_add(1).min(INPUT_MAX);
-        let next = encrypt(&self.key, seconds).max(self.last.saturating_add(1)).max(seen.saturating_add(1));
-        self.last = next;
-        next
+        let seconds = now.since(period.start(0)).saturating_add(1).min(MAX_STEPS);
+        stack::wiped(|| encrypt(self.bytes(), seconds, AHEAD))
     }
 }
 
-/// The sum of `seconds` pseudo-random steps of 1 to 65536: grows with `seconds`, and is hard to invert without the key.
-fn encrypt(key: &[u8; 32], seconds: u64) -> u64 {
+/// The sum of `seconds` pseudo-random steps of 1 to 65536, and of `more` steps on top of them: grows with `seconds`, and is hard
+/// to invert without the key.
+fn encrypt(key: &[u8; 32], seconds: u64, more: u64) -> (u64, u64) {
     let mut cipher = ctr::Ctr128BE::<Aes256>::new(key.into(), &[0; 16].into());
-    let mut sum = 0;
-    let mut left = seconds;
-    let mut chunk = [0; 4096];
-    while left > 0 {
-        chunk.fill(0);
-        cipher.apply_keystream(&mut chunk);
-        let steps = left.min(2048);
-        let words = chunk.chunks_exact(2).take(usize::try_from(steps).unwrap_or(usize::MAX));
-        sum += words
-            .map(|word| u64::from(u16::from_le_bytes(word.try_into().unwrap_or_default())) + 1)
-            .sum::<u64>();
-        left -= steps;
-    }
-    sum
+    let mut sum = |mut left: u64| {
+        let mut sum = 0;
+        let mut chunk = [0; 4096];
+        while left > 0 {
+            let steps = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len() / 2);
+            let (words, _) = chunk.split_at_mut(2 * steps);
+            words.fill(0);
+            cipher.apply_keystream(words);
+            let words = words.chunks_exact(2).map(|word| word.try_into().unwrap_or_default());
+            sum += words.map(|word| u64::from(u16::from_le_bytes(word)) + 1).sum::<u64>();
+            left -= steps as u64;
+        }
+        sum
+    };
+    let present = sum(seconds);
+    (present, present + sum(more))
 }
 
 #[cfg(test)]
-mod tests {
-    use onionbalance_proto::v3::revision::END;
-
-    use super::*;
-
-    /// C tor, `crypto_ope` test vectors (`src/test/ope_ref.py`).
-    #[test]
-    fn encrypts_as_tor_does() {
-        let key = data_encoding::HEXLOWER
-            .decode(b"19e05891d55232c08c2cad91d612fdb9cbd6691949a0742434a76c80bc6992fe")
-            .unwrap()
-            .try_into()
-            .unwrap();
-        for (input, output) in
-            [(82_283, 2_695_743_564), (72_661, 2_381_548_866), (123_122, 4_036_781_069), (7_110, 234_966_492)]
-        {
-            assert_eq!(encrypt(&key, input), output, "{input}");
-        }
-    }
-
-    #[test]
-    fn agrees_with_arti_on_random_keys() {
-        for _ in 0..3 {
-            let secret: [u8; 32] = rand::random();
-            let theirs = tor_hscrypto::ope::AesOpeKey::from_secret(&secret);
-            // Arti leaves the NUL out of the hash; the cipher is the same.
-            let key = Sha3_256::new()
-                .chain_update(b"rev-counter-generation")
-                .chain_update(secret)
-                .finalize()
-                .into();
-            for seconds in [1, 2048, 2049, rand::random::<u32>() % (1 << 18) + 1] {
-                let theirs = theirs.encrypt(tor_hscrypto::ope::SrvPeriodOffset::from(seconds - 1));
-                assert_eq!(encrypt(&key, u64::from(seconds)), theirs, "{seconds}");
-            }
-        }
-    }
-
-    #[test]
-    fn never_goes_back_whatever_the_clock_does() {
-        let mut counter = RevisionCounter { key: Zeroizing::new([5; 32]), last: 0 };
-        let start = UnixTime(1_000_000);
-        let mut last = 0;
-        for (now, seen) in [(500, 0), (500, 0), (10, 0), (501, 0), (400_000, 0), (0, END - 1), (0, 0)] {
-            let next = counter.next(start, start.plus(now), seen);
-            assert!(next > last && next > seen, "{now}: {next} after {last}, {seen} seen");
-            last = next;
-        }
-        assert!(counter.next(start, start.minus(9), 0) > last);
-    }
-}
+mod tests;

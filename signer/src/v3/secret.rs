@@ -44,8 +44,14 @@ impl KeyPair {
         })
     }
 
+    /// Signs, and verifies the signature. A signature that went wrong by a fault of the hardware can give the key away: it must
+    /// not leave, and nothing that this process computes can be trusted any more.
     fn sign(&self, message: &[u8]) -> Signature {
-        self.with(|secret| raw_sign::<Sha512>(secret, message, &self.public))
+        let signature = self.with(|secret| raw_sign::<Sha512>(secret, message, &self.public));
+        if self.public.verify_strict(message, &signature).is_err() {
+            std::process::abort();
+        }
+        signature
     }
 }
 

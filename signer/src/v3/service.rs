@@ -1,27 +1,32 @@
 //! A version 3 service that is held: its authority, its rules, and what it has signed in each period.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use ed25519_dalek::Verifier;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::document::inner::{Inner, IntroductionPoint};
 use onionbalance_proto::v3::document::middle::ClientLines;
-use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, PeriodKeys};
-use onionbalance_proto::v3::{OnionAddress, TimePeriod};
-use onionbalance_proto::wire::{Held, Refusal, SignedFrontend};
+use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, MAX_POINTS, PeriodKeys};
+use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
+use onionbalance_proto::wire::{FrontendRequest, Held, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
+use super::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
+use super::delegation::Delegation;
+use super::judge::{self, Approved, ApprovedPoint, MAX_SETS};
+use super::revision::Revisions;
 use crate::log::Priority;
-use crate::v3::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
-use crate::v3::delegation::Delegation;
-use crate::v3::judge::{Approved, ApprovedPoint};
 
-/// Two descriptors at a time, a rollover, and a clock that is set: more periods are not signed for at one time.
-const PERIODS_KEPT: usize = 8;
-/// The most secrets of one service: the identity's, and two of each period that is kept and of the one that comes or whose
+/// Two descriptors at a time, and two during a rollover or while a clock is wrong. The keys of more periods are not kept.
+const PERIODS_KEPT: usize = 4;
+/// The most secrets of one service: the identity's, and three of each period that is kept and of the one that comes or whose
 /// signing key is replaced.
-pub const SECRETS: usize = 1 + 2 * (PERIODS_KEPT + 1);
+pub const SECRETS: usize = 1 + 3 * (PERIODS_KEPT + 1);
+/// Certificates of points' keys that are kept: those of the largest request.
+const CERTIFIED_KEPT: usize = 2 * MAX_SETS * MAX_POINTS;
+/// Another length of periods than the public network's is bound to a service until it has not been asked for it for so many
+/// seconds.
+const LENGTH_BOUND_FOR: u64 = 600;
 
 /// A service whose key is held.
 pub struct Service {
@@ -30,6 +35,9 @@ pub struct Service {
     backends: Vec<OnionAddress>,
     /// The one used last stands last.
     periods: VecDeque<Period>,
+    revisions: Revisions,
+    /// The length of periods that is bound besides the public network's, and when it was last asked for.
+    other_length: Option<(PeriodLength, UnixTime)>,
     /// The period in which the end of the delegation was told of last.
     told: Option<u64>,
 }
@@ -41,12 +49,23 @@ struct Period {
     /// The signing key is one for the whole period, as tor has it, until the allowed backends change: no certificate of a
     /// removed backend's point stays usable beyond the descriptors that are out. A delegation has no other, though.
     secrets: PeriodSecrets,
+    /// The certificates of points' keys. They count from the last whole hour (tor: `setup_desc_intro_point`), so that they are
+    /// the same for an hour.
+    certified: HashMap<(CertType, [u8; 32]), Certificate>,
 }
 
 impl Service {
     /// A service that has signed nothing yet. `key_name` is its `key` in the configuration.
     pub fn new(key_name: String, authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
-        Self { key_name, authority: authority.into(), backends, periods: VecDeque::new(), told: None }
+        Self {
+            key_name,
+            authority: authority.into(),
+            backends,
+            periods: VecDeque::new(),
+            revisions: Revisions::default(),
+            other_length: None,
+            told: None,
+        }
     }
 
     /// Its address.
@@ -84,6 +103,7 @@ impl Service {
         for period in &mut self.periods {
             if let Some(signing) = period.secrets.certifier.another_signing_key(rng) {
                 period.secrets.signing = signing;
+                period.certified.clear();
             }
         }
         true
@@ -99,43 +119,93 @@ impl Service {
         Held { key: self.key_name.clone(), address: self.address(), backends: self.backends.clone() }
     }
 
-    /// Renders and signs what was approved.
+    /// Judges a request for this service at `now`, and renders and signs the descriptors that it asks for.
+    ///
+    /// # Errors
+    /// The rule that the request breaks.
     pub fn sign(
+        &mut self,
+        request: &FrontendRequest,
+        now: UnixTime,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<SignedFrontend, Refusal> {
+        let approved = judge::judge(request, &self.backends, now)?;
+        self.bind_length(approved.period.length, now)?;
+        self.render(&approved, now, rng)
+    }
+
+    /// Refuses periods of another length than the network's: descriptors for them would lead nobody anywhere, and each length
+    /// would need counters of its own. The network's length is the public network's, or the one that was asked for first and is
+    /// still being asked for.
+    fn bind_length(&mut self, length: PeriodLength, now: UnixTime) -> Result<(), Refusal> {
+        if length == PeriodLength::DAY {
+            return Ok(());
+        }
+        if let Some((bound, asked)) = self.other_length {
+            let is_bound = asked <= now && now < asked.plus(LENGTH_BOUND_FOR);
+            if is_bound && bound != length {
+                return Err(Refusal::PeriodLength);
+            }
+        }
+        self.other_length = Some((length, now));
+        Ok(())
+    }
+
+    /// Renders and signs what was approved.
+    ///
+    /// # Errors
+    /// The authority does not reach to the period, or a descriptor is too long.
+    pub fn render(
         &mut self,
         approved: &Approved,
         now: UnixTime,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
-        let known = self.periods.iter().position(|known| known.time == approved.period);
-        let known = known.and_then(|index| self.periods.remove(index));
-        let mut period = match known {
-            Some(period) => period,
-            None => Period::new(&self.authority, approved.period, rng)?,
-        };
-        let signed = period.sign_all(approved, now, rng);
+        let mut period = self.take_period(approved.period, rng)?;
+        let other_length = self.other_length.map(|(length, _)| length);
+        self.revisions.forget(|period| {
+            let is_bound = period.length == PeriodLength::DAY || Some(period.length) == other_length;
+            is_bound && judge::is_published(period, now)
+        });
+        let revision =
+            self.revisions.next(&period.secrets.revision, period.time, now, approved.revision_seen);
+        let signed = period.sign_all(approved, revision, now, rng);
         if self.periods.len() == PERIODS_KEPT {
             self.periods.pop_front();
         }
         self.periods.push_back(period);
         signed
     }
+
+    fn take_period(&mut self, time: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Period, Refusal> {
+        let known = self.periods.iter().position(|known| known.time == time);
+        match known.and_then(|index| self.periods.remove(index)) {
+            Some(period) => Ok(period),
+            None => Period::new(&self.authority, time, rng),
+        }
+    }
 }
 
 impl Period {
     fn new(authority: &Authority, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Self, Refusal> {
         let keys = PeriodKeys::derive(&authority.address(), period);
-        Ok(Self { time: period, keys, secrets: authority.period(period, rng)? })
+        Ok(Self { time: period, keys, secrets: authority.period(period, rng)?, certified: HashMap::new() })
     }
 
     fn sign_all(
         &mut self,
         approved: &Approved,
+        revision: u64,
         now: UnixTime,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
-        let revision = self.secrets.revision.next(approved.run_start, now, approved.revision_seen);
         let signing_cert = self.secrets.certifier.certify(self.secrets.signing.public(), now)?;
-        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point, now)).collect();
+        let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME));
+        self.certified.retain(|_, certificate| certificate.claim.expires == expires);
+        if self.certified.len() > CERTIFIED_KEPT {
+            self.certified.clear();
+        }
+        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point, expires)).collect();
         let mut texts = Vec::with_capacity(approved.sets.len());
         for set in &approved.sets {
             let points = set.iter().filter_map(|index| points.get(usize::from(*index)).cloned()).collect();
@@ -150,26 +220,25 @@ impl Period {
         Ok(SignedFrontend { revision, texts })
     }
 
-    /// The point with the type-09 and type-0B certificates, which count from the last whole hour
-    /// (tor: `setup_desc_intro_point`).
-    fn certify_point(&self, point: &ApprovedPoint, now: UnixTime) -> IntroductionPoint {
-        let certify = |kind, certified| {
-            let claim = Claim {
-                kind,
-                expires: ExpiryHour::not_after(now.plus(CERT_LIFETIME)),
-                certified,
-                signed_by: self.secrets.signing.public().to_bytes(),
-            };
-            Certificate { claim, signature: self.secrets.signing.sign(&claim.signed_bytes()) }
-        };
+    /// The point with the type-09 and type-0B certificates.
+    fn certify_point(&mut self, point: &ApprovedPoint, expires: ExpiryHour) -> IntroductionPoint {
         IntroductionPoint {
             link_specifiers: point.link_specifiers.clone(),
             onion_key: point.onion_key,
             auth_key: point.auth_key,
             enc_key: point.enc_key,
-            auth_cert: certify(CertType::AuthKey, *point.auth_key.as_bytes()),
-            enc_cert: certify(CertType::EncKey, point.enc_key.to_ed25519()),
+            auth_cert: self.certify(CertType::AuthKey, *point.auth_key.as_bytes(), expires),
+            enc_cert: self.certify(CertType::EncKey, point.enc_key.to_ed25519(), expires),
         }
+    }
+
+    fn certify(&mut self, kind: CertType, certified: [u8; 32], expires: ExpiryHour) -> Certificate {
+        let signing = &self.secrets.signing;
+        let certify = || {
+            let claim = Claim { kind, expires, certified, signed_by: signing.public().to_bytes() };
+            Certificate { claim, signature: signing.sign(&claim.signed_bytes()) }
+        };
+        *self.certified.entry((kind, certified)).or_insert_with(certify)
     }
 
     fn sign(&self, descriptor: &Descriptor, rng: &mut impl CryptoRngCore) -> String {
@@ -179,21 +248,7 @@ impl Period {
             rng.fill_bytes(salt);
         }
         let unsigned = descriptor.seal(&self.keys, &clients, salts);
-        let signed_bytes = unsigned.signed_bytes();
-        let signature = self.secrets.signing.sign(&signed_bytes);
-        let certificate = &descriptor.signing_cert;
-        let sound = self.secrets.signing.public().verify(&signed_bytes, &signature).is_ok()
-            && self
-                .secrets
-                .certifier
-                .signer()
-                .verify(&certificate.claim.signed_bytes(), &certificate.signature)
-                .is_ok();
-        if !sound {
-            // A signature that went wrong by a hardware fault can give the key away: it must not leave, and nothing
-            // that this process computes can be trusted any more.
-            std::process::abort();
-        }
+        let signature = self.secrets.signing.sign(&unsigned.signed_bytes());
         unsigned.finish(&signature)
     }
 }

@@ -12,7 +12,7 @@ use onionbalance_proto::wire::{Reply, Request, frame};
 use crate::harness::{Client, Directory, Running, genuine, without_calls};
 
 /// The program with a file where the first handed-over descriptor is, as `sd_listen_fds(3)` has it.
-fn activated(directory: &Directory, count: &str, handed_over: impl Into<OwnedFd>) -> Command {
+pub(crate) fn activated(directory: &Directory, count: &str, handed_over: impl Into<OwnedFd>) -> Command {
     let program = directory.command();
     let mut shell = Command::new("sh");
     // The process id is known when it runs: `exec` keeps it.
@@ -36,7 +36,7 @@ fn serves_at_the_socket_that_is_handed_over_and_says_when_it_is_ready() {
     assert_eq!(said.get(..length), Some(b"READY=1".as_slice()));
     signer.expect(&["INFO holding"]);
     signer.expect_warning_of_root();
-    signer.expect(&["INFO serving at the service manager's socket"]);
+    signer.expect(&["INFO listening on the socket from the service manager"]);
     let connected = UnixStream::connect(directory.path().join("handed-over")).unwrap();
     assert!(Client(connected).is_answered());
     assert!(!directory.socket().exists());

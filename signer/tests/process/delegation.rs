@@ -73,7 +73,7 @@ fn ask(
     now: UnixTime,
 ) -> Result<SignedFrontend, Refusal> {
     let published = [Backend::new(1).publish(period, now, 3, &mut rand::thread_rng())];
-    let request = fixture::request(frontend, period, now.minus(now.0 % 86_400), &published);
+    let request = fixture::request(frontend, period, &published);
     match online.connect().ask(&Request::FrontendV3(request)) {
         Reply::FrontendV3(signed) => Ok(signed),
         Reply::Refused(refusal) => Err(refusal),
@@ -202,7 +202,7 @@ fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
     let (offline, now) = (Offline::new(), now());
     offline.delegate("delegation.key", now, 4);
     let (online, signer) = offline.online("delegation.key");
-    logged(&signer, "serving at");
+    logged(&signer, "listening on");
     for period in [present(now), present(now).next(), present(now)] {
         assert!(ask(&online, &offline.address, period, now).is_ok());
     }
@@ -237,7 +237,7 @@ fn keys_of_all_forms_are_served_side_by_side() {
         let line = logged(&signer, "holding ");
         line.split(' ').nth(2).unwrap().parse::<OnionAddress>().unwrap()
     });
-    logged(&signer, "serving at");
+    logged(&signer, "listening on");
     for _ in 0..2 {
         for address in &addresses {
             let answer = ask(directory, address, present(now), now).unwrap();

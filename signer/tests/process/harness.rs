@@ -44,8 +44,7 @@ pub(crate) fn genuine() -> (FrontendRequest, TimePeriod) {
     let now = now();
     let period = TimePeriod::at(now, PeriodLength::try_from(1440).unwrap(), 720);
     let published = [Backend::new(1).publish(period, now, 3, &mut rand::thread_rng())];
-    let run_start = now.minus(now.0 % 86_400);
-    (fixture::request(&frontend(), period, run_start, &published), period)
+    (fixture::request(&frontend(), period, &published), period)
 }
 
 /// A configuration, key files and a place for the socket, open to every user.
@@ -199,7 +198,7 @@ impl Running {
 
     /// Passes over what is logged before it serves.
     pub(crate) fn serving(self) -> Self {
-        while !self.line().contains("serving at") {}
+        while !self.line().contains("listening on") {}
         self
     }
 
@@ -222,7 +221,7 @@ impl Running {
     /// That it serves, and warns if it is root.
     pub(crate) fn expect_serving(&self) {
         self.expect_warning_of_root();
-        self.expect(&["INFO serving at"]);
+        self.expect(&["INFO listening on"]);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

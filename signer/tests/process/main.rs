@@ -7,6 +7,7 @@ mod confinement;
 mod conversation;
 mod delegation;
 mod harness;
+mod hostile;
 mod isolation;
 mod keys;
 mod log;

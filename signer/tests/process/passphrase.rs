@@ -104,7 +104,7 @@ fn a_file_descriptor_gives_it_even_to_a_user_without_rights() {
     command.process_group(0);
     let signer = Running::start(command);
     signer.expect(&["INFO holding "]);
-    signer.expect(&["INFO serving at"]);
+    signer.expect(&["INFO listening on"]);
     holds_the_key(&directory);
     let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM -{}", signer.id())).status().unwrap();
     assert!(kill.success());

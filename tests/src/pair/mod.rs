@@ -109,7 +109,7 @@ impl Place {
     /// Starts the signer, and waits until it serves.
     pub fn signer(&self) -> Result<Running> {
         let signer = self.start(self.signer_command()?, "signer")?;
-        signer.wait_line("serving at", SOON)?;
+        signer.wait_line("listening on", SOON)?;
         Ok(signer)
     }
 

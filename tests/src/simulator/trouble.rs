@@ -229,7 +229,7 @@ impl<G: Generation> World<G> {
     /// Somebody else with the service's key, and a clock that is ahead, publishes descriptors of his own.
     fn stranger_publishes(&mut self) {
         let number = self.some_service();
-        let ahead = if G::TELLS { self.dice.below(86_400) } else { 0 };
+        let ahead = if G::TELLS { self.dice.below(3_600) } else { 0 };
         let consensus = self.authorities.newest();
         let relay = self.relays.get(self.relays.running[0]).fingerprint;
         let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");

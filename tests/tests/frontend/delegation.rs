@@ -81,6 +81,6 @@ fn signer(site: &Site, delegation: &str) -> Result<Running> {
     command.arg("-c").arg(site.path("config.yaml"));
     command.arg("--passphrase-file").arg(site.path("passphrase"));
     let signer = site.start(&mut command, &format!("signer-{delegation}"))?;
-    signer.wait_line("serving at", SOON)?;
+    signer.wait_line("listening on", SOON)?;
     Ok(signer)
 }

@@ -241,7 +241,7 @@ fn start_signer(site: &Site, launcher: &Path) -> Result<Running> {
         .env("LISTEN_FDS", "1");
     std::os::unix::fs::chown(site.path("front.pem"), Some(SIGNER_USER.parse()?), None)?;
     let signer = Running::start_with(&mut command, OwnedFd::from(listener), &site.path("signer.log"))?;
-    signer.wait_line("serving at the service manager's socket", SOON)?;
+    signer.wait_line("listening on the socket from the service manager", SOON)?;
     Ok(signer)
 }
 

@@ -19,7 +19,7 @@ fn without_landlock_they_warn_and_serve() -> Result<()> {
     hide_landlock(&mut command)?;
     let signer = place.start(command, "signer")?;
     signer.wait_line("WARN the kernel has no landlock, by which the signer gives up its files", SOON)?;
-    signer.wait_line("serving at", SOON)?;
+    signer.wait_line("listening on", SOON)?;
     let mut command = place.balancer_command(MADE_UP_TOR)?;
     hide_landlock(&mut command)?;
     let balancer = place.start(command, "balancer")?;

@@ -95,6 +95,20 @@ fn try_all(name: &str) -> Result<()> {
         let wanted = by.contains(&name);
         ensure!(passed(number, arguments)? == wanted, "{name}: {number} with {value:#x}: not {wanted}");
     }
+    let is_balancer = name != "signer";
+    let own = libc::c_int::try_from(std::process::id())?;
+    for (number, arguments, wanted) in [
+        (libc::SYS_getsockopt, [-1, libc::SOL_SOCKET, libc::SO_PEERCRED], true),
+        (libc::SYS_getsockopt, [-1, libc::SOL_SOCKET, libc::SO_ERROR], is_balancer),
+        (libc::SYS_getsockopt, [-1, libc::IPPROTO_TCP, libc::SO_PEERCRED], is_balancer),
+        (libc::SYS_tgkill, [own, -1, libc::SIGABRT], true),
+        (libc::SYS_tgkill, [own, -1, libc::SIGHUP], is_balancer),
+        (libc::SYS_tgkill, [-1, -1, libc::SIGABRT], is_balancer),
+    ] {
+        let [first, second, third] = arguments.map(libc::c_long::from);
+        let passes = passed(number, [first, second, third, -1, -1, -1])?;
+        ensure!(passes == wanted, "{name}: {number} with {arguments:?}: not {wanted}");
+    }
     for (pid, signal, wanted) in [
         (CHILD, libc::SIGHUP, name == "balancer with a child"),
         (CHILD, libc::SIGKILL, false),
@@ -109,7 +123,7 @@ fn try_all(name: &str) -> Result<()> {
     Ok(())
 }
 
-const CONDITIONAL: [libc::c_long; 8] = [
+const CONDITIONAL: [libc::c_long; 13] = [
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_fcntl,
@@ -118,6 +132,11 @@ const CONDITIONAL: [libc::c_long; 8] = [
     libc::SYS_prctl,
     libc::SYS_ioctl,
     libc::SYS_kill,
+    libc::SYS_sendto,
+    libc::SYS_sendmmsg,
+    libc::SYS_openat,
+    libc::SYS_getsockopt,
+    libc::SYS_tgkill,
 ];
 
 /// A system call, the argument that counts, its value, and for whom it passes.
@@ -138,6 +157,13 @@ fn conditions() -> Vec<Condition> {
         (libc::SYS_mprotect, 2, long(libc::PROT_READ | libc::PROT_EXEC), NOBODY),
         (libc::SYS_fcntl, 1, long(libc::F_GETFD), EVERYONE),
         (libc::SYS_fcntl, 1, long(libc::F_SETFL), NOBODY),
+        (libc::SYS_sendto, 3, long(libc::MSG_NOSIGNAL), EVERYONE),
+        (libc::SYS_sendto, 3, long(libc::MSG_OOB | libc::MSG_NOSIGNAL), NOBODY),
+        (libc::SYS_sendmmsg, 3, long(libc::MSG_NOSIGNAL), NAMES),
+        (libc::SYS_sendmmsg, 3, long(libc::MSG_OOB), NOBODY),
+        (libc::SYS_openat, 2, long(libc::O_RDONLY | libc::O_NONBLOCK), EVERYONE),
+        (libc::SYS_openat, 2, long(libc::O_RDWR), BALANCERS),
+        (libc::SYS_openat, 2, long(libc::O_WRONLY | libc::O_CREAT), BALANCERS),
         (libc::SYS_socket, 0, long(libc::AF_UNIX), BALANCERS),
         (libc::SYS_socket, 0, long(libc::AF_INET), BALANCERS),
         (libc::SYS_socket, 0, long(libc::AF_INET6), BALANCERS),

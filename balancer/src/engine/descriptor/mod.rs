@@ -9,7 +9,6 @@ mod refusals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use onionbalance_proto::v3::revision;
 use rand_core::RngCore;
 
 use self::refusals::ReadBack;
@@ -161,11 +160,10 @@ impl<I: Eq> Descriptor<I> {
         Some(Batch { set: number, to })
     }
 
-    /// What the next publication's revision has to exceed.
+    /// The revision that the next publication is to exceed, if its HSDirs are known or supposed to hold any.
     pub(super) fn revision_floor(&self) -> Option<u64> {
-        // A signer that was started anew does not know what it gave. None exceeds what no publisher reaches: HSDirs that
-        // have such a thing are lost, and the others shall not be.
-        self.floor.value().max(self.revision).map(|floor| floor.min(revision::END - 1))
+        // A signer that was restarted does not know the revisions that it gave.
+        self.floor.value().max(self.revision)
     }
 
     /// Tor accepted a publication: from now on HSDirs may answer.

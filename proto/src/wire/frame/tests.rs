@@ -18,7 +18,6 @@ fn request() -> Request {
         service: [1; 32],
         period_length: 1440,
         period_number: 20_779,
-        run_start: UnixTime(1_795_305_600),
         backends: vec![BackendProof {
             identity: [2; 32],
             period_number: 20_779,

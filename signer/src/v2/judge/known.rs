@@ -27,6 +27,11 @@ impl KnownDescriptors {
         self.0.iter().find(|known| known.text == text)
     }
 
+    /// The backend whose descriptor this is, if it was verified before.
+    pub fn address(&self, text: &str) -> Option<OnionAddress> {
+        self.get(text).map(|known| known.address)
+    }
+
     /// Remembers a descriptor, in place of the one that came first if there are too many.
     pub(super) fn remember(&mut self, descriptor: KnownDescriptor) {
         if self.0.len() == REMEMBERED {

@@ -13,13 +13,12 @@ use super::*;
 /// 2026-11-22 10:20 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_800);
 /// What this judge never gives: the first three are the server's and the renderer's, the others of version 3.
-const GIVEN_ELSEWHERE: [Refusal; 21] = [
+const GIVEN_ELSEWHERE: [Refusal; 19] = [
     Refusal::NotDelegated,
     Refusal::UnknownService,
     Refusal::RateLimit,
     Refusal::TooLong,
     Refusal::PeriodLength,
-    Refusal::RunStart,
     Refusal::NoSets,
     Refusal::TooManySets,
     Refusal::BackendPeriod,
@@ -34,7 +33,6 @@ const GIVEN_ELSEWHERE: [Refusal; 21] = [
     Refusal::EncCert,
     Refusal::EncCertExpired,
     Refusal::FlowControl,
-    Refusal::Revision,
 ];
 
 /// Two open backends, one that authorizes its clients, and a stranger. Keys take their time to make.

@@ -57,7 +57,8 @@ fn signs_byte_for_byte_what_tor_signed() {
         let by_tor = std::fs::read_to_string(Path::new(TESTDATA).join(file)).unwrap();
         let period = TimePeriod::at(UnixTime(1_795_334_036), &service.address());
         let descriptor = open(&by_tor, &service.address(), &[period], None).unwrap();
-        let signed = service.sign(&Approved { descriptor, client_authorization: false }, &mut rng()).unwrap();
+        let signed =
+            service.render(&Approved { descriptor, client_authorization: false }, &mut rng()).unwrap();
         assert_eq!(signed.text, by_tor, "{file}");
     }
 }
@@ -67,7 +68,7 @@ fn what_is_signed_opens_for_clients() {
     let service = service("frontend1.key", vec![]);
     for points in 1..=10 {
         let approved = approved(points, false);
-        let signed = service.sign(&approved, &mut rng()).unwrap();
+        let signed = service.render(&approved, &mut rng()).unwrap();
         assert_eq!(open_as_client(&service, &signed.text, None), Ok(approved.descriptor));
     }
 }
@@ -77,7 +78,7 @@ fn authorized_clients_of_any_backend_are_the_frontends() {
     let service = service("frontend1.key", vec![cookie(1), cookie(2), cookie(1)]);
     assert_eq!(service.cookies.len(), 2);
     let approved = approved(10, true);
-    let signed = service.sign(&approved, &mut rng()).unwrap();
+    let signed = service.render(&approved, &mut rng()).unwrap();
     for client in [cookie(1), cookie(2)] {
         assert_eq!(open_as_client(&service, &signed.text, Some(&client)), Ok(approved.descriptor.clone()));
     }
@@ -98,7 +99,7 @@ fn tells_what_is_public() {
 fn a_descriptor_for_too_many_clients_is_refused() {
     let longest = |clients| {
         let service = service("frontend1.key", (0..clients).map(cookie).collect());
-        service.sign(&approved(10, true), &mut rng()).map(|signed| signed.text.len())
+        service.render(&approved(10, true), &mut rng()).map(|signed| signed.text.len())
     };
     assert!(longest(400).is_ok_and(|length| length <= MAX_LENGTH));
     assert_eq!(longest(512), Err(Refusal::TooLong));

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{DelegatedPeriod, Delegation, IssuedCertificates, offset};
 use crate::system::secret_memory::{self, MemoryError, SecretBytes};
 use crate::v3::authority;
-use crate::v3::revision;
+use crate::v3::revision::RevisionKey;
 use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
 /// Beyond a period's usual time, in seconds, its descriptor is still published where the consensus is late: it is valid for
@@ -40,7 +40,7 @@ impl DelegatedPeriod {
         let mut bytes = Zeroizing::new([0; 64]);
         let (seed, counter) = bytes.split_at_mut(32);
         rng.fill_bytes(seed);
-        counter.copy_from_slice(revision::key(&blinded).as_slice());
+        counter.copy_from_slice(RevisionKey::new(&blinded).bytes());
         let secrets = SecretBytes::take(&mut bytes);
         let signing = DescriptorSigningSecret::from_seed(secrets.halves().0);
         Self { certificates: IssuedCertificates::issue(&blinded, &signing, period), secrets }

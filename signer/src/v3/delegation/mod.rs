@@ -9,12 +9,11 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
-use zeroize::Zeroizing;
 
 pub use self::encoding::DelegationError;
 use super::authority::{Certifier, PeriodSecrets};
 use crate::system::secret_memory::SecretBytes;
-use crate::v3::revision::RevisionCounter;
+use crate::v3::revision::RevisionKey;
 use crate::v3::secret::DescriptorSigningSecret;
 
 /// The keys of one service in consecutive time periods.
@@ -76,7 +75,7 @@ impl DelegatedPeriod {
         let (seed, counter) = self.secrets.halves();
         PeriodSecrets {
             signing: DescriptorSigningSecret::from_seed(seed),
-            revision: RevisionCounter::new(Zeroizing::new(*counter)),
+            revision: RevisionKey::from_bytes(counter),
             certifier: Certifier::Issued(self.certificates.clone()),
         }
     }

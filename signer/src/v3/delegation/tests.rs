@@ -10,6 +10,7 @@ use sha2::{Digest, Sha512};
 use super::*;
 use crate::log::Priority;
 use crate::v3::authority::{Authority, CERT_LIFETIME};
+use crate::v3::revision::{RevisionKey, Revisions};
 use crate::v3::secret::IdentitySecret;
 
 /// A day's period of the public network: from 2026-11-22 12:00:00 on.
@@ -99,8 +100,9 @@ fn revisions_are_those_of_the_identity() {
     let now = period(PERIOD, 1440).start(720).plus(5 * HOUR);
     for index in 0..2 {
         let revisions = [Authority::from(identity()), delegation(1440, 2).into()].map(|authority| {
-            let mut secrets = authority.period(period(PERIOD + index, 1440), &mut rng(4)).ok().unwrap();
-            secrets.revision.next(now.minus(17 * HOUR), now, 0)
+            let period = period(PERIOD + index, 1440);
+            let secrets = authority.period(period, &mut rng(4)).ok().unwrap();
+            Revisions::default().next(&secrets.revision, period, now, 0)
         });
         assert_eq!(revisions[0], revisions[1]);
     }
@@ -193,8 +195,8 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_it() {
         assert!(!secret.chunks(8).any(contains));
     }
     // What is there would be found so.
-    let key = crate::v3::revision::key(&identity.blind(period(PERIOD + 1, 1440)));
-    assert!(contains(key.as_slice()) && contains(identity.address().identity()));
+    let key = RevisionKey::new(&identity.blind(period(PERIOD + 1, 1440)));
+    assert!(contains(key.bytes()) && contains(identity.address().identity()));
 }
 
 #[test]

@@ -56,8 +56,7 @@ impl Case {
         let backends: Vec<Backend> = (0..2).map(Backend::new).collect();
         let published: Vec<Published> =
             backends.iter().map(|backend| backend.publish(period(PERIOD), NOW, 3, &mut rng)).collect();
-        let mut request =
-            fixture::request(&Backend::new(99).address(), period(PERIOD), RUN_START, &published);
+        let mut request = fixture::request(&Backend::new(99).address(), period(PERIOD), &published);
         request.sets = vec![vec![0, 2, 4], vec![5, 1, 3]];
         let allowed = backends.iter().map(Backend::address).collect();
         Self { request, allowed, backends, published }
@@ -140,8 +139,6 @@ const HOSTILE_SHAPES: &[Hostile] = &[
     (Refusal::Period, "the first", |case| case.request.period_number = 0),
     (Refusal::Period, "the last", |case| case.request.period_number = u64::MAX),
     (Refusal::Period, "of another length", |case| case.request.period_length = 720),
-    (Refusal::RunStart, "the epoch", |case| case.request.run_start = UnixTime(0)),
-    (Refusal::RunStart, "the end of time", |case| case.request.run_start = UnixTime(u64::MAX)),
     (Refusal::NoSets, "none", |case| case.request.sets.clear()),
     (Refusal::TooManySets, "nine", |case| case.request.sets = vec![vec![0]; 9]),
     (Refusal::EmptySet, "the only one", |case| case.request.sets = vec![vec![]]),
@@ -153,6 +150,17 @@ const HOSTILE_SHAPES: &[Hostile] = &[
     (Refusal::SetMember, "the first index that is none", |case| case.request.sets[1][2] = 6),
     (Refusal::SetMember, "the last index", |case| case.request.sets[0][0] = 255),
     (Refusal::SetMember, "an index twice", |case| case.request.sets[0][2] = 0),
+    (Refusal::SetMember, "a point twice, under two indices", |case| {
+        case.request.points.push(case.request.points[0].clone());
+        case.request.sets[0].push(6);
+    }),
+    (Refusal::SetMember, "a point twice, at two relays", |case| {
+        let mut point = case.request.points[0].clone();
+        point.link_specifiers = case.request.points[1].link_specifiers.clone();
+        point.onion_key = case.request.points[1].onion_key;
+        case.request.points.push(point);
+        case.request.sets[0].push(6);
+    }),
     (Refusal::TooManyPoints, "161", |case| {
         case.request.points = vec![case.request.points[0].clone(); 161];
     }),
@@ -162,8 +170,6 @@ const HOSTILE_SHAPES: &[Hostile] = &[
     (Refusal::FlowControl, "no version", |case| case.request.flow_control = flow_control(0, 31)),
     (Refusal::FlowControl, "increment 0", |case| case.request.flow_control = flow_control(6, 0)),
     (Refusal::FlowControl, "increment 255", |case| case.request.flow_control = flow_control(6, 255)),
-    (Refusal::Revision, "2^34", |case| case.request.revision_seen = 1 << 34),
-    (Refusal::Revision, "the last", |case| case.request.revision_seen = u64::MAX),
 ];
 
 const HOSTILE_BACKENDS: &[Hostile] = &[
@@ -172,7 +178,7 @@ const HOSTILE_BACKENDS: &[Hostile] = &[
         let published = [foreign];
         let sets = std::mem::take(&mut case.request.sets);
         let frontend = Backend::new(99).address();
-        case.request = fixture::request(&frontend, period(PERIOD), RUN_START, &published);
+        case.request = fixture::request(&frontend, period(PERIOD), &published);
         case.request.sets = vec![sets[0].iter().map(|index| index % 3).take(1).collect()];
     }),
     (Refusal::UnknownBackend, "removed", |case| case.allowed.truncate(1)),
@@ -308,7 +314,6 @@ fn a_genuine_request_is_approved_as_it_was_asked() {
         assert_eq!(approved.enc_key, genuine.enc_key);
     }
     assert_eq!(approved.period, period(PERIOD));
-    assert_eq!(approved.run_start, RUN_START);
     assert_eq!(approved.sets, case.request.sets);
     assert_eq!(approved.flow_control, case.request.flow_control);
     assert_eq!((approved.single_onion, approved.revision_seen), (false, 0));
@@ -350,7 +355,7 @@ fn backends_of_the_neighbouring_periods_are_accepted() {
     for number in [PERIOD - 1, PERIOD, PERIOD + 1] {
         let mut case = Case::genuine();
         let published = [case.backends[0].publish(period(number), NOW, 2, &mut StdRng::seed_from_u64(2))];
-        case.request = fixture::request(&Backend::new(99).address(), period(PERIOD), RUN_START, &published);
+        case.request = fixture::request(&Backend::new(99).address(), period(PERIOD), &published);
         case.request.backends[0].period_number = number;
         assert!(case.judge().is_ok(), "{number}");
     }
@@ -386,7 +391,8 @@ fn small_order_keys_are_refused_in_every_place() {
 #[test]
 fn the_largest_request_is_accepted() {
     let mut case = Case::genuine();
-    case.request.points = case.request.points.iter().cloned().cycle().take(160).collect();
+    case.published = vec![case.backends[0].publish(period(PERIOD), NOW, 160, &mut StdRng::seed_from_u64(5))];
+    case.request = fixture::request(&Backend::new(99).address(), period(PERIOD), &case.published);
     for point in &mut case.request.points {
         point.link_specifiers = link_specifiers(&[(0, 6), (2, 20), (9, 223)]);
         assert_eq!(point.link_specifiers.len(), LinkSpecifiers::MAX_LENGTH);
@@ -394,7 +400,7 @@ fn the_largest_request_is_accepted() {
     case.request.backends = case.request.backends.iter().cloned().cycle().take(160).collect();
     case.request.sets = (0..8).map(|set| (set * 20..set * 20 + 20).collect()).collect();
     case.request.flow_control = "0-63 254".parse().ok();
-    case.request.revision_seen = (1 << 34) - 1;
+    case.request.revision_seen = u64::MAX;
     assert!(case.judge().is_ok());
     let frame = frame::encode(&Request::FrontendV3(case.request.clone())).unwrap();
     assert_eq!(

@@ -14,7 +14,6 @@ use crate::v3::secret::IdentitySecret;
 const NOW: UnixTime = UnixTime(1_795_342_830);
 /// The hour that [`NOW`] is in.
 const HOUR: u32 = 498_706;
-const RUN_START: UnixTime = UnixTime(1_795_305_600);
 /// A descriptor by tor 0.4.9.11, with three points and a revision counter of 8 digits, less its last line end.
 const BY_TOR: &str = include_str!("../../../../proto/testdata/v3/backend0.desc");
 
@@ -22,8 +21,11 @@ fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
+/// The period that [`NOW`] is in.
+const PERIOD: u64 = 20_778;
+
 fn period(number: u64) -> TimePeriod {
-    TimePeriod { length: PeriodLength::try_from(1440).unwrap(), number }
+    TimePeriod { length: PeriodLength::DAY, number }
 }
 
 fn service(seed: u8) -> Service {
@@ -41,8 +43,7 @@ fn point(rng: &mut StdRng) -> ApprovedPoint {
 fn approved(points: u8) -> Approved {
     let mut rng = rng(9);
     Approved {
-        period: period(20_778),
-        run_start: RUN_START,
+        period: period(PERIOD),
         revision_seen: 0,
         points: (0..points).map(|_| point(&mut rng)).collect(),
         sets: vec![(0..points).collect()],
@@ -57,7 +58,7 @@ fn open(service: &Service, period: TimePeriod, text: &str, now: UnixTime) -> Des
 
 fn signing_key(service: &mut Service, number: u64, now: UnixTime) -> [u8; 32] {
     let approved = Approved { period: period(number), ..approved(1) };
-    let signed = service.sign(&approved, now, &mut rand::thread_rng()).unwrap();
+    let signed = service.render(&approved, now, &mut rand::thread_rng()).unwrap();
     open(service, period(number), &signed.texts[0], now).signing_cert.claim.certified
 }
 
@@ -71,7 +72,7 @@ fn each_text_opens_for_a_client_and_holds_just_its_set() {
     {
         approved.flow_control = flow_control.map(|text| text.parse::<FlowControl>().unwrap());
         approved.single_onion = single_onion;
-        let signed = service.sign(&approved, NOW, &mut rng(1)).unwrap();
+        let signed = service.render(&approved, NOW, &mut rng(1)).unwrap();
         assert_eq!(signed.texts.len(), approved.sets.len());
         for (text, set) in signed.texts.iter().zip(&approved.sets) {
             let descriptor = open(&service, approved.period, text, NOW);
@@ -101,13 +102,13 @@ fn revisions_only_grow() {
         (NOW.plus(1), 0),
         (NOW.minus(hour), 0),
         (UnixTime(0), 0),
-        (NOW.plus(2), 5_000_000_000),
+        (NOW.plus(2), 2_000_000_000),
         (NOW.plus(3), 0),
         (NOW.plus(100 * hour), 0),
         (NOW, 17),
     ] {
         let approved = Approved { revision_seen: seen, ..approved(1) };
-        let signed = service.sign(&approved, now, &mut rng(2)).unwrap();
+        let signed = service.render(&approved, now, &mut rng(2)).unwrap();
         assert!(signed.revision > last, "{} after {last} at {now:?}", signed.revision);
         assert!(signed.revision > seen, "{} where {seen} was seen", signed.revision);
         last = signed.revision;
@@ -117,7 +118,7 @@ fn revisions_only_grow() {
 /// Two publishers with one key that count as tor does agree on the order of what they publish.
 #[test]
 fn revisions_are_comparable_across_restarts() {
-    let revision = |now| service(1).sign(&approved(1), now, &mut rng(3)).unwrap().revision;
+    let revision = |now| service(1).render(&approved(1), now, &mut rng(3)).unwrap().revision;
     assert_eq!(revision(NOW), revision(NOW));
     assert!(revision(NOW.plus(1)) > revision(NOW));
 }
@@ -125,12 +126,12 @@ fn revisions_are_comparable_across_restarts() {
 #[test]
 fn a_signing_key_is_one_services_for_one_period_until_a_restart() {
     let (mut one, mut other, mut restarted) = (service(1), service(2), service(1));
-    let key = signing_key(&mut one, 5, NOW);
-    assert_eq!(signing_key(&mut one, 5, NOW.plus(7200)), key);
-    assert_ne!(signing_key(&mut one, 6, NOW), key);
-    assert_eq!(signing_key(&mut one, 5, NOW), key);
-    assert_ne!(signing_key(&mut other, 5, NOW), key);
-    assert_ne!(signing_key(&mut restarted, 5, NOW), key);
+    let key = signing_key(&mut one, PERIOD, NOW);
+    assert_eq!(signing_key(&mut one, PERIOD, NOW.plus(7200)), key);
+    assert_ne!(signing_key(&mut one, PERIOD + 1, NOW), key);
+    assert_eq!(signing_key(&mut one, PERIOD, NOW), key);
+    assert_ne!(signing_key(&mut other, PERIOD, NOW), key);
+    assert_ne!(signing_key(&mut restarted, PERIOD, NOW), key);
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn certificates_run_out_when_tors_do() {
         (on_the_hour.plus(3599), HOUR + 55, HOUR + 54),
     ] {
         let approved = approved(2);
-        let signed = service.sign(&approved, now, &mut rng(4)).unwrap();
+        let signed = service.render(&approved, now, &mut rng(4)).unwrap();
         let descriptor = open(&service, approved.period, &signed.texts[0], now);
         assert_eq!(descriptor.signing_cert.claim.expires, ExpiryHour(signing), "{now:?}");
         for point in descriptor.inner.points {
@@ -157,15 +158,15 @@ fn certificates_run_out_when_tors_do() {
 #[test]
 fn memory_of_periods_is_bounded_and_keeps_the_ones_in_use() {
     let mut service = service(1);
-    let key = signing_key(&mut service, 0, NOW);
-    for number in 1..=20 {
+    let key = signing_key(&mut service, PERIOD, NOW);
+    for number in PERIOD + 1..=PERIOD + 20 {
         signing_key(&mut service, number, NOW);
-        assert_eq!(signing_key(&mut service, 0, NOW), key, "{number}");
+        assert_eq!(signing_key(&mut service, PERIOD, NOW), key, "{number}");
     }
     assert_eq!(service.periods.len(), PERIODS_KEPT);
     assert_eq!(service.periods.capacity(), PERIODS_KEPT);
     let kept: Vec<u64> = service.periods.iter().map(|period| period.time.number).collect();
-    assert_eq!(kept, [14, 15, 16, 17, 18, 19, 20, 0]);
+    assert_eq!(kept, [PERIOD + 18, PERIOD + 19, PERIOD + 20, PERIOD]);
 }
 
 fn link_specifiers(list: &[(u8, u8)]) -> LinkSpecifiers {
@@ -202,7 +203,7 @@ fn lengths_tell_no_more_than_tors_do() {
             if ipv6 {
                 approved.points.iter_mut().for_each(|point| point.link_specifiers = with_ipv6.clone());
             }
-            let signed = service.sign(&approved, NOW, &mut rng(5)).unwrap();
+            let signed = service.render(&approved, NOW, &mut rng(5)).unwrap();
             let padding = if points <= first {
                 1
             } else if points <= second {
@@ -227,7 +228,7 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
     }
     approved.flow_control = "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40 254".parse().ok();
     approved.single_onion = true;
-    let signed = service(1).sign(&approved, NOW, &mut rng(6)).unwrap();
+    let signed = service(1).render(&approved, NOW, &mut rng(6)).unwrap();
     assert_eq!(signed.texts[0].len(), length(3, signed.revision));
 }
 

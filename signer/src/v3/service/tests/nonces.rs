@@ -111,7 +111,7 @@ fn the_identity_cannot_be_computed_from_what_is_published() {
     for number in [20_778, 20_779, 20_778] {
         for (index, service) in services.iter_mut().enumerate() {
             let approved = Approved { period: period(number), ..approved(3) };
-            let signed = service.sign(&approved, NOW, &mut rng(7)).unwrap();
+            let signed = service.render(&approved, NOW, &mut rng(7)).unwrap();
             assert!(!gives_away(&service.address(), approved.period, &signed.texts[0]), "number {index}");
         }
     }

@@ -1,4 +1,4 @@
-//! How often a service's key may be used.
+//! How often something may happen.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,7 @@ impl RateLimit {
 
     /// Takes a permission, if one is left.
     pub fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.seen);
-        self.seen = now;
-        self.credit = self.credit.saturating_add(passed).min(self.capacity);
+        self.refill(now);
         match self.credit.checked_sub(self.interval) {
             Some(left) => {
                 self.credit = left;
@@ -30,6 +28,18 @@ impl RateLimit {
             }
             None => false,
         }
+    }
+
+    /// True if a permission is left.
+    pub fn has_credit(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.credit >= self.interval
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.seen);
+        self.seen = now;
+        self.credit = self.credit.saturating_add(passed).min(self.capacity);
     }
 }
 

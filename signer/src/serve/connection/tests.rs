@@ -1,0 +1,122 @@
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
+use onionbalance_proto::wire::Page;
+
+use super::*;
+
+const SERVICES: Request = Request::Services { from: 0 };
+
+fn pair() -> (Connection, UnixStream, Instant) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let now = Instant::now();
+    (Connection::new(ours, now).unwrap(), theirs, now)
+}
+
+fn question() -> Vec<u8> {
+    frame::encode(&SERVICES).unwrap()
+}
+
+fn large_reply() -> Reply {
+    let version = "x".repeat(500_000);
+    Reply::Services(Page { version, edition: 1, total: 0, services: vec![] })
+}
+
+#[test]
+fn a_frame_in_pieces_becomes_a_request_and_the_next_one_waits_for_the_reply() {
+    let (mut connection, mut peer, now) = pair();
+    assert_eq!(connection.deadline(), None);
+    for byte in question().iter().take(question().len() - 1) {
+        peer.write_all(&[*byte]).unwrap();
+        assert!(matches!(connection.advance(now), Ok(None)));
+    }
+    assert_eq!(connection.deadline(), Some(now + PATIENCE));
+    peer.write_all(&[&question()[question().len() - 1..], &question()].concat()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(connection.advance(now).unwrap(), Some(SERVICES));
+        connection.reply(&Reply::Refused(Refusal::Period), now).unwrap();
+        assert_eq!((connection.deadline(), connection.waits_for()), (None, PollFlags::POLLIN));
+    }
+}
+
+#[test]
+fn a_frame_has_five_seconds_from_its_first_byte_on() {
+    let (mut connection, mut peer, now) = pair();
+    assert!(connection.overdue(now + 10 * PATIENCE).is_none(), "silence is no crime");
+    peer.write_all(&question()[..1]).unwrap();
+    assert!(matches!(connection.advance(now), Ok(None)));
+    peer.write_all(&question()[1..2]).unwrap();
+    assert!(matches!(connection.advance(now + PATIENCE / 2), Ok(None)));
+    assert!(connection.overdue(now + PATIENCE.mul_f32(0.99)).is_none());
+    assert!(matches!(connection.overdue(now + PATIENCE), Some(Ended::Stalled)));
+}
+
+/// Each byte that is taken makes room for more, and none of it time.
+#[test]
+fn a_reply_has_five_seconds_however_slowly_it_is_taken() {
+    let (mut connection, mut peer, now) = pair();
+    connection.reply(&large_reply(), now).unwrap();
+    for tenth in 0..50 {
+        assert_eq!(connection.waits_for(), PollFlags::POLLOUT);
+        let later = now + Duration::from_millis(100 * tenth);
+        assert!(connection.overdue(later).is_none());
+        let _ = peer.read(&mut [0; 100]).unwrap();
+        assert!(matches!(connection.advance(later), Ok(None)));
+    }
+    assert!(matches!(connection.overdue(now + PATIENCE), Some(Ended::NotTaken)));
+}
+
+#[test]
+fn a_reply_goes_out_in_as_many_parts_as_it_takes() {
+    let (mut connection, mut peer, now) = pair();
+    connection.reply(&large_reply(), now).unwrap();
+    let wanted = frame::encode(&large_reply()).unwrap();
+    let mut taken = vec![0; wanted.len()];
+    let mut filled = 0;
+    while filled < taken.len() {
+        filled += peer.read(&mut taken[filled..]).unwrap();
+        // The rest, or else a request that is not there.
+        if connection.waits_for() == PollFlags::POLLOUT {
+            connection.advance(now).unwrap();
+        }
+    }
+    assert!(taken == wanted);
+    assert_eq!(connection.waits_for(), PollFlags::POLLIN);
+}
+
+/// The kernel says that the socket can be read, and there is nothing to read.
+#[test]
+fn out_of_band_bytes_end_it_at_once() {
+    for before in [&b""[..], b"O", &question()[..9]] {
+        let (mut connection, mut peer, now) = pair();
+        peer.write_all(before).unwrap();
+        send(peer.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+        let first = connection.advance(now);
+        let end = if before.is_empty() { first } else { first.and_then(|_| connection.advance(now)) };
+        assert!(matches!(end, Err(Ended::OutOfBand)), "{end:?}");
+    }
+}
+
+#[test]
+fn descriptors_end_it_at_once() {
+    let (mut connection, peer, now) = pair();
+    let passed = [peer.as_raw_fd()];
+    let parts = [io::IoSlice::new(b"O")];
+    let rights = [ControlMessage::ScmRights(&passed)];
+    sendmsg::<()>(peer.as_raw_fd(), &parts, &rights, MsgFlags::empty(), None).unwrap();
+    let end = connection.advance(now);
+    assert!(matches!(end, Err(Ended::Descriptors)), "{end:?}");
+}
+
+#[test]
+fn an_end_is_told_from_a_break() {
+    for (bytes, is_clean) in [(0, true), (1, false), (8, false), (9, false)] {
+        let (mut connection, mut peer, now) = pair();
+        peer.write_all(&question()[..bytes]).unwrap();
+        drop(peer);
+        let end = connection.advance(now);
+        assert_eq!(matches!(end, Err(Ended::Closed)), is_clean, "{bytes}: {end:?}");
+        assert_eq!(matches!(end, Err(Ended::Stalled)), !is_clean, "{bytes}: {end:?}");
+    }
+}

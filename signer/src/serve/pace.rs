@@ -1,0 +1,84 @@
+//! The pace of the loop under a flood: fast as long as there is credit, then so slow that a flood costs a small part of one
+//! core. Connections take turns at either pace, so that a flood on some of them delays the others, and starves none.
+
+use std::time::{Duration, Instant};
+
+use crate::limit::RateLimit;
+
+/// Turns in a round, without credit.
+const SLOW_TURNS: usize = 8;
+/// Connections that are accepted in a round.
+const ACCEPTS: usize = 32;
+/// Time between two rounds, without credit.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Turns for each signature that may be asked for: its request and its reply, each in one part or two.
+const TURNS_PER_SIGNATURE: u32 = 4;
+
+/// One budget for the turns of all connections. A connection that is made anew brings no new budget.
+pub(super) struct Pace {
+    credit: RateLimit,
+    paused_until: Option<Instant>,
+}
+
+/// The most that one round does.
+#[derive(Clone, Copy)]
+pub(super) struct Round {
+    /// Turns, of which a connection has one at most.
+    pub(super) turns: usize,
+    /// Connections to accept.
+    pub(super) accepts: usize,
+}
+
+impl Round {
+    /// Nothing is ready.
+    pub(super) const NONE: Self = Self { turns: 0, accepts: 0 };
+}
+
+impl Pace {
+    /// A full budget for so many services, each of which may be asked for `per_minute` signatures a minute.
+    pub(super) fn new(services: usize, per_minute: u32, now: Instant) -> Self {
+        let services = u32::try_from(services).unwrap_or(u32::MAX);
+        // One more for the list of services.
+        let signatures = per_minute.saturating_mul(services.saturating_add(1));
+        let credit = RateLimit::new(signatures.saturating_mul(TURNS_PER_SIGNATURE), now);
+        Self { credit, paused_until: None }
+    }
+
+    /// The time before which connections are left alone.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// The bounds of a round that begins at `now`. Without credit a pause follows it.
+    pub(super) fn begin_round(&mut self, now: Instant) -> Round {
+        let is_slow = !self.credit.has_credit(now);
+        self.paused_until = is_slow.then_some(now + PAUSE);
+        Round { turns: if is_slow { SLOW_TURNS } else { usize::MAX }, accepts: ACCEPTS }
+    }
+
+    /// Counts a turn or an accepted connection.
+    pub(super) fn count(&mut self, now: Instant) {
+        // Without credit the next round is slow.
+        let _ = self.credit.take(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_slowed_until_there_is_credit_again() {
+        let start = Instant::now();
+        let mut pace = Pace::new(1, 1, start);
+        for _ in 0..8 {
+            assert_eq!(pace.begin_round(start).turns, usize::MAX);
+            assert_eq!(pace.paused_until(), None);
+            pace.count(start);
+        }
+        assert_eq!(pace.begin_round(start).turns, SLOW_TURNS);
+        assert_eq!(pace.paused_until(), Some(start + PAUSE));
+        let later = start + Duration::from_secs(8);
+        assert_eq!((pace.begin_round(later).turns, pace.paused_until()), (usize::MAX, None));
+    }
+}

@@ -1,0 +1,386 @@
+//! Peers that try to hold the signer: it goes on serving others, and obeys its operator.
+
+use std::fs::{self, File};
+use std::io::{IoSlice, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use needs_root::needs_root;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, sendmsg,
+    setsockopt, socket, sockopt,
+};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe};
+use onionbalance_proto::wire::{Refusal, Reply, Request, frame};
+
+use crate::activation::activated;
+use crate::harness::{Client, Directory, NOBODY, Running, SERVICES, genuine, without_calls};
+
+/// A hostile peer costs others no more than this. Five seconds are what a frame may take: nobody is to wait for that.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// That somebody else is answered, and soon.
+fn assert_serves(directory: &Directory) {
+    let begun = Instant::now();
+    assert!(directory.connect().is_answered());
+    let took = begun.elapsed();
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+/// A connection by another user. A thread may have a user of its own (credentials(7)), which the kernel tells the other end.
+fn connect_as(directory: &Directory, uid: u32) -> UnixStream {
+    let path = directory.socket();
+    let connecting = thread::spawn(move || {
+        #[expect(unsafe_code, reason = "the library changes the user of all threads")]
+        // SAFETY: the system call changes numbers of this thread, which does nothing else.
+        let outcome = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+        assert_eq!(outcome, 0);
+        UnixStream::connect(path).unwrap()
+    });
+    connecting.join().unwrap()
+}
+
+/// A TCP socket whose close lingers for a minute: it has more to send than its peer, which does not read, takes.
+fn lingering() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    setsockopt(&ours, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 60 }).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[0; 4096]).is_ok() {}
+    ours.set_nonblocking(false).unwrap();
+    (ours, theirs)
+}
+
+fn pass(stream: &UnixStream, descriptor: RawFd) -> nix::Result<usize> {
+    let descriptors = [descriptor];
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"O")], &rights, MsgFlags::MSG_NOSIGNAL, None)
+}
+
+#[test]
+fn an_out_of_band_byte_holds_nobody_else() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    for before in [&b""[..], b"O", b"OB\0\x04\0\0"] {
+        let mut peer = directory.connect();
+        peer.send(before);
+        signer.expect(&["INFO connected"]);
+        send(peer.0.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+        signer.expect(&["WARN closed the connection", "it sent out-of-band bytes"]);
+        assert!(peer.is_closed());
+        assert_serves(&directory);
+        signer.expect(&["INFO connected"]);
+        signer.expect(&["INFO disconnected"]);
+        signer.signal(Signal::SIGHUP);
+        signer.expect(&["INFO reloaded config.yaml"]);
+    }
+}
+
+/// Of kernels that know how, the signer has them refuse descriptors.
+#[test]
+fn a_passed_socket_that_lingers_holds_nobody_else() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    let (ours, _theirs) = lingering();
+    let mut peer = directory.connect();
+    signer.expect(&["INFO connected"]);
+    if let Err(errno) = pass(&peer.0, ours.as_raw_fd()) {
+        assert_eq!(errno, Errno::EPERM);
+    } else {
+        drop(ours);
+        signer.expect(&["WARN closed the connection", "it passed file descriptors"]);
+        assert!(peer.is_closed());
+    }
+    assert_serves(&directory);
+}
+
+/// As on kernels before 6.16, which do not know the option: whether the message is read or its connection closed unread.
+#[needs_root]
+#[test]
+fn a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel() {
+    let directory = Directory::new("");
+    let command = without_calls(directory.command(), &[libc::SYS_setsockopt]);
+    let signer = Running::start(command).serving();
+    fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut open = Vec::new();
+    for uid in [0, NOBODY] {
+        for _ in 0..5 {
+            let (ours, theirs) = lingering();
+            let peer = connect_as(&directory, uid);
+            if let Err(errno) = pass(&peer, ours.as_raw_fd()) {
+                // The stranger's connection may have been closed already.
+                assert!(uid == NOBODY && errno == Errno::EPIPE, "{errno}");
+            }
+            drop(ours);
+            open.push((peer, theirs));
+        }
+        assert_serves(&directory);
+        signer.signal(Signal::SIGHUP);
+        while !signer.line().contains("reloaded") {}
+    }
+}
+
+/// The service manager's socket takes connections, and what is sent on them, while no signer runs.
+#[test]
+fn descriptors_that_were_passed_before_the_start_hold_nobody() {
+    let directory = Directory::new("");
+    let listener = UnixListener::bind(directory.socket()).unwrap();
+    let (ours, _theirs) = lingering();
+    let early = UnixStream::connect(directory.socket()).unwrap();
+    pass(&early, ours.as_raw_fd()).unwrap();
+    drop(ours);
+    let begun = Instant::now();
+    let signer = Running::start(activated(&directory, "1", listener)).serving();
+    assert_serves(&directory);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    signer.expect(&["INFO connected"]);
+    signer.expect(&["WARN closed the connection", "it passed file descriptors"]);
+}
+
+#[test]
+fn a_fresh_balancer_is_served_whatever_others_do() {
+    let directory = Directory::new("");
+    let _signer = directory.serve();
+    // More than there are places: silent ones, and some inside a frame.
+    let mut held: Vec<Client> = (0..60).map(|_| directory.connect()).collect();
+    held.iter_mut().step_by(2).for_each(|client| client.send(b"OB"));
+    for _ in 0..20 {
+        assert_serves(&directory);
+    }
+    // Those that were answered last keep their places.
+    let mut live: Vec<Client> = (0..8).map(|_| directory.connect()).collect();
+    for client in &mut live {
+        assert!(client.is_answered());
+    }
+    assert_serves(&directory);
+    for client in &mut live {
+        assert!(client.is_answered());
+    }
+}
+
+/// Has the busy ones end, also where the honest one is not served.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn busy_connections_take_turns_with_an_honest_one() {
+    let directory = Directory::new("signer-requests-per-minute: 1\n");
+    let _signer = directory.serve();
+    let question = frame::encode(&SERVICES).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&over);
+        for _ in 0..8 {
+            let (directory, question, over) = (&directory, &question, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let mut client = directory.connect();
+                    for _ in 0..50 {
+                        if client.0.write_all(question).is_err() || client.0.read(&mut [0; 4096]).is_err() {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        for _ in 0..10 {
+            assert_serves(&directory);
+        }
+    });
+}
+
+/// A client that does not wait (as tokio's) is told to come again where the queue of connections is full.
+#[test]
+fn there_is_room_for_many_that_connect_at_once() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    signer.signal(Signal::SIGSTOP);
+    let address = UnixAddr::new(&directory.socket()).unwrap();
+    let waiting: Vec<_> = (0..128)
+        .map(|number| {
+            let descriptor =
+                socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+            assert_eq!(connect(descriptor.as_raw_fd(), &address), Ok(()), "{number}");
+            descriptor
+        })
+        .collect();
+    signer.signal(Signal::SIGCONT);
+    assert_serves(&directory);
+    drop(waiting);
+}
+
+#[test]
+fn a_flood_of_refusals_is_slowed_and_its_log_is_counted() {
+    let directory = Directory::new("signer-requests-per-minute: 1\n");
+    let signer = directory.serve();
+    let mut client = directory.connect();
+    let (mut refused, _) = genuine();
+    refused.sets = vec![vec![]];
+    refused.service = *crate::harness::frontend().identity();
+    let request = Request::FrontendV3(refused);
+    // The first one takes the only permission of this minute, the next one is beyond it.
+    assert_eq!(client.ask(&request), Reply::Refused(Refusal::EmptySet));
+    assert_eq!(client.ask(&request), Reply::Refused(Refusal::RateLimit));
+    assert!(client.is_closed(), "no honest balancer asks for so much");
+    let begun = Instant::now();
+    let mut answers = 0_u32;
+    while begun.elapsed() < Duration::from_secs(3) {
+        let mut client = directory.connect();
+        if matches!(client.ask(&request), Reply::Refused(Refusal::RateLimit)) {
+            answers += 1;
+        }
+    }
+    // At most 8 turns in 50 ms, of which each connection takes one and more.
+    assert!(answers < 600, "{answers}");
+    let mut lines = 0;
+    signer.signal(Signal::SIGTERM);
+    while !signer.line().contains("ending") {
+        lines += 1;
+    }
+    assert!(lines < 200, "{lines} lines for {answers} answers");
+}
+
+#[test]
+fn lines_that_were_left_out_are_counted() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    for _ in 0..100 {
+        drop(directory.connect());
+    }
+    // Two lines each: a minute's worth is used up, and more comes with time.
+    let line = loop {
+        let line = signer.line();
+        if line.contains("left out") {
+            break line;
+        }
+    };
+    assert!(line.starts_with("WARN left out") && line.contains("more than 120 a minute"), "{line}");
+    assert!(matches!(directory.connect().ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
+    // A signature is logged in any case.
+    while !signer.line().contains("INFO signed") {}
+}
+
+/// What it says on a pipe that nobody reads.
+#[test]
+fn a_log_that_nobody_reads_holds_nobody() {
+    let directory = Directory::new("signer-requests-per-minute: 100000\n");
+    let (read, write) = pipe().unwrap();
+    let mut command = directory.command();
+    command.stderr(Stdio::from(write));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut client = loop {
+        if let Ok(stream) = UnixStream::connect(directory.socket()) {
+            break Client(stream);
+        }
+        thread::yield_now();
+    };
+    let request = Request::FrontendV3(genuine().0);
+    for _ in 0..1500 {
+        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
+    }
+    // As soon as somebody reads, the log goes on, and says how much is lost.
+    let reader = thread::spawn(move || {
+        let mut log = String::new();
+        File::from(read).read_to_string(&mut log).map(|_| log)
+    });
+    assert!(client.is_answered());
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    let log = reader.join().unwrap().unwrap();
+    assert!(log.contains("lines are lost") || log.matches("signed").count() == 1500, "{}", log.len());
+    assert!(log.contains("ending: SIGTERM"));
+}
+
+/// As with `LimitFSIZE=` in a unit, and standard error on a file.
+#[test]
+fn a_log_file_that_may_not_grow_ends_nothing() {
+    let directory = Directory::new("signer-requests-per-minute: 100000\n");
+    let mut command = directory.command();
+    let log = directory.path().join("log");
+    command.stderr(File::create(&log).unwrap());
+    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    // SAFETY: one system call.
+    unsafe {
+        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, 65_536, 65_536)?));
+    }
+    let mut child = command.spawn().unwrap();
+    let mut client = loop {
+        if let Ok(stream) = UnixStream::connect(directory.socket()) {
+            break Client(stream);
+        }
+        thread::yield_now();
+    };
+    let request = Request::FrontendV3(genuine().0);
+    while fs::metadata(&log).unwrap().len() < 65_536 {
+        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
+    }
+    for _ in 0..10 {
+        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[needs_root]
+#[test]
+fn a_user_that_is_removed_is_cut_off_by_the_reload() {
+    let directory = Directory::new("signer-allowed-uids: [65534]\n");
+    let signer = directory.serve();
+    fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let (mut theirs, mut ours) = (Client(connect_as(&directory, NOBODY)), directory.connect());
+    assert!(theirs.is_answered() && ours.is_answered());
+    let config = fs::read_to_string(directory.path().join("config.yaml")).unwrap();
+    directory.write("config.yaml", config.replace("65534", "7"));
+    signer.signal(Signal::SIGHUP);
+    while !signer.line().contains("reloaded") {}
+    signer.expect(&["WARN closed the connection", "peer_uid=65534", "its user is not allowed any more"]);
+    assert!(theirs.is_closed());
+    assert!(ours.is_answered());
+}
+
+/// A program that traces from its first moment is no stranger to its memory.
+#[test]
+fn it_does_not_start_under_a_tracer() {
+    let directory = Directory::new("");
+    let mut command = directory.command();
+    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    // SAFETY: one system call. The parent of the process, which is this one, traces it.
+    unsafe {
+        command.pre_exec(|| Ok(ptrace::traceme()?));
+    }
+    let mut child = command.spawn().unwrap();
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    // It stops at its start and at each signal.
+    let end = loop {
+        match waitpid(pid, None).unwrap() {
+            WaitStatus::Stopped(..) => ptrace::cont(pid, None).unwrap(),
+            end => break end,
+        }
+    };
+    assert_eq!(end, WaitStatus::Exited(pid, 78));
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("traces it: end that, and start again"), "{log}");
+    // It was waited for already.
+    assert!(child.wait().is_err());
+}
