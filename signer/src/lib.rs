@@ -2,8 +2,9 @@
 //!
 //! The way of a request: [`serve`] reads it, the judge of its version ([`v2::judge`], [`v3::judge`]) decides, the service of
 //! its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and answers. [`keys`] reads key
-//! files. [`system`] locks the process down. [`manage`] makes keys, in another process.
+//! files, [`trust`] judges who could have written them. [`system`] locks the process down. [`manage`] makes keys, in another process.
 
+pub mod config_file;
 pub mod keys;
 pub mod limit;
 pub mod log;
@@ -13,5 +14,6 @@ pub mod service;
 pub mod setup;
 pub mod start;
 pub mod system;
+pub mod trust;
 pub mod v2;
 pub mod v3;

@@ -1,20 +1,20 @@
 //! From the configuration to a server: everything that can be wrong is said before anything is served.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::unistd::{Uid, User, getegid};
 use onionbalance_proto::config::{self, Address, Config, ConfigError, Instances, check_own_backends};
 use rand_core::OsRng;
 
+use crate::config_file::ConfigFile;
 use crate::keys::passphrase::Passphrases;
 use crate::keys::{self, KeyFileError, Secret};
 use crate::serve::{Server, Services};
 use crate::service::{self, Service};
 use crate::system::secret_memory::{self, Kind, MemoryError};
+use crate::system::user::{self, UserError};
+use crate::trust::Trust;
 use crate::{v2, v3};
 
 /// A server that is ready, and what else the configuration says.
@@ -24,7 +24,7 @@ pub struct Setup {
     /// `signer-socket-location`, made relative to the configuration file.
     pub socket: Option<PathBuf>,
     /// The user to become.
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// Where the keys of version 3 services are, if there are any.
     pub memory: Option<Kind>,
     /// What to log: the addresses that are held.
@@ -42,25 +42,30 @@ pub enum SetupError {
     /// There is no place to keep keys.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The user to become.
+    #[error(transparent)]
+    User(#[from] UserError),
 }
 
-/// Reads the configuration at `path` and the keys it names, the encrypted ones among them with one of `passphrases`.
-/// Relative paths in it start from its own directory.
-pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError> {
-    let (text, config) = read(path)?;
+/// Reads the configuration and the keys it names, the encrypted ones among them with one of `passphrases`. Relative paths in
+/// it start from its own directory.
+pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup, SetupError> {
+    let path = config_file.path();
+    let (text, config) = config_file.read()?;
+    let user = config.signer_user.as_deref().map(user::find).transpose()?;
+    let trust = trust_with_keys(config_file, &config, user.as_ref())?;
     let secrets = config.services.iter().map(|service| service::secrets(&service.instances)).sum();
     let memory = match secrets {
         // Services of version 2 alone: their keys are elsewhere.
         0 => None,
         secrets => Some(secret_memory::reserve(secrets, config.signer_allow_locked_memory)?),
     };
-    let directory = path.parent().unwrap_or(Path::new(""));
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
     let mut addresses = HashSet::new();
     for service in &config.services {
         let about = |what| ConfigError::about(&text, path, &service.key, what);
-        let file = directory.join(&service.key);
-        let held = hold(service, &file, passphrases)
+        let file = config_file.relative(service.key.as_ref());
+        let held = hold(service, &file, &trust, passphrases)
             .map_err(|error| about(format!("the key file {} {error}", file.display())))?;
         if !addresses.insert(held.address()) {
             let what = format!("the key file {} is another service's key once more", file.display());
@@ -71,10 +76,33 @@ pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Setup, SetupError>
     check_own_backends(&config.services, addresses_by_key(services.iter()), &text, path)?;
     let summary = services.iter().map(Service::summary).collect();
     let warnings = config.without_instances(&text, path);
-    let socket = config.signer_socket.map(|socket| directory.join(socket));
+    let socket = config.signer_socket.map(|socket| config_file.relative(&socket));
     let services = Services::new(services);
     let server = Server::new(services, config.signer_requests_per_minute, config.signer_allowed_uids);
-    Ok(Setup { server, socket, user: config.signer_user, memory, summary, warnings })
+    Ok(Setup { server, socket, user, memory, summary, warnings })
+}
+
+/// Whom the signer trusts with its keys: root, and its user.
+///
+/// Another user that may speak to the signer is the balancer's, and is in the group of the socket, which is that of this
+/// process, or in the one that lets it read the configuration. So keys that members of these may read are refused then.
+fn trust_with_keys(
+    config_file: &ConfigFile,
+    config: &Config,
+    user: Option<&User>,
+) -> Result<Trust, SetupError> {
+    let trust = match user {
+        Some(user) => Trust::in_user(user).map_err(|errno| UserError::Refused(user.name.clone(), errno))?,
+        None => Trust::in_this_process(),
+    };
+    let trust = trust.allowing_readers(config.signer_allow_readable_keys);
+    let own = user.map_or(Uid::effective(), |user| user.uid);
+    if config.signer_allowed_uids.iter().all(|uid| [0, own.as_raw()].contains(uid)) {
+        return Ok(trust);
+    }
+    let mut shared = config_file.groups()?;
+    shared.push(user.map_or_else(getegid, |user| user.gid));
+    Ok(trust.without_groups(&shared))
 }
 
 /// The outcome of a reload.
@@ -85,10 +113,11 @@ pub struct Reloaded {
     pub warnings: Vec<ConfigError>,
 }
 
-/// Reads the configuration at `path` again and applies what may change while the keys stay: which backends are allowed, who
+/// Reads the configuration again and applies what may change while the keys stay: which backends are allowed, who
 /// may ask, and how often. All of it, or nothing.
-pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError> {
-    let (text, config) = read(path)?;
+pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Reloaded, ConfigError> {
+    let path = config_file.path();
+    let (text, config) = config_file.read()?;
     let about = |key: &str, what: String| ConfigError::about(&text, path, key, what);
     let held: HashMap<&str, &Service> = server.services().iter().map(|held| (held.key(), held)).collect();
     for service in &config.services {
@@ -122,29 +151,6 @@ pub fn reload(path: &Path, server: &mut Server) -> Result<Reloaded, ConfigError>
     Ok(Reloaded { summary, warnings: config.without_instances(&text, path) })
 }
 
-fn read(path: &Path) -> Result<(String, Config), ConfigError> {
-    let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-    let config = Config::parse(&text, path)?;
-    Ok((text, config))
-}
-
-/// Reads a file that is one, and is not endless.
-fn read_text(path: &Path) -> io::Result<String> {
-    // Without this flag the end of a pipe that nobody writes to would be waited for (fifo(7)).
-    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    if file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
-        return Err(io::Error::other(format!("it has more than {LARGEST} bytes")));
-    }
-    Ok(text)
-}
-
-/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
-const LARGEST: u64 = 64 << 20;
-
 /// Tells the address of a service by its key.
 fn addresses_by_key<'a>(services: impl Iterator<Item = &'a Service>) -> impl Fn(&str) -> Option<Address> {
     let addresses: HashMap<&str, Address> = services.map(|held| (held.key(), held.address())).collect();
@@ -152,11 +158,16 @@ fn addresses_by_key<'a>(services: impl Iterator<Item = &'a Service>) -> impl Fn(
 }
 
 /// The service with the key in `file`, which has to be of its instances' version.
-fn hold(service: &config::Service, file: &Path, passphrases: &Passphrases) -> Result<Service, KeyFileError> {
+fn hold(
+    service: &config::Service,
+    file: &Path,
+    trust: &Trust,
+    passphrases: &Passphrases,
+) -> Result<Service, KeyFileError> {
     let secret = match &service.instances {
-        Instances::None => keys::load(file, passphrases)?,
-        Instances::V2(_) => Secret::V2(keys::v2::load(file, passphrases)?),
-        Instances::V3(_) => Secret::V3(keys::v3::load(file, passphrases)?),
+        Instances::None => keys::load(file, trust, passphrases)?,
+        Instances::V2(_) => Secret::V2(keys::v2::load(file, trust, passphrases)?),
+        Instances::V3(_) => Secret::V3(keys::v3::load(file, trust, passphrases)?),
     };
     let key = service.key.clone();
     let mut held = match secret {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use onionbalance_proto::config::ConfigError;
 
+use crate::config_file::ConfigFile;
 use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
 use crate::serve::{Connections, Outside, Server, listen, not_ready};
@@ -37,8 +38,8 @@ pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
         Err(problem) => return problem.end(),
     };
     match prepare(config, inherited, handed_over.as_ref(), passphrases) {
-        Ok((mut server, connections, outside)) => {
-            let end = match server.serve(connections, outside, |server| reload(config, server)) {
+        Ok(Ready { config, mut server, connections, outside }) => {
+            let end = match server.serve(connections, outside, |server| reload(&config, server)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
             };
@@ -100,19 +101,23 @@ impl Problem {
     }
 }
 
+/// A server before its first request.
+struct Ready {
+    config: ConfigFile,
+    server: Server,
+    connections: Connections,
+    outside: Outside,
+}
+
 /// Everything up to the first request. The order matters: [`crate::system`] has it.
 fn prepare(
     config: &Path,
     inherited: bool,
     handed_over: Option<&UnixListener>,
     passphrases: &Source,
-) -> Result<(Server, Connections, Outside), Problem> {
+) -> Result<Ready, Problem> {
     signals::prepare().map_err(Problem::lasting)?;
-    let setup = {
-        // No passphrase is needed once the keys are read.
-        let passphrases = passphrases.read().map_err(Problem::lasting)?;
-        setup::load(config, &passphrases).map_err(Problem::lasting)?
-    };
+    let (config, setup) = load(config, passphrases)?;
     if setup.memory == Some(Kind::Locked) {
         log::line(
             Priority::Warning,
@@ -129,7 +134,7 @@ fn prepare(
             (Connections::Listener(listener), Some("the socket from the service manager".to_owned()))
         }
         None => {
-            let (listener, path) = bind(config, setup.socket.as_deref())?;
+            let (listener, path) = bind(&config, setup.socket.as_deref())?;
             (Connections::Listener(listener), Some(path.display().to_string()))
         }
     };
@@ -139,17 +144,25 @@ fn prepare(
         guard: Guard::new().map_err(Problem::passing)?,
     };
     log::prepare();
-    confine(config)?;
+    confine(&config)?;
     outside.notifier.tell("READY=1").map_err(|error| unheard(&error))?;
     if let Some(place) = place {
         log_start(&setup, &place);
     }
-    Ok((setup.server, connections, outside))
+    Ok(Ready { config, server: setup.server, connections, outside })
 }
 
-fn bind<'a>(config: &Path, socket: Option<&'a Path>) -> Result<(UnixListener, &'a Path), Problem> {
+fn load(config: &Path, passphrases: &Source) -> Result<(ConfigFile, Setup), Problem> {
+    // No passphrase is needed once the keys are read.
+    let passphrases = passphrases.read().map_err(Problem::lasting)?;
+    let config = ConfigFile::new(config).map_err(Problem::lasting)?;
+    let setup = setup::load(&config, &passphrases).map_err(Problem::lasting)?;
+    Ok((config, setup))
+}
+
+fn bind<'a>(config: &ConfigFile, socket: Option<&'a Path>) -> Result<(UnixListener, &'a Path), Problem> {
     let socket = socket.ok_or_else(|| {
-        let file = config.display();
+        let file = config.path().display();
         Problem::lasting(format!("{file}: signer-socket-location is not set: say where to listen"))
     })?;
     Ok((listen::bind(socket).map_err(Problem::passing)?, socket))
@@ -164,15 +177,19 @@ fn log_start(setup: &Setup, place: &str) {
     log::line(Priority::Info, format_args!("listening on {place}"));
 }
 
-/// Gives up what serving does not need.
-fn confine(config: &Path) -> Result<(), Problem> {
-    let directory = config.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    match confinement::confine(directory).map_err(Problem::lasting)? {
+/// Gives up what serving does not need, and tries whether a reload can still read the configuration.
+fn confine(config: &ConfigFile) -> Result<(), Problem> {
+    // A directory that cannot be reached is told of below.
+    let directories = config.directories().unwrap_or_default();
+    match confinement::confine(&directories).map_err(Problem::lasting)? {
         Files::Restricted => {}
         Files::Open => log::line(
             Priority::Warning,
             "the kernel has no landlock, by which the signer gives up its files: boot it with landlock among lsm=",
         ),
+    }
+    if let Err(error) = config.check() {
+        log::line(Priority::Warning, format_args!("SIGHUP will be refused: {error}"));
     }
     Ok(())
 }
@@ -199,12 +216,12 @@ fn log_warnings(warnings: &[ConfigError]) {
 }
 
 /// Reads the configuration again; a bad one changes nothing.
-fn reload(config: &Path, server: &mut Server) {
+fn reload(config: &ConfigFile, server: &mut Server) {
     match setup::reload(config, server) {
         Ok(Reloaded { summary, warnings }) => {
             log_services(&summary);
             log_warnings(&warnings);
-            log::line(Priority::Info, format_args!("reloaded {}", config.display()));
+            log::line(Priority::Info, format_args!("reloaded {}", config.path().display()));
         }
         Err(error) => {
             log::line(

@@ -17,6 +17,7 @@ pub(super) enum Key {
     SignerSocket,
     SignerAllowedUids,
     SignerAllowLockedMemory,
+    SignerAllowReadableKeys,
     SignerRequestsPerMinute,
     SignerUser,
     User,
@@ -35,6 +36,7 @@ impl FromStr for Key {
             "signer-socket-location" => Self::SignerSocket,
             "signer-allowed-uids" => Self::SignerAllowedUids,
             "signer-allow-locked-memory" => Self::SignerAllowLockedMemory,
+            "signer-allow-readable-keys" => Self::SignerAllowReadableKeys,
             "signer-user" => Self::SignerUser,
             "user" => Self::User,
             "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
@@ -43,7 +45,7 @@ impl FromStr for Key {
                 format!(
                     "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
                      user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
-                     signer-allow-locked-memory, tor-control-password, and those of Onionbalance up to 0.1.8"
+                     signer-allow-locked-memory, signer-allow-readable-keys, tor-control-password, and those of Onionbalance up to 0.1.8"
                 )
             })?),
         })

@@ -59,6 +59,8 @@ pub struct Config {
     pub signer_user: Option<String>,
     /// Whether keys may be in memory that root can read where the kernel has no better.
     pub signer_allow_locked_memory: bool,
+    /// Whether others than the signer's user may read key files. Nobody else may write to them in any case.
+    pub signer_allow_readable_keys: bool,
     /// The user ids that may speak to the signer besides its own and root.
     pub signer_allowed_uids: Vec<u32>,
     /// How many frontend requests per minute and service the signer answers.
@@ -178,6 +180,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             user: None,
             signer_user: None,
             signer_allow_locked_memory: false,
+            signer_allow_readable_keys: false,
             signer_allowed_uids: Vec::new(),
             signer_requests_per_minute: SIGNATURES_PER_MINUTE,
             control_password: None,
@@ -197,6 +200,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::User => config.user = Some(map.next_value()?),
                 Key::SignerUser => config.signer_user = Some(map.next_value()?),
                 Key::SignerAllowLockedMemory => config.signer_allow_locked_memory = map.next_value()?,
+                Key::SignerAllowReadableKeys => config.signer_allow_readable_keys = map.next_value()?,
                 Key::SignerAllowedUids => config.signer_allowed_uids = map.next_value()?,
                 Key::SignerRequestsPerMinute => config.signer_requests_per_minute = map.next_value()?,
                 Key::ControlPassword => {

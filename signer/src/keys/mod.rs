@@ -2,7 +2,6 @@
 
 mod kind;
 pub mod passphrase;
-pub mod permissions;
 pub mod pkcs8;
 pub mod sealed;
 pub mod terminal;
@@ -18,8 +17,8 @@ use zeroize::Zeroizing;
 
 pub use self::kind::KindError;
 use self::passphrase::Passphrases;
-use self::permissions::PermissionError;
 use self::v3::Contents;
+use crate::trust::{Trust, TrustError};
 use crate::v2::secret::PermanentSecret;
 use crate::v3::authority::Authority;
 
@@ -39,10 +38,19 @@ pub enum ReadError {
     Io(#[from] io::Error),
     /// It is not ours alone.
     #[error(transparent)]
-    Permissions(#[from] PermissionError),
+    Trust(TrustError),
     /// Too long for a key or a passphrase.
     #[error("is too long: no file with a key or a passphrase has more than {MAX_LENGTH} bytes")]
     TooLong,
+}
+
+impl From<TrustError> for ReadError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Io(error) => Self::Io(error),
+            error => Self::Trust(error),
+        }
+    }
 }
 
 /// Why a key file of either version holds no usable key.
@@ -71,9 +79,9 @@ pub enum Secret {
 }
 
 /// Reads the key in the file at `path`, which may be of either version, with one of the passphrases if it is encrypted.
-pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Secret, KeyFileError> {
+pub fn load(path: &Path, trust: &Trust, passphrases: &Passphrases) -> Result<Secret, KeyFileError> {
     let act_v3 = |contents: Contents<'_>| v3::authority(contents).map(Secret::V3);
-    parse(&read_key(path)?, path, passphrases, Secret::V2, act_v3)
+    parse(&read_key(path, trust)?, path, passphrases, Secret::V2, act_v3)
 }
 
 /// What `act_v2` or `act_v3` makes of the key in the file at `path`, which holds these bytes.
@@ -101,13 +109,11 @@ pub(crate) fn parse<T>(
 }
 
 /// All of the key file at `path`, which nobody else may read or change.
-pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    // Before it is opened: a named pipe would wait for somebody to write, and a socket says nothing that helps.
-    kind::check(path, &path.metadata()?)?;
-    let file = File::open(path)?;
-    kind::check(path, &file.metadata()?)?;
-    permissions::check(&file, path)?;
-    read_all(file)
+pub(crate) fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let found = trust.find(path)?;
+    // Before it is opened: a device may do something then, and a socket says nothing that helps.
+    kind::check(path, found.metadata())?;
+    read_all(found.open_key()?)
 }
 
 /// All of the file at `path`, which is wiped when it is dropped.

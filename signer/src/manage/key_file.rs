@@ -9,6 +9,7 @@ use super::render::Key;
 use crate::keys::passphrase::{Passphrases, Source};
 use crate::keys::v3::Contents;
 use crate::keys::{self, pem_label, pkcs8, sealed, v2};
+use crate::trust::Trust;
 use crate::v2::secret::PermanentSecret;
 
 /// A file that was read, and is still closed.
@@ -21,7 +22,7 @@ pub(super) struct KeyFile {
 impl KeyFile {
     /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
     pub(super) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
-        let bytes = keys::read_key(path).map_err(|error| problem(path, error))?;
+        let bytes = keys::read_key(path, &Trust::in_owner_of(path)).map_err(|error| problem(path, error))?;
         Ok(Self { path: path.to_owned(), bytes, passphrases: passphrases.read().map_err(Problem::new)? })
     }
 

@@ -1,4 +1,4 @@
-//! What the process can do once it serves: read the directory of its configuration, answer on sockets that it has, and
+//! What the process can do once it serves: read the directories of its configuration, answer on sockets that it has, and
 //! nothing else. Landlock says which files, seccomp which system calls.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ const RULES: ABI = ABI::V7;
 /// Why the process is not confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfinementError {
-    /// The directory of the configuration cannot be opened.
-    #[error("cannot confine the process to the directory of its configuration: {0}")]
+    /// A directory of the configuration cannot be opened.
+    #[error("cannot confine the process to the directories of its configuration: {0}")]
     Directory(#[from] PathFdError),
     /// Landlock refuses.
     #[error("cannot confine the process (landlock): {0}")]
@@ -44,25 +44,27 @@ pub enum Files {
     Open,
 }
 
-/// Gives up everything that serving does not need; files in `configuration_directory` can still be read, so that the
-/// configuration can be read anew. There is no way back.
+/// Gives up everything that serving does not need; files in `directories` can still be read, so that the configuration can be
+/// read again. There is no way back.
 ///
-/// The directory and not the file: whoever replaces a file makes another one of the same name.
-pub fn confine(configuration_directory: &Path) -> Result<Files, ConfinementError> {
-    let files = restrict_files(configuration_directory)?;
+/// Directories and not the file: an editor that replaces a file makes another one of the same name.
+pub fn confine(directories: &[impl AsRef<Path>]) -> Result<Files, ConfinementError> {
+    let files = restrict_files(directories)?;
     restrict_system_calls()?;
     Ok(files)
 }
 
-fn restrict_files(configuration_directory: &Path) -> Result<Files, ConfinementError> {
-    let directory = PathFd::new(configuration_directory)?;
+fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<Files, ConfinementError> {
+    let rule = |directory| -> Result<_, ConfinementError> {
+        Ok(PathBeneath::new(PathFd::new(directory)?, AccessFs::ReadFile))
+    };
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
         .handle_access(AccessNet::from_all(RULES))?
         .scope(Scope::from_all(RULES))?
         .create()?
-        .add_rule(PathBeneath::new(directory, AccessFs::ReadFile))?
+        .add_rules(directories.iter().map(rule))?
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::NotEnforced => Files::Open,
@@ -99,6 +101,7 @@ pub fn rules() -> Result<Rules, BackendError> {
         libc::SYS_timer_settime,
         libc::SYS_timer_delete,
         // The configuration, read again. Landlock says from where.
+        libc::SYS_readlinkat,
         libc::SYS_statx,
         libc::SYS_fstat,
         libc::SYS_lseek,

@@ -4,6 +4,7 @@
 //! [`user`] drops root; [`activation`] or a socket of our own; [`confinement`], after which no file but the configuration
 //! can be read and no system call made that serving does not need; then `READY=1`.
 
+pub mod access_list;
 pub mod activation;
 pub mod confinement;
 pub mod guard;

@@ -27,19 +27,21 @@ pub fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// Makes the process its user's for good, with that user's groups and no capability.
-pub fn become_user(name: &str) -> Result<(), UserError> {
-    let refused = |errno| UserError::Refused(name.to_owned(), errno);
-    let user = User::from_name(name).map_err(refused)?;
+/// The user of this name, which this process is or can become.
+pub fn find(name: &str) -> Result<User, UserError> {
+    let user = User::from_name(name).map_err(|errno| UserError::Refused(name.to_owned(), errno))?;
     let user = user.ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    if is_root() || Uid::effective() == user.uid { Ok(user) } else { Err(UserError::NotRoot(user.name)) }
+}
+
+/// Makes the process this user's for good, with that user's groups and no capability.
+pub fn become_user(user: &User) -> Result<(), UserError> {
     if Uid::effective() == user.uid {
         return Ok(());
     }
-    if !is_root() {
-        return Err(UserError::NotRoot(name.to_owned()));
-    }
-    let name_for_groups = CString::new(name).map_err(|_| UserError::Unknown(name.to_owned()))?;
-    initgroups(&name_for_groups, user.gid).map_err(refused)?;
+    let refused = |errno| UserError::Refused(user.name.clone(), errno);
+    let name = CString::new(user.name.as_str()).map_err(|_| UserError::Unknown(user.name.clone()))?;
+    initgroups(&name, user.gid).map_err(refused)?;
     setresgid(user.gid, user.gid, user.gid).map_err(refused)?;
     setresuid(user.uid, user.uid, user.uid).map_err(refused)?;
     // A change of user sets it to what the system has for programs with privileges.

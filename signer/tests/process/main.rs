@@ -12,6 +12,7 @@ mod isolation;
 mod keys;
 mod log;
 mod memory;
+mod mounts;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod passphrase;

@@ -13,6 +13,7 @@ pub(crate) use self::traditional::{LABEL, is_encrypted};
 use super::passphrase::{PassphraseError, Passphrases};
 use super::pkcs8::{self, Pkcs8Error};
 use super::{ReadError, pem_label};
+use crate::trust::Trust;
 use crate::v2::secret::PermanentSecret;
 
 /// Why a key file holds no usable key. The message says what to do; whoever prints it names the file.
@@ -69,8 +70,8 @@ fn wrong_size(error: &KeyError) -> String {
 const DER_SEQUENCE: [u8; 2] = [0x30, 0x82];
 
 /// Reads the secret key in the file at `path`, with one of the passphrases if it is encrypted.
-pub fn load(path: &Path, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
-    parse(&super::read_key(path)?, path, passphrases)
+pub fn load(path: &Path, trust: &Trust, passphrases: &Passphrases) -> Result<PermanentSecret, KeyFileError> {
+    parse(&super::read_key(path, trust)?, path, passphrases)
 }
 
 /// Reads the secret key in `bytes`, the whole of the file at `path`, with one of the passphrases if it is encrypted.

@@ -119,7 +119,7 @@ fn each_wrong_file_is_refused_by_name() {
 
 #[test]
 fn a_missing_or_endless_file_is_refused() {
-    let load = |path: &str| load(Path::new(path), &Passphrases::Terminal).err();
+    let load = |path: &str| load(Path::new(path), &Trust::in_this_process(), &Passphrases::Terminal).err();
     assert!(matches!(load("/nonexistent"), Some(KeyFileError::Read(ReadError::Io(_)))));
     assert!(matches!(load("/dev/zero"), Some(KeyFileError::Read(ReadError::Kind(_)))));
 }

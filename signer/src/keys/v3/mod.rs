@@ -11,6 +11,7 @@ use super::ReadError;
 use super::passphrase::Passphrases;
 use super::pkcs8::Pkcs8Error;
 use super::sealed::SealedError;
+use crate::trust::Trust;
 use crate::v3::authority::Authority;
 use crate::v3::delegation::Delegation;
 use crate::v3::delegation::DelegationError;
@@ -65,8 +66,8 @@ pub enum KeyFileError {
 }
 
 /// Reads the key in the file at `path`, with one of the passphrases if it is encrypted.
-pub fn load(path: &Path, passphrases: &Passphrases) -> Result<Authority, KeyFileError> {
-    parse(&super::read_key(path)?, path, passphrases, authority)
+pub fn load(path: &Path, trust: &Trust, passphrases: &Passphrases) -> Result<Authority, KeyFileError> {
+    parse(&super::read_key(path, trust)?, path, passphrases, authority)
 }
 
 /// The authority that somebody has who has this.
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_endless_file_is_refused() {
-        let load = |path: &str| load(Path::new(path), &Passphrases::Terminal);
+        let load = |path: &str| load(Path::new(path), &Trust::in_this_process(), &Passphrases::Terminal);
         assert!(matches!(load("/nonexistent"), Err(KeyFileError::Read(ReadError::Io(_)))));
         assert!(matches!(load("/dev/zero"), Err(KeyFileError::Read(ReadError::Kind(_)))));
     }

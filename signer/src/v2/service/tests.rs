@@ -12,6 +12,7 @@ use super::*;
 use crate::keys::passphrase::Passphrases;
 use crate::keys::private_copy;
 use crate::keys::v2 as keys;
+use crate::trust::Trust;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
 
@@ -20,8 +21,12 @@ fn rng() -> StdRng {
 }
 
 fn service(key: &str, cookies: Vec<Cookie>) -> Service {
-    let secret =
-        keys::load(private_copy(&Path::new(TESTDATA).join(key)).path(), &Passphrases::Terminal).unwrap();
+    let secret = keys::load(
+        private_copy(&Path::new(TESTDATA).join(key)).path(),
+        &Trust::in_this_process(),
+        &Passphrases::Terminal,
+    )
+    .unwrap();
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
     Service::new(key.into(), secret, backends)

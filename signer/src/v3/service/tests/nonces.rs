@@ -14,6 +14,7 @@ use super::*;
 use crate::keys::passphrase::Passphrases;
 use crate::keys::sealed::{Kind, seal};
 use crate::keys::{private_copy, v3 as keys};
+use crate::trust::Trust;
 use crate::v3::authority::Authority;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
@@ -78,7 +79,8 @@ fn load(contents: &[u8]) -> Authority {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), contents).unwrap();
     let text = Zeroizing::new(PASSPHRASE.as_bytes().to_vec());
-    keys::load(file.path(), &Passphrases::File { path: "pass".into(), text }).unwrap()
+    keys::load(file.path(), &Trust::in_this_process(), &Passphrases::File { path: "pass".into(), text })
+        .unwrap()
 }
 
 /// The forms of keys, mixed as they may be in one signer.

@@ -1,0 +1,113 @@
+//! The configuration file: read at the start, and again at each SIGHUP by the same rules.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Gid;
+use onionbalance_proto::config::{Config, ConfigError};
+
+use crate::trust::{Found, Trust, TrustError};
+
+/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
+const MAX_LENGTH: u64 = 64 << 20;
+/// Reading a file, for everybody; three bits further on, for its group.
+const OTHERS_READ: u32 = 0o4;
+/// The same of finding a file in a directory.
+const OTHERS_SEARCH: u32 = 0o1;
+
+/// Where the configuration is, and whom it is taken from.
+pub struct ConfigFile {
+    /// As the command line has it.
+    path: PathBuf,
+    /// A confined process cannot ask for its working directory.
+    absolute: PathBuf,
+    trust: Trust,
+}
+
+impl ConfigFile {
+    /// The file at `path`, which has to be written by nobody but root and the user that this process runs as now. The
+    /// user that it names as `signer-user` does not count: a file cannot vouch for its own owner.
+    ///
+    /// # Errors
+    /// The working directory is not known, or `path` is empty.
+    pub fn new(path: &Path) -> Result<Self, ConfigError> {
+        let absolute = std::path::absolute(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Ok(Self { path: path.to_owned(), absolute, trust: Trust::in_this_process() })
+    }
+
+    /// As the command line has it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file that the configuration names.
+    pub fn relative(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Reads it: its text, and what that says.
+    pub fn read(&self) -> Result<(String, Config), ConfigError> {
+        let text = self.open().and_then(|file| Ok(read_text(file)?)).map_err(|error| self.error(&error))?;
+        let config = Config::parse(&text, &self.path)?;
+        Ok((text, config))
+    }
+
+    /// Whether it can be opened, as [`ConfigFile::read`] does it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.open().map(drop).map_err(|error| self.error(&error))
+    }
+
+    /// The directories that it is read from, and is looked for at a reload: its own, and those of the links in its place.
+    pub fn directories(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        self.find().map(|found| found.directories()).map_err(|error| self.error(&error))
+    }
+
+    /// The groups that let their members read it where not everybody may, as its own mode or that of its directory says. The
+    /// balancer reads it, too, so its user is in them.
+    pub(crate) fn groups(&self) -> Result<Vec<Gid>, ConfigError> {
+        let found = self.find().map_err(|error| self.error(&error))?;
+        let mut groups = Vec::new();
+        for (entry, right) in [(found.metadata(), OTHERS_READ), (found.directory(), OTHERS_SEARCH)] {
+            let groups_right = right << 3;
+            if entry.mode() & (groups_right | right) == groups_right {
+                groups.push(Gid::from_raw(entry.gid()));
+            }
+        }
+        Ok(groups)
+    }
+
+    fn find(&self) -> Result<Found<'_>, TrustError> {
+        self.trust.find(&self.absolute)
+    }
+
+    fn open(&self) -> Result<File, TrustError> {
+        let found = self.find()?;
+        if !found.metadata().is_file() {
+            return Err(io::Error::other("it is not a file").into());
+        }
+        found.open()
+    }
+
+    fn error(&self, error: &TrustError) -> ConfigError {
+        let what = match error {
+            TrustError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => format!(
+                "cannot be read: {error}: let the signer's user read it; where a reload finds it in another directory than \
+                 the start did, restart the signer"
+            ),
+            TrustError::Io(error) => return ConfigError::unreadable(&self.path, error),
+            error => error.to_string(),
+        };
+        ConfigError { file: self.path.display().to_string(), line: None, what }
+    }
+}
+
+/// Reads a file that is not endless.
+fn read_text(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    if file.take(MAX_LENGTH + 1).read_to_string(&mut text)? as u64 > MAX_LENGTH {
+        return Err(io::Error::other(format!("it has more than {MAX_LENGTH} bytes")));
+    }
+    Ok(text)
+}
