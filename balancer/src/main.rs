@@ -67,6 +67,7 @@ fn begin(arguments: Arguments) -> Result<(Setup, Verbosity), Box<dyn Error>> {
     }
     let verbosity = log::begin(setup.log())?;
     setup.configuration().warn();
+    setup.warn_of_reload();
     Ok((setup, verbosity))
 }
 

@@ -92,10 +92,6 @@ impl ConfigFile {
 
     fn error(&self, error: &TrustError) -> ConfigError {
         let what = match error {
-            TrustError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => format!(
-                "cannot be read: {error}: let the signer's user read it; where a reload finds it in another directory than \
-                 the start did, restart the signer"
-            ),
             TrustError::Io(error) => return ConfigError::unreadable(&self.path, error),
             error => error.to_string(),
         };

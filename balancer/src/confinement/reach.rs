@@ -10,6 +10,8 @@ use crate::tor::Endpoint;
 const USUAL_COOKIE_DIRECTORIES: [&str; 2] = ["/run/tor", "/var/lib/tor"];
 /// Where the resolver's settings are, and where they link to.
 const RESOLVER_DIRECTORIES: [&str; 2] = ["/etc", "/run/systemd/resolve"];
+/// As many links as the kernel follows (`MAXSYMLINKS` in linux/namei.h).
+const MAX_LINKS: usize = 40;
 /// Of a name server, where an answer does not fit into a datagram.
 const NAME_SERVER: u16 = 53;
 
@@ -31,10 +33,19 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// The configuration at this path is read anew; a link leads to its directory, too.
+    /// The configuration at this path is read again, from its directory or from those of the links in its place. The signer
+    /// keeps the same directories, so that a reload finds both able to read it, or neither.
     pub fn configuration(&mut self, file: &Path) {
-        self.readable.insert(directory(file));
-        self.readable.extend(file.canonicalize().ok().as_deref().map(directory));
+        let mut file = file.to_owned();
+        for _ in 0..=MAX_LINKS {
+            let directory = directory(&file);
+            let target = file.read_link().map(|target| directory.join(target));
+            self.readable.insert(directory);
+            match target {
+                Ok(target) => file = target,
+                Err(_) => return,
+            }
+        }
     }
 
     /// This file or socket is made, written, replaced and removed.
@@ -101,6 +112,8 @@ fn directory(file: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn tcp(host: &str) -> Endpoint {
@@ -117,6 +130,25 @@ mod tests {
         reach.tor(&tcp("localhost"));
         assert!(reach.has_names && reach.ports == [53, 9051].into());
         assert!(reach.readable.contains(Path::new("/etc")));
+    }
+
+    #[test]
+    fn a_linked_configuration_is_read_from_each_place_on_its_way() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for directory in ["etc", "current", "store"] {
+            std::fs::create_dir(path(directory)).unwrap();
+        }
+        symlink("../current/config.yaml", path("etc/config.yaml")).unwrap();
+        symlink(path("store/config.yaml"), path("current/config.yaml")).unwrap();
+        std::fs::write(path("store/config.yaml"), "").unwrap();
+        let mut reach = Reach::default();
+        reach.configuration(&path("etc/config.yaml"));
+        let mut found: Vec<_> = reach.readable.iter().map(|path| path.canonicalize().unwrap()).collect();
+        found.sort();
+        assert_eq!(found, ["current", "etc", "store"].map(|name| path(name).canonicalize().unwrap()));
+        symlink("loop", path("loop")).unwrap();
+        reach.configuration(&path("loop"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use onionbalance_proto::config::{ConfigError, LogSettings};
 use tracing::field::display;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, ServiceTor};
@@ -58,6 +58,14 @@ impl Setup {
     /// Reads the same file again.
     pub(super) fn read_again(&self) -> Result<Self, SetupError> {
         Self::read(self.arguments.clone())
+    }
+
+    /// Tries what a reload will do, and logs it if that fails: root, who started the process, could read more than the user
+    /// that it has become.
+    pub fn warn_of_reload(&self) {
+        if let Err(error) = self.read_again() {
+            warn!("SIGHUP will be refused: {error}");
+        }
     }
 
     /// The contents of the file.

@@ -19,7 +19,14 @@ pub struct ConfigError {
 impl ConfigError {
     /// The file at `path` cannot be read.
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
-        let what = format!("cannot be read: {error}; name the configuration with -c");
+        let remedy = match error.kind() {
+            // A confined program can read no more directories than at its start.
+            io::ErrorKind::PermissionDenied => {
+                "let the program's user read it; in another directory than at the start it can be read after a restart only"
+            }
+            _ => "name the configuration with -c",
+        };
+        let what = format!("cannot be read: {error}; {remedy}");
         Self { file: path.display().to_string(), line: None, what }
     }
 

@@ -321,7 +321,10 @@ fn a_linked_configuration_is_read_again() {
     fs::rename(current.join("config.yaml"), other.join("config.yaml")).unwrap();
     symlink("../store2/config.yaml", current.join("config.yaml")).unwrap();
     let line = reload();
-    assert!(line.contains("in another directory than the start did, restart the signer"), "{line}");
+    assert!(
+        line.contains("in another directory than at the start it can be read after a restart only"),
+        "{line}"
+    );
 }
 
 #[needs_root]
@@ -352,7 +355,7 @@ fn a_configuration_that_a_reload_cannot_read_is_told_at_the_start() {
     let directory = Directory::new("signer-user: nobody\n");
     set_mode(&directory.path().join("config.yaml"), 0o600);
     let signer = Running::start(directory.command());
-    signer.expect(&[unreadable, "let the signer's user read it"]);
+    signer.expect(&[unreadable, "let the program's user read it"]);
     let signer = signer.serving();
     signer.signal(Signal::SIGHUP);
     signer.expect(&["ERROR reload refused", "config.yaml: cannot be read: Permission denied"]);

@@ -1,6 +1,7 @@
 //! SIGHUP: all or nothing, and in step with the signer.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
@@ -165,4 +166,44 @@ fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     // The new level is in force: tor's connection is lost and sought again, which says much at this level.
     place.tor.hang_up();
     balancer.wait_line(" DEBUG ", SOON).map(drop)
+}
+
+/// Root could read it at the start.
+#[needs_root]
+#[test]
+fn a_configuration_that_a_reload_cannot_read_is_told_at_the_start() -> Result<()> {
+    let place = Place::for_two()?;
+    fs::set_permissions(place.path("config.yaml"), Permissions::from_mode(0o600))?;
+    let signer = place.signer()?;
+    let balancer = place.balancer()?;
+    for program in [&signer, &balancer] {
+        let log = program.output()?;
+        ensure!(
+            log.contains("SIGHUP will be refused: config.yaml: cannot be read: Permission denied"),
+            "{log}"
+        );
+        program.signal(Signal::SIGHUP)?;
+        program.wait_line("reload refused, still running the previous configuration: config.yaml", SOON)?;
+    }
+    Ok(())
+}
+
+/// Each place on the way to it is as readable for the one as for the other.
+#[needs_root]
+#[test]
+fn both_read_a_linked_configuration_again() -> Result<()> {
+    let place = Place::for_two()?;
+    for directory in ["current", "store"] {
+        fs::create_dir(place.path(directory))?;
+    }
+    fs::rename(place.path("config.yaml"), place.path("store/config.yaml"))?;
+    symlink("current/config.yaml", place.path("config.yaml"))?;
+    symlink("../store/config.yaml", place.path("current/config.yaml"))?;
+    let (signer, balancer) = (place.signer()?, place.balancer()?);
+    fs::rename(place.path("store/config.yaml"), place.path("current/config.yaml"))?;
+    for program in [&signer, &balancer] {
+        program.signal(Signal::SIGHUP)?;
+        program.wait_line("reloaded config.yaml", SOON)?;
+    }
+    Ok(())
 }
