@@ -107,6 +107,39 @@ fn a_frontend_that_is_its_own_backend_is_an_error_with_the_line() {
 }
 
 #[test]
+fn frontends_in_a_circle_are_an_error_of_either_version() {
+    let text = |v2: &str, v3: &str| {
+        format!(
+            "services:\n- key: old\n  instances:\n  - address: {V2}\n- key: new\n  instances:\n  - address: {V3}\n\
+             - key: older\n  instances:\n  - address: {v2}\n- key: newer\n  instances:\n  - address: {v3}\n"
+        )
+    };
+    let mut held = vec![held_v2("old"), held_v3("new"), held_v2("older"), held_v3("newer")];
+    for service in held.iter_mut().skip(2) {
+        match service {
+            HeldService::V2(held) => held.address = V2.parse().unwrap(),
+            HeldService::V3 { held, .. } => held.address = V3.parse().unwrap(),
+        }
+    }
+    let told =
+        |v2: &str, v3: &str| place(&text(v2, v3)).configuration.frontends(&held).map_err(|error| error.what);
+    let [old, new] = [V2_FRONT, V3_FRONT];
+    let [other, another] = ["lijeinqkg3odt3fl", "srpuoce7jsi7v3hptfzjmayeaeja3ut6komozgkt7rssjgva6rry57qd"];
+    assert!(
+        told(old, another)
+            .unwrap_err()
+            .starts_with("the frontends with the keys old and older are backends of")
+    );
+    assert!(
+        told(other, new)
+            .unwrap_err()
+            .starts_with("the frontends with the keys new and newer are backends of")
+    );
+    // One frontend over another.
+    assert!(told(other, another).is_ok());
+}
+
+#[test]
 fn the_key_tells_the_version_of_a_service_without_instances() {
     let place = place("services:\n- key: old\n- key: new\n  instances: []\n");
     let frontends = place.configuration.frontends(&[held_v2("old"), held_v3("new")]).unwrap();

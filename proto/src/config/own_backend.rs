@@ -1,17 +1,19 @@
-//! Frontends that are their own backends. Such a frontend would list its own introduction points.
+//! Frontends that are their own backends, directly or by way of others. Such a frontend would list its own introduction
+//! points: those of dead and of removed backends would go round for ever, certified by its own key.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use super::error::{ConfigError, line_in_service};
-use super::service::{Address, InstanceV3, Instances, Service};
-use crate::v3;
+use super::service::{Address, Instances, Service};
 
-/// Checks that no frontend has its own address among its instances, and that no v3 frontends have one another's.
+/// Checks that no frontend has its own address among its instances, and that there is no circle of frontends of which each has
+/// the next one's address.
 ///
-/// `address` tells the frontend's address by its `key`: it is known when the key file was read. A v2 frontend over other v2
-/// frontends is legitimate: Onionbalance 0.1.8 published more than ten backends in that way.
+/// `address` tells the frontend's address by its `key`: it is known when the key file was read. A frontend over other
+/// frontends is legitimate: Onionbalance 0.1.8 published more than ten backends in that way. A circle through frontends of
+/// other machines is not seen.
 pub fn check_own_backends(
     services: &[Service],
     address: impl Fn(&str) -> Option<Address>,
@@ -20,31 +22,34 @@ pub fn check_own_backends(
 ) -> Result<(), ConfigError> {
     let mut frontends = HashMap::new();
     for service in services {
-        match (address(&service.key), &service.instances) {
-            (Some(Address::V2(own)), Instances::V2(instances))
+        let Some(own) = address(&service.key) else { continue };
+        match (own, &service.instances) {
+            (Address::V2(own), Instances::V2(instances))
                 if instances.iter().any(|instance| instance.address == own) =>
             {
                 return Err(own_backend(service, own, &own.without_suffix(), text, file));
             }
-            (Some(Address::V3(own)), Instances::V3(instances)) => {
-                if instances.iter().any(|instance| instance.address == own) {
-                    return Err(own_backend(service, own, &own.without_suffix(), text, file));
-                }
-                frontends.insert(own, (service.key.as_str(), instances.as_slice()));
+            (Address::V3(own), Instances::V3(instances))
+                if instances.iter().any(|instance| instance.address == own) =>
+            {
+                return Err(own_backend(service, own, &own.without_suffix(), text, file));
             }
             _ => {}
         }
+        frontends.insert(own, service);
     }
-    match mutual(&frontends) {
-        None => Ok(()),
-        Some((one, other)) => {
-            let what = format!(
-                "the frontends with the keys {one} and {other} are backends of each other: list the addresses of backends \
-                 that are no frontends"
-            );
-            Err(ConfigError::about(text, file, other, what))
-        }
-    }
+    let Some(circle) = circle(&frontends) else { return Ok(()) };
+    let (last, others) = circle.split_last().unwrap_or((&"", &[]));
+    let what = if let [one] = others {
+        format!("the frontends with the keys {one} and {last} are backends of each other")
+    } else {
+        format!(
+            "the frontends with the keys {} and {last} are backends of each other in a circle",
+            others.join(", ")
+        )
+    };
+    let what = format!("{what}: list the addresses of backends that are no frontends");
+    Err(ConfigError::about(text, file, last, what))
 }
 
 fn own_backend(service: &Service, own: impl Display, name: &str, text: &str, file: &Path) -> ConfigError {
@@ -56,21 +61,43 @@ fn own_backend(service: &Service, own: impl Display, name: &str, text: &str, fil
     ConfigError { file: file.display().to_string(), line: line_in_service(text, &service.key, is_own), what }
 }
 
-/// A frontend's key and instances, by its address.
-type Frontends<'a> = HashMap<v3::OnionAddress, (&'a str, &'a [InstanceV3])>;
-
-/// The keys of two frontends that have each other's addresses among their instances.
-fn mutual<'a>(frontends: &Frontends<'a>) -> Option<(&'a str, &'a str)> {
-    let lists = |(address, (_, instances)): (&v3::OnionAddress, &(_, &'a [InstanceV3]))| {
-        let address = *address;
-        let listed = instances.iter().map(|instance| instance.address);
-        listed.filter(|backend| frontends.contains_key(backend)).map(move |backend| (address, backend))
+/// The keys of frontends of which each lists the next one, and the last one the first, if there are any. It is the same circle
+/// each time, whatever the order of a hash.
+fn circle<'a>(frontends: &HashMap<Address, &'a Service>) -> Option<Vec<&'a str>> {
+    let key = |address: &Address| frontends.get(address).map(|service| service.key.as_str());
+    let backends = |address: &Address| {
+        frontends.get(address).into_iter().flat_map(|service| addresses(&service.instances))
     };
-    let edges: HashSet<_> = frontends.iter().flat_map(lists).collect();
-    let both = edges.iter().filter(|(frontend, backend)| edges.contains(&(*backend, *frontend)));
-    let keys = both.filter_map(|(one, other)| Some((frontends.get(one)?.0, frontends.get(other)?.0)));
-    // The same pair each time, whatever the order of a hash.
-    keys.filter(|(one, other)| one < other).min()
+    // Frontends that list none of the rest are in no circle. Without them there may be others.
+    let mut rest: HashSet<Address> = frontends.keys().copied().collect();
+    loop {
+        let lists_any = |address: &&Address| backends(address).any(|backend| rest.contains(&backend));
+        let above: HashSet<Address> = rest.iter().filter(lists_any).copied().collect();
+        if above.len() == rest.len() {
+            break;
+        }
+        rest = above;
+    }
+    // From each of the rest there is a way on, which comes back to where it has been.
+    let mut way = vec![rest.iter().copied().min_by_key(key)?];
+    loop {
+        let listed = backends(way.last()?).filter(|backend| rest.contains(backend));
+        let next = listed.min_by_key(key)?;
+        if let Some(start) = way.iter().position(|address| *address == next) {
+            return way.get(start..)?.iter().map(key).collect();
+        }
+        way.push(next);
+    }
+}
+
+fn addresses(instances: &Instances) -> impl Iterator<Item = Address> + '_ {
+    let (v2, v3) = match instances {
+        Instances::None => (&[][..], &[][..]),
+        Instances::V2(instances) => (instances.as_slice(), &[][..]),
+        Instances::V3(instances) => (&[][..], instances.as_slice()),
+    };
+    let v2 = v2.iter().map(|instance| Address::V2(instance.address));
+    v2.chain(v3.iter().map(|instance| Address::V3(instance.address)))
 }
 
 #[cfg(test)]
@@ -80,6 +107,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::v2;
+    use crate::v3;
 
     const V2: [&str; 3] = ["jyvfq5umznvka34v", "7s4hxwwifcslrus2", "lijeinqkg3odt3fl"];
 
@@ -122,16 +150,46 @@ mod tests {
     }
 
     #[test]
-    fn two_v3_frontends_are_not_each_others_backends() {
+    fn frontends_are_not_each_others_backends() {
         let [one, two, three] = [1, 2, 3].map(v3);
         let texts = [one, two, three].map(|address| address.to_string());
         let [one, two] = [Address::V3(one), Address::V3(two)];
         let (line, what) = said(&[(one, &[&texts[1], &texts[2]]), (two, &[&texts[2], &texts[0]])]).unwrap();
         assert_eq!(line, 6);
-        assert!(what.starts_with("the frontends with the keys a and b are backends of each other"), "{what}");
+        assert!(
+            what.starts_with("the frontends with the keys a and b are backends of each other: "),
+            "{what}"
+        );
         assert_eq!(said(&[(one, &[&texts[1]]), (two, &[&texts[2]])]), None);
-        // Version 2: Onionbalance 0.1.8 took it.
         let [one, two] = [V2[0], V2[1]].map(|address| Address::V2(address.parse().unwrap()));
+        let (line, what) = said(&[(one, &[V2[2], V2[1]]), (two, &[V2[0]])]).unwrap();
+        assert!(line == 6 && what.starts_with("the frontends with the keys a and b are"), "{line}: {what}");
+        // One over the other: Onionbalance 0.1.8 took it.
         assert_eq!(said(&[(one, &[V2[1]]), (two, &[V2[2]])]), None);
+    }
+
+    #[test]
+    fn a_circle_of_any_length_is_found_and_a_chain_is_none() {
+        let texts: Vec<String> = (0..9).map(|number| v3(number).to_string()).collect();
+        // Each lists the next, the last one no frontend; the first two share what is below them.
+        let chain: Vec<[&str; 2]> =
+            (0..7).map(|number| [texts[number + 1].as_str(), texts[(number + 2).min(8)].as_str()]).collect();
+        let listing = |lists: &[[&str; 2]]| {
+            let services: Vec<(Address, &[&str])> =
+                (0..).zip(lists).map(|(number, list)| (Address::V3(v3(number)), list.as_slice())).collect();
+            said(&services)
+        };
+        assert_eq!(listing(&chain), None);
+        let mut circle = chain.clone();
+        circle[5] = [&texts[8], &texts[2]];
+        let (line, what) = listing(&circle).unwrap();
+        // From c by way of d to f, as the keys' order has it; a, b and g are in none.
+        assert!(
+            what.starts_with(
+                "the frontends with the keys c, d, e and f are backends of each other in a circle: "
+            ),
+            "{what}"
+        );
+        assert_eq!(line, 22);
     }
 }

@@ -99,6 +99,85 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
     }
 }
 
+/// The addresses of the frontends whose keys [`with_frontends`] writes, of version 3 and of version 2.
+fn addresses(directory: &Directory) -> Vec<String> {
+    directory
+        .connect()
+        .services()
+        .iter()
+        .map(|service| match service {
+            HeldService::V2(held) => held.address.to_string(),
+            HeldService::V3 { held, .. } => held.address.to_string(),
+        })
+        .collect()
+}
+
+const FRONTENDS: [&str; 4] = ["front.pem", "backend0.hs_ed25519_secret_key", "one.key", "two.key"];
+
+/// Frontends without backends, so that they tell their addresses.
+fn with_frontends() -> Directory {
+    let directory = Directory::bare();
+    directory.write("one.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
+    directory.write("two.key", include_bytes!("../../../proto/testdata/v2/b2.key"));
+    directory.write("config.yaml", listing(&[[].as_slice(); 4]));
+    directory
+}
+
+/// The frontends with these addresses among their instances.
+fn listing(lists: &[&[&String]; 4]) -> String {
+    let mut text = String::from("signer-socket-location: socket\nservices:\n");
+    for (key, addresses) in FRONTENDS.iter().zip(lists) {
+        writeln!(text, "- key: {key}").unwrap();
+        if !addresses.is_empty() {
+            text += "  instances:\n";
+        }
+        for address in *addresses {
+            writeln!(text, "  - address: {address}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn a_frontend_is_not_its_own_backend_at_the_start_nor_at_a_reload() {
+    let directory = with_frontends();
+    let mut signer = directory.serve();
+    let addresses = addresses(&directory);
+    signer.expect(&["connected"]);
+    signer.expect(&["disconnected"]);
+    let [one, two, old, older] = addresses.as_slice() else { panic!("{addresses:?}") };
+    let itself = |address: &str, key: &str| {
+        format!("{address} is the address of the frontend with the key {key} itself")
+    };
+    let each_other = |one: &str, two: &str| {
+        format!("the frontends with the keys {one} and {two} are backends of each other: ")
+    };
+    let cases = [
+        (listing(&[&[one], &[], &[], &[]]), "config.yaml:5: ", itself(one, FRONTENDS[0])),
+        (listing(&[&[], &[], &[old], &[]]), "config.yaml:7: ", itself(old, FRONTENDS[2])),
+        (listing(&[&[two], &[one], &[], &[]]), "config.yaml:3: ", each_other(FRONTENDS[1], FRONTENDS[0])),
+        (listing(&[&[], &[], &[older], &[old]]), "config.yaml:8: ", each_other(FRONTENDS[2], FRONTENDS[3])),
+    ];
+    for (text, line, wanted) in &cases {
+        let log = reload(&directory, &signer, text);
+        assert!(
+            log[0].starts_with("ERROR reload refused") && log[0].contains(line) && log[0].contains(wanted),
+            "{log:?}"
+        );
+    }
+    let chain = listing(&[&[two], &[], &[older], &[]]);
+    assert!(reload(&directory, &signer, &chain).last().unwrap().contains("INFO reloaded"));
+    signer.kill();
+    for (text, line, wanted) in &cases {
+        directory.write("config.yaml", text);
+        let (status, log) = Running::start(directory.command()).end();
+        assert_eq!((status.code(), log.len()), (Some(78), 1), "{log:?}");
+        assert!(log[0].contains(line) && log[0].contains(wanted), "{log:?}\nwanted {line}{wanted}");
+    }
+    directory.write("config.yaml", chain);
+    drop(directory.serve());
+}
+
 /// As in a deployment whose backends come and go. The version of such a service is that of its key.
 #[test]
 fn a_service_may_be_without_backends_for_a_while() {
