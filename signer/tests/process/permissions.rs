@@ -156,7 +156,10 @@ fn a_link_that_others_may_replace_is_refused() {
 fn links_are_followed_as_the_kernel_does_and_no_further() {
     let directory = Directory::new("");
     let path = |name: &str| directory.path().join(name);
-    fs::create_dir_all(path("a/b")).unwrap();
+    for place in ["a", "a/b"] {
+        fs::create_dir(path(place)).unwrap();
+        set_mode(&path(place), 0o755);
+    }
     symlink("a/b", path("deep")).unwrap();
     symlink(directory.path(), path("a/absolute")).unwrap();
     // `..` behind a link is the directory above its target.
