@@ -97,13 +97,16 @@ struct Log {
 
 impl Log {
     fn add(&mut self, priority: Priority, message: &dyn Display) {
-        let line = render(priority, message);
+        self.keep(&render(priority, message));
+        self.write();
+    }
+
+    fn keep(&mut self, line: &str) {
         if self.waiting.len() + line.len() > MAX_WAITING {
             self.lost += 1;
         } else {
             self.waiting.extend(line.as_bytes());
         }
-        self.write();
     }
 
     fn add_by_peer(&mut self, priority: Priority, message: &dyn Display, now: Instant) {
@@ -160,7 +163,7 @@ impl Log {
                     "the log could not be written: {} lines are lost",
                     std::mem::take(&mut self.lost)
                 );
-                self.waiting.extend(render(Priority::Warning, &what).as_bytes());
+                self.keep(&render(Priority::Warning, &what));
             }
         }
     }
@@ -221,4 +224,28 @@ fn is_journal() -> bool {
 
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_find_no_room_are_counted() {
+        let mut log = Log { waiting: vec![b'x'; MAX_WAITING], lost: 0, by_peers: None, left_out: 0 };
+        log.keep("one\n");
+        log.keep("two\n");
+        assert_eq!((log.waiting.len(), log.lost), (MAX_WAITING, 2));
+    }
+
+    #[test]
+    fn lines_by_peers_are_counted_beyond_a_minutes_worth() {
+        let start = Instant::now();
+        let mut log = Log { waiting: Vec::new(), lost: 0, by_peers: None, left_out: 0 };
+        for _ in 0..FREE_LINES_PER_MINUTE {
+            assert!(log.has_room_for_peers(start));
+        }
+        assert!(!log.has_room_for_peers(start));
+        assert!(log.has_room_for_peers(start + Duration::from_secs(1)));
+    }
 }

@@ -74,8 +74,7 @@ fn sign(
     wanted.client_authorization = clients > 0;
     let kept = rng.gen_range(usize::from(BACKENDS)..=wanted.points.len());
     wanted.points.truncate(kept);
-    let approved = service.judge(&wanted, now)?;
-    let text = service.render(&approved, rng)?.text;
+    let text = service.sign(&wanted, now, rng)?.text;
 
     let file = format!("{number}.desc");
     fs::write(directory.join(&file), &text)?;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use needs_root::needs_root;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::resource::{Resource, setrlimit};
@@ -284,6 +285,7 @@ fn lines_that_were_left_out_are_counted() {
 fn a_log_that_nobody_reads_holds_nobody() {
     let directory = Directory::new("signer-requests-per-minute: 100000\n");
     let (read, write) = pipe().unwrap();
+    fcntl(&write, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let mut command = directory.command();
     command.stderr(Stdio::from(write));
     let mut child = command.spawn().unwrap();
@@ -295,10 +297,10 @@ fn a_log_that_nobody_reads_holds_nobody() {
         thread::yield_now();
     };
     let request = Request::FrontendV3(genuine().0);
-    for _ in 0..1500 {
+    for _ in 0..100 {
         assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
     }
-    // As soon as somebody reads, the log goes on, and says how much is lost.
+    // As soon as somebody reads, the log goes on.
     let reader = thread::spawn(move || {
         let mut log = String::new();
         File::from(read).read_to_string(&mut log).map(|_| log)
@@ -307,7 +309,7 @@ fn a_log_that_nobody_reads_holds_nobody() {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert!(child.wait().unwrap().success());
     let log = reader.join().unwrap().unwrap();
-    assert!(log.contains("lines are lost") || log.matches("signed").count() == 1500, "{}", log.len());
+    assert_eq!(log.matches("INFO signed").count(), 100, "{log}");
     assert!(log.contains("ending: SIGTERM"));
 }
 
