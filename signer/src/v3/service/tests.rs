@@ -250,3 +250,35 @@ fn a_delegation_has_one_signing_key_a_period() {
         assert_ne!(signing_key(&mut service, 6, at), key);
     }
 }
+
+/// A request for a period of this length, which an allowed backend proves.
+fn request(service: &Service, minutes: u16, now: UnixTime) -> FrontendRequest {
+    let length = PeriodLength::try_from(minutes).unwrap();
+    let period = TimePeriod::at(now, length, u64::from(minutes) / 2);
+    let published = [fixture::Backend::new(1).publish(period, now, 1, &mut rng(20))];
+    fixture::request(&service.address(), period, &published)
+}
+
+#[test]
+fn a_period_of_another_length_is_bound_while_it_is_asked_for() {
+    let mut service = service(1);
+    service.allow(vec![fixture::Backend::new(1).address()], &mut rng(21));
+    let mut sign = |minutes, now| {
+        let request = request(&service, minutes, now);
+        service.sign(&request, now, &mut rng(22)).map(|signed| signed.revision)
+    };
+    let public = sign(1440, NOW).unwrap();
+    sign(10, NOW).unwrap();
+    for minutes in [11, 1439, 14_400] {
+        assert_eq!(sign(minutes, NOW.plus(60)), Err(Refusal::PeriodLength), "{minutes}");
+    }
+    // The public network's goes beside it, and counts on.
+    assert!(sign(1440, NOW).unwrap() > public);
+    sign(10, NOW.plus(500)).unwrap();
+    assert_eq!(sign(11, NOW.plus(1099)), Err(Refusal::PeriodLength));
+    // An attacker that came first is gone.
+    sign(11, NOW.plus(1100)).unwrap();
+    assert_eq!(sign(10, NOW.plus(1101)), Err(Refusal::PeriodLength));
+    // A clock that was set back binds nothing.
+    sign(12, NOW).unwrap();
+}
