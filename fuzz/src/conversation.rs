@@ -9,8 +9,9 @@ use onionbalance_proto::wire::{Header, Reply, Request, frame};
 use onionbalance_signer::keys;
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::serve::Server;
-use onionbalance_signer::service::{self, Service};
+use onionbalance_signer::service::Service;
 use onionbalance_signer::v2::judge::Backend;
+use onionbalance_signer::{v2 as signer_v2, v3 as signer_v3};
 
 use crate::{rng, v2, v3};
 
@@ -23,8 +24,8 @@ const MAX_HONEST: usize = 4;
 pub fn server() -> Server {
     let key = keys::v2::parse(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
     let backend = Backend { address: v2::BACKEND.address(), cookie: None };
-    let v2 = service::v2::Service::new("v2.key".into(), key, vec![backend]);
-    let v3 = service::v3::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
+    let v2 = signer_v2::service::Service::new("v2.key".into(), key, vec![backend]);
+    let v3 = signer_v3::service::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
     Server::new(vec![Service::V2(v2), Service::V3(v3)], u32::MAX, Vec::new())
 }
 
