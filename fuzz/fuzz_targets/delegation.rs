@@ -1,4 +1,4 @@
-//! Delegations, which come out of a sealed file: one that is taken is encoded as it was, and says nothing that cannot be logged.
+//! Delegations, which come out of a sealed file: one that is taken lasts some time, and says nothing that cannot be logged.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use onionbalance_signer::v3::delegation::Delegation;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(delegation) = Delegation::decode(bytes) else { return };
-    assert_eq!(delegation.encode().as_slice(), bytes);
+    assert!(delegation.begins() < delegation.ends());
     let (_, notice) = delegation.notice(NOW);
     assert!(notice.is_ascii());
 });

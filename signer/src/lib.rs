@@ -2,13 +2,13 @@
 //!
 //! The way of a request: [`serve`] reads it, the judge of its version ([`v2::judge`], [`v3::judge`]) decides, the service of
 //! its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and answers. [`keys`] reads key
-//! files, [`trust`] judges who could have written them. [`system`] locks the process down. [`manage`] makes keys, in another process.
+//! files, [`trust`] judges who could have written them. [`system`] locks the process down. The package `onionbalance-key`, a
+//! program of its own, makes keys.
 
 pub mod config_file;
 pub mod keys;
 pub mod limit;
 pub mod log;
-pub mod manage;
 pub mod serve;
 pub mod service;
 pub mod setup;

@@ -1,12 +1,12 @@
 //! `onionbalance-signer`: see the library for what it does, `--help` for how to start it.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::log;
-use onionbalance_signer::manage::{self, Task};
 use onionbalance_signer::start::{self, Problem};
 use onionbalance_signer::system::hardening;
 
@@ -14,7 +14,8 @@ const HELP: &str = "\
 Holds the keys of onion services and signs their descriptors for the balancer.
 
 Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --passphrase-fd NUMBER]
-       onionbalance-signer key COMMAND      make, show, encrypt, import and delegate keys
+
+onionbalance-key makes, shows, encrypts, imports and delegates keys.
 
   -c, --config CONFIG  the configuration, the same file that onionbalance reads
                        [default: $ONIONBALANCE_CONFIG, else config.yaml]
@@ -36,9 +37,9 @@ enum Start {
         inherited: bool,
         passphrases: Source,
     },
-    /// `key` and what stands behind it.
-    Manage(Task),
     Print(String),
+    /// To say that another program makes keys.
+    Hint(String),
 }
 
 fn main() -> ExitCode {
@@ -49,13 +50,9 @@ fn main() -> ExitCode {
     }
     match arguments() {
         Ok(Start::Serve { config, inherited, passphrases }) => start::serve(&config, inherited, &passphrases),
-        Ok(Start::Manage(Task::Run(work))) => manage::run(work),
-        Ok(Start::Manage(Task::Help(text))) => print(text),
         Ok(Start::Print(text)) => print(&text),
-        Err(error) => {
-            log::leave_out_time();
-            start::fail(&Problem::usage(format_args!("{error}; see --help")))
-        }
+        Ok(Start::Hint(text)) => wrong_usage(text),
+        Err(error) => wrong_usage(format_args!("{error}; see --help")),
     }
 }
 
@@ -77,7 +74,7 @@ fn arguments() -> Result<Start, lexopt::Error> {
                 return Ok(Start::Print(format!("onionbalance-signer {}\n", env!("CARGO_PKG_VERSION"))));
             }
             Arg::Value(word) if word == "key" && config.is_none() => {
-                return manage::parse(&mut parser).map(Start::Manage);
+                return hint(&mut parser).map(Start::Hint);
             }
             other => return Err(other.unexpected()),
         }
@@ -88,10 +85,22 @@ fn arguments() -> Result<Start, lexopt::Error> {
     Ok(Start::Serve { config, inherited, passphrases })
 }
 
+/// The command as the program takes it that makes keys.
+fn hint(parser: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
+    let words: Vec<_> = parser.raw_args()?.map(|word| word.to_string_lossy().into_owned()).collect();
+    let command = format!("onionbalance-key {}", words.join(" "));
+    Ok(format!("keys are made by onionbalance-key: run `{}`", command.trim_end()))
+}
+
 /// The credential that the service manager hands over under this name (systemd.exec(5), `LoadCredential=`).
 fn credential() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("passphrase");
     path.exists().then_some(path)
+}
+
+fn wrong_usage(what: impl Display) -> ExitCode {
+    log::leave_out_time();
+    start::fail(&Problem::usage(what))
 }
 
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]

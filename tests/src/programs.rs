@@ -15,17 +15,19 @@ use crate::paths::BuildPaths;
 use crate::process::{Process, last_lines, read_lossy, run};
 use crate::wait::until;
 
-/// Where the two programs lie, freshly built with the profile of the running executable.
+/// Where the programs lie, freshly built with the profile of the running executable.
 #[derive(Clone, Debug)]
 pub struct Programs {
     /// `onionbalance`.
     pub balancer: PathBuf,
     /// `onionbalance-signer`.
     pub signer: PathBuf,
+    /// `onionbalance-key`.
+    pub key: PathBuf,
 }
 
 impl Programs {
-    /// Builds both, once in this process.
+    /// Builds them, once in this process.
     pub fn build() -> Result<&'static Self> {
         static BUILT: OnceLock<Result<Programs>> = OnceLock::new();
         BUILT.get_or_init(build).as_ref().map_err(|error| anyhow!("{error:#}"))
@@ -129,7 +131,8 @@ fn build() -> Result<Programs> {
     let work = Owned::create(paths.target.join(format!("build-{}", process::id())))?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "onionbalance", "--package", "onionbalance-signer"]);
+    command.args(["build", "--quiet", "--package", "onionbalance"]);
+    command.args(["--package", "onionbalance-signer", "--package", "onionbalance-key"]);
     command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
     command.arg("--target-dir").arg(&paths.target);
     command.args(profile_arguments(&paths)?);
@@ -137,8 +140,9 @@ fn build() -> Result<Programs> {
     let programs = Programs {
         balancer: paths.profile.join("onionbalance"),
         signer: paths.profile.join("onionbalance-signer"),
+        key: paths.profile.join("onionbalance-key"),
     };
-    for program in [&programs.balancer, &programs.signer] {
+    for program in [&programs.balancer, &programs.signer, &programs.key] {
         if !program.is_file() {
             bail!("cargo built no {}", program.display());
         }

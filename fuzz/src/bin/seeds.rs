@@ -8,10 +8,10 @@ use std::{env, fs, io};
 use libfuzzer_sys as _;
 use onionbalance::engine::{BackendId, Newest};
 use onionbalance_fuzz::{NOW, rng, v2, v3};
+use onionbalance_key::issue::issue;
 use onionbalance_proto::fixture;
 use onionbalance_proto::v2::{layer, points};
 use onionbalance_proto::wire::{Header, Refusal, Reply, Request, SignedFrontend, frame};
-use onionbalance_signer::v3::delegation::Delegation;
 
 fn main() -> io::Result<()> {
     let Some(directory) = env::args_os().nth(1).map(PathBuf::from) else {
@@ -139,8 +139,7 @@ impl Seeds {
     }
 
     fn delegation(&self) -> io::Result<()> {
-        let delegation = Delegation::issue(&v3::frontend(), v3::PUBLISHED.period, 1, &mut rng(1));
-        self.add("delegation", "issued", delegation.map_err(io::Error::other)?.encode())
+        self.add("delegation", "issued", issue(&v3::frontend(), v3::PUBLISHED.period, 1, &mut rng(1)))
     }
 
     fn state(&self) -> io::Result<()> {

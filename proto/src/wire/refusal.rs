@@ -57,7 +57,7 @@ refusals! {
     BackendDescriptorPeriod = 30, "a backend's descriptor is of a period that ended long ago, or is not yet the next, by the signer's clock";
     BackendCookie = 31, "a backend's descriptor does not open with what the signer's configuration has for it";
     ClientAuthorization = 32, "points of an authorized backend are to be shown to all, or no backend has a cookie";
-    NotDelegated = 33, "the key is a delegation that does not reach to the period: make another where the identity key is (onionbalance-signer key delegate)";
+    NotDelegated = 33, "the key is a delegation that does not reach to the period: make another where the identity key is (onionbalance-key delegate)";
 }
 
 /// Not the number of a refusal.

@@ -85,7 +85,7 @@ pub fn load(path: &Path, trust: &Trust, passphrases: &Passphrases) -> Result<Sec
 }
 
 /// What `act_v2` or `act_v3` makes of the key in the file at `path`, which holds these bytes.
-pub(crate) fn parse<T>(
+pub fn parse<T>(
     bytes: &[u8],
     path: &Path,
     passphrases: &Passphrases,
@@ -109,7 +109,7 @@ pub(crate) fn parse<T>(
 }
 
 /// All of the key file at `path`, which nobody else may read or change.
-pub(crate) fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+pub fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let found = trust.find(path)?;
     // Before it is opened: a device may do something then, and a socket says nothing that helps.
     kind::check(path, found.metadata())?;
@@ -139,6 +139,6 @@ pub(crate) fn private_copy(path: &Path) -> tempfile::NamedTempFile {
 }
 
 /// What stands behind `BEGIN` in the first line of a PEM file.
-pub(crate) fn pem_label(text: &str) -> Option<&str> {
+pub fn pem_label(text: &str) -> Option<&str> {
     text.trim_start().strip_prefix("-----BEGIN ")?.split_once("-----").map(|(label, _)| label)
 }

@@ -9,9 +9,9 @@ use pkcs8::{EncryptedPrivateKeyInfo, Error, PrivateKeyInfo, SecretDocument, pkcs
 use super::passphrase::{PassphraseError, Passphrases};
 
 /// The PEM label of a plain key.
-pub(crate) const LABEL: &str = "PRIVATE KEY";
+pub const LABEL: &str = "PRIVATE KEY";
 /// The PEM label of an encrypted one.
-pub(crate) const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+pub const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Bytes that scrypt may take: eight times as many as openssl lets it have.
 const MAX_SCRYPT_MEMORY: u64 = 1 << 28;

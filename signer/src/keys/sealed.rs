@@ -6,22 +6,23 @@
 //! ```
 //!
 //! scrypt (RFC 7914) makes the keys of cipher and code from passphrase and salt; the version says at what cost. Whatever opens
-//! is whole and unaltered.
+//! is whole and unaltered. `onionbalance-key` writes them.
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, Mac};
-use pkcs8::der::pem::{self, LineEnding};
+use pkcs8::der::pem;
 use pkcs8::pkcs5::scrypt::{self, Params};
-use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// The PEM label.
 pub const LABEL: &str = "ONIONBALANCE SEALED KEY";
-const VERSION: u8 = 1;
+/// The first byte.
+pub const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 16;
-const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
+/// Bytes before the ciphertext.
+pub const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
 const CODE_LENGTH: usize = 32;
 
 /// What is in a container.
@@ -38,10 +39,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SealedError {
     /// Cut, or altered where no passphrase is needed to see it.
-    #[error("is cut or damaged: give the whole file as `onionbalance-signer key` wrote it")]
+    #[error("is cut or damaged: give the whole file as `onionbalance-key` wrote it")]
     Damaged,
     /// Of another version, or with something else in it.
-    #[error("was sealed by another version of onionbalance-signer: use that, or a newer one")]
+    #[error("was sealed by another version of onionbalance-key: use its signer, or a newer one")]
     Version,
 }
 
@@ -85,40 +86,26 @@ impl Sealed {
     }
 }
 
-/// Seals `plaintext` under a passphrase. `None` if this machine cannot derive keys.
-pub fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8], rng: &mut impl CryptoRngCore) -> Option<String> {
-    let mut head = [0; HEAD_LENGTH];
-    let (front, salt) = head.split_at_mut(2);
-    front.copy_from_slice(&[VERSION, kind as u8]);
-    rng.fill_bytes(salt);
-    let keys = Keys::derive(passphrase, &head)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(HEAD_LENGTH + plaintext.len() + CODE_LENGTH));
-    bytes.extend(head);
-    bytes.extend(plaintext);
-    keys.apply_keystream(bytes.get_mut(HEAD_LENGTH..)?);
-    let code = keys.code(&bytes)?.finalize().into_bytes();
-    bytes.extend(code);
-    pem::encode_string(LABEL, LineEnding::LF, &bytes).ok()
-}
-
 /// What passphrase and salt make: a key for AES-256-CTR, then one for HMAC-SHA-256.
-struct Keys(Zeroizing<[u8; 64]>);
+pub struct Keys(Zeroizing<[u8; 64]>);
 
 impl Keys {
-    fn derive(passphrase: &[u8], head: &[u8; HEAD_LENGTH]) -> Option<Self> {
+    /// Those for a container that begins with `head`. `None` if this machine cannot derive them.
+    pub fn derive(passphrase: &[u8], head: &[u8; HEAD_LENGTH]) -> Option<Self> {
         let salt = head.last_chunk::<SALT_LENGTH>()?;
         let mut keys = Zeroizing::new([0; 64]);
         scrypt::scrypt(passphrase, salt, &cost()?, keys.as_mut_slice()).ok()?;
         Some(Self(keys))
     }
 
-    /// No two containers have one key, since each has a salt of its own; so the counter may begin at 0.
-    fn apply_keystream(&self, bytes: &mut [u8]) {
+    /// Encrypts or decrypts. No two containers have one key, since each has a salt of its own; so the counter may begin at 0.
+    pub fn apply_keystream(&self, bytes: &mut [u8]) {
         let (key, _) = self.0.split_at(32);
         ctr::Ctr128BE::<Aes256>::new(key.into(), &[0; 16].into()).apply_keystream(bytes);
     }
 
-    fn code(&self, covered: &[u8]) -> Option<Hmac<Sha256>> {
+    /// The code of these bytes.
+    pub fn code(&self, covered: &[u8]) -> Option<Hmac<Sha256>> {
         let (_, key) = self.0.split_at(32);
         let mut code = <Hmac<Sha256> as Mac>::new_from_slice(key).ok()?;
         code.update(covered);
@@ -134,46 +121,34 @@ pub fn cost() -> Option<Params> {
 
 #[cfg(test)]
 mod tests {
+    use pkcs8::der::pem::LineEnding;
     use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
 
     use super::*;
 
-    fn sealed(kind: Kind, plaintext: &[u8]) -> String {
-        seal(kind, plaintext, b"right", &mut StdRng::seed_from_u64(1)).unwrap()
-    }
+    const KEY: &str = include_str!("../../../proto/testdata/v3/front-sealed.pem");
+    const DELEGATION: &str = include_str!("../../../proto/testdata/v3/front-delegation.pem");
+    const PASSPHRASE: &[u8] = b"onion balance v3";
 
     #[test]
     fn opens_with_its_passphrase_alone() {
-        for (kind, plaintext) in
-            [(Kind::ExpandedKey, vec![7; 64]), (Kind::Delegation, (0..=255).cycle().take(9000).collect())]
-        {
-            let sealed = Sealed::parse(&sealed(kind, &plaintext)).unwrap();
+        for (text, kind) in [(KEY, Kind::ExpandedKey), (DELEGATION, Kind::Delegation)] {
+            let sealed = Sealed::parse(text).unwrap();
             assert_eq!(sealed.kind(), kind);
-            assert_eq!(*sealed.open(b"right").unwrap(), plaintext);
-            for wrong in ["", "Right", "right ", "righ"] {
+            assert!(sealed.open(PASSPHRASE).is_some());
+            for wrong in ["", "Onion balance v3", "onion balance v3 ", "onion balance v"] {
                 assert!(sealed.open(wrong.as_bytes()).is_none(), "{wrong}");
             }
         }
-    }
-
-    #[test]
-    fn two_of_the_same_contents_have_nothing_in_common() {
-        let mut rng = StdRng::seed_from_u64(2);
-        let mut bytes = || {
-            let text = seal(Kind::ExpandedKey, &[7; 64], b"right", &mut rng).unwrap();
-            Sealed::parse(&text).unwrap().bytes
-        };
-        let same = bytes().iter().zip(bytes()).skip(2).filter(|(one, other)| **one == *other).count();
-        assert!(same < 8, "{same} of 112 bytes");
+        let key = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
+        assert_eq!(Sealed::parse(KEY).unwrap().open(PASSPHRASE).unwrap().as_slice(), &key[32..]);
     }
 
     #[test]
     fn every_altered_byte_is_noticed() {
-        let whole = Sealed::parse(&sealed(Kind::ExpandedKey, &[7; 64])).unwrap().bytes;
+        let whole = Sealed::parse(KEY).unwrap().bytes;
         // The right ones for each: a code must tell even where the keys do not.
-        let keys = Keys::derive(b"right", whole.first_chunk().unwrap()).unwrap();
+        let keys = Keys::derive(PASSPHRASE, whole.first_chunk().unwrap()).unwrap();
         let open = |bytes: &[u8]| {
             let text = pem::encode_string(LABEL, LineEnding::LF, bytes).unwrap();
             Sealed::parse(&text).map(|sealed| sealed.open_with(&keys).is_some())
@@ -208,8 +183,7 @@ mod tests {
 
     #[test]
     fn a_damaged_pem_is_named() {
-        let text = sealed(Kind::ExpandedKey, &[7; 64]);
-        assert!(matches!(Sealed::parse(text.get(..100).unwrap()), Err(SealedError::Damaged)));
-        assert!(matches!(Sealed::parse(&text.replace("SEALED", "OPENED")), Err(SealedError::Damaged)));
+        assert!(matches!(Sealed::parse(KEY.get(..100).unwrap()), Err(SealedError::Damaged)));
+        assert!(matches!(Sealed::parse(&KEY.replace("SEALED", "OPENED")), Err(SealedError::Damaged)));
     }
 }

@@ -30,7 +30,7 @@ impl PermanentSecret {
     }
 
     /// The secret as PKCS#8 has it.
-    pub(crate) fn to_pkcs8(&self) -> pkcs8::Result<SecretDocument> {
+    pub fn to_pkcs8(&self) -> pkcs8::Result<SecretDocument> {
         self.key.to_pkcs8_der()
     }
 

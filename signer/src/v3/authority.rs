@@ -110,11 +110,12 @@ impl Certifier {
 }
 
 /// When a certificate that is made at `now` runs out (tor: `build_desc_signing_key_cert`).
-pub(super) fn expiry(now: UnixTime) -> ExpiryHour {
+pub fn expiry(now: UnixTime) -> ExpiryHour {
     ExpiryHour::not_before(now.plus(CERT_LIFETIME))
 }
 
-pub(super) fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
+/// The type-08 certificate of `signing` that runs out at `expires`.
+pub fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
     let claim = claim(signing, blinded.public(), expires);
     Certificate { claim, signature: blinded.sign(&claim.signed_bytes()) }
 }

@@ -2,64 +2,68 @@
 
 use std::fs;
 
-use curve25519_dalek::scalar::{Scalar, clamp_integer};
+use curve25519_dalek::scalar::clamp_integer;
+use data_encoding::BASE64;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::DecodePrivateKey;
 use needs_root::needs_root;
+use onionbalance_key::issue::{issue, span};
+use onionbalance_key::seal::seal;
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{HeldService, Refusal, Reply, Request, SignedFrontend};
 use onionbalance_signer::keys::sealed::{Kind, Sealed};
+use onionbalance_signer::v3::secret::IdentitySecret;
 use sha2::{Digest, Sha512};
 use tor_hscrypto::RevisionCounter;
 
 use crate::harness::{Directory, Running, now};
-use crate::keys::done;
 use crate::memory::search;
 use crate::oracle;
 
-/// A machine without network: `identity.key`, and what it delegated from `from` on, in `delegation.key`.
+const PASSPHRASE: &str = "of the online signer";
+
+/// A machine without network, where the key is.
 struct Offline {
-    directory: Directory,
+    identity: IdentitySecret,
     address: OnionAddress,
 }
 
 impl Offline {
     fn new() -> Self {
-        let directory = Directory::bare();
-        directory.write("passphrase", "of the online signer\n");
-        let address = done(&directory, &["new", "--plain", "-o", "identity.key"]).parse().unwrap();
-        Self { directory, address }
+        let identity = IdentitySecret::from_seed(&rand::random()).unwrap();
+        Self { address: identity.address(), identity }
     }
 
-    /// Delegates for so many periods from the present one on.
-    fn delegate(&self, name: &str, from: UnixTime, periods: u16) {
-        let (from, periods) = (from.to_string(), periods.to_string());
-        let arguments = ["delegate", "--key", "identity.key", "--from", &from, "--periods", &periods];
-        let printed = done(
-            &self.directory,
-            &[&arguments[..], &["-o", name, "--new-passphrase-file", "passphrase"]].concat(),
-        );
-        assert_eq!(printed, self.address.to_string());
+    /// The file of a delegation for so many periods from the one at `from` on.
+    fn delegate(&self, from: UnixTime, periods: u16) -> String {
+        let (first, periods) = span(from, PeriodLength::DAY, periods);
+        let delegation = issue(&self.identity, first, periods, &mut rand::thread_rng());
+        sealed(Kind::Delegation, &delegation)
     }
+}
 
-    /// A machine with network, which gets nothing but the delegation.
-    fn online(&self, name: &str) -> (Directory, Running) {
-        let online = Directory::new("");
-        let file = |name: &str| fs::read(self.directory.path().join(name)).unwrap();
-        for left in ["front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
-            fs::remove_file(online.path().join(left)).unwrap();
-        }
-        // In the place of the key that the configuration names.
-        online.write("front.pem", file(name));
-        online.write("passphrase", file("passphrase"));
-        let mut command = online.command();
-        command.args(["--passphrase-file", "passphrase"]);
-        let signer = Running::start(command);
-        (online, signer)
+fn sealed(kind: Kind, contents: &[u8]) -> String {
+    seal(kind, contents, PASSPHRASE.as_bytes(), &mut rand::thread_rng()).unwrap()
+}
+
+/// A machine with network, which gets nothing but the delegation.
+fn online(delegation: &str) -> (Directory, Running) {
+    let online = Directory::new("");
+    for left in ["front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
+        fs::remove_file(online.path().join(left)).unwrap();
     }
+    // In the place of the key that the configuration names.
+    online.write("front.pem", delegation);
+    let signer = start(&online);
+    (online, signer)
+}
+
+fn start(directory: &Directory) -> Running {
+    directory.write("passphrase", format!("onion balance v3\n{PASSPHRASE}\n"));
+    let mut command = directory.command();
+    command.args(["--passphrase-file", "passphrase"]);
+    Running::start(command)
 }
 
 fn present(now: UnixTime) -> TimePeriod {
@@ -95,8 +99,7 @@ fn logged(signer: &Running, part: &str) -> String {
 fn a_signer_with_nothing_else_signs_for_its_periods_and_says_when_it_ends() {
     let (offline, now) = (Offline::new(), now());
     let period = present(now);
-    offline.delegate("delegation.key", now, 2);
-    let (online, signer) = offline.online("delegation.key");
+    let (online, signer) = online(&offline.delegate(now, 2));
     let ends = period.next().next().start(720);
     let held = logged(&signer, "holding ");
     let first = if now < period.start(720).plus(12 * 3600) { period.previous() } else { period };
@@ -132,8 +135,7 @@ fn a_signer_with_nothing_else_signs_for_its_periods_and_says_when_it_ends() {
 fn the_period_after_its_last_is_refused_by_name() {
     let (offline, now) = (Offline::new(), now());
     let period = present(now);
-    offline.delegate("delegation.key", now, 1);
-    let (online, signer) = offline.online("delegation.key");
+    let (online, signer) = online(&offline.delegate(now, 1));
     let told = logged(&signer, "the delegation for ");
     assert!(told.starts_with("WARN ") && told.contains("0 periods after this one: make another"), "{told}");
     assert!(ask(&online, &offline.address, period, now).is_ok());
@@ -146,38 +148,10 @@ fn the_period_after_its_last_is_refused_by_name() {
 #[test]
 fn one_that_has_ended_says_so_at_the_start() {
     let (offline, now) = (Offline::new(), now());
-    offline.delegate("delegation.key", now.minus(40 * 86_400), 30);
-    let (online, signer) = offline.online("delegation.key");
+    let (online, signer) = online(&offline.delegate(now.minus(40 * 86_400), 30));
     let told = logged(&signer, "the delegation for ");
     assert!(told.starts_with("WARN ") && told.contains(" ended at "), "{told}");
     assert_eq!(ask(&online, &offline.address, present(now), now), Err(Refusal::NotDelegated));
-}
-
-#[test]
-fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
-    let (offline, now) = (Offline::new(), now());
-    offline.delegate("delegation.key", now, 3);
-    let read = |name: &str| fs::read_to_string(offline.directory.path().join(name)).unwrap();
-    let sealed = Sealed::parse(&read("delegation.key")).unwrap();
-    assert_eq!(sealed.kind(), Kind::Delegation);
-    let plaintext = sealed.open(b"of the online signer").unwrap();
-    let holds = |secret: &[u8]| plaintext.windows(secret.len()).any(|window| window == secret);
-
-    let identity = SigningKey::from_pkcs8_pem(&read("identity.key")).unwrap();
-    let expanded: [u8; 64] = Sha512::digest(identity.to_bytes()).into();
-    let mut secrets = vec![identity.to_bytes(), clamp_integer(*expanded.first_chunk().unwrap())];
-    secrets.push(*expanded.first_chunk().unwrap());
-    secrets.push(*expanded.last_chunk().unwrap());
-    secrets.push(identity.to_scalar().to_bytes());
-    for number in present(now).number - 1..present(now).number + 4 {
-        let period = TimePeriod { number, ..present(now) };
-        let blinded: Scalar = blinding_factor(&offline.address, period) * identity.to_scalar();
-        secrets.push(blinded.to_bytes());
-    }
-    assert!(holds(offline.address.identity()), "what is there is found");
-    for secret in &secrets {
-        assert!(!secret.chunks(8).any(holds));
-    }
 }
 
 /// The signing secrets in a delegation: for each period the seed, and what it is expanded to.
@@ -200,14 +174,13 @@ fn signing_secrets(plaintext: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
     let (offline, now) = (Offline::new(), now());
-    offline.delegate("delegation.key", now, 4);
-    let (online, signer) = offline.online("delegation.key");
+    let (online, signer) = online(&offline.delegate(now, 4));
     logged(&signer, "listening on");
     for period in [present(now), present(now).next(), present(now)] {
         assert!(ask(&online, &offline.address, period, now).is_ok());
     }
     let text = fs::read_to_string(online.path().join("front.pem")).unwrap();
-    let plaintext = Sealed::parse(&text).unwrap().open(b"of the online signer").unwrap();
+    let plaintext = Sealed::parse(&text).unwrap().open(PASSPHRASE.as_bytes()).unwrap();
     let secrets = signing_secrets(&plaintext);
     assert!((12..=15).contains(&secrets.len()));
     let (readable, found) = search(signer.id(), &secrets);
@@ -215,24 +188,35 @@ fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
     assert!(found.is_empty(), "{found:?} found in {readable} bytes");
 }
 
+/// An ed25519 key as openssl writes it: PKCS#8 around the seed (RFC 8410).
+fn pem(seed: &[u8; 32]) -> String {
+    let der = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", &seed[..]].concat();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(&der))
+}
+
+/// A key as tor writes it.
+fn tors(seed: &[u8; 32]) -> Vec<u8> {
+    let expanded: [u8; 64] = Sha512::digest(seed).into();
+    let scalar = clamp_integer(*expanded.first_chunk().unwrap());
+    [&b"== ed25519v1-secret: type0 ==\0\0\0"[..], &scalar, expanded.last_chunk::<32>().unwrap()].concat()
+}
+
 /// Whatever the forms that keys come in: each service's descriptors are its own and verify.
 #[test]
 fn keys_of_all_forms_are_served_side_by_side() {
     let (offline, now) = (Offline::new(), now());
-    offline.delegate("delegation.key", now, 1);
-    let directory = &offline.directory;
-    done(directory, &["new", "--plain", "-o", "pem.key"]);
-    done(directory, &["new", "--passphrase-file", "passphrase", "-o", "encrypted.key"]);
-    let sealed = ["-o", "sealed.key", "--new-passphrase-file", "passphrase"];
-    done(directory, &[&["encrypt", "backend0.hs_ed25519_secret_key"], &sealed[..]].concat());
-    let forms = ["pem.key", "encrypted.key", "sealed.key", "delegation.key", "front.hs_ed25519_secret_key"];
+    let directory = Directory::bare();
+    directory.write("pem.key", pem(&rand::random()));
+    directory.write("tor.key", tors(&rand::random()));
+    directory
+        .write("sealed.key", sealed(Kind::ExpandedKey, tors(&rand::random()).last_chunk::<64>().unwrap()));
+    directory.write("delegation.key", offline.delegate(now, 1));
+    let forms = ["pem.key", "front-aes256.pem", "sealed.key", "delegation.key", "tor.key"];
     let service = |key| format!("- key: {key}\n  instances:\n  - address: {}\n", Backend::new(1).address());
     let services = forms.map(service).concat();
     let more = "signer-socket-location: socket\nsigner-allow-locked-memory: true\n";
     directory.write("config.yaml", format!("services:\n{services}{more}"));
-    let mut command = directory.command();
-    command.args(["--passphrase-file", "passphrase"]);
-    let signer = Running::start(command);
+    let signer = start(&directory);
     let addresses = forms.map(|_| {
         let line = logged(&signer, "holding ");
         line.split(' ').nth(2).unwrap().parse::<OnionAddress>().unwrap()
@@ -240,7 +224,7 @@ fn keys_of_all_forms_are_served_side_by_side() {
     logged(&signer, "listening on");
     for _ in 0..2 {
         for address in &addresses {
-            let answer = ask(directory, address, present(now), now).unwrap();
+            let answer = ask(&directory, address, present(now), now).unwrap();
             let (descriptor, _) = oracle::parse(address, present(now), &answer.texts[0]);
             assert_eq!(descriptor.intro_points().len(), 3);
         }

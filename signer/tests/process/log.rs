@@ -64,8 +64,8 @@ fn has_neither_time_nor_priority_at_a_terminal() {
 fn has_no_time_if_a_command_was_typed() {
     let directory = Directory::bare();
     let mut command = Command::new(env!("CARGO_BIN_EXE_onionbalance-signer"));
-    command.args(["key", "show", "none.key"]).current_dir(directory.path());
+    command.arg("--no-such-option").current_dir(directory.path());
     let output = command.output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.starts_with("ERROR the key file none.key cannot be read"), "{log}");
+    assert!(log.starts_with("ERROR invalid option '--no-such-option'"), "{log}");
 }

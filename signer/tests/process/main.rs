@@ -9,7 +9,6 @@ mod delegation;
 mod harness;
 mod hostile;
 mod isolation;
-mod keys;
 mod log;
 mod memory;
 mod mounts;

@@ -86,23 +86,6 @@ fn start_without_secret_memory(directory: &Directory) -> Running {
     Running::start(without_secret_memory(directory.command()))
 }
 
-/// Kernels before 6.5 have it only if they are told so, and whoever keeps keys offline may have such a one.
-#[test]
-fn keys_are_made_and_delegated_without_secret_memory() {
-    let directory = Directory::bare();
-    directory.write("pass", "onion balance v3\n");
-    for arguments in [
-        &["new", "--plain", "-o", "new.key"][..],
-        &["delegate", "--key", "new.key", "--periods", "300", "-o", "d.key", "--new-passphrase-file", "pass"],
-        &["show", "d.key", "--passphrase-file", "pass"],
-    ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onionbalance-signer"));
-        command.arg("key").args(arguments).current_dir(directory.path());
-        let output = without_secret_memory(command).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
 #[needs_root]
 #[test]
 fn without_secret_memory_it_starts_only_if_it_may() {

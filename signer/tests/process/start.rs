@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use nix::sys::stat::Mode;
@@ -162,4 +162,18 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let _ = child.kill();
     let _ = child.wait();
     assert!(answered.is_ok());
+}
+
+#[test]
+fn the_program_that_makes_keys_is_named() {
+    let directory = Directory::new("");
+    for (arguments, wanted) in [
+        (&["key"][..], "onionbalance-key"),
+        (&["key", "new", "--plain", "-o", "frontend.key"], "onionbalance-key new --plain -o frontend.key"),
+    ] {
+        let mut command = Command::new(directory.command().get_program());
+        let output = command.args(arguments).current_dir(directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(log(output.stderr), format!("ERROR keys are made by onionbalance-key: run `{wanted}`\n"));
+    }
 }

@@ -53,7 +53,7 @@ impl Installed {
 
     /// Makes the key as README says; the result is the frontend's address, with `.onion`.
     pub(crate) fn make_key(&self) -> Result<String> {
-        let output = self.follow("key new", &[])?;
+        let output = self.follow("onionbalance-key new", &[])?;
         Ok(output
             .lines()
             .find(|line| line.strip_suffix(".onion").is_some())

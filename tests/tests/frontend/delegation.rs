@@ -44,7 +44,7 @@ fn is_published_from_a_delegation_until_that_ends_and_from_the_next_one() -> Res
     let told = ended.wait_line("the delegation for", SOON)?;
     ensure!(told.contains(" WARN ") && told.contains(" ended at "), "{told}");
     let refused = balancer.wait_line("the key is a delegation that does not reach to the period", CHANGE)?;
-    ensure!(refused.contains(" WARN ") && refused.contains("onionbalance-signer key delegate"), "{refused}");
+    ensure!(refused.contains(" WARN ") && refused.contains("onionbalance-key delegate"), "{refused}");
     let last = observer.newest(&site.address)?.revision;
 
     ended.kill()?;
@@ -58,8 +58,8 @@ fn is_published_from_a_delegation_until_that_ends_and_from_the_next_one() -> Res
 /// Issues a delegation.
 fn delegate(site: &Site, name: &str, arguments: &[&str]) -> Result<()> {
     let length = PERIOD.to_string();
-    let output = Command::new(&Programs::build()?.signer)
-        .args(["key", "delegate", "--period-length", &length, "--new-passphrase-file"])
+    let output = Command::new(&Programs::build()?.key)
+        .args(["delegate", "--period-length", &length, "--new-passphrase-file"])
         .arg(site.path("passphrase"))
         .arg("--key")
         .arg(site.path("identity.pem"))

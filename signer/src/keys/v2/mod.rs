@@ -9,7 +9,7 @@ use onionbalance_proto::v2::keys::{BITS, KeyError};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{ALGORITHM_OID, DecodeRsaPrivateKey};
 
-pub(crate) use self::traditional::{LABEL, is_encrypted};
+pub use self::traditional::{LABEL, is_encrypted};
 use super::passphrase::{PassphraseError, Passphrases};
 use super::pkcs8::{self, Pkcs8Error};
 use super::{ReadError, pem_label};

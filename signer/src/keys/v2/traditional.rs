@@ -15,12 +15,12 @@ use super::KeyFileError;
 use crate::keys::passphrase::PassphraseError;
 
 /// The PEM label, with or without encryption.
-pub(crate) const LABEL: &str = "RSA PRIVATE KEY";
+pub const LABEL: &str = "RSA PRIVATE KEY";
 /// Bytes of the initialization vector that serve as salt (openssl: `PKCS5_SALT_LEN`).
 const SALT_LENGTH: usize = 8;
 
 /// Whether the PEM says that it is encrypted.
-pub(crate) fn is_encrypted(text: &str) -> bool {
+pub fn is_encrypted(text: &str) -> bool {
     text.contains("Proc-Type: 4,ENCRYPTED")
 }
 

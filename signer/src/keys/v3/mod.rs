@@ -1,7 +1,7 @@
 //! The key files of version 3 services: tor's own, PKCS#8, and sealed ones.
 
-pub(crate) mod pem;
-pub(crate) mod tor;
+pub mod pem;
+pub mod tor;
 
 use std::path::Path;
 
@@ -95,17 +95,18 @@ pub fn parse<T>(
 
 #[cfg(test)]
 mod tests {
-    use onionbalance_proto::v3::{PeriodLength, TimePeriod};
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::keys::sealed;
 
     const FRONT: &str = include_str!("../../../../proto/testdata/v3/front.hostname");
     const FRONT_PEM: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.pem");
     const FRONT_AES: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-aes256.pem");
     const FRONT_SCRYPT: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-scrypt.pem");
     const FRONT_TOR: &[u8] = include_bytes!("../../../../proto/testdata/v3/front.hs_ed25519_secret_key");
+
+    const FRONT_SEALED: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-sealed.pem");
+    const FRONT_DELEGATION: &[u8] = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
 
     const PASSPHRASE: &str = "onion balance v3";
 
@@ -121,49 +122,19 @@ mod tests {
 
     #[test]
     fn all_formats_of_one_key_make_the_same_address() {
-        for bytes in [FRONT_PEM, FRONT_TOR, FRONT_AES, FRONT_SCRYPT] {
+        for bytes in [FRONT_PEM, FRONT_TOR, FRONT_AES, FRONT_SCRYPT, FRONT_SEALED, FRONT_DELEGATION] {
             let secret = parse_with(bytes, &format!("wrong\n{PASSPHRASE}\n"));
             assert_eq!(secret.ok().unwrap().address().to_string(), FRONT.trim());
         }
     }
 
-    fn sealed(kind: sealed::Kind, contents: &[u8]) -> String {
-        sealed::seal(kind, contents, PASSPHRASE.as_bytes(), &mut rand::thread_rng()).unwrap()
-    }
-
-    #[test]
-    fn a_sealed_key_and_a_delegation_are_of_the_same_service() {
-        let identity = IdentitySecret::from_expanded(FRONT_TOR.last_chunk().unwrap()).unwrap();
-        let period = TimePeriod { length: PeriodLength::try_from(1440).unwrap(), number: 20_779 };
-        let delegation = Delegation::issue(&identity, period, 2, &mut rand::thread_rng()).unwrap();
-        let texts = [
-            sealed(sealed::Kind::ExpandedKey, &FRONT_TOR[32..]),
-            sealed(sealed::Kind::Delegation, &delegation.encode()),
-        ];
-        let read = texts.map(|text| {
-            assert!(message(text.replace('\n', "\r\n").as_bytes()).is_empty());
-            parse_with(text.as_bytes(), &format!("wrong\n{PASSPHRASE}\n")).ok().unwrap()
-        });
-        assert!(read.iter().all(|authority| authority.address() == identity.address()));
-        assert!(matches!(read, [Authority::Identity(_), Authority::Delegation(_)]));
-    }
-
-    #[test]
-    fn what_is_sealed_is_refused_by_name_if_it_is_something_else() {
-        let message = |kind, contents: &[u8]| message(sealed(kind, contents).as_bytes());
-        assert!(message(sealed::Kind::ExpandedKey, &[7; 63]).contains("is cut or damaged"));
-        let delegation = message(sealed::Kind::Delegation, &[7; 63]);
-        assert!(delegation.contains("is for no onion service"), "{delegation}");
-        let text = sealed(sealed::Kind::ExpandedKey, &[7; 64]);
-        let error = parse_with(text.as_bytes(), "wrong").err().unwrap().to_string();
-        assert!(error.starts_with("does not open with any passphrase in pass"), "{error}");
-    }
-
     #[test]
     fn no_wrong_passphrase_opens_a_key() {
         let many: Vec<String> = (0..40).map(|number| format!("wrong {number}")).collect();
-        let error = parse_with(FRONT_SCRYPT, &many.join("\n")).err().unwrap().to_string();
-        assert!(error.starts_with("does not open with any passphrase in pass"), "{error}");
+        for bytes in [FRONT_SCRYPT, FRONT_SEALED] {
+            let error = parse_with(bytes, &many.join("\n")).err().unwrap().to_string();
+            assert!(error.starts_with("does not open with any passphrase in pass"), "{error}");
+        }
     }
 
     #[test]

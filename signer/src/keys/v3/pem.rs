@@ -13,7 +13,7 @@ use crate::keys::pkcs8::{self, Pkcs8Error};
 use crate::keys::sealed::{self, Kind, Sealed, SealedError};
 
 /// What stands before a seed: that 32 octets follow (RFC 8410, section 7).
-pub(crate) const SEED_TAG: [u8; 2] = [0x04, 0x20];
+pub const SEED_TAG: [u8; 2] = [0x04, 0x20];
 
 /// What `act` makes of the key in the PEM file at `path`, whose text this is, opened with one of the passphrases if it is
 /// encrypted.

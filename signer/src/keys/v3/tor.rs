@@ -3,7 +3,7 @@
 use super::KeyFileError;
 
 /// What stands before the key.
-pub(crate) const SECRET_TAG: &[u8; 32] = b"== ed25519v1-secret: type0 ==\0\0\0";
+pub const SECRET_TAG: &[u8; 32] = b"== ed25519v1-secret: type0 ==\0\0\0";
 const PUBLIC_TAG: &[u8; 32] = b"== ed25519v1-public: type0 ==\0\0\0";
 
 /// The key, or `None` if the file is not in tor's format at all.

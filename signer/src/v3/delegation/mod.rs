@@ -1,8 +1,9 @@
 //! A delegation: for some time periods of a service the descriptor-signing keys with their certificates, and the keys of the
 //! revision counters. Neither the identity secret is in it nor any blinded one, which would be worth as much.
+//!
+//! `onionbalance-key` issues delegations.
 
-mod encoding;
-mod issue;
+mod decode;
 mod notice;
 
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -10,7 +11,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 
-pub use self::encoding::DelegationError;
+pub use self::decode::DelegationError;
 use super::authority::{Certifier, PeriodSecrets};
 use crate::system::secret_memory::SecretBytes;
 use crate::v3::revision::RevisionKey;
@@ -101,6 +102,3 @@ impl IssuedCertificates {
 pub fn offset(length: PeriodLength) -> u64 {
     length.minutes() / 2
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,7 +8,8 @@ use crate::log::Priority;
 
 /// So many seconds before the end it is time to make another; earlier for nothing that lasts less than four times as long.
 const GOOD_TIME: u64 = 7 * 86_400;
-const REMEDY: &str = "make another where the identity key is (onionbalance-signer key delegate), and restart the signer with it";
+const REMEDY: &str =
+    "make another where the identity key is (onionbalance-key delegate), and restart the signer with it";
 
 impl Delegation {
     /// The number of the period that holds `now`, of the delegation's length.

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::keys::sealed::Sealed;
 use crate::v3::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
@@ -235,19 +236,17 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
 /// Certificates for others are not there: a signing key stays for its period, whatever the backends.
 #[test]
 fn a_delegation_has_one_signing_key_a_period() {
-    let identity = || IdentitySecret::from_seed(&[1; 32]).unwrap();
-    let delegation = Delegation::issue(&identity(), period(5), 2, &mut rng(13)).unwrap();
-    let at = period(5).start(720);
-    for (mut service, stays) in [
-        (Service::new("front.key".into(), delegation, Vec::new()), true),
-        (Service::new("front.key".into(), identity(), Vec::new()), false),
-    ] {
-        let key = signing_key(&mut service, 5, at);
+    let sealed = Sealed::parse(include_str!("../../../../proto/testdata/v3/front-delegation.pem")).unwrap();
+    let delegation = Delegation::decode(&sealed.open(b"onion balance v3").unwrap()).unwrap();
+    for (mut service, stays) in
+        [(Service::new("front.key".into(), delegation, Vec::new()), true), (service(1), false)]
+    {
+        let key = signing_key(&mut service, 20_778, NOW);
         let backend =
             OnionAddress::from_identity(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
         service.allow(vec![backend.unwrap()], &mut rng(14));
-        assert_eq!(signing_key(&mut service, 5, at) == key, stays);
-        assert_ne!(signing_key(&mut service, 6, at), key);
+        assert_eq!(signing_key(&mut service, 20_778, NOW) == key, stays);
+        assert_ne!(signing_key(&mut service, 20_779, NOW), key);
     }
 }
 

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::keys::passphrase::Passphrases;
-use crate::keys::sealed::{Kind, seal};
 use crate::keys::{private_copy, v3 as keys};
 use crate::trust::Trust;
 use crate::v3::authority::Authority;
@@ -86,17 +85,12 @@ fn load(contents: &[u8]) -> Authority {
 /// The forms of keys, mixed as they may be in one signer.
 fn authorities() -> Vec<Authority> {
     let file = |name: &str| std::fs::read(private_copy(&Path::new(TESTDATA).join(name)).path()).unwrap();
-    let seal = |kind, contents: &[u8]| seal(kind, contents, PASSPHRASE.as_bytes(), &mut rng(11)).unwrap();
-    let tors = file("front.hs_ed25519_secret_key");
-    let Authority::Identity(identity) = load(&tors) else { panic!("the identity's own") };
-    let first = period(20_778);
-    let delegation = Delegation::issue(&identity, first, 2, &mut rng(12)).unwrap().encode();
     vec![
         load(&file("front.pem")),
-        load(&tors),
+        load(&file("front.hs_ed25519_secret_key")),
         load(&file("front-scrypt.pem")),
-        load(seal(Kind::ExpandedKey, tors.last_chunk::<64>().unwrap()).as_bytes()),
-        load(seal(Kind::Delegation, &delegation).as_bytes()),
+        load(&file("front-sealed.pem")),
+        load(&file("front-delegation.pem")),
         load(&file("backend0.hs_ed25519_secret_key")),
         load(&file("front.pem")),
     ]

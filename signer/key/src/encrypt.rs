@@ -1,21 +1,22 @@
-//! `key encrypt`: encrypts a key, or encrypts it anew.
+//! `onionbalance-key encrypt`: encrypts a key, or encrypts it anew.
 
 use std::path::Path;
 
-use super::key_file::KeyFile;
-use super::options::Options;
-use super::render::Protection;
-use super::{Command, Problem, Work, output, say};
-use crate::keys::passphrase::Source;
+use onionbalance_signer::keys::passphrase::Source;
 
-pub(super) static COMMAND: Command = Command {
+use crate::key_file::KeyFile;
+use crate::options::Options;
+use crate::render::Protection;
+use crate::{Command, Problem, Work, output, say};
+
+pub(crate) static COMMAND: Command = Command {
     name: "encrypt",
     help: "\
 Writes a key encrypted under a new passphrase: PKCS#8 with scrypt where the key has that
 form, a sealed file for tor's hs_ed25519_secret_key and for delegations. The file that is
 read stays: remove it with shred(1) once the new one is known to open.
 
-Usage: onionbalance-signer key encrypt FILE -o FILE [OPTIONS]
+Usage: onionbalance-key encrypt FILE -o FILE [OPTIONS]
 
   -o, --output FILE               the key file to write; must not exist
       --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line

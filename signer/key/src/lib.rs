@@ -1,18 +1,21 @@
-//! `onionbalance-signer key`: makes keys, shows them, encrypts and imports them, and delegates. None of this runs where the
-//! signer serves.
+//! `onionbalance-key`: makes keys, shows them, encrypts and imports them, and delegates. None of this runs where the signer
+//! serves.
 //!
-//! [`options`] reads the command line; `new`, `show`, `encrypt`, `import` and `delegate` are the commands; `key_file` opens
-//! what any of them reads, `render` and `output` make what they write.
+//! `options` reads the command line; `new`, `show`, `encrypt`, `import` and `delegate` are the commands; `key_file` opens
+//! the file that any of them reads, by the signer's own library; `render` and `output` make the file that it writes. [`issue`]
+//! and [`seal`](mod@seal) are the writing halves of the signer's own formats.
 
 mod delegate;
 mod encrypt;
 mod import;
+pub mod issue;
 mod key_file;
 mod new;
 mod new_passphrase;
 mod options;
 mod output;
 mod render;
+pub mod seal;
 mod show;
 
 use std::ffi::OsStr;
@@ -20,14 +23,15 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use onionbalance_signer::log::{self, Priority};
+use onionbalance_signer::system::secret_memory;
+
 use self::options::Options;
-use crate::log::{self, Priority};
-use crate::system::secret_memory;
 
 const HELP: &str = "\
 Makes and keeps the keys of onion services.
 
-Usage: onionbalance-signer key COMMAND [OPTIONS]
+Usage: onionbalance-key COMMAND [OPTIONS]
 
   new       make a key
   show      show what a key file is, without its secret
@@ -38,8 +42,11 @@ Usage: onionbalance-signer key COMMAND [OPTIONS]
 Every file that is written is encrypted unless --plain is said, and readable for its
 owner alone. No file is ever overwritten. docs/keys.md is the manual.
 
-  -h, --help  print this; after a command, what it takes
+  -h, --help     print this; after a command, what it takes
+  -V, --version  print the version
 ";
+
+const VERSION: &str = concat!("onionbalance-key ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// A command: its name, its help, the options that it knows, and how it gets ready for its work.
 struct Command {
@@ -55,11 +62,11 @@ type Work = Box<dyn FnOnce() -> Result<(), Problem>>;
 static COMMANDS: [&Command; 5] =
     [&new::COMMAND, &show::COMMAND, &encrypt::COMMAND, &import::COMMAND, &delegate::COMMAND];
 
-/// What was asked for behind `key`.
+/// What was asked for on the command line.
 pub enum Task {
-    /// A text to print.
-    Help(&'static str),
-    /// Something to do.
+    /// To print this text.
+    Print(&'static str),
+    /// To do this.
     Run(Work),
 }
 
@@ -79,26 +86,26 @@ impl Display for Problem {
     }
 }
 
-/// Reads what stands behind `key`.
+/// Reads the command line.
 pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     let word = match parser.next()? {
-        None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Help(HELP)),
+        None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Print(HELP)),
+        Some(lexopt::Arg::Short('V') | lexopt::Arg::Long("version")) => return Ok(Task::Print(VERSION)),
         Some(lexopt::Arg::Value(word)) => word,
         Some(other) => return Err(other.unexpected()),
     };
     let Some(command) = COMMANDS.iter().find(|command| word == OsStr::new(command.name)) else {
-        return Err(format!("there is no command `key {}`", word.to_string_lossy()).into());
+        return Err(format!("there is no command `{}`", word.to_string_lossy()).into());
     };
     Ok(match options::parse(parser, command.options)? {
-        None => Task::Help(command.help),
+        None => Task::Print(command.help),
         Some(options) => Task::Run((command.prepare)(options)?),
     })
 }
 
-/// Does it, and says what went wrong.
+/// Does it. An error is a line on standard error, and the exit status 1.
 pub fn run(work: Work) -> ExitCode {
-    log::leave_out_time();
-    // A machine that never serves may have no secret memory. Locked memory will do there: nobody else is on it.
+    // A machine that never serves may have no secret memory. Locked memory is enough there: nobody else is on it.
     let reserved = secret_memory::reserve(SECRETS, true).map_err(Problem::new);
     match reserved.and_then(|_| work()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +116,7 @@ pub fn run(work: Work) -> ExitCode {
     }
 }
 
-/// Enough for a key, what it is blinded to, and what that certifies.
+/// Enough for a key, its blinded key, and a descriptor-signing key.
 const SECRETS: usize = 8;
 
 /// Prints a line of the answer.

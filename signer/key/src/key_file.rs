@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use onionbalance_signer::keys::passphrase::{Passphrases, Source};
+use onionbalance_signer::keys::v3::Contents;
+use onionbalance_signer::keys::{self, pem_label, pkcs8, sealed, v2};
+use onionbalance_signer::trust::Trust;
+use onionbalance_signer::v2::secret::PermanentSecret;
 use zeroize::Zeroizing;
 
-use super::Problem;
-use super::render::Key;
-use crate::keys::passphrase::{Passphrases, Source};
-use crate::keys::v3::Contents;
-use crate::keys::{self, pem_label, pkcs8, sealed, v2};
-use crate::trust::Trust;
-use crate::v2::secret::PermanentSecret;
+use crate::Problem;
+use crate::render::Key;
 
 /// A file that was read, and is still closed.
-pub(super) struct KeyFile {
+pub(crate) struct KeyFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     passphrases: Passphrases,
@@ -21,13 +21,13 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
-    pub(super) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
         let bytes = keys::read_key(path, &Trust::in_owner_of(path)).map_err(|error| problem(path, error))?;
         Ok(Self { path: path.to_owned(), bytes, passphrases: passphrases.read().map_err(Problem::new)? })
     }
 
     /// What `act` makes of the key.
-    pub(super) fn open<T>(&self, act: impl Fn(Key<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+    pub(crate) fn open<T>(&self, act: impl Fn(Key<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         let Self { path, bytes, passphrases } = self;
         let act_v2 = |secret: PermanentSecret| act(Key::V2(&secret));
         let act_v3 = |contents: Contents<'_>| Ok(act(Key::V3(contents)));
@@ -35,7 +35,7 @@ impl KeyFile {
     }
 
     /// The name of its form, and whether that is an encrypted one.
-    pub(super) fn form(&self) -> (&'static str, bool) {
+    pub(crate) fn form(&self) -> (&'static str, bool) {
         match self.label() {
             Some(pkcs8::LABEL) => ("PKCS#8", false),
             Some(pkcs8::ENCRYPTED_LABEL) => ("PKCS#8", true),

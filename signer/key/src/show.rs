@@ -1,23 +1,24 @@
-//! `key show`: what a key file is, without its secret.
+//! `onionbalance-key show`: what a key file is, without its secret.
 
 use std::path::Path;
 
-use super::key_file::KeyFile;
-use super::options::Options;
-use super::render::Key;
-use super::{Command, Problem, Work, say};
-use crate::keys::passphrase::Source;
-use crate::keys::v3;
-use crate::v3::authority::Authority;
-use crate::v3::delegation::Delegation;
+use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_signer::keys::v3;
+use onionbalance_signer::v3::authority::Authority;
+use onionbalance_signer::v3::delegation::Delegation;
 
-pub(super) static COMMAND: Command = Command {
+use crate::key_file::KeyFile;
+use crate::options::Options;
+use crate::render::Key;
+use crate::{Command, Problem, Work, say};
+
+pub(crate) static COMMAND: Command = Command {
     name: "show",
     help: "\
 Shows what a key file is: address, version, form; of a delegation its periods, and
 when it ends. Never a secret.
 
-Usage: onionbalance-signer key show FILE [OPTIONS]
+Usage: onionbalance-key show FILE [OPTIONS]
 
       --passphrase-file FILE  where the passphrases of encrypted keys stand, one a line
       --passphrase-fd NUMBER  the same, read from this file descriptor; without either
@@ -49,8 +50,8 @@ fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     })
 }
 
-/// The lines about a delegation, which `key delegate` prints too.
-pub(super) fn show_delegation(delegation: &Delegation) {
+/// The lines about a delegation, which `delegate` prints too.
+pub(crate) fn show_delegation(delegation: &Delegation) {
     let (first, last) = delegation.span();
     let length = first.length.minutes();
     say(format_args!("delegated periods: {} to {}, of {length} minutes", first.number, last.number));

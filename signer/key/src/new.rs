@@ -1,23 +1,23 @@
-//! `key new`: makes a key.
+//! `onionbalance-key new`: makes a key.
 
 use std::path::Path;
 
+use onionbalance_signer::keys::v3::Contents;
+use onionbalance_signer::v2::secret::PermanentSecret;
 use rand_core::{OsRng, RngCore};
 use rsa::RsaPrivateKey;
 use zeroize::Zeroizing;
 
-use super::options::{Options, Version};
-use super::render::{Key, Protection};
-use super::{Command, Problem, Work, output, say};
-use crate::keys::v3::Contents;
-use crate::v2::secret::PermanentSecret;
+use crate::options::{Options, Version};
+use crate::render::{Key, Protection};
+use crate::{Command, Problem, Work, output, say};
 
-pub(super) static COMMAND: Command = Command {
+pub(crate) static COMMAND: Command = Command {
     name: "new",
     help: "\
 Makes the key of a new onion service, and prints its address.
 
-Usage: onionbalance-signer key new -o FILE [OPTIONS]
+Usage: onionbalance-key new -o FILE [OPTIONS]
 
   -o, --output FILE           the key file to write; must not exist
       --version 2|3           of onion services [default: 3]

@@ -3,30 +3,30 @@
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::ALGORITHM_OID;
+use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_signer::keys::sealed::{self, Kind};
+use onionbalance_signer::keys::v3::Contents;
+use onionbalance_signer::keys::v3::pem::SEED_TAG;
+use onionbalance_signer::keys::v3::tor::SECRET_TAG;
+use onionbalance_signer::keys::{pkcs8 as files, v3};
+use onionbalance_signer::v2::secret::PermanentSecret;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo, SecretDocument};
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
 
-use super::{Problem, new_passphrase};
-use crate::keys::passphrase::Source;
-use crate::keys::sealed::{self, Kind};
-use crate::keys::v3::Contents;
-use crate::keys::v3::pem::SEED_TAG;
-use crate::keys::v3::tor::SECRET_TAG;
-use crate::keys::{pkcs8 as files, v3};
-use crate::v2::secret::PermanentSecret;
+use crate::{Problem, new_passphrase};
 
 /// A key of either version, as long as it is open.
 #[derive(Clone, Copy)]
-pub(super) enum Key<'a> {
+pub(crate) enum Key<'a> {
     V2(&'a PermanentSecret),
     V3(Contents<'a>),
 }
 
 /// How a file is to be protected.
-pub(super) enum Protection {
+pub(crate) enum Protection {
     /// By its mode alone.
     Plain,
     /// By a passphrase.
@@ -35,14 +35,14 @@ pub(super) enum Protection {
 
 impl Protection {
     /// None, if that was said; else the passphrase for the file at `path`.
-    pub(super) fn choose(plain: bool, source: &Source, path: &Path) -> Result<Self, Problem> {
+    pub(crate) fn choose(plain: bool, source: &Source, path: &Path) -> Result<Self, Problem> {
         if plain { Ok(Self::Plain) } else { new_passphrase::read(source, path).map(Self::Passphrase) }
     }
 }
 
 impl Key<'_> {
     /// The address of its service, with `.onion`.
-    pub(super) fn address(&self) -> Result<String, Problem> {
+    pub(crate) fn address(&self) -> Result<String, Problem> {
         match self {
             Self::V2(secret) => Ok(secret.address().to_string()),
             Self::V3(contents) => {
@@ -52,7 +52,7 @@ impl Key<'_> {
     }
 
     /// The file.
-    pub(super) fn render(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    pub(crate) fn render(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
         match self {
             Self::V2(secret) => {
                 secret.to_pkcs8().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
@@ -78,7 +78,7 @@ fn from_seed(seed: &[u8; 32]) -> Result<SecretDocument, Problem> {
 }
 
 fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let sealed = sealed::seal(kind, plaintext, passphrase, &mut OsRng);
+    let sealed = crate::seal::seal(kind, plaintext, passphrase, &mut OsRng);
     sealed.map(|text| Zeroizing::new(text.into_bytes())).ok_or_else(no_encryption)
 }
 

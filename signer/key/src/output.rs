@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use rand_core::{OsRng, RngCore};
 
-use super::Problem;
+use crate::Problem;
 
 /// Refuses early what [`create`] would refuse late.
-pub(super) fn must_be_absent(path: &Path) -> Result<(), Problem> {
+pub(crate) fn must_be_absent(path: &Path) -> Result<(), Problem> {
     // A link that leads nowhere is something, too.
     if fs::symlink_metadata(path).is_ok() { Err(taken(path)) } else { Ok(()) }
 }
 
 /// Writes the file at `path`, which must not exist.
-pub(super) fn create(path: &Path, contents: &[u8]) -> Result<(), Problem> {
+pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<(), Problem> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let temporary = Temporary::write(directory, contents).map_err(|error| failed(path, &error))?;
     // A link replaces nothing, whoever else makes a file of this name at this moment.

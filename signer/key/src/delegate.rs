@@ -1,24 +1,22 @@
-//! `key delegate`: issues what a signer needs for some time, where the identity key is.
+//! `onionbalance-key delegate`: issues what a signer needs for some time, where the identity key is.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+use onionbalance_signer::keys::MAX_LENGTH;
+use onionbalance_signer::keys::v3::{self, Contents};
+use onionbalance_signer::v3::authority::Authority;
+use onionbalance_signer::v3::delegation::Delegation;
+use onionbalance_signer::v3::secret::IdentitySecret;
 use rand_core::OsRng;
 
-use super::key_file::KeyFile;
-use super::options::Options;
-use super::render::{Key, Protection};
-use super::{Command, Problem, Work, output, say, show};
-use crate::keys::MAX_LENGTH;
-use crate::keys::v3::{self, Contents};
-use crate::v3::authority::Authority;
-use crate::v3::delegation::Delegation;
-use crate::v3::delegation::offset;
-use crate::v3::secret::IdentitySecret;
+use crate::key_file::KeyFile;
+use crate::options::Options;
+use crate::render::{Key, Protection};
+use crate::{Command, Problem, Work, issue, output, say, show};
 
-pub(super) static COMMAND: Command = Command {
+pub(crate) static COMMAND: Command = Command {
     name: "delegate",
     help: "\
 Issues what a signer needs to publish a version 3 service for some time periods, without
@@ -26,7 +24,7 @@ the service's key: for a machine without network, which alone keeps that. The fi
 encrypted. Who has it and its passphrase is the service until its last period ends, and
 nothing can take that back.
 
-Usage: onionbalance-signer key delegate --key FILE --periods NUMBER -o FILE [OPTIONS]
+Usage: onionbalance-key delegate --key FILE --periods NUMBER -o FILE [OPTIONS]
 
       --key FILE                  the service's key
       --periods NUMBER            how many periods, from the present one on; the one before
@@ -65,23 +63,31 @@ fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Resul
     output::must_be_absent(output)?;
     KeyFile::read(key, &options.passphrases)?.open(|key| {
         let identity = identity(key)?;
-        let (first, periods) = span(options.from.unwrap_or_else(now), options.period_length, periods);
+        let (first, periods) = issue::span(options.from.unwrap_or_else(now), options.period_length, periods);
+        check_length(issue::length(first, periods), periods)?;
         let protection = Protection::choose(false, &options.new_passphrase, output)?;
-        let delegation =
-            Delegation::issue(&identity, first, periods, &mut OsRng).map_err(Problem::new)?;
-        let file = Key::V3(Contents::Delegation(&delegation.encode())).render(&protection)?;
-        if file.len() > MAX_LENGTH {
-            let what = format!(
-                "a delegation for {periods} periods takes {} bytes, and a signer reads {MAX_LENGTH}: ask for fewer",
-                file.len()
-            );
-            return Err(Problem::new(what));
-        }
+        let bytes = issue::issue(&identity, first, periods, &mut OsRng);
+        // As the signer reads it: every certificate is verified.
+        let delegation = Delegation::decode(&bytes)
+            .map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
+        let file = Key::V3(Contents::Delegation(&bytes)).render(&protection)?;
         output::create(output, &file)?;
         say(delegation.address());
         show::show_delegation(&delegation);
         Ok(())
     })
+}
+
+/// Checks that a signer will read the file.
+fn check_length(bytes: usize, periods: u16) -> Result<(), Problem> {
+    // A line of PEM takes 65 bytes for 48; the first and the last line, salt and code take less than 500.
+    let file = bytes / 48 * 65 + 500;
+    if file <= MAX_LENGTH {
+        return Ok(());
+    }
+    Err(Problem::new(format_args!(
+        "a delegation for {periods} periods takes {file} bytes, and a signer reads {MAX_LENGTH}: ask for fewer"
+    )))
 }
 
 fn identity(key: Key<'_>) -> Result<IdentitySecret, Problem> {
@@ -98,30 +104,6 @@ fn identity(key: Key<'_>) -> Result<IdentitySecret, Problem> {
     }
 }
 
-/// The first of so many periods from the one that holds `now` on, and their number. In the first half of a period the
-/// descriptor of the one before is published, too: it comes first then, and is one more.
-fn span(now: UnixTime, length: PeriodLength, periods: u16) -> (TimePeriod, u16) {
-    let present = TimePeriod::at(now, length, offset(length));
-    let half = present.start(offset(length)).plus(length.seconds() / 2);
-    if now < half { (present.previous(), periods.saturating_add(1)) } else { (present, periods) }
-}
-
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_period_before_goes_along_while_it_is_published() {
-        let noon: UnixTime = "2026-11-22 12:00:00".parse().unwrap();
-        for (hours, first, periods) in
-            [(0, 20_778, 4), (11, 20_778, 4), (12, 20_779, 3), (23, 20_779, 3), (24, 20_779, 4)]
-        {
-            let (found, number) = span(noon.plus(hours * 3600), PeriodLength::DAY, 3);
-            assert_eq!((found.number, number), (first, periods), "{hours} h after the period began");
-        }
-    }
 }

@@ -1,21 +1,21 @@
-//! `key import`: takes a key over from tor or Onionbalance.
+//! `onionbalance-key import`: takes a key over from tor or Onionbalance.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::key_file::KeyFile;
-use super::options::Options;
-use super::render::Protection;
-use super::{Command, Problem, Work, output, say};
+use crate::key_file::KeyFile;
+use crate::options::Options;
+use crate::render::Protection;
+use crate::{Command, Problem, Work, output, say};
 
-pub(super) static COMMAND: Command = Command {
+pub(crate) static COMMAND: Command = Command {
     name: "import",
     help: "\
 Takes over the key of a service that tor or Onionbalance has had, and prints its address.
 If a file `hostname` stands beside the key, it must name the same address.
 
-Usage: onionbalance-signer key import SOURCE -o FILE [OPTIONS]
+Usage: onionbalance-key import SOURCE -o FILE [OPTIONS]
 
 SOURCE is tor's HiddenServiceDir, a key file in it (hs_ed25519_secret_key, or private_key
 of version 2), or Onionbalance's key.

@@ -6,31 +6,30 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 use onionbalance_proto::time::{TimeError, UnixTime};
 use onionbalance_proto::v3::PeriodLength;
-
-use crate::keys::passphrase::Source;
+use onionbalance_signer::keys::passphrase::Source;
 
 /// What was said on the command line.
-pub(super) struct Options {
+pub(crate) struct Options {
     file: Option<PathBuf>,
     output: Option<PathBuf>,
     periods: Option<u16>,
     /// The generation of onion services.
-    pub(super) version: Version,
+    pub(crate) version: Version,
     /// Whether to write without encryption.
-    pub(super) plain: bool,
+    pub(crate) plain: bool,
     /// From when on to delegate; from now on, if it is not said.
-    pub(super) from: Option<UnixTime>,
+    pub(crate) from: Option<UnixTime>,
     /// How long the network's time periods are.
-    pub(super) period_length: PeriodLength,
+    pub(crate) period_length: PeriodLength,
     /// What opens the key that is read.
-    pub(super) passphrases: Source,
+    pub(crate) passphrases: Source,
     /// What encrypts the one that is written.
-    pub(super) new_passphrase: Source,
+    pub(crate) new_passphrase: Source,
 }
 
 /// A generation of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     /// RSA.
     V2,
     /// Ed25519.
@@ -39,23 +38,23 @@ pub(super) enum Version {
 
 impl Options {
     /// The file to read.
-    pub(super) fn file(&self) -> Result<PathBuf, lexopt::Error> {
+    pub(crate) fn file(&self) -> Result<PathBuf, lexopt::Error> {
         self.file.clone().ok_or_else(|| "the key file is missing".into())
     }
 
     /// The file to write.
-    pub(super) fn output(&self) -> Result<PathBuf, lexopt::Error> {
+    pub(crate) fn output(&self) -> Result<PathBuf, lexopt::Error> {
         self.output.clone().ok_or_else(|| "-o FILE is missing: say where to write".into())
     }
 
     /// How many periods to delegate for.
-    pub(super) fn periods(&self) -> Result<u16, lexopt::Error> {
+    pub(crate) fn periods(&self) -> Result<u16, lexopt::Error> {
         self.periods.filter(|periods| *periods > 0).ok_or_else(|| "--periods NUMBER is missing, or 0".into())
     }
 }
 
 /// Reads the options of a command that knows these. `None` if its help was asked for.
-pub(super) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Options>, lexopt::Error> {
+pub(crate) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
         file: None,
         output: None,

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
+use onionbalance_signer::keys::passphrase::{Passphrases, Source};
+use onionbalance_signer::keys::terminal::Terminal;
 use zeroize::Zeroizing;
 
-use super::Problem;
-use crate::keys::passphrase::{Passphrases, Source};
-use crate::keys::terminal::Terminal;
+use crate::Problem;
 
 /// How often two passphrases may differ.
 const TRIES: usize = 3;
 
 /// Reads the passphrase for the file at `path`.
-pub(super) fn read(source: &Source, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub(crate) fn read(source: &Source, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let passphrases = source.read().map_err(Problem::new)?;
     let Passphrases::File { path: file, .. } = &passphrases else { return ask(path) };
     let mut lines = passphrases.lines();

@@ -1,4 +1,4 @@
-//! A delegation as bytes, numbers with the highest byte first:
+//! Reads a delegation and verifies it. It is these bytes, numbers with the highest byte first:
 //!
 //! ```text
 //! identity key 32 | period length 2, in minutes | number of the first period 8 | periods 2, then for each period
@@ -15,22 +15,20 @@ use onionbalance_proto::v3::address::AddressError;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::period::PeriodLengthError;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
-use zeroize::Zeroizing;
 
 use super::{DelegatedPeriod, Delegation, IssuedCertificates};
 use crate::system::secret_memory::{self, MemoryError, SecretBytes};
 use crate::v3::authority::claim;
 use crate::v3::secret::DescriptorSigningSecret;
 
-const HEAD_LENGTH: usize = 32 + 2 + 8 + 2;
+/// Bytes of a period without its signatures.
 const PERIOD_LENGTH: usize = 64 + 4 + 2;
-const SIGNATURE_LENGTH: usize = 64;
 
 /// Why bytes are no delegation, or there is no place for one.
 #[derive(Debug, thiserror::Error)]
 pub enum DelegationError {
     /// Too short, too long, or without a period or a certificate.
-    #[error("is not in the form that `onionbalance-signer key delegate` writes")]
+    #[error("is not in the form that `onionbalance-key delegate` writes")]
     Form,
     /// No onion service has this identity key.
     #[error("is for no onion service: {0}")]
@@ -47,25 +45,6 @@ pub enum DelegationError {
 }
 
 impl Delegation {
-    /// The bytes, secrets among them.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let signatures: usize = self.periods.iter().map(|period| period.certificates.signatures.len()).sum();
-        // Room for the whole from the start: a buffer that grew would leave copies behind.
-        let length = HEAD_LENGTH + self.periods.len() * PERIOD_LENGTH + signatures * SIGNATURE_LENGTH;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
-        bytes.extend(self.address.identity());
-        bytes.extend(u16::from(self.first.length).to_be_bytes());
-        bytes.extend(self.first.number.to_be_bytes());
-        bytes.extend(count(self.periods.len()));
-        for DelegatedPeriod { secrets, certificates } in &self.periods {
-            bytes.extend(secrets.expose());
-            bytes.extend(certificates.first.0.to_be_bytes());
-            bytes.extend(count(certificates.signatures.len()));
-            certificates.signatures.iter().for_each(|signature| bytes.extend(signature.to_bytes()));
-        }
-        bytes
-    }
-
     /// Reads and verifies the whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, DelegationError> {
         let mut reader = Reader(bytes);
@@ -86,11 +65,6 @@ impl Delegation {
         }
         Ok(Self { address, first, periods })
     }
-}
-
-/// Delegations are issued for so many periods, of so many hours each, that their number takes two bytes.
-fn count(number: usize) -> [u8; 2] {
-    u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 impl DelegatedPeriod {

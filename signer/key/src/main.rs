@@ -1,0 +1,33 @@
+//! `onionbalance-key`: see the library for what it does, `--help` for its commands.
+
+use std::process::ExitCode;
+
+use onionbalance_key::Task;
+use onionbalance_signer::log::{self, Priority};
+use onionbalance_signer::system::hardening;
+
+/// As other programs end that do not understand their command line.
+const BAD_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    log::leave_out_time();
+    // Before a key is read, as in the signer.
+    if let Err(error) = hardening::harden() {
+        log::line(Priority::Error, format_args!("cannot protect the process's memory: {error}"));
+        return ExitCode::FAILURE;
+    }
+    match onionbalance_key::parse(&mut lexopt::Parser::from_env()) {
+        Ok(Task::Run(work)) => onionbalance_key::run(work),
+        Ok(Task::Print(text)) => print(text),
+        Err(error) => {
+            log::line(Priority::Error, format_args!("{error}; see --help"));
+            ExitCode::from(BAD_USAGE)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,8 @@
+//! The real program.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+mod commands;
+mod delegate;
+mod harness;
+mod protection;
