@@ -6,8 +6,8 @@ use onionbalance_proto::fixture;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::wire::{Header, Reply, Request, frame};
-use onionbalance_signer::keys;
 use onionbalance_signer::keys::passphrase::Passphrases;
+use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::serve::Server;
 use onionbalance_signer::service::Service;
 use onionbalance_signer::v2::judge::Backend;
@@ -22,7 +22,8 @@ const MAX_HONEST: usize = 4;
 
 /// A server that asks for patience never.
 pub fn server() -> Server {
-    let key = keys::v2::parse(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
+    let Secret::V2(key) = key else { panic!("of version 2") };
     let backend = Backend { address: v2::BACKEND.address(), cookie: None };
     let v2 = signer_v2::service::Service::new("v2.key".into(), key, vec![backend]);
     let v3 = signer_v3::service::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
@@ -69,7 +70,8 @@ fn v3_request(now: UnixTime) -> Request {
 }
 
 fn v2_request(now: UnixTime) -> Request {
-    let key = keys::v2::parse(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
+    let Secret::V2(key) = key else { panic!("of version 2") };
     let descriptor = v2::BACKEND.publish(now, 2, &mut rng(4));
     let text = v2::BACKEND.text(&descriptor, Readers::Everyone, &mut rng(5));
     Request::FrontendV2(fixture::v2::request(&key.address(), now, vec![text], 2))

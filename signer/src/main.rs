@@ -67,7 +67,7 @@ fn arguments() -> Result<Start, lexopt::Error> {
             Arg::Long("inherited") => inherited = true,
             Arg::Long("passphrase-file") => passphrases = Source::File(parser.value()?.into()),
             Arg::Long("passphrase-fd") => {
-                passphrases = Source::Descriptor(parser.value()?.parse()?);
+                passphrases = Source::descriptor(parser.value()?.parse()?);
             }
             Arg::Short('h') | Arg::Long("help") => return Ok(Start::Print(HELP.to_owned())),
             Arg::Short('V') | Arg::Long("version") => {

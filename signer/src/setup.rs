@@ -164,11 +164,7 @@ fn hold(
     trust: &Trust,
     passphrases: &Passphrases,
 ) -> Result<Service, KeyFileError> {
-    let secret = match &service.instances {
-        Instances::None => keys::load(file, trust, passphrases)?,
-        Instances::V2(_) => Secret::V2(keys::v2::load(file, trust, passphrases)?),
-        Instances::V3(_) => Secret::V3(keys::v3::load(file, trust, passphrases)?),
-    };
+    let secret = keys::load(file, trust, passphrases, &service.instances)?;
     let key = service.key.clone();
     let mut held = match secret {
         Secret::V2(secret) => Service::V2(v2::service::Service::new(key, secret, Vec::new())),

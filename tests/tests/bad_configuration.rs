@@ -27,8 +27,7 @@ const SOCKET: &str = "signer-socket-location: signer\n";
 const FRONT_PEM: &str = include_str!("../../proto/testdata/v3/front.pem");
 const FRONT_TOR: &[u8] = include_bytes!("../../proto/testdata/v3/front.hs_ed25519_secret_key");
 /// PKCS#8 (RFC 5958) with the algorithm `rsaEncryption`.
-const RSA_PKCS8: &str =
-    "-----BEGIN PRIVATE KEY-----\nMBYCAQAwDQYJKoZIhvcNAQEBBQAEAgUA\n-----END PRIVATE KEY-----\n";
+const RSA_PKCS8: &str = include_str!("../../proto/testdata/v2/pem-pkcs8.key");
 
 #[test]
 fn both_programs_say_in_one_line_what_is_wrong_with_the_file() -> Result<()> {
@@ -254,22 +253,17 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
     let mut public = b"== ed25519v1-public: type0 ==\0\0\0".to_vec();
     public.extend([1; 32]);
     let rsa = RSA_PKCS8.replace("PRIVATE KEY", "RSA PRIVATE KEY");
+    let none = "is not a key file: give tor's hs_ed25519_secret_key or private_key, or another PEM file with such a key";
     let cases: [(&[u8], &str); 6] = [
-        (&public, "is tor's public key: give hs_ed25519_secret_key, which stands beside it"),
+        (&public, "is tor's public key: give hs_ed25519_secret_key, which is beside it"),
         (&FRONT_TOR[..60], "has tor's header but 60 bytes where tor writes 96: it is cut or damaged"),
-        (
-            rsa.as_bytes(),
-            "holds a PEM `RSA PRIVATE KEY`: a `PRIVATE KEY` (PKCS#8), plain or encrypted, with an ed25519 key is needed",
-        ),
+        (rsa.as_bytes(), "holds a key that is cut or damaged: give the whole file"),
         (
             RSA_PKCS8.as_bytes(),
-            "holds a private key that is not ed25519: give one that `openssl genpkey -algorithm ed25519` made",
+            "holds the key of a v2 service, but the instances are v3: name the key of a v3 service",
         ),
-        (
-            Backend::new(1).address().to_string().leak().as_bytes(),
-            "is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key",
-        ),
-        (b"", "is no key file: give tor's hs_ed25519_secret_key or a PKCS#8 PEM file with an ed25519 key"),
+        (Backend::new(1).address().to_string().leak().as_bytes(), none),
+        (b"", none),
     ];
     for (key, wanted) in cases {
         let line = format!("ERROR config.yaml:2: the key file front.pem {wanted}\n");

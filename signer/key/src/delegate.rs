@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::time::UnixTime;
-use onionbalance_signer::keys::MAX_LENGTH;
-use onionbalance_signer::keys::v3::{self, Contents};
+use onionbalance_signer::keys::{self, Contents, MAX_LENGTH, Secret};
 use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::delegation::Delegation;
 use onionbalance_signer::v3::secret::IdentitySecret;
@@ -13,7 +12,7 @@ use rand_core::OsRng;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
-use crate::render::{Key, Protection};
+use crate::render::{Protection, render};
 use crate::{Command, Problem, Work, issue, output, say, show};
 
 pub(crate) static COMMAND: Command = Command {
@@ -70,7 +69,7 @@ fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Resul
         // As the signer reads it: every certificate is verified.
         let delegation = Delegation::decode(&bytes)
             .map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
-        let file = Key::V3(Contents::Delegation(&bytes)).render(&protection)?;
+        let file = render(Contents::Delegation(&bytes), &protection)?;
         output::create(output, &file)?;
         say(delegation.address());
         show::show_delegation(&delegation);
@@ -90,17 +89,15 @@ fn check_length(bytes: usize, periods: u16) -> Result<(), Problem> {
     )))
 }
 
-fn identity(key: Key<'_>) -> Result<IdentitySecret, Problem> {
-    match key {
-        Key::V2(_) => Err(Problem::new(
+fn identity(key: Contents<'_>) -> Result<IdentitySecret, Problem> {
+    match keys::secret(key).map_err(Problem::new)? {
+        Secret::V2(_) => Err(Problem::new(
             "a version 2 service cannot delegate: its own key signs each descriptor. Only version 3 can",
         )),
-        Key::V3(contents) => match v3::authority(contents).map_err(Problem::new)? {
-            Authority::Identity(identity) => Ok(identity),
-            Authority::Delegation(_) => {
-                Err(Problem::new("a delegation cannot be delegated: give the service's own key"))
-            }
-        },
+        Secret::V3(Authority::Identity(identity)) => Ok(identity),
+        Secret::V3(Authority::Delegation(_)) => {
+            Err(Problem::new("a delegation cannot be delegated: give the service's own key"))
+        }
     }
 }
 

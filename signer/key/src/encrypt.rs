@@ -6,8 +6,8 @@ use onionbalance_signer::keys::passphrase::Source;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
-use crate::render::Protection;
-use crate::{Command, Problem, Work, output, say};
+use crate::render::{Protection, render};
+use crate::{Command, Problem, Work, address, output, say};
 
 pub(crate) static COMMAND: Command = Command {
     name: "encrypt",
@@ -45,8 +45,8 @@ fn encrypt(file: &Path, passphrases: &Source, output: &Path, passphrase: &Source
     output::must_be_absent(output)?;
     KeyFile::read(file, passphrases)?.open(|key| {
         let protection = Protection::choose(false, passphrase, output)?;
-        output::create(output, &key.render(&protection)?)?;
-        say(key.address()?);
+        output::create(output, &render(key, &protection)?)?;
+        say(address(key)?);
         Ok(())
     })
 }

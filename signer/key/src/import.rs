@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
-use crate::render::Protection;
-use crate::{Command, Problem, Work, output, say};
+use crate::render::{Protection, render};
+use crate::{Command, Problem, Work, address, output, say};
 
 pub(crate) static COMMAND: Command = Command {
     name: "import",
@@ -52,10 +52,10 @@ fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem
     output::must_be_absent(output)?;
     let source = key_in(source)?;
     KeyFile::read(&source, &options.passphrases)?.open(|key| {
-        let address = key.address()?;
+        let address = address(key)?;
         check_hostname(&source, &address)?;
         let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
-        output::create(output, &key.render(&protection)?)?;
+        output::create(output, &render(key, &protection)?)?;
         say(address);
         Ok(())
     })

@@ -23,6 +23,7 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use onionbalance_signer::keys::{self, Contents, Secret};
 use onionbalance_signer::log::{self, Priority};
 use onionbalance_signer::system::secret_memory;
 
@@ -118,6 +119,14 @@ pub fn run(work: Work) -> ExitCode {
 
 /// Enough for a key, its blinded key, and a descriptor-signing key.
 const SECRETS: usize = 8;
+
+/// The address of the service with this key, with `.onion`.
+fn address(contents: Contents<'_>) -> Result<String, Problem> {
+    Ok(match keys::secret(contents).map_err(Problem::new)? {
+        Secret::V2(secret) => secret.address().to_string(),
+        Secret::V3(authority) => authority.address().to_string(),
+    })
+}
 
 /// Prints a line of the answer.
 fn say(line: impl Display) {

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use onionbalance_signer::keys::v3::Contents;
-use onionbalance_signer::v2::secret::PermanentSecret;
+use onionbalance_proto::v2::keys::BITS;
+use onionbalance_signer::keys::Contents;
 use rand_core::{OsRng, RngCore};
 use rsa::RsaPrivateKey;
 use zeroize::Zeroizing;
 
 use crate::options::{Options, Version};
-use crate::render::{Key, Protection};
-use crate::{Command, Problem, Work, output, say};
+use crate::render::{Protection, render};
+use crate::{Command, Problem, Work, address, output, say};
 
 pub(crate) static COMMAND: Command = Command {
     name: "new",
@@ -38,22 +38,18 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 fn new(output: &Path, options: &Options) -> Result<(), Problem> {
     output::must_be_absent(output)?;
     let protection = Protection::choose(options.plain, &options.passphrases, output)?;
-    let key = |key: Key<'_>| {
-        output::create(output, &key.render(&protection)?)?;
-        say(key.address()?);
+    let write = |key: Contents<'_>| {
+        output::create(output, &render(key, &protection)?)?;
+        say(address(key)?);
         Ok(())
     };
     match options.version {
         Version::V3 => {
             let mut seed = Zeroizing::new([0; 32]);
             OsRng.fill_bytes(seed.as_mut_slice());
-            key(Key::V3(Contents::Seed(&seed)))
+            write(Contents::Seed(&seed))
         }
-        Version::V2 => {
-            // Of 1024 bits and with the exponent 65537, as tor makes them (`crypto_pk_generate_key`).
-            let made = RsaPrivateKey::new(&mut OsRng, onionbalance_proto::v2::keys::BITS);
-            let secret = PermanentSecret::new(made.map_err(Problem::new)?).map_err(Problem::new)?;
-            key(Key::V2(&secret))
-        }
+        // Of 1024 bits and with the exponent 65537, as tor makes them (`crypto_pk_generate_key`).
+        Version::V2 => write(Contents::Rsa(&RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?)),
     }
 }

@@ -98,9 +98,9 @@ impl Options {
             "from" => self.from = Some(parser.value()?.parse_with(moment)?),
             "period-length" => self.period_length = parser.value()?.parse_with(length)?,
             "passphrase-file" => self.passphrases = Source::File(parser.value()?.into()),
-            "passphrase-fd" => self.passphrases = Source::Descriptor(parser.value()?.parse()?),
+            "passphrase-fd" => self.passphrases = Source::descriptor(parser.value()?.parse()?),
             "new-passphrase-file" => self.new_passphrase = Source::File(parser.value()?.into()),
-            "new-passphrase-fd" => self.new_passphrase = Source::Descriptor(parser.value()?.parse()?),
+            "new-passphrase-fd" => self.new_passphrase = Source::descriptor(parser.value()?.parse()?),
             _ => {}
         }
         Ok(())

@@ -4,26 +4,17 @@ use std::path::Path;
 
 use ed25519_dalek::pkcs8::ALGORITHM_OID;
 use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_signer::keys::pkcs8::{self as files, SEED_TAG};
 use onionbalance_signer::keys::sealed::{self, Kind};
-use onionbalance_signer::keys::v3::Contents;
-use onionbalance_signer::keys::v3::pem::SEED_TAG;
-use onionbalance_signer::keys::v3::tor::SECRET_TAG;
-use onionbalance_signer::keys::{pkcs8 as files, v3};
-use onionbalance_signer::v2::secret::PermanentSecret;
+use onionbalance_signer::keys::{Contents, TOR_TAG};
 use pkcs8::der::pem::LineEnding;
 use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo, SecretDocument};
 use rand_core::{OsRng, RngCore};
+use rsa::pkcs8::EncodePrivateKey;
 use zeroize::Zeroizing;
 
 use crate::{Problem, new_passphrase};
-
-/// A key of either version, as long as it is open.
-#[derive(Clone, Copy)]
-pub(crate) enum Key<'a> {
-    V2(&'a PermanentSecret),
-    V3(Contents<'a>),
-}
 
 /// How a file is to be protected.
 pub(crate) enum Protection {
@@ -40,33 +31,21 @@ impl Protection {
     }
 }
 
-impl Key<'_> {
-    /// The address of its service, with `.onion`.
-    pub(crate) fn address(&self) -> Result<String, Problem> {
-        match self {
-            Self::V2(secret) => Ok(secret.address().to_string()),
-            Self::V3(contents) => {
-                v3::authority(*contents).map(|key| key.address().to_string()).map_err(Problem::new)
-            }
+/// The file for a key.
+pub(crate) fn render(contents: Contents<'_>, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    match contents {
+        Contents::Rsa(key) => {
+            key.to_pkcs8_der().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
         }
-    }
-
-    /// The file.
-    pub(crate) fn render(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        match self {
-            Self::V2(secret) => {
-                secret.to_pkcs8().map_err(Problem::new).and_then(|key| pkcs8(&key, protection))
-            }
-            Self::V3(Contents::Seed(seed)) => from_seed(seed).and_then(|key| pkcs8(&key, protection)),
-            Self::V3(Contents::Expanded(key)) => match protection {
-                Protection::Plain => Ok(Zeroizing::new([&SECRET_TAG[..], &key[..]].concat())),
-                Protection::Passphrase(passphrase) => seal(Kind::ExpandedKey, &key[..], passphrase),
-            },
-            Self::V3(Contents::Delegation(bytes)) => match protection {
-                Protection::Plain => Err(Problem::new("a delegation is never written in the plain")),
-                Protection::Passphrase(passphrase) => seal(Kind::Delegation, bytes, passphrase),
-            },
-        }
+        Contents::Seed(seed) => from_seed(seed).and_then(|key| pkcs8(&key, protection)),
+        Contents::Expanded(key) => match protection {
+            Protection::Plain => Ok(Zeroizing::new([&TOR_TAG[..], &key[..]].concat())),
+            Protection::Passphrase(passphrase) => seal(Kind::ExpandedKey, &key[..], passphrase),
+        },
+        Contents::Delegation(bytes) => match protection {
+            Protection::Plain => Err(Problem::new("a delegation is never written in the plain")),
+            Protection::Passphrase(passphrase) => seal(Kind::Delegation, bytes, passphrase),
+        },
     }
 }
 

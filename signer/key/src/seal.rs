@@ -27,6 +27,7 @@ pub fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8], rng: &mut impl Cryp
 
 #[cfg(test)]
 mod tests {
+    use onionbalance_signer::keys::pem::Pem;
     use onionbalance_signer::keys::sealed::Sealed;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
@@ -39,7 +40,8 @@ mod tests {
         for (kind, plaintext) in
             [(Kind::ExpandedKey, vec![7; 64]), (Kind::Delegation, (0..=255).cycle().take(9000).collect())]
         {
-            let sealed = Sealed::parse(&seal(kind, &plaintext, b"right", &mut rng).unwrap()).unwrap();
+            let file = seal(kind, &plaintext, b"right", &mut rng).unwrap();
+            let sealed = Sealed::parse(Pem::find(file.as_bytes()).unwrap().decode().unwrap()).unwrap();
             assert_eq!(sealed.kind(), kind);
             assert_eq!(*sealed.open(b"right").unwrap(), plaintext);
             assert!(sealed.open(b"wrong").is_none());

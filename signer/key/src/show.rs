@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use onionbalance_signer::keys::passphrase::Source;
-use onionbalance_signer::keys::v3;
+use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::delegation::Delegation;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
-use crate::render::Key;
 use crate::{Command, Problem, Work, say};
 
 pub(crate) static COMMAND: Command = Command {
@@ -36,16 +35,19 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     let file = KeyFile::read(file, passphrases)?;
     file.open(|key| {
+        let (version, address, delegation) = match keys::secret(key).map_err(Problem::new)? {
+            Secret::V2(secret) => (2, secret.address().to_string(), None),
+            Secret::V3(Authority::Identity(identity)) => (3, identity.address().to_string(), None),
+            Secret::V3(Authority::Delegation(delegation)) => {
+                (3, delegation.address().to_string(), Some(delegation))
+            }
+        };
         let (form, encrypted) = file.form();
-        say(format_args!("address: {}", key.address()?));
-        say(format_args!("version: {}", if matches!(key, Key::V2(_)) { 2 } else { 3 }));
+        say(format_args!("address: {address}"));
+        say(format_args!("version: {version}"));
         say(format_args!("form: {form}"));
         say(format_args!("encrypted: {}", if encrypted { "yes" } else { "no" }));
-        if let Key::V3(contents) = key {
-            if let Authority::Delegation(delegation) = v3::authority(contents).map_err(Problem::new)? {
-                show_delegation(&delegation);
-            }
-        }
+        delegation.iter().for_each(show_delegation);
         Ok(())
     })
 }

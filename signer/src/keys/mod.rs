@@ -1,31 +1,47 @@
-//! Reads key files.
+//! Reads key files: those of tor, openssl and Onionbalance, of version 2 (RSA) and 3 (ed25519), and those that
+//! `onionbalance-key` writes.
 
+mod error;
 mod kind;
 pub mod passphrase;
+pub mod pem;
 pub mod pkcs8;
 pub mod sealed;
 pub mod terminal;
-pub mod v2;
-pub mod v3;
+mod traditional;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ::pkcs8::PrivateKeyInfo;
+use onionbalance_proto::config::Instances;
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
+pub use self::error::KeyFileError;
 pub use self::kind::KindError;
 use self::passphrase::Passphrases;
-use self::v3::Contents;
+use self::pem::Pem;
+use self::sealed::{Kind, Sealed};
 use crate::trust::{Trust, TrustError};
 use crate::v2::secret::PermanentSecret;
 use crate::v3::authority::Authority;
+use crate::v3::delegation::Delegation;
+use crate::v3::secret::IdentitySecret;
 
 /// Larger than any file with a key or passphrases but a delegation.
 const USUAL_LENGTH: usize = 16 * 1024;
 /// More is not read; a delegation for three years takes less.
 pub const MAX_LENGTH: usize = 6 * 1024 * 1024;
+
+/// The PEM label of PKCS#1, with or without encryption.
+pub const PKCS1_LABEL: &str = "RSA PRIVATE KEY";
+/// The first 32 bytes of tor's `hs_ed25519_secret_key` (tor: `crypto_write_tagged_contents_to_file`).
+pub const TOR_TAG: &[u8; 32] = b"== ed25519v1-secret: type0 ==\0\0\0";
+const TOR_PUBLIC_TAG: &[u8; 32] = b"== ed25519v1-public: type0 ==\0\0\0";
+/// [`TOR_TAG`] in base64, as far as no byte of the key is in it.
+pub const TOR_TAG_BASE64: &str = "PT0gZWQyNTUxOXYxLXNlY3JldDogdHlwZTAgPT0AAA";
 
 /// Why a file with a secret in it cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,23 +69,6 @@ impl From<TrustError> for ReadError {
     }
 }
 
-/// Why a key file of either version holds no usable key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Of version 2.
-    #[error(transparent)]
-    V2(#[from] v2::KeyFileError),
-    /// Of version 3.
-    #[error(transparent)]
-    V3(#[from] v3::KeyFileError),
-    /// PKCS#8, of which it is not known yet.
-    #[error(transparent)]
-    Pkcs8(#[from] pkcs8::Pkcs8Error),
-}
-
 /// A service's secret, whose version is the service's.
 pub enum Secret {
     /// Of version 2.
@@ -78,33 +77,91 @@ pub enum Secret {
     V3(Authority),
 }
 
-/// Reads the key in the file at `path`, which may be of either version, with one of the passphrases if it is encrypted.
-pub fn load(path: &Path, trust: &Trust, passphrases: &Passphrases) -> Result<Secret, KeyFileError> {
-    let act_v3 = |contents: Contents<'_>| v3::authority(contents).map(Secret::V3);
-    parse(&read_key(path, trust)?, path, passphrases, Secret::V2, act_v3)
+/// What is in a key file, as long as it is open.
+#[derive(Clone, Copy)]
+pub enum Contents<'a> {
+    /// The key of a version 2 service.
+    Rsa(&'a RsaPrivateKey),
+    /// The 32 bytes of PKCS#8, which RFC 8032 expands.
+    Seed(&'a [u8; 32]),
+    /// The 64 bytes of tor's file: the clamped scalar, then the prefix for nonces.
+    Expanded(&'a [u8; 64]),
+    /// A delegation, encoded.
+    Delegation(&'a [u8]),
 }
 
-/// What `act_v2` or `act_v3` makes of the key in the file at `path`, which holds these bytes.
-pub fn parse<T>(
-    bytes: &[u8],
+/// Reads the key of the service with these instances in the file at `path`, with one of the passphrases if it is encrypted.
+pub fn load(
+    path: &Path,
+    trust: &Trust,
+    passphrases: &Passphrases,
+    instances: &Instances,
+) -> Result<Secret, KeyFileError> {
+    open(&read_key(path, trust)?, path, passphrases, |contents| match (&contents, instances) {
+        (Contents::Rsa(_), Instances::V3(_)) => Err(KeyFileError::Version(2, 3)),
+        (Contents::Rsa(_), _) | (_, Instances::None | Instances::V3(_)) => secret(contents),
+        (_, Instances::V2(_)) => Err(KeyFileError::Version(3, 2)),
+    })
+}
+
+/// The secret that these contents are.
+pub fn secret(contents: Contents<'_>) -> Result<Secret, KeyFileError> {
+    Ok(match contents {
+        Contents::Rsa(key) => Secret::V2(PermanentSecret::new(key.clone())?),
+        Contents::Seed(seed) => Secret::V3(IdentitySecret::from_seed(seed)?.into()),
+        Contents::Expanded(key) => Secret::V3(IdentitySecret::from_expanded(key)?.into()),
+        Contents::Delegation(bytes) => Secret::V3(Delegation::decode(bytes)?.into()),
+    })
+}
+
+/// The result of `act` on the key in `file`, the contents of the file at `path`.
+pub fn open<T>(
+    file: &[u8],
     path: &Path,
     passphrases: &Passphrases,
-    act_v2: impl Fn(PermanentSecret) -> T,
-    act_v3: impl Fn(Contents<'_>) -> Result<T, v3::KeyFileError>,
+    act: impl Fn(Contents<'_>) -> Result<T, KeyFileError>,
 ) -> Result<T, KeyFileError> {
-    let either = |info: PrivateKeyInfo<'_>| {
-        if v2::is_rsa(&info) {
-            Ok(act_v2(v2::secret(info)?))
-        } else {
-            Ok::<_, KeyFileError>(v3::pem::with_seed(&info, &act_v3)?)
+    if let Some(key) = file.strip_prefix(TOR_TAG) {
+        let key = key.try_into().map_err(|_| KeyFileError::TorLength(file.len()))?;
+        return act(Contents::Expanded(key));
+    }
+    let pem = Pem::find(file).ok_or_else(|| no_key(file))?;
+    match pem.label {
+        pkcs8::LABEL => pkcs8::open(&pem.decode()?, act),
+        pkcs8::ENCRYPTED_LABEL => pkcs8::decrypt(&pem.decode()?, path, passphrases, act),
+        PKCS1_LABEL if pem.is_encrypted() => {
+            let encrypted = traditional::Encrypted::parse(&pem)?;
+            act(Contents::Rsa(&passphrases.open(path, |passphrase| Ok(encrypted.decrypt(passphrase)))?))
         }
-    };
-    let text = std::str::from_utf8(bytes).ok();
-    match (text.and_then(pem_label), text) {
-        (Some(pkcs8::LABEL), Some(text)) => pkcs8::parse(text, either),
-        (Some(pkcs8::ENCRYPTED_LABEL), Some(text)) => pkcs8::decrypt(text, path, passphrases, either),
-        (Some(v2::LABEL), _) => Ok(act_v2(v2::parse(bytes, path, passphrases)?)),
-        _ => Ok(v3::parse(bytes, path, passphrases, act_v3)?),
+        PKCS1_LABEL => {
+            let key = RsaPrivateKey::from_pkcs1_der(&pem.decode()?);
+            act(Contents::Rsa(&key.map_err(|_| KeyFileError::Damaged)?))
+        }
+        sealed::LABEL => {
+            let sealed = Sealed::parse(pem.decode()?)?;
+            let opened = passphrases.open(path, |passphrase| Ok(sealed.open(passphrase)))?;
+            match sealed.kind() {
+                Kind::ExpandedKey => {
+                    act(Contents::Expanded(opened.as_slice().try_into().map_err(|_| KeyFileError::Damaged)?))
+                }
+                Kind::Delegation => act(Contents::Delegation(&opened)),
+            }
+        }
+        public if public.ends_with("PUBLIC KEY") => Err(KeyFileError::Public(public.to_owned())),
+        other => Err(KeyFileError::PemLabel(other.to_owned())),
+    }
+}
+
+/// Why `file`, which is neither tor's nor PEM, is no key file.
+fn no_key(file: &[u8]) -> KeyFileError {
+    match file {
+        // A sequence: of a length in two bytes, as those of RSA keys, or with a number first, as PKCS#8.
+        [0x30, 0x82, ..] | [0x30, _, 0x02, 0x01, ..] => KeyFileError::Der,
+        _ if file.starts_with(TOR_PUBLIC_TAG) => KeyFileError::TorPublic,
+        _ if file.windows(TOR_TAG_BASE64.len()).any(|part| part == TOR_TAG_BASE64.as_bytes()) => {
+            KeyFileError::Base64
+        }
+        _ => KeyFileError::Format,
     }
 }
 
@@ -129,16 +186,5 @@ fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     if bytes.len() > MAX_LENGTH { Err(ReadError::TooLong) } else { Ok(bytes) }
 }
 
-/// A copy of a key file that nobody else may read: those of the tests' data are everybody's.
 #[cfg(test)]
-pub(crate) fn private_copy(path: &Path) -> tempfile::NamedTempFile {
-    let copy = tempfile::NamedTempFile::new().unwrap_or_else(|error| panic!("no temporary file: {error}"));
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    std::fs::write(copy.path(), bytes).unwrap_or_else(|error| panic!("{}: {error}", copy.path().display()));
-    copy
-}
-
-/// What stands behind `BEGIN` in the first line of a PEM file.
-pub fn pem_label(text: &str) -> Option<&str> {
-    text.trim_start().strip_prefix("-----BEGIN ")?.split_once("-----").map(|(label, _)| label)
-}
+mod tests;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::terminal::Terminal;
-use super::{ReadError, read};
+use super::{KeyFileError, ReadError, read};
 
 /// How often a passphrase may be typed.
 const TRIES: usize = 3;
 
-/// Why an encrypted key stays closed. Whoever prints it names the key file.
+/// Why an encrypted key stays closed. The message follows the name of the key file.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
     /// Encrypted in a way that is not known here.
@@ -21,7 +21,7 @@ pub enum PassphraseError {
     Cipher(String),
     /// Nobody to ask.
     #[error(
-        "is encrypted, and there is no terminal to ask for its passphrase ({0}): start onionbalance-signer on a \
+        "is encrypted, and there is no terminal to ask for its passphrase ({0}): start the program on a \
          terminal, or with --passphrase-file or --passphrase-fd"
     )]
     NoTerminal(io::Error),
@@ -56,19 +56,20 @@ pub enum Source {
     Terminal,
     /// In a file.
     File(PathBuf),
-    /// In a file descriptor that was inherited.
-    Descriptor(u32),
 }
 
 impl Source {
+    /// In a file descriptor that was inherited. The kernel lets even an undumpable process open it by this name.
+    pub fn descriptor(number: u32) -> Self {
+        Self::File(PathBuf::from(format!("/dev/fd/{number}")))
+    }
+
     /// Reads them, or says what is wrong with their place.
     pub fn read(&self) -> Result<Passphrases, String> {
         match self {
             Self::Terminal => Ok(Passphrases::Terminal),
             Self::File(path) => Passphrases::read(path)
                 .map_err(|error| format!("the passphrase file {} {error}", path.display())),
-            Self::Descriptor(number) => Passphrases::read_descriptor(*number)
-                .map_err(|error| format!("the passphrase file descriptor {number} {error}")),
         }
     }
 }
@@ -77,12 +78,6 @@ impl Passphrases {
     /// Reads the passphrases in the file at `path`, which may be a pipe.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         Ok(Self::File { path: path.to_owned(), text: read(path)? })
-    }
-
-    /// Reads the passphrases from a file descriptor that was inherited.
-    pub fn read_descriptor(number: u32) -> Result<Self, ReadError> {
-        // The kernel lets a process do so even when it is undumpable.
-        Self::read(&PathBuf::from(format!("/dev/fd/{number}")))
     }
 
     /// Those in the file.
@@ -96,11 +91,11 @@ impl Passphrases {
     }
 
     /// What `attempt` makes of the key in `file` with the right passphrase. With a wrong one it is to say `None`.
-    pub(super) fn open<T, E: From<PassphraseError>>(
+    pub(super) fn open<T>(
         &self,
         file: &Path,
-        mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, E>,
-    ) -> Result<T, E> {
+        mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
+    ) -> Result<T, KeyFileError> {
         let path = match self {
             Self::Terminal => return ask(file, attempt),
             Self::File { path, .. } => path,
@@ -114,10 +109,10 @@ impl Passphrases {
     }
 }
 
-fn ask<T, E: From<PassphraseError>>(
+fn ask<T>(
     file: &Path,
-    mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, E>,
-) -> Result<T, E> {
+    mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
+) -> Result<T, KeyFileError> {
     let mut terminal = Terminal::open().map_err(PassphraseError::NoTerminal)?;
     let prompt = format!("Passphrase of the key {}: ", file.display());
     for _ in 0..TRIES {
@@ -133,7 +128,7 @@ fn ask<T, E: From<PassphraseError>>(
 mod tests {
     use super::*;
 
-    fn open(text: &str, right: &str) -> (Result<(), PassphraseError>, Vec<String>) {
+    fn open(text: &str, right: &str) -> (Result<(), KeyFileError>, Vec<String>) {
         let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(text.into()) };
         let mut tried = Vec::new();
         let opened = passphrases.open(Path::new("key"), |passphrase| {
@@ -155,7 +150,10 @@ mod tests {
     fn none_fits() {
         for text in ["", "\n\n", "one\ntwo"] {
             let (opened, tried) = open(text, "three");
-            assert!(matches!(opened, Err(PassphraseError::NotInFile(_))), "{tried:?}");
+            assert!(
+                matches!(opened, Err(KeyFileError::Passphrase(PassphraseError::NotInFile(_)))),
+                "{tried:?}"
+            );
         }
     }
 
@@ -163,6 +161,6 @@ mod tests {
     fn a_file_that_is_none_is_an_error() {
         assert!(matches!(Passphrases::read(Path::new("/nonexistent")), Err(ReadError::Io(_))));
         assert!(matches!(Passphrases::read(Path::new("/dev/zero")), Err(ReadError::TooLong)));
-        assert!(matches!(Passphrases::read_descriptor(1_000_000), Err(ReadError::Io(_))));
+        assert!(Source::descriptor(1_000_000).read().is_err());
     }
 }

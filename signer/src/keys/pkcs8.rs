@@ -1,12 +1,14 @@
-//! PKCS#8 (RFC 5958) in PEM, plain, or encrypted by PBES2 (RFC 8018): what openssl writes since version 3, for keys of both
+//! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): what openssl writes since version 3, for keys of both
 //! versions.
 
 use std::path::Path;
 
 use pkcs8::der::{ErrorKind, Tag};
 use pkcs8::{EncryptedPrivateKeyInfo, Error, PrivateKeyInfo, SecretDocument, pkcs5};
+use rsa::RsaPrivateKey;
 
 use super::passphrase::{PassphraseError, Passphrases};
+use super::{Contents, KeyFileError};
 
 /// The PEM label of a plain key.
 pub const LABEL: &str = "PRIVATE KEY";
@@ -18,68 +20,70 @@ const MAX_SCRYPT_MEMORY: u64 = 1 << 28;
 /// Bytes that it may go through: some seconds.
 const MAX_SCRYPT_WORK: u64 = 1 << 30;
 
-/// Why there is no key of any kind.
-#[derive(Debug, thiserror::Error)]
-pub enum Pkcs8Error {
-    /// Cut, or altered.
-    #[error("holds a key that is cut or damaged: give the whole file as openssl wrote it")]
-    Damaged,
-    /// It is encrypted, and does not open.
-    #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
+/// The bytes before a seed: 32 octets follow (RFC 8410, section 7).
+pub const SEED_TAG: [u8; 2] = [0x04, 0x20];
+
+/// The result of `act` on a plain key.
+pub(super) fn open<T>(
+    der: &[u8],
+    act: impl Fn(Contents<'_>) -> Result<T, KeyFileError>,
+) -> Result<T, KeyFileError> {
+    open_info(PrivateKeyInfo::try_from(der).map_err(|_| KeyFileError::Damaged)?, act)
 }
 
-/// What `key` makes of the plain key in a PEM.
-pub(crate) fn parse<T, E: From<Pkcs8Error>>(
-    text: &str,
-    key: impl Fn(PrivateKeyInfo<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let document = document(text)?;
-    key(PrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| Pkcs8Error::Damaged)?)
-}
-
-/// What `key` makes of the encrypted key in a PEM, the file at `path`, with one of the passphrases.
-pub(crate) fn decrypt<T, E: From<Pkcs8Error>>(
-    text: &str,
+/// The result of `act` on the encrypted key in the file at `path`, opened with one of the passphrases.
+pub(super) fn decrypt<T>(
+    der: &[u8],
     path: &Path,
     passphrases: &Passphrases,
-    key: impl Fn(PrivateKeyInfo<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let document = document(text)?;
-    let encrypted = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(unreadable)?;
+    act: impl Fn(Contents<'_>) -> Result<T, KeyFileError>,
+) -> Result<T, KeyFileError> {
+    let encrypted = EncryptedPrivateKeyInfo::try_from(der).map_err(unreadable)?;
     check_cost(&encrypted)?;
     passphrases.open(path, |passphrase| {
         let Some(decrypted) = try_passphrase(&encrypted, passphrase)? else { return Ok(None) };
         // DER of something else: a wrong passphrase, too.
         let Ok(info) = PrivateKeyInfo::try_from(decrypted.as_bytes()) else { return Ok(None) };
-        Ok::<_, Pkcs8Error>(Some(key(info)))
-    })?
+        open_info(info, &act).map(Some)
+    })
 }
 
-/// What is in the PEM.
-fn document(text: &str) -> Result<SecretDocument, Pkcs8Error> {
-    SecretDocument::from_pem(text).map(|(_, document)| document).map_err(|_| Pkcs8Error::Damaged)
+fn open_info<T>(
+    info: PrivateKeyInfo<'_>,
+    act: impl Fn(Contents<'_>) -> Result<T, KeyFileError>,
+) -> Result<T, KeyFileError> {
+    match info.algorithm.oid {
+        ed25519_dalek::pkcs8::ALGORITHM_OID => {
+            // In the place where it was read: `ed25519`'s own type would be a copy that nobody wipes.
+            let seed = info.private_key.strip_prefix(&SEED_TAG).and_then(|seed| seed.try_into().ok());
+            act(Contents::Seed(seed.ok_or(KeyFileError::Damaged)?))
+        }
+        rsa::pkcs1::ALGORITHM_OID => {
+            act(Contents::Rsa(&RsaPrivateKey::try_from(info).map_err(|_| KeyFileError::Damaged)?))
+        }
+        _ => Err(KeyFileError::Algorithm),
+    }
 }
 
-fn unreadable(error: Error) -> Pkcs8Error {
+fn unreadable(error: Error) -> KeyFileError {
     match error {
         // The old schemes are not even parsed.
         Error::Asn1(asn1) if matches!(asn1.kind(), ErrorKind::Value { tag: Tag::ObjectIdentifier }) => {
             PassphraseError::Cipher("a scheme older than PBES2".into()).into()
         }
-        _ => Pkcs8Error::Damaged,
+        _ => KeyFileError::Damaged,
     }
 }
 
 /// scrypt's cost in a damaged file can be any number. `pkcs5` bounds the iterations of PBKDF2 itself.
-fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), Pkcs8Error> {
+fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), KeyFileError> {
     let Some(scrypt) = encrypted.encryption_algorithm.pbes2().and_then(|pbes2| pbes2.kdf.scrypt()) else {
         return Ok(());
     };
     let memory = scrypt.cost_parameter.saturating_mul(128 * u64::from(scrypt.block_size));
     let work = memory.saturating_mul(scrypt.parallelization.into());
     if !scrypt.cost_parameter.is_power_of_two() {
-        return Err(Pkcs8Error::Damaged);
+        return Err(KeyFileError::Damaged);
     }
     if memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK {
         return Err(PassphraseError::Cipher("scrypt at a cost of more than 256 MiB".into()).into());
@@ -90,7 +94,7 @@ fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), Pkcs8Error>
 fn try_passphrase(
     encrypted: &EncryptedPrivateKeyInfo<'_>,
     passphrase: &[u8],
-) -> Result<Option<SecretDocument>, Pkcs8Error> {
+) -> Result<Option<SecretDocument>, KeyFileError> {
     match encrypted.decrypt(passphrase) {
         Ok(decrypted) => Ok(Some(decrypted)),
         // `pkcs5` calls a bad padding by either name. One wrong passphrase in 256 leaves a good padding behind; what is in front of
@@ -107,7 +111,6 @@ fn try_passphrase(
 
 #[cfg(test)]
 mod tests {
-    use pkcs8::der::pem::LineEnding;
     use pkcs8::pkcs5::pbes2::{Kdf, Parameters, ScryptParams};
     use pkcs8::pkcs5::scrypt::Params;
     use zeroize::Zeroizing;
@@ -133,10 +136,9 @@ mod tests {
     fn open_with(pbes2: Parameters<'_>, passphrases: &str) -> String {
         let encrypted =
             EncryptedPrivateKeyInfo { encryption_algorithm: pbes2.into(), encrypted_data: &[1; 48] };
-        let text =
-            SecretDocument::encode_msg(&encrypted).unwrap().to_pem(ENCRYPTED_LABEL, LineEnding::LF).unwrap();
+        let der = SecretDocument::encode_msg(&encrypted).unwrap();
         let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(passphrases.into()) };
-        decrypt(&text, Path::new("key"), &passphrases, |_| Ok::<(), Pkcs8Error>(())).unwrap_err().to_string()
+        decrypt(der.as_bytes(), Path::new("key"), &passphrases, |_| Ok(())).unwrap_err().to_string()
     }
 
     /// Of 2000 some eight leave a good padding behind; `pkcs8` finds that what is in front of it is no DER.

@@ -11,10 +11,11 @@
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, Mac};
-use pkcs8::der::pem;
 use pkcs8::pkcs5::scrypt::{self, Params};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use super::KeyFileError;
 
 /// The PEM label.
 pub const LABEL: &str = "ONIONBALANCE SEALED KEY";
@@ -35,34 +36,20 @@ pub enum Kind {
     Delegation = 2,
 }
 
-/// Why a PEM is no container.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum SealedError {
-    /// Cut, or altered where no passphrase is needed to see it.
-    #[error("is cut or damaged: give the whole file as `onionbalance-key` wrote it")]
-    Damaged,
-    /// Of another version, or with something else in it.
-    #[error("was sealed by another version of onionbalance-key: use its signer, or a newer one")]
-    Version,
-}
-
 /// A container that is closed.
 pub struct Sealed {
     kind: Kind,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Sealed {
-    /// Reads the PEM.
-    pub fn parse(text: &str) -> Result<Self, SealedError> {
-        let (label, bytes) = pem::decode_vec(text.as_bytes()).map_err(|_| SealedError::Damaged)?;
-        if label != LABEL || bytes.len() < HEAD_LENGTH + CODE_LENGTH {
-            return Err(SealedError::Damaged);
-        }
+    /// Reads the contents of the PEM.
+    pub fn parse(bytes: Zeroizing<Vec<u8>>) -> Result<Self, KeyFileError> {
         let kind = match bytes.as_slice() {
+            short if short.len() < HEAD_LENGTH + CODE_LENGTH => return Err(KeyFileError::Damaged),
             [VERSION, 1, ..] => Kind::ExpandedKey,
             [VERSION, 2, ..] => Kind::Delegation,
-            _ => return Err(SealedError::Version),
+            _ => return Err(KeyFileError::SealedVersion),
         };
         Ok(Self { kind, bytes })
     }
@@ -121,19 +108,23 @@ pub fn cost() -> Option<Params> {
 
 #[cfg(test)]
 mod tests {
-    use pkcs8::der::pem::LineEnding;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::keys::pem::Pem;
 
-    const KEY: &str = include_str!("../../../proto/testdata/v3/front-sealed.pem");
-    const DELEGATION: &str = include_str!("../../../proto/testdata/v3/front-delegation.pem");
+    const KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front-sealed.pem");
+    const DELEGATION: &[u8] = include_bytes!("../../../proto/testdata/v3/front-delegation.pem");
     const PASSPHRASE: &[u8] = b"onion balance v3";
+
+    fn contents(file: &[u8]) -> Zeroizing<Vec<u8>> {
+        Pem::find(file).unwrap().decode().unwrap()
+    }
 
     #[test]
     fn opens_with_its_passphrase_alone() {
-        for (text, kind) in [(KEY, Kind::ExpandedKey), (DELEGATION, Kind::Delegation)] {
-            let sealed = Sealed::parse(text).unwrap();
+        for (file, kind) in [(KEY, Kind::ExpandedKey), (DELEGATION, Kind::Delegation)] {
+            let sealed = Sealed::parse(contents(file)).unwrap();
             assert_eq!(sealed.kind(), kind);
             assert!(sealed.open(PASSPHRASE).is_some());
             for wrong in ["", "Onion balance v3", "onion balance v3 ", "onion balance v"] {
@@ -141,49 +132,42 @@ mod tests {
             }
         }
         let key = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
-        assert_eq!(Sealed::parse(KEY).unwrap().open(PASSPHRASE).unwrap().as_slice(), &key[32..]);
+        assert_eq!(Sealed::parse(contents(KEY)).unwrap().open(PASSPHRASE).unwrap().as_slice(), &key[32..]);
     }
 
     #[test]
     fn every_altered_byte_is_noticed() {
-        let whole = Sealed::parse(KEY).unwrap().bytes;
+        let whole = contents(KEY);
         // The right ones for each: a code must tell even where the keys do not.
         let keys = Keys::derive(PASSPHRASE, whole.first_chunk().unwrap()).unwrap();
-        let open = |bytes: &[u8]| {
-            let text = pem::encode_string(LABEL, LineEnding::LF, bytes).unwrap();
-            Sealed::parse(&text).map(|sealed| sealed.open_with(&keys).is_some())
+        let opens = |bytes: &[u8]| {
+            let sealed = Sealed::parse(Zeroizing::new(bytes.to_vec()));
+            sealed.map(|sealed| sealed.open_with(&keys).is_some()).map_err(|error| error.to_string())
         };
-        assert_eq!(open(&whole), Ok(true));
+        assert_eq!(opens(&whole), Ok(true));
         for at in 0..whole.len() {
             let mut altered = whole.clone();
             altered[at] ^= 2;
-            assert_ne!(open(&altered), Ok(true), "byte {at}");
+            assert_ne!(opens(&altered), Ok(true), "byte {at}");
         }
         // The kind is covered, too.
         let mut other = whole.clone();
         other[1] = Kind::Delegation as u8;
-        assert_eq!(open(&other), Ok(false));
-        assert_eq!(open(&whole[..whole.len() - 1]), Ok(false));
-        assert_eq!(open(&whole[..HEAD_LENGTH + CODE_LENGTH - 1]), Err(SealedError::Damaged));
+        assert_eq!(opens(&other), Ok(false));
+        assert_eq!(opens(&whole[..whole.len() - 1]), Ok(false));
+        assert!(opens(&whole[..HEAD_LENGTH + CODE_LENGTH - 1]).unwrap_err().contains("cut or damaged"));
         let mut later = whole;
         later[0] = 2;
-        assert_eq!(open(&later), Err(SealedError::Version));
+        assert!(opens(&later).unwrap_err().contains("by another version"));
     }
 
     proptest! {
         #[test]
-        fn arbitrary_texts_are_survived(text: String, bytes: Vec<u8>) {
-            prop_assert!(Sealed::parse(&text).is_err());
-            if let Ok(sealed) = Sealed::parse(&pem::encode_string(LABEL, LineEnding::LF, &bytes).unwrap()) {
-                prop_assert!(bytes.len() >= HEAD_LENGTH + CODE_LENGTH);
+        fn arbitrary_bytes_are_survived(bytes: Vec<u8>, kind in 1_u8..=2, front: bool) {
+            let bytes = if front { [&[VERSION, kind], &bytes[..]].concat() } else { bytes };
+            if let Ok(sealed) = Sealed::parse(Zeroizing::new(bytes)) {
                 prop_assert!(sealed.open_with(&Keys(Zeroizing::new([0; 64]))).is_none());
             }
         }
-    }
-
-    #[test]
-    fn a_damaged_pem_is_named() {
-        assert!(matches!(Sealed::parse(KEY.get(..100).unwrap()), Err(SealedError::Damaged)));
-        assert!(matches!(Sealed::parse(&KEY.replace("SEALED", "OPENED")), Err(SealedError::Damaged)));
     }
 }

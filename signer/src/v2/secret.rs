@@ -3,7 +3,6 @@
 use onionbalance_proto::v2::keys::{KeyError, LENGTH};
 use onionbalance_proto::v2::{OnionAddress, PermanentKey};
 use rand_core::CryptoRngCore;
-use rsa::pkcs8::{EncodePrivateKey, SecretDocument};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 
 /// A service's permanent secret: whoever has it is the service. `rsa` wipes it.
@@ -27,11 +26,6 @@ impl PermanentSecret {
     /// The address of the service.
     pub fn address(&self) -> OnionAddress {
         self.public.address()
-    }
-
-    /// The secret as PKCS#8 has it.
-    pub fn to_pkcs8(&self) -> pkcs8::Result<SecretDocument> {
-        self.key.to_pkcs8_der()
     }
 
     /// Signs the SHA-1 digest of a descriptor as tor does: PKCS#1 v1.5 type 1 around the bare 20 bytes. The number that is

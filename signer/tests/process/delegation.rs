@@ -12,6 +12,7 @@ use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{HeldService, Refusal, Reply, Request, SignedFrontend};
+use onionbalance_signer::keys::pem::Pem;
 use onionbalance_signer::keys::sealed::{Kind, Sealed};
 use onionbalance_signer::v3::secret::IdentitySecret;
 use sha2::{Digest, Sha512};
@@ -179,8 +180,9 @@ fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
     for period in [present(now), present(now).next(), present(now)] {
         assert!(ask(&online, &offline.address, period, now).is_ok());
     }
-    let text = fs::read_to_string(online.path().join("front.pem")).unwrap();
-    let plaintext = Sealed::parse(&text).unwrap().open(PASSPHRASE.as_bytes()).unwrap();
+    let file = fs::read(online.path().join("front.pem")).unwrap();
+    let sealed = Sealed::parse(Pem::find(&file).unwrap().decode().unwrap()).unwrap();
+    let plaintext = sealed.open(PASSPHRASE.as_bytes()).unwrap();
     let secrets = signing_secrets(&plaintext);
     assert!((12..=15).contains(&secrets.len()));
     let (readable, found) = search(signer.id(), &secrets);

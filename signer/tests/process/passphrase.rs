@@ -115,7 +115,7 @@ fn without_the_right_one_it_does_not_start() {
     for (arguments, wanted) in [
         (&["--passphrase-file", "config.yaml"][..], "does not open with any passphrase in config.yaml"),
         (&["--passphrase-file", "none"], "the passphrase file none cannot be read: No such file"),
-        (&["--passphrase-fd", "99"], "the passphrase file descriptor 99 cannot be read"),
+        (&["--passphrase-fd", "99"], "the passphrase file /dev/fd/99 cannot be read"),
         (&[], "is encrypted, and there is no terminal to ask for its passphrase"),
     ] {
         let output = without_terminal(&directory("pem-aes256.key")).args(arguments).output().unwrap();

@@ -63,11 +63,11 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         ),
         (
             format!("services:\n- key: front.pem\n  instances:\n  - address: jyvfq5umznvka34v\n{socket}"),
-            "config.yaml:2: the key file front.pem holds a private key that is not RSA",
+            "config.yaml:2: the key file front.pem holds the key of a v3 service, but the instances are v2",
         ),
         (
             good.replace("front.pem", "v2.key"),
-            "config.yaml:2: the key file v2.key holds a PEM `RSA PRIVATE KEY`",
+            "config.yaml:2: the key file v2.key holds the key of a v2 service, but the instances are v3",
         ),
         (
             good.replace("front.pem", "/dev/zero"),

@@ -4,10 +4,17 @@ use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use ed25519_dalek::SigningKey;
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
+use onionbalance_signer::keys::pem::Pem;
 use onionbalance_signer::keys::sealed::{Kind, Sealed};
 use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 use crate::harness::{Directory, frontend, testdata};
+
+/// The bytes in a PEM.
+fn decoded(file: &[u8]) -> Zeroizing<Vec<u8>> {
+    Pem::find(file).unwrap().decode().unwrap()
+}
 
 const NEW: [&str; 2] = ["--new-passphrase-file", "new"];
 
@@ -38,14 +45,12 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
     let arguments = ["--key", "front.pem", "--from", "2026-11-23", "--periods", "3", "-o", "d.key"];
     let address: OnionAddress =
         directory.done(&[&["delegate"], &arguments[..], &NEW].concat()).parse().unwrap();
-    let sealed = Sealed::parse(std::str::from_utf8(&directory.read("d.key")).unwrap()).unwrap();
+    let sealed = Sealed::parse(decoded(&directory.read("d.key"))).unwrap();
     assert_eq!(sealed.kind(), Kind::Delegation);
     let plaintext = sealed.open(b"fresh").unwrap();
     let holds = |secret: &[u8]| plaintext.windows(secret.len()).any(|window| window == secret);
 
-    let pem = testdata("v3/front.pem");
-    let der = pkcs8::der::pem::decode_vec(&pem).unwrap().1;
-    let identity = SigningKey::from_bytes(der.last_chunk().unwrap());
+    let identity = SigningKey::from_bytes(decoded(&testdata("v3/front.pem")).last_chunk().unwrap());
     assert_eq!(address, OnionAddress::from_identity(identity.verifying_key().to_bytes()).unwrap());
     let expanded: [u8; 64] = Sha512::digest(identity.to_bytes()).into();
     let mut secrets = vec![identity.to_bytes(), clamp_integer(*expanded.first_chunk().unwrap())];

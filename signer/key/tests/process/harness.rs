@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use onionbalance_proto::config::Instances;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
@@ -112,7 +113,7 @@ impl Directory {
     /// That the signer takes this key, for this address.
     pub(crate) fn is_read(&self, key: &str, address: &str) {
         let passphrases = Passphrases::read(&self.path("old")).unwrap();
-        let secret = keys::load(&self.path(key), &Trust::in_this_process(), &passphrases)
+        let secret = keys::load(&self.path(key), &Trust::in_this_process(), &passphrases, &Instances::None)
             .unwrap_or_else(|error| panic!("{key} {error}"));
         let found = match secret {
             Secret::V2(secret) => secret.address().to_string(),

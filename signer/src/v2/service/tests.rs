@@ -10,9 +10,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::keys::passphrase::Passphrases;
-use crate::keys::private_copy;
-use crate::keys::v2 as keys;
-use crate::trust::Trust;
+use crate::keys::{self, Secret};
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
 
@@ -21,12 +19,9 @@ fn rng() -> StdRng {
 }
 
 fn service(key: &str, cookies: Vec<Cookie>) -> Service {
-    let secret = keys::load(
-        private_copy(&Path::new(TESTDATA).join(key)).path(),
-        &Trust::in_this_process(),
-        &Passphrases::Terminal,
-    )
-    .unwrap();
+    let file = std::fs::read(Path::new(TESTDATA).join(key)).unwrap();
+    let opened = keys::open(&file, Path::new(key), &Passphrases::Terminal, keys::secret);
+    let Ok(Secret::V2(secret)) = opened else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
     Service::new(key.into(), secret, backends)

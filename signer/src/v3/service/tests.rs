@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::keys::pem::Pem;
 use crate::keys::sealed::Sealed;
 use crate::v3::secret::IdentitySecret;
 
@@ -236,7 +237,8 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
 /// Certificates for others are not there: a signing key stays for its period, whatever the backends.
 #[test]
 fn a_delegation_has_one_signing_key_a_period() {
-    let sealed = Sealed::parse(include_str!("../../../../proto/testdata/v3/front-delegation.pem")).unwrap();
+    let file = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
+    let sealed = Sealed::parse(Pem::find(file).unwrap().decode().unwrap()).unwrap();
     let delegation = Delegation::decode(&sealed.open(b"onion balance v3").unwrap()).unwrap();
     for (mut service, stays) in
         [(Service::new("front.key".into(), delegation, Vec::new()), true), (service(1), false)]

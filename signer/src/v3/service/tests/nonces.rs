@@ -12,8 +12,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::keys::passphrase::Passphrases;
-use crate::keys::{private_copy, v3 as keys};
-use crate::trust::Trust;
+use crate::keys::{self, Secret};
 use crate::v3::authority::Authority;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
@@ -73,37 +72,33 @@ fn careless(period: TimePeriod) -> (OnionAddress, String) {
     (address, unsigned.finish(&signature))
 }
 
-/// The key in a file of this form.
-fn load(contents: &[u8]) -> Authority {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), contents).unwrap();
+/// The key in a file of the tests' data.
+fn authority(name: &str) -> Authority {
+    let file = std::fs::read(Path::new(TESTDATA).join(name)).unwrap();
     let text = Zeroizing::new(PASSPHRASE.as_bytes().to_vec());
-    keys::load(file.path(), &Trust::in_this_process(), &Passphrases::File { path: "pass".into(), text })
-        .unwrap()
+    let passphrases = Passphrases::File { path: "pass".into(), text };
+    match keys::open(&file, Path::new(name), &passphrases, keys::secret) {
+        Ok(Secret::V3(authority)) => authority,
+        _ => panic!("{name}"),
+    }
 }
 
 /// The forms of keys, mixed as they may be in one signer.
-fn authorities() -> Vec<Authority> {
-    let file = |name: &str| std::fs::read(private_copy(&Path::new(TESTDATA).join(name)).path()).unwrap();
-    vec![
-        load(&file("front.pem")),
-        load(&file("front.hs_ed25519_secret_key")),
-        load(&file("front-scrypt.pem")),
-        load(&file("front-sealed.pem")),
-        load(&file("front-delegation.pem")),
-        load(&file("backend0.hs_ed25519_secret_key")),
-        load(&file("front.pem")),
-    ]
-}
+const FORMS: [&str; 7] = [
+    "front.pem",
+    "front.hs_ed25519_secret_key",
+    "front-scrypt.pem",
+    "front-sealed.pem",
+    "front-delegation.pem",
+    "backend0.hs_ed25519_secret_key",
+    "front.pem",
+];
 
 #[test]
 fn the_identity_cannot_be_computed_from_what_is_published() {
     let (address, text) = careless(period(20_778));
     assert!(gives_away(&address, period(20_778), &text), "the computation finds what is given away");
-    let mut services: Vec<Service> = authorities()
-        .into_iter()
-        .map(|authority| Service::new("front.key".into(), authority, Vec::new()))
-        .collect();
+    let mut services = FORMS.map(|name| Service::new(name.into(), authority(name), Vec::new()));
     for number in [20_778, 20_779, 20_778] {
         for (index, service) in services.iter_mut().enumerate() {
             let approved = Approved { period: period(number), ..approved(3) };

@@ -4,7 +4,7 @@
 use aes::{Aes128, Aes192, Aes256};
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipher, BlockDecryptMut, KeyInit, KeyIvInit};
-use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
+use data_encoding::HEXUPPER_PERMISSIVE;
 use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use rsa::RsaPrivateKey;
@@ -12,48 +12,37 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
 use super::KeyFileError;
-use crate::keys::passphrase::PassphraseError;
+use super::passphrase::PassphraseError;
+use super::pem::Pem;
 
-/// The PEM label, with or without encryption.
-pub const LABEL: &str = "RSA PRIVATE KEY";
 /// Bytes of the initialization vector that serve as salt (openssl: `PKCS5_SALT_LEN`).
 const SALT_LENGTH: usize = 8;
-
-/// Whether the PEM says that it is encrypted.
-pub fn is_encrypted(text: &str) -> bool {
-    text.contains("Proc-Type: 4,ENCRYPTED")
-}
 
 /// An encrypted key.
 pub(super) struct Encrypted {
     cipher: CbcCipher,
     iv: Vec<u8>,
-    ciphertext: Vec<u8>,
+    ciphertext: Zeroizing<Vec<u8>>,
 }
 
 impl Encrypted {
     /// Reads the header that names cipher and initialization vector, and the ciphertext.
-    pub(super) fn parse(text: &str) -> Result<Self, KeyFileError> {
-        let (text, _) = text.split_once("-----END ").ok_or(KeyFileError::Damaged)?;
-        let (headers, body): (Vec<&str>, Vec<&str>) =
-            text.trim_start().lines().skip(1).map(str::trim).partition(|line| line.contains(':'));
-        let info =
-            headers.iter().find_map(|line| line.strip_prefix("DEK-Info:")).ok_or(KeyFileError::Header)?;
-        let (name, iv) = info.trim().split_once(',').ok_or(KeyFileError::Header)?;
+    pub(super) fn parse(pem: &Pem<'_>) -> Result<Self, KeyFileError> {
+        let info = pem.header("DEK-Info").and_then(|info| info.split_once(','));
+        let (name, iv) = info.ok_or(KeyFileError::Header)?;
         let cipher = CbcCipher::named(name).ok_or_else(|| PassphraseError::Cipher(name.to_owned()))?;
         let iv = HEXUPPER_PERMISSIVE
             .decode(iv.trim().as_bytes())
             .ok()
             .filter(|iv| iv.len() == cipher.block_length())
             .ok_or(KeyFileError::Header)?;
-        let ciphertext = BASE64.decode(body.concat().as_bytes()).map_err(|_| KeyFileError::Damaged)?;
-        Ok(Self { cipher, iv, ciphertext })
+        Ok(Self { cipher, iv, ciphertext: pem.decode()? })
     }
 
     /// The key, if this is its passphrase: the wrong one leaves a bad padding, or no key.
     pub(super) fn decrypt(&self, passphrase: &[u8]) -> Option<RsaPrivateKey> {
         let key = bytes_to_key(passphrase, self.iv.get(..SALT_LENGTH)?, self.cipher.key_length());
-        let mut text = Zeroizing::new(self.ciphertext.clone());
+        let mut text = self.ciphertext.clone();
         let decrypt = match self.cipher {
             CbcCipher::Des => decrypt::<Des>,
             CbcCipher::TripleDes => decrypt::<TdesEde3>,

@@ -1,0 +1,91 @@
+//! PEM (RFC 7468), as leniently as openssl reads it: text and other blocks around the key, blank lines, spaces and line ends
+//! of any kind.
+
+use base64ct::{Base64, Encoding};
+use zeroize::Zeroizing;
+
+use super::{KeyFileError, sealed};
+
+/// A block of a PEM file that is still encoded.
+pub struct Pem<'a> {
+    /// The words after `BEGIN`.
+    pub label: &'a str,
+    /// The lines that follow.
+    lines: Lines<'a>,
+}
+
+impl<'a> Pem<'a> {
+    /// The first block with a secret key; without one, the first block.
+    pub fn find(file: &'a [u8]) -> Option<Self> {
+        let mut lines = Lines(file);
+        let mut first = None;
+        while let Some(line) = lines.next() {
+            let Some(label) = boundary(line, "-----BEGIN ") else { continue };
+            let block = Self { label, lines: lines.clone() };
+            if label.ends_with("PRIVATE KEY") || label == sealed::LABEL {
+                return Some(block);
+            }
+            first.get_or_insert(block);
+        }
+        first
+    }
+
+    /// Whether a header says that the contents are encrypted, as openssl did before PKCS#8.
+    pub fn is_encrypted(&self) -> bool {
+        self.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED"))
+    }
+
+    /// The value of the header with this name (RFC 1421).
+    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
+        let block = self.lines.clone().take_while(|line| !line.starts_with(b"-----"));
+        let mut headers = block.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
+        headers.find_map(|(found, value)| (found == name).then_some(value.trim_start()))
+    }
+
+    /// The contents.
+    pub fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+        // Room for the whole from the start: a buffer that grew would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.lines.0.len()));
+        let mut lines = self.lines.clone();
+        let end = loop {
+            match lines.next().ok_or(KeyFileError::Damaged)? {
+                line if line.starts_with(b"-----") => break line,
+                header if header.contains(&b':') => {}
+                line => bytes.extend(line.iter().filter(|byte| **byte > b' ')),
+            }
+        };
+        if boundary(end, "-----END ") != Some(self.label) {
+            return Err(KeyFileError::Damaged);
+        }
+        // In constant time.
+        let length = Base64::decode_in_place(&mut bytes).map_err(|_| KeyFileError::Damaged)?.len();
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}
+
+/// The label in a line that begins with `start`.
+fn boundary<'a>(line: &'a [u8], start: &str) -> Option<&'a str> {
+    std::str::from_utf8(line).ok()?.strip_prefix(start)?.strip_suffix("-----")
+}
+
+/// The lines of a file, without what surrounds their visible characters: spaces, carriage returns, and the NUL with which
+/// tor 0.4.5 ends its `private_key`.
+#[derive(Clone)]
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = self.0.iter().position(|byte| *byte == b'\n').map_or(self.0.len(), |end| end + 1);
+        let (line, rest) = self.0.split_at(end);
+        self.0 = rest;
+        let start = line.iter().position(|byte| *byte > b' ').unwrap_or(end);
+        let end = line.iter().rposition(|byte| *byte > b' ').map_or(start, |last| last + 1);
+        line.get(start..end)
+    }
+}
