@@ -72,7 +72,7 @@ impl AsFd for Signals {
     }
 }
 
-/// Signals that would end the process wait until this is dropped, and then do what they do.
+/// Signals that would end or stop the process wait until this is dropped, and have their effect then.
 pub struct Deferred {
     before: SigSet,
     waiting: SignalFd,
@@ -81,7 +81,7 @@ pub struct Deferred {
 impl Deferred {
     /// Begins to defer them.
     pub fn begin() -> nix::Result<Self> {
-        let signals: SigSet = END.into_iter().chain([Signal::SIGHUP]).collect();
+        let signals: SigSet = END.into_iter().chain([Signal::SIGHUP, Signal::SIGTSTP]).collect();
         let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?, waiting })
     }

@@ -180,10 +180,14 @@ fn it_is_asked_for_at_the_terminal_three_times() {
     let (status, log) = signer.end();
     assert_eq!(status.code(), Some(78));
     assert!(log[0].contains("does not open with any of the 3 passphrases that were typed"), "{log:?}");
-    let (_, mut signer) = at_a_terminal(&directory, &["\x03"]);
+    let (_, mut signer) = at_a_terminal(&directory, &["\x04"]);
     let (status, log) = signer.end();
     assert_eq!(status.code(), Some(78));
     assert!(log[0].contains("no passphrase was typed"), "{log:?}");
+    // SIGINT from the terminal.
+    let (_, mut signer) = at_a_terminal(&directory, &["\x03"]);
+    let (status, log) = signer.end();
+    assert_eq!((status.code(), log.len()), (Some(0), 0), "{log:?}");
 }
 
 /// A shell beside it keeps the terminal: with the end of its session a terminal is reset.

@@ -54,7 +54,7 @@ fn a_new_passphrase_is_typed_twice() {
     assert_eq!(directory.shown("typed.key")[3], "encrypted: yes");
     for (typed, wanted) in [
         (&["\n"][..], "an empty passphrase protects nothing"),
-        (&["\x03"], "no passphrase was typed"),
+        (&["\x04"], "no passphrase was typed"),
         (&["a\n", "b\n", "a\n", "b\n", "a\n", "b\n"], "the passphrases differed 3 times"),
     ] {
         let (_, output) = at_a_terminal(&directory, &["new", "-o", "none.key"], typed);
