@@ -12,13 +12,14 @@ use crate::{Command, Problem, Work, address, output, say};
 pub(crate) static COMMAND: Command = Command {
     name: "import",
     help: "\
-Takes over the key of a service that tor or Onionbalance has had, and prints its address.
-If a file `hostname` stands beside the key, it must name the same address.
+Takes over the key of a service that tor or Onionbalance has had, or that mkp224o has
+found, and prints its address. If a file `hostname` is beside the key, it must name the
+same address.
 
 Usage: onionbalance-key import SOURCE -o FILE [OPTIONS]
 
 SOURCE is tor's HiddenServiceDir, a key file in it (hs_ed25519_secret_key, or private_key
-of version 2), or Onionbalance's key.
+of version 2), the former in base64, alone or in mkp224o's YAML, or Onionbalance's key.
 
   -o, --output FILE               the key file to write; must not exist
       --plain                     do not encrypt
@@ -51,9 +52,13 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem> {
     output::must_be_absent(output)?;
     let source = key_in(source)?;
-    KeyFile::read(&source, &options.passphrases)?.open(|key| {
+    let file = KeyFile::read(&source, &options.passphrases)?;
+    file.open(|key| {
         let address = address(key)?;
         check_hostname(&source, &address)?;
+        if let Some(named) = file.hostname().filter(|named| *named != address) {
+            return Err(belongs_to_another(&source, &address, &source, named));
+        }
         let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
         output::create(output, &render(key, &protection)?)?;
         say(address);
@@ -90,11 +95,13 @@ fn check_hostname(key: &Path, address: &str) -> Result<(), Problem> {
     };
     match text.split_whitespace().next() {
         Some(named) if named == address => Ok(()),
-        named => Err(Problem::new(format_args!(
-            "{} is the key of {address}, but {} names {}: they do not belong together",
-            key.display(),
-            file.display(),
-            named.unwrap_or("nothing")
-        ))),
+        named => Err(belongs_to_another(key, address, &file, named.unwrap_or("nothing"))),
     }
+}
+
+fn belongs_to_another(key: &Path, address: &str, file: &Path, named: &str) -> Problem {
+    let (key, file) = (key.display(), file.display());
+    Problem::new(format_args!(
+        "{key} is the key of {address}, but {file} names {named}: they do not belong together"
+    ))
 }

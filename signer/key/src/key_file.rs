@@ -9,31 +9,51 @@ use onionbalance_signer::trust::Trust;
 use zeroize::Zeroizing;
 
 use crate::Problem;
+use crate::encoded::Encoded;
 
 /// A file that was read, and is not open yet.
 pub(crate) struct KeyFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     passphrases: Passphrases,
+    /// Whether it was in base64.
+    is_encoded: bool,
+    hostname: Option<String>,
 }
 
 impl KeyFile {
     /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
     pub(crate) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
         let bytes = keys::read_key(path, &Trust::in_owner_of(path)).map_err(|error| problem(path, error))?;
-        Ok(Self { path: path.to_owned(), bytes, passphrases: passphrases.read().map_err(Problem::new)? })
+        let passphrases = passphrases.read().map_err(Problem::new)?;
+        let path = path.to_owned();
+        Ok(match Encoded::find(&bytes).map_err(|error| problem(&path, error))? {
+            None => Self { path, bytes, passphrases, is_encoded: false, hostname: None },
+            Some(Encoded { file, hostname }) => {
+                Self { path, bytes: file, passphrases, is_encoded: true, hostname }
+            }
+        })
     }
 
     /// The result of `act` on the key.
     pub(crate) fn open<T>(&self, act: impl Fn(Contents<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
-        let Self { path, bytes, passphrases } = self;
+        let Self { path, bytes, passphrases, .. } = self;
         let opened = keys::open(bytes, path, passphrases, |contents| Ok(act(contents)));
         opened.map_err(|error| problem(path, error))?
     }
 
+    /// The address that the file itself names.
+    pub(crate) fn hostname(&self) -> Option<&str> {
+        self.hostname.as_deref()
+    }
+
     /// The name of its form, and whether that is an encrypted one.
     pub(crate) fn form(&self) -> (&'static str, bool) {
-        let Some(pem) = Pem::find(&self.bytes) else { return ("tor's hs_ed25519_secret_key", false) };
+        let pem = match Pem::find(&self.bytes) {
+            Some(pem) => pem,
+            None if self.is_encoded => return ("tor's hs_ed25519_secret_key, in base64", false),
+            None => return ("tor's hs_ed25519_secret_key", false),
+        };
         match pem.label {
             pkcs8::LABEL => ("PKCS#8", false),
             pkcs8::ENCRYPTED_LABEL => ("PKCS#8", true),

@@ -1,12 +1,14 @@
-//! `onionbalance-key`: makes keys, shows them, encrypts and imports them, and delegates. None of this runs where the signer
-//! serves.
+//! `onionbalance-key`: makes keys, shows them, encrypts, imports and exports them, and delegates. None of this runs where the
+//! signer serves.
 //!
-//! `options` reads the command line; `new`, `show`, `encrypt`, `import` and `delegate` are the commands; `key_file` opens
+//! `options` reads the command line; `new`, `show`, `encrypt`, `import`, `export` and `delegate` are the commands; `key_file` opens
 //! the file that any of them reads, by the signer's own library; `render` and `output` make the file that it writes. [`issue`]
 //! and [`seal`](mod@seal) are the writing halves of the signer's own formats.
 
 mod delegate;
+mod encoded;
 mod encrypt;
+mod export;
 mod import;
 pub mod issue;
 mod key_file;
@@ -37,11 +39,12 @@ Usage: onionbalance-key COMMAND [OPTIONS]
   new       make a key
   show      show what a key file is, without its secret
   encrypt   encrypt a key
-  import    take a key over from tor or Onionbalance
+  import    take a key over from tor, mkp224o or Onionbalance
+  export    write a key as tor has it
   delegate  issue what a signer needs for some time, without the key
 
-Every file that is written is encrypted unless --plain is said, and readable for its
-owner alone. No file is ever overwritten. docs/keys.md is the manual.
+Every file that is written is encrypted unless --plain is said or it is exported, and
+readable for its owner alone. No file is ever overwritten. docs/keys.md is the manual.
 
   -h, --help     print this; after a command, what it takes
   -V, --version  print the version
@@ -60,8 +63,14 @@ struct Command {
 /// What a command does, once its options are known to be right.
 type Work = Box<dyn FnOnce() -> Result<(), Problem>>;
 
-static COMMANDS: [&Command; 5] =
-    [&new::COMMAND, &show::COMMAND, &encrypt::COMMAND, &import::COMMAND, &delegate::COMMAND];
+static COMMANDS: [&Command; 6] = [
+    &new::COMMAND,
+    &show::COMMAND,
+    &encrypt::COMMAND,
+    &import::COMMAND,
+    &export::COMMAND,
+    &delegate::COMMAND,
+];
 
 /// What was asked for on the command line.
 pub enum Task {

@@ -55,8 +55,8 @@ impl KeyPair {
     }
 }
 
-/// The 64 bytes that RFC 8032 makes of a seed.
-fn expand(seed: &[u8; 32]) -> Zeroizing<[u8; 64]> {
+/// The 64 bytes that RFC 8032 makes of a seed: the scalar, not clamped yet, then the prefix for nonces.
+pub fn expand(seed: &[u8; 32]) -> Zeroizing<[u8; 64]> {
     Zeroizing::new(Sha512::digest(seed).into())
 }
 

@@ -53,6 +53,10 @@ fn a_bad_configuration_is_one_line_and_status_78() {
             "config.yaml:2: the key file empty/ is a directory: name the key file in it\n",
         ),
         (
+            good.replace("front.pem", "service"),
+            "config.yaml:2: the key file service is a directory: name the key file in it, service/private_key",
+        ),
+        (
             good.replace("front.pem", "taken"),
             "config.yaml:2: the key file taken is a socket: name a key file",
         ),
@@ -80,6 +84,8 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         let directory = Directory::bare();
         fs::create_dir(directory.path().join("empty")).unwrap();
         directory.write("hs_ed25519_secret_key", "");
+        fs::create_dir(directory.path().join("service")).unwrap();
+        directory.write("service/private_key", "");
         mkfifo(&directory.path().join("pipe"), Mode::S_IRUSR).unwrap();
         drop(UnixListener::bind(directory.path().join("taken")).unwrap());
         directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/pem-plain.key"));

@@ -141,10 +141,11 @@ fn what_is_taken_over_belongs_to_the_address_beside_it() {
 fn nothing_is_overwritten_or_written_half() {
     let directory = Directory::new();
     directory.write("mine", "mine");
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 5] = [
         &["new", "--plain"],
         &["encrypt", "front.pem", "--new-passphrase-file", "new"],
         &["import", "front.pem", "--plain"],
+        &["export", "front.pem"],
         &["delegate", "--key", "front.pem", "--periods", "1", "--new-passphrase-file", "new"],
     ];
     for command in commands {
@@ -180,7 +181,7 @@ fn each_command_has_its_help_and_wrong_command_lines_are_told() {
     for arguments in [&[][..], &["--help"], &["-h"]] {
         assert!(directory.done(arguments).starts_with("Makes and keeps the keys"));
     }
-    for command in ["new", "show", "encrypt", "import", "delegate"] {
+    for command in ["new", "show", "encrypt", "import", "export", "delegate"] {
         let output = directory.run(&[command, "--help"]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(&format!("Usage: onionbalance-key {command} ")), "{text}");

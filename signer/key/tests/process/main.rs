@@ -6,3 +6,4 @@ mod commands;
 mod delegate;
 mod harness;
 mod protection;
+mod tors;

@@ -1,0 +1,104 @@
+//! Tor's `hs_ed25519_secret_key` as text: `base64 hs_ed25519_secret_key`, or the YAML that mkp224o and others print
+//! (`mkp224o -y`), in which it is the value of that name.
+
+use base64ct::{Base64, Encoding};
+use onionbalance_signer::keys::TOR_TAG_BASE64;
+use zeroize::Zeroizing;
+
+/// Characters of base64 for the 96 bytes of the file.
+const LENGTH: usize = 128;
+
+/// A key that was found in a text.
+pub(crate) struct Encoded {
+    /// Tor's file.
+    pub(crate) file: Zeroizing<Vec<u8>>,
+    /// The address that YAML names beside it.
+    pub(crate) hostname: Option<String>,
+}
+
+/// Why there is not one key in a text. The message follows the name of its file.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum EncodedError {
+    /// More than one.
+    #[error("holds the keys of several services: give a file with one of them")]
+    Several,
+    /// No base64, or too little.
+    #[error("holds tor's key in base64 that is cut or damaged: give the whole file")]
+    Damaged,
+}
+
+impl Encoded {
+    /// The key in a file. `None`: it holds nothing of tor's in base64.
+    pub(crate) fn find(file: &[u8]) -> Result<Option<Self>, EncodedError> {
+        // Lines may have any length. Room for the whole from the start: a buffer that grew would leave copies behind.
+        let mut letters = Zeroizing::new(Vec::with_capacity(file.len()));
+        letters.extend(file.iter().filter(|byte| **byte > b' '));
+        let tag = TOR_TAG_BASE64.as_bytes();
+        let mut starts = letters.windows(tag.len()).enumerate().filter(|(_, part)| *part == tag);
+        let start = match (starts.next(), starts.next()) {
+            (None, _) => return Ok(None),
+            (Some((start, _)), None) => start,
+            (Some(_), Some(_)) => return Err(EncodedError::Several),
+        };
+        let encoded = letters.get(start..start + LENGTH).ok_or(EncodedError::Damaged)?;
+        let mut bytes = Zeroizing::new(encoded.to_vec());
+        // In constant time.
+        let length = Base64::decode_in_place(&mut bytes).map_err(|_| EncodedError::Damaged)?.len();
+        bytes.truncate(length);
+        Ok(Some(Self { file: bytes, hostname: hostname(file) }))
+    }
+}
+
+fn hostname(file: &[u8]) -> Option<String> {
+    let mut lines = std::str::from_utf8(file).ok()?.lines();
+    let value = lines.find_map(|line| line.trim_start().strip_prefix("hostname:"))?;
+    Some(value.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+
+    use super::*;
+
+    const KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
+
+    #[test]
+    fn base64_is_found_alone_and_in_yaml_however_it_is_written() {
+        let base64 = BASE64.encode(KEY);
+        let wrapped = |width| {
+            let lines: Vec<_> =
+                base64.as_bytes().chunks(width).map(|line| String::from_utf8_lossy(line)).collect();
+            lines.join("\n  ")
+        };
+        let public = BASE64.encode(b"== ed25519v1-public: type0 ==\0\0\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        let yaml = |value: &str| {
+            format!(
+                "---\nhostname: front.onion\nhs_ed25519_public_key: {public}\nhs_ed25519_secret_key: {value}\n\
+                 time: 2023-10-24 08:09:29 Z\n"
+            )
+        };
+        for (text, hostname) in [
+            (base64.clone(), None),
+            (format!("{base64}\r\n"), None),
+            (wrapped(76), None),
+            (wrapped(20), None),
+            (yaml(&base64), Some("front.onion")),
+            (yaml(&format!("!!binary {base64}")), Some("front.onion")),
+            (yaml(&format!("\"{base64}\"")), Some("front.onion")),
+            (yaml(&format!("!!binary |\n  {}", wrapped(76))), Some("front.onion")),
+            (format!("data:\n  hs_ed25519_secret_key: {base64}\n  hostname: 'a'\n"), Some("a")),
+        ] {
+            let found = Encoded::find(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(found.file.as_slice(), KEY, "{text}");
+            assert_eq!(found.hostname.as_deref(), hostname, "{text}");
+        }
+        let error = |text: &str| Encoded::find(text.as_bytes()).err();
+        assert_eq!(error(&yaml(&base64).repeat(2)), Some(EncodedError::Several));
+        let (cut, _) = base64.split_at(100);
+        assert_eq!(error(cut), Some(EncodedError::Damaged));
+        assert_eq!(error(&yaml(cut)), Some(EncodedError::Damaged));
+        assert!(Encoded::find(KEY).unwrap().is_none());
+        assert!(Encoded::find(public.as_bytes()).unwrap().is_none());
+    }
+}

@@ -1,0 +1,67 @@
+//! `onionbalance-key export`: writes a key as tor itself does, so that a tor can have the service.
+
+use std::path::Path;
+
+use curve25519_dalek::scalar::clamp_integer;
+use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_signer::keys::{Contents, TOR_TAG};
+use onionbalance_signer::v3::secret::expand;
+use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::pkcs8::LineEnding;
+use zeroize::Zeroizing;
+
+use crate::key_file::KeyFile;
+use crate::options::Options;
+use crate::{Command, Problem, Work, address, output, say};
+
+pub(crate) static COMMAND: Command = Command {
+    name: "export",
+    help: "\
+Writes a key as tor has it in a HiddenServiceDir, where a tor by itself serves with it, and
+prints what tor writes into the file hostname: hs_ed25519_secret_key, or private_key for
+version 2. Tor encrypts neither.
+
+Usage: onionbalance-key export FILE -o FILE [OPTIONS]
+
+  -o, --output FILE           the key file to write; must not exist
+      --passphrase-file FILE  where the passphrases of encrypted keys stand, one a line
+      --passphrase-fd NUMBER  the same, read from this file descriptor; without either
+                              it is asked for on the terminal
+",
+    options: &["key", "output", "passphrase-file", "passphrase-fd"],
+    prepare,
+};
+
+fn prepare(options: Options) -> Result<Work, lexopt::Error> {
+    let (file, output) = (options.file()?, options.output()?);
+    Ok(Box::new(move || export(&file, &options.passphrases, &output)))
+}
+
+fn export(file: &Path, passphrases: &Source, output: &Path) -> Result<(), Problem> {
+    output::must_be_absent(output)?;
+    KeyFile::read(file, passphrases)?.open(|key| {
+        output::create(output, &tors(key)?)?;
+        say(address(key)?);
+        Ok(())
+    })
+}
+
+/// The file as tor writes it.
+fn tors(key: Contents<'_>) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    match key {
+        Contents::Rsa(key) => {
+            let pem = key.to_pkcs1_pem(LineEnding::LF).map_err(Problem::new)?;
+            Ok(Zeroizing::new(pem.as_bytes().to_vec()))
+        }
+        Contents::Seed(seed) => {
+            let expanded = expand(seed);
+            let (scalar, prefix) = expanded.split_at(32);
+            let scalar = Zeroizing::new(clamp_integer(scalar.try_into().map_err(Problem::new)?));
+            Ok(Zeroizing::new([TOR_TAG, scalar.as_slice(), prefix].concat()))
+        }
+        Contents::Expanded(key) => Ok(Zeroizing::new([TOR_TAG, key.as_slice()].concat())),
+        Contents::Delegation(_) => Err(Problem::new(
+            "a delegation is not the service's key, which tor needs: export the key that it was issued with",
+        )),
+    }
+}
