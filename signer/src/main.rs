@@ -15,14 +15,14 @@ Holds the keys of onion services and signs their descriptors for the balancer.
 
 Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --passphrase-fd NUMBER]
 
-onionbalance-key makes, shows, encrypts, imports and delegates keys.
+Keys are made and converted by onionbalance-key.
 
   -c, --config CONFIG  the configuration, the same file that onionbalance reads
                        [default: $ONIONBALANCE_CONFIG, else config.yaml]
       --inherited      serve the connected socket that is standard input, then end
                        (how onionbalance starts a signer of its own)
       --passphrase-file FILE
-                       where the passphrases of encrypted keys stand, one a line
+                       file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER
                        the same, read from this file descriptor; without either
                        the systemd credential named passphrase, where there is

@@ -20,7 +20,7 @@ pub(crate) static COMMAND: Command = Command {
     help: "\
 Issues what a signer needs to publish a version 3 service for some time periods, without
 the service's key: for a machine without network, which alone keeps that. The file is
-encrypted. Who has it and its passphrase is the service until its last period ends, and
+encrypted. With its passphrase it is as good as the key until its last period ends, and
 nothing can take that back.
 
 Usage: onionbalance-key delegate --key FILE --periods NUMBER -o FILE [OPTIONS]
@@ -28,14 +28,14 @@ Usage: onionbalance-key delegate --key FILE --periods NUMBER -o FILE [OPTIONS]
       --key FILE                  the service's key
       --periods NUMBER            how many periods, from the present one on; the one before
                                   goes with it as long as its descriptor is published
-      --from TIME                 take this as the present, YYYY-MM-DD or
+      --from TIME                 begin at this time instead of the present, YYYY-MM-DD or
                                   'YYYY-MM-DD HH:MM:SS', UTC
       --period-length MINUTES     of the network's periods [default: 1440, the public
                                   network's]
   -o, --output FILE               the delegation to write; must not exist
-      --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line
+      --passphrase-file FILE      file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER      the same, read from this file descriptor
-      --new-passphrase-file FILE  the delegation's passphrase stands in this file, alone
+      --new-passphrase-file FILE  file with the delegation's passphrase alone
       --new-passphrase-fd NUMBER  the same, read from this file descriptor
                                   Passphrases are asked for on the terminal without these.
 ",

@@ -1,4 +1,4 @@
-//! `onionbalance-key encrypt`: encrypts a key, or encrypts it anew.
+//! `onionbalance-key encrypt`: encrypts a key, or encrypts it under another passphrase.
 
 use std::path::Path;
 
@@ -19,9 +19,9 @@ read stays: remove it with shred(1) once the new one is known to open.
 Usage: onionbalance-key encrypt FILE -o FILE [OPTIONS]
 
   -o, --output FILE               the key file to write; must not exist
-      --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line
+      --passphrase-file FILE      file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER      the same, read from this file descriptor
-      --new-passphrase-file FILE  the new passphrase stands in this file, alone
+      --new-passphrase-file FILE  file with the new passphrase alone
       --new-passphrase-fd NUMBER  the same, read from this file descriptor
                                   Passphrases are asked for on the terminal without these.
 ",

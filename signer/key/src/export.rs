@@ -17,14 +17,14 @@ use crate::{Command, Problem, Work, address, output, say};
 pub(crate) static COMMAND: Command = Command {
     name: "export",
     help: "\
-Writes a key as tor has it in a HiddenServiceDir, where a tor by itself serves with it, and
-prints what tor writes into the file hostname: hs_ed25519_secret_key, or private_key for
-version 2. Tor encrypts neither.
+Writes a key as tor has it in a HiddenServiceDir, so that a tor by itself can serve:
+hs_ed25519_secret_key, or private_key of version 2, neither of them encrypted. Prints the
+address, which tor writes into the file hostname.
 
 Usage: onionbalance-key export FILE -o FILE [OPTIONS]
 
   -o, --output FILE           the key file to write; must not exist
-      --passphrase-file FILE  where the passphrases of encrypted keys stand, one a line
+      --passphrase-file FILE  file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER  the same, read from this file descriptor; without either
                               it is asked for on the terminal
 ",

@@ -23,9 +23,9 @@ of version 2), the former in base64, alone or in mkp224o's YAML, or Onionbalance
 
   -o, --output FILE               the key file to write; must not exist
       --plain                     do not encrypt
-      --passphrase-file FILE      where the passphrases of encrypted keys stand, one a line
+      --passphrase-file FILE      file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER      the same, read from this file descriptor
-      --new-passphrase-file FILE  the new passphrase stands in this file, alone
+      --new-passphrase-file FILE  file with the new passphrase alone
       --new-passphrase-fd NUMBER  the same, read from this file descriptor
                                   Passphrases are asked for on the terminal without these.
 ",
@@ -85,7 +85,7 @@ fn key_in(source: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
-/// Tor writes the address beside the key; in version 2 a client's cookie may stand behind it.
+/// Tor writes the address beside the key; in version 2 a client's cookie may follow it.
 fn check_hostname(key: &Path, address: &str) -> Result<(), Problem> {
     let file = key.with_file_name("hostname");
     let text = match fs::read_to_string(&file) {

@@ -43,7 +43,7 @@ Usage: onionbalance-key COMMAND [OPTIONS]
   export    write a key as tor has it
   delegate  issue what a signer needs for some time, without the key
 
-Every file that is written is encrypted unless --plain is said or it is exported, and
+Every file that is written is encrypted unless --plain is given or it is exported, and
 readable for its owner alone. No file is ever overwritten. docs/keys.md is the manual.
 
   -h, --help     print this; after a command, what it takes
@@ -60,7 +60,7 @@ struct Command {
     prepare: fn(Options) -> Result<Work, lexopt::Error>,
 }
 
-/// What a command does, once its options are known to be right.
+/// The work of a command whose options were accepted.
 type Work = Box<dyn FnOnce() -> Result<(), Problem>>;
 
 static COMMANDS: [&Command; 6] = [
@@ -72,7 +72,7 @@ static COMMANDS: [&Command; 6] = [
     &delegate::COMMAND,
 ];
 
-/// What was asked for on the command line.
+/// The request of a command line.
 pub enum Task {
     /// To print this text.
     Print(&'static str),
@@ -113,7 +113,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     })
 }
 
-/// Does it. An error is a line on standard error, and the exit status 1.
+/// Does the work of a command. An error is a line on standard error, and the exit status 1.
 pub fn run(work: Work) -> ExitCode {
     // A machine that never serves may have no secret memory. Locked memory is enough there: nobody else is on it.
     let reserved = secret_memory::reserve(SECRETS, true).map_err(Problem::new);
@@ -139,6 +139,6 @@ fn address(contents: Contents<'_>) -> Result<String, Problem> {
 
 /// Prints a line of the answer.
 fn say(line: impl Display) {
-    // Whoever does not want to read it has the file all the same.
+    // Where nobody reads the answer, the file is written all the same.
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -6,7 +6,7 @@ use onionbalance_key::Task;
 use onionbalance_signer::log::{self, Priority};
 use onionbalance_signer::system::hardening;
 
-/// As other programs end that do not understand their command line.
+/// The usual status for a wrong command line.
 const BAD_USAGE: u8 = 2;
 
 fn main() -> ExitCode {

@@ -22,7 +22,7 @@ Usage: onionbalance-key new -o FILE [OPTIONS]
   -o, --output FILE           the key file to write; must not exist
       --version 2|3           of onion services [default: 3]
       --plain                 do not encrypt
-      --passphrase-file FILE  the passphrase stands in this file, alone
+      --passphrase-file FILE  file with the passphrase alone
       --passphrase-fd NUMBER  the same, read from this file descriptor; without either
                               it is asked for on the terminal, twice
 ",

@@ -31,7 +31,7 @@ pub(crate) fn read(source: &Source, path: &Path) -> Result<Zeroizing<Vec<u8>>, P
 fn ask(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let mut terminal = Terminal::open().map_err(|error| {
         Problem::new(format_args!(
-            "there is no terminal to ask for the passphrase of {} ({error}): name a file that holds it, or say --plain",
+            "there is no terminal to ask for the passphrase of {} ({error}): name a file that holds it, or give --plain",
             path.display()
         ))
     })?;
@@ -41,7 +41,7 @@ fn ask(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     for _ in 0..TRIES {
         let passphrase = ask(format!("New passphrase for {}: ", path.display()))?;
         if passphrase.is_empty() {
-            return Err(Problem::new("an empty passphrase protects nothing: say --plain to have none"));
+            return Err(Problem::new("an empty passphrase protects nothing: give --plain to have none"));
         }
         if passphrase == ask("The same once more: ".to_owned())? {
             return Ok(passphrase);

@@ -8,7 +8,7 @@ use onionbalance_proto::time::{TimeError, UnixTime};
 use onionbalance_proto::v3::PeriodLength;
 use onionbalance_signer::keys::passphrase::Source;
 
-/// What was said on the command line.
+/// The options of one command line.
 pub(crate) struct Options {
     file: Option<PathBuf>,
     output: Option<PathBuf>,
@@ -17,13 +17,13 @@ pub(crate) struct Options {
     pub(crate) version: Version,
     /// Whether to write without encryption.
     pub(crate) plain: bool,
-    /// From when on to delegate; from now on, if it is not said.
+    /// The begin of a delegation; the present if `None`.
     pub(crate) from: Option<UnixTime>,
     /// How long the network's time periods are.
     pub(crate) period_length: PeriodLength,
-    /// What opens the key that is read.
+    /// The passphrases of the key that is read.
     pub(crate) passphrases: Source,
-    /// What encrypts the one that is written.
+    /// The passphrase of the file that is written.
     pub(crate) new_passphrase: Source,
 }
 
@@ -44,7 +44,7 @@ impl Options {
 
     /// The file to write.
     pub(crate) fn output(&self) -> Result<PathBuf, lexopt::Error> {
-        self.output.clone().ok_or_else(|| "-o FILE is missing: say where to write".into())
+        self.output.clone().ok_or_else(|| "-o FILE is missing: name the file to write".into())
     }
 
     /// How many periods to delegate for.

@@ -1,4 +1,4 @@
-//! Writes a file that is whole or not there, readable for its owner alone from its first moment, in nobody's place.
+//! Writes a file that is whole or not there, readable for its owner alone from its first moment, never over another file.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +20,7 @@ pub(crate) fn must_be_absent(path: &Path) -> Result<(), Problem> {
 pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<(), Problem> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let temporary = Temporary::write(directory, contents).map_err(|error| failed(path, &error))?;
-    // A link replaces nothing, whoever else makes a file of this name at this moment.
+    // A link replaces nothing, even if another process makes a file of this name at this moment.
     fs::hard_link(&temporary.0, path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => taken(path),
         ErrorKind::PermissionDenied => Problem::new(format_args!(

@@ -1,4 +1,4 @@
-//! What a key file is to hold: each kind of key has one plain form and one encrypted one.
+//! The contents of a key file: each kind of key has one plain form and one encrypted one.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) enum Protection {
 }
 
 impl Protection {
-    /// None, if that was said; else the passphrase for the file at `path`.
+    /// None with `--plain`, else the passphrase for the file at `path`.
     pub(crate) fn choose(plain: bool, source: &Source, path: &Path) -> Result<Self, Problem> {
         if plain { Ok(Self::Plain) } else { new_passphrase::read(source, path).map(Self::Passphrase) }
     }
@@ -43,7 +43,9 @@ pub(crate) fn render(contents: Contents<'_>, protection: &Protection) -> Result<
             Protection::Passphrase(passphrase) => seal(Kind::ExpandedKey, &key[..], passphrase),
         },
         Contents::Delegation(bytes) => match protection {
-            Protection::Plain => Err(Problem::new("a delegation is never written in the plain")),
+            Protection::Plain => {
+                Err(Problem::new("a delegation is never written without encryption: leave out --plain"))
+            }
             Protection::Passphrase(passphrase) => seal(Kind::Delegation, bytes, passphrase),
         },
     }

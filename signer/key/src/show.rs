@@ -19,7 +19,7 @@ when it ends. Never a secret.
 
 Usage: onionbalance-key show FILE [OPTIONS]
 
-      --passphrase-file FILE  where the passphrases of encrypted keys stand, one a line
+      --passphrase-file FILE  file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER  the same, read from this file descriptor; without either
                               it is asked for on the terminal
 ",

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// What tor calls the key file in a v3 service's directory, and in a v2 service's.
+/// Tor's names of the key file in the directory of a v3 service, and of a v2 service.
 const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
 
 /// The kind of thing, other than a file, to which a path leads.

@@ -69,7 +69,7 @@ impl From<TrustError> for ReadError {
     }
 }
 
-/// A service's secret, whose version is the service's.
+/// The secret of a service.
 pub enum Secret {
     /// Of version 2.
     V2(PermanentSecret),
@@ -97,10 +97,12 @@ pub fn load(
     passphrases: &Passphrases,
     instances: &Instances,
 ) -> Result<Secret, KeyFileError> {
-    open(&read_key(path, trust)?, path, passphrases, |contents| match (&contents, instances) {
+    open(&read_key(path, trust)?, path, passphrases, |contents| match (contents, instances) {
         (Contents::Rsa(_), Instances::V3(_)) => Err(KeyFileError::Version(2, 3)),
-        (Contents::Rsa(_), _) | (_, Instances::None | Instances::V3(_)) => secret(contents),
-        (_, Instances::V2(_)) => Err(KeyFileError::Version(3, 2)),
+        (Contents::Seed(_) | Contents::Expanded(_) | Contents::Delegation(_), Instances::V2(_)) => {
+            Err(KeyFileError::Version(3, 2))
+        }
+        _ => secret(contents),
     })
 }
 

@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 pub enum PassphraseError {
     /// Encrypted in a way that is not known here.
     #[error(
-        "is encrypted with {0}, which is not supported: encrypt it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+        "is encrypted with {0}, which is not supported: encrypt it again with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
     )]
     Cipher(String),
     /// Nobody to ask.
@@ -38,7 +38,7 @@ pub enum PassphraseError {
 
 /// Where to find passphrases.
 pub enum Passphrases {
-    /// Whoever sits at the terminal types them.
+    /// A person types them at the terminal.
     Terminal,
     /// They were read from a file.
     File {
@@ -52,7 +52,7 @@ pub enum Passphrases {
 /// Where the command line says that passphrases are.
 #[derive(Clone)]
 pub enum Source {
-    /// Whoever sits at the terminal knows them.
+    /// A person at the terminal knows them.
     Terminal,
     /// In a file.
     File(PathBuf),
@@ -90,7 +90,7 @@ impl Passphrases {
         lines.filter(|line| !line.is_empty())
     }
 
-    /// What `attempt` makes of the key in `file` with the right passphrase. With a wrong one it is to say `None`.
+    /// The result of `attempt` on the key in `file` with the right passphrase. `attempt` returns `None` for a wrong one.
     pub(super) fn open<T>(
         &self,
         file: &Path,

@@ -69,8 +69,8 @@ fn boundary<'a>(line: &'a [u8], start: &str) -> Option<&'a str> {
     std::str::from_utf8(line).ok()?.strip_prefix(start)?.strip_suffix("-----")
 }
 
-/// The lines of a file, without what surrounds their visible characters: spaces, carriage returns, and the NUL with which
-/// tor 0.4.5 ends its `private_key`.
+/// The lines of a file, from their first visible character to the last: without spaces, carriage returns, and the NUL with
+/// which tor 0.4.5 ends its `private_key`.
 #[derive(Clone)]
 struct Lines<'a>(&'a [u8]);
 

@@ -1,5 +1,4 @@
-//! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): what openssl writes since version 3, for keys of both
-//! versions.
+//! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): the form that openssl 3 writes, for keys of both versions.
 
 use std::path::Path;
 
@@ -97,8 +96,8 @@ fn try_passphrase(
 ) -> Result<Option<SecretDocument>, KeyFileError> {
     match encrypted.decrypt(passphrase) {
         Ok(decrypted) => Ok(Some(decrypted)),
-        // `pkcs5` calls a bad padding by either name. One wrong passphrase in 256 leaves a good padding behind; what is in front of
-        // it is not even DER then.
+        // `pkcs5` calls a bad padding by either name. One wrong passphrase in 256 leaves a good padding behind; the bytes before
+        // it are not even DER then.
         Err(
             Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed)
             | Error::Asn1(_),

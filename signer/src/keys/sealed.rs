@@ -1,12 +1,11 @@
-//! The sealed container: what has no encrypted form of anybody else's (tor's expanded key, a delegation) under a passphrase,
-//! in PEM. Inside stand
+//! The sealed container, in PEM: the encrypted form of tor's expanded key and of delegations, which have no other. It holds
 //!
 //! ```text
 //! version 1 byte | kind 1 byte | salt 16 bytes | ciphertext | HMAC-SHA-256 of all before it, 32 bytes
 //! ```
 //!
-//! scrypt (RFC 7914) makes the keys of cipher and code from passphrase and salt; the version says at what cost. Whatever opens
-//! is whole and unaltered. `onionbalance-key` writes them.
+//! scrypt (RFC 7914) makes the keys of cipher and code from passphrase and salt; the version says at what cost. A container
+//! that opens is whole and unaltered. `onionbalance-key` writes them.
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -26,13 +25,13 @@ const SALT_LENGTH: usize = 16;
 pub const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
 const CODE_LENGTH: usize = 32;
 
-/// What is in a container.
+/// The kind of contents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Kind {
     /// The 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
     ExpandedKey = 1,
-    /// What [`crate::v3::delegation::Delegation`] encodes.
+    /// A delegation, encoded.
     Delegation = 2,
 }
 
@@ -54,7 +53,7 @@ impl Sealed {
         Ok(Self { kind, bytes })
     }
 
-    /// What is in it.
+    /// The kind of its contents.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -73,7 +72,7 @@ impl Sealed {
     }
 }
 
-/// What passphrase and salt make: a key for AES-256-CTR, then one for HMAC-SHA-256.
+/// The keys from passphrase and salt: one for AES-256-CTR, then one for HMAC-SHA-256.
 pub struct Keys(Zeroizing<[u8; 64]>);
 
 impl Keys {
@@ -100,7 +99,7 @@ impl Keys {
     }
 }
 
-/// What a guess at a passphrase costs: 16 MiB, five times over; RFC 7914's N = 2^14, r = 8, p = 5. With more memory at a time,
+/// The cost of a guess at a passphrase: 16 MiB, five times over; RFC 7914's N = 2^14, r = 8, p = 5. With more memory at a time,
 /// and fewer times, openssl would not open what is encrypted at this cost too.
 pub fn cost() -> Option<Params> {
     Params::new(14, 8, 5, 64).ok()

@@ -6,8 +6,8 @@
 //!     | signature 64 of each certificate
 //! ```
 //!
-//! The blinded keys are derived from the address, and the certificates rebuilt from the keys: what is not there needs no
-//! comparing.
+//! The blinded keys are derived from the address, and the certificates rebuilt from the keys: so nothing has to be
+//! compared.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use onionbalance_proto::time::UnixTime;
