@@ -1,4 +1,4 @@
-//! The signer's whole loop over a stream: it answers what is whole, and closes after what is no frame.
+//! The signer's conversation over a stream: it answers what is whole, and closes after what is no frame.
 //!
 //! An input is what a balancer sends. In it `<v3>`, `<v2>` and `<?>` stand for whole frames that are honest and of this moment;
 //! all else is sent as it is.
@@ -9,17 +9,19 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
-use onionbalance_fuzz::conversation::{Script, replies, server};
+use onionbalance_fuzz::conversation::{Script, replies, services};
 use onionbalance_proto::wire::Reply;
-use onionbalance_signer::serve::Server;
+use onionbalance_signer::serve::Services;
+use onionbalance_signer::serve::connection::Connection;
 
 /// So much is sent, and answered, without anyone reading in between.
 const MAX_LENGTH: usize = 1024;
 
 thread_local! {
-    static SERVER: RefCell<Server> = RefCell::new(server());
+    static SERVICES: RefCell<Services> = RefCell::new(services());
     static SCRIPT: Script = Script::new();
 }
 
@@ -31,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     let (mut ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     ours.write_all(&sent).expect("room for all of it");
     ours.shutdown(Shutdown::Write).expect("a stream");
-    SERVER.with_borrow_mut(|server| server.serve_stream(theirs)).expect("served to its end");
+    SERVICES.with_borrow_mut(|services| serve(services, theirs));
 
     let mut received = Vec::new();
     // A stream that was closed before its end was read is reset, after all that was sent.
@@ -44,3 +46,16 @@ fuzz_target!(|input: &[u8]| {
         _ => {}
     }
 });
+
+/// Replies to all requests. There is always more to read, an end or an error, so that nothing has to be waited for.
+fn serve(services: &mut Services, stream: UnixStream) {
+    let now = Instant::now();
+    let mut connection = Connection::new(stream, now).expect("a peer");
+    while let Ok(request) = connection.advance(now) {
+        let request = request.expect("the rest of a frame, or an end");
+        let reply = services.answer(&request, connection.peer());
+        if connection.reply(&reply, now).is_err() {
+            break;
+        }
+    }
+}

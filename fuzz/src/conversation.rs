@@ -8,7 +8,7 @@ use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::wire::{Header, Reply, Request, frame};
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
-use onionbalance_signer::serve::Server;
+use onionbalance_signer::serve::Services;
 use onionbalance_signer::service::Service;
 use onionbalance_signer::v2::judge::Backend;
 use onionbalance_signer::{v2 as signer_v2, v3 as signer_v3};
@@ -20,14 +20,16 @@ const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
 /// The most honest frames of one input: each costs milliseconds.
 const MAX_HONEST: usize = 4;
 
-/// A server that asks for patience never.
-pub fn server() -> Server {
+/// Services that sign as often as they are asked to.
+pub fn services() -> Services {
     let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
     let Secret::V2(key) = key else { panic!("of version 2") };
     let backend = Backend { address: v2::BACKEND.address(), cookie: None };
     let v2 = signer_v2::service::Service::new("v2.key".into(), key, vec![backend]);
     let v3 = signer_v3::service::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
-    Server::new(vec![Service::V2(v2), Service::V3(v3)], u32::MAX, Vec::new())
+    let mut services = Services::new(vec![Service::V2(v2), Service::V3(v3)]);
+    services.limit(u32::MAX);
+    services
 }
 
 /// What stands for whole frames in an input.
@@ -66,7 +68,7 @@ impl Script {
 }
 
 fn v3_request(now: UnixTime) -> Request {
-    Request::FrontendV3(v3::request(&v3::frontend().address(), &v3::published(now), now))
+    Request::FrontendV3(v3::request(&v3::frontend().address(), &v3::published(now)))
 }
 
 fn v2_request(now: UnixTime) -> Request {

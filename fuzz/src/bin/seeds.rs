@@ -92,7 +92,7 @@ impl Seeds {
         let frontend = v3::frontend().address();
         let requests = [
             ("services", Request::Services { from: 0 }),
-            ("v3", Request::FrontendV3(v3::request(&frontend, &v3::PUBLISHED, NOW))),
+            ("v3", Request::FrontendV3(v3::request(&frontend, &v3::PUBLISHED))),
             (
                 "v2",
                 Request::FrontendV2(fixture::v2::request(&v2::BACKEND.address(), NOW, vec![v2::text()], 2)),
