@@ -1,7 +1,7 @@
 //! Whether a hostile balancer can have something signed that an honest one cannot exceed after it: through restarts of the
 //! signer, reloads, and clocks that are set.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
 
 use std::collections::HashMap;
 

@@ -48,6 +48,7 @@ fn main() {
     let term = DescriptorTerm {
         period: TimePeriod::at(now, PeriodLength::try_from(1440).unwrap(), 720),
         shared_random: SharedRandomValue([0; 32]),
+        run_start: now.minus(12 * 3600),
     };
     let backends: Vec<_> = (0..BACKENDS).map(Backend::new).collect();
     let texts: Vec<_> = backends

@@ -11,7 +11,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Readers, open_outer};
 use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{AuthType, Cookie};
-use onionbalance_signer::v2::judge;
+use onionbalance_signer::v2::judge::{self, KnownDescriptors};
 use onionbalance_signer::v2::secret::PermanentSecret;
 use onionbalance_signer::v2::service::Service;
 use onionbalance_tests::process::run;
@@ -68,13 +68,15 @@ fn sign(
     });
     let allowed = allowed.collect();
     let secret = PermanentSecret::new(RsaPrivateKey::from_pkcs1_pem(KEY)?)?;
-    let mut service = Service::new("frontend".to_owned(), secret, allowed);
+    let service = Service::new("frontend".to_owned(), secret, allowed);
     let mut wanted = request(&service.address(), now, texts, points_each);
     wanted.replica = rng.gen_range(0..2);
     wanted.client_authorization = clients > 0;
     let kept = rng.gen_range(usize::from(BACKENDS)..=wanted.points.len());
     wanted.points.truncate(kept);
-    let text = service.sign(&wanted, now, rng)?.text;
+    let mut known = KnownDescriptors::default();
+    let approved = judge::judge(&wanted, &service.address(), service.backends(), &mut known, now)?;
+    let text = service.render(&approved, rng)?.text;
 
     let file = format!("{number}.desc");
     fs::write(directory.join(&file), &text)?;

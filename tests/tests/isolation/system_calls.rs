@@ -106,8 +106,8 @@ fn try_all(name: &str) -> Result<()> {
         (libc::SYS_tgkill, [-1, -1, libc::SIGABRT], is_balancer),
     ] {
         let [first, second, third] = arguments.map(libc::c_long::from);
-        let passes = passed(number, [first, second, third, -1, -1, -1])?;
-        ensure!(passes == wanted, "{name}: {number} with {arguments:?}: not {wanted}");
+        let is_allowed = passed(number, [first, second, third, -1, -1, -1])?;
+        ensure!(is_allowed == wanted, "{name}: {number} with {arguments:?}: not {wanted}");
     }
     for (pid, signal, wanted) in [
         (CHILD, libc::SIGHUP, name == "balancer with a child"),
