@@ -131,3 +131,29 @@ fn what_is_meant_for_another_process_is_not_taken() {
     let _signer = Running::start(command).serving();
     assert!(directory.connect().is_answered());
 }
+
+/// A hang would end the pings, and the service manager the process.
+#[test]
+fn the_watchdog_hears_from_it_though_nobody_asks() {
+    let directory = Directory::new("");
+    let notified = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+    let mut command = directory.command();
+    command.env("NOTIFY_SOCKET", directory.path().join("notify")).env("WATCHDOG_USEC", "300000");
+    let signer = Running::start(command);
+    let mut said = [0; 64];
+    for wanted in ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        let length = notified.recv(&mut said).unwrap();
+        assert_eq!(said.get(..length), Some(wanted.as_bytes()));
+    }
+    drop(signer);
+
+    // The time is another process's.
+    let mut command = directory.command();
+    command.env("NOTIFY_SOCKET", directory.path().join("notify"));
+    command.env("WATCHDOG_USEC", "1").env("WATCHDOG_PID", "1");
+    let _signer = Running::start(command).serving();
+    let length = notified.recv(&mut said).unwrap();
+    assert_eq!(said.get(..length), Some(b"READY=1".as_slice()));
+    notified.set_nonblocking(true).unwrap();
+    assert_eq!(notified.recv(&mut said).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
