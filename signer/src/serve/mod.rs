@@ -31,10 +31,12 @@ use crate::system::activation::Notifier;
 use crate::system::guard::Guard;
 use crate::system::signals::{Signals, Wanted};
 
-/// Connections at a time. More than one, so that a fresh balancer need not wait for the end of another.
-const MAX_CONNECTIONS: usize = 32;
-/// A connection keeps its place for so long after it began or was answered, however many wait. Its request arrives within.
-const TENURE: Duration = Duration::from_millis(100);
+/// Connections at a time. More than one, so that a fresh balancer need not wait for the end of another. They and a dozen other
+/// descriptors are fewer than the process may have open.
+const MAX_CONNECTIONS: usize = 48;
+/// A connection keeps its place for so long after it began or was answered, however many wait. An honest request arrives within,
+/// or has arrived already. A queue of a thousand silent peers is passed through in a second.
+const TENURE: Duration = Duration::from_millis(50);
 /// The loop comes around at least this often: for the service manager's watchdog and for log lines that had to wait.
 const TICK: Duration = Duration::from_secs(5);
 
