@@ -106,12 +106,36 @@ fn guesses_when_most_refuse_and_nothing_can_be_seen() {
         floors.push((floor - 1000) / 32768);
         script.send(Event::Posted { id: post.id, revision: floor + 1 });
     }
-    assert_eq!(floors, [600, 1200, 2400, 3600]);
+    assert_eq!(floors, [600, 1200, 2400, 4800]);
     // No further: time has to mend it.
     script.uploaded(post.id, &post.to.clone(), &refusal());
     script.send(unseen());
     script.pass(Duration::from_secs(30));
-    assert_eq!(script.last().floor, Some(1000 + 3600 * 32768 + 1));
+    assert_eq!(script.last().floor, Some(1000 + 4800 * 32768 + 1));
+}
+
+/// The hours of the signer's counter are not equally long, and the last word of a signer that was asked for the most that it gives
+/// is an hour ahead of a clock that has gone on since.
+#[test]
+fn exceeds_unseen_what_a_signer_gave_an_hour_ahead() {
+    let (mut script, mut post) = posted();
+    let ahead = |elapsed: Duration| 3700 * 32768 + elapsed.as_secs() * 32768;
+    let hostile = ahead(script.now.elapsed) + 60;
+    let begin = script.now.elapsed;
+    let mut revision = 1000;
+    while revision <= hostile {
+        script.uploaded(post.id, &post.to.clone(), &refusal());
+        script.send(unseen());
+        script.pass(Duration::from_secs(30));
+        assert!(script.now.elapsed < begin + Duration::from_mins(5), "{revision} does not exceed {hostile}");
+        post = script.last();
+        revision = post.floor.unwrap_or(0).min(ahead(script.now.elapsed)) + 1;
+        script.send(Event::Posted { id: post.id, revision });
+    }
+    // What was published is what the next one follows, and not the guess.
+    script.stored(&post, revision);
+    script.pass(Duration::from_hours(2));
+    assert_eq!(script.last().floor, Some(revision));
 }
 
 #[test]
