@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, Engine, Event, NetworkView, Newest, Now, Point, ServiceSpec, Settings, Source,
+    BackendId, DescriptorSlot, Engine, Event, NetworkView, Newest, Now, Point, ServiceSpec, Settings, Source,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -40,7 +40,9 @@ pub struct Balancer<G: Generation> {
     pub clock_ahead: i64,
     /// Whether the signer answers.
     pub signer_away: bool,
-    /// The last revisions that this life of the signer has given.
+    /// When the signer's present life began.
+    pub signer_began: Moment,
+    /// The last revisions that it has given since.
     pub signed: FxHashMap<Key, u64>,
     /// When the last upload of each descriptor to each HSDir ends.
     pub uploads: FxHashMap<(Key, RelayId), Moment>,
@@ -63,6 +65,8 @@ pub struct Call {
 pub const LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(8));
 /// How long the signer takes.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
+/// The signer exceeds a revision that was seen elsewhere if its own counter reaches that within so many seconds.
+pub const SIGNER_AHEAD: u64 = 3600;
 /// As many sets as a service may have at a time.
 const SETS: usize = 16;
 
@@ -80,6 +84,7 @@ impl<G: Generation> Balancer<G> {
             clock_look: 0,
             clock_ahead: 0,
             signer_away: false,
+            signer_began: Moment::ZERO,
             signed: FxHashMap::default(),
             uploads: FxHashMap::default(),
             given: FxHashMap::default(),
@@ -126,6 +131,17 @@ impl<G: Generation> Balancer<G> {
         let set: Rc<[G]> = points.into();
         sets.push_back(set.clone());
         set
+    }
+
+    /// The signer is restarted: it knows of no revision that it has given.
+    pub fn restart_signer(&mut self, now: Moment) {
+        self.signer_began = now;
+        self.signed.clear();
+    }
+
+    /// The highest floor that the signer exceeds: the value of its own counter an hour later.
+    pub fn reach(&self, slot: DescriptorSlot, now: Moment) -> u64 {
+        G::revision(slot, self.wall(now).plus(SIGNER_AHEAD))
     }
 
     /// What the wall clock shows.

@@ -36,9 +36,6 @@ pub const FAILURES: u64 = 15;
 /// Of 1000 requests so many come to nothing, and tor does not tell.
 pub const SILENCE: u64 = 10;
 
-/// A signer counts on from a revision that was seen elsewhere if its own counter reaches that within so many seconds.
-const SIGNER_AHEAD: u64 = 3600;
-
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
     pub fn tell(&mut self, event: Event<G>) {
@@ -96,8 +93,8 @@ impl<G: Generation> World<G> {
         let mut revision = G::revision(key.slot, wall);
         if G::TELLS {
             let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
-            let ahead = G::revision(key.slot, wall.plus(SIGNER_AHEAD));
-            revision = revision.max(last + 1).max(floor.min(ahead) + 1);
+            let seen = floor.min(self.balancer.reach(key.slot, self.now));
+            revision = revision.max(last + 1).max(seen + 1);
             self.balancer.signed.insert(key, revision);
         }
         self.balancer.given.insert(key, revision);

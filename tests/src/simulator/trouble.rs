@@ -6,6 +6,7 @@ use std::time::Duration;
 use onionbalance::engine::Event;
 
 use super::backend::{Fate, State};
+use super::balancer::SIGNER_AHEAD;
 use super::generation::{Generation, PointId};
 use super::network::cache::{Key, Text};
 use super::network::relay::{FAULTY, Manner, RelayId};
@@ -42,6 +43,8 @@ pub enum Mend {
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
+/// As many descriptors as a signer signs within a minute.
+const REQUESTS: u64 = 120;
 
 impl<G: Generation> World<G> {
     /// From when on nothing goes wrong any more.
@@ -149,7 +152,7 @@ impl<G: Generation> World<G> {
     }
 
     fn signer_leaves(&mut self) {
-        self.balancer.signed.clear();
+        self.balancer.restart_signer(self.now);
         self.balancer.signer_away = true;
         self.disturb();
         let longest = if self.dice.chance(200) { 5 * HOUR } else { 30 * MINUTE };
@@ -226,10 +229,18 @@ impl<G: Generation> World<G> {
         self.show_network();
     }
 
-    /// Somebody else with the service's key, and a clock that is ahead, publishes descriptors of his own.
+    /// Somebody else publishes descriptors of the service. He has its key, and a clock that is ahead; or he was in the balancer's
+    /// place and had the signer, which has forgotten it, sign again and again with the highest revision that it gives.
     fn stranger_publishes(&mut self) {
         let number = self.some_service();
-        let ahead = if G::TELLS { self.dice.below(3_600) } else { 0 };
+        let hostile = self.dice.chance(500);
+        let (ahead, requests) = if G::TELLS && hostile {
+            (SIGNER_AHEAD, 1 + self.dice.below(REQUESTS))
+        } else if G::TELLS {
+            (self.dice.below(SIGNER_AHEAD), 0)
+        } else {
+            (0, 0)
+        };
         let consensus = self.authorities.newest();
         let relay = self.relays.get(self.relays.running[0]).fingerprint;
         let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");
@@ -239,7 +250,7 @@ impl<G: Generation> World<G> {
         let wall = self.now.wall();
         for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall).iter() {
             let slot = *slot;
-            let revision = G::revision(slot, wall.plus(ahead));
+            let revision = G::revision(slot, wall.plus(ahead)) + requests;
             let text = Rc::new(Text { revision, made: self.now, points: points.clone() });
             for hsdir in hsdirs {
                 let key = Key { owner: number, slot };
@@ -302,5 +313,60 @@ impl<G: Generation> World<G> {
                 self.clock_has_stepped();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::generation::V3;
+    use super::super::network::cache::KEPT_V3;
+    use super::super::scenario::{Scenario, Version};
+    use super::*;
+
+    /// How many HSDirs there are that have had the time to store the descriptors of services, and how many of these have one
+    /// that `is_wanted`.
+    fn count(world: &World<V3>, is_wanted: impl Fn(Key, &Text<V3>) -> bool) -> (usize, usize) {
+        let (mut all, mut wanted) = (0, 0);
+        for (owner, service) in world.services.iter().enumerate() {
+            for spot in &service.spots {
+                let key = Key { owner, slot: spot.slot };
+                for (id, since) in &spot.hsdirs {
+                    if world.relays.get(*id).is_fit() && since.after(world.promises.posted) <= world.now {
+                        let kept = world.relays.kept(*id, key, world.now);
+                        all += 1;
+                        wanted += usize::from(kept.is_some_and(|kept| is_wanted(key, &kept.text)));
+                    }
+                }
+            }
+        }
+        (all, wanted)
+    }
+
+    /// A restarted signer whose clock is right signs nothing higher than what it signed while its clock was a day ahead. HSDirs
+    /// refuse that, and serve what they have for three hours; with the next retry they have the new one.
+    #[test]
+    fn what_was_signed_by_a_clock_that_was_ahead_is_waited_out() {
+        let calm = Scenario { days: 1, trouble: false, ..Scenario::crowd(Version::V3) };
+        let mut world = World::<V3>::new(calm, None);
+        world.pass(3 * HOUR);
+        world.balancer.clock_ahead = 86_400;
+        world.clock_has_stepped();
+        world.pass(3 * HOUR);
+        world.balancer.clock_ahead = 0;
+        world.clock_has_stepped();
+        world.pass(HOUR);
+        let (all, ahead) =
+            count(&world, |key, text| text.revision > world.balancer.reach(key.slot, world.now));
+        assert!(all > 400 && ahead * 20 > all * 19, "{ahead} of {all}");
+
+        let restart = world.now;
+        world.balancer.restart_signer(restart);
+        world.disturb();
+        world.pass(KEPT_V3 + world.promises.posted + MINUTE);
+        assert!(world.failure.is_none(), "{}", world.failure.unwrap());
+        let (all, new) = count(&world, |key, text| {
+            text.made > restart && text.revision <= world.balancer.reach(key.slot, world.now) + 1
+        });
+        assert_eq!(new, all);
     }
 }

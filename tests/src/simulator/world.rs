@@ -182,9 +182,22 @@ impl<G: Generation> World<G> {
     /// Lets time pass until the end, or until a promise is broken.
     pub fn run(mut self) -> Result<Report, Failure> {
         let begin = self.now;
-        let end =
-            begin.after(Duration::from_hours(24) * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
-        let mut minute = begin.after(MINUTE);
+        self.pass(Duration::from_hours(24) * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
+        if self.failure.is_none() {
+            self.check_healed();
+        }
+        self.report.simulated = self.now.since(begin);
+        self.report.digest = self.watch.digest();
+        match self.failure {
+            None => Ok(self.report),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Lets so much time pass, in whole minutes, or less if a promise is broken.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        let mut minute = self.now.after(MINUTE);
         while self.failure.is_none() && minute <= end {
             let (planned, deadline) = (self.queue.next_at(), self.balancer.deadline());
             self.now = planned.min(deadline).min(minute).max(self.now);
@@ -196,15 +209,6 @@ impl<G: Generation> World<G> {
             } else if let Some((_, happening)) = self.queue.pop() {
                 self.happen(happening);
             }
-        }
-        if self.failure.is_none() {
-            self.check_healed();
-        }
-        self.report.simulated = self.now.since(begin);
-        self.report.digest = self.watch.digest();
-        match self.failure {
-            None => Ok(self.report),
-            Some(failure) => Err(failure),
         }
     }
 

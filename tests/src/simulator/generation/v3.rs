@@ -108,9 +108,13 @@ impl Generation for V3 {
     }
 
     /// As tor's order-preserving encryption, which grows by about this much a second from the start of the
-    /// shared-random run on that the period's first descriptor belongs to.
+    /// shared-random run on that the period's first descriptor belongs to. Its steps are random: no hour is as long as another.
     fn revision(slot: DescriptorSlot, now: UnixTime) -> u64 {
-        now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 18) * 32_768
+        let seconds = now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 22);
+        let growth =
+            |block: u64| PER_SECOND - DEVIATION + Dice(slot.period << 32 | block).below(2 * DEVIATION);
+        let blocks = seconds / BLOCK;
+        (0..blocks).map(growth).sum::<u64>() * BLOCK + growth(blocks) * (seconds % BLOCK)
     }
 
     /// The certificate that says so is good for a whole number of hours, rounded up.
@@ -129,3 +133,9 @@ impl Generation for V3 {
 }
 
 const DAY: u64 = 86_400;
+/// The mean growth of a revision counter in a second.
+const PER_SECOND: u64 = 32_768;
+/// So many seconds grow at one rate.
+const BLOCK: u64 = 600;
+/// By how much that differs from the mean: the sum of so many random steps of 1 to 65536 does by about as much.
+const DEVIATION: u64 = 1337;

@@ -169,9 +169,12 @@ impl<G: Generation> World<G> {
         relay.is_fit() && alarm.passed(relay.fit_since.max(since).after(self.promises.posted)) && forgot
     }
 
-    /// Whether an HSDir holds a higher revision than the balancer has published since, or did until just now, and it is one
-    /// of few: then the balancer waits until that is gone, rather than letting a single HSDir drive revisions up.
+    /// True if an HSDir holds a higher revision than the balancer has published since, or did until just now, and the balancer waits
+    /// until that is gone. Where few HSDirs hold one, they are not to drive revisions up.
     fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
+        if self.is_out_of_reach(key, last, alarm) {
+            return true;
+        }
         let given = self.balancer.given.get(&key).copied().unwrap_or(0);
         let ahead = |last: Option<&Kept<G>>, alarm: &mut Alarm| {
             let last = last.filter(|last| last.text.revision > given);
@@ -188,6 +191,18 @@ impl<G: Generation> World<G> {
             refusing += usize::from(sent && ahead(self.relays.last(*id, key), alarm));
         }
         refusing * 2 < spot.hsdirs.len()
+    }
+
+    /// True if an HSDir holds, or did until just now, what the signer does not exceed: it was signed before the signer's restart,
+    /// by a clock that was further ahead than a revision may be, and the signer's counter has not come near enough since.
+    fn is_out_of_reach(&self, key: Key, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
+        let Some(last) = last.filter(|last| G::TELLS && last.text.made < self.balancer.signer_began) else {
+            return false;
+        };
+        // When it comes within reach, it takes some time to be replaced.
+        let posted = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.posted).0));
+        last.text.revision > self.balancer.reach(key.slot, posted)
+            && !alarm.passed(last.until.after(self.promises.posted))
     }
 
     /// Every HSDir that could have each descriptor has it. Returns what those list that have no excuse: each list once, and
