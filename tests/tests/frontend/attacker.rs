@@ -1,7 +1,6 @@
 //! An attacker's program in the balancer's place: it owns a backend of its own that would answer for the frontend, asks the
-//! signer for all it can think of, and publishes whatever it gets. Nobody's request ends with it.
-
-#![expect(clippy::indexing_slicing, reason = "a test may stop")]
+//! signer for all it can think of, and publishes whatever it gets. Nobody's request ends with it, and it outlasts nothing that
+//! the operator does.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -18,11 +17,14 @@ use onionbalance_proto::wire::{FrontendRequest, Header, Refusal, Reply, Request,
 use onionbalance_tests::network::{Client, Onion};
 
 use super::observer::Observer;
-use super::site::{Site, backends, network};
+use super::site::{PUBLISHED, Site, backends, network, wait_published};
 
 /// A page takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(6);
 const VISITS: usize = 4;
+/// For each of two descriptors; together as many as the signer answers at once. Each gets a higher revision than the one before.
+const REQUESTS: usize = 60;
+const WITH_SOCKET: &str = "signer-socket-location: signer\n";
 
 struct Attacker<'a> {
     site: &'a Site,
@@ -34,7 +36,26 @@ struct Attacker<'a> {
     own: Vec<BackendPoint>,
 }
 
-impl Attacker<'_> {
+impl<'a> Attacker<'a> {
+    /// An attacker at the site's signer, who has what the genuine backends publish, and his own.
+    fn new(
+        site: &'a Site,
+        observer: Observer,
+        genuine: &[OnionAddress],
+        own: &[OnionAddress],
+    ) -> Result<Self> {
+        let all_points = |of: &[OnionAddress]| -> Result<Vec<BackendPoint>> {
+            Ok(of.iter().map(|service| points(&observer, service)).collect::<Result<Vec<_>>>()?.concat())
+        };
+        Ok(Self {
+            genuine: all_points(genuine)?,
+            own: all_points(own)?,
+            signer: UnixStream::connect(site.path("signer"))?,
+            site,
+            observer,
+        })
+    }
+
     /// A request for the genuine points, and what becomes of it when `twist` has had its way with it.
     fn ask(
         &mut self,
@@ -51,12 +72,22 @@ impl Attacker<'_> {
         Ok(frame::decode(&body)?)
     }
 
-    /// Asks for both of the frontend's descriptors, and publishes what is signed.
-    fn publish(&mut self, twist: impl Fn(&mut FrontendRequest, &FrontendRequest)) -> Result<()> {
+    /// Asks for both of the frontend's descriptors, `requests` times each, and publishes what is signed last.
+    fn publish(
+        &mut self,
+        requests: usize,
+        twist: impl Fn(&mut FrontendRequest, &FrontendRequest),
+    ) -> Result<()> {
         for (term, hsdirs) in self.places()? {
-            let Reply::FrontendV3(signed) = self.ask(&term, &twist)? else { bail!("refused") };
+            let mut newest = None;
+            for _ in 0..requests {
+                let Reply::FrontendV3(signed) = self.ask(&term, &twist)? else { bail!("refused") };
+                ensure!(newest.as_ref().is_none_or(|(revision, _)| *revision < signed.revision));
+                newest = signed.texts.into_iter().next().map(|text| (signed.revision, text));
+            }
+            let (_, text) = newest.context("nothing was asked for")?;
             let address = Onion::V3(self.site.address);
-            self.observer.client.control()?.hspost(&address, &hsdirs, &signed.texts[0])?;
+            self.observer.client.control()?.hspost(&address, &hsdirs, &text)?;
         }
         Ok(())
     }
@@ -94,17 +125,10 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     let names = ["backend-0", "backend-1", "backend-2"];
     let attackers = network.start_backend()?;
     attackers.wait_published()?;
-    let site = Site::new(network, "attacker", &configured, "signer-socket-location: signer\n")?;
+    let site = Site::new(network, "attacker", &configured, WITH_SOCKET)?;
     let _signer = site.signer()?;
-    let observer = Observer::new(network)?;
-    let genuine = configured.iter().map(|service| points(&observer, service)).collect::<Result<Vec<_>>>()?;
-    let mut attacker = Attacker {
-        genuine: genuine.concat(),
-        own: points(&observer, &attackers.address().v3()?)?,
-        signer: UnixStream::connect(site.path("signer"))?,
-        site: &site,
-        observer,
-    };
+    let own = [attackers.address().v3()?];
+    let mut attacker = Attacker::new(&site, Observer::new(network)?, &configured, &own)?;
     let [(term, _), _] = attacker.places()?;
 
     // His own backend, with all its own proofs.
@@ -123,11 +147,11 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     assert_eq!(reply, Reply::Refused(Refusal::EncCert));
 
     // What he may have signed is what the balancer would have.
-    attacker.publish(|_, _| ())?;
+    attacker.publish(1, |_, _| ())?;
     let visitor = network.new_tor_client()?;
     assert_eq!(visit(&visitor, &site.address, &names)?, VISITS);
     // What no certificate covers: the relays of genuine points. It denies service, and that is all.
-    attacker.publish(|request, own| {
+    attacker.publish(1, |request, own| {
         for point in &mut request.points {
             point.link_specifiers.clone_from(&own.points[0].link_specifiers);
             point.onion_key = own.points[0].onion_key;
@@ -135,4 +159,35 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     })?;
     let visitor = network.new_tor_client()?;
     visit(&visitor, &site.address, &names).map(drop)
+}
+
+/// The signer forgets at its restart what it has signed, and the balancer begins with no knowledge of it. Within the time of the
+/// balancer's usual start and a minute the honest descriptors replace all of it.
+#[test]
+fn a_removed_backend_cannot_be_kept_in() -> Result<()> {
+    let network = network()?;
+    let configured = backends(network)?;
+    let (removed, kept) = configured.split_first().context("no backends")?;
+    let site = Site::new(network, "removed_backend", &configured, WITH_SOCKET)?;
+    let signer = site.signer()?;
+    let observer = Observer::new(network)?;
+    // No descriptor moves for the next three minutes.
+    observer.wait_next_period()?;
+
+    let mut attacker = Attacker::new(&site, observer, &[*removed], &[])?;
+    attacker.publish(REQUESTS, |request, _| request.revision_seen = u64::MAX)?;
+    let observer = attacker.observer;
+    let offered = observer.newest(removed)?.points;
+    let hostile = observer.copies(&site.address)?;
+    ensure!(hostile.iter().all(|copy| copy.points == offered), "the attacker's descriptor is not there");
+
+    signer.kill()?;
+    site.set_backends(kept, WITH_SOCKET)?;
+    let _signer = site.signer()?;
+    let balancer = site.balancer(observer.client.tor())?;
+    balancer.wait_line("HSDir refuses the descriptor", PUBLISHED)?;
+    // Both descriptors, on all their HSDirs.
+    wait_published(&balancer)?;
+    observer.wait_current(&site.address, kept, &observer)?;
+    site.visit_all(&network.new_tor_client()?, &["backend-1", "backend-2"])
 }

@@ -1,19 +1,14 @@
 //! A new time period changes the frontend's blinded key, a new shared-random value the places of its HSDirs, and nobody
 //! who visits notices.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::network::Network;
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::traffic::Traffic;
 
-use super::observer::Observer;
+use super::observer::{CHANGE, Observer};
 use super::site::{PUBLISHED, Site, backends, network, published, wait_published};
-
-/// Between two changes lie three minutes.
-const CHANGE: Duration = Duration::from_mins(4);
 
 /// Through one change of each kind, wherever on its way the network is at the start: every descriptor is where clients
 /// look for it, also those whose consensus is not the newest, and it lists what the backends have.

@@ -17,6 +17,9 @@ use tor_netdoc::doc::hsdesc::HsDesc;
 /// From a backend's new descriptor to its points' being on all HSDirs of the frontend: a look every 15 s, and uploads.
 pub(crate) const SETTLED: Duration = Duration::from_mins(1);
 
+/// Three minutes lie between two changes of where descriptors belong.
+pub(crate) const CHANGE: Duration = Duration::from_mins(4);
+
 /// A tor with a control port, and nothing cached.
 pub(crate) struct Observer {
     pub(crate) client: Client,
@@ -109,6 +112,16 @@ impl Observer {
             let left = deadline.saturating_duration_since(Instant::now());
             control.wait_event(left, |_| true)?.with_context(|| format!("it stays {before:?}"))?;
         }
+    }
+
+    /// Waits for the beginning of a time period. The next change of where descriptors belong is half a period away then.
+    pub(crate) fn wait_next_period(&self) -> Result<()> {
+        let before = self.phase()?;
+        let mut phase = before.clone();
+        while phase.period == before.period {
+            phase = self.wait_change(&phase, CHANGE)?;
+        }
+        Ok(())
     }
 
     /// The newest copy of the descriptor of a service that clients look for, of those at two of its HSDirs.

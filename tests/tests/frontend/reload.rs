@@ -1,27 +1,15 @@
 //! SIGHUP: a new configuration is balanced by whole, or not at all.
 
-use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use onionbalance_proto::v3::OnionAddress;
 use onionbalance_tests::programs::Running;
 
 use super::observer::Observer;
 use super::site::{SOON, Site, backends, network, wait_published};
 
 const WITH_SOCKET: &str = "signer-socket-location: signer\n";
-
-/// Has the file name these backends; `more` is the rest of it.
-fn write(site: &Site, backends: &[OnionAddress], more: &str) -> Result<()> {
-    let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
-    for address in backends {
-        writeln!(yaml, "  - address: {address}")?;
-    }
-    // As editors do it: another file takes the name.
-    site.configure(yaml + more)
-}
 
 /// Sends SIGHUP and waits for what `program` says to it, which it has not said before.
 fn reload(program: &Running, answer: &str) -> Result<String> {
@@ -47,7 +35,7 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     observer.wait_current(&site.address, first, &observer)?;
 
     // The signer has not been told.
-    write(&site, last, WITH_SOCKET)?;
+    site.set_backends(last, WITH_SOCKET)?;
     let refused = reload(&balancer, "reload refused")?;
     assert!(refused.contains("config.yaml:2: the signer does not know"), "{refused}");
     assert!(refused.contains(&backends[2].to_string()) && refused.contains("SIGHUP"), "{refused}");
@@ -87,7 +75,7 @@ fn a_signer_of_our_own_is_told() -> Result<()> {
     let observer = Observer::new(network)?;
     let balancer = site.balancer(observer.client.tor())?;
     wait_published(&balancer)?;
-    write(&site, &backends, "")?;
+    site.set_backends(&backends, "")?;
     reload(&balancer, "reloaded ")?;
     observer.wait_current(&site.address, &backends, &observer)?;
     assert_eq!(balancer.output()?.matches("started a signer").count(), 1);

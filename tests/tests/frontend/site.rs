@@ -20,7 +20,7 @@ use onionbalance_tests::wait::until;
 /// time period change by turns every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends have to know from their start.
-const FRONTENDS: [&str; 14] = [
+const FRONTENDS: [&str; 15] = [
     "attacker",
     "calendar",
     "child_signer",
@@ -31,6 +31,7 @@ const FRONTENDS: [&str; 14] = [
     "production",
     "reload",
     "reload_child",
+    "removed_backend",
     "signer_restart",
     "status",
     "twenty_points",
@@ -89,12 +90,17 @@ impl Site {
         let key = KeyV3::named(name);
         let site = Self { deployment: Deployment::new(network, name)?, address: key.address()?, key };
         site.write_secret("front.pem", site.key.pem()?)?;
+        site.set_backends(backends, more)?;
+        Ok(site)
+    }
+
+    /// Makes these the frontend's backends in the configuration; `more` is the rest of it.
+    pub(crate) fn set_backends(&self, backends: &[OnionAddress], more: &str) -> Result<()> {
         let mut yaml = String::from("services:\n- key: front.pem\n  instances:\n");
         for address in backends {
             writeln!(yaml, "  - address: {address}")?;
         }
-        site.configure(yaml + more)?;
-        Ok(site)
+        self.configure(yaml + more)
     }
 
     /// Has `client` visit the frontend until each of these has answered.
