@@ -131,9 +131,11 @@ impl Server {
             outside.guard.watch(|| {
                 if wanted == Some(Wanted::Reload) {
                     reload(self);
+                    // What is ready waits for the next time: these are other connections than those that were looked at.
                     self.close_those_not_allowed(listener.is_some());
+                } else {
+                    self.round(&ready, listener);
                 }
-                self.round(&ready, listener);
                 log::settle();
             });
         }
@@ -230,10 +232,8 @@ impl Server {
     fn accept(&mut self, listener: &UnixListener, accepts: usize) {
         for _ in 0..accepts {
             let now = Instant::now();
-            match self.place_free_from() {
-                Some(free) if free > now => return,
-                Some(_) => self.close_least_recently_answered(),
-                None => {}
+            if self.place_free_from().is_some_and(|free| free > now) {
+                return;
             }
             let accepted = listener.accept().and_then(|(stream, _)| Connection::new(stream, now));
             match accepted {
@@ -251,6 +251,9 @@ impl Server {
     fn receive(&mut self, connection: Connection) {
         let peer = connection.peer();
         if listen::is_allowed(peer, &self.allowed_uids) {
+            if self.connections.len() >= MAX_CONNECTIONS {
+                self.close_least_recently_answered();
+            }
             log::line_by_peer(Priority::Info, format_args!("connected {peer}"));
             self.connections.push_back(connection);
         } else {

@@ -353,6 +353,24 @@ fn a_log_file_that_may_not_grow_ends_nothing() {
     child.wait().unwrap();
 }
 
+/// A stranger takes nobody's place.
+#[needs_root]
+#[test]
+fn strangers_make_nobody_give_way() {
+    let directory = Directory::new("");
+    let signer = directory.serve();
+    fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    // As many as there are places for.
+    let mut allowed: Vec<Client> = (0..48).map(|_| directory.connect()).collect();
+    assert!(allowed.iter_mut().all(Client::is_answered));
+    for _ in 0..10 {
+        let mut stranger = Client(connect_as(&directory, NOBODY));
+        assert!(stranger.is_closed());
+    }
+    assert!(allowed.iter_mut().all(Client::is_answered));
+    while !signer.line().contains("refused a connection") {}
+}
+
 #[needs_root]
 #[test]
 fn a_user_that_is_removed_is_cut_off_by_the_reload() {
@@ -361,9 +379,13 @@ fn a_user_that_is_removed_is_cut_off_by_the_reload() {
     fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let (mut theirs, mut ours) = (Client(connect_as(&directory, NOBODY)), directory.connect());
     assert!(theirs.is_answered() && ours.is_answered());
+    // Something is to be done on their connection when the signal is.
+    signer.signal(Signal::SIGSTOP);
+    theirs.send(&frame::encode(&SERVICES).unwrap());
     let config = fs::read_to_string(directory.path().join("config.yaml")).unwrap();
     directory.write("config.yaml", config.replace("65534", "7"));
     signer.signal(Signal::SIGHUP);
+    signer.signal(Signal::SIGCONT);
     while !signer.line().contains("reloaded") {}
     signer.expect(&["WARN closed the connection", "peer_uid=65534", "its user is not allowed any more"]);
     assert!(theirs.is_closed());
