@@ -5,14 +5,14 @@ use std::fmt::Display;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use onionbalance_proto::config::ConfigError;
 
 use crate::config_file::ConfigFile;
 use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
-use crate::serve::{Connections, Outside, Server, listen, not_ready};
+use crate::serve::{Outside, Server, listen, not_ready};
 use crate::setup::{self, Reloaded, Setup};
 use crate::system::activation::Notifier;
 use crate::system::confinement::{self, Files};
@@ -38,16 +38,26 @@ pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
         Err(problem) => return problem.end(),
     };
     match prepare(config, inherited, handed_over.as_ref(), passphrases) {
-        Ok(Ready { config, mut server, connections, outside }) => {
-            let end = match server.serve(connections, outside, |server| reload(&config, server)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
-            };
-            log::finish();
-            end
+        Ok(Ready { config, mut server, listener, mut outside }) => {
+            let outcome = server.serve(listener.as_ref(), &mut outside, |server| reload(&config, server));
+            let status = outside.guard.watch(|| {
+                let status = outcome.map_or_else(|error| socket_failed(&error), |()| 0);
+                log::finish();
+                // Wipes the keys.
+                drop(server);
+                status
+            });
+            // The listener is left to the kernel: connections wait there, and descriptors with them. The close of a socket does
+            // not linger in a process that ends (`inet_release`, `PF_EXITING`).
+            process::exit(status.into())
         }
         Err(problem) => problem.reply_and_end(handed_over.as_ref()),
     }
+}
+
+fn socket_failed(error: &io::Error) -> u8 {
+    log::line(Priority::Error, format_args!("the socket failed: {error}"));
+    FAILED
 }
 
 /// The socket of the service manager, if there is one.
@@ -105,7 +115,8 @@ impl Problem {
 struct Ready {
     config: ConfigFile,
     server: Server,
-    connections: Connections,
+    /// None if the server has the one connection that it serves.
+    listener: Option<UnixListener>,
     outside: Outside,
 }
 
@@ -117,7 +128,7 @@ fn prepare(
     passphrases: &Source,
 ) -> Result<Ready, Problem> {
     signals::prepare().map_err(Problem::lasting)?;
-    let (config, setup) = load(config, passphrases)?;
+    let (config, mut setup) = load(config, passphrases)?;
     if setup.memory == Some(Kind::Locked) {
         log::line(
             Priority::Warning,
@@ -127,15 +138,21 @@ fn prepare(
     if let Some(user) = &setup.user {
         user::become_user(user).map_err(Problem::lasting)?;
     }
-    let (connections, place) = match handed_over {
-        _ if inherited => (listen::inherited().map(Connections::Stream).map_err(Problem::passing)?, None),
+    let mut place = None;
+    let listener = match handed_over {
+        _ if inherited => {
+            let stream = listen::inherited().map_err(Problem::passing)?;
+            setup.server.adopt(stream).map_err(Problem::passing)?;
+            None
+        }
         Some(listener) => {
-            let listener = listener.try_clone().map_err(Problem::passing)?;
-            (Connections::Listener(listener), Some("the socket from the service manager".to_owned()))
+            place = Some("the socket from the service manager".to_owned());
+            Some(listener.try_clone().map_err(Problem::passing)?)
         }
         None => {
             let (listener, path) = bind(&config, setup.socket.as_deref())?;
-            (Connections::Listener(listener), Some(path.display().to_string()))
+            place = Some(path.display().to_string());
+            Some(listener)
         }
     };
     let outside = Outside {
@@ -149,7 +166,7 @@ fn prepare(
     if let Some(place) = place {
         log_start(&setup, &place);
     }
-    Ok(Ready { config, server: setup.server, connections, outside })
+    Ok(Ready { config, server: setup.server, listener, outside })
 }
 
 fn load(config: &Path, passphrases: &Source) -> Result<(ConfigFile, Setup), Problem> {

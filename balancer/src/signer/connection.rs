@@ -12,7 +12,7 @@ use onionbalance_proto::wire::{Header, Reply, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::{SignerError, SignerPlace};
@@ -23,6 +23,8 @@ const SIGNALS_WITHIN: Duration = Duration::from_millis(200);
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(10);
 /// How the signer ends when starting it again will not help (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: i32 = 78;
+/// Nothing tells when there is room in the queue of connections.
+const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
 pub(super) const PROGRAM: &str = "onionbalance-signer";
 
 /// A stream to a signer.
@@ -77,7 +79,7 @@ impl Connection {
     pub(super) async fn open(place: &SignerPlace) -> Result<Self, SignerError> {
         match place {
             SignerPlace::Socket(path) => {
-                let stream = UnixStream::connect(path)
+                let stream = connect(path)
                     .await
                     .map_err(|source| SignerError::Connect { path: path.clone(), source })?;
                 Ok(Self { stream, child: None })
@@ -129,6 +131,19 @@ impl Connection {
                 matches!(ended, Ok(Ok(status)) if status.code() == Some(BAD_CONFIGURATION))
             }
             None => false,
+        }
+    }
+}
+
+/// Connects, and tries again where the queue of connections is full: the signer is working it off (`EAGAIN` of unix(7)).
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let end = Instant::now() + REPLY_WITHIN;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
+                sleep(QUEUE_IS_FULL).await;
+            }
+            outcome => return outcome,
         }
     }
 }

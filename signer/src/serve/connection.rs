@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Connection {
     stream: UnixStream,
     peer: Peer,
+    begun: Instant,
     /// The time of the last reply, or of the beginning.
     answered: Instant,
     stage: Stage,
@@ -84,12 +85,17 @@ impl Connection {
     /// A connection that begins at `now`.
     pub fn new(stream: UnixStream, now: Instant) -> io::Result<Self> {
         let peer = listen::peer(&stream)?;
-        Ok(Self { stream, peer, answered: now, stage: Stage::Request(Incoming::new()) })
+        Ok(Self { stream, peer, begun: now, answered: now, stage: Stage::Request(Incoming::new()) })
     }
 
     /// The process at the other end.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// The time of its beginning.
+    pub fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// The time of the last reply, or of the beginning.

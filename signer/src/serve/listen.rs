@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{Backlog, getsockopt, listen, sockopt};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, getsockopt, listen, socket,
+    sockopt,
+};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 
@@ -69,10 +72,19 @@ pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
         },
         Err(_) => {}
     }
+    listen_at(path).map_err(failed)
+}
+
+/// The socket refuses descriptors before anybody can connect.
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    guard::refuse_descriptors(&socket);
     let before = umask(Mode::from_bits_truncate(0o117));
-    let listener = UnixListener::bind(path);
+    let bound = UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address));
     umask(before);
-    listener.and_then(prepare).map_err(failed)
+    bound?;
+    listen(&socket, Backlog::MAXALLOWABLE)?;
+    prepare(UnixListener::from(socket))
 }
 
 /// Makes a listener fit for peers that nobody can trust: no call on it waits, as many peers may wait as the kernel allows

@@ -34,19 +34,11 @@ use crate::system::signals::{Signals, Wanted};
 /// Connections at a time. More than one, so that a fresh balancer need not wait for the end of another. They and a dozen other
 /// descriptors are fewer than the process may have open.
 const MAX_CONNECTIONS: usize = 48;
-/// A connection keeps its place for so long after it began or was answered, however many wait. An honest request arrives within,
-/// or has arrived already. A queue of a thousand silent peers is passed through in a second.
+/// A connection keeps its place for so long after it began, however many wait. An honest request arrives within, or has arrived
+/// already. A queue of a thousand silent peers is passed through in a second.
 const TENURE: Duration = Duration::from_millis(50);
 /// The loop comes around at least this often: for the service manager's watchdog and for log lines that had to wait.
 const TICK: Duration = Duration::from_secs(5);
-
-/// Where connections come from.
-pub enum Connections {
-    /// From peers that connect.
-    Listener(UnixListener),
-    /// The one from the balancer that started this process. The server ends with it.
-    Stream(UnixStream),
-}
 
 /// What the loop needs besides sockets.
 pub struct Outside {
@@ -101,31 +93,33 @@ impl Server {
         self.allowed_uids = allowed_uids;
     }
 
-    /// Serves until a signal asks the process to end, or until the end of [`Connections::Stream`]. SIGHUP has `reload` done.
+    /// Serves the connection from the balancer that started this process.
+    ///
+    /// # Errors
+    /// The kernel does not tell the peer.
+    pub fn adopt(&mut self, stream: UnixStream) -> io::Result<()> {
+        self.connections.push_back(Connection::new(stream, Instant::now())?);
+        Ok(())
+    }
+
+    /// Serves the peers that connect to `listener` until a signal asks the process to end; without a listener, until the end of
+    /// the connection that was [adopted](Server::adopt). SIGHUP has `reload` done.
     ///
     /// # Errors
     /// The kernel refuses to wait.
     pub fn serve(
         &mut self,
-        source: Connections,
-        mut outside: Outside,
+        listener: Option<&UnixListener>,
+        outside: &mut Outside,
         mut reload: impl FnMut(&mut Self),
     ) -> io::Result<()> {
-        let listener = match source {
-            Connections::Listener(listener) => Some(listener),
-            Connections::Stream(stream) => {
-                self.connections.push_back(Connection::new(stream, Instant::now())?);
-                None
-            }
-        };
-        let listener = listener.as_ref();
         self.services.log_notices();
         while listener.is_some() || !self.connections.is_empty() {
-            let ready = self.wait(&outside, listener)?;
+            let ready = self.wait(outside, listener)?;
             outside.notifier.keep_alive(Instant::now());
             let wanted = if ready.signals { outside.signals.take() } else { None };
             if let Some(Wanted::End(signal)) = wanted {
-                log_end(signal);
+                outside.guard.watch(|| log_end(signal));
                 return Ok(());
             }
             outside.guard.watch(|| {
@@ -178,8 +172,8 @@ impl Server {
     /// The time from which on a connection gives its place to another; `None` if there is a free one.
     fn place_free_from(&self) -> Option<Instant> {
         let is_full = self.connections.len() >= MAX_CONNECTIONS;
-        let oldest = self.connections.iter().map(Connection::answered).min();
-        oldest.filter(|_| is_full).map(|answered| answered + TENURE)
+        let oldest = self.connections.iter().map(Connection::begun).min();
+        oldest.filter(|_| is_full).map(|begun| begun + TENURE)
     }
 
     /// One turn for each connection that is ready, as far as the pace allows, and then new connections.
@@ -252,7 +246,7 @@ impl Server {
         let peer = connection.peer();
         if listen::is_allowed(peer, &self.allowed_uids) {
             if self.connections.len() >= MAX_CONNECTIONS {
-                self.close_least_recently_answered();
+                self.close_least_recently_answered(Instant::now());
             }
             log::line_by_peer(Priority::Info, format_args!("connected {peer}"));
             self.connections.push_back(connection);
@@ -263,9 +257,10 @@ impl Server {
         }
     }
 
-    fn close_least_recently_answered(&mut self) {
-        let oldest = self.connections.iter().enumerate().min_by_key(|(_, connection)| connection.answered());
-        let oldest = oldest.map(|(index, _)| index);
+    fn close_least_recently_answered(&mut self, now: Instant) {
+        let connections = self.connections.iter().enumerate();
+        let giving_way = connections.filter(|(_, connection)| connection.begun() + TENURE <= now);
+        let oldest = giving_way.min_by_key(|(_, connection)| connection.answered()).map(|(index, _)| index);
         if let Some(connection) = oldest.and_then(|index| self.connections.remove(index)) {
             log_end_of(connection.peer(), &Ended::GivesWay);
         }

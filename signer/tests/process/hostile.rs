@@ -126,7 +126,7 @@ fn a_passed_socket_that_lingers_holds_nobody_else() {
 fn a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel() {
     let directory = Directory::new("");
     let command = without_calls(directory.command(), &[libc::SYS_setsockopt]);
-    let signer = Running::start(command).serving();
+    let mut signer = Running::start(command).serving();
     fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     for uid in [0, NOBODY] {
         let mut open = Vec::new();
@@ -140,6 +140,17 @@ fn a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel() {
         signer.signal(Signal::SIGHUP);
         while !signer.line().contains("reloaded") {}
     }
+    let waiting = [(); 3].map(|()| {
+        signer.signal(Signal::SIGSTOP);
+        let peer = UnixStream::connect(directory.socket()).unwrap();
+        let (ours, theirs) = lingering();
+        pass(&peer, ours.as_raw_fd()).unwrap();
+        (peer, theirs)
+    });
+    signer.signal(Signal::SIGTERM);
+    signer.signal(Signal::SIGCONT);
+    assert!(signer.end().0.success());
+    drop(waiting);
 }
 
 /// The service manager's socket takes connections, and what is sent on them, while no signer runs.
@@ -194,18 +205,25 @@ impl Drop for Over<'_> {
 
 #[test]
 fn busy_connections_take_turns_with_an_honest_one() {
-    let directory = Directory::new("signer-requests-per-minute: 1\n");
+    // Slowed down; and as many as there are places for, as fast as they can.
+    for (requests, peers) in [(1, 8), (1_000_000, 48)] {
+        assert_takes_turns(&format!("signer-requests-per-minute: {requests}\n"), peers);
+    }
+}
+
+fn assert_takes_turns(more: &str, peers: usize) {
+    let directory = Directory::new(more);
     let _signer = directory.serve();
     let question = frame::encode(&SERVICES).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _over = Over(&over);
-        for _ in 0..8 {
+        for _ in 0..peers {
             let (directory, question, over) = (&directory, &question, &over);
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let mut client = directory.connect();
-                    for _ in 0..50 {
+                    while !over.load(Ordering::Relaxed) {
                         if client.0.write_all(question).is_err() || client.0.read(&mut [0; 4096]).is_err() {
                             break;
                         }
