@@ -189,5 +189,8 @@ fn a_removed_backend_cannot_be_kept_in() -> Result<()> {
     // Both descriptors, on all their HSDirs.
     wait_published(&balancer)?;
     observer.wait_current(&site.address, kept, &observer)?;
-    site.visit_all(&network.new_tor_client()?, &["backend-1", "backend-2"])
+    // The removed backend still runs. A visit that tor itself loses ends nowhere.
+    let answered = visit(&network.new_tor_client()?, &site.address, &["backend-1", "backend-2"])?;
+    ensure!(answered > VISITS / 2, "{answered} of {VISITS} visits were answered");
+    Ok(())
 }
