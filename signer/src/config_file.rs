@@ -17,7 +17,7 @@ const OTHERS_READ: u32 = 0o4;
 /// The same of finding a file in a directory.
 const OTHERS_SEARCH: u32 = 0o1;
 
-/// Where the configuration is, and whom it is taken from.
+/// The place of the configuration, and the users that may have written it.
 pub struct ConfigFile {
     /// As the command line has it.
     path: PathBuf,
@@ -47,7 +47,7 @@ impl ConfigFile {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Reads it: its text, and what that says.
+    /// Reads it: its text, and the configuration in it.
     pub fn read(&self) -> Result<(String, Config), ConfigError> {
         let text = self.open().and_then(|file| Ok(read_text(file)?)).map_err(|error| self.error(&error))?;
         let config = Config::parse(&text, &self.path)?;

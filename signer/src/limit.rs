@@ -1,4 +1,4 @@
-//! How often something may happen.
+//! A bound on the number of events in a minute.
 
 use std::time::{Duration, Instant};
 

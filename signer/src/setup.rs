@@ -82,7 +82,7 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
     Ok(Setup { server, socket, user, memory, summary, warnings })
 }
 
-/// Whom the signer trusts with its keys: root, and its user.
+/// The users that may own keys, root and the signer's own, and the groups that may read them.
 ///
 /// Another user that may speak to the signer is the balancer's, and is in the group of the socket, which is that of this
 /// process, or in the one that lets it read the configuration. So keys that members of these may read are refused then.

@@ -35,13 +35,14 @@ pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
     // First of all, so that each later failure can be told to the balancers that wait there.
     let handed_over = match handed_over(inherited) {
         Ok(listener) => listener,
-        Err(problem) => return problem.end(),
+        Err(problem) => return ExitCode::from(problem.end()),
     };
     match prepare(config, inherited, handed_over.as_ref(), passphrases) {
         Ok(Ready { config, mut server, listener, mut outside }) => {
             let outcome = server.serve(listener.as_ref(), &mut outside, |server| reload(&config, server));
             let status = outside.guard.watch(|| {
-                let status = outcome.map_or_else(|error| socket_failed(&error), |()| 0);
+                let failed = |error| Problem::passing(format_args!("the socket failed: {error}")).end();
+                let status = outcome.map_or_else(failed, |()| 0);
                 log::finish();
                 // Wipes the keys.
                 drop(server);
@@ -55,11 +56,6 @@ pub fn serve(config: &Path, inherited: bool, passphrases: &Source) -> ExitCode {
     }
 }
 
-fn socket_failed(error: &io::Error) -> u8 {
-    log::line(Priority::Error, format_args!("the socket failed: {error}"));
-    FAILED
-}
-
 /// The socket of the service manager, if there is one.
 fn handed_over(inherited: bool) -> Result<Option<UnixListener>, Problem> {
     if inherited {
@@ -71,7 +67,7 @@ fn handed_over(inherited: bool) -> Result<Option<UnixListener>, Problem> {
 
 /// Ends a process that does not come as far as [`serve`], as `serve` would.
 pub fn fail(problem: &Problem) -> ExitCode {
-    problem.reply_and_end(activation::listener().ok().flatten().as_ref())
+    problem.reply_and_end(handed_over(false).ok().flatten().as_ref())
 }
 
 /// Why the signer does not serve, and the status to end with.
@@ -102,12 +98,13 @@ impl Problem {
         if let (Some(listener), Ok(mut guard)) = (listener, Guard::new()) {
             guard.watch(|| not_ready::reply_to_all(listener, &self.what));
         }
-        status
+        ExitCode::from(status)
     }
 
-    fn end(&self) -> ExitCode {
+    /// Tells the operator. Returns the status to end with.
+    fn end(&self) -> u8 {
         log::line(Priority::Error, &self.what);
-        ExitCode::from(self.status)
+        self.status
     }
 }
 

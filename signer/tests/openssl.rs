@@ -1,4 +1,4 @@
-//! Key files as people keep them: what openssl reads, the signer reads, and as the same key.
+//! Key files as people keep them: the signer reads each one that openssl reads, as the same key.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 

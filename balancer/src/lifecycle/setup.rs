@@ -60,8 +60,8 @@ impl Setup {
         Self::read(self.arguments.clone())
     }
 
-    /// Tries what a reload will do, and logs it if that fails: root, who started the process, could read more than the user
-    /// that it has become.
+    /// Reads the configuration as a reload will, and logs a failure: the process may have been root before, and have read a file
+    /// that its user cannot read.
     pub fn warn_of_reload(&self) {
         if let Err(error) = self.read_again() {
             warn!("SIGHUP will be refused: {error}");

@@ -80,7 +80,7 @@ pub enum Task {
     Run(Work),
 }
 
-/// Why a command did not do what it should. Says where, and what to do.
+/// The reason why a command failed, with the place and the remedy.
 #[derive(Debug)]
 pub struct Problem(String);
 

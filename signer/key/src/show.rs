@@ -1,4 +1,4 @@
-//! `onionbalance-key show`: what a key file is, without its secret.
+//! `onionbalance-key show`: describes a key file, without its secret.
 
 use std::path::Path;
 

@@ -77,7 +77,7 @@ pub enum Secret {
     V3(Authority),
 }
 
-/// What is in a key file, as long as it is open.
+/// The contents of a key file, as long as it is open.
 #[derive(Clone, Copy)]
 pub enum Contents<'a> {
     /// The key of a version 2 service.

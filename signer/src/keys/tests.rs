@@ -103,7 +103,7 @@ fn no_wrong_passphrase_opens_a_key() {
     }
 }
 
-/// Text around the key, which openssl writes with some (`openssl pkcs12`), and what editors and copying leave behind.
+/// Text around the key, as `openssl pkcs12` writes it, and the traces of editors and copying.
 #[test]
 fn what_surrounds_a_key_is_passed_over() {
     for file in [

@@ -1,4 +1,4 @@
-//! One line for each request for signatures: what was asked, by whom, and what came of it.
+//! One log line for each request for signatures: the request, its peer, and the outcome.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -24,10 +24,10 @@ pub trait FrontendRequest {
     /// The service as one of this version, if the request is for it.
     fn service<'a>(&self, service: &'a mut Service) -> Option<&'a mut Self::Service>;
 
-    /// Judges the request at `now`, and signs. Returns the reply, and what the audit line says of it.
+    /// Judges the request at `now`, and signs. Returns the reply and its part of the audit line.
     fn sign(&self, service: &mut Self::Service, now: UnixTime) -> Result<(Reply, String), Refusal>;
 
-    /// What the audit line says of the request.
+    /// The request's part of the audit line.
     fn asked(&self) -> String;
 }
 

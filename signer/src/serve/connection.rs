@@ -220,7 +220,7 @@ impl Outgoing {
 
 /// Bytes that were read, 0 at the end of the stream, `None` if there are none.
 fn read(stream: &UnixStream, bytes: &mut [u8]) -> Result<Option<usize>, Ended> {
-    // Without room for descriptors: the kernel says that it has closed some (unix(7), MSG_CTRUNC).
+    // There is no room for descriptors. The kernel closes them, and sets this flag (unix(7), MSG_CTRUNC).
     let mut parts = [IoSliceMut::new(bytes)];
     match recvmsg::<()>(stream.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT) {
         Ok(message) if message.flags.contains(MsgFlags::MSG_CTRUNC) => Err(Ended::Descriptors),

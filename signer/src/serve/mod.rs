@@ -40,7 +40,7 @@ const TENURE: Duration = Duration::from_millis(50);
 /// The loop comes around at least this often: for the service manager's watchdog and for log lines that had to wait.
 const TICK: Duration = Duration::from_secs(5);
 
-/// What the loop needs besides sockets.
+/// The loop's ties to the outside besides its sockets.
 pub struct Outside {
     /// Requests of the operator.
     pub signals: Signals,
@@ -86,7 +86,7 @@ impl Server {
         &mut self.services
     }
 
-    /// Changes which users may ask, and how often. Connections of other users are closed.
+    /// Changes which users may ask, and how often. The loop closes connections of other users after the reload.
     pub fn reconfigure(&mut self, per_minute: u32, allowed_uids: Vec<u32>) {
         self.services.limit(per_minute);
         self.pace = Pace::new(self.services.len(), per_minute, Instant::now());
@@ -125,7 +125,7 @@ impl Server {
             outside.guard.watch(|| {
                 if wanted == Some(Wanted::Reload) {
                     reload(self);
-                    // What is ready waits for the next time: these are other connections than those that were looked at.
+                    // The readiness is of the connections before the reload: `poll` reports it again.
                     self.close_those_not_allowed(listener.is_some());
                 } else {
                     self.round(&ready, listener);

@@ -3,21 +3,20 @@
 //! A connection that is still pending when the process ends starts the next process at once, which ends for the same reason
 //! (systemd.socket(5)). So each one is accepted and gets a reply.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 use onionbalance_proto::wire::frame::{self, Message};
 use onionbalance_proto::wire::{Reply, Request};
 
-/// The most connections that get a reply: many times `Backlog=` in onionbalance-signer.socket.
+/// The most connections that get a reply: many more than there are balancers.
 const MAX_CONNECTIONS: usize = 64;
 /// Bytes of a request that are read at a time.
 const AT_A_TIME: usize = 16 * 1024;
 
-/// Replies to every connection that is pending at `listener` that the signer is not ready, with this reason. Waits for nothing:
+/// Replies to every connection that is pending at `listener`, which has been [prepared](super::listen::prepare), that the signer is not ready, with this reason. Waits for nothing:
 /// a balancer that does not take its reply gets none.
 ///
 /// The mode of the socket alone decides which users get the reason: the configuration with `signer-allowed-uids` may be the
@@ -25,19 +24,11 @@ const AT_A_TIME: usize = 16 * 1024;
 pub fn reply_to_all(listener: &UnixListener, reason: &str) {
     let Ok(frame) = frame::encode(&Reply::NotReady(reason.into())) else { return };
     for _ in 0..MAX_CONNECTIONS {
-        if !is_pending(listener) {
-            return;
-        }
-        // It does not block: nobody else accepts, and AF_UNIX keeps a connection whose client has closed it.
+        // The listener does not block: without a pending connection this is an error.
         let Ok((stream, _)) = listener.accept() else { return };
         // A balancer that has gone does not miss its reply.
         let _ = reply(&stream, &frame);
     }
-}
-
-fn is_pending(listener: &UnixListener) -> bool {
-    let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Sends the reply, for which the buffer of a new connection has room, and reads what has been asked: the kernel resets a

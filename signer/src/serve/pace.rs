@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Turns for each signature that may be asked for: its request and its reply, each in one part or two.
 const TURNS_PER_SIGNATURE: u32 = 4;
 
-/// One budget for the turns of all connections. A connection that is made anew brings no new budget.
+/// One budget for the turns of all connections. A new connection brings no new budget.
 pub(super) struct Pace {
     credit: RateLimit,
     paused_until: Option<Instant>,

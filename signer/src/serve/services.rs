@@ -62,7 +62,7 @@ impl Services {
         }
     }
 
-    /// The reply to a request. What is signed is logged in any case, what is refused as long as there is not too much of it.
+    /// The reply to a request. Each signature is logged, and refusals are logged as lines by peers are.
     pub fn answer(&mut self, request: &Request, peer: Peer) -> Reply {
         match request {
             Request::Services { from } => Reply::Services(self.page(*from)),

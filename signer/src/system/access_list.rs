@@ -30,7 +30,7 @@ const MAX_LENGTH: usize = VERSION.len() + 128 * ENTRY;
 
 /// An entry of a list.
 pub struct Entry {
-    /// Whom it is about: one of the constants, or a tag that is not known.
+    /// The kind of user or group that it is about: one of the constants, or a tag that is not known.
     pub tag: u16,
     /// Of the user or group that it names, if it names one.
     pub id: u32,

@@ -1,4 +1,4 @@
-//! What the process can do once it serves: read the directories of its configuration, answer on sockets that it has, and
+//! The powers that a process keeps once it serves: to read the directories of its configuration, to answer on its sockets, and
 //! nothing else. Landlock says which files, seccomp which system calls.
 
 use std::collections::BTreeMap;

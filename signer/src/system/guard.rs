@@ -3,7 +3,8 @@
 //! A descriptor that a peer passes (`SCM_RIGHTS`) is closed by the kernel in our process as soon as its message is read or
 //! its connection closed. The close of a TCP socket may linger for as long as its other end likes (socket(7), `SO_LINGER`).
 //! Linux 6.16 lets a listener refuse descriptors (`SO_PASSRIGHTS`, [`refuse_descriptors`]). Older kernels cannot, and on newer
-//! ones a connection may be older than this process. A signal ends such a wait on every kernel.
+//! ones a connection may be older than this process. A signal ends such a wait on every kernel. It does not end a wait that the kernel
+//! makes uninterruptible, such as for the silent daemon of a FUSE file.
 
 #![expect(unsafe_code, reason = "a signal handler, and a socket option that has no safe interface")]
 
@@ -15,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNo
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 
-/// The longest that one system call waits.
+/// The longest wait of one system call.
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Sends a signal again and again while it is armed.
@@ -34,7 +35,7 @@ impl Guard {
         Timer::new(ClockId::CLOCK_MONOTONIC, event).map(Self)
     }
 
-    /// Does `work`, in which no system call waits for much longer than 5 ms.
+    /// Does `work`, in which no interruptible system call waits for much longer than 5 ms.
     pub fn watch<T>(&mut self, work: impl FnOnce() -> T) -> T {
         self.set(INTERVAL);
         let outcome = work();

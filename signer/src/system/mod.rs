@@ -2,7 +2,7 @@
 //!
 //! The order of start: [`hardening`] before anything could fail with a key in memory; keys into [`secret_memory`];
 //! [`user`] drops root; [`activation`] or a socket of our own; [`confinement`], after which no file but the configuration
-//! can be read and no system call made that serving does not need; then `READY=1`.
+//! can be read and no system call made that serving does not need; then `READY=1`. Around all work for peers there is a [`guard`].
 
 pub mod access_list;
 pub mod activation;

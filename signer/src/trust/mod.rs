@@ -1,12 +1,12 @@
-//! Who may write the files that the signer believes, and who may read its keys.
+//! The writers of the files that the signer believes, and the readers of its keys.
 //!
 //! The configuration says which backends are allowed, and a key file is the service. So only root and the signer's own user
 //! may own them, the directories on the way to them and the links on that way; nobody else may write to any of these. A
-//! key may be read by nobody else either. [`walk`] follows a path as the kernel does, [`readers`] judges who reads a key,
+//! key may be read by nobody else either. [`walk`] follows a path as the kernel does, [`readers`] judges the readers of a key,
 //! [`mounts`] knows what is mounted read-only.
 //!
-//! What is judged is what is read: the modes and owners are those of open files, each found in a directory that was opened
-//! and judged before. Not judged: who knows root's password, owns the medium, or serves a network file system.
+//! The judged file is the file that is read: modes and owners are those of open files, each found in a directory that was opened
+//! and judged before. Root's password, the medium and the server of a network file system are not judged.
 
 mod mounts;
 mod readers;
@@ -42,7 +42,7 @@ pub enum TrustError {
         is_key: bool,
         /// Its permissions.
         mode: u32,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A directory on the way to it.
@@ -52,13 +52,13 @@ pub enum TrustError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// The owner of the file, or of a directory or a link on the way to it.
     #[error("is not safe from the user {uid}, who owns {}: chown that to {owners}", path.display())]
     Owner {
-        /// What it is that has this owner.
+        /// The file, directory or link.
         path: PathBuf,
         /// The owner.
         uid: u32,
@@ -67,7 +67,7 @@ pub enum TrustError {
     },
 }
 
-/// Whom the signer trusts with a file.
+/// The users and groups that the signer trusts with a file.
 pub struct Trust {
     /// Besides root.
     user: Uid,
@@ -152,7 +152,7 @@ impl Trust {
         }
     }
 
-    /// What to do about a key. With mode 600 a key of root's could not be read by another user.
+    /// The remedy for a key. The owner alone can `chmod`, and a key of root's with mode 600 could not be read by another user.
     fn remedy_for_key(&self, path: &Path, found: &Metadata) -> &'static str {
         let user = Uid::effective();
         if (user.is_root() || user.as_raw() == found.uid()) && !self.mounts.is_read_only(path) {
@@ -171,7 +171,7 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// What is there: a file, or something else, which is not judged.
+    /// The metadata of the end of the path, which may be no file. It is not judged.
     pub fn metadata(&self) -> &Metadata {
         self.end.metadata()
     }

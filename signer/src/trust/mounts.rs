@@ -1,4 +1,4 @@
-//! What is mounted read-only, by `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+//! Read-only mounts, by `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -23,9 +23,9 @@ impl Mounts {
         find(&list, path).is_some_and(|mount| mount.is_read_only || mount.is_whole_read_only)
     }
 
-    /// Whether nobody can write to what is at this path, by whatever path. A read-only mount alone does not tell: what is
-    /// mounted may be written to where it is mounted from, as under `BindReadOnlyPaths=` (systemd.exec(5)). So it has to be
-    /// the file system that is read-only, or the mount of a `ConfigMap`.
+    /// True if nobody can write to the file at this path, by this path or another. A read-only mount alone is no proof: its files
+    /// may be writable in the place that it is mounted from, as under `BindReadOnlyPaths=` (systemd.exec(5)). So the file
+    /// system has to be read-only, or the mount to be of a `ConfigMap`.
     pub(super) fn is_never_written(&self, path: &Path) -> bool {
         let list = self.list();
         let is_config_map = |mount: &Mount<'_>| mount.is_read_only && mount.root.contains(CONFIG_MAP);
@@ -69,7 +69,7 @@ impl<'a> Mount<'a> {
 }
 
 /// The mount that a path without links is in: the innermost, and of several at one place the last. A mount point with a blank
-/// in it is written with `\040`, so that it is not found: what is below it seems to be of the mount around it.
+/// in it is written with `\040`, so that it is not found: files below it seem to be of the mount around it.
 fn find<'a>(list: &'a str, path: &Path) -> Option<Mount<'a>> {
     let mounts = list.lines().filter_map(Mount::parse).filter(|mount| path.starts_with(mount.point));
     mounts.max_by_key(|mount| mount.point.as_os_str().len())

@@ -1,4 +1,4 @@
-//! Who reads a key file, as far as its mode, its access list and the directories above it tell.
+//! The readers of a key file, as far as its mode, its access list and the directories above it tell.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +31,7 @@ fn is_enclosed(found: &Found<'_>) -> bool {
     closed.any(|(path, _)| found.trust.mounts.are_together(path, &file))
 }
 
-/// Whether all that the group's permission stands for is trusted. With an access list it is the most that the list gives to
+/// True if all users behind the group's permission are trusted. With an access list the permission is the most that the list gives to
 /// any group and to any user besides the owner (acl(5)). systemd lets a unit's user read its credentials in this way since
 /// version 254 (`fd_acl_add_user` in exec-credential.c).
 fn is_groups_alone(trust: &Trust, file: &File, metadata: &Metadata) -> bool {

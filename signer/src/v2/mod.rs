@@ -1,4 +1,4 @@
-//! Version 2 services: what is signed for whom.
+//! Version 2 services: the rules of signing, the rendering, the secrets.
 
 pub mod judge;
 pub mod secret;

@@ -1,4 +1,4 @@
-//! Version 3 services: what is signed for whom.
+//! Version 3 services: the rules of signing, the rendering, the secrets.
 
 pub mod authority;
 pub mod delegation;

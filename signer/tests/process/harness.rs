@@ -303,7 +303,14 @@ impl Client {
     /// Whether the other end closes the connection without a word.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.0.set_read_timeout(Some(DEADLINE)).unwrap();
-        match self.0.read(&mut [0]) {
+        let read = loop {
+            match self.0.read(&mut [0]) {
+                // A read with a time-out is not resumed after a signal, or after a stop of this process (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
             Ok(count) => count == 0,
             // What the other end had not read when it closed.
             Err(error) => {

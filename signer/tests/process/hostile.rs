@@ -1,34 +1,27 @@
 //! Peers that try to hold the signer: it goes on serving others, and obeys its operator.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use needs_root::needs_root;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::ptrace;
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, sendmsg,
     setsockopt, socket, sockopt,
 };
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe2};
-use onionbalance_proto::wire::{Refusal, Reply, Request, frame};
+use onionbalance_proto::wire::frame;
 
 use crate::activation::activated;
-use crate::harness::{Client, Directory, NOBODY, Running, SERVICES, genuine, without_calls};
+use crate::harness::{Client, Directory, NOBODY, Running, SERVICES, without_calls};
 
 /// A signer that is held does not answer within this time: hostile peers hold it for as long as the test lasts, or for a minute.
 /// One that is not answers within milliseconds, if the machine has time for it.
@@ -153,7 +146,7 @@ fn a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel() {
     drop(waiting);
 }
 
-/// The service manager's socket takes connections, and what is sent on them, while no signer runs.
+/// The service manager's socket takes connections and their bytes while no signer runs.
 #[test]
 fn descriptors_that_were_passed_before_the_start_hold_nobody() {
     let directory = Directory::new("");
@@ -257,120 +250,6 @@ fn there_is_room_for_many_that_connect_at_once() {
     drop(waiting);
 }
 
-#[test]
-fn a_flood_of_refusals_is_slowed_and_its_log_is_counted() {
-    let directory = Directory::new("signer-requests-per-minute: 1\n");
-    let signer = directory.serve();
-    let mut client = directory.connect();
-    let (mut refused, _) = genuine();
-    refused.sets = vec![vec![]];
-    refused.service = *crate::harness::frontend().identity();
-    let request = Request::FrontendV3(refused);
-    // The first one takes the only permission of this minute, the next one is beyond it.
-    assert_eq!(client.ask(&request), Reply::Refused(Refusal::EmptySet));
-    assert_eq!(client.ask(&request), Reply::Refused(Refusal::RateLimit));
-    assert!(client.is_closed(), "no honest balancer asks for so much");
-    let begun = Instant::now();
-    let mut answers = 0_u32;
-    while begun.elapsed() < Duration::from_secs(3) {
-        let mut client = directory.connect();
-        if matches!(client.ask(&request), Reply::Refused(Refusal::RateLimit)) {
-            answers += 1;
-        }
-    }
-    // At most 8 turns in 50 ms, of which each connection takes one and more.
-    assert!(answers < 600, "{answers}");
-    let mut lines = 0;
-    signer.signal(Signal::SIGTERM);
-    while !signer.line().contains("ending") {
-        lines += 1;
-    }
-    assert!(lines < 200, "{lines} lines for {answers} answers");
-}
-
-#[test]
-fn lines_that_were_left_out_are_counted() {
-    let directory = Directory::new("");
-    let signer = directory.serve();
-    for _ in 0..100 {
-        drop(directory.connect());
-    }
-    // Two lines each: a minute's worth is used up, and more comes with time.
-    let line = loop {
-        let line = signer.line();
-        if line.contains("left out") {
-            break line;
-        }
-    };
-    assert!(line.starts_with("WARN left out") && line.contains("more than 120 a minute"), "{line}");
-    assert!(matches!(directory.connect().ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
-    // A signature is logged in any case.
-    while !signer.line().contains("INFO signed") {}
-}
-
-/// What it says on a pipe that nobody reads.
-#[test]
-fn a_log_that_nobody_reads_holds_nobody() {
-    let directory = Directory::new("signer-requests-per-minute: 100000\n");
-    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    fcntl(&write, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-    let mut command = directory.command();
-    command.stderr(Stdio::from(write));
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    let mut client = loop {
-        if let Ok(stream) = UnixStream::connect(directory.socket()) {
-            break Client(stream);
-        }
-        thread::yield_now();
-    };
-    let request = Request::FrontendV3(genuine().0);
-    for _ in 0..100 {
-        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
-    }
-    // As soon as somebody reads, the log goes on.
-    let reader = thread::spawn(move || {
-        let mut log = String::new();
-        File::from(read).read_to_string(&mut log).map(|_| log)
-    });
-    assert!(client.is_answered());
-    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-    assert!(child.wait().unwrap().success());
-    let log = reader.join().unwrap().unwrap();
-    assert_eq!(log.matches("INFO signed").count(), 100, "{log}");
-    assert!(log.contains("ending: SIGTERM"));
-}
-
-/// As with `LimitFSIZE=` in a unit, and standard error on a file.
-#[test]
-fn a_log_file_that_may_not_grow_ends_nothing() {
-    let directory = Directory::new("signer-requests-per-minute: 100000\n");
-    let mut command = directory.command();
-    let log = directory.path().join("log");
-    command.stderr(File::create(&log).unwrap());
-    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
-    // SAFETY: one system call.
-    unsafe {
-        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, 65_536, 65_536)?));
-    }
-    let mut child = command.spawn().unwrap();
-    let mut client = loop {
-        if let Ok(stream) = UnixStream::connect(directory.socket()) {
-            break Client(stream);
-        }
-        thread::yield_now();
-    };
-    let request = Request::FrontendV3(genuine().0);
-    while fs::metadata(&log).unwrap().len() < 65_536 {
-        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
-    }
-    for _ in 0..10 {
-        assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 /// A stranger takes nobody's place.
 #[needs_root]
 #[test]
@@ -408,31 +287,4 @@ fn a_user_that_is_removed_is_cut_off_by_the_reload() {
     signer.expect(&["WARN closed the connection", "peer_uid=65534", "its user is not allowed any more"]);
     assert!(theirs.is_closed());
     assert!(ours.is_answered());
-}
-
-/// A program that traces from its first moment is no stranger to its memory.
-#[test]
-fn it_does_not_start_under_a_tracer() {
-    let directory = Directory::new("");
-    let mut command = directory.command();
-    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
-    // SAFETY: one system call. The parent of the process, which is this one, traces it.
-    unsafe {
-        command.pre_exec(|| Ok(ptrace::traceme()?));
-    }
-    let mut child = command.spawn().unwrap();
-    let pid = Pid::from_raw(child.id().try_into().unwrap());
-    // It stops at its start and at each signal.
-    let end = loop {
-        match waitpid(pid, None).unwrap() {
-            WaitStatus::Stopped(..) => ptrace::cont(pid, None).unwrap(),
-            end => break end,
-        }
-    };
-    assert_eq!(end, WaitStatus::Exited(pid, 78));
-    let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(log.contains("traces it: end that, and start again"), "{log}");
-    // It was waited for already.
-    assert!(child.wait().is_err());
 }

@@ -2,11 +2,16 @@
 
 use std::env;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use needs_root::needs_root;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use onionbalance_proto::wire::frame;
 
 use crate::harness::{Client, Directory, NOBODY, SERVICES, as_user};
@@ -79,4 +84,31 @@ fn it_leaves_no_core_and_gains_no_privilege() {
     let core = proc("limits").lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
     assert!(proc("status").lines().any(|line| line == "NoNewPrivs:\t1"));
+}
+
+/// A program that traces from its first moment is no stranger to its memory.
+#[test]
+fn it_does_not_start_under_a_tracer() {
+    let directory = Directory::new("");
+    let mut command = directory.command();
+    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    // SAFETY: one system call. The parent of the process, which is this one, traces it.
+    unsafe {
+        command.pre_exec(|| Ok(ptrace::traceme()?));
+    }
+    let mut child = command.spawn().unwrap();
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    // It stops at its start and at each signal.
+    let end = loop {
+        match waitpid(pid, None).unwrap() {
+            WaitStatus::Stopped(..) => ptrace::cont(pid, None).unwrap(),
+            end => break end,
+        }
+    };
+    assert_eq!(end, WaitStatus::Exited(pid, 78));
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("traces it: end that, and start again"), "{log}");
+    // It was waited for already.
+    assert!(child.wait().is_err());
 }

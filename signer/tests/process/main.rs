@@ -6,6 +6,7 @@ mod activation;
 mod confinement;
 mod conversation;
 mod delegation;
+mod floods;
 mod harness;
 mod hostile;
 mod isolation;

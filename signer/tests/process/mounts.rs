@@ -28,7 +28,7 @@ impl Mounted {
         Self(place)
     }
 
-    /// What is at `from`, a directory or a file, once more, to be read only.
+    /// The directory or file at `from` once more, read-only.
     fn read_only(from: &Path, place: PathBuf) -> Self {
         if from.is_dir() {
             fs::create_dir(&place).unwrap();
@@ -223,7 +223,7 @@ fn a_secret_of_docker_is_taken_where_it_is_allowed_or_has_another_mode() {
     }
 }
 
-/// A mode says who may read a file. What is not to be entered says it as well, unless the file is mounted there.
+/// A directory that nobody else can enter hides a readable file, unless the file is mounted there.
 #[needs_root]
 #[test]
 fn a_directory_that_nobody_else_can_enter_hides_a_readable_key() {
@@ -271,7 +271,7 @@ fn a_key_that_the_balancers_group_reads_is_refused() {
     assert!(refusal(&shared, [NOBODY, GROUP]).contains("(mode 640)"));
 }
 
-/// An entry of an access list: tag, permissions, and whom it names.
+/// An entry of an access list: tag, permissions, and the id that it names.
 type Entry = (u16, u16, u32);
 
 /// The entries of every list, for which the owner may read, the group itself nothing, and others nothing.

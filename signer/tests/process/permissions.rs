@@ -1,4 +1,4 @@
-//! Who else has a hand on a key file or the configuration, or on the way to them.
+//! Other users with a hand on a key file, on the configuration, or on the way to them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};

@@ -132,7 +132,7 @@ fn exceeds_unseen_what_a_signer_gave_an_hour_ahead() {
         revision = post.floor.unwrap_or(0).min(ahead(script.now.elapsed)) + 1;
         script.send(Event::Posted { id: post.id, revision });
     }
-    // What was published is what the next one follows, and not the guess.
+    // The next publication follows the published revision, and not the guess.
     script.stored(&post, revision);
     script.pass(Duration::from_hours(2));
     assert_eq!(script.last().floor, Some(revision));

@@ -1,4 +1,4 @@
-//! What the commands write, everybody reads; what they are given, they keep as it is.
+//! The files that commands write are readable for openssl and the signer; the files that they read stay as they are.
 
 use std::fs;
 use std::io::Write;
@@ -39,7 +39,7 @@ fn a_new_key_is_read_by_openssl_and_by_the_signer() {
     }
 }
 
-/// Each key of the tests' data, and what it is.
+/// Each key of the tests' data, with its address and form.
 const KEYS: [(&str, &str, bool); 7] = [
     ("front.pem", "PKCS#8", false),
     ("front-aes256.pem", "PKCS#8", true),

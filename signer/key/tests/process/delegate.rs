@@ -1,4 +1,4 @@
-//! What a delegation holds, and what cannot be delegated.
+//! The contents of a delegation, and keys that cannot delegate.
 
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use ed25519_dalek::SigningKey;

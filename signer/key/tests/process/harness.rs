@@ -103,7 +103,7 @@ impl Directory {
         names
     }
 
-    /// What `show` says of a key.
+    /// The output of `show` for a key.
     pub(crate) fn shown(&self, key: &str) -> Vec<String> {
         let output = self.run(&["show", key, "--passphrase-file", "old"]);
         assert!(output.status.success(), "{key}: {}", String::from_utf8_lossy(&output.stderr));
@@ -122,7 +122,7 @@ impl Directory {
         assert_eq!(found, address, "{key}");
     }
 
-    /// What openssl prints of a key, or writes to standard output.
+    /// The standard output of openssl.
     pub(crate) fn openssl(&self, arguments: &[&str]) -> Vec<u8> {
         let mut command = Command::new("openssl");
         let output = command

@@ -1,4 +1,4 @@
-//! How passphrases are typed, and what protects a key in the program's memory.
+//! The typing of passphrases, and the protection of a key in the program's memory.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -9,7 +9,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use crate::harness::Directory;
 
-/// What a person sees who types these lines, and how it ended. While it waits, it is as well protected as a signer that serves.
+/// The terminal's contents after these lines were typed, and the end of the program. While it waits, it is as well protected as a
+/// signer that serves.
 fn at_a_terminal(directory: &Directory, arguments: &[&str], typed: &[&str]) -> (String, Output) {
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut person = File::from(pty.master);

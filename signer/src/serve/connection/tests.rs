@@ -85,7 +85,7 @@ fn a_reply_goes_out_in_as_many_parts_as_it_takes() {
     assert_eq!(connection.waits_for(), PollFlags::POLLIN);
 }
 
-/// The kernel says that the socket can be read, and there is nothing to read.
+/// `poll` reports the socket as readable, and there is nothing to read.
 #[test]
 fn an_out_of_band_byte_ends_it_at_once() {
     for before in [&b""[..], b"O", &question()[..9]] {
