@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use onionbalance_signer::keys::TORS_NAMES;
+
 use crate::key_file::KeyFile;
 use crate::options::Options;
 use crate::render::{Protection, render};
@@ -40,9 +42,6 @@ of version 2), the former in base64, alone or in mkp224o's YAML, or Onionbalance
     ],
     prepare,
 };
-
-/// How tor calls the keys of version 3 and 2 in a `HiddenServiceDir`.
-const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
 
 fn prepare(options: Options) -> Result<Work, lexopt::Error> {
     let (source, output) = (options.file()?, options.output()?);

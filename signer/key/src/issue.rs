@@ -6,14 +6,13 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{PeriodLength, TimePeriod};
 use onionbalance_signer::v3::authority::{certify, expiry};
-use onionbalance_signer::v3::delegation::offset;
+use onionbalance_signer::v3::delegation::{PERIOD_LENGTH, offset};
 use onionbalance_signer::v3::revision::RevisionKey;
 use onionbalance_signer::v3::secret::{DescriptorSigningSecret, IdentitySecret};
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
 const HEAD_LENGTH: usize = 32 + 2 + 8 + 2;
-const PERIOD_LENGTH: usize = 64 + 4 + 2;
 const SIGNATURE_LENGTH: usize = 64;
 
 /// Beyond a period's usual time, in seconds, its descriptor is still published where the consensus is late: it is valid for

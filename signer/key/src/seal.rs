@@ -1,13 +1,10 @@
 //! Seals what has no encrypted form of anybody else's: the writing half of the signer's `keys/sealed.rs`, which has the layout.
 
 use hmac::Mac;
-use onionbalance_signer::keys::sealed::{HEAD_LENGTH, Keys, Kind, LABEL, VERSION};
+use onionbalance_signer::keys::sealed::{CODE_LENGTH, HEAD_LENGTH, Keys, Kind, LABEL, VERSION};
 use pkcs8::der::pem::{self, LineEnding};
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
-
-/// Bytes of the code.
-const CODE_LENGTH: usize = 32;
 
 /// The container in PEM with `plaintext` under a passphrase. `None` if this machine cannot derive keys.
 pub fn seal(kind: Kind, plaintext: &[u8], passphrase: &[u8], rng: &mut impl CryptoRngCore) -> Option<String> {

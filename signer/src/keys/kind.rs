@@ -5,7 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Tor's names of the key file in the directory of a v3 service, and of a v2 service.
-const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
+pub const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
 
 /// The kind of thing, other than a file, to which a path leads.
 #[derive(Debug, thiserror::Error)]

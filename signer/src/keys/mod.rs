@@ -20,7 +20,7 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
 pub use self::error::KeyFileError;
-pub use self::kind::KindError;
+pub use self::kind::{KindError, TORS_NAMES};
 use self::passphrase::Passphrases;
 use self::pem::Pem;
 use self::sealed::{Kind, Sealed};

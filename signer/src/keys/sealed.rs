@@ -23,7 +23,8 @@ pub const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 16;
 /// Bytes before the ciphertext.
 pub const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
-const CODE_LENGTH: usize = 32;
+/// Bytes of the code after the ciphertext.
+pub const CODE_LENGTH: usize = 32;
 
 /// The kind of contents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

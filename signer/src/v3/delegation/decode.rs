@@ -22,7 +22,8 @@ use crate::v3::authority::claim;
 use crate::v3::secret::DescriptorSigningSecret;
 
 /// Bytes of a period without its signatures.
-const PERIOD_LENGTH: usize = 64 + 4 + 2;
+/// Bytes of a period without its signatures.
+pub const PERIOD_LENGTH: usize = 64 + 4 + 2;
 
 /// Why bytes are no delegation, or there is no place for one.
 #[derive(Debug, thiserror::Error)]

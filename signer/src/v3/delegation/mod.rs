@@ -11,7 +11,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 
-pub use self::decode::DelegationError;
+pub use self::decode::{DelegationError, PERIOD_LENGTH};
 use super::authority::{Certifier, PeriodSecrets};
 use crate::system::secret_memory::SecretBytes;
 use crate::v3::revision::RevisionKey;
