@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::ServiceReport;
+use super::{ConsensusAge, ServiceReport};
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
 
@@ -30,6 +30,8 @@ pub struct TorState {
     pub is_ready: bool,
     /// How long it has been so.
     pub since: Duration,
+    /// Whether its consensus is a current one.
+    pub consensus: ConsensusAge,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
 }

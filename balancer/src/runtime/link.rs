@@ -177,7 +177,7 @@ impl Link {
             if to.send(message).await.is_err() {
                 return Ok(());
             }
-            message = FromTor::Event(Box::new(session.events.next().await?));
+            message = FromTor::Event(Box::new(session.next_event().await?));
         }
     }
 }

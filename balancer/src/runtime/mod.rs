@@ -5,6 +5,7 @@
 
 mod board;
 mod client_fetch;
+mod consensus;
 mod fetching;
 mod link;
 mod network;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub use board::{Inquiry, State, StatusBoard, TorState};
+pub use consensus::ConsensusAge;
 pub use link::{Link, LinkError, Patience};
 pub use report::ServiceReport;
 pub use runtimes::{Configuration, Runtimes, Share, Work};
@@ -45,6 +47,7 @@ use crate::state::Memory;
 use crate::tor::event::{HsDesc, StatusClient};
 use crate::tor::{Endpoint, Event as TorEvent};
 use client_fetch::{ClientFetches, VisitError};
+use consensus::ConsensusWatch;
 use fetching::Question;
 use link::{FromTor, Tor};
 use network::View;
@@ -67,6 +70,7 @@ pub struct Runtime<G: Generation> {
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
     directory: Option<G::Directory>,
+    consensus: ConsensusWatch,
     reading_directory: Option<JoinHandle<()>>,
     view: View,
     uploads: Uploads,
@@ -118,6 +122,7 @@ impl<G: Generation> Runtime<G> {
             tor_changed: Instant::now(),
             engine_waits_for_directory: false,
             directory: None,
+            consensus: ConsensusWatch::default(),
             reading_directory: None,
             view: View::new(UnixTime(0)),
             uploads: Uploads::default(),
@@ -144,7 +149,8 @@ impl<G: Generation> Runtime<G> {
         let end = loop {
             self.heed_the_clock();
             let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
-            let deadline = [engine, self.next_look_at_the_clock()].into_iter().flatten().min();
+            let clock = self.next_look_at_the_clock();
+            let deadline = engine.map_or(clock, |engine| engine.min(clock));
             tokio::select! {
                 message = from_tor.recv() => match message {
                     Some(FromTor::Refused(error)) => break End::Refused(error),
@@ -156,7 +162,7 @@ impl<G: Generation> Runtime<G> {
                     None => break End::NotNeeded,
                 },
                 Some(report) = reports.0.recv() => self.on_report(report),
-                () = sleep_until(deadline) => self.tell_engine(Event::Tick),
+                () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
                 // Whoever does not wait for the answer does without.
                 Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
@@ -194,6 +200,7 @@ impl<G: Generation> Runtime<G> {
             endpoints: endpoints.to_vec(),
             is_ready: self.tor.is_some(),
             since: self.tor_changed.elapsed(),
+            consensus: self.consensus.age(),
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
         }
     }
@@ -288,13 +295,6 @@ impl<G: Generation> Runtime<G> {
 
 /// What [`Runtime::run`] listens to beside tor.
 pub struct Reports<G: Generation>(mpsc::UnboundedReceiver<Report<G>>);
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// All backends, each once. Of one that several frontends share, with and without the means to open it, the means count.
 fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {

@@ -17,7 +17,7 @@ use crate::tor::event::DescriptorId;
 
 /// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
-/// The wall clock may step: it is looked at this often, where what is published depends on it.
+/// The wall clock may step, and consensuses get old: it is looked at this often.
 const CLOCK: Duration = Duration::from_secs(30);
 
 /// What the engine was told of the network, by one consensus and at one time.
@@ -49,13 +49,6 @@ impl<G: Generation> Runtime<G> {
     }
 
     pub(super) fn on_directory(&mut self, directory: G::Directory) {
-        let lifetime = directory.lifetime();
-        if !lifetime.reasonably_live(wall_clock()) {
-            warn!(
-                valid_until = lifetime.valid_until().0,
-                "tor's consensus is more than a day off this machine's clock: clients may not find the service; set the clock"
-            );
-        }
         debug!(hsdirs = directory.hsdirs(), missing = directory.missing(), "a new consensus");
         self.directory = Some(directory);
         self.show_network();
@@ -64,18 +57,21 @@ impl<G: Generation> Runtime<G> {
         }
     }
 
-    /// Shows the engine the network anew if time periods have changed since it was shown.
+    /// Judges the consensus by its age, and shows the engine the network again if time periods have changed since it was shown.
     pub(super) fn heed_the_clock(&mut self) {
         let (now, View { made, until, .. }) = (wall_clock(), &self.view);
+        if self.tor.is_some() {
+            self.consensus.judge(self.directory.as_ref().map(Directory::lifetime), now);
+        }
         if until.is_some_and(|until| until <= now || now < *made) {
             self.show_network();
         }
     }
 
     /// When [`Runtime::heed_the_clock`] may have something to do.
-    pub(super) fn next_look_at_the_clock(&self) -> Option<Instant> {
-        let left = Duration::from_secs(self.view.until?.since(wall_clock()));
-        Some(Instant::now() + left.min(CLOCK))
+    pub(super) fn next_look_at_the_clock(&self) -> Instant {
+        let left = self.view.until.map(|until| Duration::from_secs(until.since(wall_clock())));
+        Instant::now() + left.map_or(CLOCK, |left| left.min(CLOCK))
     }
 
     pub(super) fn show_network(&mut self) {
@@ -111,8 +107,9 @@ impl<G: Generation> Runtime<G> {
 /// Reads the directory from tor until nothing is missing, and reports each one that is more whole than the one before.
 async fn read_directory<G: Generation>(tor: Connection, reports: mpsc::UnboundedSender<Report<G>>) {
     let mut least_missing = usize::MAX;
+    let mut told = String::new();
     loop {
-        match directory::<G>(&tor).await {
+        match G::read_directory(&tor).await {
             Ok(directory) => {
                 let missing = directory.missing();
                 if missing < least_missing && reports.send(Report::Directory(Box::new(directory))).is_err() {
@@ -124,17 +121,14 @@ async fn read_directory<G: Generation>(tor: Connection, reports: mpsc::Unbounded
                 }
                 info!(missing, "tor still lacks microdescriptors of HSDirs");
             }
-            Err(error) => warn!("cannot tell the HSDirs: {error}"),
+            Err(error) => {
+                let problem = error.to_string();
+                if told != problem {
+                    warn!("cannot tell the HSDirs: {problem}; trying again");
+                    told = problem;
+                }
+            }
         }
         tokio::time::sleep(AGAIN).await;
     }
-}
-
-/// The directory as tor has it now.
-async fn directory<G: Generation>(
-    tor: &Connection,
-) -> Result<G::Directory, crate::generation::DirectoryError> {
-    // A balancer is a client that tor does not see as one: without this tor would doze off after a day.
-    tor.signal_active().await?;
-    G::read_directory(tor).await
 }

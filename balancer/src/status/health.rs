@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::age::Age;
 use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
 use crate::names::Names;
-use crate::runtime::{ServiceReport, State, TorState};
+use crate::runtime::{ConsensusAge, ServiceReport, State, TorState};
 
 /// A process that has not been well yet may take so long to become so.
 const START: Duration = Duration::from_secs(120);
@@ -96,6 +96,7 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
     });
     let tors = state.tors.iter().filter(|tor| !tor.is_ready && tor.since > AWAY);
     let tors = tors.map(|tor| format!("tor at {} has been away for {}", places(tor), Age(tor.since)));
+    let consensuses = state.tors.iter().filter(|tor| tor.is_ready).filter_map(old_consensus);
     let backends = state.services().flat_map(|ServiceReport { status, names, .. }| {
         status.backends.iter().filter_map(|backend| missing_backend(backend, names))
     });
@@ -103,7 +104,20 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
         let fails = status.descriptors.iter().any(is_failing);
         fails.then(|| format!("{}: uploads to some HSDirs fail", names.service(&status.service)))
     });
-    signer.chain(tors).chain(backends).chain(descriptors)
+    signer.chain(tors).chain(consensuses).chain(backends).chain(descriptors)
+}
+
+fn old_consensus(tor: &TorState) -> Option<String> {
+    match tor.consensus {
+        ConsensusAge::Current => None,
+        ConsensusAge::Old(age) => {
+            Some(format!("tor at {} has had no current consensus for {}", places(tor), Age(age)))
+        }
+        ConsensusAge::Early(by) => {
+            let by = Age(by);
+            Some(format!("this machine's clock is {by} behind the consensus of tor at {}", places(tor)))
+        }
+    }
 }
 
 fn missing_backend(backend: &BackendStatus, names: &Names) -> Option<String> {
@@ -188,7 +202,9 @@ mod tests {
     fn state(uptime: Duration, is_ready: bool, services: Vec<ServiceStatus>) -> State {
         let endpoints = vec![Endpoint::Unix("/run/tor/control".into())];
         let services = services.into_iter().map(named).collect();
-        State { uptime, signer: None, tors: vec![TorState { endpoints, is_ready, since: uptime, services }] }
+        let consensus = ConsensusAge::Current;
+        let tor = TorState { endpoints, is_ready, since: uptime, consensus, services };
+        State { uptime, signer: None, tors: vec![tor] }
     }
 
     fn named(service: ServiceStatus) -> ServiceReport {
@@ -250,5 +266,24 @@ mod tests {
         assert_eq!(said(&state), told);
         state.tors[0].since = AWAY;
         assert_eq!(said(&state), "degraded: web2 is gone");
+    }
+
+    #[test]
+    fn a_tor_without_a_current_consensus_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        for (consensus, told) in [
+            (
+                ConsensusAge::Old(LONG * 3),
+                "degraded: tor at unix:/run/tor/control has had no current consensus for 3 h",
+            ),
+            (
+                ConsensusAge::Early(LONG * 5),
+                "degraded: this machine's clock is 5 h behind the consensus of tor at unix:/run/tor/control",
+            ),
+            (ConsensusAge::Current, "ok: 1 service, 1 of 1 backends live"),
+        ] {
+            state.tors[0].consensus = consensus;
+            assert_eq!(said(&state), told);
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// Keeps tor from going dormant, as it does after 24 hours without client traffic (`DormantClientTimeout`).
+    /// Keeps tor from going dormant, as it does after `DormantClientTimeout` (24 hours) without client traffic.
     pub async fn signal_active(&self) -> Result<(), ControlError> {
         self.call(Command::new("SIGNAL").words("ACTIVE")).await.map(drop)
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::timeout;
-use tracing::info;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info};
 
 use super::auth::{Password, ProtocolInfo};
 use super::control::{Closed, Connection, ControlError, Events};
@@ -19,16 +19,19 @@ pub type Gate = fn(TorVersion) -> Result<(), Unsuitable>;
 
 /// tor's progress is asked for anew this often when no event tells of it: a dead connection is found out, too.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// How often tor is kept from going dormant. The shortest `DormantClientTimeout` is ten minutes.
+const KEEP_AWAKE: Duration = Duration::from_secs(60);
 
 /// A connection to a tor that has accepted us, and its events.
 #[derive(Debug)]
 pub struct Session {
     /// For commands; can be cloned.
     pub connection: Connection,
-    /// What tor tells. To be read constantly: if too much waits, the connection is closed.
-    pub events: Events,
     /// The version of tor.
     pub version: TorVersion,
+    events: Events,
+    /// When tor is next kept awake.
+    awake_until: Instant,
 }
 
 /// A tor that has said what it is, and has not let us in yet.
@@ -73,7 +76,7 @@ impl Greeting {
         let Self { connection, events, info, .. } = self;
         connection.authenticate(&info, password, is_local, nonce).await?;
         connection.set_events().await?;
-        Ok(Session { connection, events, version: info.version })
+        Ok(Session::new(connection, events, info.version))
     }
 
     fn is_local(&self) -> bool {
@@ -82,11 +85,46 @@ impl Greeting {
 }
 
 impl Session {
+    fn new(connection: Connection, events: Events, version: TorVersion) -> Self {
+        Self { connection, version, events, awake_until: Instant::now() }
+    }
+
+    /// The next event; keeps tor awake until it comes. To be called constantly: if too many events wait, the connection is
+    /// closed.
+    pub async fn next_event(&mut self) -> Result<Event, SessionError> {
+        loop {
+            self.keep_awake().await?;
+            if let Ok(event) = timeout_at(self.awake_until, self.events.next()).await {
+                return Ok(event?);
+            }
+        }
+    }
+
+    /// Signals activity, if that is due.
+    ///
+    /// A balancer is a client that tor does not see as one: without the signal tor goes dormant, after a day by default. A
+    /// dormant tor fetches no consensus. So the signal must not depend on one that comes, nor on a tor that is ready: a tor
+    /// that is restarted while dormant stays so (`DormantCanceledByStartup`), and does not bootstrap.
+    async fn keep_awake(&mut self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        if now < self.awake_until {
+            return Ok(());
+        }
+        self.awake_until = now + KEEP_AWAKE;
+        match self.connection.signal_active().await {
+            // Only a tor that never goes dormant does not know the signal (before 0.4.0.1).
+            Err(error @ ControlError::Refused { .. }) => debug!("{error}"),
+            signalled => signalled?,
+        }
+        Ok(())
+    }
+
     /// Waits, if need be for ever, until tor can fetch and upload descriptors: it has bootstrapped and knows enough
     /// relays. Commands before that fail or, worse, succeed with an old consensus. Takes the events that come.
     pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
         let mut told = None;
         loop {
+            self.keep_awake().await?;
             let [phase, enough] =
                 self.connection.get_info([InfoKey::BootstrapPhase, InfoKey::EnoughDirInfo]).await?;
             let Some(bootstrap) = Bootstrap::parse(&phase) else {
@@ -128,6 +166,7 @@ mod tests {
     use crate::tor::version::OLDEST_FOR_V3;
 
     const NONCE: [u8; 32] = [0xA5; 32];
+    const ACTIVE: &str = "SIGNAL ACTIVE\r\n";
     const ASK_STATE: &str = "GETINFO status/bootstrap-phase status/enough-dir-info\r\n";
 
     fn info(auth: &str, version: &str) -> String {
@@ -285,8 +324,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_until_tor_is_ready() {
         let (mut tor, connection, events) = Mock::connect();
-        let mut session = Session { connection, events, version: OLDEST_FOR_V3 };
+        let mut session = Session::new(connection, events, OLDEST_FOR_V3);
         let talk = async {
+            tor.answer(ACTIVE, "250 OK\r\n").await;
             tor.answer(ASK_STATE, state(5, 0)).await;
             tor.send("650 HS_DESC UPLOADED a UNKNOWN b\r\n650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n")
                 .await;
@@ -300,11 +340,64 @@ mod tests {
         ready.unwrap();
     }
 
+    /// Events or none, bootstrapped or not: nothing else wakes a dormant tor.
+    #[tokio::test(start_paused = true)]
+    async fn keeps_tor_awake() {
+        const EVENT: &str = "650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n";
+        let (mut tor, connection, events) = Mock::connect();
+        let mut session = Session::new(connection, events, OLDEST_FOR_V3);
+        let talk = async {
+            tor.answer(ACTIVE, "250 OK\r\n").await;
+            // A tor that was dormant before it was restarted never gets further.
+            tor.answer(ASK_STATE, state(5, 0)).await;
+            tor.answer(ASK_STATE, state(5, 0)).await;
+            tor.answer(ACTIVE, "250 OK\r\n").await;
+            tor.answer(ASK_STATE, state(100, 1)).await;
+            // A day without an event.
+            let begun = Instant::now();
+            for _ in 0..24 * 60 {
+                tor.answer(ACTIVE, "250 OK\r\n").await;
+            }
+            let day = Duration::from_hours(24);
+            assert!(
+                begun.elapsed() >= day.saturating_sub(KEEP_AWAKE) && begun.elapsed() <= day,
+                "{:?}",
+                begun.elapsed()
+            );
+            // Events do not put it off, and a refusal ends nothing.
+            for _ in 0..2 {
+                for _ in 0..KEEP_AWAKE.as_secs() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tor.send(EVENT).await;
+                }
+                tor.answer(ACTIVE, "552 Unrecognized signal code \"ACTIVE\"\r\n").await;
+            }
+            tor.send(EVENT).await;
+        };
+        let listen = async {
+            session.wait_ready().await.unwrap();
+            for _ in 0..=2 * KEEP_AWAKE.as_secs() {
+                session.next_event().await.unwrap();
+            }
+        };
+        join!(listen, talk);
+    }
+
+    /// As one that was stopped.
+    #[tokio::test(start_paused = true)]
+    async fn a_tor_that_answers_nothing_any_more_is_found_out() {
+        let (_tor, connection, events) = Mock::connect();
+        let mut session = Session::new(connection, events, OLDEST_FOR_V3);
+        let error = session.next_event().await.unwrap_err();
+        assert_eq!(error.to_string(), "tor did not answer SIGNAL within 10 s");
+    }
+
     #[tokio::test]
     async fn waiting_ends_with_the_connection() {
         let (mut tor, connection, events) = Mock::connect();
-        let mut session = Session { connection, events, version: OLDEST_FOR_V3 };
+        let mut session = Session::new(connection, events, OLDEST_FOR_V3);
         let talk = async {
+            tor.answer(ACTIVE, "250 OK\r\n").await;
             tor.answer(ASK_STATE, state(5, 0)).await;
             drop(tor);
         };

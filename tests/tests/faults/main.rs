@@ -5,6 +5,7 @@
 
 mod backends;
 mod balancer;
+mod dormant;
 mod hsdir;
 #[path = "../frontend/made_up.rs"]
 mod made_up;
@@ -26,7 +27,7 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 11] = [
+const FAULTS: [Fault; 12] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
@@ -34,14 +35,16 @@ const FAULTS: [Fault; 11] = [
     ("signer_killed", signer::killed),
     ("balancer_killed", balancer::killed),
     ("tor_killed", tor::killed),
+    ("tor_dormant", dormant::signalled),
     ("hsdir_killed", hsdir::killed),
     ("hsdir_frozen", hsdir::frozen),
     ("neighbour_poisoned", neighbours::poisoned),
     ("reloaded", reload::hangup),
 ];
 
-/// This takes longer than anybody waits for a test: for the figure only, with `--include-ignored`.
-const FOR_GOOD: Fault = ("backend_killed_for_good", backends::killed_for_good);
+/// These take longer than anybody waits for a test: with `--include-ignored` only.
+const LONG: [Fault; 2] =
+    [("backend_killed_for_good", backends::killed_for_good), ("tor_cut_off", dormant::timed_out)];
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
@@ -51,7 +54,7 @@ fn main() -> Result<ExitCode> {
         Trial::test(name, move || fault(name).map_err(|error| format!("{error:#}").into()))
     };
     let mut trials = Vec::from(FAULTS.map(trial));
-    trials.push(trial(FOR_GOOD).with_ignored_flag(true));
+    trials.extend(LONG.map(|fault| trial(fault).with_ignored_flag(true)));
     let conclusion = run(&arguments, trials);
     report::finish(names())?;
     Ok(conclusion.exit_code())
@@ -59,5 +62,5 @@ fn main() -> Result<ExitCode> {
 
 /// Of all faults, in the order of the table.
 fn names() -> impl Iterator<Item = &'static str> {
-    FAULTS.iter().chain([&FOR_GOOD]).map(|(name, _)| *name)
+    FAULTS.iter().chain(&LONG).map(|(name, _)| *name)
 }

@@ -14,9 +14,6 @@ use super::microdesc::MicrodescriptorDigest;
 use super::{Line, Lines, base64, words};
 use crate::relay::Fingerprint;
 
-/// How far outside its lifetime tor still works with a consensus (`REASONABLY_LIVE_TIME`), in seconds.
-const REASONABLY_LIVE: u64 = 24 * 60 * 60;
-
 /// What a consensus says about onion services.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Consensus {
@@ -156,10 +153,11 @@ impl Lifetime {
         self.fresh_until.since(self.valid_after)
     }
 
-    /// Whether tor's onion services still work with it at `now`: up to a day off on either side
-    /// (`networkstatus_consensus_reasonably_live`).
-    pub fn reasonably_live(&self, now: UnixTime) -> bool {
-        self.valid_after.since(now) <= REASONABLY_LIVE && now.since(self.valid_until) <= REASONABLY_LIVE
+    /// Whether it is in use at `now`, give or take one voting interval. Tor fetches the next one before the authorities want this
+    /// one out of use (`update_consensus_networkstatus_fetch_time_impl`).
+    pub fn is_current(&self, now: UnixTime) -> bool {
+        let interval = self.voting_interval();
+        self.valid_after.since(now) <= interval && now.since(self.valid_until) <= interval
     }
 }
 
@@ -462,17 +460,17 @@ mod tests {
     }
 
     #[test]
-    fn is_reasonably_live_a_day_either_side() {
+    fn is_current_an_interval_either_side() {
         let lifetime = parse(REAL).unwrap().lifetime;
-        let (from, until) = (lifetime.valid_after(), lifetime.valid_until());
-        for (now, live) in [
-            (from.minus(86_401), false),
-            (from.minus(86_400), true),
-            (from, true),
-            (until.plus(86_400), true),
-            (until.plus(86_401), false),
+        let (from, until, interval) =
+            (lifetime.valid_after(), lifetime.valid_until(), lifetime.voting_interval());
+        for (now, current) in [
+            (from.minus(interval + 1), false),
+            (from.minus(interval), true),
+            (until.plus(interval), true),
+            (until.plus(interval + 1), false),
         ] {
-            assert_eq!(lifetime.reasonably_live(now), live, "{now:?}");
+            assert_eq!(lifetime.is_current(now), current, "{now:?}");
         }
     }
 
