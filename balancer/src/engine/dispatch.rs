@@ -195,7 +195,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let revision_floor = descriptor.revision_floor();
         let points = service.points(set).to_vec();
         self.posts.spend(now);
-        self.publications.issue(now, number, slot);
+        self.publications.issue(number, slot);
         let service = service.id().clone();
         Some(Action::Publish { id: publication, service, slot, points, to, revision_floor })
     }

@@ -144,7 +144,7 @@ pub enum Event<P: Point> {
         /// The revision counter that the signer gave it.
         revision: u64,
     },
-    /// Nothing was uploaded: the signer refused or is away, tor is away, or the like.
+    /// Nothing was uploaded: the signer refused or is away, tor is away, a later publication replaced this one, or the like.
     NotPosted {
         /// Which publication.
         id: PublicationId,
@@ -261,7 +261,9 @@ pub enum Action<P> {
         /// From whom; at least one.
         from: Vec<Source>,
     },
-    /// Have a descriptor signed and upload it.
+    /// Have a descriptor signed and upload it. Answered by one [`Event::Posted`] or [`Event::NotPosted`], however long the
+    /// signer takes: the engine has no time-out for that. A later publication of the same descriptor replaces this one at the
+    /// HSDirs that both go to; where none is left, it need not be signed.
     Publish {
         /// Names this publication in the events that follow.
         id: PublicationId,

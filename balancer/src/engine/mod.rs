@@ -57,7 +57,7 @@ use self::backend::Backend;
 use self::budget::Line;
 use self::deadlines::Deadlines;
 use self::dispatch::{Fetch, Owner, Post};
-use self::publication::Publications;
+use self::publication::{Publication, Publications};
 use self::registry::Registry;
 use self::service::{Backends, Service};
 
@@ -183,8 +183,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             Event::Posted { id, revision } => self.posted(id, revision),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
-                let Some(publication) = self.publications.get_mut(id) else { return };
-                let (service, slot, revision) = (publication.service, publication.slot, publication.revision);
+                let Some(Publication { service, slot, revision }) = self.publications.get(id) else { return };
                 self.with_descriptor(service, slot, |descriptor, cx| {
                     descriptor.uploaded(cx, id, revision, hsdir, outcome);
                 });
@@ -202,15 +201,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn posted(&mut self, id: PublicationId, revision: u64) {
-        let Some(publication) = self.publications.get_mut(id) else { return };
-        publication.revision = Some(revision);
-        let (service, slot) = (publication.service, publication.slot);
+        let publication = self.publications.posted(self.cx.now.elapsed, id, revision);
+        let Some(Publication { service, slot, .. }) = publication else { return };
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
     }
 
     fn not_posted(&mut self, id: PublicationId, problem: String) {
-        let Some(publication) = self.publications.get_mut(id) else { return };
-        let (service, slot) = (publication.service, publication.slot);
+        let Some(Publication { service, slot, .. }) = self.publications.not_posted(id) else { return };
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
     }
 

@@ -1,29 +1,31 @@
 //! Which publication was of what, for as long as an answer may come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::event::{DescriptorSlot, PublicationId, ServiceId};
 use super::registry::Number;
 
-/// The publications of the last minutes.
+/// The publications that wait for the signer, and those that tor accepted in the last minutes.
 pub(super) struct Publications {
     next: u64,
-    recent: BTreeMap<PublicationId, Publication>,
+    known: BTreeMap<PublicationId, Publication>,
+    /// Those that tor accepted, and when, the first first.
+    posted: VecDeque<(Duration, PublicationId)>,
 }
 
 /// One publication.
+#[derive(Clone, Copy)]
 pub(super) struct Publication {
     pub(super) service: Number<ServiceId>,
     pub(super) slot: DescriptorSlot,
-    issued: Duration,
     /// The revision that the signer gave it, once tor has accepted it.
     pub(super) revision: Option<u64>,
 }
 
 impl Publications {
     pub(super) fn new() -> Self {
-        Self { next: 0, recent: BTreeMap::new() }
+        Self { next: 0, known: BTreeMap::new(), posted: VecDeque::new() }
     }
 
     /// The name that the next publication will have.
@@ -31,24 +33,40 @@ impl Publications {
         PublicationId(self.next)
     }
 
-    /// Registers a publication under [`Publications::next_id`], and forgets those that nobody will speak of
-    /// again.
-    pub(super) fn issue(&mut self, now: Duration, service: Number<ServiceId>, slot: DescriptorSlot) {
-        while self.recent.first_key_value().is_some_and(|(_, old)| old.issued + REMEMBERED <= now) {
-            self.recent.pop_first();
-        }
+    /// Registers a publication under [`Publications::next_id`].
+    pub(super) fn issue(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) {
         let id = self.next_id();
         self.next += 1;
-        self.recent.insert(id, Publication { service, slot, issued: now, revision: None });
+        self.known.insert(id, Publication { service, slot, revision: None });
     }
 
-    pub(super) fn get_mut(&mut self, id: PublicationId) -> Option<&mut Publication> {
-        self.recent.get_mut(&id)
+    /// What publication `id` is, unless nobody will speak of it again.
+    pub(super) fn get(&self, id: PublicationId) -> Option<Publication> {
+        self.known.get(&id).copied()
+    }
+
+    /// Tor accepted publication `id`. Forgets those that nobody will speak of again.
+    pub(super) fn posted(&mut self, now: Duration, id: PublicationId, revision: u64) -> Option<Publication> {
+        while let Some((_, old)) = self.posted.front().filter(|(posted, _)| *posted + REMEMBERED <= now) {
+            self.known.remove(old);
+            self.posted.pop_front();
+        }
+        let publication = self.known.get_mut(&id)?;
+        if publication.revision.replace(revision).is_none() {
+            self.posted.push_back((now, id));
+        }
+        Some(*publication)
+    }
+
+    /// Publication `id` came to nothing.
+    pub(super) fn not_posted(&mut self, id: PublicationId) -> Option<Publication> {
+        self.known.remove(&id)
     }
 
     /// Forgets all publications, not their names.
     pub(super) fn clear(&mut self) {
-        self.recent.clear();
+        self.known.clear();
+        self.posted.clear();
     }
 }
 

@@ -59,6 +59,8 @@ pub enum UploadState {
         /// How many tries have failed in a row.
         failures: u32,
     },
+    /// Being signed.
+    Signing,
     /// Being uploaded.
     Uploading,
     /// Acknowledged, which is not enough: it is being read back.

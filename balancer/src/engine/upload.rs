@@ -23,8 +23,8 @@ pub(super) struct Upload {
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
-    /// The first upload since its last answer, and when it should have answered that, whatever it was sent since.
-    owed: Option<(PublicationId, Duration)>,
+    /// When it should have answered the first upload since its last answer, whatever it was sent since.
+    owed: Option<Duration>,
     /// Whether it left an upload without an answer, and has stored nothing since.
     silent: bool,
     /// Whether it was found not to have what it said it had stored.
@@ -37,6 +37,8 @@ pub(super) struct Upload {
 enum State {
     /// Has to be uploaded from `at` on.
     Wanted { at: Duration },
+    /// Part of a publication that is being signed. That has no time-out: it is always answered.
+    Signing { id: PublicationId },
     /// Being uploaded, unless no answer has come by `until`.
     Uploading { id: PublicationId, until: Duration },
     /// Refused, and why is being looked up.
@@ -109,8 +111,19 @@ impl Upload {
         }
     }
 
-    pub(super) fn is_uploading(&self, id: PublicationId) -> bool {
-        matches!(self.state, State::Uploading { id: current, .. } if current == id)
+    /// Whether it waits for a signature.
+    pub(super) fn awaits_signature(&self) -> bool {
+        matches!(self.state, State::Signing { .. })
+    }
+
+    /// Whether it waits for the signature of publication `id`.
+    pub(super) fn is_signing(&self, id: PublicationId) -> bool {
+        self.state == State::Signing { id }
+    }
+
+    /// Whether publication `id` is what it waits for.
+    pub(super) fn awaits(&self, id: PublicationId) -> bool {
+        matches!(self.state, State::Signing { id: current } | State::Uploading { id: current, .. } if current == id)
     }
 
     pub(super) fn is_stored(&self) -> bool {
@@ -133,27 +146,24 @@ impl Upload {
         }
     }
 
-    /// Begins an upload; or gives it more time.
-    pub(super) fn begin(&mut self, id: PublicationId, until: Duration) {
-        self.state = State::Uploading { id, until };
-        if self.owed.is_none_or(|(first, _)| first == id) {
-            self.owed = Some((id, until));
-        }
+    /// Becomes part of publication `id`, which has to be signed.
+    pub(super) fn sign(&mut self, id: PublicationId) {
+        self.state = State::Signing { id };
     }
 
-    /// It answered an upload, or was not sent it after all.
+    /// Begins an upload.
+    pub(super) fn begin(&mut self, id: PublicationId, until: Duration) {
+        self.state = State::Uploading { id, until };
+        self.owed.get_or_insert(until);
+    }
+
+    /// It answered an upload.
     pub(super) fn answered(&mut self) {
         self.owed = None;
     }
 
-    /// This upload never began: there is another from `at` on.
-    pub(super) fn not_posted(&mut self, id: PublicationId, at: Duration) {
-        self.want(at);
-        self.owed = self.owed.filter(|(first, _)| *first != id);
-    }
-
     /// Wants an upload from `at` on.
-    fn want(&mut self, at: Duration) {
+    pub(super) fn want(&mut self, at: Duration) {
         self.state = State::Wanted { at };
     }
 
@@ -161,7 +171,11 @@ impl Upload {
     pub(super) fn renew(&mut self, now: Duration, replace: bool) {
         match self.state {
             State::Unknown => {}
-            State::Uploading { .. } | State::Acknowledged { .. } | State::Proving { .. } if !replace => {}
+            State::Signing { .. }
+            | State::Uploading { .. }
+            | State::Acknowledged { .. }
+            | State::Proving { .. }
+                if !replace => {}
             _ => self.want(now),
         }
     }
@@ -199,7 +213,10 @@ impl Upload {
         proof: Proof,
     ) -> bool {
         self.stored = self.stored.max(revision);
-        let awaits_later = matches!(self.state, State::Uploading { id: later, .. } if later > id);
+        let awaits_later = matches!(
+            self.state,
+            State::Signing { id: later } | State::Uploading { id: later, .. } if later > id
+        );
         if id >= self.current_since && !awaits_later {
             match (proof, self.state) {
                 (Proof::Word, _) => self.settle(),
@@ -307,7 +324,7 @@ impl Upload {
             State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
             _ => {}
         }
-        let silent = self.owed.is_some_and(|(_, until)| until <= cx.now.elapsed);
+        let silent = self.owed.is_some_and(|until| until <= cx.now.elapsed);
         if silent {
             self.owed = None;
         }
@@ -343,12 +360,13 @@ impl Upload {
             State::Acknowledged { at, in_line: false, .. } if may_ask => Some(at),
             _ => None,
         };
-        due.into_iter().chain(self.owed.map(|(_, until)| until)).min()
+        due.into_iter().chain(self.owed).min()
     }
 
     pub(super) fn status(&self) -> (UploadState, Option<u64>) {
         let state = match self.state {
             State::Wanted { .. } => UploadState::Pending { failures: self.failures },
+            State::Signing { .. } => UploadState::Signing,
             State::Uploading { .. } => UploadState::Uploading,
             State::Refused { .. } => UploadState::Refused,
             State::Acknowledged { .. } | State::Proving { .. } => UploadState::Acknowledged,

@@ -15,16 +15,17 @@ mod publishing;
 mod readback;
 mod report;
 mod runtimes;
+mod signing;
 mod uploads;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
 use rand_core::OsRng;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
@@ -39,20 +40,23 @@ use crate::confinement::Confinement;
 use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
 };
-use crate::generation::{Frontend, Generation};
+use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::{Introductions, Names};
 use crate::relay::Fingerprint;
-use crate::signer::SignerClient;
+use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::event::{HsDesc, StatusClient};
+use crate::tor::hsdir::{HsPostError, Posted};
 use crate::tor::{Endpoint, Event as TorEvent};
 use client_fetch::{ClientFetches, VisitError};
 use consensus::ConsensusWatch;
 use fetching::Question;
 use link::{FromTor, Tor};
 use network::View;
-use publication::{Outcome, Publication};
+use publication::Publication;
+use publishing::Handed;
 use readback::ReadBacks;
+use signing::SigningLine;
 use uploads::Uploads;
 
 /// All that runs.
@@ -62,7 +66,8 @@ pub struct Runtime<G: Generation> {
     frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
     backends: HashMap<BackendId, G::Backend>,
     known: Introductions,
-    signer: Arc<Mutex<SignerClient>>,
+    signer: SharedSigner,
+    signing: SigningLine<G>,
     memory: Memory,
     tor: Option<Tor>,
     /// When tor came or went.
@@ -77,6 +82,9 @@ pub struct Runtime<G: Generation> {
     read_backs: ReadBacks,
     client_fetches: ClientFetches,
     reports: mpsc::UnboundedSender<Report<G>>,
+    /// What the engine has still to be told.
+    events: VecDeque<Event<G::Point>>,
+    is_telling: bool,
 }
 
 /// How a runtime ended.
@@ -94,14 +102,15 @@ enum Report<G: Generation> {
     /// These HSDirs will not answer.
     NotAsked(Question, Vec<Fingerprint>),
     Visited(BackendId, Result<(), VisitError>),
-    Published(Publication<G>, Outcome),
+    Signed(Publication<G>, Result<Signed, SignError>),
+    Posted(Handed, Result<Posted, HsPostError>),
 }
 
 impl<G: Generation> Runtime<G> {
     /// A runtime that has not begun. The second part is what [`Runtime::run`] listens to.
     pub fn new(
         frontends: Vec<Frontend<G>>,
-        signer: Arc<Mutex<SignerClient>>,
+        signer: SharedSigner,
         memory: Memory,
         tuning: &Tuning,
         names: Names,
@@ -117,6 +126,7 @@ impl<G: Generation> Runtime<G> {
             frontends: by_service(frontends),
             known: Introductions::new(names),
             signer,
+            signing: SigningLine::new(),
             memory,
             tor: None,
             tor_changed: Instant::now(),
@@ -128,6 +138,8 @@ impl<G: Generation> Runtime<G> {
             uploads: Uploads::default(),
             read_backs: ReadBacks::default(),
             reports,
+            events: VecDeque::new(),
+            is_telling: false,
         };
         runtime.engine.remember(&runtime.memory.recall());
         (runtime, Reports(receiver))
@@ -209,10 +221,18 @@ impl<G: Generation> Runtime<G> {
         Now { elapsed: self.began.elapsed(), wall: wall_clock() }
     }
 
+    /// Tells the engine, and carries out what it wants. What comes of that at once, the engine is told afterwards.
     fn tell_engine(&mut self, event: Event<G::Point>) {
-        for action in self.engine.handle(self.now(), event) {
-            self.carry_out(action);
+        self.events.push_back(event);
+        if std::mem::replace(&mut self.is_telling, true) {
+            return;
         }
+        while let Some(event) = self.events.pop_front() {
+            for action in self.engine.handle(self.now(), event) {
+                self.carry_out(action);
+            }
+        }
+        self.is_telling = false;
     }
 
     fn carry_out(&mut self, action: Action<G::Point>) {
@@ -220,7 +240,7 @@ impl<G: Generation> Runtime<G> {
             Action::Fetch { backend, from } => self.fetch(&backend, &from),
             Action::Publish { id, service, slot, points, to, revision_floor } => {
                 let points = points.into_iter().map(|chosen| chosen.point).collect();
-                self.publish(id, &service, slot, points, to, revision_floor);
+                self.publish(id, service, slot, points, to, revision_floor);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
             Action::Notice(notice) => notice::log(&notice, &mut self.known, G::REPLICAS_DIFFER),
@@ -239,6 +259,7 @@ impl<G: Generation> Runtime<G> {
             FromTor::Lost => {
                 self.tor = None;
                 self.tor_changed = Instant::now();
+                self.signing.clear();
                 self.uploads.clear();
                 self.read_backs.clear();
                 self.client_fetches.end();
@@ -288,7 +309,8 @@ impl<G: Generation> Runtime<G> {
             Report::Directory(directory) => self.on_directory(*directory),
             Report::NotAsked(question, hsdirs) => self.on_not_asked(&question, hsdirs),
             Report::Visited(backend, result) => self.on_visited(&backend, result),
-            Report::Published(publication, outcome) => self.on_published(&publication, outcome),
+            Report::Signed(publication, signed) => self.on_signed(&publication, signed),
+            Report::Posted(handed, outcome) => self.on_posted(&handed, outcome),
         }
     }
 }

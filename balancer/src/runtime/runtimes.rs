@@ -1,10 +1,8 @@
 //! All runtimes of one process: one for each tor and generation of onion services.
 
-use std::sync::Arc;
-
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::wire::HeldService;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::board::{Inquiry, StatusBoard};
@@ -12,7 +10,7 @@ use super::{End, Link, LinkError, Patience, Runtime};
 use crate::confinement::Confinement;
 use crate::generation::{Frontend, Generation};
 use crate::names::Names;
-use crate::signer::{SignerClient, SignerError};
+use crate::signer::{SharedSigner, SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
 use crate::tor::control::Closed;
@@ -53,7 +51,7 @@ pub struct Runtimes {
 
 /// What all runtimes share.
 struct Common {
-    signer: Arc<Mutex<SignerClient>>,
+    signer: SharedSigner,
     memory: Memory,
     confinement: Confinement,
 }
@@ -80,7 +78,7 @@ impl Runtimes {
     pub fn new(signer: SignerClient, memory: Memory, confinement: Confinement) -> Self {
         let board = StatusBoard::new(signer.trouble());
         Self {
-            common: Common { signer: Arc::new(Mutex::new(signer)), memory, confinement },
+            common: Common { signer: SharedSigner::new(signer), memory, confinement },
             running: JoinSet::new(),
             v2: Fleet(Vec::new()),
             v3: Fleet(Vec::new()),
@@ -100,12 +98,12 @@ impl Runtimes {
 
     /// The services whose keys the signer holds at present.
     pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
-        self.common.signer.lock().await.services().await
+        self.common.signer.for_question().await.services().await
     }
 
     /// The next question to a signer that was not ready is asked at once.
     pub async fn end_rest_of_signer(&self) {
-        self.common.signer.lock().await.end_rest();
+        self.common.signer.for_question().await.end_rest();
     }
 
     /// Where to ask how all services stand.

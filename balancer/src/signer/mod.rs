@@ -1,6 +1,7 @@
 //! The balancer's side of the conversation with the signer.
 
 mod connection;
+mod shared;
 mod trouble;
 
 use std::io;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
+pub use self::shared::SharedSigner;
 pub use self::trouble::Trouble;
 use self::trouble::TroubleLog;
 

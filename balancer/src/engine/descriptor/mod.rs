@@ -133,14 +133,14 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// The HSDirs that publication `id` goes to: of those that share the set of the first that is due, those that are due
-    /// too, and those that soon will be.
+    /// too, those that soon will be, and those that still wait for the signature of an earlier publication. So at most one
+    /// publication of a set waits for the signer.
     pub(super) fn begin_upload(
         &mut self,
         cx: &mut Context<impl RngCore>,
         id: PublicationId,
     ) -> Option<Batch> {
         let now = cx.now.elapsed;
-        let until = now + cx.timing.upload_timeout;
         let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
         // Who has waited longest: where each HSDir gets a set of its own, one that fails again and again must not keep
         // the others waiting.
@@ -148,8 +148,9 @@ impl<I: Eq> Descriptor<I> {
         let number = due.min_by_key(|hsdir| hsdir.due_at()).and_then(set)?;
         let mut to = Vec::new();
         for (fingerprint, hsdir) in &mut self.hsdirs {
-            if set(hsdir) == Some(number) && hsdir.is_due(now + cx.timing.batch) {
-                hsdir.begin(id, until);
+            let is_part = hsdir.is_due(now + cx.timing.batch) || hsdir.awaits_signature();
+            if set(hsdir) == Some(number) && is_part {
+                hsdir.sign(id);
                 to.push(*fingerprint);
             }
         }
@@ -172,17 +173,20 @@ impl<I: Eq> Descriptor<I> {
         self.problem = None;
         self.not_posted = 0;
         let until = cx.now.elapsed + cx.timing.upload_timeout;
-        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
+        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_signing(id)) {
             hsdir.begin(id, until);
         }
     }
 
-    /// Nothing was uploaded: all its HSDirs wait for the same moment.
+    /// Nothing was uploaded: all its HSDirs wait for the same moment. Where they wait for a later publication, that is no news.
     pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
+        if !self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
+            return;
+        }
         self.not_posted = self.not_posted.saturating_add(1);
         let at = cx.offer_at(self.not_posted);
-        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_uploading(id)) {
-            hsdir.not_posted(id, at);
+        for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.is_signing(id)) {
+            hsdir.want(at);
         }
         if self.problem.as_ref() != Some(&problem) {
             self.problem = Some(problem.clone());
@@ -205,7 +209,7 @@ impl<I: Eq> Descriptor<I> {
     ) {
         let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
         hsdir.answered();
-        let awaited = hsdir.is_uploading(id);
+        let awaited = hsdir.awaits(id);
         match outcome {
             UploadOutcome::Stored => {
                 if hsdir.stored(cx.now.elapsed, id, revision, self.proof) {

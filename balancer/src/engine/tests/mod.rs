@@ -6,5 +6,6 @@ mod properties;
 mod publishing;
 mod refusals;
 mod sets;
+mod signing;
 mod start;
 mod without_backends;

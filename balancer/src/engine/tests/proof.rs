@@ -152,7 +152,7 @@ fn new_points_overtake_what_is_being_proven() {
     for (slot, hsdir) in &asked {
         assert!(notices(&script.read_back(*slot, *hsdir, copy(REVISION, &[1, 2]))).is_empty());
     }
-    assert!(states(&script).iter().all(|state| *state == UploadState::Uploading));
+    assert!(states(&script).iter().all(|state| *state == UploadState::Signing));
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn what_may_be_stored_is_uploaded_again_soon() {
         script.send(Event::Posted { id: post.id, revision: post.id.0 });
         script.uploaded(post.id, &relays(1..8), &UploadOutcome::Stored);
     });
-    while hsdir(&script, 8) != UploadState::Uploading {
+    while hsdir(&script, 8) != UploadState::Signing {
         live_on(&mut script, Duration::from_secs(1), |_, _| {});
     }
     let last = script.last();
@@ -345,7 +345,9 @@ fn what_was_stored_stays_stored_at_its_time_while_nothing_can_be_signed() {
 #[test]
 fn the_last_set_stays_for_18_hours_and_no_longer() {
     let mut script = settled();
-    script.pass(Duration::from_hours(4));
+    for post in published(&script.pass(Duration::from_hours(4))) {
+        script.stored(&post, 1);
+    }
     assert!(script.status("s").stale_for.is_some());
     assert_eq!(script.status("s").points, 2);
     let keeping = |script: &Script| {

@@ -51,6 +51,10 @@ fn sets(script: &Script) -> BTreeMap<Fingerprint, Vec<u32>> {
 /// Lets every HSDir take what it is sent, and have it.
 fn settle(script: &mut Script, time: Duration) {
     let mut last = BTreeMap::new();
+    for post in script.published() {
+        last.extend(post.to.iter().map(|hsdir| ((post.slot, *hsdir), post.points.clone())));
+        script.stored(&post, 1);
+    }
     script.run(time, |script, action| match action {
         Action::Fetch { backend, from } => {
             let number = TWELVE[0].1.iter().position(|name| *backend == (*name).into()).unwrap();

@@ -1,0 +1,92 @@
+//! A client of the signer that several tasks share.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::SignerClient;
+
+/// A client that is lent to one at a time: to orders in their order, and to a question after the order that is under way, however
+/// many others wait.
+#[derive(Clone)]
+pub struct SharedSigner(Arc<Shared>);
+
+struct Shared {
+    client: Mutex<SignerClient>,
+    /// Held by the one order that has the client, or is next: all other orders wait here, and no question does.
+    order: Mutex<()>,
+}
+
+/// The client, for one order.
+pub struct ForOrder<'a> {
+    client: MutexGuard<'a, SignerClient>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl SharedSigner {
+    /// Shares a client.
+    pub fn new(client: SignerClient) -> Self {
+        Self(Arc::new(Shared { client: Mutex::new(client), order: Mutex::new(()) }))
+    }
+
+    /// The client, to have a descriptor signed.
+    pub async fn for_order(&self) -> ForOrder<'_> {
+        let turn = self.0.order.lock().await;
+        ForOrder { client: self.0.client.lock().await, _turn: turn }
+    }
+
+    /// The client, for a question that an operator waits for.
+    pub async fn for_question(&self) -> MutexGuard<'_, SignerClient> {
+        self.0.client.lock().await
+    }
+}
+
+impl Deref for ForOrder<'_> {
+    type Target = SignerClient;
+
+    fn deref(&self) -> &SignerClient {
+        &self.client
+    }
+}
+
+impl DerefMut for ForOrder<'_> {
+    fn deref_mut(&mut self) -> &mut SignerClient {
+        &mut self.client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+    use tokio::time::{Instant, sleep};
+
+    use super::super::SignerPlace;
+    use super::*;
+
+    const SIGNATURE: Duration = Duration::from_secs(9);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_waits_for_one_order_at_most() {
+        let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
+        let mut orders = JoinSet::new();
+        for _ in 0..300 {
+            let signer = signer.clone();
+            orders.spawn(async move {
+                let _client = signer.for_order().await;
+                sleep(SIGNATURE).await;
+            });
+        }
+        sleep(SIGNATURE / 2).await;
+        for _ in 0..3 {
+            let asked = Instant::now();
+            drop(signer.for_question().await);
+            assert!(asked.elapsed() <= SIGNATURE, "{:?}", asked.elapsed());
+            // The next order is not left out either.
+            sleep(SIGNATURE / 2).await;
+            assert!(signer.0.client.try_lock().is_err());
+        }
+    }
+}
