@@ -159,8 +159,8 @@ fn descriptors_that_were_passed_before_the_start_hold_nobody() {
     let signer = Running::start(activated(&directory, "1", listener)).serving();
     assert_serves(&directory);
     assert!(begun.elapsed() < Duration::from_secs(30));
-    signer.expect(&["INFO connected"]);
-    signer.expect(&["WARN closed the connection", "it passed file descriptors"]);
+    // Before or after the other connection is taken.
+    while !signer.line().contains("it passed file descriptors") {}
 }
 
 #[test]
