@@ -11,6 +11,7 @@
 pub mod booted;
 pub mod deployment;
 pub mod document;
+pub mod emulated;
 pub mod key_v2;
 pub mod key_v3;
 pub mod limits;

@@ -9,6 +9,7 @@ use std::{env, ffi::OsString};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::owned::Owned;
 use crate::paths::BuildPaths;
@@ -31,6 +32,28 @@ impl Programs {
     pub fn build() -> Result<&'static Self> {
         static BUILT: OnceLock<Result<Programs>> = OnceLock::new();
         BUILT.get_or_init(build).as_ref().map_err(|error| anyhow!("{error:#}"))
+    }
+}
+
+/// The signer, and those of its tests that start it.
+#[derive(Clone, Debug)]
+pub struct SignerTests {
+    /// The tests' own program.
+    pub program: PathBuf,
+    /// `onionbalance-signer`, which the tests look for at this path.
+    pub signer: PathBuf,
+}
+
+impl SignerTests {
+    /// Builds both.
+    pub fn build() -> Result<Self> {
+        let paths = BuildPaths::find()?;
+        let arguments = ["test", "--quiet", "--no-run", "--message-format=json-render-diagnostics"];
+        let tests = ["--package", "onionbalance-signer", "--test", "process"];
+        let messages =
+            cargo(&paths, arguments.into_iter().chain(tests)).context("cannot build the signer's tests")?;
+        let program = test_program(&messages).context("cargo does not say where the signer's tests are")?;
+        Ok(Self { program, signer: paths.profile.join("onionbalance-signer") })
     }
 }
 
@@ -128,15 +151,9 @@ fn whole_lines(output: &str) -> impl Iterator<Item = &str> {
 
 fn build() -> Result<Programs> {
     let paths = BuildPaths::find()?;
-    let work = Owned::create(paths.target.join(format!("build-{}", process::id())))?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "onionbalance"]);
-    command.args(["--package", "onionbalance-signer", "--package", "onionbalance-key"]);
-    command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-    command.arg("--target-dir").arg(&paths.target);
-    command.args(profile_arguments(&paths)?);
-    run(&mut command, &work.path().join("cargo.log")).context("cannot build the programs")?;
+    let packages = ["onionbalance", "onionbalance-signer", "onionbalance-key"];
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    cargo(&paths, ["build", "--quiet"].into_iter().chain(packages)).context("cannot build the programs")?;
     let programs = Programs {
         balancer: paths.profile.join("onionbalance"),
         signer: paths.profile.join("onionbalance-signer"),
@@ -148,6 +165,26 @@ fn build() -> Result<Programs> {
         }
     }
     Ok(programs)
+}
+
+/// The program of the only test target in cargo's messages, each of which is a line of JSON: `cargo help build` calls them
+/// `compiler-artifact`.
+fn test_program(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut tests = messages.filter(|message| message["target"]["kind"][0] == "test");
+    tests.find_map(|test| Some(PathBuf::from(test["executable"].as_str()?)))
+}
+
+/// Runs cargo with these arguments, for the profile of the running executable; what it wrote.
+fn cargo<'a>(paths: &BuildPaths, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
+    let work = Owned::create(paths.target.join(format!("build-{}", process::id())))?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.args(arguments);
+    command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+    command.arg("--target-dir").arg(&paths.target);
+    command.args(profile_arguments(paths)?);
+    run(&mut command, &work.path().join("cargo.log"))
 }
 
 /// The directory is named for the profile, but for that of `dev`; with `--target`, it lies below that target's.

@@ -6,6 +6,7 @@
 //! which makes authority keys, is beside it or in one of the usual places.
 
 mod debian;
+mod emulator;
 mod machine;
 mod stem;
 mod systemd;
@@ -18,6 +19,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+pub use self::emulator::Emulator;
 pub use self::machine::debian_machine;
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
