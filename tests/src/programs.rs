@@ -167,12 +167,12 @@ fn build() -> Result<Programs> {
     Ok(programs)
 }
 
-/// The program of the only test target in cargo's messages, each of which is a line of JSON: `cargo help build` calls them
-/// `compiler-artifact`.
+/// The program of the only test target in cargo's messages, each of which is a line of JSON (The Cargo Book, External Tools).
 fn test_program(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut tests = messages.filter(|message| message["target"]["kind"][0] == "test");
-    tests.find_map(|test| Some(PathBuf::from(test["executable"].as_str()?)))
+    let text = |message: &Value, place: &str| Some(message.pointer(place)?.as_str()?.to_owned());
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let mut tests = messages.filter(|message| text(message, "/target/kind/0").as_deref() == Some("test"));
+    tests.find_map(|test| text(&test, "/executable")).map(PathBuf::from)
 }
 
 /// Runs cargo with these arguments, for the profile of the running executable; what it wrote.
@@ -245,6 +245,17 @@ mod tests {
             Ok(stat.contains(") Z").then_some(()))
         })
         .unwrap();
+    }
+
+    #[test]
+    fn finds_the_test_among_what_cargo_built() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"signer"},"executable":"/t/debug/signer"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"process"},"executable":"/t/debug/deps/process-1"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(test_program(messages), Some(PathBuf::from("/t/debug/deps/process-1")));
+        assert_eq!(test_program("{\"reason\":\"build-finished\",\"success\":true}"), None);
     }
 
     #[test]
