@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// A bucket of permissions that refills evenly and holds one minute's worth.
 pub struct RateLimit {
     interval: Duration,
-    capacity: Duration,
     /// What is left, counted in time.
     credit: Duration,
     seen: Instant,
@@ -14,8 +15,7 @@ pub struct RateLimit {
 impl RateLimit {
     /// As many as `per_minute`; at least one.
     pub fn new(per_minute: u32, now: Instant) -> Self {
-        let capacity = Duration::from_secs(60);
-        Self { interval: capacity / per_minute.max(1), capacity, credit: capacity, seen: now }
+        Self { interval: MINUTE / per_minute.max(1), credit: MINUTE, seen: now }
     }
 
     /// Takes a permission, if one is left.
@@ -39,7 +39,7 @@ impl RateLimit {
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.seen);
         self.seen = now;
-        self.credit = self.credit.saturating_add(passed).min(self.capacity);
+        self.credit = self.credit.saturating_add(passed).min(MINUTE);
     }
 }
 

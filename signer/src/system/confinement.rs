@@ -50,7 +50,7 @@ pub enum Files {
 /// Directories and not the file: an editor that replaces a file makes another one of the same name.
 pub fn confine(directories: &[impl AsRef<Path>]) -> Result<Files, ConfinementError> {
     let files = restrict_files(directories)?;
-    restrict_system_calls()?;
+    apply_filter(&filter()?)?;
     Ok(files)
 }
 
@@ -70,10 +70,6 @@ fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<Files, Confinement
         RulesetStatus::NotEnforced => Files::Open,
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Files::Restricted,
     })
-}
-
-fn restrict_system_calls() -> Result<(), ConfinementError> {
-    Ok(apply_filter(&filter()?)?)
 }
 
 /// The filter of system calls. What is not listed ends the process: it is a sign that somebody else runs it.
@@ -129,12 +125,11 @@ pub fn rules() -> Result<Rules, BackendError> {
     // `poll` by its older name, where there is one.
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_poll, Vec::new());
-    // The allocator's too, but nothing that could be run: the third argument is the protection.
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC)?])?]);
-    }
     let own = process::id().try_into().unwrap_or_default();
     let conditions = [
+        // The allocator's too, but nothing that could be run.
+        (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)?]),
+        (libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)?]),
         // No out-of-band byte.
         (libc::SYS_sendto, vec![without(3, libc::MSG_OOB)?]),
         // The peer's process and user.
@@ -143,12 +138,12 @@ pub fn rules() -> Result<Rules, BackendError> {
         (libc::SYS_openat, vec![without(2, libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC)?]),
         // This process aborts, and no other.
         (libc::SYS_tgkill, vec![equal(0, own)?, equal(2, libc::SIGABRT)?]),
+        // The standard library's debug build asks whether a descriptor is open before it closes it.
+        (libc::SYS_fcntl, vec![equal(1, libc::F_GETFD)?]),
     ];
     for (call, conditions) in conditions {
         rules.insert(call, vec![SeccompRule::new(conditions)?]);
     }
-    // The standard library's debug build asks whether a descriptor is open before it closes it.
-    rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![equal(1, libc::F_GETFD)?])?]);
     Ok(rules)
 }
 

@@ -130,13 +130,9 @@ impl Pool {
         loop {
             match self.kind {
                 Some(kind) if self.free.len() >= secrets => return Ok(kind),
-                Some(Kind::Secret) => self.add(map_secret().map_err(MemoryError::Exhausted)?),
-                Some(Kind::Locked) => self.add(map_locked().map_err(MemoryError::Exhausted)?),
-                None => match map_secret() {
-                    Ok(chunk) => {
-                        self.kind = Some(Kind::Secret);
-                        self.add(chunk);
-                    }
+                Some(kind) => self.grow(kind).map_err(MemoryError::Exhausted)?,
+                None => match self.grow(Kind::Secret) {
+                    Ok(()) => {}
                     Err(errno) if !allow_locked => return Err(MemoryError::NoSecretMemory(errno)),
                     Err(_) => self.kind = Some(Kind::Locked),
                 },
@@ -144,35 +140,37 @@ impl Pool {
         }
     }
 
-    fn add(&mut self, chunk: NonNull<[u8; LENGTH]>) {
-        // SAFETY: the chunk has this many slots.
-        self.free.extend((0..SLOTS).map(|slot| Slot(unsafe { chunk.add(slot) })));
+    /// Takes memory for [`SLOTS`] secrets more from the kernel.
+    fn grow(&mut self, kind: Kind) -> nix::Result<()> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let memory = match kind {
+            Kind::Secret => {
+                let descriptor = memfd_secret()?;
+                ftruncate(&descriptor, CHUNK.get().try_into().map_err(|_| Errno::EFBIG)?)?;
+                // SAFETY: a new mapping at a place of the kernel's choice; it stays when the descriptor is closed.
+                unsafe { mmap(None, CHUNK, protection, MapFlags::MAP_SHARED, &descriptor, 0)? }
+            }
+            // SAFETY: a new mapping at a place of the kernel's choice, which is locked and advised as a whole.
+            Kind::Locked => unsafe {
+                let memory = mmap_anonymous(None, CHUNK, protection, MapFlags::MAP_PRIVATE)?;
+                mlock(memory, CHUNK.get())?;
+                madvise(memory, CHUNK.get(), MmapAdvise::MADV_DONTDUMP)?;
+                memory
+            },
+        };
+        self.kind = Some(kind);
+        // SAFETY: the memory has this many slots.
+        self.free.extend((0..SLOTS).map(|slot| Slot(unsafe { memory.cast().add(slot) })));
+        Ok(())
     }
 }
 
-fn map_secret() -> nix::Result<NonNull<[u8; LENGTH]>> {
+fn memfd_secret() -> nix::Result<OwnedFd> {
     // SAFETY: the system call takes flags and gives a new file descriptor, which nobody else owns.
-    let descriptor = unsafe {
+    unsafe {
         let number = Errno::result(libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC))?;
-        OwnedFd::from_raw_fd(number.try_into().map_err(|_| Errno::EBADF)?)
-    };
-    ftruncate(&descriptor, CHUNK.get().try_into().map_err(|_| Errno::EFBIG)?)?;
-    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a new mapping at a place of the kernel's choice; the memory stays when the descriptor is closed.
-    let memory = unsafe { mmap(None, CHUNK, protection, MapFlags::MAP_SHARED, &descriptor, 0)? };
-    Ok(memory.cast())
-}
-
-fn map_locked() -> nix::Result<NonNull<[u8; LENGTH]>> {
-    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a new mapping at a place of the kernel's choice, which is locked and advised as a whole.
-    let memory = unsafe {
-        let memory = mmap_anonymous(None, CHUNK, protection, MapFlags::MAP_PRIVATE)?;
-        mlock(memory, CHUNK.get())?;
-        madvise(memory, CHUNK.get(), MmapAdvise::MADV_DONTDUMP)?;
-        memory
-    };
-    Ok(memory.cast())
+        Ok(OwnedFd::from_raw_fd(number.try_into().map_err(|_| Errno::EBADF)?))
+    }
 }
 
 #[cfg(test)]
