@@ -17,3 +17,12 @@ pub mod system;
 pub mod trust;
 pub mod v2;
 pub mod v3;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use onionbalance_proto::time::UnixTime;
+
+/// The time by this machine's clock; 1970 for a clock that is before it.
+pub fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

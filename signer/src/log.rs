@@ -6,14 +6,14 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::mem::take;
 use std::os::fd::AsFd;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use onionbalance_proto::journal::JournalStream;
-use onionbalance_proto::time::UnixTime;
 
 use crate::limit::RateLimit;
 
@@ -29,41 +29,40 @@ pub enum Priority {
     Info = 6,
 }
 
-impl Priority {
-    /// The level as the balancer's log names it.
-    fn level(self) -> &'static str {
-        match self {
-            Self::Error => "ERROR",
-            Self::Warning => "WARN",
-            Self::Info => "INFO",
-        }
-    }
-}
-
 /// Finds out who reads. Has to be done while the process may still ask.
 pub fn prepare() {
-    FORM.get_or_init(form);
+    FORM.get_or_init(Form::of_a_service);
 }
 
 /// Leaves out the time: these are the lines of a command that somebody has just typed.
 pub fn leave_out_time() {
-    FORM.get_or_init(|| if is_journal() { Form::Journal } else { Form::Level });
+    FORM.get_or_init(|| Form::new(false));
 }
 
 /// Logs one line. Line ends and other control characters in `message` are shown escaped: a line stays one line.
 pub fn line(priority: Priority, message: impl Display) {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).add(priority, &message);
+    log().add(priority, &message);
 }
 
 /// Logs one line that any peer can cause, as long as there are no more than [`FREE_LINES_PER_MINUTE`] of them. Further lines
 /// are counted.
 pub fn line_by_peer(priority: Priority, message: impl Display) {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).add_by_peer(priority, &message, Instant::now());
+    let mut log = log();
+    if log.has_room_for_peers(Instant::now()) {
+        log.add(priority, &message);
+    } else {
+        log.left_out += 1;
+    }
 }
 
 /// Writes lines that had to wait, and the numbers of those that were left out. True if there are lines left.
 pub fn settle() -> bool {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).settle(Instant::now())
+    let mut log = log();
+    if log.left_out > 0 {
+        log.has_room_for_peers(Instant::now());
+    }
+    log.write();
+    !log.waiting.is_empty()
 }
 
 /// Gives the reader [`LAST_WORD`] to take the lines that had to wait, before the process ends.
@@ -85,11 +84,15 @@ const AT_A_TIME: usize = 4096;
 
 static LOG: Mutex<Log> = Mutex::new(Log { waiting: Vec::new(), lost: 0, by_peers: None, left_out: 0 });
 
+fn log() -> MutexGuard<'static, Log> {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Log {
     /// Whole lines, but for the first, which may have been written in part.
     waiting: Vec<u8>,
     /// Lines that were not written, since nobody read or the disk was full.
-    lost: u64,
+    lost: usize,
     by_peers: Option<RateLimit>,
     /// Lines beyond [`FREE_LINES_PER_MINUTE`].
     left_out: u64,
@@ -109,34 +112,17 @@ impl Log {
         }
     }
 
-    fn add_by_peer(&mut self, priority: Priority, message: &dyn Display, now: Instant) {
-        if self.has_room_for_peers(now) {
-            self.tell_left_out();
-            self.add(priority, message);
-        } else {
-            self.left_out += 1;
-        }
-    }
-
-    fn settle(&mut self, now: Instant) -> bool {
-        if self.left_out > 0 && self.has_room_for_peers(now) {
-            self.tell_left_out();
-        }
-        self.write();
-        !self.waiting.is_empty()
-    }
-
+    /// True if one more line by a peer may be logged. The number of those that were left out goes before it.
     fn has_room_for_peers(&mut self, now: Instant) -> bool {
-        self.by_peers.get_or_insert_with(|| RateLimit::new(FREE_LINES_PER_MINUTE, now)).take(now)
-    }
-
-    fn tell_left_out(&mut self) {
-        let left_out = std::mem::take(&mut self.left_out);
-        if left_out > 0 {
+        let limit = self.by_peers.get_or_insert_with(|| RateLimit::new(FREE_LINES_PER_MINUTE, now));
+        let has_room = limit.take(now);
+        if has_room && self.left_out > 0 {
+            let left_out = take(&mut self.left_out);
             let what =
                 format!("left out {left_out} lines about peers: more than {FREE_LINES_PER_MINUTE} a minute");
             self.add(Priority::Warning, &what);
         }
+        has_room
     }
 
     /// Writes as much as the reader has room for.
@@ -144,25 +130,20 @@ impl Log {
         while !self.waiting.is_empty() && is_writable(PollTimeout::ZERO) {
             let part = self.waiting.get(..AT_A_TIME).unwrap_or(&self.waiting);
             match io::stderr().write(part) {
-                Ok(written) => {
-                    self.waiting.drain(..written);
-                }
+                Ok(written) => drop(self.waiting.drain(..written)),
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
                     return;
                 }
                 Err(_) => {
                     // A full disk, or a reader that has gone: no reason to stop signing.
-                    let lines = self.waiting.split(|byte| *byte == b'\n').count();
-                    self.lost += u64::try_from(lines).unwrap_or(u64::MAX).saturating_sub(1);
-                    self.waiting.clear();
+                    let lines = take(&mut self.waiting).split(|byte| *byte == b'\n').count();
+                    self.lost += lines.saturating_sub(1);
                     return;
                 }
             }
             if self.waiting.is_empty() && self.lost > 0 {
-                let what = format!(
-                    "the log could not be written: {} lines are lost",
-                    std::mem::take(&mut self.lost)
-                );
+                let lost = take(&mut self.lost);
+                let what = format!("the log could not be written: {lost} lines are lost");
                 self.keep(&render(Priority::Warning, &what));
             }
         }
@@ -189,11 +170,31 @@ enum Form {
 
 static FORM: OnceLock<Form> = OnceLock::new();
 
+impl Form {
+    fn new(has_time: bool) -> Self {
+        match (is_journal(), has_time) {
+            (true, _) => Self::Journal,
+            (false, true) => Self::Time,
+            (false, false) => Self::Level,
+        }
+    }
+
+    fn of_a_service() -> Self {
+        Self::new(!io::stderr().is_terminal())
+    }
+}
+
 fn render(priority: Priority, message: &dyn Display) -> String {
-    let mut text = match FORM.get_or_init(form) {
+    // As the balancer's log names it.
+    let level = match priority {
+        Priority::Error => "ERROR",
+        Priority::Warning => "WARN",
+        Priority::Info => "INFO",
+    };
+    let mut text = match FORM.get_or_init(Form::of_a_service) {
         Form::Journal => format!("<{}>", priority as u8),
-        Form::Level => format!("{} ", priority.level()),
-        Form::Time => format!("{} {} ", now().rfc3339(), priority.level()),
+        Form::Level => format!("{level} "),
+        Form::Time => format!("{} {level} ", crate::now().rfc3339()),
     };
     for character in message.to_string().chars() {
         if character.is_control() {
@@ -206,24 +207,12 @@ fn render(priority: Priority, message: &dyn Display) -> String {
     text
 }
 
-fn form() -> Form {
-    match (is_journal(), io::stderr().is_terminal()) {
-        (true, _) => Form::Journal,
-        (false, true) => Form::Level,
-        (false, false) => Form::Time,
-    }
-}
-
 /// A program that the service manager starts, and whose standard error is sent elsewhere, has the variable all the same.
 fn is_journal() -> bool {
     let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
     let ours =
         fstat(io::stderr().as_fd()).map(|found| JournalStream { device: found.st_dev, inode: found.st_ino });
     named.is_some_and(|named| ours == Ok(named))
-}
-
-fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 #[cfg(test)]
