@@ -18,7 +18,7 @@ use onionbalance_signer::v3::service::Service;
 
 thread_local! {
     static SERVICE: RefCell<Service> =
-        RefCell::new(Service::new("front".into(), v3::frontend(), vec![PUBLISHED.address]));
+        RefCell::new(Service::new(v3::frontend(), vec![PUBLISHED.address]));
 }
 
 fuzz_target!(|body: &[u8]| {

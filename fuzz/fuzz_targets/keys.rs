@@ -23,11 +23,13 @@ fuzz_target!(|input: &[u8]| {
         Ok(Secret::V3(authority)) => {
             let length = PeriodLength::try_from(1440).expect("a usual length");
             let period = TimePeriod { length, number: 20_000 };
-            let certified =
-                authority.period(period, &mut rng(1)).map(|secrets| *secrets.certifier.signer().as_bytes());
+            let certificate = authority.period(period, &mut rng(1)).and_then(|secrets| {
+                secrets.certifier.certify(secrets.signing.public(), period.start(720))
+            });
             // A delegation need not reach to this period.
-            if let Ok(certified) = certified {
-                assert_eq!(certified, *BlindedKey::derive(&authority.address(), period).as_bytes());
+            if let Ok(certificate) = certificate {
+                let blinded = BlindedKey::derive(&authority.address(), period);
+                assert_eq!(certificate.claim.signed_by, *blinded.as_bytes());
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

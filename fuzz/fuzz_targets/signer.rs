@@ -53,7 +53,7 @@ fn serve(services: &mut Services, stream: UnixStream) {
     let mut connection = Connection::new(stream, now).expect("a peer");
     while let Ok(request) = connection.advance(now) {
         let request = request.expect("the rest of a frame, or an end");
-        let reply = services.answer(&request, connection.peer());
+        let reply = services.answer(&request, connection.peer);
         if connection.reply(&reply, now).is_err() {
             break;
         }

@@ -1,17 +1,17 @@
 //! A signer with one service of each version, and what an honest balancer asks of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances};
 use onionbalance_proto::fixture;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::wire::{Header, Reply, Request, frame};
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
+use onionbalance_signer::limit::RateLimit;
 use onionbalance_signer::serve::Services;
 use onionbalance_signer::service::Service;
-use onionbalance_signer::v2::judge::Backend;
-use onionbalance_signer::{v2 as signer_v2, v3 as signer_v3};
 
 use crate::{rng, v2, v3};
 
@@ -24,12 +24,17 @@ const MAX_HONEST: usize = 4;
 pub fn services() -> Services {
     let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
     let Secret::V2(key) = key else { panic!("of version 2") };
-    let backend = Backend { address: v2::BACKEND.address(), cookie: None };
-    let v2 = signer_v2::service::Service::new("v2.key".into(), key, vec![backend]);
-    let v3 = signer_v3::service::Service::new("v3.key".into(), v3::frontend(), vec![v3::PUBLISHED.address]);
-    let mut services = Services::new(vec![Service::V2(v2), Service::V3(v3)]);
-    services.limit(u32::MAX);
-    services
+    let backend = InstanceV2 { address: v2::BACKEND.address(), auth: None, name: None };
+    let v2 = service("v2.key", Secret::V2(key), &Instances::V2(vec![backend]));
+    let backend = InstanceV3 { address: v3::PUBLISHED.address, name: None };
+    let v3 = service("v3.key", Secret::V3(v3::frontend().into()), &Instances::V3(vec![backend]));
+    Services::new(vec![v2, v3])
+}
+
+fn service(key: &str, secret: Secret, instances: &Instances) -> Service {
+    let mut service = Service::new(key.to_owned(), secret, RateLimit::new(u32::MAX, Instant::now()));
+    service.allow(instances);
+    service
 }
 
 /// What stands for whole frames in an input.

@@ -49,25 +49,20 @@ impl ConfigFile {
 
     /// Reads it: its text, and the configuration in it.
     pub fn read(&self) -> Result<(String, Config), ConfigError> {
-        let text = self.open().and_then(|file| Ok(read_text(file)?)).map_err(|error| self.error(&error))?;
+        let text = read_text(self.open()?).map_err(|error| ConfigError::unreadable(&self.path, &error))?;
         let config = Config::parse(&text, &self.path)?;
         Ok((text, config))
     }
 
-    /// Whether it can be opened, as [`ConfigFile::read`] does it.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        self.open().map(drop).map_err(|error| self.error(&error))
-    }
-
     /// The directories that it is read from, and is looked for at a reload: its own, and those of the links in its place.
     pub fn directories(&self) -> Result<Vec<PathBuf>, ConfigError> {
-        self.find().map(|found| found.directories()).map_err(|error| self.error(&error))
+        Ok(self.find()?.directories())
     }
 
     /// The groups that let their members read it where not everybody may, as its own mode or that of its directory says. The
     /// balancer reads it, too, so its user is in them.
     pub(crate) fn groups(&self) -> Result<Vec<Gid>, ConfigError> {
-        let found = self.find().map_err(|error| self.error(&error))?;
+        let found = self.find()?;
         let mut groups = Vec::new();
         for (entry, right) in [(found.metadata(), OTHERS_READ), (found.directory(), OTHERS_SEARCH)] {
             let groups_right = right << 3;
@@ -78,24 +73,26 @@ impl ConfigFile {
         Ok(groups)
     }
 
-    fn find(&self) -> Result<Found<'_>, TrustError> {
-        self.trust.find(&self.absolute)
+    fn find(&self) -> Result<Found<'_>, ConfigError> {
+        self.trust.find(&self.absolute).map_err(|error| self.error(error))
     }
 
-    fn open(&self) -> Result<File, TrustError> {
+    /// Opens it, as [`ConfigFile::read`] does.
+    pub fn open(&self) -> Result<File, ConfigError> {
         let found = self.find()?;
         if !found.metadata().is_file() {
-            return Err(io::Error::other("it is not a file").into());
+            return Err(self.error(io::Error::other("it is not a file").into()));
         }
-        found.open()
+        found.open().map_err(|error| self.error(error))
     }
 
-    fn error(&self, error: &TrustError) -> ConfigError {
-        let what = match error {
-            TrustError::Io(error) => return ConfigError::unreadable(&self.path, error),
-            error => error.to_string(),
-        };
-        ConfigError { file: self.path.display().to_string(), line: None, what }
+    fn error(&self, error: TrustError) -> ConfigError {
+        match error {
+            TrustError::Io(error) => ConfigError::unreadable(&self.path, &error),
+            error => {
+                ConfigError { file: self.path.display().to_string(), line: None, what: error.to_string() }
+            }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Holds the keys of onion services, judges what it is asked over one stream, renders and signs descriptors; nothing else.
 //!
-//! The way of a request: [`serve`] reads it, the judge of its version ([`v2::judge`], [`v3::judge`]) decides, the service of
-//! its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and answers. [`keys`] reads key
-//! files, [`trust`] judges who could have written them. [`system`] locks the process down. The package `onionbalance-key`, a
-//! program of its own, makes keys.
+//! The way of a request: [`serve`] reads it and finds the [`service`], the judge of its version ([`v2::judge`], [`v3::judge`])
+//! decides, the service of its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and
+//! answers. [`keys`] reads key files, [`trust`] judges who could have written them. [`system`] locks the process down. The
+//! package `onionbalance-key`, a program of its own, makes keys.
 
+pub mod audit;
 pub mod config_file;
 pub mod keys;
 pub mod limit;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lexopt::{Arg, ValueExt};
 use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::log;
-use onionbalance_signer::start::{self, Problem};
+use onionbalance_signer::start::{self, Options, Problem};
 use onionbalance_signer::system::hardening;
 
 const HELP: &str = "\
@@ -32,11 +32,7 @@ Keys are made and converted by onionbalance-key.
 ";
 
 enum Start {
-    Serve {
-        config: PathBuf,
-        inherited: bool,
-        passphrases: Source,
-    },
+    Serve(Options),
     Print(String),
     /// To say that another program makes keys.
     Hint(String),
@@ -45,11 +41,10 @@ enum Start {
 fn main() -> ExitCode {
     // Before a key is read, and before anything that could fail with one in memory.
     if let Err(error) = hardening::harden() {
-        let what = format!("cannot protect the process's memory: {error}");
-        return start::fail(&Problem::lasting(what));
+        return Problem::lasting(format_args!("cannot protect the process's memory: {error}")).fail();
     }
     match arguments() {
-        Ok(Start::Serve { config, inherited, passphrases }) => start::serve(&config, inherited, &passphrases),
+        Ok(Start::Serve(options)) => start::serve(&options),
         Ok(Start::Print(text)) => print(&text),
         Ok(Start::Hint(text)) => wrong_usage(text),
         Err(error) => wrong_usage(format_args!("{error}; see --help")),
@@ -82,7 +77,7 @@ fn arguments() -> Result<Start, lexopt::Error> {
     let config = config
         .or_else(|| std::env::var_os("ONIONBALANCE_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.yaml"));
-    Ok(Start::Serve { config, inherited, passphrases })
+    Ok(Start::Serve(Options { config, inherited, passphrases }))
 }
 
 /// The command as the program takes it that makes keys.
@@ -100,7 +95,7 @@ fn credential() -> Option<PathBuf> {
 
 fn wrong_usage(what: impl Display) -> ExitCode {
     log::leave_out_time();
-    start::fail(&Problem::usage(what))
+    Problem::usage(what).fail()
 }
 
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]

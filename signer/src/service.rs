@@ -1,57 +1,71 @@
-//! A service that is held, of either version: renders and signs what may be signed.
+//! A service that is held: its key, its rules, and how often it may be asked. The rules and secrets of its version are in
+//! [`v2::service`] and [`v3::service`].
 
-use onionbalance_proto::config::{Address, InstanceV2, InstanceV3, Instances};
+use onionbalance_proto::config::{Address, InstanceV2, Instances};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::OnionAddress;
-use onionbalance_proto::wire::HeldService;
+use onionbalance_proto::wire::{Held, HeldService, Refusal, Reply, Request};
 use rand_core::CryptoRngCore;
 
+use crate::audit;
+use crate::keys::Secret;
+use crate::limit::RateLimit;
 use crate::log::Priority;
 use crate::v2::judge::Backend;
 use crate::v3::delegation::Delegation;
 use crate::{v2, v3};
 
 /// A service whose key is held.
-pub enum Service {
-    /// Of version 2.
+pub struct Service {
+    /// Its `key` in the configuration.
+    pub key: String,
+    /// How often it may be asked to sign.
+    pub limit: RateLimit,
+    version: Version,
+}
+
+enum Version {
     V2(v2::service::Service),
-    /// Of version 3.
     V3(v3::service::Service),
 }
 
 impl Service {
+    /// A service without backends. `key` is its `key` in the configuration.
+    pub fn new(key: String, secret: Secret, limit: RateLimit) -> Self {
+        let version = match secret {
+            Secret::V2(secret) => Version::V2(v2::service::Service::new(secret, Vec::new())),
+            Secret::V3(authority) => Version::V3(v3::service::Service::new(authority, Vec::new())),
+        };
+        Self { key, limit, version }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        match &self.version {
+            Version::V2(service) => Address::V2(service.address()),
+            Version::V3(service) => Address::V3(service.address()),
+        }
+    }
+
     /// What the balancer may know of it.
     pub fn public(&self) -> HeldService {
-        match self {
-            Self::V2(service) => HeldService::V2(service.public()),
-            Self::V3(service) => HeldService::V3 {
-                held: service.public(),
+        let key = self.key.clone();
+        match &self.version {
+            Version::V2(service) => {
+                let backends = service.backends().iter().map(|backend| backend.address).collect();
+                HeldService::V2(Held { key, address: service.address(), backends })
+            }
+            Version::V3(service) => HeldService::V3 {
+                held: Held { key, address: service.address(), backends: service.backends().to_vec() },
                 delegation_ends: service.delegation().map(Delegation::ends),
             },
         }
     }
 
-    /// Its address.
-    pub fn address(&self) -> Address {
-        match self {
-            Self::V2(service) => Address::V2(service.address()),
-            Self::V3(service) => Address::V3(service.address()),
-        }
-    }
-
-    /// Its `key` in the configuration.
-    pub fn key(&self) -> &str {
-        match self {
-            Self::V2(service) => service.key(),
-            Self::V3(service) => service.key(),
-        }
-    }
-
     /// What to log of it.
     pub fn summary(&self) -> String {
-        let (backends, delegation) = match self {
-            Self::V2(service) => (service.backends().len(), None),
-            Self::V3(service) => (service.backends().len(), service.delegation()),
+        let (backends, delegation) = match &self.version {
+            Version::V2(service) => (service.backends().len(), None),
+            Version::V3(service) => (service.backends().len(), service.delegation()),
         };
         let until = delegation.map(|delegation| {
             let (first, last) = delegation.span();
@@ -61,11 +75,11 @@ impl Service {
         format!("holding {} for {backends} backends{}", self.address(), until.unwrap_or_default())
     }
 
-    /// What there is to log at `now`.
+    /// What there is to log of its key at `now`.
     pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
-        match self {
-            Self::V2(_) => None,
-            Self::V3(service) => service.notice(now),
+        match &mut self.version {
+            Version::V2(_) => None,
+            Version::V3(service) => service.notice(now),
         }
     }
 
@@ -73,40 +87,86 @@ impl Service {
     pub fn fits(&self, instances: &Instances) -> bool {
         match instances {
             Instances::None => true,
-            Instances::V2(_) => matches!(self, Self::V2(_)),
-            Instances::V3(_) => matches!(self, Self::V3(_)),
+            Instances::V2(_) => matches!(self.version, Version::V2(_)),
+            Instances::V3(_) => matches!(self.version, Version::V3(_)),
         }
     }
 
-    /// Allows these backends and no others from now on. False if that changes nothing, as with those of another version.
-    pub fn allow(&mut self, instances: &Instances, rng: &mut impl CryptoRngCore) -> bool {
-        match (self, instances) {
-            (Self::V2(service), Instances::None) => service.allow(Vec::new()),
-            (Self::V3(service), Instances::None) => service.allow(Vec::new(), rng),
-            (Self::V2(service), Instances::V2(instances)) => service.allow(backends_v2(instances)),
-            (Self::V3(service), Instances::V3(instances)) => service.allow(backends_v3(instances), rng),
-            (Self::V2(_), Instances::V3(_)) | (Self::V3(_), Instances::V2(_)) => false,
+    /// Allows these backends and no others from now on; of another version, none. False if they are the same as before.
+    pub fn allow(&mut self, instances: &Instances) -> bool {
+        match (&mut self.version, instances) {
+            (Version::V2(service), Instances::V2(instances)) => {
+                let backend = |one: &InstanceV2| Backend { address: one.address, cookie: one.auth.clone() };
+                service.allow(instances.iter().map(backend).collect())
+            }
+            (Version::V3(service), Instances::V3(instances)) => {
+                service.allow(instances.iter().map(|instance| instance.address).collect())
+            }
+            (Version::V2(service), _) => service.allow(Vec::new()),
+            (Version::V3(service), _) => service.allow(Vec::new()),
+        }
+    }
+
+    /// True if the request asks for signatures of this service.
+    pub fn is_asked(&self, request: &Request) -> bool {
+        match (&self.version, request) {
+            (Version::V2(service), Request::FrontendV2(request)) => {
+                *service.address().permanent_id() == request.service
+            }
+            (Version::V3(service), Request::FrontendV3(request)) => {
+                *service.address().identity() == request.service
+            }
+            _ => false,
+        }
+    }
+
+    /// Judges the request at `now`, and signs. Returns the reply and its part of the audit line.
+    ///
+    /// # Errors
+    /// The rule that the request breaks.
+    pub fn sign(
+        &mut self,
+        request: &Request,
+        now: UnixTime,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<(Reply, String), Refusal> {
+        match (&mut self.version, request) {
+            (Version::V2(service), Request::FrontendV2(request)) => {
+                let signed = service.sign(request, now, rng)?;
+                let outcome = audit::outcome_v2(&signed, service.backends_in(request));
+                Ok((Reply::FrontendV2(signed), outcome))
+            }
+            (Version::V3(service), Request::FrontendV3(request)) => {
+                let signed = service.sign(request, now, rng)?;
+                let outcome = audit::outcome_v3(&signed);
+                Ok((Reply::FrontendV3(signed), outcome))
+            }
+            _ => Err(Refusal::UnknownService),
         }
     }
 }
 
-/// The backends that v2 instances allow.
-pub fn backends_v2(instances: &[InstanceV2]) -> Vec<Backend> {
-    let backend =
-        |instance: &InstanceV2| Backend { address: instance.address, cookie: instance.auth.clone() };
-    instances.iter().map(backend).collect()
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
 
-/// The backends that v3 instances allow.
-pub fn backends_v3(instances: &[InstanceV3]) -> Vec<OnionAddress> {
-    instances.iter().map(|instance| instance.address).collect()
-}
+    use super::*;
+    use crate::keys;
+    use crate::keys::passphrase::Passphrases;
 
-/// The most secrets of 64 bytes that a service with these instances has at one time.
-pub fn secrets(instances: &Instances) -> usize {
-    match instances {
-        Instances::V2(_) => 0,
-        // Of either version, by its key.
-        Instances::None | Instances::V3(_) => v3::service::SECRETS,
+    const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
+
+    #[test]
+    fn tells_what_is_public() {
+        let secret = keys::open(V2_KEY, "one.key".as_ref(), &Passphrases::Terminal, keys::secret).unwrap();
+        let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, Instant::now()));
+        let address = "jyvfq5umznvka34v".parse().unwrap();
+        let instances = Instances::V2(vec![InstanceV2 { address, auth: None, name: None }]);
+        assert!(service.allow(&instances) && !service.allow(&instances));
+        let HeldService::V2(Held { key, address: own, backends }) = service.public() else { panic!("v3") };
+        assert_eq!((key.as_str(), own.without_suffix().as_str()), ("one.key", "kmgoyykafs6v6st5"));
+        assert_eq!(backends, [address]);
+        assert!(service.fits(&instances) && !service.fits(&Instances::V3(Vec::new())));
+        assert!(service.allow(&Instances::None));
     }
 }

@@ -1,85 +1,140 @@
-//! From the configuration to a server: everything that can be wrong is said before anything is served.
+//! From the configuration to services: everything that can be wrong is said before anything is served.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::time::Instant;
 
 use nix::unistd::{Uid, User, getegid};
-use onionbalance_proto::config::{self, Address, Config, ConfigError, Instances, check_own_backends};
-use rand_core::OsRng;
+use onionbalance_proto::config::{Config, ConfigError, Instances, check_own_backends};
 
 use crate::config_file::ConfigFile;
+use crate::keys;
 use crate::keys::passphrase::Passphrases;
-use crate::keys::{self, KeyFileError, Secret};
+use crate::limit::RateLimit;
+use crate::log::{self, Priority};
 use crate::serve::{Server, Services};
-use crate::service::{self, Service};
-use crate::system::secret_memory::{self, Kind, MemoryError};
+use crate::service::Service;
+use crate::system::secret_memory::{self, Kind};
 use crate::system::user::{self, UserError};
 use crate::trust::Trust;
-use crate::{v2, v3};
+use crate::v3;
 
-/// A server that is ready, and what else the configuration says.
+/// Services of which the log says something, at the start and at a reload: the journal drops what is too much at a time
+/// (journald.conf(5), `RateLimitBurst=`).
+const MAX_LISTED: usize = 100;
+
+/// What the configuration says, with the keys that it names.
 pub struct Setup {
-    /// Holds the keys.
-    pub server: Server,
-    /// `signer-socket-location`, made relative to the configuration file.
-    pub socket: Option<PathBuf>,
+    /// The configuration itself.
+    pub config: Config,
+    /// Hold the keys.
+    pub services: Services,
     /// The user to become.
     pub user: Option<User>,
-    /// Where the keys of version 3 services are, if there are any.
-    pub memory: Option<Kind>,
-    /// What to log: the addresses that are held.
-    pub summary: Vec<String>,
-    /// Warnings about the configuration.
-    pub warnings: Vec<ConfigError>,
+    /// To be logged once the services are served.
+    pub report: Report,
 }
 
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// The configuration, or a key that it names.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// There is no place to keep keys.
-    #[error(transparent)]
-    Memory(#[from] MemoryError),
-    /// The user to become.
-    #[error(transparent)]
-    User(#[from] UserError),
+/// What the log says of a configuration that is applied.
+pub struct Report {
+    /// A line for each service that is held with these backends from now on.
+    services: Vec<String>,
+    warnings: Vec<ConfigError>,
+}
+
+impl Report {
+    /// Logs up to [`MAX_LISTED`] lines of each kind.
+    pub fn log(&self) {
+        for line in self.services.iter().take(MAX_LISTED) {
+            log::line(Priority::Info, line);
+        }
+        if let Some(more) = self.services.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+            log::line(Priority::Info, format_args!("and {more} services more"));
+        }
+        for warning in self.warnings.iter().take(MAX_LISTED) {
+            log::line(Priority::Warning, warning);
+        }
+    }
 }
 
 /// Reads the configuration and the keys it names, the encrypted ones among them with one of `passphrases`. Relative paths in
 /// it start from its own directory.
-pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup, SetupError> {
+///
+/// # Errors
+/// The configuration or a key is not valid, there is no place to keep keys, or no user to become.
+pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup, Box<dyn Error>> {
     let path = config_file.path();
     let (text, config) = config_file.read()?;
     let user = config.signer_user.as_deref().map(user::find).transpose()?;
     let trust = trust_with_keys(config_file, &config, user.as_ref())?;
-    let secrets = config.services.iter().map(|service| service::secrets(&service.instances)).sum();
-    let memory = match secrets {
-        // Services of version 2 alone: their keys are elsewhere.
-        0 => None,
-        secrets => Some(secret_memory::reserve(secrets, config.signer_allow_locked_memory)?),
-    };
+    reserve_memory(&config)?;
+    let now = Instant::now();
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
     let mut addresses = HashSet::new();
     for service in &config.services {
         let about = |what| ConfigError::about(&text, path, &service.key, what);
         let file = config_file.relative(service.key.as_ref());
-        let held = hold(service, &file, &trust, passphrases)
+        let secret = keys::load(&file, &trust, passphrases, &service.instances)
             .map_err(|error| about(format!("the key file {} {error}", file.display())))?;
+        let limit = RateLimit::new(config.signer_requests_per_minute, now);
+        let mut held = Service::new(service.key.clone(), secret, limit);
         if !addresses.insert(held.address()) {
             let what = format!("the key file {} is another service's key once more", file.display());
             return Err(about(what).into());
         }
+        held.allow(&service.instances);
         services.push(held);
     }
-    check_own_backends(&config.services, addresses_by_key(services.iter()), &text, path)?;
-    let summary = services.iter().map(Service::summary).collect();
-    let warnings = config.without_instances(&text, path);
-    let socket = config.signer_socket.map(|socket| config_file.relative(&socket));
-    let services = Services::new(services);
-    let server = Server::new(services, config.signer_requests_per_minute, config.signer_allowed_uids);
-    Ok(Setup { server, socket, user, memory, summary, warnings })
+    let held = by_key(&services);
+    check_own_backends(&config.services, |key| Some(held.get(key)?.address()), &text, path)?;
+    let report = Report {
+        services: services.iter().map(Service::summary).collect(),
+        warnings: config.without_instances(&text, path),
+    };
+    Ok(Setup { config, services: Services::new(services), user, report })
+}
+
+/// Reads the configuration again and applies what may change while the keys stay: which backends are allowed, who
+/// may ask, and how often. All of it, or nothing.
+///
+/// # Errors
+/// The configuration is not valid, or is for other keys than those that are held.
+pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, ConfigError> {
+    let path = config_file.path();
+    let (text, config) = config_file.read()?;
+    let about = |key: &str, what| Err(ConfigError::about(&text, path, key, what));
+    let held = by_key(server.services.held());
+    for service in &config.services {
+        let key = &service.key;
+        let what = match held.get(key.as_str()) {
+            Some(held) if held.fits(&service.instances) => continue,
+            Some(_) => format!("the instances of {key} are of another version now: restart the signer"),
+            None => {
+                format!("the key {key} is not held: keys are read at the start only, so restart the signer")
+            }
+        };
+        return about(key, what);
+    }
+    let listed: HashMap<&str, &Instances> =
+        config.services.iter().map(|service| (service.key.as_str(), &service.instances)).collect();
+    if let Some(gone) = server.services.held().iter().find(|held| !listed.contains_key(held.key.as_str())) {
+        let key = &gone.key;
+        let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
+        return about(key, what);
+    }
+    check_own_backends(&config.services, |key| Some(held.get(key)?.address()), &text, path)?;
+    let mut services = Vec::new();
+    for held in server.services.held_mut() {
+        if listed.get(held.key.as_str()).is_some_and(|instances| held.allow(instances)) {
+            services.push(held.summary());
+        }
+    }
+    server.configure(&config);
+    Ok(Report { services, warnings: config.without_instances(&text, path) })
+}
+
+fn by_key(services: &[Service]) -> HashMap<&str, &Service> {
+    services.iter().map(|held| (held.key.as_str(), held)).collect()
 }
 
 /// The users that may own keys, root and the signer's own, and the groups that may read them.
@@ -90,7 +145,7 @@ fn trust_with_keys(
     config_file: &ConfigFile,
     config: &Config,
     user: Option<&User>,
-) -> Result<Trust, SetupError> {
+) -> Result<Trust, Box<dyn Error>> {
     let trust = match user {
         Some(user) => Trust::in_user(user).map_err(|errno| UserError::Refused(user.name.clone(), errno))?,
         None => Trust::in_this_process(),
@@ -105,71 +160,18 @@ fn trust_with_keys(
     Ok(trust.without_groups(&shared))
 }
 
-/// The outcome of a reload.
-pub struct Reloaded {
-    /// A log line for each service with other backends than before.
-    pub summary: Vec<String>,
-    /// Warnings about the configuration.
-    pub warnings: Vec<ConfigError>,
-}
-
-/// Reads the configuration again and applies what may change while the keys stay: which backends are allowed, who
-/// may ask, and how often. All of it, or nothing.
-pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Reloaded, ConfigError> {
-    let path = config_file.path();
-    let (text, config) = config_file.read()?;
-    let about = |key: &str, what: String| ConfigError::about(&text, path, key, what);
-    let held: HashMap<&str, &Service> = server.services().iter().map(|held| (held.key(), held)).collect();
-    for service in &config.services {
-        let key = &service.key;
-        let held = held.get(key.as_str()).ok_or_else(|| {
-            about(
-                key,
-                format!("the key {key} is not held: keys are read at the start only, so restart the signer"),
-            )
-        })?;
-        if !held.fits(&service.instances) {
-            let what = format!("the instances of {key} are of another version now: restart the signer");
-            return Err(about(key, what));
+/// Has memory for the secrets of all services that may be of version 3. RSA keys are elsewhere.
+fn reserve_memory(config: &Config) -> Result<(), secret_memory::MemoryError> {
+    let may_be_v3 = |instances| !matches!(instances, &Instances::V2(_));
+    let services = config.services.iter().filter(|service| may_be_v3(&service.instances)).count();
+    if services > 0 {
+        let secrets = services * v3::service::SECRETS;
+        if secret_memory::reserve(secrets, config.signer_allow_locked_memory)? == Kind::Locked {
+            log::line(
+                Priority::Warning,
+                "keys are in locked memory, which root can read: the kernel has no memfd_secret",
+            );
         }
     }
-    let listed: HashMap<&str, &Instances> =
-        config.services.iter().map(|service| (service.key.as_str(), &service.instances)).collect();
-    if let Some(gone) = server.services().iter().find(|held| !listed.contains_key(held.key())) {
-        let key = gone.key();
-        let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
-        return Err(about(key, what));
-    }
-    check_own_backends(&config.services, addresses_by_key(server.services().iter()), &text, path)?;
-    let mut summary = Vec::new();
-    for held in server.services_mut().iter_mut() {
-        if listed.get(held.key()).is_some_and(|instances| held.allow(instances, &mut OsRng)) {
-            summary.push(held.summary());
-        }
-    }
-    server.reconfigure(config.signer_requests_per_minute, config.signer_allowed_uids.clone());
-    Ok(Reloaded { summary, warnings: config.without_instances(&text, path) })
-}
-
-/// Tells the address of a service by its key.
-fn addresses_by_key<'a>(services: impl Iterator<Item = &'a Service>) -> impl Fn(&str) -> Option<Address> {
-    let addresses: HashMap<&str, Address> = services.map(|held| (held.key(), held.address())).collect();
-    move |key| addresses.get(key).copied()
-}
-
-/// The service with the key in `file`, which has to be of its instances' version.
-fn hold(
-    service: &config::Service,
-    file: &Path,
-    trust: &Trust,
-    passphrases: &Passphrases,
-) -> Result<Service, KeyFileError> {
-    let secret = keys::load(file, trust, passphrases, &service.instances)?;
-    let key = service.key.clone();
-    let mut held = match secret {
-        Secret::V2(secret) => Service::V2(v2::service::Service::new(key, secret, Vec::new())),
-        Secret::V3(authority) => Service::V3(v3::service::Service::new(key, authority, Vec::new())),
-    };
-    held.allow(&service.instances, &mut OsRng);
-    Ok(held)
+    Ok(())
 }

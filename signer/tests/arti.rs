@@ -74,8 +74,7 @@ fn request(
 fn arti_reads_each_descriptor_as_it_was_asked_for() {
     let mut rng = StdRng::seed_from_u64(4);
     for points in (1..=20).chain([3, 8, 20]) {
-        let mut service =
-            Service::new("front.key".into(), IdentitySecret::from_seed(&rng.r#gen()).unwrap(), vec![]);
+        let mut service = Service::new(IdentitySecret::from_seed(&rng.r#gen()).unwrap(), vec![]);
         let frontend = service.address();
         let length = PeriodLength::try_from(if points % 2 == 0 { 1440 } else { rng.gen_range(5..=14_400) });
         let period = TimePeriod::at(NOW, length.unwrap(), 0);

@@ -145,7 +145,7 @@ impl World {
                 if self.allowed.pop().is_none_or(|gone| gone == Backend::new(1).address()) {
                     self.allowed = vec![Backend::new(1).address(), Backend::new(2).address()];
                 }
-                self.service.allow(self.allowed.clone(), &mut self.rng);
+                self.service.allow(self.allowed.clone());
             }
         }
     }
@@ -153,7 +153,7 @@ impl World {
 
 fn service(allowed: &[OnionAddress]) -> Service {
     let secret = IdentitySecret::from_seed(&[7; 32]).unwrap();
-    Service::new("front.key".into(), secret, allowed.to_vec())
+    Service::new(secret, allowed.to_vec())
 }
 
 proptest! {

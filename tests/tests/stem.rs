@@ -68,7 +68,7 @@ fn sign(
     });
     let allowed = allowed.collect();
     let secret = PermanentSecret::new(RsaPrivateKey::from_pkcs1_pem(KEY)?)?;
-    let service = Service::new("frontend".to_owned(), secret, allowed);
+    let service = Service::new(secret, allowed);
     let mut wanted = request(&service.address(), now, texts, points_each);
     wanted.replica = rng.gen_range(0..2);
     wanted.client_authorization = clients > 0;

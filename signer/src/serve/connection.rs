@@ -17,12 +17,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to a peer that may ask.
 pub struct Connection {
-    stream: UnixStream,
-    peer: Peer,
-    begun: Instant,
+    /// The process at the other end.
+    pub peer: Peer,
+    /// The time of its beginning.
+    pub begun: Instant,
     /// The time of the last reply, or of the beginning.
-    answered: Instant,
-    stage: Stage,
+    pub answered: Instant,
+    stream: UnixStream,
+    frame: Frame,
+}
+
+/// The frame that is under way: a request that arrives, or a reply that leaves.
+struct Frame {
+    is_reply: bool,
+    /// All of it; of a request the header, until that has told the length.
+    bytes: Vec<u8>,
+    /// Bytes that have arrived or left.
+    done: usize,
+    /// The time at which it has to be whole; for a request from its first byte on.
+    deadline: Option<Instant>,
 }
 
 /// Why a connection ended.
@@ -60,161 +73,100 @@ pub enum Ended {
     Io(#[from] io::Error),
 }
 
-enum Stage {
-    Request(Incoming),
-    Reply(Outgoing),
-}
-
-/// A frame that arrives.
-struct Incoming {
-    /// The header, and the body as far as it is known how long that is.
-    bytes: Vec<u8>,
-    filled: usize,
-    /// From its first byte on.
-    deadline: Option<Instant>,
-}
-
-/// A frame that leaves.
-struct Outgoing {
-    bytes: Vec<u8>,
-    sent: usize,
-    deadline: Instant,
+impl Frame {
+    fn request() -> Self {
+        Self { is_reply: false, bytes: vec![0; Header::LENGTH], done: 0, deadline: None }
+    }
 }
 
 impl Connection {
     /// A connection that begins at `now`.
     pub fn new(stream: UnixStream, now: Instant) -> io::Result<Self> {
         let peer = listen::peer(&stream)?;
-        Ok(Self { stream, peer, begun: now, answered: now, stage: Stage::Request(Incoming::new()) })
-    }
-
-    /// The process at the other end.
-    pub fn peer(&self) -> Peer {
-        self.peer
-    }
-
-    /// The time of its beginning.
-    pub fn begun(&self) -> Instant {
-        self.begun
-    }
-
-    /// The time of the last reply, or of the beginning.
-    pub fn answered(&self) -> Instant {
-        self.answered
+        Ok(Self { peer, begun: now, answered: now, stream, frame: Frame::request() })
     }
 
     /// The time at which it has to be further than it is, if it is inside a frame.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.stage {
-            Stage::Request(incoming) => incoming.deadline,
-            Stage::Reply(outgoing) => Some(outgoing.deadline),
-        }
+        self.frame.deadline
     }
 
     /// The event that it waits for.
     pub fn waits_for(&self) -> PollFlags {
-        match &self.stage {
-            Stage::Request(_) => PollFlags::POLLIN,
-            Stage::Reply(_) => PollFlags::POLLOUT,
+        if self.frame.is_reply { PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Fails if its time is over at `now`.
+    pub fn check_time(&self, now: Instant) -> Result<(), Ended> {
+        match self.frame.deadline {
+            Some(deadline) if deadline <= now => {
+                Err(if self.frame.is_reply { Ended::NotTaken } else { Ended::Stalled })
+            }
+            _ => Ok(()),
         }
     }
 
     /// Goes on with the frame after the event that it waits for, as far as that goes. Returns a request that has become whole:
     /// [`Connection::reply`] has to follow.
     pub fn advance(&mut self, now: Instant) -> Result<Option<Request>, Ended> {
-        match &mut self.stage {
-            Stage::Request(incoming) => {
-                let request = incoming.receive(&self.stream, now);
-                if let Ok(Some(_)) = request {
-                    *incoming = Incoming::new();
-                }
-                request
-            }
-            Stage::Reply(outgoing) => {
-                if outgoing.send(&self.stream)? {
-                    self.stage = Stage::Request(Incoming::new());
-                }
-                Ok(None)
-            }
-        }
+        if self.frame.is_reply { self.send().map(|()| None) } else { self.receive(now) }
     }
 
     /// Begins to send the reply to the request of [`Connection::advance`].
     pub fn reply(&mut self, reply: &Reply, now: Instant) -> Result<(), Ended> {
         self.answered = now;
-        self.stage =
-            Stage::Reply(Outgoing { bytes: frame::encode(reply)?, sent: 0, deadline: now + PATIENCE });
-        self.advance(now).map(drop)
+        let bytes = frame::encode(reply)?;
+        self.frame = Frame { is_reply: true, bytes, done: 0, deadline: Some(now + PATIENCE) };
+        self.send()
     }
 
-    /// The reason to end it at `now`, if its time is over.
-    pub fn overdue(&self, now: Instant) -> Option<Ended> {
-        let is_over = self.deadline().is_some_and(|deadline| deadline <= now);
-        is_over.then_some(match self.stage {
-            Stage::Request(_) => Ended::Stalled,
-            Stage::Reply(_) => Ended::NotTaken,
-        })
+    /// Reads as much as is there, up to the end of the frame.
+    fn receive(&mut self, now: Instant) -> Result<Option<Request>, Ended> {
+        let Self { stream, frame, .. } = self;
+        let before = frame.done;
+        loop {
+            match read(stream, frame.bytes.get_mut(frame.done..).unwrap_or_default())? {
+                // Out-of-band bytes are skipped, and nothing is left: waiting would be over at once again.
+                None if frame.done == before => return Err(Ended::OutOfBand),
+                None => return Ok(None),
+                Some(0) if frame.done == 0 => return Err(Ended::Closed),
+                Some(0) => return Err(Ended::Stalled),
+                Some(count) => {
+                    frame.done += count;
+                    frame.deadline.get_or_insert(now + PATIENCE);
+                }
+            }
+            if frame.done < frame.bytes.len() {
+                continue;
+            }
+            // The header is whole, and perhaps the body.
+            let Some((header, body)) = frame.bytes.split_first_chunk() else { return Ok(None) };
+            let length = Header::decode::<Request>(*header)?.body_length();
+            if body.len() == length {
+                return Ok(Some(frame::decode(body)?));
+            }
+            frame.bytes.resize(Header::LENGTH + length, 0);
+        }
+    }
+
+    /// Sends as much of the reply as there is room for. The next request may come after that.
+    fn send(&mut self) -> Result<(), Ended> {
+        let Self { stream, frame, .. } = self;
+        while let Some(rest) = frame.bytes.get(frame.done..).filter(|rest| !rest.is_empty()) {
+            match send(stream.as_raw_fd(), rest, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+                Ok(count) => frame.done += count,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+        }
+        self.frame = Frame::request();
+        Ok(())
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
-    }
-}
-
-impl Incoming {
-    fn new() -> Self {
-        Self { bytes: vec![0; Header::LENGTH], filled: 0, deadline: None }
-    }
-
-    /// Reads as much as is there, up to the end of the frame.
-    fn receive(&mut self, stream: &UnixStream, now: Instant) -> Result<Option<Request>, Ended> {
-        let before = self.filled;
-        loop {
-            let Some(gap) = self.bytes.get_mut(self.filled..).filter(|gap| !gap.is_empty()) else {
-                if let Some(request) = self.frame_or_more()? {
-                    return Ok(Some(request));
-                }
-                continue;
-            };
-            match read(stream, gap)? {
-                // Out-of-band bytes are skipped, and nothing is left: waiting would be over at once again.
-                None if self.filled == before => return Err(Ended::OutOfBand),
-                None => return Ok(None),
-                Some(0) if self.filled == 0 => return Err(Ended::Closed),
-                Some(0) => return Err(Ended::Stalled),
-                Some(count) => {
-                    self.filled += count;
-                    self.deadline.get_or_insert(now + PATIENCE);
-                }
-            }
-        }
-    }
-
-    /// The request, if these bytes are a whole frame. Else they are a header, and room is made for its body.
-    fn frame_or_more(&mut self) -> Result<Option<Request>, Ended> {
-        let Some((header, body)) = self.bytes.split_first_chunk() else { return Ok(None) };
-        let length = Header::decode::<Request>(*header)?.body_length();
-        if body.len() == length {
-            return Ok(Some(frame::decode(body)?));
-        }
-        self.bytes.resize(Header::LENGTH + length, 0);
-        Ok(None)
-    }
-}
-
-impl Outgoing {
-    /// Sends as much as there is room for. True if that was all.
-    fn send(&mut self, stream: &UnixStream) -> Result<bool, Ended> {
-        while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match send(stream.as_raw_fd(), rest, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
-                Ok(count) => self.sent += count,
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
-                Err(errno) => return Err(io::Error::from(errno).into()),
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -75,24 +75,21 @@ pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
     listen_at(path).map_err(failed)
 }
 
-/// The socket refuses descriptors before anybody can connect.
 fn listen_at(path: &Path) -> io::Result<UnixListener> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    guard::refuse_descriptors(&socket);
     let before = umask(Mode::from_bits_truncate(0o117));
     let bound = UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address));
     umask(before);
     bound?;
-    listen(&socket, Backlog::MAXALLOWABLE)?;
     prepare(UnixListener::from(socket))
 }
 
 /// Makes a listener fit for peers that nobody can trust: no call on it waits, as many peers may wait as the kernel allows
-/// (`net.core.somaxconn`), and none of them may send descriptors.
+/// (`net.core.somaxconn`), and none of them may send descriptors, from the first one on.
 pub fn prepare(listener: UnixListener) -> io::Result<UnixListener> {
+    guard::refuse_descriptors(&listener);
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::MAXALLOWABLE)?;
-    guard::refuse_descriptors(&listener);
     Ok(listener)
 }
 

@@ -5,7 +5,6 @@
 //! connection, never the process. The least recently answered connection gives its place to a new one, so that a balancer that
 //! is started afresh is served at once, whatever the other connections do.
 
-pub mod audit;
 pub mod connection;
 pub mod listen;
 pub mod not_ready;
@@ -21,15 +20,17 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use onionbalance_proto::config::Config;
 use onionbalance_proto::wire::{Refusal, Reply};
 
 use self::connection::{Connection, Ended};
-use self::pace::{Pace, Round};
+use self::pace::Pace;
 pub use self::services::Services;
+use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::system::activation::Notifier;
 use crate::system::guard::Guard;
-use crate::system::signals::{Signals, Wanted};
+use crate::system::signals::Signals;
 
 /// Connections at a time. More than one, so that a fresh balancer need not wait for the end of another. They and a dozen other
 /// descriptors are fewer than the process may have open.
@@ -37,6 +38,8 @@ const MAX_CONNECTIONS: usize = 48;
 /// A connection keeps its place for so long after it began, however many wait. An honest request arrives within, or has arrived
 /// already. A queue of a thousand silent peers is passed through in a second.
 const TENURE: Duration = Duration::from_millis(50);
+/// Connections that are accepted in a round.
+const ACCEPTS: usize = 32;
 /// The loop comes around at least this often: for the service manager's watchdog and for log lines that had to wait.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -52,110 +55,93 @@ pub struct Outside {
 
 /// The services, and the connections on which they are asked for.
 pub struct Server {
-    services: Services,
+    /// The services that are held.
+    pub services: Services,
     allowed_uids: Vec<u32>,
+    pace: Pace,
+    /// Where peers connect; `None` if there is only the connection from the parent of this process.
+    listener: Option<&'static UnixListener>,
     /// Those that have waited longest for a turn come first.
     connections: VecDeque<Connection>,
-    pace: Pace,
 }
 
-/// Descriptors for which something is to be done.
+/// Sockets for which something is to be done.
 struct Ready {
-    signals: bool,
     listener: bool,
     /// In the order of the connections.
     connections: Vec<bool>,
 }
 
 impl Server {
-    /// A server for `services`, each of which may be asked `per_minute` times a minute.
-    pub fn new(services: Services, per_minute: u32, allowed_uids: Vec<u32>) -> Self {
-        let pace = Pace::new(services.len(), per_minute, Instant::now());
-        let mut server = Self { services, allowed_uids, connections: VecDeque::new(), pace };
-        server.services.limit(per_minute);
-        server
-    }
-
-    /// The services that are held.
-    pub fn services(&self) -> &Services {
-        &self.services
-    }
-
-    /// The services that are held, to be changed.
-    pub fn services_mut(&mut self) -> &mut Services {
-        &mut self.services
-    }
-
-    /// Changes which users may ask, and how often. The loop closes connections of other users after the reload.
-    pub fn reconfigure(&mut self, per_minute: u32, allowed_uids: Vec<u32>) {
-        self.services.limit(per_minute);
-        self.pace = Pace::new(self.services.len(), per_minute, Instant::now());
-        self.allowed_uids = allowed_uids;
-    }
-
-    /// Serves the connection from the balancer that started this process.
+    /// A server for the peers that connect to `listener`, or for the one at the other end of `stream`.
     ///
     /// # Errors
     /// The kernel does not tell the peer.
-    pub fn adopt(&mut self, stream: UnixStream) -> io::Result<()> {
-        self.connections.push_back(Connection::new(stream, Instant::now())?);
-        Ok(())
+    pub fn new(
+        services: Services,
+        config: &Config,
+        listener: Option<&'static UnixListener>,
+        stream: Option<UnixStream>,
+    ) -> io::Result<Self> {
+        let connection = stream.map(|stream| Connection::new(stream, Instant::now())).transpose()?;
+        let pace = Pace::new(services.held().len(), config.signer_requests_per_minute, Instant::now());
+        let allowed_uids = config.signer_allowed_uids.clone();
+        Ok(Self { services, allowed_uids, pace, listener, connections: connection.into_iter().collect() })
     }
 
-    /// Serves the peers that connect to `listener` until a signal asks the process to end; without a listener, until the end of
-    /// the connection that was [adopted](Server::adopt). SIGHUP has `reload` done.
+    /// Changes which users may ask, and how often. [`Server::serve`] closes connections of other users.
+    pub fn configure(&mut self, config: &Config) {
+        let now = Instant::now();
+        for held in self.services.held_mut() {
+            held.limit = RateLimit::new(config.signer_requests_per_minute, now);
+        }
+        self.pace = Pace::new(self.services.held().len(), config.signer_requests_per_minute, now);
+        self.allowed_uids.clone_from(&config.signer_allowed_uids);
+    }
+
+    /// Serves until a signal comes; or until the end of the connection from the parent of this process: `None`.
     ///
     /// # Errors
     /// The kernel refuses to wait.
-    pub fn serve(
-        &mut self,
-        listener: Option<&UnixListener>,
-        outside: &mut Outside,
-        mut reload: impl FnMut(&mut Self),
-    ) -> io::Result<()> {
-        self.services.log_notices();
-        while listener.is_some() || !self.connections.is_empty() {
-            let ready = self.wait(outside, listener)?;
+    pub fn serve(&mut self, outside: &mut Outside) -> io::Result<Option<Signal>> {
+        outside.guard.watch(|| {
+            self.close_those_not_allowed();
+            self.services.log_notices();
+        });
+        while self.listener.is_some() || !self.connections.is_empty() {
+            let ready = self.wait(outside)?;
             outside.notifier.keep_alive(Instant::now());
-            let wanted = if ready.signals { outside.signals.take() } else { None };
-            if let Some(Wanted::End(signal)) = wanted {
-                outside.guard.watch(|| log_end(signal));
-                return Ok(());
+            let signal = outside.signals.take();
+            if signal.is_some() {
+                return Ok(signal);
             }
             outside.guard.watch(|| {
-                if wanted == Some(Wanted::Reload) {
-                    reload(self);
-                    // The readiness is of the connections before the reload: `poll` reports it again.
-                    self.close_those_not_allowed(listener.is_some());
-                } else {
-                    self.round(&ready, listener);
-                }
+                self.round(ready);
                 log::settle();
             });
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Waits until there is something to do, [`TICK`] at the longest.
-    fn wait(&self, outside: &Outside, listener: Option<&UnixListener>) -> io::Result<Ready> {
+    fn wait(&self, outside: &Outside) -> io::Result<Ready> {
         let now = Instant::now();
-        let is_paused = self.pace.paused_until().is_some_and(|end| now < end);
-        let listener =
-            listener.filter(|_| !is_paused && self.place_free_from().is_none_or(|free| free <= now));
-        let connections = self.connections.iter().filter(|_| !is_paused);
+        let pause = self.pace.paused_until().filter(|end| *end > now);
+        let is_free = self.place_free_from().is_none_or(|free| free <= now);
+        let listener = self.listener.filter(|_| pause.is_none() && is_free);
+        let connections = self.connections.iter().filter(|_| pause.is_none());
         let mut waiting = vec![PollFd::new(outside.signals.as_fd(), PollFlags::POLLIN)];
         waiting.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         waiting.extend(connections.map(|connection| PollFd::new(connection.as_fd(), connection.waits_for())));
-        let timeout = self.next_moment(outside, now).saturating_duration_since(now);
+        let next = pause.unwrap_or_else(|| self.next_moment(outside, now));
         // One more millisecond, since the rest of one is cut off.
-        let timeout = PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut waiting, timeout) {
+        let timeout = next.saturating_duration_since(now) + Duration::from_millis(1);
+        match poll(&mut waiting, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut ready = waiting.iter().map(|descriptor| descriptor.any().unwrap_or(true));
+        let mut ready = waiting.iter().map(|descriptor| descriptor.any().unwrap_or(true)).skip(1);
         Ok(Ready {
-            signals: ready.next().unwrap_or(false),
             listener: listener.is_some() && ready.next().unwrap_or(false),
             connections: ready.collect(),
         })
@@ -165,73 +151,70 @@ impl Server {
     fn next_moment(&self, outside: &Outside, now: Instant) -> Instant {
         let deadlines = self.connections.iter().filter_map(Connection::deadline);
         let moments = deadlines.chain(self.place_free_from()).chain(outside.notifier.next_ping());
-        let next = moments.filter(|moment| *moment > now).fold(now + TICK, Instant::min);
-        self.pace.paused_until().filter(|end| *end > now).unwrap_or(next)
+        moments.filter(|moment| *moment > now).fold(now + TICK, Instant::min)
     }
 
     /// The time from which on a connection gives its place to another; `None` if there is a free one.
     fn place_free_from(&self) -> Option<Instant> {
         let is_full = self.connections.len() >= MAX_CONNECTIONS;
-        let oldest = self.connections.iter().map(Connection::begun).min();
+        let oldest = self.connections.iter().map(|connection| connection.begun).min();
         oldest.filter(|_| is_full).map(|begun| begun + TENURE)
     }
 
     /// One turn for each connection that is ready, as far as the pace allows, and then new connections.
-    fn round(&mut self, ready: &Ready, listener: Option<&UnixListener>) {
+    fn round(&mut self, ready: Ready) {
         let has_work = ready.listener || ready.connections.contains(&true);
-        let Round { mut turns, accepts } =
-            if has_work { self.pace.begin_round(Instant::now()) } else { Round::NONE };
+        let mut turns = if has_work { self.pace.begin_round(Instant::now()) } else { 0 };
         let mut had_turns = Vec::new();
-        for (index, mut connection) in std::mem::take(&mut self.connections).into_iter().enumerate() {
-            let is_ready = ready.connections.get(index).is_some_and(|ready| *ready) && turns > 0;
-            if !is_ready {
-                match connection.overdue(Instant::now()) {
-                    None => self.connections.push_back(connection),
-                    Some(ended) => log_end_of(connection.peer(), &ended),
-                }
-                continue;
-            }
-            turns -= 1;
-            match self.turn(&mut connection, listener.is_some()) {
-                Ok(()) => had_turns.push(connection),
-                Err(ended) => log_end_of(connection.peer(), &ended),
+        let are_ready = ready.connections.into_iter().chain(std::iter::repeat(false));
+        for (mut connection, is_ready) in std::mem::take(&mut self.connections).into_iter().zip(are_ready) {
+            let has_turn = is_ready && turns > 0;
+            let outcome = if has_turn {
+                turns -= 1;
+                self.turn(&mut connection)
+            } else {
+                connection.check_time(Instant::now())
+            };
+            match outcome {
+                Err(ended) => log_end_of(&connection, &ended),
+                Ok(()) if has_turn => had_turns.push(connection),
+                Ok(()) => self.connections.push_back(connection),
             }
         }
         self.connections.extend(had_turns);
-        if let Some(listener) = listener.filter(|_| ready.listener) {
-            self.accept(listener, accepts);
+        if let Some(listener) = self.listener.filter(|_| ready.listener) {
+            self.accept(listener);
         }
     }
 
     /// Goes on with a connection, and replies if a request has become whole.
-    fn turn(&mut self, connection: &mut Connection, may_close: bool) -> Result<(), Ended> {
+    fn turn(&mut self, connection: &mut Connection) -> Result<(), Ended> {
         let now = Instant::now();
         self.pace.count(now);
-        if let Some(ended) = connection.overdue(now) {
-            return Err(ended);
-        }
+        connection.check_time(now)?;
         let Some(request) = connection.advance(now)? else { return Ok(()) };
-        let reply = self.services.answer(&request, connection.peer());
+        let reply = self.services.answer(&request, connection.peer);
         self.services.log_notices();
         connection.reply(&reply, Instant::now())?;
         match reply {
             // No honest balancer causes these. The parent of this process is told only: there is no other connection.
-            Reply::Refused(refusal @ (Refusal::UnknownService | Refusal::RateLimit)) if may_close => {
+            Reply::Refused(refusal @ (Refusal::UnknownService | Refusal::RateLimit))
+                if self.listener.is_some() =>
+            {
                 Err(Ended::Refused(refusal))
             }
             _ => Ok(()),
         }
     }
 
-    fn accept(&mut self, listener: &UnixListener, accepts: usize) {
-        for _ in 0..accepts {
+    fn accept(&mut self, listener: &UnixListener) {
+        for _ in 0..ACCEPTS {
             let now = Instant::now();
             if self.place_free_from().is_some_and(|free| free > now) {
                 return;
             }
-            let accepted = listener.accept().and_then(|(stream, _)| Connection::new(stream, now));
-            match accepted {
-                Ok(connection) => self.receive(connection),
+            match listener.accept().and_then(|(stream, _)| Connection::new(stream, now)) {
+                Ok(connection) => self.receive(connection, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
                     let what = format_args!("a connection was lost before it was accepted: {error}");
@@ -242,50 +225,47 @@ impl Server {
         }
     }
 
-    fn receive(&mut self, connection: Connection) {
-        let peer = connection.peer();
-        if listen::is_allowed(peer, &self.allowed_uids) {
-            if self.connections.len() >= MAX_CONNECTIONS {
-                self.close_least_recently_answered(Instant::now());
-            }
-            log::line_by_peer(Priority::Info, format_args!("connected {peer}"));
-            self.connections.push_back(connection);
-        } else {
+    fn receive(&mut self, connection: Connection, now: Instant) {
+        let peer = connection.peer;
+        if !listen::is_allowed(peer, &self.allowed_uids) {
             let remedy = "list the uid under signer-allowed-uids if it is the balancer's";
             let what = format_args!("refused a connection {peer}: not allowed; {remedy}");
             log::line_by_peer(Priority::Warning, what);
+            return;
         }
+        if self.connections.len() >= MAX_CONNECTIONS {
+            self.close_least_recently_answered(now);
+        }
+        log::line_by_peer(Priority::Info, format_args!("connected {peer}"));
+        self.connections.push_back(connection);
     }
 
-    fn close_least_recently_answered(&mut self, now: Instant) {
-        let connections = self.connections.iter().enumerate();
-        let giving_way = connections.filter(|(_, connection)| connection.begun() + TENURE <= now);
-        let oldest = giving_way.min_by_key(|(_, connection)| connection.answered()).map(|(index, _)| index);
-        if let Some(connection) = oldest.and_then(|index| self.connections.remove(index)) {
-            log_end_of(connection.peer(), &Ended::GivesWay);
-        }
-    }
-
-    /// Closes connections whose users the configuration allows no longer; not the one from the parent of this process.
-    fn close_those_not_allowed(&mut self, is_listening: bool) {
-        let allowed_uids = &self.allowed_uids;
+    /// Closes connections of users that are not allowed any more, but not the one from the parent of this process.
+    fn close_those_not_allowed(&mut self) {
         self.connections.retain(|connection| {
-            let is_allowed = !is_listening || listen::is_allowed(connection.peer(), allowed_uids);
+            let is_allowed =
+                self.listener.is_none() || listen::is_allowed(connection.peer, &self.allowed_uids);
             if !is_allowed {
-                log_end_of(connection.peer(), &Ended::NotAllowed);
+                log_end_of(connection, &Ended::NotAllowed);
             }
             is_allowed
         });
     }
+
+    fn close_least_recently_answered(&mut self, now: Instant) {
+        let connections = self.connections.iter().enumerate();
+        let giving_way = connections.filter(|(_, connection)| connection.begun + TENURE <= now);
+        let oldest = giving_way.min_by_key(|(_, connection)| connection.answered).map(|(index, _)| index);
+        if let Some(connection) = oldest.and_then(|index| self.connections.remove(index)) {
+            log_end_of(&connection, &Ended::GivesWay);
+        }
+    }
 }
 
-fn log_end_of(peer: listen::Peer, ended: &Ended) {
+fn log_end_of(connection: &Connection, ended: &Ended) {
+    let peer = connection.peer;
     match ended {
         Ended::Closed => log::line_by_peer(Priority::Info, format_args!("disconnected {peer}")),
         _ => log::line_by_peer(Priority::Warning, format_args!("closed the connection {peer}: {ended}")),
     }
-}
-
-fn log_end(signal: Signal) {
-    log::line(Priority::Info, format_args!("ending: {signal}"));
 }

@@ -7,8 +7,6 @@ use crate::limit::RateLimit;
 
 /// Turns in a round, without credit.
 const SLOW_TURNS: usize = 8;
-/// Connections that are accepted in a round.
-const ACCEPTS: usize = 32;
 /// Time between two rounds, without credit.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Turns for each signature that may be asked for: its request and its reply, each in one part or two.
@@ -18,20 +16,6 @@ const TURNS_PER_SIGNATURE: u32 = 4;
 pub(super) struct Pace {
     credit: RateLimit,
     paused_until: Option<Instant>,
-}
-
-/// The most that one round does.
-#[derive(Clone, Copy)]
-pub(super) struct Round {
-    /// Turns, of which a connection has one at most.
-    pub(super) turns: usize,
-    /// Connections to accept.
-    pub(super) accepts: usize,
-}
-
-impl Round {
-    /// Nothing is ready.
-    pub(super) const NONE: Self = Self { turns: 0, accepts: 0 };
 }
 
 impl Pace {
@@ -49,11 +33,11 @@ impl Pace {
         self.paused_until
     }
 
-    /// The bounds of a round that begins at `now`. Without credit a pause follows it.
-    pub(super) fn begin_round(&mut self, now: Instant) -> Round {
+    /// The most turns of a round that begins at `now`, of which a connection has one. Without credit a pause follows it.
+    pub(super) fn begin_round(&mut self, now: Instant) -> usize {
         let is_slow = !self.credit.has_credit(now);
         self.paused_until = is_slow.then_some(now + PAUSE);
-        Round { turns: if is_slow { SLOW_TURNS } else { usize::MAX }, accepts: ACCEPTS }
+        if is_slow { SLOW_TURNS } else { usize::MAX }
     }
 
     /// Counts a turn or an accepted connection.
@@ -72,13 +56,13 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(1, 1, start);
         for _ in 0..8 {
-            assert_eq!(pace.begin_round(start).turns, usize::MAX);
+            assert_eq!(pace.begin_round(start), usize::MAX);
             assert_eq!(pace.paused_until(), None);
             pace.count(start);
         }
-        assert_eq!(pace.begin_round(start).turns, SLOW_TURNS);
+        assert_eq!(pace.begin_round(start), SLOW_TURNS);
         assert_eq!(pace.paused_until(), Some(start + PAUSE));
         let later = start + Duration::from_secs(8);
-        assert_eq!((pace.begin_round(later).turns, pace.paused_until()), (usize::MAX, None));
+        assert_eq!((pace.begin_round(later), pace.paused_until()), (usize::MAX, None));
     }
 }

@@ -1,83 +1,68 @@
 //! The services that are held: the list of them, and the reply to each request.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::wire::{Page, Refusal, Reply, Request};
 use rand_core::{OsRng, RngCore};
 
-use super::audit::{self, FrontendRequest};
 use super::listen::Peer;
-use crate::limit::RateLimit;
+use crate::audit;
 use crate::log::{self, Priority};
+use crate::now;
 use crate::service::Service;
 
 /// The services, in the order of the configuration.
 pub struct Services {
-    held: Vec<Held>,
+    held: Vec<Service>,
     /// Another number after each change of what [`Services::page`] shows.
     edition: u64,
 }
 
-struct Held {
-    service: Service,
-    /// How often its key may be used.
-    limit: RateLimit,
-}
-
 impl Services {
-    /// These services. No signature is allowed before [`Services::limit`] says how many.
-    pub fn new(services: Vec<Service>) -> Self {
-        let now = Instant::now();
-        let held = services.into_iter().map(|service| Held { service, limit: RateLimit::new(0, now) });
-        Self { held: held.collect(), edition: OsRng.next_u64() }
+    /// These services.
+    pub fn new(held: Vec<Service>) -> Self {
+        Self { held, edition: OsRng.next_u64() }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.held.len()
+    /// All of them.
+    pub fn held(&self) -> &[Service] {
+        &self.held
     }
 
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Service> {
-        self.held.iter().map(|held| &held.service)
-    }
-
-    /// Each of them, to be changed. A balancer that reads their list page by page begins again.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Service> {
+    /// All of them, to be changed. A balancer that reads their list page by page begins again.
+    pub fn held_mut(&mut self) -> &mut [Service] {
         self.edition = OsRng.next_u64();
-        self.held.iter_mut().map(|held| &mut held.service)
-    }
-
-    /// Allows `per_minute` signatures a minute for each of them.
-    pub fn limit(&mut self, per_minute: u32) {
-        let now = Instant::now();
-        for held in &mut self.held {
-            held.limit = RateLimit::new(per_minute, now);
-        }
+        &mut self.held
     }
 
     /// The reply to a request. Each signature is logged, and refusals are logged as lines by peers are.
     pub fn answer(&mut self, request: &Request, peer: Peer) -> Reply {
-        match request {
-            Request::Services { from } => Reply::Services(self.page(*from)),
-            Request::FrontendV2(frontend) => self.sign(frontend, peer),
-            Request::FrontendV3(frontend) => self.sign(frontend, peer),
+        if let Request::Services { from } = request {
+            return Reply::Services(self.page(*from));
+        }
+        let begun = Instant::now();
+        let signed = self.sign(request, begun);
+        let took = begun.elapsed().as_micros();
+        let asked = audit::asked(request);
+        match signed {
+            Ok((reply, outcome)) => {
+                log::line(Priority::Info, format_args!("signed {asked} {peer} us={took} {outcome}"));
+                reply
+            }
+            Err(refusal) => {
+                let outcome = audit::refused(refusal);
+                let line = format_args!("refused {asked} {peer} us={took} {outcome}");
+                log::line_by_peer(Priority::Warning, line);
+                Reply::Refused(refusal)
+            }
         }
     }
 
     /// Logs what there is to say of each service's key. This is checked after each request; there is no timer.
     pub fn log_notices(&mut self) {
         let now = now();
-        for held in &mut self.held {
-            if let Some((priority, what)) = held.service.notice(now) {
-                log::line(priority, what);
-            }
+        for (priority, what) in self.held.iter_mut().filter_map(|service| service.notice(now)) {
+            log::line(priority, what);
         }
     }
 
@@ -90,39 +75,16 @@ impl Services {
             services: Vec::new(),
         };
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        page.fill(self.iter().skip(from).map(Service::public))
+        page.fill(self.held.iter().skip(from).map(Service::public))
     }
 
-    fn sign(&mut self, request: &impl FrontendRequest, peer: Peer) -> Reply {
-        let begun = Instant::now();
-        match self.try_to_sign(request, begun) {
-            Ok((reply, told)) => {
-                log::line(Priority::Info, audit::signed(request, &told, peer, begun.elapsed()));
-                reply
-            }
-            Err(refusal) => {
-                let line = audit::refused(request, refusal, peer, begun.elapsed());
-                log::line_by_peer(Priority::Warning, line);
-                Reply::Refused(refusal)
-            }
-        }
-    }
-
-    fn try_to_sign(
-        &mut self,
-        request: &impl FrontendRequest,
-        begun: Instant,
-    ) -> Result<(Reply, String), Refusal> {
-        let mut held = self.held.iter_mut();
-        let found = held.find_map(|held| Some((request.service(&mut held.service)?, &mut held.limit)));
-        let (service, limit) = found.ok_or(Refusal::UnknownService)?;
-        if !limit.take(begun) {
+    /// The reply with the signatures, and its part of the audit line.
+    fn sign(&mut self, request: &Request, begun: Instant) -> Result<(Reply, String), Refusal> {
+        let service = self.held.iter_mut().find(|service| service.is_asked(request));
+        let service = service.ok_or(Refusal::UnknownService)?;
+        if !service.limit.take(begun) {
             return Err(Refusal::RateLimit);
         }
-        request.sign(service, now())
+        service.sign(request, now(), &mut OsRng)
     }
-}
-
-fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

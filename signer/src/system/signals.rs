@@ -34,15 +34,6 @@ extern "C" fn end(_: libc::c_int) {
 /// Signals as something that can be waited for like a request.
 pub struct Signals(SignalFd);
 
-/// A request by signal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wanted {
-    /// To read the configuration again.
-    Reload,
-    /// To end, by this signal.
-    End(Signal),
-}
-
 impl Signals {
     /// From now on SIGHUP and the signals that end the process wait until they are taken.
     pub fn subscribe() -> nix::Result<Self> {
@@ -51,18 +42,14 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// The request since the last call. A request to end takes precedence over a reload.
-    pub fn take(&self) -> Option<Wanted> {
-        let mut wanted = None;
+    /// The signal that has come since the last call. One that asks the process to end takes precedence over SIGHUP.
+    pub fn take(&self) -> Option<Signal> {
+        let mut taken = None;
         while let Ok(Some(found)) = self.0.read_signal() {
-            let signal = END.into_iter().find(|signal| u32::try_from(*signal as i32) == Ok(found.ssi_signo));
-            wanted = match (signal, wanted) {
-                (Some(signal), _) => Some(Wanted::End(signal)),
-                (None, None) => Some(Wanted::Reload),
-                (None, before) => before,
-            };
+            let ends = END.into_iter().find(|signal| u32::try_from(*signal as i32) == Ok(found.ssi_signo));
+            taken = ends.or(taken).or(Some(Signal::SIGHUP));
         }
-        wanted
+        taken
     }
 }
 

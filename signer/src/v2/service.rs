@@ -3,8 +3,8 @@
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{MAX_LENGTH, Readers};
 use onionbalance_proto::v2::{Cookie, OnionAddress};
+use onionbalance_proto::wire::Refusal;
 use onionbalance_proto::wire::v2::{FrontendRequest, SignedFrontend};
-use onionbalance_proto::wire::{Held, Refusal};
 use rand_core::CryptoRngCore;
 
 use crate::v2::judge::{self, Approved, Backend, KnownDescriptors};
@@ -12,7 +12,6 @@ use crate::v2::secret::PermanentSecret;
 
 /// A service whose key is held.
 pub struct Service {
-    key_name: String,
     secret: PermanentSecret,
     backends: Vec<Backend>,
     /// Those of all backends, each once: whoever holds one may be a client of the frontend.
@@ -21,15 +20,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service with these backends. `key_name` is its `key` in the configuration.
-    pub fn new(key_name: String, secret: PermanentSecret, backends: Vec<Backend>) -> Self {
+    /// A service with these backends.
+    pub fn new(secret: PermanentSecret, backends: Vec<Backend>) -> Self {
         let cookies = distinct_cookies(&backends);
-        Self { key_name, secret, backends, cookies, known: KnownDescriptors::default() }
-    }
-
-    /// Its `key` in the configuration.
-    pub fn key(&self) -> &str {
-        &self.key_name
+        Self { secret, backends, cookies, known: KnownDescriptors::default() }
     }
 
     /// Allows these backends, with these cookies, and no others. False if they are the same as before.
@@ -52,12 +46,6 @@ impl Service {
     /// The backends whose points may be signed for.
     pub fn backends(&self) -> &[Backend] {
         &self.backends
-    }
-
-    /// What the balancer may know of it.
-    pub fn public(&self) -> Held<OnionAddress> {
-        let backends = self.backends.iter().map(|backend| backend.address).collect();
-        Held { key: self.key_name.clone(), address: self.address(), backends }
     }
 
     /// The backends whose descriptors are in a request that was signed.

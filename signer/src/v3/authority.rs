@@ -87,24 +87,8 @@ impl Certifier {
             Self::Issued(certificates) => {
                 let nearest = certificates.nearest(expiry(now)).filter(|(expires, _)| now < expires.moment());
                 let (expires, signature) = nearest.ok_or(Refusal::NotDelegated)?;
-                Ok(Certificate { claim: claim(signing, certificates.signer(), expires), signature })
+                Ok(Certificate { claim: claim(signing, &certificates.signer, expires), signature })
             }
-        }
-    }
-
-    /// The blinded key, which signs the certificates.
-    pub fn signer(&self) -> &VerifyingKey {
-        match self {
-            Self::Blinded(blinded) => blinded.public(),
-            Self::Issued(certificates) => certificates.signer(),
-        }
-    }
-
-    /// Another signing key in place of one that was used, if this certifies any.
-    pub fn another_signing_key(&self, rng: &mut impl CryptoRngCore) -> Option<DescriptorSigningSecret> {
-        match self {
-            Self::Blinded(_) => Some(DescriptorSigningSecret::generate(rng)),
-            Self::Issued(_) => None,
         }
     }
 }

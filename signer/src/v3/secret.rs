@@ -69,18 +69,16 @@ pub struct IdentitySecret {
 impl IdentitySecret {
     /// From the 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
     pub fn from_expanded(bytes: &[u8; 64]) -> Result<Self, AddressError> {
-        stack::wiped(|| Self::new(&ExpandedSecretKey::from_bytes(bytes)))
+        stack::wiped(|| {
+            let key = KeyPair::new(&ExpandedSecretKey::from_bytes(bytes));
+            let address = OnionAddress::from_identity(key.public.to_bytes())?;
+            Ok(Self { key, address })
+        })
     }
 
     /// From the 32 bytes of a PKCS#8 file, which RFC 8032 expands into the other form.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, AddressError> {
         stack::wiped(|| Self::from_expanded(&expand(seed)))
-    }
-
-    fn new(secret: &ExpandedSecretKey) -> Result<Self, AddressError> {
-        let key = KeyPair::new(secret);
-        let address = OnionAddress::from_identity(key.public.to_bytes())?;
-        Ok(Self { key, address })
     }
 
     /// The address of the service.

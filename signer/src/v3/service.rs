@@ -8,7 +8,7 @@ use onionbalance_proto::v3::document::inner::{Inner, IntroductionPoint};
 use onionbalance_proto::v3::document::middle::ClientLines;
 use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, MAX_POINTS, PeriodKeys};
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
-use onionbalance_proto::wire::{FrontendRequest, Held, Refusal, SignedFrontend};
+use onionbalance_proto::wire::{FrontendRequest, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
 use super::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
@@ -19,8 +19,7 @@ use crate::log::Priority;
 
 /// Two descriptors at a time, and two during a rollover or while a clock is wrong. The keys of more periods are not kept.
 const PERIODS_KEPT: usize = 4;
-/// The most secrets of one service: the identity's, and three of each period that is kept and of the one that comes or whose
-/// signing key is replaced.
+/// The most secrets of one service: the identity's, and three of each period that is kept and of the one that comes.
 pub const SECRETS: usize = 1 + 3 * (PERIODS_KEPT + 1);
 /// Certificates of points' keys that are kept: those of the largest request.
 const CERTIFIED_KEPT: usize = 2 * MAX_SETS * MAX_POINTS;
@@ -30,7 +29,6 @@ const LENGTH_BOUND_FOR: u64 = 600;
 
 /// A service whose key is held.
 pub struct Service {
-    key_name: String,
     authority: Authority,
     backends: Vec<OnionAddress>,
     /// The one used last stands last.
@@ -55,10 +53,9 @@ struct Period {
 }
 
 impl Service {
-    /// A service that has signed nothing yet. `key_name` is its `key` in the configuration.
-    pub fn new(key_name: String, authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
+    /// A service that has signed nothing yet.
+    pub fn new(authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
         Self {
-            key_name,
             authority: authority.into(),
             backends,
             periods: VecDeque::new(),
@@ -73,11 +70,6 @@ impl Service {
         self.authority.address()
     }
 
-    /// Its `key` in the configuration.
-    pub fn key(&self) -> &str {
-        &self.key_name
-    }
-
     /// The delegation that it serves by, if it does not hold the service's identity secret.
     pub fn delegation(&self) -> Option<&Delegation> {
         match &self.authority {
@@ -88,35 +80,25 @@ impl Service {
 
     /// What there is to log at `now` of the delegation's end; once in each period.
     pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
-        let present = self.delegation()?.present(now);
-        let told = self.told.replace(present);
-        if told == Some(present) { None } else { self.delegation().map(|delegation| delegation.notice(now)) }
+        let Authority::Delegation(delegation) = &self.authority else { return None };
+        let present = delegation.present(now);
+        (self.told.replace(present) != Some(present)).then(|| delegation.notice(now))
     }
 
     /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys, where those
-    /// can be certified. False if they are the same.
-    pub fn allow(&mut self, backends: Vec<OnionAddress>, rng: &mut impl CryptoRngCore) -> bool {
+    /// can be certified; revisions go on. False if they are the same.
+    pub fn allow(&mut self, backends: Vec<OnionAddress>) -> bool {
         if self.backends == backends {
             return false;
         }
         self.backends = backends;
-        for period in &mut self.periods {
-            if let Some(signing) = period.secrets.certifier.another_signing_key(rng) {
-                period.secrets.signing = signing;
-                period.certified.clear();
-            }
-        }
+        self.periods.clear();
         true
     }
 
     /// The backends whose points may be signed for.
     pub fn backends(&self) -> &[OnionAddress] {
         &self.backends
-    }
-
-    /// What the balancer may know of it.
-    pub fn public(&self) -> Held<OnionAddress> {
-        Held { key: self.key_name.clone(), address: self.address(), backends: self.backends.clone() }
     }
 
     /// Judges a request for this service at `now`, and renders and signs the descriptors that it asks for.
@@ -161,7 +143,11 @@ impl Service {
         now: UnixTime,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
-        let mut period = self.take_period(approved.period, rng)?;
+        let known = self.periods.iter().position(|known| known.time == approved.period);
+        let mut period = match known.and_then(|index| self.periods.remove(index)) {
+            Some(period) => period,
+            None => Period::new(&self.authority, approved.period, rng)?,
+        };
         let other_length = self.other_length.map(|(length, _)| length);
         self.revisions.forget(|period| {
             let is_bound = period.length == PeriodLength::DAY || Some(period.length) == other_length;
@@ -175,14 +161,6 @@ impl Service {
         }
         self.periods.push_back(period);
         signed
-    }
-
-    fn take_period(&mut self, time: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Period, Refusal> {
-        let known = self.periods.iter().position(|known| known.time == time);
-        match known.and_then(|index| self.periods.remove(index)) {
-            Some(period) => Ok(period),
-            None => Period::new(&self.authority, time, rng),
-        }
     }
 }
 
@@ -234,11 +212,10 @@ impl Period {
 
     fn certify(&mut self, kind: CertType, certified: [u8; 32], expires: ExpiryHour) -> Certificate {
         let signing = &self.secrets.signing;
-        let certify = || {
+        *self.certified.entry((kind, certified)).or_insert_with(|| {
             let claim = Claim { kind, expires, certified, signed_by: signing.public().to_bytes() };
             Certificate { claim, signature: signing.sign(&claim.signed_bytes()) }
-        };
-        *self.certified.entry((kind, certified)).or_insert_with(certify)
+        })
     }
 
     fn sign(&self, descriptor: &Descriptor, rng: &mut impl CryptoRngCore) -> String {

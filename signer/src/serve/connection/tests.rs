@@ -43,13 +43,13 @@ fn a_frame_in_pieces_becomes_a_request_and_the_next_one_waits_for_the_reply() {
 #[test]
 fn a_frame_has_five_seconds_from_its_first_byte_on() {
     let (mut connection, mut peer, now) = pair();
-    assert!(connection.overdue(now + 10 * PATIENCE).is_none(), "silence is no crime");
+    assert!(connection.check_time(now + 10 * PATIENCE).is_ok(), "silence is no crime");
     peer.write_all(&question()[..1]).unwrap();
     assert!(matches!(connection.advance(now), Ok(None)));
     peer.write_all(&question()[1..2]).unwrap();
     assert!(matches!(connection.advance(now + PATIENCE / 2), Ok(None)));
-    assert!(connection.overdue(now + PATIENCE.mul_f32(0.99)).is_none());
-    assert!(matches!(connection.overdue(now + PATIENCE), Some(Ended::Stalled)));
+    assert!(connection.check_time(now + PATIENCE.mul_f32(0.99)).is_ok());
+    assert!(matches!(connection.check_time(now + PATIENCE), Err(Ended::Stalled)));
 }
 
 /// Each byte that is taken makes room for more, and none of it time.
@@ -60,11 +60,11 @@ fn a_reply_has_five_seconds_however_slowly_it_is_taken() {
     for tenth in 0..50 {
         assert_eq!(connection.waits_for(), PollFlags::POLLOUT);
         let later = now + Duration::from_millis(100 * tenth);
-        assert!(connection.overdue(later).is_none());
+        assert!(connection.check_time(later).is_ok());
         let _ = peer.read(&mut [0; 100]).unwrap();
         assert!(matches!(connection.advance(later), Ok(None)));
     }
-    assert!(matches!(connection.overdue(now + PATIENCE), Some(Ended::NotTaken)));
+    assert!(matches!(connection.check_time(now + PATIENCE), Err(Ended::NotTaken)));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn service(key: &str, cookies: Vec<Cookie>) -> Service {
     let Ok(Secret::V2(secret)) = opened else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
-    Service::new(key.into(), secret, backends)
+    Service::new(secret, backends)
 }
 
 fn cookie(number: u16) -> Cookie {
@@ -85,14 +85,6 @@ fn authorized_clients_of_any_backend_are_the_frontends() {
     let stranger = open_as_client(&service, &signed.text, Some(&cookie(3)));
     assert_eq!(stranger, Err(LayerError::Cookie.into()));
     assert_eq!(open_as_client(&service, &signed.text, None), Err(LayerError::NoCookie.into()));
-}
-
-#[test]
-fn tells_what_is_public() {
-    let service = service("frontend1.key", vec![cookie(1)]);
-    let Held { key, address, backends } = service.public();
-    assert_eq!((key.as_str(), address.without_suffix().as_str()), ("frontend1.key", "kmgoyykafs6v6st5"));
-    assert_eq!(backends, ["jyvfq5umznvka34v".parse().unwrap()]);
 }
 
 #[test]

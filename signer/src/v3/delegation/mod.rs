@@ -34,7 +34,8 @@ struct DelegatedPeriod {
 /// The type-08 certificates of one descriptor-signing key, one for each hour at which they may have to run out.
 #[derive(Clone)]
 pub struct IssuedCertificates {
-    signer: VerifyingKey,
+    /// The blinded key, which signed them.
+    pub(super) signer: VerifyingKey,
     first: ExpiryHour,
     /// Of one that runs out at the first hour, and of those that follow hour by hour. At least one.
     signatures: Vec<Signature>,
@@ -67,27 +68,16 @@ impl Delegation {
     pub(super) fn period(&self, period: TimePeriod) -> Option<PeriodSecrets> {
         let index = period.number.checked_sub(self.first.number)?;
         let found = self.periods.get(usize::try_from(index).ok()?)?;
-        (period.length == self.first.length).then(|| found.secrets())
-    }
-}
-
-impl DelegatedPeriod {
-    fn secrets(&self) -> PeriodSecrets {
-        let (seed, counter) = self.secrets.halves();
-        PeriodSecrets {
+        let (seed, counter) = found.secrets.halves();
+        (period.length == self.first.length).then(|| PeriodSecrets {
             signing: DescriptorSigningSecret::from_seed(seed),
             revision: RevisionKey::from_bytes(counter),
-            certifier: Certifier::Issued(self.certificates.clone()),
-        }
+            certifier: Certifier::Issued(found.certificates.clone()),
+        })
     }
 }
 
 impl IssuedCertificates {
-    /// The blinded key, which signed them.
-    pub(super) fn signer(&self) -> &VerifyingKey {
-        &self.signer
-    }
-
     /// The certificate that runs out at this hour; where none does, the one that comes next to it.
     pub(super) fn nearest(&self, expires: ExpiryHour) -> Option<(ExpiryHour, Signature)> {
         let last = u32::try_from(self.signatures.len()).ok()?.checked_sub(1)?;

@@ -32,7 +32,7 @@ fn period(number: u64) -> TimePeriod {
 
 fn service(seed: u8) -> Service {
     let secret = IdentitySecret::from_seed(&[seed; 32]).unwrap();
-    Service::new("front.key".into(), secret, Vec::new())
+    Service::new(secret, Vec::new())
 }
 
 fn point(rng: &mut StdRng) -> ApprovedPoint {
@@ -240,13 +240,11 @@ fn a_delegation_has_one_signing_key_a_period() {
     let file = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
     let sealed = Sealed::parse(Pem::find(file).unwrap().decode().unwrap()).unwrap();
     let delegation = Delegation::decode(&sealed.open(b"onion balance v3").unwrap()).unwrap();
-    for (mut service, stays) in
-        [(Service::new("front.key".into(), delegation, Vec::new()), true), (service(1), false)]
-    {
+    for (mut service, stays) in [(Service::new(delegation, Vec::new()), true), (service(1), false)] {
         let key = signing_key(&mut service, 20_778, NOW);
         let backend =
             OnionAddress::from_identity(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
-        service.allow(vec![backend.unwrap()], &mut rng(14));
+        service.allow(vec![backend.unwrap()]);
         assert_eq!(signing_key(&mut service, 20_778, NOW) == key, stays);
         assert_ne!(signing_key(&mut service, 20_779, NOW), key);
     }
@@ -263,7 +261,7 @@ fn request(service: &Service, minutes: u16, now: UnixTime) -> FrontendRequest {
 #[test]
 fn a_period_of_another_length_is_bound_while_it_is_asked_for() {
     let mut service = service(1);
-    service.allow(vec![fixture::Backend::new(1).address()], &mut rng(21));
+    service.allow(vec![fixture::Backend::new(1).address()]);
     let mut sign = |minutes, now| {
         let request = request(&service, minutes, now);
         service.sign(&request, now, &mut rng(22)).map(|signed| signed.revision)

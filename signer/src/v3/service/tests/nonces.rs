@@ -98,7 +98,7 @@ const FORMS: [&str; 7] = [
 fn the_identity_cannot_be_computed_from_what_is_published() {
     let (address, text) = careless(period(20_778));
     assert!(gives_away(&address, period(20_778), &text), "the computation finds what is given away");
-    let mut services = FORMS.map(|name| Service::new(name.into(), authority(name), Vec::new()));
+    let mut services = FORMS.map(|name| Service::new(authority(name), Vec::new()));
     for number in [20_778, 20_779, 20_778] {
         for (index, service) in services.iter_mut().enumerate() {
             let approved = Approved { period: period(number), ..approved(3) };
