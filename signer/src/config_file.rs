@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Gid;
 use onionbalance_proto::config::{Config, ConfigError};
+use onionbalance_trust::{Found, Trust, TrustError};
 
-use crate::trust::{Found, Trust, TrustError};
+use crate::system::access_list;
 
 /// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
 const MAX_LENGTH: u64 = 64 << 20;
@@ -34,7 +35,7 @@ impl ConfigFile {
     /// The working directory is not known, or `path` is empty.
     pub fn new(path: &Path) -> Result<Self, ConfigError> {
         let absolute = std::path::absolute(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Ok(Self { path: path.to_owned(), absolute, trust: Trust::in_this_process() })
+        Ok(Self { path: path.to_owned(), absolute, trust: Trust::in_this_process(access_list::read) })
     }
 
     /// As the command line has it.

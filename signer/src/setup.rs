@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use nix::unistd::{Uid, User, getegid};
 use onionbalance_proto::config::{Config, ConfigError, Instances, check_own_backends};
+use onionbalance_trust::Trust;
 
 use crate::config_file::ConfigFile;
 use crate::keys;
@@ -14,9 +15,9 @@ use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::serve::{Server, Services};
 use crate::service::Service;
+use crate::system::access_list;
 use crate::system::secret_memory::{self, Kind};
 use crate::system::user::{self, UserError};
-use crate::trust::Trust;
 use crate::v3;
 
 /// Services of which the log says something, at the start and at a reload: the journal drops what is too much at a time
@@ -146,9 +147,10 @@ fn trust_with_keys(
     config: &Config,
     user: Option<&User>,
 ) -> Result<Trust, Box<dyn Error>> {
+    let trust = Trust::in_this_process(access_list::read);
     let trust = match user {
-        Some(user) => Trust::in_user(user).map_err(|errno| UserError::Refused(user.name.clone(), errno))?,
-        None => Trust::in_this_process(),
+        Some(user) => trust.in_user(user).map_err(|errno| UserError::Refused(user.name.clone(), errno))?,
+        None => trust,
     };
     let trust = trust.allowing_readers(config.signer_allow_readable_keys);
     let own = user.map_or(Uid::effective(), |user| user.uid);

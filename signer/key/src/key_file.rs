@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use onionbalance_signer::keys::passphrase::{Passphrases, Source};
 use onionbalance_signer::keys::pem::Pem;
 use onionbalance_signer::keys::{self, Contents, PKCS1_LABEL, pkcs8, sealed};
-use onionbalance_signer::trust::Trust;
+use onionbalance_signer::system::access_list;
+use onionbalance_trust::Trust;
 use zeroize::Zeroizing;
 
 use crate::Problem;
@@ -24,7 +25,8 @@ pub(crate) struct KeyFile {
 impl KeyFile {
     /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
     pub(crate) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
-        let bytes = keys::read_key(path, &Trust::in_owner_of(path)).map_err(|error| problem(path, error))?;
+        let trust = Trust::in_this_process(access_list::read).in_owner_of(path);
+        let bytes = keys::read_key(path, &trust).map_err(|error| problem(path, error))?;
         let passphrases = passphrases.read().map_err(Problem::new)?;
         let path = path.to_owned();
         Ok(match Encoded::find(&bytes).map_err(|error| problem(&path, error))? {

@@ -15,6 +15,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use onionbalance_proto::config::Instances;
+use onionbalance_trust::{Trust, TrustError};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
@@ -24,7 +25,6 @@ pub use self::kind::{KindError, TORS_NAMES};
 use self::passphrase::Passphrases;
 use self::pem::Pem;
 use self::sealed::{Kind, Sealed};
-use crate::trust::{Trust, TrustError};
 use crate::v2::secret::PermanentSecret;
 use crate::v3::authority::Authority;
 use crate::v3::delegation::Delegation;

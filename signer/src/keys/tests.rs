@@ -5,6 +5,7 @@ use proptest::sample::Index;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::system::access_list;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata");
 const PASSPHRASES: &str = "onion balance v3\nonion balance v2\n";
@@ -191,7 +192,7 @@ fn the_key_of_another_version_than_the_instances_is_refused() {
         // Nobody else may read a key; everybody may read those of the tests' data.
         let copy = tempfile::NamedTempFile::new().unwrap();
         fs::write(copy.path(), testdata(file)).unwrap();
-        load(copy.path(), &Trust::in_this_process(), &Passphrases::Terminal, instances)
+        load(copy.path(), &Trust::in_this_process(access_list::read), &Passphrases::Terminal, instances)
             .map(drop)
             .map_err(|error| error.to_string())
     };
@@ -210,7 +211,13 @@ fn the_key_of_another_version_than_the_instances_is_refused() {
 #[test]
 fn a_missing_or_endless_file_is_refused() {
     let load = |path: &str| {
-        load(Path::new(path), &Trust::in_this_process(), &Passphrases::Terminal, &Instances::None).err()
+        load(
+            Path::new(path),
+            &Trust::in_this_process(access_list::read),
+            &Passphrases::Terminal,
+            &Instances::None,
+        )
+        .err()
     };
     assert!(matches!(load("/nonexistent"), Some(KeyFileError::Read(ReadError::Io(_)))));
     assert!(matches!(load("/dev/zero"), Some(KeyFileError::Read(ReadError::Kind(_)))));

@@ -9,7 +9,8 @@ use onionbalance_proto::config::Instances;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
-use onionbalance_signer::trust::Trust;
+use onionbalance_signer::system::access_list;
+use onionbalance_trust::Trust;
 use tempfile::TempDir;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/testdata");
@@ -113,7 +114,8 @@ impl Directory {
     /// That the signer takes this key, for this address.
     pub(crate) fn is_read(&self, key: &str, address: &str) {
         let passphrases = Passphrases::read(&self.path("old")).unwrap();
-        let secret = keys::load(&self.path(key), &Trust::in_this_process(), &passphrases, &Instances::None)
+        let trust = Trust::in_this_process(access_list::read);
+        let secret = keys::load(&self.path(key), &trust, &passphrases, &Instances::None)
             .unwrap_or_else(|error| panic!("{key} {error}"));
         let found = match secret {
             Secret::V2(secret) => secret.address().to_string(),

@@ -9,16 +9,16 @@ use std::path::Path;
 const CONFIG_MAP: &str = "/volumes/kubernetes.io~configmap/";
 
 /// The list of mounts, held open: a confined process reads it again, and can open it no more.
-pub(super) struct Mounts(Option<File>);
+pub(crate) struct Mounts(Option<File>);
 
 impl Mounts {
     /// Without `/proc` nothing is known to be read-only.
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self(File::open("/proc/self/mountinfo").ok())
     }
 
     /// Whether nothing can be written by this path.
-    pub(super) fn is_read_only(&self, path: &Path) -> bool {
+    pub(crate) fn is_read_only(&self, path: &Path) -> bool {
         let list = self.list();
         find(&list, path).is_some_and(|mount| mount.is_read_only || mount.is_whole_read_only)
     }
@@ -26,14 +26,14 @@ impl Mounts {
     /// True if nobody can write to the file at this path, by this path or another. A read-only mount alone is no proof: its files
     /// may be writable in the place that it is mounted from, as under `BindReadOnlyPaths=` (systemd.exec(5)). So the file
     /// system has to be read-only, or the mount to be of a `ConfigMap`.
-    pub(super) fn is_never_written(&self, path: &Path) -> bool {
+    pub(crate) fn is_never_written(&self, path: &Path) -> bool {
         let list = self.list();
         let is_config_map = |mount: &Mount<'_>| mount.is_read_only && mount.root.contains(CONFIG_MAP);
         find(&list, path).is_some_and(|mount| mount.is_whole_read_only || is_config_map(&mount))
     }
 
     /// Whether both paths are in one mount, so that the one cannot be mounted from elsewhere without the other.
-    pub(super) fn are_together(&self, one: &Path, other: &Path) -> bool {
+    pub(crate) fn are_together(&self, one: &Path, other: &Path) -> bool {
         let list = self.list();
         let point = |path| find(&list, path).map(|mount| mount.point);
         point(one).is_some_and(|found| point(other) == Some(found))

@@ -1,13 +1,40 @@
-//! The writers of the files that the signer believes, and the readers of its keys.
+//! Who may have written a file, and who may read a key: the rule for the files that the signer and `onionbalance-key` believe.
 //!
-//! The configuration says which backends are allowed, and a key file is the service. So only root and the signer's own user
-//! may own them, the directories on the way to them and the links on that way; nobody else may write to any of these. A
-//! key may be read by nobody else either. [`walk`] follows a path as the kernel does, [`readers`] judges the readers of a key,
-//! [`mounts`] knows what is mounted read-only.
+//! The configuration says which backends are allowed, and a key file is the service. So a file is believed only if nobody
+//! but trusted users decides what its path leads to and what is in it.
 //!
-//! The judged file is the file that is read: modes and owners are those of open files, each found in a directory that was opened
-//! and judged before. Root's password, the medium and the server of a network file system are not judged.
+//! # Terms
+//!
+//! - A **trusted user** is root, or the one other user of [`Trust`]. A **trusted group** is one of that user's own.
+//! - The **way** to a file is every directory and every symbolic link that the kernel passes when it follows the path: the
+//!   directories from `/` to the file, and those from `/` to the target of each link.
+//! - **Others** are all users that are not trusted.
+//!
+//! # The rule
+//!
+//! 1. The file and everything on the way to it is owned by a trusted user.
+//! 2. Others cannot write to the file, nor to any directory on the way. A sticky directory such as `/tmp` counts as not
+//!    writable, since its entries are safe in the hands of their owners. So does a directory that nobody can write to by
+//!    any path, as on a read-only file system.
+//! 3. Others cannot read a key. A key that its mode or access list lets others read is taken only if a directory on the way
+//!    keeps them out, or if all that can read it are trusted users and, where root owns it, members of trusted groups.
+//!
+//! [`Trust::find`] follows the way and judges it. [`Found::open`] and [`Found::open_key`] open the file and judge that.
+//! Every directory stays open, and modes and owners are those of open files: the judged file is the file that is read,
+//! whatever its path leads to by then.
+//!
+//! # Limitations
+//!
+//! - Root is trusted with everything. Root's password, the disk and the server of a network file system are not judged.
+//! - The modes and owners of a file system are believed. One that does not keep them, or that a user mounts by FUSE, can say
+//!   what it likes.
+//! - The members of a trusted group are not looked up: root gave the file to the group.
+//! - Without `/proc` nothing is known to be read-only, so that more is refused.
+//! - Access lists of directories are judged by the mode of the directory, whose group permission is their mask (acl(5)):
+//!   one that lets any other user write shows as writable for the group.
+//! - Security modules and capabilities of other processes are not considered.
 
+mod access_list;
 mod mounts;
 mod readers;
 mod walk;
@@ -22,7 +49,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User, getegid, getgrouplist, getgroups};
 
 use self::mounts::Mounts;
-use self::walk::End;
+pub use self::walk::Found;
 
 /// Write for group and others.
 const OTHERS_WRITE: u32 = 0o022;
@@ -67,7 +94,10 @@ pub enum TrustError {
     },
 }
 
-/// The users and groups that the signer trusts with a file.
+/// Reads the access list of an open file: the attribute `system.posix_acl_access`, empty where the file has none.
+pub type ReadAccessList = fn(&File) -> io::Result<Vec<u8>>;
+
+/// The users and groups that are trusted with a file.
 pub struct Trust {
     /// Besides root.
     user: Uid,
@@ -76,49 +106,51 @@ pub struct Trust {
     /// Whether others may read keys.
     allows_readers: bool,
     mounts: Mounts,
+    read_access_list: ReadAccessList,
 }
 
 impl Trust {
     /// Trusts root, the user that this process runs as, and its groups with reading.
-    pub fn in_this_process() -> Self {
+    pub fn in_this_process(read_access_list: ReadAccessList) -> Self {
         let mut groups = getgroups().unwrap_or_default();
         groups.push(getegid());
-        Self { user: Uid::effective(), groups, allows_readers: false, mounts: Mounts::open() }
+        Self {
+            user: Uid::effective(),
+            groups,
+            allows_readers: false,
+            mounts: Mounts::open(),
+            read_access_list,
+        }
     }
 
-    /// Trusts root, the user that this process is to become, and the groups of that user with reading.
-    pub fn in_user(user: &User) -> Result<Self, Errno> {
+    /// Trusts this user in place of the process's own, and the groups of that user with reading.
+    pub fn in_user(self, user: &User) -> Result<Self, Errno> {
         let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let groups = getgrouplist(&name, user.gid)?;
-        Ok(Self { user: user.uid, groups, ..Self::in_this_process() })
+        Ok(Self { user: user.uid, groups, ..self })
     }
 
-    /// Trusts root and, if this process is root's, the owner of the file at `path`: root works on the files of others by
-    /// hand.
-    pub fn in_owner_of(path: &Path) -> Self {
-        let trust = Self::in_this_process();
-        let owner = path.metadata().ok().filter(|_| trust.user.is_root()).map(|found| found.uid());
-        Self { user: owner.map_or(trust.user, Uid::from_raw), ..trust }
+    /// Trusts the owner of the file at `path`, if this process is root's: root works on the files of others by hand.
+    #[must_use]
+    pub fn in_owner_of(self, path: &Path) -> Self {
+        let owner = path.metadata().ok().filter(|_| self.user.is_root()).map(|found| found.uid());
+        Self { user: owner.map_or(self.user, Uid::from_raw), ..self }
     }
 
-    /// Trusts these groups no longer.
-    pub(crate) fn without_groups(mut self, groups: &[Gid]) -> Self {
+    /// Trusts no member of these groups.
+    #[must_use]
+    pub fn without_groups(mut self, groups: &[Gid]) -> Self {
         self.groups.retain(|group| !groups.contains(group));
         self
     }
 
     /// Lets others read keys, if `allows`. Nobody else may write to them all the same.
-    pub(crate) fn allowing_readers(mut self, allows: bool) -> Self {
-        self.allows_readers = allows;
-        self
+    #[must_use]
+    pub fn allowing_readers(self, allows: bool) -> Self {
+        Self { allows_readers: allows, ..self }
     }
 
-    /// Finds what is at `path`, as the kernel does, and judges every directory and link on the way.
-    pub fn find(&self, path: &Path) -> Result<Found<'_>, TrustError> {
-        let end = walk::walk(&std::path::absolute(path)?, |path, found| self.judge_step(path, found))?;
-        Ok(Found { trust: self, end })
-    }
-
+    /// Judges a directory or a link on the way.
     fn judge_step(&self, path: &Path, found: &Metadata) -> Result<(), TrustError> {
         self.judge_owner(path, found)?;
         let mode = found.mode() & 0o7777;
@@ -164,50 +196,30 @@ impl Trust {
     }
 }
 
-/// The end of a path on which nobody but root and a trusted user decides what it leads to.
-pub struct Found<'a> {
-    trust: &'a Trust,
-    end: End,
-}
-
+/// The judgement of the file itself.
 impl Found<'_> {
-    /// The metadata of the end of the path, which may be no file. It is not judged.
-    pub fn metadata(&self) -> &Metadata {
-        self.end.metadata()
-    }
-
-    /// The directory that the file is in, and those of the links that lead from the path's own last name to it.
-    pub fn directories(&self) -> Vec<PathBuf> {
-        self.end.directories()
-    }
-
-    /// The directory that it is in.
-    pub fn directory(&self) -> &Metadata {
-        self.end.directory()
-    }
-
     /// Opens the file to read what nobody else may have written. It must be a file: see [`Found::metadata`].
     pub fn open(&self) -> Result<File, TrustError> {
-        let (file, found) = self.end.open()?;
+        let (file, found) = self.open_unjudged()?;
         self.judge(&found, false, found.mode() & OTHERS_WRITE != 0)?;
         Ok(file)
     }
 
     /// Opens the file to read a key, which nobody else may read either.
     pub fn open_key(&self) -> Result<File, TrustError> {
-        let (file, found) = self.end.open()?;
-        let is_open = !self.trust.allows_readers && readers::has_others(self, &file, &found);
-        self.judge(&found, true, is_open || found.mode() & OTHERS_WRITE != 0)?;
+        let (file, found) = self.open_unjudged()?;
+        let is_readable = !self.trust.allows_readers && readers::has_others(self, &file, &found);
+        self.judge(&found, true, is_readable || found.mode() & OTHERS_WRITE != 0)?;
         Ok(file)
     }
 
     fn judge(&self, found: &Metadata, is_key: bool, is_exposed: bool) -> Result<(), TrustError> {
-        let path = self.end.path();
-        self.trust.judge_owner(&path, found)?;
+        let (trust, path) = (self.trust, self.path());
+        trust.judge_owner(&path, found)?;
         if !is_exposed {
             return Ok(());
         }
-        let remedy = if is_key { self.trust.remedy_for_key(&path, found) } else { self.trust.remedy(&path) };
+        let remedy = if is_key { trust.remedy_for_key(&path, found) } else { trust.remedy(&path) };
         Err(TrustError::File { is_key, mode: found.mode() & 0o7777, remedy })
     }
 }

@@ -1,0 +1,149 @@
+//! Follows a path as the kernel does (`path_resolution(7)`): one name after the other, from `/` on, and each link's target in
+//! turn. Every directory stays open: a name is looked up in the directory that was judged, whatever its path leads to by then.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::iter::once;
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::Mode;
+
+use super::{Trust, TrustError};
+
+/// As many links as the kernel follows (`MAXSYMLINKS` in linux/namei.h).
+const MAX_LINKS: usize = 40;
+
+/// The end of a path on which nobody but root and a trusted user decides what it leads to.
+pub struct Found<'a> {
+    pub(crate) trust: &'a Trust,
+    way: Way,
+    /// The name of the end in the last directory of the way.
+    name: OsString,
+    metadata: Metadata,
+    /// Directories with links that the last name of the path, or of a link in its place, led to.
+    links: Vec<PathBuf>,
+}
+
+impl Trust {
+    /// Finds what is at `path`, as the kernel does, and judges every directory and link on the way, but not the end.
+    pub fn find(&self, path: &Path) -> Result<Found<'_>, TrustError> {
+        let root = Step::open(AT_FDCWD, "/".into(), "/".as_ref())?;
+        self.judge_step(&root.path, &root.found)?;
+        let mut way = Way { root, below: Vec::new() };
+        let mut names: Vec<OsString> = names(&std::path::absolute(path)?).collect();
+        let (mut links, mut followed) = (Vec::new(), 0);
+        while let Some(name) = names.pop() {
+            if name == ".." {
+                way.below.pop();
+                continue;
+            }
+            let directory = way.last();
+            let step = Step::open(&directory.file, directory.path.join(&name), &name)?;
+            if names.is_empty() && !step.found.is_symlink() {
+                return Ok(Found { trust: self, way, name, metadata: step.found, links });
+            }
+            self.judge_step(&step.path, &step.found)?;
+            if !step.found.is_symlink() {
+                way.below.push(step);
+                continue;
+            }
+            followed += 1;
+            if followed > MAX_LINKS {
+                return Err(io::Error::from(Errno::ELOOP).into());
+            }
+            if names.is_empty() {
+                links.push(directory.path.clone());
+            }
+            let target = PathBuf::from(readlinkat(&step.file, "").map_err(io::Error::from)?);
+            if target.is_absolute() {
+                way.below.clear();
+            }
+            names.extend(self::names(&target));
+        }
+        // The path is `/`, or ends in `..`.
+        let metadata = way.last().found.clone();
+        Ok(Found { trust: self, way, name: ".".into(), metadata, links })
+    }
+}
+
+/// The names in a path, the last one first.
+fn names(path: &Path) -> impl Iterator<Item = OsString> + '_ {
+    path.components().rev().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    })
+}
+
+impl Found<'_> {
+    /// The metadata of the end of the path, which may be no file. It is not judged.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The metadata of the directory that the file is in.
+    pub fn directory(&self) -> &Metadata {
+        &self.way.last().found
+    }
+
+    /// The directory that the file is in, and those of the links that lead from the path's own last name to it.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.links.iter().chain(once(&self.way.last().path)).cloned().collect()
+    }
+
+    /// The path without links.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.way.last().path.join(&self.name)
+    }
+
+    /// The directories on the way, without links: `/` first, the file's own last.
+    pub(crate) fn way(&self) -> impl Iterator<Item = &Step> {
+        once(&self.way.root).chain(&self.way.below)
+    }
+
+    /// Opens the file. The metadata of the open file is what has to be judged.
+    pub(crate) fn open_unjudged(&self) -> io::Result<(File, Metadata)> {
+        // A file may have been replaced by a pipe just now, which would be waited for (fifo(7)), or by a link.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.way.last().file, self.name.as_os_str(), flags, Mode::empty())?);
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        Ok((file, found))
+    }
+}
+
+/// The directories from `/` to where the walk is.
+struct Way {
+    root: Step,
+    below: Vec<Step>,
+}
+
+impl Way {
+    fn last(&self) -> &Step {
+        self.below.last().unwrap_or(&self.root)
+    }
+}
+
+/// A directory or a link on the way.
+pub(crate) struct Step {
+    /// Without links.
+    pub(crate) path: PathBuf,
+    file: File,
+    pub(crate) found: Metadata,
+}
+
+impl Step {
+    fn open(directory: impl AsFd, path: PathBuf, name: &OsStr) -> io::Result<Self> {
+        // `O_PATH`: nothing of it is read, and a link is not followed but opened itself (open(2)).
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(openat(directory, name, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        Ok(Self { path, file, found })
+    }
+}
