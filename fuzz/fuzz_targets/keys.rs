@@ -18,14 +18,14 @@ fuzz_target!(|input: &[u8]| {
     let (Some(passphrase), Some(file)) = (parts.next(), parts.next()) else { return };
     let passphrases =
         Passphrases::File { path: "passphrases".into(), text: Zeroizing::new(passphrase.to_vec()) };
-    match keys::open(file, Path::new("key"), &passphrases, keys::secret) {
+    match keys::open(file, Path::new("key"), &passphrases).and_then(|key| keys::secret(&key)) {
         Ok(Secret::V2(secret)) => assert!(secret.sign(&[1; 20], &mut rng(1)).is_some()),
         Ok(Secret::V3(authority)) => {
             let length = PeriodLength::try_from(1440).expect("a usual length");
             let period = TimePeriod { length, number: 20_000 };
-            let certificate = authority.period(period, &mut rng(1)).and_then(|secrets| {
-                secrets.certifier.certify(secrets.signing.public(), period.start(720))
-            });
+            let certificate = authority
+                .period(period, &mut rng(1))
+                .and_then(|secrets| secrets.certifier.certify(secrets.signing.public(), period.start(720)));
             // A delegation need not reach to this period.
             if let Ok(certificate) = certificate {
                 let blinded = BlindedKey::derive(&authority.address(), period);

@@ -12,6 +12,7 @@ use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::limit::RateLimit;
 use onionbalance_signer::serve::Services;
 use onionbalance_signer::service::Service;
+use onionbalance_signer::v2::secret::PermanentSecret;
 
 use crate::{rng, v2, v3};
 
@@ -22,10 +23,8 @@ const MAX_HONEST: usize = 4;
 
 /// Services that sign as often as they are asked to.
 pub fn services() -> Services {
-    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
-    let Secret::V2(key) = key else { panic!("of version 2") };
     let backend = InstanceV2 { address: v2::BACKEND.address(), auth: None, name: None };
-    let v2 = service("v2.key", Secret::V2(key), &Instances::V2(vec![backend]));
+    let v2 = service("v2.key", Secret::V2(v2_secret()), &Instances::V2(vec![backend]));
     let backend = InstanceV3 { address: v3::PUBLISHED.address, name: None };
     let v3 = service("v3.key", Secret::V3(v3::frontend().into()), &Instances::V3(vec![backend]));
     Services::new(vec![v2, v3])
@@ -72,16 +71,20 @@ impl Script {
     }
 }
 
+fn v2_secret() -> PermanentSecret {
+    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let Ok(Secret::V2(secret)) = keys::secret(&key) else { panic!("of version 2") };
+    secret
+}
+
 fn v3_request(now: UnixTime) -> Request {
     Request::FrontendV3(v3::request(&v3::frontend().address(), &v3::published(now)))
 }
 
 fn v2_request(now: UnixTime) -> Request {
-    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal, keys::secret).expect("a key");
-    let Secret::V2(key) = key else { panic!("of version 2") };
     let descriptor = v2::BACKEND.publish(now, 2, &mut rng(4));
     let text = v2::BACKEND.text(&descriptor, Readers::Everyone, &mut rng(5));
-    Request::FrontendV2(fixture::v2::request(&key.address(), now, vec![text], 2))
+    Request::FrontendV2(fixture::v2::request(&v2_secret().address(), now, vec![text], 2))
 }
 
 /// The replies in what was received, all of which has to be replies.

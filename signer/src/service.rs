@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn tells_what_is_public() {
-        let secret = keys::open(V2_KEY, "one.key".as_ref(), &Passphrases::Terminal, keys::secret).unwrap();
+        let secret =
+            keys::secret(&keys::open(V2_KEY, "one.key".as_ref(), &Passphrases::Terminal).unwrap()).unwrap();
         let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, Instant::now()));
         let address = "jyvfq5umznvka34v".parse().unwrap();
         let instances = Instances::V2(vec![InstanceV2 { address, auth: None, name: None }]);

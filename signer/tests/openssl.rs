@@ -37,7 +37,7 @@ fn testdata(name: &str) -> Vec<u8> {
 fn address(file: &[u8], passphrase: &str) -> Result<String, String> {
     let text = Zeroizing::new(passphrase.as_bytes().to_vec());
     let passphrases = Passphrases::File { path: "pass".into(), text };
-    match keys::open(file, Path::new("key"), &passphrases, keys::secret) {
+    match keys::open(file, Path::new("key"), &passphrases).and_then(|key| keys::secret(&key)) {
         Ok(Secret::V2(secret)) => Ok(secret.address().to_string()),
         Ok(Secret::V3(authority)) => Ok(authority.address().to_string()),
         Err(error) => Err(error.to_string()),

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use onionbalance_key_file::{Key, MAX_LENGTH};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_signer::keys::{self, Contents, MAX_LENGTH, Secret};
+use onionbalance_signer::keys::Secret;
 use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::delegation::Delegation;
 use onionbalance_signer::v3::secret::IdentitySecret;
@@ -13,7 +14,7 @@ use rand_core::OsRng;
 use crate::key_file::KeyFile;
 use crate::options::Options;
 use crate::render::{Protection, render};
-use crate::{Command, Problem, Work, issue, output, say, show};
+use crate::{Command, Problem, Work, issue, output, say, secret, show};
 
 pub(crate) static COMMAND: Command = Command {
     name: "delegate",
@@ -60,21 +61,18 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 
 fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Result<(), Problem> {
     output::must_be_absent(output)?;
-    KeyFile::read(key, &options.passphrases)?.open(|key| {
-        let identity = identity(key)?;
-        let (first, periods) = issue::span(options.from.unwrap_or_else(now), options.period_length, periods);
-        check_length(issue::length(first, periods), periods)?;
-        let protection = Protection::choose(false, &options.new_passphrase, output)?;
-        let bytes = issue::issue(&identity, first, periods, &mut OsRng);
-        // As the signer reads it: every certificate is verified.
-        let delegation = Delegation::decode(&bytes)
-            .map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
-        let file = render(Contents::Delegation(&bytes), &protection)?;
-        output::create(output, &file)?;
-        say(delegation.address());
-        show::show_delegation(&delegation);
-        Ok(())
-    })
+    let identity = identity(&KeyFile::read(key, &options.passphrases)?.open()?)?;
+    let (first, periods) = issue::span(options.from.unwrap_or_else(now), options.period_length, periods);
+    check_length(issue::length(first, periods), periods)?;
+    let protection = Protection::choose(false, &options.new_passphrase, output)?;
+    let bytes = issue::issue(&identity, first, periods, &mut OsRng);
+    // As the signer reads it: every certificate is verified.
+    let delegation =
+        Delegation::decode(&bytes).map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
+    output::create(output, &render(&Key::Delegation(bytes), &protection)?)?;
+    say(delegation.address());
+    show::show_delegation(&delegation);
+    Ok(())
 }
 
 /// Checks that a signer will read the file.
@@ -89,8 +87,8 @@ fn check_length(bytes: usize, periods: u16) -> Result<(), Problem> {
     )))
 }
 
-fn identity(key: Contents<'_>) -> Result<IdentitySecret, Problem> {
-    match keys::secret(key).map_err(Problem::new)? {
+fn identity(key: &Key) -> Result<IdentitySecret, Problem> {
+    match secret(key)? {
         Secret::V2(_) => Err(Problem::new(
             "a version 2 service cannot delegate: its own key signs each descriptor. Only version 3 can",
         )),

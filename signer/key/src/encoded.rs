@@ -2,7 +2,7 @@
 //! (`mkp224o -y`), in which it is the value of that name.
 
 use base64ct::{Base64, Encoding};
-use onionbalance_signer::keys::TOR_TAG_BASE64;
+use onionbalance_key_file::TOR_TAG_BASE64;
 use zeroize::Zeroizing;
 
 /// Characters of base64 for the 96 bytes of the file.

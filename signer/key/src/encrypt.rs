@@ -43,10 +43,9 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 
 fn encrypt(file: &Path, passphrases: &Source, output: &Path, passphrase: &Source) -> Result<(), Problem> {
     output::must_be_absent(output)?;
-    KeyFile::read(file, passphrases)?.open(|key| {
-        let protection = Protection::choose(false, passphrase, output)?;
-        output::create(output, &render(key, &protection)?)?;
-        say(address(key)?);
-        Ok(())
-    })
+    let key = KeyFile::read(file, passphrases)?.open()?;
+    let protection = Protection::choose(false, passphrase, output)?;
+    output::create(output, &render(&key, &protection)?)?;
+    say(address(&key)?);
+    Ok(())
 }

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use curve25519_dalek::scalar::clamp_integer;
+use onionbalance_key_file::{Key, PKCS1_LABEL, TOR_TAG, pem};
 use onionbalance_signer::keys::passphrase::Source;
-use onionbalance_signer::keys::{Contents, TOR_TAG};
 use onionbalance_signer::v3::secret::expand;
 use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::pkcs8::LineEnding;
 use zeroize::Zeroizing;
 
 use crate::key_file::KeyFile;
@@ -39,28 +38,24 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 
 fn export(file: &Path, passphrases: &Source, output: &Path) -> Result<(), Problem> {
     output::must_be_absent(output)?;
-    KeyFile::read(file, passphrases)?.open(|key| {
-        output::create(output, &tors(key)?)?;
-        say(address(key)?);
-        Ok(())
-    })
+    let key = KeyFile::read(file, passphrases)?.open()?;
+    output::create(output, &tors(&key)?)?;
+    say(address(&key)?);
+    Ok(())
 }
 
 /// The file as tor writes it.
-fn tors(key: Contents<'_>) -> Result<Zeroizing<Vec<u8>>, Problem> {
+fn tors(key: &Key) -> Result<Zeroizing<Vec<u8>>, Problem> {
     match key {
-        Contents::Rsa(key) => {
-            let pem = key.to_pkcs1_pem(LineEnding::LF).map_err(Problem::new)?;
-            Ok(Zeroizing::new(pem.as_bytes().to_vec()))
-        }
-        Contents::Seed(seed) => {
+        Key::Rsa(key) => Ok(pem::encode(PKCS1_LABEL, key.to_pkcs1_der().map_err(Problem::new)?.as_bytes())),
+        Key::Seed(seed) => {
             let expanded = expand(seed);
             let (scalar, prefix) = expanded.split_at(32);
             let scalar = Zeroizing::new(clamp_integer(scalar.try_into().map_err(Problem::new)?));
             Ok(Zeroizing::new([TOR_TAG, scalar.as_slice(), prefix].concat()))
         }
-        Contents::Expanded(key) => Ok(Zeroizing::new([TOR_TAG, key.as_slice()].concat())),
-        Contents::Delegation(_) => Err(Problem::new(
+        Key::Expanded(key) => Ok(Zeroizing::new([TOR_TAG, key.as_slice()].concat())),
+        Key::Delegation(_) => Err(Problem::new(
             "a delegation is not the service's key, which tor needs: export the key that it was issued with",
         )),
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use onionbalance_signer::keys::TORS_NAMES;
+use onionbalance_key_file::TORS_NAMES;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
@@ -52,17 +52,16 @@ fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem
     output::must_be_absent(output)?;
     let source = key_in(source)?;
     let file = KeyFile::read(&source, &options.passphrases)?;
-    file.open(|key| {
-        let address = address(key)?;
-        check_hostname(&source, &address)?;
-        if let Some(named) = file.hostname().filter(|named| *named != address) {
-            return Err(belongs_to_another(&source, &address, &source, named));
-        }
-        let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
-        output::create(output, &render(key, &protection)?)?;
-        say(address);
-        Ok(())
-    })
+    let key = file.open()?;
+    let address = address(&key)?;
+    check_hostname(&source, &address)?;
+    if let Some(named) = file.hostname().filter(|named| *named != address) {
+        return Err(belongs_to_another(&source, &address, &source, named));
+    }
+    let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
+    output::create(output, &render(&key, &protection)?)?;
+    say(address);
+    Ok(())
 }
 
 /// The key file that `source` is, or that is in it.

@@ -1,10 +1,12 @@
 //! A key file of any kind, to be read.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use onionbalance_key_file::pem::Pem;
+use onionbalance_key_file::{Key, PKCS1_LABEL, pkcs8, sealed};
+use onionbalance_signer::keys;
 use onionbalance_signer::keys::passphrase::{Passphrases, Source};
-use onionbalance_signer::keys::pem::Pem;
-use onionbalance_signer::keys::{self, Contents, PKCS1_LABEL, pkcs8, sealed};
 use onionbalance_signer::system::access_list;
 use onionbalance_trust::Trust;
 use zeroize::Zeroizing;
@@ -37,11 +39,9 @@ impl KeyFile {
         })
     }
 
-    /// The result of `act` on the key.
-    pub(crate) fn open<T>(&self, act: impl Fn(Contents<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
-        let Self { path, bytes, passphrases, .. } = self;
-        let opened = keys::open(bytes, path, passphrases, |contents| Ok(act(contents)));
-        opened.map_err(|error| problem(path, error))?
+    /// The key.
+    pub(crate) fn open(&self) -> Result<Key, Problem> {
+        keys::open(&self.bytes, &self.path, &self.passphrases).map_err(|error| problem(&self.path, error))
     }
 
     /// The address that the file itself names.
@@ -66,6 +66,6 @@ impl KeyFile {
     }
 }
 
-fn problem(path: &Path, error: impl std::fmt::Display) -> Problem {
+fn problem(path: &Path, error: impl Display) -> Problem {
     Problem::new(format_args!("the key file {} {error}", path.display()))
 }

@@ -2,8 +2,11 @@
 //! signer serves.
 //!
 //! `options` reads the command line; `new`, `show`, `encrypt`, `import`, `export` and `delegate` are the commands; `key_file` opens
-//! the file that any of them reads, by the signer's own library; `render` and `output` make the file that it writes. [`issue`]
-//! and [`seal`](mod@seal) are the writing halves of the signer's own formats.
+//! the file that any of them reads; `render` and `output` make the file that it writes. [`issue`] makes delegations.
+//!
+//! Formats are [`onionbalance_key_file`]'s, and the rule of who may have written a file is [`onionbalance_trust`]'s. From the
+//! signer come the place for secrets and what is computed with them, so that there is one such place; the protection of
+//! the process; and the prompt for passphrases.
 
 mod delegate;
 mod encoded;
@@ -17,7 +20,6 @@ mod new_passphrase;
 mod options;
 mod output;
 mod render;
-pub mod seal;
 mod show;
 
 use std::ffi::OsStr;
@@ -25,7 +27,8 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use onionbalance_signer::keys::{self, Contents, Secret};
+use onionbalance_key_file::Key;
+use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::log::{self, Priority};
 use onionbalance_signer::system::secret_memory;
 
@@ -130,11 +133,16 @@ pub fn run(work: Work) -> ExitCode {
 const SECRETS: usize = 8;
 
 /// The address of the service with this key, with `.onion`.
-fn address(contents: Contents<'_>) -> Result<String, Problem> {
-    Ok(match keys::secret(contents).map_err(Problem::new)? {
+fn address(key: &Key) -> Result<String, Problem> {
+    Ok(match secret(key)? {
         Secret::V2(secret) => secret.address().to_string(),
         Secret::V3(authority) => authority.address().to_string(),
     })
+}
+
+/// The secret that a key is.
+fn secret(key: &Key) -> Result<Secret, Problem> {
+    keys::secret(key).map_err(Problem::new)
 }
 
 /// Prints a line of the answer.

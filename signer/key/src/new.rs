@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use onionbalance_key_file::Key;
 use onionbalance_proto::v2::keys::BITS;
-use onionbalance_signer::keys::Contents;
 use rand_core::{OsRng, RngCore};
 use rsa::RsaPrivateKey;
 use zeroize::Zeroizing;
@@ -38,18 +38,16 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 fn new(output: &Path, options: &Options) -> Result<(), Problem> {
     output::must_be_absent(output)?;
     let protection = Protection::choose(options.plain, &options.passphrases, output)?;
-    let write = |key: Contents<'_>| {
-        output::create(output, &render(key, &protection)?)?;
-        say(address(key)?);
-        Ok(())
-    };
-    match options.version {
+    let key = match options.version {
         Version::V3 => {
-            let mut seed = Zeroizing::new([0; 32]);
+            let mut seed = Box::new(Zeroizing::new([0; 32]));
             OsRng.fill_bytes(seed.as_mut_slice());
-            write(Contents::Seed(&seed))
+            Key::Seed(seed)
         }
         // Of 1024 bits and with the exponent 65537, as tor makes them (`crypto_pk_generate_key`).
-        Version::V2 => write(Contents::Rsa(&RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?)),
-    }
+        Version::V2 => RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?.into(),
+    };
+    output::create(output, &render(&key, &protection)?)?;
+    say(address(&key)?);
+    Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use onionbalance_signer::keys::Secret;
 use onionbalance_signer::keys::passphrase::Source;
-use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::delegation::Delegation;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
-use crate::{Command, Problem, Work, say};
+use crate::{Command, Problem, Work, say, secret};
 
 pub(crate) static COMMAND: Command = Command {
     name: "show",
@@ -34,22 +34,20 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 
 fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     let file = KeyFile::read(file, passphrases)?;
-    file.open(|key| {
-        let (version, address, delegation) = match keys::secret(key).map_err(Problem::new)? {
-            Secret::V2(secret) => (2, secret.address().to_string(), None),
-            Secret::V3(Authority::Identity(identity)) => (3, identity.address().to_string(), None),
-            Secret::V3(Authority::Delegation(delegation)) => {
-                (3, delegation.address().to_string(), Some(delegation))
-            }
-        };
-        let (form, encrypted) = file.form();
-        say(format_args!("address: {address}"));
-        say(format_args!("version: {version}"));
-        say(format_args!("form: {form}"));
-        say(format_args!("encrypted: {}", if encrypted { "yes" } else { "no" }));
-        delegation.iter().for_each(show_delegation);
-        Ok(())
-    })
+    let (version, address, delegation) = match secret(&file.open()?)? {
+        Secret::V2(secret) => (2, secret.address().to_string(), None),
+        Secret::V3(Authority::Identity(identity)) => (3, identity.address().to_string(), None),
+        Secret::V3(Authority::Delegation(delegation)) => {
+            (3, delegation.address().to_string(), Some(delegation))
+        }
+    };
+    let (form, encrypted) = file.form();
+    say(format_args!("address: {address}"));
+    say(format_args!("version: {version}"));
+    say(format_args!("form: {form}"));
+    say(format_args!("encrypted: {}", if encrypted { "yes" } else { "no" }));
+    delegation.iter().for_each(show_delegation);
+    Ok(())
 }
 
 /// The lines about a delegation, which `delegate` prints too.

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use onionbalance_key_file::KeyFileError;
 use zeroize::Zeroizing;
 
+use super::read::read;
 use super::terminal::Terminal;
-use super::{KeyFileError, ReadError, read};
+use super::{LoadError, ReadError};
 
 /// How often a passphrase may be typed.
 const TRIES: usize = 3;
@@ -14,11 +16,6 @@ const TRIES: usize = 3;
 /// Why an encrypted key stays closed. The message follows the name of the key file.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
-    /// Encrypted in a way that is not known here.
-    #[error(
-        "is encrypted with {0}, which is not supported: encrypt it again with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
-    )]
-    Cipher(String),
     /// Nobody to ask.
     #[error(
         "is encrypted, and there is no terminal to ask for its passphrase ({0}): start the program on a \
@@ -95,7 +92,7 @@ impl Passphrases {
         &self,
         file: &Path,
         mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
-    ) -> Result<T, KeyFileError> {
+    ) -> Result<T, LoadError> {
         let path = match self {
             Self::Terminal => return ask(file, attempt),
             Self::File { path, .. } => path,
@@ -112,7 +109,7 @@ impl Passphrases {
 fn ask<T>(
     file: &Path,
     mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
-) -> Result<T, KeyFileError> {
+) -> Result<T, LoadError> {
     let mut terminal = Terminal::open().map_err(PassphraseError::NoTerminal)?;
     let prompt = format!("Passphrase of the key {}: ", file.display());
     for _ in 0..TRIES {
@@ -128,7 +125,7 @@ fn ask<T>(
 mod tests {
     use super::*;
 
-    fn open(text: &str, right: &str) -> (Result<(), KeyFileError>, Vec<String>) {
+    fn open(text: &str, right: &str) -> (Result<(), LoadError>, Vec<String>) {
         let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(text.into()) };
         let mut tried = Vec::new();
         let opened = passphrases.open(Path::new("key"), |passphrase| {
@@ -150,10 +147,7 @@ mod tests {
     fn none_fits() {
         for text in ["", "\n\n", "one\ntwo"] {
             let (opened, tried) = open(text, "three");
-            assert!(
-                matches!(opened, Err(KeyFileError::Passphrase(PassphraseError::NotInFile(_)))),
-                "{tried:?}"
-            );
+            assert!(matches!(opened, Err(LoadError::Passphrase(PassphraseError::NotInFile(_)))), "{tried:?}");
         }
     }
 

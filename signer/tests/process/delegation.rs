@@ -7,16 +7,16 @@ use data_encoding::BASE64;
 use ed25519_dalek::SigningKey;
 use needs_root::needs_root;
 use onionbalance_key::issue::{issue, span};
-use onionbalance_key::seal::seal;
+use onionbalance_key_file::sealed::{Kind, seal};
+use onionbalance_key_file::{Key, KeyFile};
 use onionbalance_proto::fixture::{self, Backend};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{HeldService, Refusal, Reply, Request, SignedFrontend};
-use onionbalance_signer::keys::pem::Pem;
-use onionbalance_signer::keys::sealed::{Kind, Sealed};
 use onionbalance_signer::v3::secret::IdentitySecret;
 use sha2::{Digest, Sha512};
 use tor_hscrypto::RevisionCounter;
+use zeroize::Zeroizing;
 
 use crate::harness::{Directory, Running, now};
 use crate::memory::search;
@@ -37,19 +37,19 @@ impl Offline {
     }
 
     /// The file of a delegation for so many periods from the one at `from` on.
-    fn delegate(&self, from: UnixTime, periods: u16) -> String {
+    fn delegate(&self, from: UnixTime, periods: u16) -> Zeroizing<Vec<u8>> {
         let (first, periods) = span(from, PeriodLength::DAY, periods);
         let delegation = issue(&self.identity, first, periods, &mut rand::thread_rng());
         sealed(Kind::Delegation, &delegation)
     }
 }
 
-fn sealed(kind: Kind, contents: &[u8]) -> String {
+fn sealed(kind: Kind, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     seal(kind, contents, PASSPHRASE.as_bytes(), &mut rand::thread_rng()).unwrap()
 }
 
 /// A machine with network, which gets nothing but the delegation.
-fn online(delegation: &str) -> (Directory, Running) {
+fn online(delegation: &[u8]) -> (Directory, Running) {
     let online = Directory::new("");
     for left in ["front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
         fs::remove_file(online.path().join(left)).unwrap();
@@ -181,8 +181,8 @@ fn not_even_root_finds_a_signing_key_in_the_signers_memory() {
         assert!(ask(&online, &offline.address, period, now).is_ok());
     }
     let file = fs::read(online.path().join("front.pem")).unwrap();
-    let sealed = Sealed::parse(Pem::find(&file).unwrap().decode().unwrap()).unwrap();
-    let plaintext = sealed.open(PASSPHRASE.as_bytes()).unwrap();
+    let Ok(KeyFile::Encrypted(sealed)) = KeyFile::parse(&file) else { panic!("it is sealed") };
+    let Ok(Some(Key::Delegation(plaintext))) = sealed.open(PASSPHRASE.as_bytes()) else { panic!("it opens") };
     let secrets = signing_secrets(&plaintext);
     assert!((12..=15).contains(&secrets.len()));
     let (readable, found) = search(signer.id(), &secrets);

@@ -2,10 +2,10 @@
 
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use ed25519_dalek::SigningKey;
+use onionbalance_key_file::pem::Pem;
+use onionbalance_key_file::{Key, KeyFile};
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
-use onionbalance_signer::keys::pem::Pem;
-use onionbalance_signer::keys::sealed::{Kind, Sealed};
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
@@ -45,9 +45,10 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
     let arguments = ["--key", "front.pem", "--from", "2026-11-23", "--periods", "3", "-o", "d.key"];
     let address: OnionAddress =
         directory.done(&[&["delegate"], &arguments[..], &NEW].concat()).parse().unwrap();
-    let sealed = Sealed::parse(decoded(&directory.read("d.key"))).unwrap();
-    assert_eq!(sealed.kind(), Kind::Delegation);
-    let plaintext = sealed.open(b"fresh").unwrap();
+    let Ok(KeyFile::Encrypted(sealed)) = KeyFile::parse(&directory.read("d.key")) else {
+        panic!("it is sealed")
+    };
+    let Ok(Some(Key::Delegation(plaintext))) = sealed.open(b"fresh") else { panic!("it opens") };
     let holds = |secret: &[u8]| plaintext.windows(secret.len()).any(|window| window == secret);
 
     let identity = SigningKey::from_bytes(decoded(&testdata("v3/front.pem")).last_chunk().unwrap());

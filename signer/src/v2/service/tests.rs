@@ -20,8 +20,8 @@ fn rng() -> StdRng {
 
 fn service(key: &str, cookies: Vec<Cookie>) -> Service {
     let file = std::fs::read(Path::new(TESTDATA).join(key)).unwrap();
-    let opened = keys::open(&file, Path::new(key), &Passphrases::Terminal, keys::secret);
-    let Ok(Secret::V2(secret)) = opened else { panic!("{key}") };
+    let opened = keys::open(&file, Path::new(key), &Passphrases::Terminal).unwrap();
+    let Ok(Secret::V2(secret)) = keys::secret(&opened) else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
     Service::new(secret, backends)

@@ -77,7 +77,7 @@ fn authority(name: &str) -> Authority {
     let file = std::fs::read(Path::new(TESTDATA).join(name)).unwrap();
     let text = Zeroizing::new(PASSPHRASE.as_bytes().to_vec());
     let passphrases = Passphrases::File { path: "pass".into(), text };
-    match keys::open(&file, Path::new(name), &passphrases, keys::secret) {
+    match keys::secret(&keys::open(&file, Path::new(name), &passphrases).unwrap()) {
         Ok(Secret::V3(authority)) => authority,
         _ => panic!("{name}"),
     }

@@ -1,18 +1,8 @@
-//! Why a key file is refused.
+//! Why a file is not taken for a key file.
 
-use onionbalance_proto::v2::keys::{BITS, KeyError};
-use onionbalance_proto::v3::address::AddressError;
-
-use super::ReadError;
-use super::passphrase::PassphraseError;
-use crate::v3::delegation::DelegationError;
-
-/// Why a key file holds no usable key. The message follows the name of the file, and says what to do.
+/// Why a file holds no usable key. The message follows the name of the file, and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
     /// None of the formats.
     #[error(
         "is not a key file: give tor's hs_ed25519_secret_key or private_key, or another PEM file with such a key"
@@ -51,31 +41,14 @@ pub enum KeyFileError {
         "is encrypted, and its DEK-Info header is missing or malformed: give the whole file as openssl wrote it"
     )]
     Header,
-    /// It is encrypted, and does not open.
-    #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
+    /// Encrypted in a way that is not known here.
+    #[error(
+        "is encrypted with {0}, which is not supported: encrypt it again with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+    )]
+    Cipher(String),
     /// Sealed by a later version.
     #[error(
         "was sealed by another version of onionbalance-key: use the signer of that version, or a newer one"
     )]
     SealedVersion,
-    /// An RSA key of another size.
-    #[error("{}", wrong_size(.0))]
-    Rsa(#[from] KeyError),
-    /// An ed25519 secret whose public half is no onion address.
-    #[error("holds a key that makes no onion address: {0}")]
-    Address(#[from] AddressError),
-    /// A delegation that is none, or for which there is no place.
-    #[error(transparent)]
-    Delegation(#[from] DelegationError),
-    /// The key of a service of another version than its backends'.
-    #[error("holds the key of a v{0} service, but the instances are v{1}: name the key of a v{1} service")]
-    Version(u8, u8),
-}
-
-fn wrong_size(error: &KeyError) -> String {
-    match error {
-        KeyError::Size(bits) => format!("holds an RSA key of {bits} bits: v2 services have {BITS}"),
-        other => format!("holds {other}"),
-    }
 }

@@ -1,5 +1,5 @@
-//! PEM (RFC 7468), as leniently as openssl reads it: text and other blocks around the key, blank lines, spaces and line ends
-//! of any kind.
+//! PEM (RFC 7468): read as leniently as openssl does, with text and other blocks around the key, blank lines, spaces and line
+//! ends of any kind; written strictly.
 
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
@@ -36,7 +36,7 @@ impl<'a> Pem<'a> {
     }
 
     /// The value of the header with this name (RFC 1421).
-    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         let block = self.lines.clone().take_while(|line| !line.starts_with(b"-----"));
         let mut headers = block.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
         headers.find_map(|(found, value)| (found == name).then_some(value.trim_start()))
@@ -63,6 +63,24 @@ impl<'a> Pem<'a> {
         Ok(bytes)
     }
 }
+
+/// The file with these contents.
+pub fn encode(label: &str, contents: &[u8]) -> Zeroizing<Vec<u8>> {
+    let (begin, end) = (format!("-----BEGIN {label}-----\n"), format!("-----END {label}-----\n"));
+    let lines = contents.len().div_ceil(LINE) * (LINE / 3 * 4 + 1);
+    let mut file = Zeroizing::new(Vec::with_capacity(begin.len() + lines + end.len()));
+    file.extend(begin.bytes());
+    for line in contents.chunks(LINE) {
+        // In constant time.
+        file.extend(Zeroizing::new(Base64::encode_string(line)).bytes());
+        file.push(b'\n');
+    }
+    file.extend(end.bytes());
+    file
+}
+
+/// Bytes in a line, whose 64 characters they make.
+const LINE: usize = 48;
 
 /// The label in a line that begins with `start`.
 fn boundary<'a>(line: &'a [u8], start: &str) -> Option<&'a str> {

@@ -12,89 +12,69 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
 use super::KeyFileError;
-use super::passphrase::PassphraseError;
 use super::pem::Pem;
 
 /// Bytes of the initialization vector that serve as salt (openssl: `PKCS5_SALT_LEN`).
 const SALT_LENGTH: usize = 8;
 
 /// An encrypted key.
-pub(super) struct Encrypted {
-    cipher: CbcCipher,
+pub struct Encrypted {
+    cipher: Cipher,
     iv: Vec<u8>,
     ciphertext: Zeroizing<Vec<u8>>,
 }
 
 impl Encrypted {
     /// Reads the header that names cipher and initialization vector, and the ciphertext.
-    pub(super) fn parse(pem: &Pem<'_>) -> Result<Self, KeyFileError> {
+    pub(crate) fn parse(pem: &Pem<'_>) -> Result<Self, KeyFileError> {
         let info = pem.header("DEK-Info").and_then(|info| info.split_once(','));
         let (name, iv) = info.ok_or(KeyFileError::Header)?;
-        let cipher = CbcCipher::named(name).ok_or_else(|| PassphraseError::Cipher(name.to_owned()))?;
+        let cipher = Cipher::named(name).ok_or_else(|| KeyFileError::Cipher(name.to_owned()))?;
         let iv = HEXUPPER_PERMISSIVE
             .decode(iv.trim().as_bytes())
             .ok()
-            .filter(|iv| iv.len() == cipher.block_length())
+            .filter(|iv| iv.len() == cipher.block_length)
             .ok_or(KeyFileError::Header)?;
         Ok(Self { cipher, iv, ciphertext: pem.decode()? })
     }
 
     /// The key, if this is its passphrase: the wrong one leaves a bad padding, or no key.
-    pub(super) fn decrypt(&self, passphrase: &[u8]) -> Option<RsaPrivateKey> {
-        let key = bytes_to_key(passphrase, self.iv.get(..SALT_LENGTH)?, self.cipher.key_length());
+    pub(crate) fn open(&self, passphrase: &[u8]) -> Option<RsaPrivateKey> {
+        let key = bytes_to_key(passphrase, self.iv.get(..SALT_LENGTH)?, self.cipher.key_length);
         let mut text = self.ciphertext.clone();
-        let decrypt = match self.cipher {
-            CbcCipher::Des => decrypt::<Des>,
-            CbcCipher::TripleDes => decrypt::<TdesEde3>,
-            CbcCipher::Aes128 => decrypt::<Aes128>,
-            CbcCipher::Aes192 => decrypt::<Aes192>,
-            CbcCipher::Aes256 => decrypt::<Aes256>,
-        };
-        let length = decrypt(&key, &self.iv, &mut text)?;
+        let length = (self.cipher.decrypt)(&key, &self.iv, &mut text)?;
         RsaPrivateKey::from_pkcs1_der(text.get(..length)?).ok()
     }
 }
 
-/// The ciphers that openssl's `-des`, `-des3` and `-aes…` name.
-#[derive(Clone, Copy)]
-enum CbcCipher {
-    Des,
-    TripleDes,
-    Aes128,
-    Aes192,
-    Aes256,
+/// Decrypts in place by key and initialization vector. The length of what is left without its padding.
+type Decrypt = fn(&[u8], &[u8], &mut [u8]) -> Option<usize>;
+
+/// A cipher in CBC mode. Lengths are in bytes.
+struct Cipher {
+    key_length: usize,
+    block_length: usize,
+    decrypt: Decrypt,
 }
 
-impl CbcCipher {
+impl Cipher {
+    /// The ciphers that openssl's `-des`, `-des3` and `-aes…` name.
     fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "DES-CBC" => Self::Des,
-            "DES-EDE3-CBC" => Self::TripleDes,
-            "AES-128-CBC" => Self::Aes128,
-            "AES-192-CBC" => Self::Aes192,
-            "AES-256-CBC" => Self::Aes256,
+            "DES-CBC" => Self::new::<Des>(),
+            "DES-EDE3-CBC" => Self::new::<TdesEde3>(),
+            "AES-128-CBC" => Self::new::<Aes128>(),
+            "AES-192-CBC" => Self::new::<Aes192>(),
+            "AES-256-CBC" => Self::new::<Aes256>(),
             _ => return None,
         })
     }
 
-    fn key_length(self) -> usize {
-        match self {
-            Self::Des => 8,
-            Self::Aes128 => 16,
-            Self::TripleDes | Self::Aes192 => 24,
-            Self::Aes256 => 32,
-        }
-    }
-
-    fn block_length(self) -> usize {
-        match self {
-            Self::Des | Self::TripleDes => 8,
-            Self::Aes128 | Self::Aes192 | Self::Aes256 => 16,
-        }
+    fn new<C: BlockCipher + BlockDecryptMut + KeyInit>() -> Self {
+        Self { key_length: C::key_size(), block_length: C::block_size(), decrypt: decrypt::<C> }
     }
 }
 
-/// Decrypts in place; the length of what is left without its padding.
 fn decrypt<C: BlockCipher + BlockDecryptMut + KeyInit>(
     key: &[u8],
     iv: &[u8],

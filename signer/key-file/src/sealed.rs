@@ -5,26 +5,29 @@
 //! ```
 //!
 //! scrypt (RFC 7914) makes the keys of cipher and code from passphrase and salt; the version says at what cost. A container
-//! that opens is whole and unaltered. `onionbalance-key` writes them.
+//! that opens is whole and unaltered.
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, Mac};
+use pkcs8::pkcs5;
+use pkcs8::pkcs5::pbes2::SCRYPT_OID;
 use pkcs8::pkcs5::scrypt::{self, Params};
+use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::KeyFileError;
+use super::{Key, KeyFileError, pem, secret_array};
 
 /// The PEM label.
 pub const LABEL: &str = "ONIONBALANCE SEALED KEY";
 /// The first byte.
-pub const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 16;
 /// Bytes before the ciphertext.
-pub const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
+const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
 /// Bytes of the code after the ciphertext.
-pub const CODE_LENGTH: usize = 32;
+const CODE_LENGTH: usize = 32;
 
 /// The kind of contents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +47,7 @@ pub struct Sealed {
 
 impl Sealed {
     /// Reads the contents of the PEM.
-    pub fn parse(bytes: Zeroizing<Vec<u8>>) -> Result<Self, KeyFileError> {
+    pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>) -> Result<Self, KeyFileError> {
         let kind = match bytes.as_slice() {
             short if short.len() < HEAD_LENGTH + CODE_LENGTH => return Err(KeyFileError::Damaged),
             [VERSION, 1, ..] => Kind::ExpandedKey,
@@ -54,17 +57,18 @@ impl Sealed {
         Ok(Self { kind, bytes })
     }
 
-    /// The kind of its contents.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// The key, if this is the passphrase and nothing was altered.
+    pub(crate) fn open(&self, passphrase: &[u8]) -> Result<Option<Key>, KeyFileError> {
+        let keys = self.bytes.first_chunk().and_then(|head| Keys::derive(passphrase, head));
+        let Some(contents) = keys.and_then(|keys| self.contents(&keys)) else { return Ok(None) };
+        match self.kind {
+            Kind::ExpandedKey => secret_array(&contents).map(Key::Expanded).ok_or(KeyFileError::Damaged),
+            Kind::Delegation => Ok(Key::Delegation(contents)),
+        }
+        .map(Some)
     }
 
-    /// The contents, if this is the passphrase and nothing was altered.
-    pub fn open(&self, passphrase: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.open_with(&Keys::derive(passphrase, self.bytes.first_chunk()?)?)
-    }
-
-    fn open_with(&self, keys: &Keys) -> Option<Zeroizing<Vec<u8>>> {
+    fn contents(&self, keys: &Keys) -> Option<Zeroizing<Vec<u8>>> {
         let (covered, code) = self.bytes.split_last_chunk::<CODE_LENGTH>()?;
         keys.code(covered)?.verify(code.into()).ok()?;
         let mut plaintext = Zeroizing::new(covered.get(HEAD_LENGTH..)?.to_vec());
@@ -73,26 +77,47 @@ impl Sealed {
     }
 }
 
+/// The file with these contents under a passphrase. `None` if this machine cannot derive keys.
+pub fn seal(
+    kind: Kind,
+    contents: &[u8],
+    passphrase: &[u8],
+    rng: &mut impl CryptoRngCore,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut head = [0; HEAD_LENGTH];
+    let (front, salt) = head.split_at_mut(2);
+    front.copy_from_slice(&[VERSION, kind as u8]);
+    rng.fill_bytes(salt);
+    let keys = Keys::derive(passphrase, &head)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(HEAD_LENGTH + contents.len() + CODE_LENGTH));
+    bytes.extend(head);
+    bytes.extend(contents);
+    keys.apply_keystream(bytes.get_mut(HEAD_LENGTH..)?);
+    let code = keys.code(&bytes)?.finalize().into_bytes();
+    bytes.extend(code);
+    Some(pem::encode(LABEL, &bytes))
+}
+
 /// The keys from passphrase and salt: one for AES-256-CTR, then one for HMAC-SHA-256.
-pub struct Keys(Zeroizing<[u8; 64]>);
+struct Keys(Zeroizing<[u8; 64]>);
 
 impl Keys {
     /// Those for a container that begins with `head`. `None` if this machine cannot derive them.
-    pub fn derive(passphrase: &[u8], head: &[u8; HEAD_LENGTH]) -> Option<Self> {
+    fn derive(passphrase: &[u8], head: &[u8; HEAD_LENGTH]) -> Option<Self> {
         let salt = head.last_chunk::<SALT_LENGTH>()?;
         let mut keys = Zeroizing::new([0; 64]);
-        scrypt::scrypt(passphrase, salt, &cost()?, keys.as_mut_slice()).ok()?;
+        scrypt::scrypt(passphrase, salt, &cost().ok()?, keys.as_mut_slice()).ok()?;
         Some(Self(keys))
     }
 
     /// Encrypts or decrypts. No two containers have one key, since each has a salt of its own; so the counter may begin at 0.
-    pub fn apply_keystream(&self, bytes: &mut [u8]) {
+    fn apply_keystream(&self, bytes: &mut [u8]) {
         let (key, _) = self.0.split_at(32);
         ctr::Ctr128BE::<Aes256>::new(key.into(), &[0; 16].into()).apply_keystream(bytes);
     }
 
     /// The code of these bytes.
-    pub fn code(&self, covered: &[u8]) -> Option<Hmac<Sha256>> {
+    fn code(&self, covered: &[u8]) -> Option<Hmac<Sha256>> {
         let (_, key) = self.0.split_at(32);
         let mut code = <Hmac<Sha256> as Mac>::new_from_slice(key).ok()?;
         code.update(covered);
@@ -102,47 +127,80 @@ impl Keys {
 
 /// The cost of a guess at a passphrase: 16 MiB, five times over; RFC 7914's N = 2^14, r = 8, p = 5. With more memory at a time,
 /// and fewer times, openssl would not open what is encrypted at this cost too.
-pub fn cost() -> Option<Params> {
-    Params::new(14, 8, 5, 64).ok()
+pub(crate) fn cost() -> pkcs5::Result<Params> {
+    Params::new(14, 8, 5, 64).map_err(|_| pkcs5::Error::AlgorithmParametersInvalid { oid: SCRYPT_OID })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
 
     use super::*;
-    use crate::keys::pem::Pem;
+    use crate::pem::Pem;
 
     const KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front-sealed.pem");
     const DELEGATION: &[u8] = include_bytes!("../../../proto/testdata/v3/front-delegation.pem");
     const PASSPHRASE: &[u8] = b"onion balance v3";
 
-    fn contents(file: &[u8]) -> Zeroizing<Vec<u8>> {
+    fn decoded(file: &[u8]) -> Zeroizing<Vec<u8>> {
         Pem::find(file).unwrap().decode().unwrap()
+    }
+
+    /// The contents of a file, if this is its passphrase.
+    fn opened(file: &[u8], passphrase: &[u8]) -> Option<(Kind, Vec<u8>)> {
+        match Sealed::parse(decoded(file)).unwrap().open(passphrase).unwrap()? {
+            Key::Expanded(key) => Some((Kind::ExpandedKey, key.to_vec())),
+            Key::Delegation(bytes) => Some((Kind::Delegation, bytes.to_vec())),
+            _ => panic!("nothing else is ever sealed"),
+        }
     }
 
     #[test]
     fn opens_with_its_passphrase_alone() {
         for (file, kind) in [(KEY, Kind::ExpandedKey), (DELEGATION, Kind::Delegation)] {
-            let sealed = Sealed::parse(contents(file)).unwrap();
-            assert_eq!(sealed.kind(), kind);
-            assert!(sealed.open(PASSPHRASE).is_some());
+            assert_eq!(opened(file, PASSPHRASE).unwrap().0, kind);
             for wrong in ["", "Onion balance v3", "onion balance v3 ", "onion balance v"] {
-                assert!(sealed.open(wrong.as_bytes()).is_none(), "{wrong}");
+                assert_eq!(opened(file, wrong.as_bytes()), None, "{wrong}");
             }
         }
         let key = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
-        assert_eq!(Sealed::parse(contents(KEY)).unwrap().open(PASSPHRASE).unwrap().as_slice(), &key[32..]);
+        assert_eq!(opened(KEY, PASSPHRASE).unwrap().1, &key[32..]);
+    }
+
+    #[test]
+    fn what_is_sealed_opens() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for (kind, contents) in
+            [(Kind::ExpandedKey, vec![7; 64]), (Kind::Delegation, (0..=255).cycle().take(9000).collect())]
+        {
+            let file = seal(kind, &contents, b"right", &mut rng).unwrap();
+            assert_eq!(opened(&file, b"right"), Some((kind, contents)));
+            assert_eq!(opened(&file, b"wrong"), None);
+        }
+        // Under the right code, but of another length.
+        let file = seal(Kind::ExpandedKey, &[7; 63], b"right", &mut rng).unwrap();
+        assert!(matches!(Sealed::parse(decoded(&file)).unwrap().open(b"right"), Err(KeyFileError::Damaged)));
+    }
+
+    #[test]
+    fn two_of_the_same_contents_have_nothing_in_common() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut bytes = || decoded(&seal(Kind::ExpandedKey, &[7; 64], b"right", &mut rng).unwrap());
+        let (one, other) = (bytes(), bytes());
+        let same = one.iter().zip(other.iter()).skip(2).filter(|(one, other)| one == other).count();
+        assert!(same < 8, "{same} of 112 bytes");
     }
 
     #[test]
     fn every_altered_byte_is_noticed() {
-        let whole = contents(KEY);
+        let whole = decoded(KEY);
         // The right ones for each: a code must tell even where the keys do not.
         let keys = Keys::derive(PASSPHRASE, whole.first_chunk().unwrap()).unwrap();
         let opens = |bytes: &[u8]| {
             let sealed = Sealed::parse(Zeroizing::new(bytes.to_vec()));
-            sealed.map(|sealed| sealed.open_with(&keys).is_some()).map_err(|error| error.to_string())
+            sealed.map(|sealed| sealed.contents(&keys).is_some()).map_err(|error| error.to_string())
         };
         assert_eq!(opens(&whole), Ok(true));
         for at in 0..whole.len() {
@@ -166,7 +224,7 @@ mod tests {
         fn arbitrary_bytes_are_survived(bytes: Vec<u8>, kind in 1_u8..=2, front: bool) {
             let bytes = if front { [&[VERSION, kind], &bytes[..]].concat() } else { bytes };
             if let Ok(sealed) = Sealed::parse(Zeroizing::new(bytes)) {
-                prop_assert!(sealed.open_with(&Keys(Zeroizing::new([0; 64]))).is_none());
+                prop_assert!(sealed.contents(&Keys(Zeroizing::new([0; 64]))).is_none());
             }
         }
     }

@@ -1,0 +1,139 @@
+//! The formats of key files: those of tor, openssl and Onionbalance, of version 2 (RSA) and version 3 (ed25519), and those that
+//! `onionbalance-key` writes. Bytes in, a secret out; paths, passphrases' sources and the use of a key are the caller's.
+//!
+//! [`KeyFile::parse`] tells what a file is, [`Encrypted::open`] tries a passphrase. A format's file has both directions where
+//! something here writes it: [`pem`] is the wrapping, [`pkcs8`] openssl's form for keys of both versions, [`sealed`] the one for
+//! what openssl has no form for. `traditional` reads what openssl wrote before PKCS#8.
+//!
+//! Secrets are on the heap, each wiped when it is dropped, and no buffer with one grows: that would leave a copy behind.
+
+mod error;
+pub mod pem;
+pub mod pkcs8;
+pub mod sealed;
+mod traditional;
+
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use zeroize::Zeroizing;
+
+pub use self::error::KeyFileError;
+use self::pem::Pem;
+
+/// Bytes of a key file at most; a delegation for three years takes less.
+pub const MAX_LENGTH: usize = 6 * 1024 * 1024;
+
+/// Tor's names of the key file in the directory of a v3 service, and of a v2 service.
+pub const TORS_NAMES: [&str; 2] = ["hs_ed25519_secret_key", "private_key"];
+/// The first 32 bytes of tor's `hs_ed25519_secret_key` (tor: `crypto_write_tagged_contents_to_file`).
+pub const TOR_TAG: &[u8; 32] = b"== ed25519v1-secret: type0 ==\0\0\0";
+const TOR_PUBLIC_TAG: &[u8; 32] = b"== ed25519v1-public: type0 ==\0\0\0";
+/// [`TOR_TAG`] in base64, as far as no byte of the key is in it.
+pub const TOR_TAG_BASE64: &str = "PT0gZWQyNTUxOXYxLXNlY3JldDogdHlwZTAgPT0AAA";
+
+/// The PEM label of PKCS#1, with or without encryption.
+pub const PKCS1_LABEL: &str = "RSA PRIVATE KEY";
+
+/// Secret bytes. A move copies a pointer, not them.
+pub type SecretArray<const N: usize> = Box<Zeroizing<[u8; N]>>;
+
+/// The contents of a key file.
+pub enum Key {
+    /// The key of a version 2 service.
+    Rsa(Box<RsaPrivateKey>),
+    /// The 32 bytes of PKCS#8, which RFC 8032 expands.
+    Seed(SecretArray<32>),
+    /// The 64 bytes of tor's file: the clamped scalar, then the prefix for nonces.
+    Expanded(SecretArray<64>),
+    /// A delegation, encoded.
+    Delegation(Zeroizing<Vec<u8>>),
+}
+
+impl From<RsaPrivateKey> for Key {
+    fn from(key: RsaPrivateKey) -> Self {
+        Self::Rsa(Box::new(key))
+    }
+}
+
+/// A key file that was read.
+pub enum KeyFile {
+    /// The key is there for all to see.
+    Plain(Key),
+    /// It takes a passphrase.
+    Encrypted(Encrypted),
+}
+
+/// An encrypted key.
+pub enum Encrypted {
+    /// PKCS#8.
+    Pkcs8(pkcs8::Encrypted),
+    /// PKCS#1, as openssl encrypted it.
+    Traditional(traditional::Encrypted),
+    /// Our own container.
+    Sealed(sealed::Sealed),
+}
+
+impl KeyFile {
+    /// Reads the bytes of a file.
+    pub fn parse(file: &[u8]) -> Result<Self, KeyFileError> {
+        if let Some(key) = file.strip_prefix(TOR_TAG) {
+            let key = secret_array(key).ok_or(KeyFileError::TorLength(file.len()))?;
+            return Ok(Self::Plain(Key::Expanded(key)));
+        }
+        let pem = Pem::find(file).ok_or_else(|| no_key(file))?;
+        Ok(match pem.label {
+            pkcs8::LABEL => Self::Plain(pkcs8::parse(&pem.decode()?)?),
+            pkcs8::ENCRYPTED_LABEL => {
+                Self::Encrypted(Encrypted::Pkcs8(pkcs8::Encrypted::parse(pem.decode()?)?))
+            }
+            PKCS1_LABEL if pem.is_encrypted() => {
+                Self::Encrypted(Encrypted::Traditional(traditional::Encrypted::parse(&pem)?))
+            }
+            PKCS1_LABEL => {
+                let key = RsaPrivateKey::from_pkcs1_der(&pem.decode()?);
+                Self::Plain(key.map_err(|_| KeyFileError::Damaged)?.into())
+            }
+            sealed::LABEL => Self::Encrypted(Encrypted::Sealed(sealed::Sealed::parse(pem.decode()?)?)),
+            public if public.ends_with("PUBLIC KEY") => return Err(KeyFileError::Public(public.to_owned())),
+            other => return Err(KeyFileError::PemLabel(other.to_owned())),
+        })
+    }
+}
+
+impl Encrypted {
+    /// The key. `None`: this is not its passphrase.
+    ///
+    /// # Errors
+    /// It opens, and what is inside is not a key; or it is encrypted in a way that is not known.
+    pub fn open(&self, passphrase: &[u8]) -> Result<Option<Key>, KeyFileError> {
+        match self {
+            Self::Pkcs8(encrypted) => encrypted.open(passphrase),
+            Self::Traditional(encrypted) => Ok(encrypted.open(passphrase).map(Key::from)),
+            Self::Sealed(sealed) => sealed.open(passphrase),
+        }
+    }
+}
+
+/// Why `file`, which is neither tor's nor PEM, is no key file.
+fn no_key(file: &[u8]) -> KeyFileError {
+    match file {
+        // A sequence: of a length in two bytes, as those of RSA keys, or with a number first, as PKCS#8.
+        [0x30, 0x82, ..] | [0x30, _, 0x02, 0x01, ..] => KeyFileError::Der,
+        _ if file.starts_with(TOR_PUBLIC_TAG) => KeyFileError::TorPublic,
+        _ if file.windows(TOR_TAG_BASE64.len()).any(|part| part == TOR_TAG_BASE64.as_bytes()) => {
+            KeyFileError::Base64
+        }
+        _ => KeyFileError::Format,
+    }
+}
+
+/// A copy of `bytes`, if there are so many, that was nowhere in between.
+fn secret_array<const N: usize>(bytes: &[u8]) -> Option<SecretArray<N>> {
+    let bytes: &[u8; N] = bytes.try_into().ok()?;
+    let mut array = Box::new(Zeroizing::new([0; N]));
+    array.copy_from_slice(bytes);
+    Some(array)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Reads files with secrets in them, whole and without a copy that nobody wipes.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use onionbalance_key_file::{MAX_LENGTH, TORS_NAMES};
+use onionbalance_trust::{Trust, TrustError};
+use zeroize::Zeroizing;
+
+/// Larger than any file with a key or passphrases but a delegation.
+const USUAL_LENGTH: usize = 16 * 1024;
+
+/// Why a file with a secret in it cannot be read. The message follows the name of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A directory, such as tor's `HiddenServiceDir`, and the key file in it, if it is tor's.
+    #[error("is a directory: name the key file in it{}", .0.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default())]
+    Directory(Option<PathBuf>),
+    /// Something else that is no file.
+    #[error("is {0}: name a key file")]
+    Kind(&'static str),
+    /// It cannot be read.
+    #[error("cannot be read: {0}; check the path and that the signer's user may read it")]
+    Io(#[from] io::Error),
+    /// It is not ours alone.
+    #[error(transparent)]
+    Trust(TrustError),
+    /// Too long for a key or a passphrase.
+    #[error("is too long: no file with a key or a passphrase has more than {MAX_LENGTH} bytes")]
+    TooLong,
+}
+
+impl From<TrustError> for ReadError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Io(error) => Self::Io(error),
+            error => Self::Trust(error),
+        }
+    }
+}
+
+/// All of the key file at `path`, which nobody else may read or change.
+pub fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let found = trust.find(path)?;
+    // Before it is opened: a device may do something then, and a socket says nothing that helps.
+    must_be_file(path, found.metadata())?;
+    read_all(found.open_key()?)
+}
+
+fn must_be_file(path: &Path, found: &Metadata) -> Result<(), ReadError> {
+    let kind = found.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    if kind.is_dir() {
+        let inside = TORS_NAMES.map(|name| path.join(name)).into_iter().find(|path| path.is_file());
+        return Err(ReadError::Directory(inside));
+    }
+    Err(ReadError::Kind(if kind.is_socket() {
+        "a socket"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else {
+        "a device"
+    }))
+}
+
+/// All of the file at `path`, whoever may read it.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    read_all(File::open(path)?)
+}
+
+fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    // Room for the whole from the start: a buffer that grew would leave copies behind. A pipe says that it has no length.
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_LENGTH);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.clamp(USUAL_LENGTH, MAX_LENGTH) + 1));
+    file.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_LENGTH { Err(ReadError::TooLong) } else { Ok(bytes) }
+}
