@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use onionbalance_fuzz::NOW;
-use onionbalance_signer::v3::delegation::Delegation;
+use onionbalance_signer::keys;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(delegation) = Delegation::decode(bytes) else { return };
-    assert!(delegation.begins() < delegation.ends());
+    let Ok(delegation) = keys::delegation(bytes) else { return };
+    assert!(delegation.span().begins() < delegation.span().ends());
     let (_, notice) = delegation.notice(NOW);
     assert!(notice.is_ascii());
 });

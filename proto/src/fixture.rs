@@ -62,12 +62,8 @@ impl Backend {
     ) -> Published {
         let keys = PeriodKeys::derive(&self.address(), period);
         let signing = SigningKey::generate(rng);
-        let claim = Claim {
-            kind: CertType::DescriptorSigning,
-            expires: ExpiryHour::not_before(now.plus(CERT_LIFETIME)),
-            certified: signing.verifying_key().to_bytes(),
-            signed_by: *keys.blinded.as_bytes(),
-        };
+        let expires = ExpiryHour::not_before(now.plus(CERT_LIFETIME));
+        let claim = Claim::of_signing_key(&signing.verifying_key(), keys.blinded.verifying_key(), expires);
         let signing_cert = self.certify_blinded(claim, period);
         let points = (0..points).map(|_| point(&signing, now, rng)).collect();
         let inner = Inner { flow_control: "1-2 31".parse().ok(), single_onion: false, points };

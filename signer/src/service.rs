@@ -11,7 +11,6 @@ use crate::keys::Secret;
 use crate::limit::RateLimit;
 use crate::log::Priority;
 use crate::v2::judge::Backend;
-use crate::v3::delegation::Delegation;
 use crate::{v2, v3};
 
 /// A service whose key is held.
@@ -56,7 +55,7 @@ impl Service {
             }
             Version::V3(service) => HeldService::V3 {
                 held: Held { key, address: service.address(), backends: service.backends().to_vec() },
-                delegation_ends: service.delegation().map(Delegation::ends),
+                delegation_ends: service.delegation().map(|delegation| delegation.span().ends()),
             },
         }
     }
@@ -68,7 +67,7 @@ impl Service {
             Version::V3(service) => (service.backends().len(), service.delegation()),
         };
         let until = delegation.map(|delegation| {
-            let (first, last) = delegation.span();
+            let (first, last) = (delegation.span().first, delegation.span().last());
             let length = u16::from(first.length);
             format!(", by a delegation for the periods {} to {}/{length}", first.number, last.number)
         });

@@ -4,14 +4,16 @@
 
 use curve25519_dalek::Scalar;
 use onionbalance_key::issue::issue;
+use onionbalance_key_file::delegation::{Span, offset};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::Refusal;
+use onionbalance_signer::keys;
 use onionbalance_signer::log::Priority;
 use onionbalance_signer::v3::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
-use onionbalance_signer::v3::delegation::{Delegation, offset};
+use onionbalance_signer::v3::delegation::Delegation;
 use onionbalance_signer::v3::revision::{RevisionKey, Revisions};
 use onionbalance_signer::v3::secret::IdentitySecret;
 use proptest::prelude::*;
@@ -38,12 +40,20 @@ fn identity() -> IdentitySecret {
     IdentitySecret::from_seed(&SEED).unwrap()
 }
 
+fn span(minutes: u16, count: u16) -> Span {
+    Span { first: period(PERIOD, minutes), count }
+}
+
 fn issued(minutes: u16, periods: u16) -> Zeroizing<Vec<u8>> {
-    issue(&identity(), period(PERIOD, minutes), periods, &mut rng(1))
+    issue(&identity(), span(minutes, periods), &mut rng(1))
+}
+
+fn held(bytes: &[u8]) -> Delegation {
+    keys::delegation(bytes).unwrap()
 }
 
 fn delegation(minutes: u16, periods: u16) -> Delegation {
-    Delegation::decode(&issued(minutes, periods)).unwrap()
+    held(&issued(minutes, periods))
 }
 
 fn secrets(authority: &Authority, period: TimePeriod) -> Result<PeriodSecrets, Refusal> {
@@ -125,10 +135,10 @@ fn revisions_are_those_of_the_identity() {
 
 #[test]
 fn signing_keys_are_one_periods_each_and_new_in_each_delegation() {
-    let again = issue(&identity(), period(PERIOD, 1440), 2, &mut rng(9));
+    let again = issue(&identity(), span(1440, 2), &mut rng(9));
     let keys = [(issued(1440, 2), PERIOD), (issued(1440, 2), PERIOD + 1), (again, PERIOD + 1)];
     let keys = keys.map(|(bytes, number)| {
-        let authority = Delegation::decode(&bytes).unwrap().into();
+        let authority = held(&bytes).into();
         *secrets(&authority, period(number, 1440)).ok().unwrap().signing.public().as_bytes()
     });
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
@@ -139,8 +149,9 @@ fn what_is_issued_is_read() {
     for (minutes, periods) in [(1440, 3), (6, 40), (14_400, 1), (5, 7)] {
         let bytes = issued(minutes, periods);
         assert_eq!(bytes.len(), bytes.capacity(), "no copy was left behind");
-        let read = Delegation::decode(&bytes).unwrap();
-        assert_eq!(read.span(), (period(PERIOD, minutes), period(PERIOD + u64::from(periods) - 1, minutes)));
+        let read = held(&bytes);
+        assert_eq!(read.span(), span(minutes, periods));
+        assert_eq!(read.span().last(), period(PERIOD + u64::from(periods) - 1, minutes));
         assert_eq!(read.address(), identity().address());
     }
 }
@@ -148,7 +159,7 @@ fn what_is_issued_is_read() {
 #[test]
 fn what_the_service_did_not_sign_is_refused_by_name() {
     let whole = issued(6, 2);
-    let error = |bytes: &[u8]| Delegation::decode(bytes).err().map(|error| error.to_string());
+    let error = |bytes: &[u8]| keys::delegation(bytes).err().map(|error| error.to_string());
     assert_eq!(error(&whole), None);
     let altered = |at: usize| {
         let mut bytes = whole.to_vec();
@@ -219,7 +230,7 @@ fn its_end_is_told_of_in_good_time() {
         [(1440, 365, 7 * DAY), (1440, 8, 2 * DAY), (1440, 2, DAY), (6, 10, 15 * 60), (6, 1, 6 * 60)]
     {
         let delegation = delegation(minutes, periods);
-        let (begins, ends) = (delegation.begins(), delegation.ends());
+        let (begins, ends) = (delegation.span().begins(), delegation.span().ends());
         assert_eq!(ends.since(begins), u64::from(periods) * u64::from(minutes) * 60);
         let priority = |now: UnixTime| delegation.notice(now).0;
         if ends.minus(warned + 1) > begins {
@@ -230,14 +241,14 @@ fn its_end_is_told_of_in_good_time() {
     let delegation = delegation(1440, 30);
     let text = |now| delegation.notice(now).1;
     assert_eq!(
-        text(delegation.begins()),
+        text(delegation.span().begins()),
         format!(
             "the delegation for {} ends at 2026-12-22 12:00:00 UTC, 29 periods after this one",
             delegation.address()
         )
     );
-    assert!(text(delegation.ends().minus(1)).contains("0 periods after this one: make another where"));
-    assert!(text(delegation.ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
+    assert!(text(delegation.span().ends().minus(1)).contains("0 periods after this one: make another where"));
+    assert!(text(delegation.span().ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
 }
 
 #[test]
@@ -246,7 +257,7 @@ fn no_hour_of_expiry_is_beyond_the_last_there_is() {
     let hour = 32 + 2 + 8 + 2 + 64;
     for first in [u32::MAX, u32::MAX - 1] {
         bytes[hour..hour + 4].copy_from_slice(&first.to_be_bytes());
-        let error = Delegation::decode(&bytes).err().unwrap().to_string();
+        let error = keys::delegation(&bytes).err().unwrap().to_string();
         assert!(error.starts_with("has a certificate for period 20779"), "{error}");
     }
 }
@@ -257,6 +268,6 @@ proptest! {
         let mut whole = issued(6, 1)[..42].to_vec();
         whole.extend(periods.to_be_bytes());
         whole.append(&mut bytes);
-        prop_assert!(Delegation::decode(&whole).is_err());
+        prop_assert!(keys::delegation(&whole).is_err());
     }
 }

@@ -9,6 +9,7 @@ use libfuzzer_sys as _;
 use onionbalance::engine::{BackendId, Newest};
 use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_key::issue::issue;
+use onionbalance_key_file::delegation::Span;
 use onionbalance_proto::fixture;
 use onionbalance_proto::v2::{layer, points};
 use onionbalance_proto::wire::{Header, Refusal, Reply, Request, SignedFrontend, frame};
@@ -139,7 +140,8 @@ impl Seeds {
     }
 
     fn delegation(&self) -> io::Result<()> {
-        self.add("delegation", "issued", issue(&v3::frontend(), v3::PUBLISHED.period, 1, &mut rng(1)))
+        let span = Span { first: v3::PUBLISHED.period, count: 1 };
+        self.add("delegation", "issued", issue(&v3::frontend(), span, &mut rng(1)))
     }
 
     fn state(&self) -> io::Result<()> {

@@ -24,7 +24,7 @@ pub enum KeyError {
     #[error("not a public RSA key in DER")]
     Form,
     /// Another size.
-    #[error("an RSA key of {0} bits where tor demands {BITS}")]
+    #[error("an RSA key of {0} bits: v2 services have {BITS}")]
     Size(usize),
     /// Another exponent.
     #[error("an RSA key whose exponent is not {EXPONENT}")]

@@ -85,6 +85,16 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// What a blinded key says of the descriptor-signing key that it certifies, in a type-08 certificate.
+    pub fn of_signing_key(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Self {
+        Self {
+            kind: CertType::DescriptorSigning,
+            expires,
+            certified: signing.to_bytes(),
+            signed_by: blinded.to_bytes(),
+        }
+    }
+
     /// The 76 bytes that the signature covers.
     pub fn signed_bytes(&self) -> [u8; SIGNED_LENGTH] {
         let mut bytes = [0; SIGNED_LENGTH];

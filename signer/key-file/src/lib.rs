@@ -1,12 +1,13 @@
 //! The formats of key files: those of tor, openssl and Onionbalance, of version 2 (RSA) and version 3 (ed25519), and those that
 //! `onionbalance-key` writes. Bytes in, a secret out; paths, passphrases' sources and the use of a key are the caller's.
 //!
-//! [`KeyFile::parse`] tells what a file is, [`Encrypted::open`] tries a passphrase. A format's file has both directions where
+//! [`KeyFile::parse`] tells what a file is, [`Encrypted::open`] tries a passphrase, [`delegation`] is what may be inside. A format's file has both directions where
 //! something here writes it: [`pem`] is the wrapping, [`pkcs8`] openssl's form for keys of both versions, [`sealed`] the one for
 //! what openssl has no form for. `traditional` reads what openssl wrote before PKCS#8.
 //!
 //! Secrets are on the heap, each wiped when it is dropped, and no buffer with one grows: that would leave a copy behind.
 
+pub mod delegation;
 mod error;
 pub mod pem;
 pub mod pkcs8;

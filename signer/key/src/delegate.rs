@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use onionbalance_key_file::delegation::Delegation;
 use onionbalance_key_file::{Key, MAX_LENGTH};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_signer::keys::Secret;
 use onionbalance_signer::v3::authority::Authority;
-use onionbalance_signer::v3::delegation::Delegation;
 use onionbalance_signer::v3::secret::IdentitySecret;
 use rand_core::OsRng;
 
@@ -62,16 +62,15 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Result<(), Problem> {
     output::must_be_absent(output)?;
     let identity = identity(&KeyFile::read(key, &options.passphrases)?.open()?)?;
-    let (first, periods) = issue::span(options.from.unwrap_or_else(now), options.period_length, periods);
-    check_length(issue::length(first, periods), periods)?;
+    let span = issue::span(options.from.unwrap_or_else(now), options.period_length, periods);
+    check_length(issue::length(span), span.count)?;
     let protection = Protection::choose(false, &options.new_passphrase, output)?;
-    let bytes = issue::issue(&identity, first, periods, &mut OsRng);
+    let bytes = issue::issue(&identity, span, &mut OsRng);
     // As the signer reads it: every certificate is verified.
-    let delegation =
-        Delegation::decode(&bytes).map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
+    Delegation::decode(&bytes).map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
     output::create(output, &render(&Key::Delegation(bytes), &protection)?)?;
-    say(delegation.address());
-    show::show_delegation(&delegation);
+    say(identity.address());
+    show::show_span(span);
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use onionbalance_key_file::delegation::Span;
 use onionbalance_signer::keys::Secret;
 use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::v3::authority::Authority;
-use onionbalance_signer::v3::delegation::Delegation;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
@@ -34,11 +34,11 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 
 fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     let file = KeyFile::read(file, passphrases)?;
-    let (version, address, delegation) = match secret(&file.open()?)? {
+    let (version, address, span) = match secret(&file.open()?)? {
         Secret::V2(secret) => (2, secret.address().to_string(), None),
         Secret::V3(Authority::Identity(identity)) => (3, identity.address().to_string(), None),
         Secret::V3(Authority::Delegation(delegation)) => {
-            (3, delegation.address().to_string(), Some(delegation))
+            (3, delegation.address().to_string(), Some(delegation.span()))
         }
     };
     let (form, encrypted) = file.form();
@@ -46,15 +46,15 @@ fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     say(format_args!("version: {version}"));
     say(format_args!("form: {form}"));
     say(format_args!("encrypted: {}", if encrypted { "yes" } else { "no" }));
-    delegation.iter().for_each(show_delegation);
+    span.into_iter().for_each(show_span);
     Ok(())
 }
 
 /// The lines about a delegation, which `delegate` prints too.
-pub(crate) fn show_delegation(delegation: &Delegation) {
-    let (first, last) = delegation.span();
+pub(crate) fn show_span(span: Span) {
+    let (first, last) = (span.first, span.last());
     let length = first.length.minutes();
     say(format_args!("delegated periods: {} to {}, of {length} minutes", first.number, last.number));
-    say(format_args!("begins: {} UTC", delegation.begins()));
-    say(format_args!("ends: {} UTC", delegation.ends()));
+    say(format_args!("begins: {} UTC", span.begins()));
+    say(format_args!("ends: {} UTC", span.ends()));
 }

@@ -7,18 +7,21 @@ pub mod terminal;
 
 use std::path::Path;
 
+use onionbalance_key_file::delegation::DelegationError;
 use onionbalance_key_file::{Key, KeyFile, KeyFileError};
 use onionbalance_proto::config::Instances;
-use onionbalance_proto::v2::keys::{BITS, KeyError};
+use onionbalance_proto::v2::keys::KeyError;
 use onionbalance_proto::v3::address::AddressError;
 use onionbalance_trust::Trust;
 use rsa::RsaPrivateKey;
 
 use self::passphrase::{PassphraseError, Passphrases};
 pub use self::read::{ReadError, read_key};
+use crate::system::secret_memory::MemoryError;
+use crate::system::stack;
 use crate::v2::secret::PermanentSecret;
 use crate::v3::authority::Authority;
-use crate::v3::delegation::{Delegation, DelegationError};
+use crate::v3::delegation::Delegation;
 use crate::v3::secret::IdentitySecret;
 
 /// The secret of a service.
@@ -42,24 +45,20 @@ pub enum LoadError {
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
     /// An RSA key of another size.
-    #[error("{}", wrong_size(.0))]
+    #[error("holds {0}")]
     Rsa(#[from] KeyError),
     /// An ed25519 secret whose public half is no onion address.
     #[error("holds a key that makes no onion address: {0}")]
     Address(#[from] AddressError),
-    /// A delegation that is none, or for which there is no place.
+    /// A delegation that is none.
     #[error(transparent)]
     Delegation(#[from] DelegationError),
+    /// There is no place for the secrets of a delegation.
+    #[error("cannot be held: {0}")]
+    Memory(#[from] MemoryError),
     /// The key of a service of another version than its backends'.
     #[error("holds the key of a v{0} service, but the instances are v{1}: name the key of a v{1} service")]
     Version(u8, u8),
-}
-
-fn wrong_size(error: &KeyError) -> String {
-    match error {
-        KeyError::Size(bits) => format!("holds an RSA key of {bits} bits: v2 services have {BITS}"),
-        other => format!("holds {other}"),
-    }
 }
 
 /// Reads the key of the service with these instances in the file at `path`, with one of the passphrases if it is encrypted.
@@ -93,8 +92,14 @@ pub fn secret(key: &Key) -> Result<Secret, LoadError> {
         Key::Rsa(key) => Secret::V2(PermanentSecret::new(RsaPrivateKey::clone(key))?),
         Key::Seed(seed) => Secret::V3(IdentitySecret::from_seed(seed)?.into()),
         Key::Expanded(key) => Secret::V3(IdentitySecret::from_expanded(key)?.into()),
-        Key::Delegation(bytes) => Secret::V3(Delegation::decode(bytes)?.into()),
+        Key::Delegation(bytes) => Secret::V3(delegation(bytes)?.into()),
     })
+}
+
+/// Reads and verifies a delegation, and takes its secrets to the place for them.
+pub fn delegation(bytes: &[u8]) -> Result<Delegation, LoadError> {
+    let delegation = stack::wiped(|| onionbalance_key_file::delegation::Delegation::decode(bytes))?;
+    Ok(Delegation::hold(&delegation)?)
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //! with it where it is.
 
 use ed25519_dalek::VerifyingKey;
+use onionbalance_key_file::delegation::IssuedCertificates;
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
+use onionbalance_proto::v3::cert::{Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use rand_core::CryptoRngCore;
 
-use super::delegation::{Delegation, IssuedCertificates};
+use super::delegation::Delegation;
 use crate::v3::revision::RevisionKey;
 use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
@@ -85,9 +86,8 @@ impl Certifier {
         match self {
             Self::Blinded(blinded) => Ok(certify(blinded, signing, expiry(now))),
             Self::Issued(certificates) => {
-                let nearest = certificates.nearest(expiry(now)).filter(|(expires, _)| now < expires.moment());
-                let (expires, signature) = nearest.ok_or(Refusal::NotDelegated)?;
-                Ok(Certificate { claim: claim(signing, &certificates.signer, expires), signature })
+                let nearest = certificates.nearest(signing, expiry(now));
+                nearest.filter(|found| now < found.claim.expires.moment()).ok_or(Refusal::NotDelegated)
             }
         }
     }
@@ -100,15 +100,6 @@ pub fn expiry(now: UnixTime) -> ExpiryHour {
 
 /// The type-08 certificate of `signing` that runs out at `expires`.
 pub fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
-    let claim = claim(signing, blinded.public(), expires);
+    let claim = Claim::of_signing_key(signing, blinded.public(), expires);
     Certificate { claim, signature: blinded.sign(&claim.signed_bytes()) }
-}
-
-pub(super) fn claim(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Claim {
-    Claim {
-        kind: CertType::DescriptorSigning,
-        expires,
-        certified: signing.to_bytes(),
-        signed_by: blinded.to_bytes(),
-    }
 }

@@ -38,8 +38,8 @@ impl Offline {
 
     /// The file of a delegation for so many periods from the one at `from` on.
     fn delegate(&self, from: UnixTime, periods: u16) -> Zeroizing<Vec<u8>> {
-        let (first, periods) = span(from, PeriodLength::DAY, periods);
-        let delegation = issue(&self.identity, first, periods, &mut rand::thread_rng());
+        let span = span(from, PeriodLength::DAY, periods);
+        let delegation = issue(&self.identity, span, &mut rand::thread_rng());
         sealed(Kind::Delegation, &delegation)
     }
 }

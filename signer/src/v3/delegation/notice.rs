@@ -1,9 +1,10 @@
 //! What is said of a delegation's end, and how loudly.
 
+use onionbalance_key_file::delegation::offset;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::TimePeriod;
 
-use super::{Delegation, offset};
+use super::Delegation;
 use crate::log::Priority;
 
 /// So many seconds before the end it is time to make another; earlier for nothing that lasts less than four times as long.
@@ -14,18 +15,18 @@ const REMEDY: &str =
 impl Delegation {
     /// The number of the period that holds `now`, of the delegation's length.
     pub fn present(&self, now: UnixTime) -> u64 {
-        TimePeriod::at(now, self.first.length, offset(self.first.length)).number
+        let length = self.span.first.length;
+        TimePeriod::at(now, length, offset(length)).number
     }
 
     /// What to log at `now`.
     pub fn notice(&self, now: UnixTime) -> (Priority, String) {
-        let (address, ends) = (self.address, self.ends());
+        let (address, ends) = (self.address, self.span.ends());
         if now >= ends {
             let what = format!("the delegation for {address} ended at {ends} UTC: {REMEDY}");
             return (Priority::Warning, what);
         }
-        let (_, last) = self.span();
-        let more = last.number.saturating_sub(self.present(now));
+        let more = self.span.last().number.saturating_sub(self.present(now));
         let what = format!("the delegation for {address} ends at {ends} UTC, {more} periods after this one");
         if ends.since(now) > self.good_time() {
             (Priority::Info, what)
@@ -36,7 +37,7 @@ impl Delegation {
 
     /// How long before its end, in seconds: a quarter of it, but no more than a week, and its last period in any case.
     fn good_time(&self) -> u64 {
-        let quarter = self.ends().since(self.begins()) / 4;
-        quarter.min(GOOD_TIME).max(self.first.length.seconds())
+        let quarter = self.span.ends().since(self.span.begins()) / 4;
+        quarter.min(GOOD_TIME).max(self.span.first.length.seconds())
     }
 }

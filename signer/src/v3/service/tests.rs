@@ -239,7 +239,7 @@ fn a_delegation_has_one_signing_key_a_period() {
     let file = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
     let Ok(KeyFile::Encrypted(sealed)) = KeyFile::parse(file) else { panic!("it is sealed") };
     let Ok(Some(Key::Delegation(bytes))) = sealed.open(b"onion balance v3") else { panic!("it opens") };
-    let delegation = Delegation::decode(&bytes).unwrap();
+    let delegation = crate::keys::delegation(&bytes).unwrap();
     for (mut service, stays) in [(Service::new(delegation, Vec::new()), true), (service(1), false)] {
         let key = signing_key(&mut service, 20_778, NOW);
         let backend =

@@ -1,0 +1,226 @@
+//! Delegations: for some time periods of a version 3 service the descriptor-signing keys with their certificates, and the keys of
+//! the revision counters. Neither the identity secret is in one nor any blinded secret, which would be worth as much.
+//!
+//! A delegation is these bytes, numbers with the highest byte first:
+//!
+//! ```text
+//! identity key 32 | period length 2, in minutes | number of the first period 8 | periods 2, then for each period
+//!     seed of the descriptor-signing key 32 | key of the revision counter 32 | first hour of expiry 4 | certificates 2
+//!     | signature 64 of each certificate
+//! ```
+//!
+//! The blinded keys are derived from the address, and the certificates rebuilt from the keys: so nothing has to be
+//! compared.
+
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::address::AddressError;
+use onionbalance_proto::v3::cert::{Certificate, Claim, ExpiryHour};
+use onionbalance_proto::v3::period::PeriodLengthError;
+use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
+use zeroize::Zeroizing;
+
+/// Bytes before the first period.
+const HEAD_LENGTH: usize = 32 + 2 + 8 + 2;
+/// Bytes of a period without its signatures.
+const PERIOD_LENGTH: usize = 64 + 4 + 2;
+
+/// A delegation that was read and verified. Its secrets are where it was read from.
+pub struct Delegation<'a> {
+    /// The address of the service.
+    pub address: OnionAddress,
+    /// The periods that it is for.
+    pub span: Span,
+    /// The keys of each of them.
+    pub periods: Vec<DelegatedPeriod<'a>>,
+}
+
+/// The keys of one period.
+pub struct DelegatedPeriod<'a> {
+    /// The seed of the descriptor-signing key, then the key of the revision counter.
+    pub secrets: &'a [u8; 64],
+    /// The certificates of the descriptor-signing key.
+    pub certificates: IssuedCertificates,
+}
+
+/// The type-08 certificates of one descriptor-signing key, one for each hour at which they may have to run out.
+#[derive(Clone)]
+pub struct IssuedCertificates {
+    signer: VerifyingKey,
+    first: ExpiryHour,
+    /// Of one that runs out at the first hour, and of those that follow hour by hour. At least one.
+    signatures: Vec<Signature>,
+}
+
+/// Why bytes are no delegation.
+#[derive(Debug, thiserror::Error)]
+pub enum DelegationError {
+    /// Too short, too long, or without a period or a certificate.
+    #[error("is not in the form that `onionbalance-key delegate` writes")]
+    Form,
+    /// No onion service has this identity key.
+    #[error("is for no onion service: {0}")]
+    Address(#[from] AddressError),
+    /// No network has such periods.
+    #[error("is for {0}")]
+    Length(#[from] PeriodLengthError),
+    /// A certificate that this service did not sign for this key and period.
+    #[error("has a certificate for period {0} that the service's key did not sign")]
+    Certificate(u64),
+}
+
+impl<'a> Delegation<'a> {
+    /// Reads and verifies the whole.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DelegationError> {
+        let mut reader = Reader(bytes);
+        let address = OnionAddress::from_identity(*reader.take()?)?;
+        let length = PeriodLength::try_from(u16::from_be_bytes(*reader.take()?))?;
+        let first = TimePeriod { length, number: u64::from_be_bytes(*reader.take()?) };
+        let span = Span { first, count: u16::from_be_bytes(*reader.take()?) };
+        let periods = span.periods().map(|period| DelegatedPeriod::decode(&mut reader, &address, period));
+        let periods = periods.collect::<Result<Vec<_>, _>>()?;
+        if periods.is_empty() || !reader.0.is_empty() {
+            return Err(DelegationError::Form);
+        }
+        Ok(Self { address, span, periods })
+    }
+}
+
+impl<'a> DelegatedPeriod<'a> {
+    fn decode(
+        reader: &mut Reader<'a>,
+        address: &OnionAddress,
+        period: TimePeriod,
+    ) -> Result<Self, DelegationError> {
+        let secrets: &[u8; 64] = reader.take()?;
+        let signer = *BlindedKey::derive(address, period).verifying_key();
+        let first = ExpiryHour(u32::from_be_bytes(*reader.take()?));
+        let count = u16::from_be_bytes(*reader.take()?);
+        let signatures = (0..count).map(|_| Ok(Signature::from_bytes(reader.take()?)));
+        let signatures = signatures.collect::<Result<Vec<_>, DelegationError>>()?;
+        let (seed, _) = secrets.split_first_chunk().ok_or(DelegationError::Form)?;
+        let certificates = IssuedCertificates { signer, first, signatures };
+        if certificates.signatures.is_empty() {
+            return Err(DelegationError::Form);
+        }
+        if !certificates.verify(&SigningKey::from_bytes(seed).verifying_key()) {
+            return Err(DelegationError::Certificate(period.number));
+        }
+        Ok(Self { secrets, certificates })
+    }
+}
+
+/// Takes bytes from the front.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], DelegationError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(DelegationError::Form)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+impl IssuedCertificates {
+    /// Whether all of them are by the blinded key, for this signing key.
+    fn verify(&self, signing: &VerifyingKey) -> bool {
+        (u64::from(self.first.0)..).zip(&self.signatures).all(|(hour, signature)| {
+            let Ok(hour) = u32::try_from(hour) else { return false };
+            let claim = Claim::of_signing_key(signing, &self.signer, ExpiryHour(hour));
+            // Those of the past, too: when one is good is asked when it is used.
+            claim.verify(signature, &self.signer, UnixTime(0)).is_ok()
+        })
+    }
+
+    /// The blinded key, which signed them.
+    pub fn signer(&self) -> &VerifyingKey {
+        &self.signer
+    }
+
+    /// The certificate of `signing`, whose certificates these are, that runs out at this hour; where none does, the one that
+    /// comes next to it.
+    pub fn nearest(&self, signing: &VerifyingKey, expires: ExpiryHour) -> Option<Certificate> {
+        let last = u32::try_from(self.signatures.len()).ok()?.checked_sub(1)?;
+        let index = expires.0.saturating_sub(self.first.0).min(last);
+        let signature = *self.signatures.get(usize::try_from(index).ok()?)?;
+        let expires = ExpiryHour(self.first.0.saturating_add(index));
+        Some(Certificate { claim: Claim::of_signing_key(signing, &self.signer, expires), signature })
+    }
+}
+
+/// A delegation that is being written.
+pub struct Encoder(Zeroizing<Vec<u8>>);
+
+impl Encoder {
+    /// Begins the delegation for these periods, which have so many certificates together.
+    pub fn new(address: &OnionAddress, span: Span, certificates: usize) -> Self {
+        // Room for the whole from the start: a buffer that grew would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(encoded_length(span, certificates)));
+        bytes.extend(address.identity());
+        bytes.extend(u16::from(span.first.length).to_be_bytes());
+        bytes.extend(span.first.number.to_be_bytes());
+        bytes.extend(span.count.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// Adds the next period: the seed of its descriptor-signing key, the key of the revision counter, and the signatures of the
+    /// certificates that run out from the first hour on.
+    pub fn add(&mut self, seed: &[u8; 32], counter: &[u8; 32], first: ExpiryHour, signatures: &[Signature]) {
+        self.0.extend(seed);
+        self.0.extend(counter);
+        self.0.extend(first.0.to_be_bytes());
+        self.0.extend(u16::try_from(signatures.len()).unwrap_or(u16::MAX).to_be_bytes());
+        self.0.extend(signatures.iter().flat_map(Signature::to_bytes));
+    }
+
+    /// The whole, to be sealed.
+    pub fn finish(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+/// Bytes of the encoded delegation for these periods, which have so many certificates together.
+pub fn encoded_length(span: Span, certificates: usize) -> usize {
+    HEAD_LENGTH + usize::from(span.count) * PERIOD_LENGTH + certificates * Signature::BYTE_SIZE
+}
+
+/// Consecutive time periods of one length.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// The first of them.
+    pub first: TimePeriod,
+    /// How many there are, the first included.
+    pub count: u16,
+}
+
+impl Span {
+    /// The periods, the first one first.
+    pub fn periods(self) -> impl Iterator<Item = TimePeriod> {
+        (0..self.count).map(move |index| self.at(index))
+    }
+
+    /// The last period.
+    pub fn last(self) -> TimePeriod {
+        self.at(self.count.saturating_sub(1))
+    }
+
+    fn at(self, index: u16) -> TimePeriod {
+        TimePeriod { number: self.first.number.saturating_add(index.into()), ..self.first }
+    }
+
+    /// When its first period begins.
+    pub fn begins(self) -> UnixTime {
+        self.first.start(offset(self.first.length))
+    }
+
+    /// When its last period ends: clients find the service no longer then.
+    pub fn ends(self) -> UnixTime {
+        self.last().next().start(offset(self.first.length))
+    }
+}
+
+/// Minutes after a multiple of their length at which periods begin: twelve voting intervals, which are half a day on the
+/// public network and half a period on testing networks (tor: `hs_get_time_period_num`, `get_time_period_length`).
+pub fn offset(length: PeriodLength) -> u64 {
+    length.minutes() / 2
+}
