@@ -8,8 +8,8 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use onionbalance_fuzz::rng;
+use onionbalance_key_file::passphrase::Passphrases;
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
-use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
 use zeroize::Zeroizing;
 
@@ -18,7 +18,11 @@ fuzz_target!(|input: &[u8]| {
     let (Some(passphrase), Some(file)) = (parts.next(), parts.next()) else { return };
     let passphrases =
         Passphrases::File { path: "passphrases".into(), text: Zeroizing::new(passphrase.to_vec()) };
-    match keys::open(file, Path::new("key"), &passphrases).and_then(|key| keys::secret(&key)) {
+    let key = match passphrases.open(file, Path::new("key")) {
+        Ok(key) => key,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    match keys::secret(&key) {
         Ok(Secret::V2(secret)) => assert!(secret.sign(&[1; 20], &mut rng(1)).is_some()),
         Ok(Secret::V3(authority)) => {
             let length = PeriodLength::try_from(1440).expect("a usual length");

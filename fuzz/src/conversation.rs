@@ -2,17 +2,18 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use onionbalance_key_file::passphrase::Passphrases;
 use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances};
 use onionbalance_proto::fixture;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::wire::{Header, Reply, Request, frame};
-use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::limit::RateLimit;
 use onionbalance_signer::serve::Services;
 use onionbalance_signer::service::Service;
 use onionbalance_signer::v2::secret::PermanentSecret;
+use onionbalance_signer::v3::authority::Authority;
 
 use crate::{rng, v2, v3};
 
@@ -26,7 +27,8 @@ pub fn services() -> Services {
     let backend = InstanceV2 { address: v2::BACKEND.address(), auth: None, name: None };
     let v2 = service("v2.key", Secret::V2(v2_secret()), &Instances::V2(vec![backend]));
     let backend = InstanceV3 { address: v3::PUBLISHED.address, name: None };
-    let v3 = service("v3.key", Secret::V3(v3::frontend().into()), &Instances::V3(vec![backend]));
+    let v3 =
+        service("v3.key", Secret::V3(Authority::Identity(v3::frontend())), &Instances::V3(vec![backend]));
     Services::new(vec![v2, v3])
 }
 
@@ -72,7 +74,7 @@ impl Script {
 }
 
 fn v2_secret() -> PermanentSecret {
-    let key = keys::open(V2_KEY, "v2.key".as_ref(), &Passphrases::Terminal).expect("a key");
+    let key = Passphrases::Terminal.open(V2_KEY, "v2.key".as_ref()).expect("a key");
     let Ok(Secret::V2(secret)) = keys::secret(&key) else { panic!("of version 2") };
     secret
 }

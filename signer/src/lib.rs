@@ -2,8 +2,9 @@
 //!
 //! The way of a request: [`serve`] reads it and finds the [`service`], the judge of its version ([`v2::judge`], [`v3::judge`])
 //! decides, the service of its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and
-//! answers. [`keys`] reads the keys: [`onionbalance_key_file`] knows their formats, [`onionbalance_trust`] judges who could have written them. [`system`] locks the process down. The
-//! package `onionbalance-key`, a program of its own, makes keys.
+//! answers. [`keys`] takes the keys into secret memory: [`onionbalance_key_file`] reads and opens them, [`onionbalance_trust`]
+//! judges who could have written them. [`system`] locks the process down. The package `onionbalance-key`, a program of its own,
+//! makes keys.
 
 pub mod audit;
 pub mod config_file;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
-use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_key_file::passphrase::Source;
 use onionbalance_signer::log;
 use onionbalance_signer::start::{self, Options, Problem};
 use onionbalance_signer::system::hardening;

@@ -151,14 +151,13 @@ mod tests {
 
     use super::*;
     use crate::keys;
-    use crate::keys::passphrase::Passphrases;
+    use onionbalance_key_file::passphrase::Passphrases;
 
     const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
 
     #[test]
     fn tells_what_is_public() {
-        let secret =
-            keys::secret(&keys::open(V2_KEY, "one.key".as_ref(), &Passphrases::Terminal).unwrap()).unwrap();
+        let secret = keys::secret(&Passphrases::Terminal.open(V2_KEY, "one.key".as_ref()).unwrap()).unwrap();
         let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, Instant::now()));
         let address = "jyvfq5umznvka34v".parse().unwrap();
         let instances = Instances::V2(vec![InstanceV2 { address, auth: None, name: None }]);

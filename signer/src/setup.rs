@@ -10,7 +10,6 @@ use onionbalance_trust::Trust;
 
 use crate::config_file::ConfigFile;
 use crate::keys;
-use crate::keys::passphrase::Passphrases;
 use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::serve::{Server, Services};
@@ -19,6 +18,7 @@ use crate::system::access_list;
 use crate::system::secret_memory::{self, Kind};
 use crate::system::user::{self, UserError};
 use crate::v3;
+use onionbalance_key_file::passphrase::Passphrases;
 
 /// Services of which the log says something, at the start and at a reload: the journal drops what is too much at a time
 /// (journald.conf(5), `RateLimitBurst=`).

@@ -9,7 +9,6 @@ use std::process::{self, ExitCode};
 use nix::sys::signal::Signal;
 
 use crate::config_file::ConfigFile;
-use crate::keys::passphrase::Source;
 use crate::log::{self, Priority};
 use crate::serve::{Outside, Server, listen, not_ready};
 use crate::setup;
@@ -18,6 +17,7 @@ use crate::system::confinement::{self, Files};
 use crate::system::guard::Guard;
 use crate::system::signals::{self, Signals};
 use crate::system::user;
+use onionbalance_key_file::passphrase::Source;
 
 /// What the command line says.
 pub struct Options {

@@ -4,13 +4,14 @@
 
 use curve25519_dalek::Scalar;
 use onionbalance_key::issue::issue;
+use onionbalance_key_file::Key;
 use onionbalance_key_file::delegation::{Span, offset};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::blinding::blinding_factor;
 use onionbalance_proto::v3::cert::ExpiryHour;
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::Refusal;
-use onionbalance_signer::keys;
+use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::log::Priority;
 use onionbalance_signer::v3::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
 use onionbalance_signer::v3::delegation::Delegation;
@@ -48,8 +49,16 @@ fn issued(minutes: u16, periods: u16) -> Zeroizing<Vec<u8>> {
     issue(&identity(), span(minutes, periods), &mut rng(1))
 }
 
+fn read(bytes: &[u8]) -> Result<Delegation, String> {
+    match keys::secret(&Key::Delegation(Zeroizing::new(bytes.to_vec()))) {
+        Ok(Secret::V3(Authority::Delegation(delegation))) => Ok(delegation),
+        Ok(_) => Err("another secret".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn held(bytes: &[u8]) -> Delegation {
-    keys::delegation(bytes).unwrap()
+    read(bytes).unwrap()
 }
 
 fn delegation(minutes: u16, periods: u16) -> Delegation {
@@ -159,7 +168,7 @@ fn what_is_issued_is_read() {
 #[test]
 fn what_the_service_did_not_sign_is_refused_by_name() {
     let whole = issued(6, 2);
-    let error = |bytes: &[u8]| keys::delegation(bytes).err().map(|error| error.to_string());
+    let error = |bytes: &[u8]| read(bytes).err();
     assert_eq!(error(&whole), None);
     let altered = |at: usize| {
         let mut bytes = whole.to_vec();
@@ -257,7 +266,7 @@ fn no_hour_of_expiry_is_beyond_the_last_there_is() {
     let hour = 32 + 2 + 8 + 2 + 64;
     for first in [u32::MAX, u32::MAX - 1] {
         bytes[hour..hour + 4].copy_from_slice(&first.to_be_bytes());
-        let error = keys::delegation(&bytes).err().unwrap().to_string();
+        let error = read(&bytes).err().unwrap();
         assert!(error.starts_with("has a certificate for period 20779"), "{error}");
     }
 }
@@ -268,6 +277,6 @@ proptest! {
         let mut whole = issued(6, 1)[..42].to_vec();
         whole.extend(periods.to_be_bytes());
         whole.append(&mut bytes);
-        prop_assert!(keys::delegation(&whole).is_err());
+        prop_assert!(read(&whole).is_err());
     }
 }

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use onionbalance_key_file::passphrase::Passphrases;
 use onionbalance_proto::v2::PermanentKey;
 use onionbalance_proto::v3::OnionAddress;
-use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -37,7 +37,8 @@ fn testdata(name: &str) -> Vec<u8> {
 fn address(file: &[u8], passphrase: &str) -> Result<String, String> {
     let text = Zeroizing::new(passphrase.as_bytes().to_vec());
     let passphrases = Passphrases::File { path: "pass".into(), text };
-    match keys::open(file, Path::new("key"), &passphrases).and_then(|key| keys::secret(&key)) {
+    let key = passphrases.open(file, Path::new("key")).map_err(|error| error.to_string())?;
+    match keys::secret(&key) {
         Ok(Secret::V2(secret)) => Ok(secret.address().to_string()),
         Ok(Secret::V3(authority)) => Ok(authority.address().to_string()),
         Err(error) => Err(error.to_string()),

@@ -1,17 +1,25 @@
-//! The formats of key files: those of tor, openssl and Onionbalance, of version 2 (RSA) and version 3 (ed25519), and those that
-//! `onionbalance-key` writes. Bytes in, a secret out; paths, passphrases' sources and the use of a key are the caller's.
+//! Key files of onion services: from a path to a key, and the formats. The use of a key is the caller's.
 //!
-//! [`KeyFile::parse`] tells what a file is, [`Encrypted::open`] tries a passphrase, [`delegation`] is what may be inside. A format's file has both directions where
-//! something here writes it: [`pem`] is the wrapping, [`pkcs8`] openssl's form for keys of both versions, [`sealed`] the one for
-//! what openssl has no form for. `traditional` reads what openssl wrote before PKCS#8.
+//! [`read::read_key`] reads a file that nobody else may write or read, by the rule of [`onionbalance_trust`].
+//! [`Passphrases::open`](passphrase::Passphrases::open) takes the key out of it, with a passphrase from a file or from a person at
+//! the [`terminal`].
+//!
+//! The formats are those of tor, openssl and Onionbalance, of version 2 (RSA) and version 3 (ed25519), and those that
+//! `onionbalance-key` writes: bytes in, a key out. [`KeyFile::parse`] tells the format of a file, and [`Encrypted::open`] tries a
+//! passphrase. A module has both directions of a format that something here writes: [`pem`] is the wrapping, [`pkcs8`] openssl's
+//! form for keys of both versions, [`sealed`] the form for keys that openssl has none for, [`delegation`] the contents of one of
+//! these. `traditional` reads the form that openssl wrote before PKCS#8.
 //!
 //! Secrets are on the heap, each wiped when it is dropped, and no buffer with one grows: that would leave a copy behind.
 
 pub mod delegation;
 mod error;
+pub mod passphrase;
 pub mod pem;
 pub mod pkcs8;
+pub mod read;
 pub mod sealed;
+pub mod terminal;
 mod traditional;
 
 use rsa::RsaPrivateKey;

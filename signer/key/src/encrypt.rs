@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use onionbalance_signer::keys::passphrase::Source;
+use onionbalance_key_file::passphrase::Source;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use curve25519_dalek::scalar::clamp_integer;
+use onionbalance_key_file::passphrase::Source;
 use onionbalance_key_file::{Key, PKCS1_LABEL, TOR_TAG, pem};
-use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::v3::secret::expand;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use zeroize::Zeroizing;

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use onionbalance_key_file::passphrase::{Passphrases, Source};
 use onionbalance_key_file::pem::Pem;
+use onionbalance_key_file::read::read_key;
 use onionbalance_key_file::{Key, PKCS1_LABEL, pkcs8, sealed};
-use onionbalance_signer::keys;
-use onionbalance_signer::keys::passphrase::{Passphrases, Source};
 use onionbalance_signer::system::access_list;
 use onionbalance_trust::Trust;
 use zeroize::Zeroizing;
@@ -28,7 +28,7 @@ impl KeyFile {
     /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
     pub(crate) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
         let trust = Trust::in_this_process(access_list::read).in_owner_of(path);
-        let bytes = keys::read_key(path, &trust).map_err(|error| problem(path, error))?;
+        let bytes = read_key(path, &trust).map_err(|error| problem(path, error))?;
         let passphrases = passphrases.read().map_err(Problem::new)?;
         let path = path.to_owned();
         Ok(match Encoded::find(&bytes).map_err(|error| problem(&path, error))? {
@@ -41,7 +41,7 @@ impl KeyFile {
 
     /// The key.
     pub(crate) fn open(&self) -> Result<Key, Problem> {
-        keys::open(&self.bytes, &self.path, &self.passphrases).map_err(|error| problem(&self.path, error))
+        self.passphrases.open(&self.bytes, &self.path).map_err(|error| problem(&self.path, error))
     }
 
     /// The address that the file itself names.

@@ -4,9 +4,9 @@
 //! `options` reads the command line; `new`, `show`, `encrypt`, `import`, `export` and `delegate` are the commands; `key_file` opens
 //! the file that any of them reads; `render` and `output` make the file that it writes. [`issue`] makes delegations.
 //!
-//! Formats are [`onionbalance_key_file`]'s, and the rule of who may have written a file is [`onionbalance_trust`]'s. From the
-//! signer come the place for secrets and what is computed with them, so that there is one such place; the protection of
-//! the process; and the prompt for passphrases.
+//! [`onionbalance_key_file`] reads and opens key files, and [`onionbalance_trust`] has the rule of who may have written one.
+//! From the signer come the place for secrets and the computations with them, so that there is one such place; the protection of
+//! the process; the reading of access lists, which takes `unsafe`; and the form of error lines.
 
 mod delegate;
 mod encoded;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use onionbalance_signer::keys::passphrase::{Passphrases, Source};
-use onionbalance_signer::keys::terminal::Terminal;
+use onionbalance_key_file::passphrase::{Passphrases, Source};
+use onionbalance_key_file::terminal::Terminal;
 use zeroize::Zeroizing;
 
 use crate::Problem;

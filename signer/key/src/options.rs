@@ -4,9 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
+use onionbalance_key_file::passphrase::Source;
 use onionbalance_proto::time::{TimeError, UnixTime};
 use onionbalance_proto::v3::PeriodLength;
-use onionbalance_signer::keys::passphrase::Source;
 
 /// The options of one command line.
 pub(crate) struct Options {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use onionbalance_key_file::passphrase::Source;
 use onionbalance_key_file::sealed::{Kind, seal};
 use onionbalance_key_file::{Key, TOR_TAG, pem, pkcs8};
-use onionbalance_signer::keys::passphrase::Source;
 use rand_core::OsRng;
 use rsa::pkcs8::{EncodePrivateKey, SecretDocument};
 use zeroize::Zeroizing;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use onionbalance_key_file::delegation::Span;
+use onionbalance_key_file::passphrase::Source;
 use onionbalance_signer::keys::Secret;
-use onionbalance_signer::keys::passphrase::Source;
 use onionbalance_signer::v3::authority::Authority;
 
 use crate::key_file::KeyFile;

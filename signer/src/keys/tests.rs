@@ -14,8 +14,8 @@ fn testdata(file: &str) -> Vec<u8> {
 fn opened(file: &str, passphrases: &str) -> Result<Secret, String> {
     let text = Zeroizing::new(passphrases.as_bytes().to_vec());
     let passphrases = Passphrases::File { path: "pass".into(), text };
-    let key = open(&testdata(file), Path::new("key"), &passphrases);
-    key.and_then(|key| secret(&key)).map_err(|error| error.to_string())
+    let key = passphrases.open(&testdata(file), Path::new("key")).map_err(|error| error.to_string())?;
+    secret(&key).map_err(|error| error.to_string())
 }
 
 /// The address in this file.
@@ -74,19 +74,4 @@ fn the_key_of_another_version_than_the_instances_is_refused() {
         assert_eq!(load(file, right), Ok(()));
         assert_eq!(load(file, &Instances::None), Ok(()));
     }
-}
-
-#[test]
-fn a_missing_or_endless_file_is_refused() {
-    let load = |path: &str| {
-        load(
-            Path::new(path),
-            &Trust::in_this_process(access_list::read),
-            &Passphrases::Terminal,
-            &Instances::None,
-        )
-        .err()
-    };
-    assert!(matches!(load("/nonexistent"), Some(LoadError::Read(ReadError::Io(_)))));
-    assert!(matches!(load("/dev/zero"), Some(LoadError::Read(ReadError::Kind(_)))));
 }

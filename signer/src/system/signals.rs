@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Those that ask the process to end.
@@ -56,34 +56,5 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
-    }
-}
-
-/// Signals that would end or stop the process wait until this is dropped, and have their effect then.
-pub struct Deferred {
-    before: SigSet,
-    waiting: SignalFd,
-}
-
-impl Deferred {
-    /// Begins to defer them.
-    pub fn begin() -> nix::Result<Self> {
-        let signals: SigSet = END.into_iter().chain([Signal::SIGHUP, Signal::SIGTSTP]).collect();
-        let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?, waiting })
-    }
-}
-
-/// Can be read as soon as a signal waits. It is not to be read: the signal would be gone.
-impl AsFd for Deferred {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.waiting.as_fd()
-    }
-}
-
-impl Drop for Deferred {
-    fn drop(&mut self) {
-        // It was the mask before, so the kernel takes it.
-        let _ = self.before.thread_set_mask();
     }
 }

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use onionbalance_key_file::passphrase::Passphrases;
 use onionbalance_proto::config::Instances;
 use onionbalance_proto::v3::OnionAddress;
-use onionbalance_signer::keys::passphrase::Passphrases;
 use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::system::access_list;
 use onionbalance_trust::Trust;

@@ -9,8 +9,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::keys::passphrase::Passphrases;
 use crate::keys::{self, Secret};
+use onionbalance_key_file::passphrase::Passphrases;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
 
@@ -20,7 +20,7 @@ fn rng() -> StdRng {
 
 fn service(key: &str, cookies: Vec<Cookie>) -> Service {
     let file = std::fs::read(Path::new(TESTDATA).join(key)).unwrap();
-    let opened = keys::open(&file, Path::new(key), &Passphrases::Terminal).unwrap();
+    let opened = Passphrases::Terminal.open(&file, Path::new(key)).unwrap();
     let Ok(Secret::V2(secret)) = keys::secret(&opened) else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
     let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();

@@ -1,7 +1,7 @@
 mod nonces;
 
 use ed25519_dalek::SigningKey;
-use onionbalance_key_file::{Key, KeyFile};
+use onionbalance_key_file::KeyFile;
 use onionbalance_proto::fixture;
 use onionbalance_proto::v3::document;
 use onionbalance_proto::v3::{FlowControl, LinkSpecifiers, PeriodLength};
@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::keys::{self, Secret};
 use crate::v3::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
@@ -238,8 +239,8 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
 fn a_delegation_has_one_signing_key_a_period() {
     let file = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
     let Ok(KeyFile::Encrypted(sealed)) = KeyFile::parse(file) else { panic!("it is sealed") };
-    let Ok(Some(Key::Delegation(bytes))) = sealed.open(b"onion balance v3") else { panic!("it opens") };
-    let delegation = crate::keys::delegation(&bytes).unwrap();
+    let key = sealed.open(b"onion balance v3").unwrap().expect("it opens");
+    let Ok(Secret::V3(delegation)) = keys::secret(&key) else { panic!("it is a delegation") };
     for (mut service, stays) in [(Service::new(delegation, Vec::new()), true), (service(1), false)] {
         let key = signing_key(&mut service, 20_778, NOW);
         let backend =

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::keys::passphrase::Passphrases;
 use crate::keys::{self, Secret};
 use crate::v3::authority::Authority;
+use onionbalance_key_file::passphrase::Passphrases;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
 const PASSPHRASE: &str = "onion balance v3";
@@ -77,7 +77,7 @@ fn authority(name: &str) -> Authority {
     let file = std::fs::read(Path::new(TESTDATA).join(name)).unwrap();
     let text = Zeroizing::new(PASSPHRASE.as_bytes().to_vec());
     let passphrases = Passphrases::File { path: "pass".into(), text };
-    match keys::secret(&keys::open(&file, Path::new(name), &passphrases).unwrap()) {
+    match keys::secret(&passphrases.open(&file, Path::new(name)).unwrap()) {
         Ok(Secret::V3(authority)) => authority,
         _ => panic!("{name}"),
     }

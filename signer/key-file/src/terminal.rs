@@ -5,11 +5,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::system::signals::Deferred;
-
+/// Signals that would end or stop the process.
+const DEFERRED: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTSTP];
 /// Bytes of a line that a terminal passes on at most, its end included (termios(3)).
 const MAX_LENGTH: usize = 4096;
 
@@ -33,6 +36,28 @@ impl Terminal {
         drop(silent);
         drop(deferred);
         line
+    }
+}
+
+/// [`DEFERRED`] signals wait until this is dropped, and have their effect then.
+struct Deferred {
+    before: SigSet,
+    /// Can be read as soon as a signal waits. It is not to be read: the signal would be gone.
+    waiting: SignalFd,
+}
+
+impl Deferred {
+    fn begin() -> nix::Result<Self> {
+        let signals: SigSet = DEFERRED.into_iter().collect();
+        let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?, waiting })
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        // It was the mask before, so the kernel takes it.
+        let _ = self.before.thread_set_mask();
     }
 }
 
@@ -62,8 +87,8 @@ impl Drop for Silent<'_> {
 
 /// A line without its end, if none of these signals comes before.
 fn read_line(mut terminal: &File, signals: &Deferred) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut waiting =
-        [signals.as_fd(), terminal.as_fd()].map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+    let mut waiting = [signals.waiting.as_fd(), terminal.as_fd()]
+        .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
     poll(&mut waiting, PollTimeout::NONE)?;
     let [signals, _] = waiting;
     if signals.any() == Some(true) {

@@ -1,13 +1,15 @@
-//! Reads files with secrets in them, whole and without a copy that nobody wipes.
+//! Reads files with secrets in them, whole and without a copy that nobody wipes. [`onionbalance_trust`] has the rule of who may
+//! have written a key, and who may read it.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use onionbalance_key_file::{MAX_LENGTH, TORS_NAMES};
 use onionbalance_trust::{Trust, TrustError};
 use zeroize::Zeroizing;
+
+use crate::{MAX_LENGTH, TORS_NAMES};
 
 /// Larger than any file with a key or passphrases but a delegation.
 const USUAL_LENGTH: usize = 16 * 1024;
@@ -68,7 +70,7 @@ fn must_be_file(path: &Path, found: &Metadata) -> Result<(), ReadError> {
 }
 
 /// All of the file at `path`, whoever may read it.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     read_all(File::open(path)?)
 }
 
@@ -78,4 +80,19 @@ fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.clamp(USUAL_LENGTH, MAX_LENGTH) + 1));
     file.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_LENGTH { Err(ReadError::TooLong) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_a_device_and_a_directory_are_refused() {
+        let read = |path: &str| {
+            read_key(Path::new(path), &Trust::in_this_process(|_| Ok(Vec::new()))).map(drop).unwrap_err()
+        };
+        assert!(matches!(read("/nonexistent"), ReadError::Io(_)));
+        assert!(matches!(read("/dev/zero"), ReadError::Kind(_)));
+        assert!(matches!(read("/proc"), ReadError::Directory(None)));
+    }
 }

@@ -3,19 +3,21 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use onionbalance_key_file::KeyFileError;
 use zeroize::Zeroizing;
 
-use super::read::read;
-use super::terminal::Terminal;
-use super::{LoadError, ReadError};
+use crate::read::{ReadError, read};
+use crate::terminal::Terminal;
+use crate::{Encrypted, Key, KeyFile, KeyFileError};
 
 /// How often a passphrase may be typed.
 const TRIES: usize = 3;
 
-/// Why an encrypted key stays closed. The message follows the name of the key file.
+/// Why a key file does not open. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
-pub enum PassphraseError {
+pub enum OpenError {
+    /// It is not a key file, or a damaged one.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// Nobody to ask.
     #[error(
         "is encrypted, and there is no terminal to ask for its passphrase ({0}): start the program on a \
@@ -31,19 +33,6 @@ pub enum PassphraseError {
     /// None of those in the file fits.
     #[error("does not open with any passphrase in {0}: write each on a line of its own")]
     NotInFile(PathBuf),
-}
-
-/// Where to find passphrases.
-pub enum Passphrases {
-    /// A person types them at the terminal.
-    Terminal,
-    /// They were read from a file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// One passphrase a line: each is tried with each key.
-        text: Zeroizing<Vec<u8>>,
-    },
 }
 
 /// Where the command line says that passphrases are.
@@ -71,6 +60,19 @@ impl Source {
     }
 }
 
+/// Where to find passphrases.
+pub enum Passphrases {
+    /// A person types them at the terminal.
+    Terminal,
+    /// They were read from a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// One passphrase a line: each is tried with each key.
+        text: Zeroizing<Vec<u8>>,
+    },
+}
+
 impl Passphrases {
     /// Reads the passphrases in the file at `path`, which may be a pipe.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
@@ -87,67 +89,59 @@ impl Passphrases {
         lines.filter(|line| !line.is_empty())
     }
 
-    /// The result of `attempt` on the key in `file` with the right passphrase. `attempt` returns `None` for a wrong one.
-    pub(super) fn open<T>(
-        &self,
-        file: &Path,
-        mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
-    ) -> Result<T, LoadError> {
-        let path = match self {
-            Self::Terminal => return ask(file, attempt),
-            Self::File { path, .. } => path,
+    /// The key in `file`, the contents of the file at `path`.
+    pub fn open(&self, file: &[u8], path: &Path) -> Result<Key, OpenError> {
+        let encrypted = match KeyFile::parse(file)? {
+            KeyFile::Plain(key) => return Ok(key),
+            KeyFile::Encrypted(encrypted) => encrypted,
         };
+        let Self::File { path, .. } = self else { return ask(&encrypted, path) };
         for passphrase in self.lines() {
-            if let Some(opened) = attempt(passphrase)? {
-                return Ok(opened);
+            if let Some(key) = encrypted.open(passphrase)? {
+                return Ok(key);
             }
         }
-        Err(PassphraseError::NotInFile(path.clone()).into())
+        Err(OpenError::NotInFile(path.clone()))
     }
 }
 
-fn ask<T>(
-    file: &Path,
-    mut attempt: impl FnMut(&[u8]) -> Result<Option<T>, KeyFileError>,
-) -> Result<T, LoadError> {
-    let mut terminal = Terminal::open().map_err(PassphraseError::NoTerminal)?;
-    let prompt = format!("Passphrase of the key {}: ", file.display());
+fn ask(encrypted: &Encrypted, path: &Path) -> Result<Key, OpenError> {
+    let mut terminal = Terminal::open().map_err(OpenError::NoTerminal)?;
+    let prompt = format!("Passphrase of the key {}: ", path.display());
     for _ in 0..TRIES {
-        let passphrase = terminal.ask(&prompt).map_err(PassphraseError::NotTyped)?;
-        if let Some(opened) = attempt(&passphrase)? {
-            return Ok(opened);
+        let passphrase = terminal.ask(&prompt).map_err(OpenError::NotTyped)?;
+        if let Some(key) = encrypted.open(&passphrase)? {
+            return Ok(key);
         }
     }
-    Err(PassphraseError::Mistyped.into())
+    Err(OpenError::Mistyped)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn open(text: &str, right: &str) -> (Result<(), LoadError>, Vec<String>) {
-        let passphrases = Passphrases::File { path: "pass".into(), text: Zeroizing::new(text.into()) };
-        let mut tried = Vec::new();
-        let opened = passphrases.open(Path::new("key"), |passphrase| {
-            tried.push(String::from_utf8(passphrase.to_vec()).unwrap());
-            Ok((passphrase == right.as_bytes()).then_some(()))
-        });
-        (opened, tried)
+    const KEY: &[u8] = include_bytes!("../../../proto/testdata/v2/pem-aes256.key");
+
+    fn file(text: &str) -> Passphrases {
+        Passphrases::File { path: "pass".into(), text: Zeroizing::new(text.into()) }
     }
 
     #[test]
-    fn each_line_is_tried_until_one_fits() {
-        let (opened, tried) = open("one\r\n\ntwo words \nthree\n", "two words ");
-        assert!(opened.is_ok());
-        assert_eq!(tried, ["one", "two words "]);
-        assert!(open("alone", "alone").0.is_ok());
+    fn each_line_is_a_passphrase_as_it_is_written() {
+        let lines = |text| file(text).lines().map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(lines("one\r\n\ntwo words \nthree"), [&b"one"[..], b"two words ", b"three"]);
+        assert!(lines("").is_empty() && lines("\n\n").is_empty());
     }
 
     #[test]
-    fn none_fits() {
-        for text in ["", "\n\n", "one\ntwo"] {
-            let (opened, tried) = open(text, "three");
-            assert!(matches!(opened, Err(LoadError::Passphrase(PassphraseError::NotInFile(_)))), "{tried:?}");
+    fn each_is_tried_until_one_fits() {
+        let open = |text| file(text).open(KEY, Path::new("key"));
+        for text in ["onion balance v2", "one\r\n\nonion balance v2\nthree\n", "one\nonion balance v2\r\n"] {
+            assert!(matches!(open(text), Ok(Key::Rsa(_))), "{text}");
+        }
+        for text in ["", "\n\n", "one\ntwo", "onion balance v2 \n"] {
+            assert!(matches!(open(text), Err(OpenError::NotInFile(_))), "{text}");
         }
     }
 

@@ -1,22 +1,17 @@
-//! The keys of services: reads a key file that nobody else may write or read, opens it with a passphrase, and makes the
-//! service's secret of it. [`onionbalance_key_file`] knows the formats, [`onionbalance_trust`] the rule.
-
-pub mod passphrase;
-mod read;
-pub mod terminal;
+//! The step from a key to the service's secret in secret memory. [`onionbalance_key_file`] reads and opens the key file.
 
 use std::path::Path;
 
-use onionbalance_key_file::delegation::DelegationError;
-use onionbalance_key_file::{Key, KeyFile, KeyFileError};
+use onionbalance_key_file::Key;
+use onionbalance_key_file::delegation::{self, DelegationError};
+use onionbalance_key_file::passphrase::{OpenError, Passphrases};
+use onionbalance_key_file::read::{ReadError, read_key};
 use onionbalance_proto::config::Instances;
 use onionbalance_proto::v2::keys::KeyError;
 use onionbalance_proto::v3::address::AddressError;
 use onionbalance_trust::Trust;
 use rsa::RsaPrivateKey;
 
-use self::passphrase::{PassphraseError, Passphrases};
-pub use self::read::{ReadError, read_key};
 use crate::system::secret_memory::MemoryError;
 use crate::system::stack;
 use crate::v2::secret::PermanentSecret;
@@ -38,12 +33,9 @@ pub enum LoadError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is not a key file, or a damaged one.
+    /// It is not a key file, or is encrypted and does not open.
     #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// It is encrypted, and does not open.
-    #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
+    Open(#[from] OpenError),
     /// An RSA key of another size.
     #[error("holds {0}")]
     Rsa(#[from] KeyError),
@@ -68,7 +60,7 @@ pub fn load(
     passphrases: &Passphrases,
     instances: &Instances,
 ) -> Result<Secret, LoadError> {
-    let key = open(&read_key(path, trust)?, path, passphrases)?;
+    let key = passphrases.open(&read_key(path, trust)?, path)?;
     match (&key, instances) {
         (Key::Rsa(_), Instances::V3(_)) => Err(LoadError::Version(2, 3)),
         (Key::Seed(_) | Key::Expanded(_) | Key::Delegation(_), Instances::V2(_)) => {
@@ -78,28 +70,17 @@ pub fn load(
     }
 }
 
-/// The key in `file`, the contents of the file at `path`.
-pub fn open(file: &[u8], path: &Path, passphrases: &Passphrases) -> Result<Key, LoadError> {
-    match KeyFile::parse(file)? {
-        KeyFile::Plain(key) => Ok(key),
-        KeyFile::Encrypted(encrypted) => passphrases.open(path, |passphrase| encrypted.open(passphrase)),
-    }
-}
-
-/// The secret that a key is.
+/// The secret that a key is. Of a delegation every certificate is verified.
 pub fn secret(key: &Key) -> Result<Secret, LoadError> {
     Ok(match key {
         Key::Rsa(key) => Secret::V2(PermanentSecret::new(RsaPrivateKey::clone(key))?),
-        Key::Seed(seed) => Secret::V3(IdentitySecret::from_seed(seed)?.into()),
-        Key::Expanded(key) => Secret::V3(IdentitySecret::from_expanded(key)?.into()),
-        Key::Delegation(bytes) => Secret::V3(delegation(bytes)?.into()),
+        Key::Seed(seed) => Secret::V3(Authority::Identity(IdentitySecret::from_seed(seed)?)),
+        Key::Expanded(key) => Secret::V3(Authority::Identity(IdentitySecret::from_expanded(key)?)),
+        Key::Delegation(bytes) => {
+            let read = stack::wiped(|| delegation::Delegation::decode(bytes))?;
+            Secret::V3(Authority::Delegation(Delegation::hold(&read)?))
+        }
     })
-}
-
-/// Reads and verifies a delegation, and takes its secrets to the place for them.
-pub fn delegation(bytes: &[u8]) -> Result<Delegation, LoadError> {
-    let delegation = stack::wiped(|| onionbalance_key_file::delegation::Delegation::decode(bytes))?;
-    Ok(Delegation::hold(&delegation)?)
 }
 
 #[cfg(test)]
