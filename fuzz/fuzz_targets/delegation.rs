@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 fuzz_target!(|bytes: &[u8]| {
     let key = Key::Delegation(Zeroizing::new(bytes.to_vec()));
     let Ok(Secret::V3(Authority::Delegation(delegation))) = keys::secret(&key) else { return };
-    assert!(delegation.span().begins() < delegation.span().ends());
+    assert!(delegation.span.begins() < delegation.span.ends());
     let (_, notice) = delegation.notice(NOW);
     assert!(notice.is_ascii());
 });

@@ -13,12 +13,13 @@ use onionbalance_proto::v3::TimePeriod;
 use onionbalance_proto::v3::document::{self, PeriodKeys};
 use onionbalance_proto::wire::{FrontendRequest, Request, frame};
 use onionbalance_signer::v2::judge::{self as judge_v2, KnownDescriptors};
+use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::judge::judge;
 use onionbalance_signer::v3::service::Service;
 
 thread_local! {
     static SERVICE: RefCell<Service> =
-        RefCell::new(Service::new(v3::frontend(), vec![PUBLISHED.address]));
+        RefCell::new(Service::new(Authority::Identity(v3::frontend()), vec![PUBLISHED.address]));
 }
 
 fuzz_target!(|body: &[u8]| {

@@ -55,7 +55,7 @@ impl Service {
             }
             Version::V3(service) => HeldService::V3 {
                 held: Held { key, address: service.address(), backends: service.backends().to_vec() },
-                delegation_ends: service.delegation().map(|delegation| delegation.span().ends()),
+                delegation_ends: service.delegation().map(|delegation| delegation.span.ends()),
             },
         }
     }
@@ -67,7 +67,7 @@ impl Service {
             Version::V3(service) => (service.backends().len(), service.delegation()),
         };
         let until = delegation.map(|delegation| {
-            let (first, last) = (delegation.span().first, delegation.span().last());
+            let (first, last) = (delegation.span.first, delegation.span.last());
             let length = u16::from(first.length);
             format!(", by a delegation for the periods {} to {}/{length}", first.number, last.number)
         });

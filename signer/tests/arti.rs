@@ -10,6 +10,7 @@ use onionbalance_proto::fixture::{self, Backend, Published};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{FrontendRequest, ProvenPoint};
+use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::judge::judge;
 use onionbalance_signer::v3::secret::IdentitySecret;
 use onionbalance_signer::v3::service::Service;
@@ -74,7 +75,8 @@ fn request(
 fn arti_reads_each_descriptor_as_it_was_asked_for() {
     let mut rng = StdRng::seed_from_u64(4);
     for points in (1..=20).chain([3, 8, 20]) {
-        let mut service = Service::new(IdentitySecret::from_seed(&rng.r#gen()).unwrap(), vec![]);
+        let identity = IdentitySecret::from_seed(&rng.r#gen()).unwrap();
+        let mut service = Service::new(Authority::Identity(identity), vec![]);
         let frontend = service.address();
         let length = PeriodLength::try_from(if points % 2 == 0 { 1440 } else { rng.gen_range(5..=14_400) });
         let period = TimePeriod::at(NOW, length.unwrap(), 0);

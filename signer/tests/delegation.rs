@@ -80,7 +80,7 @@ fn certificate(authority: &Authority, period: TimePeriod, now: UnixTime) -> Resu
 #[test]
 fn certificates_run_out_when_the_identitys_would() {
     for minutes in [1440, 60, 6, 14_400] {
-        let authorities = [Authority::from(identity()), delegation(minutes, 2).into()];
+        let authorities = [Authority::Identity(identity()), Authority::Delegation(delegation(minutes, 2))];
         let half = u64::from(minutes) * 30;
         for number in [PERIOD, PERIOD + 1] {
             let period = period(number, minutes);
@@ -99,7 +99,7 @@ fn certificates_run_out_when_the_identitys_would() {
 
 #[test]
 fn earlier_and_later_the_next_best_certificate_serves_as_long_as_it_is_good() {
-    let authority = Authority::from(delegation(1440, 1));
+    let authority = Authority::Delegation(delegation(1440, 1));
     let day = period(PERIOD, 1440);
     let begins = day.start(720);
     let at = |now| certificate(&authority, day, now);
@@ -112,7 +112,7 @@ fn earlier_and_later_the_next_best_certificate_serves_as_long_as_it_is_good() {
 
 #[test]
 fn nothing_is_there_for_other_periods() {
-    let authority = Authority::from(delegation(1440, 3));
+    let authority = Authority::Delegation(delegation(1440, 3));
     for (number, minutes, there) in [
         (PERIOD - 1, 1440, false),
         (PERIOD, 1440, true),
@@ -133,11 +133,12 @@ fn nothing_is_there_for_other_periods() {
 fn revisions_are_those_of_the_identity() {
     let now = period(PERIOD, 1440).start(720).plus(5 * HOUR);
     for index in 0..2 {
-        let revisions = [Authority::from(identity()), delegation(1440, 2).into()].map(|authority| {
-            let period = period(PERIOD + index, 1440);
-            let secrets = secrets(&authority, period).ok().unwrap();
-            Revisions::default().next(&secrets.revision, period, now, 0)
-        });
+        let revisions =
+            [Authority::Identity(identity()), Authority::Delegation(delegation(1440, 2))].map(|authority| {
+                let period = period(PERIOD + index, 1440);
+                let secrets = secrets(&authority, period).ok().unwrap();
+                Revisions::default().next(&secrets.revision, period, now, 0)
+            });
         assert_eq!(revisions[0], revisions[1]);
     }
 }
@@ -147,7 +148,7 @@ fn signing_keys_are_one_periods_each_and_new_in_each_delegation() {
     let again = issue(&identity(), span(1440, 2), &mut rng(9));
     let keys = [(issued(1440, 2), PERIOD), (issued(1440, 2), PERIOD + 1), (again, PERIOD + 1)];
     let keys = keys.map(|(bytes, number)| {
-        let authority = held(&bytes).into();
+        let authority = Authority::Delegation(held(&bytes));
         *secrets(&authority, period(number, 1440)).ok().unwrap().signing.public().as_bytes()
     });
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
@@ -159,9 +160,9 @@ fn what_is_issued_is_read() {
         let bytes = issued(minutes, periods);
         assert_eq!(bytes.len(), bytes.capacity(), "no copy was left behind");
         let read = held(&bytes);
-        assert_eq!(read.span(), span(minutes, periods));
-        assert_eq!(read.span().last(), period(PERIOD + u64::from(periods) - 1, minutes));
-        assert_eq!(read.address(), identity().address());
+        assert_eq!(read.span, span(minutes, periods));
+        assert_eq!(read.span.last(), period(PERIOD + u64::from(periods) - 1, minutes));
+        assert_eq!(read.address, identity().address());
     }
 }
 
@@ -239,7 +240,7 @@ fn its_end_is_told_of_in_good_time() {
         [(1440, 365, 7 * DAY), (1440, 8, 2 * DAY), (1440, 2, DAY), (6, 10, 15 * 60), (6, 1, 6 * 60)]
     {
         let delegation = delegation(minutes, periods);
-        let (begins, ends) = (delegation.span().begins(), delegation.span().ends());
+        let (begins, ends) = (delegation.span.begins(), delegation.span.ends());
         assert_eq!(ends.since(begins), u64::from(periods) * u64::from(minutes) * 60);
         let priority = |now: UnixTime| delegation.notice(now).0;
         if ends.minus(warned + 1) > begins {
@@ -250,14 +251,14 @@ fn its_end_is_told_of_in_good_time() {
     let delegation = delegation(1440, 30);
     let text = |now| delegation.notice(now).1;
     assert_eq!(
-        text(delegation.span().begins()),
+        text(delegation.span.begins()),
         format!(
             "the delegation for {} ends at 2026-12-22 12:00:00 UTC, 29 periods after this one",
-            delegation.address()
+            delegation.address
         )
     );
-    assert!(text(delegation.span().ends().minus(1)).contains("0 periods after this one: make another where"));
-    assert!(text(delegation.span().ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
+    assert!(text(delegation.span.ends().minus(1)).contains("0 periods after this one: make another where"));
+    assert!(text(delegation.span.ends()).contains("ended at 2026-12-22 12:00:00 UTC: make another where"));
 }
 
 #[test]

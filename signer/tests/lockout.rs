@@ -9,6 +9,7 @@ use onionbalance_proto::fixture::{self, Backend, Published};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{FrontendRequest, Refusal, SignedFrontend};
+use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::secret::IdentitySecret;
 use onionbalance_signer::v3::service::Service;
 use proptest::prelude::*;
@@ -153,7 +154,7 @@ impl World {
 
 fn service(allowed: &[OnionAddress]) -> Service {
     let secret = IdentitySecret::from_seed(&[7; 32]).unwrap();
-    Service::new(secret, allowed.to_vec())
+    Service::new(Authority::Identity(secret), allowed.to_vec())
 }
 
 proptest! {

@@ -38,7 +38,7 @@ fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
         Secret::V2(secret) => (2, secret.address().to_string(), None),
         Secret::V3(Authority::Identity(identity)) => (3, identity.address().to_string(), None),
         Secret::V3(Authority::Delegation(delegation)) => {
-            (3, delegation.address().to_string(), Some(delegation.span()))
+            (3, delegation.address.to_string(), Some(delegation.span))
         }
     };
     let (form, encrypted) = file.form();

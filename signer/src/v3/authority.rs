@@ -42,24 +42,12 @@ pub enum Certifier {
     Issued(IssuedCertificates),
 }
 
-impl From<IdentitySecret> for Authority {
-    fn from(secret: IdentitySecret) -> Self {
-        Self::Identity(secret)
-    }
-}
-
-impl From<Delegation> for Authority {
-    fn from(delegation: Delegation) -> Self {
-        Self::Delegation(delegation)
-    }
-}
-
 impl Authority {
     /// The address of the service.
     pub fn address(&self) -> OnionAddress {
         match self {
             Self::Identity(secret) => secret.address(),
-            Self::Delegation(delegation) => delegation.address(),
+            Self::Delegation(delegation) => delegation.address,
         }
     }
 

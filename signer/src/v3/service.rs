@@ -54,9 +54,9 @@ struct Period {
 
 impl Service {
     /// A service that has signed nothing yet.
-    pub fn new(authority: impl Into<Authority>, backends: Vec<OnionAddress>) -> Self {
+    pub fn new(authority: Authority, backends: Vec<OnionAddress>) -> Self {
         Self {
-            authority: authority.into(),
+            authority,
             backends,
             periods: VecDeque::new(),
             revisions: Revisions::default(),

@@ -14,8 +14,10 @@ use crate::v3::secret::DescriptorSigningSecret;
 
 /// The keys of one service in consecutive time periods.
 pub struct Delegation {
-    address: OnionAddress,
-    span: Span,
+    /// The address of the service.
+    pub address: OnionAddress,
+    /// The periods that it is for.
+    pub span: Span,
     periods: Vec<DelegatedPeriod>,
 }
 
@@ -36,16 +38,6 @@ impl Delegation {
         };
         let periods = read.periods.iter().map(hold).collect();
         Ok(Self { address: read.address, span: read.span, periods })
-    }
-
-    /// The address of the service.
-    pub fn address(&self) -> OnionAddress {
-        self.address
-    }
-
-    /// The periods that it is for.
-    pub fn span(&self) -> Span {
-        self.span
     }
 
     /// What it takes to sign in `period`, if that is one of these.

@@ -32,7 +32,7 @@ fn period(number: u64) -> TimePeriod {
 
 fn service(seed: u8) -> Service {
     let secret = IdentitySecret::from_seed(&[seed; 32]).unwrap();
-    Service::new(secret, Vec::new())
+    Service::new(Authority::Identity(secret), Vec::new())
 }
 
 fn point(rng: &mut StdRng) -> ApprovedPoint {
