@@ -37,8 +37,10 @@ pub struct Delegation<'a> {
 
 /// The keys of one period.
 pub struct DelegatedPeriod<'a> {
-    /// The seed of the descriptor-signing key, then the key of the revision counter.
-    pub secrets: &'a [u8; 64],
+    /// The seed of the descriptor-signing key.
+    pub seed: &'a [u8; 32],
+    /// The key of the revision counter.
+    pub counter: &'a [u8; 32],
     /// The certificates of the descriptor-signing key.
     pub certificates: IssuedCertificates,
 }
@@ -92,13 +94,12 @@ impl<'a> DelegatedPeriod<'a> {
         address: &OnionAddress,
         period: TimePeriod,
     ) -> Result<Self, DelegationError> {
-        let secrets: &[u8; 64] = reader.take()?;
+        let (seed, counter) = (reader.take()?, reader.take()?);
         let signer = *BlindedKey::derive(address, period).verifying_key();
         let first = ExpiryHour(u32::from_be_bytes(*reader.take()?));
         let count = u16::from_be_bytes(*reader.take()?);
         let signatures = (0..count).map(|_| Ok(Signature::from_bytes(reader.take()?)));
         let signatures = signatures.collect::<Result<Vec<_>, DelegationError>>()?;
-        let (seed, _) = secrets.split_first_chunk().ok_or(DelegationError::Form)?;
         let certificates = IssuedCertificates { signer, first, signatures };
         if certificates.signatures.is_empty() {
             return Err(DelegationError::Form);
@@ -106,7 +107,7 @@ impl<'a> DelegatedPeriod<'a> {
         if !certificates.verify(&SigningKey::from_bytes(seed).verifying_key()) {
             return Err(DelegationError::Certificate(period.number));
         }
-        Ok(Self { secrets, certificates })
+        Ok(Self { seed, counter, certificates })
     }
 }
 

@@ -1,14 +1,14 @@
 //! Memory that nobody but this process can read, the kernel included: `memfd_secret(2)`. It is in no core file, never
 //! swapped, and not to be read through `/proc/PID/mem`, not even by root.
 //!
-//! Secrets of 64 bytes lie in slots, which are wiped when they are given back. Pages are kept once they were taken.
+//! Secrets of twice 32 bytes lie in slots, which are wiped when they are given back. Pages are kept once they were taken.
 
 #![expect(unsafe_code, reason = "the kernel's secret memory has no safe interface")]
 
 use std::num::NonZeroUsize;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -16,12 +16,12 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap
 use nix::unistd::ftruncate;
 use zeroize::Zeroize;
 
-/// Bytes of a secret.
-const LENGTH: usize = 64;
+/// A secret: an expanded ed25519 key, which is a scalar and a prefix for nonces, or two keys.
+pub type Halves = [[u8; 32]; 2];
 /// Secrets in the memory that is taken from the kernel at a time.
 const SLOTS: usize = 256;
 /// Whole pages, with the kernel's largest usual size in mind.
-const CHUNK: NonZeroUsize = NonZeroUsize::new(SLOTS * LENGTH).unwrap();
+const CHUNK: NonZeroUsize = NonZeroUsize::new(SLOTS * size_of::<Halves>()).unwrap();
 
 /// The kind of memory that secrets are in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,58 +49,39 @@ pub enum MemoryError {
     Exhausted(Errno),
 }
 
-/// Has memory for so many secrets ready, of the best kind that there is. Locked memory is second best, and taken only if
-/// `allow_locked`.
+/// Has memory ready for so many secrets more than before, of the best kind that there is. Locked memory is second best, and taken
+/// only if `allow_locked`. All memory is of the kind of the first.
 pub fn reserve(secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner).reserve(secrets, allow_locked)
+    let mut pool = pool();
+    let free = pool.free.len().saturating_add(secrets);
+    pool.reserve(free, allow_locked)
 }
 
-/// Has memory for so many secrets more than before.
-pub fn reserve_more(secrets: usize) -> Result<(), MemoryError> {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    let secrets = pool.free.len().saturating_add(secrets);
-    pool.reserve(secrets, false).map(|_| ())
-}
-
-/// 64 secret bytes.
+/// Twice 32 secret bytes.
 pub struct SecretBytes(Slot);
 
 impl SecretBytes {
-    /// Moves `bytes` into a slot; where they were, they are wiped.
+    /// Copies the halves into a slot, by no other way. The caller wipes them where they were.
     ///
-    /// Where none is left the process ends: going on would mean to keep a secret elsewhere. [`reserve`] has made room for
+    /// Where no slot is left the process ends: going on would mean to keep a secret elsewhere. [`reserve`] has made room for
     /// as many as the services can need.
-    pub fn take(bytes: &mut [u8; LENGTH]) -> Self {
-        let secret = Self::copy(bytes);
-        bytes.zeroize();
-        secret
-    }
-
-    /// Copies `bytes` into a slot, by no other way. Whoever has them has to wipe them.
-    pub fn copy(bytes: &[u8; LENGTH]) -> Self {
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn new(first: &[u8; 32], second: &[u8; 32]) -> Self {
+        let mut pool = pool();
         if pool.free.is_empty() && pool.reserve(1, false).is_err() {
             std::process::abort();
         }
         let Some(mut slot) = pool.free.pop() else { std::process::abort() };
         // SAFETY: the slot was in the list of free ones, so nothing else refers to it; it is mapped for good.
-        unsafe { slot.0.as_mut() }.copy_from_slice(bytes);
+        let [to_first, to_second] = unsafe { slot.0.as_mut() };
+        to_first.copy_from_slice(first);
+        to_second.copy_from_slice(second);
         Self(slot)
     }
 
-    /// The bytes. Whoever copies them has to wipe the copy.
-    pub fn expose(&self) -> &[u8; LENGTH] {
+    /// The halves. A caller that copies them wipes the copy.
+    pub fn expose(&self) -> &Halves {
         // SAFETY: the slot is ours alone as long as `self` lives, is mapped for good, and holds initialized bytes.
         unsafe { self.0.0.as_ref() }
-    }
-
-    /// Two secrets of 32 bytes that share a slot.
-    pub fn halves(&self) -> (&[u8; LENGTH / 2], &[u8; LENGTH / 2]) {
-        let bytes = self.expose();
-        let (Some(first), Some(second)) = (bytes.first_chunk(), bytes.last_chunk()) else {
-            std::process::abort()
-        };
-        (first, second)
     }
 }
 
@@ -108,12 +89,12 @@ impl Drop for SecretBytes {
     fn drop(&mut self) {
         // SAFETY: as in `expose`; nobody else has a reference when `self` is dropped.
         unsafe { self.0.0.as_mut() }.zeroize();
-        POOL.lock().unwrap_or_else(PoisonError::into_inner).free.push(Slot(self.0.0));
+        pool().free.push(Slot(self.0.0));
     }
 }
 
 /// A place for a secret.
-struct Slot(NonNull<[u8; LENGTH]>);
+struct Slot(NonNull<Halves>);
 
 // SAFETY: the memory belongs to no thread; whoever has the slot has it alone.
 unsafe impl Send for Slot {}
@@ -125,7 +106,12 @@ struct Pool {
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { kind: None, free: Vec::new() });
 
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Pool {
+    /// Takes memory until so many slots are free.
     fn reserve(&mut self, secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
         loop {
             match self.kind {
@@ -177,20 +163,16 @@ fn memfd_secret() -> nix::Result<OwnedFd> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_move_in_and_leave_nothing_behind() {
-        let mut bytes = [7; LENGTH];
-        let secret = SecretBytes::take(&mut bytes);
-        assert_eq!(bytes, [0; LENGTH]);
-        assert_eq!(secret.expose(), &[7; LENGTH]);
+    fn secret(number: u16, half: u8) -> [u8; 32] {
+        [number.to_be_bytes()[1] ^ half; 32]
     }
 
     #[test]
     fn each_secret_has_a_slot_of_its_own() {
         let secrets: Vec<SecretBytes> =
-            (0..600_u16).map(|number| SecretBytes::take(&mut [number.to_be_bytes()[1]; LENGTH])).collect();
-        for (number, secret) in (0..600_u16).zip(&secrets) {
-            assert_eq!(secret.expose(), &[number.to_be_bytes()[1]; LENGTH]);
+            (0..600_u16).map(|number| SecretBytes::new(&secret(number, 0), &secret(number, 1))).collect();
+        for (number, held) in (0..600_u16).zip(&secrets) {
+            assert_eq!(held.expose(), &[secret(number, 0), secret(number, 1)]);
         }
     }
 

@@ -11,7 +11,6 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::TimePeriod;
 use sha3::{Digest, Sha3_256};
-use zeroize::Zeroizing;
 
 use super::secret::BlindedSecret;
 use crate::system::secret_memory::SecretBytes;
@@ -66,16 +65,13 @@ impl RevisionKey {
 
     /// The key with these bytes. The caller wipes them.
     pub fn from_bytes(key: &[u8; 32]) -> Self {
-        stack::wiped(|| {
-            let mut bytes = Zeroizing::new([0; 64]);
-            bytes.split_at_mut(32).0.copy_from_slice(key);
-            Self(SecretBytes::take(&mut bytes))
-        })
+        Self(SecretBytes::new(key, &[0; 32]))
     }
 
     /// The 32 bytes. A caller that copies them wipes the copy.
     pub fn bytes(&self) -> &[u8; 32] {
-        self.0.halves().0
+        let [key, _] = self.0.expose();
+        key
     }
 
     /// The counter in `period` at `now`, and [`AHEAD`] seconds later.

@@ -24,23 +24,15 @@ struct KeyPair {
 impl KeyPair {
     fn new(secret: &ExpandedSecretKey) -> Self {
         let public = VerifyingKey::from(EdwardsPoint::mul_base(&secret.scalar));
-        let mut bytes = Zeroizing::new([0; 64]);
-        let (scalar, prefix) = bytes.split_at_mut(32);
-        scalar.copy_from_slice(secret.scalar.as_bytes());
-        prefix.copy_from_slice(&secret.hash_prefix);
-        Self { secret: SecretBytes::take(&mut bytes), public }
+        Self { secret: SecretBytes::new(secret.scalar.as_bytes(), &secret.hash_prefix), public }
     }
 
     /// What `act` makes of the secret key.
     fn with<T>(&self, act: impl FnOnce(&ExpandedSecretKey) -> T) -> T {
         stack::wiped(|| {
-            let (scalar, prefix) = self.secret.expose().split_at(32);
-            let mut secret = ExpandedSecretKey { scalar: Scalar::ZERO, hash_prefix: [0; 32] };
-            secret.hash_prefix.copy_from_slice(prefix);
-            let mut bytes = Zeroizing::new([0; 32]);
-            bytes.copy_from_slice(scalar);
-            secret.scalar = Scalar::from_bytes_mod_order(*bytes);
-            act(&secret)
+            let [scalar, prefix] = self.secret.expose();
+            let scalar = Scalar::from_bytes_mod_order(*scalar);
+            act(&ExpandedSecretKey { scalar, hash_prefix: *prefix })
         })
     }
 
@@ -121,8 +113,8 @@ impl BlindedSecret {
     }
 
     /// What `act` makes of scalar and prefix in tor's order, 64 bytes: tor derives the revision counter's key from them.
-    pub fn with_expanded<T>(&self, act: impl FnOnce(&[u8; 64]) -> T) -> T {
-        stack::wiped(|| act(self.0.secret.expose()))
+    pub fn with_expanded<T>(&self, act: impl FnOnce(&[u8]) -> T) -> T {
+        stack::wiped(|| act(self.0.secret.expose().as_flattened()))
     }
 }
 

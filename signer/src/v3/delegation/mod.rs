@@ -31,9 +31,9 @@ struct DelegatedPeriod {
 impl Delegation {
     /// Holds a delegation that was read: copies its secrets to the place for them.
     pub fn hold(read: &delegation::Delegation<'_>) -> Result<Self, MemoryError> {
-        secret_memory::reserve_more(read.periods.len())?;
+        secret_memory::reserve(read.periods.len(), false)?;
         let hold = |period: &delegation::DelegatedPeriod<'_>| DelegatedPeriod {
-            secrets: SecretBytes::copy(period.secrets),
+            secrets: SecretBytes::new(period.seed, period.counter),
             certificates: period.certificates.clone(),
         };
         let periods = read.periods.iter().map(hold).collect();
@@ -44,7 +44,7 @@ impl Delegation {
     pub(super) fn period(&self, period: TimePeriod) -> Option<PeriodSecrets> {
         let index = period.number.checked_sub(self.span.first.number)?;
         let found = self.periods.get(usize::try_from(index).ok()?)?;
-        let (seed, counter) = found.secrets.halves();
+        let [seed, counter] = found.secrets.expose();
         (period.length == self.span.first.length).then(|| PeriodSecrets {
             signing: DescriptorSigningSecret::from_seed(seed),
             revision: RevisionKey::from_bytes(counter),
