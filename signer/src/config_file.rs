@@ -50,7 +50,11 @@ impl ConfigFile {
 
     /// Reads it: its text, and the configuration in it.
     pub fn read(&self) -> Result<(String, Config), ConfigError> {
-        let text = read_text(self.open()?).map_err(|error| ConfigError::unreadable(&self.path, &error))?;
+        let mut text = String::new();
+        let length = self.open()?.take(MAX_LENGTH + 1).read_to_string(&mut text);
+        if length.map_err(|error| self.error(error.into()))? as u64 > MAX_LENGTH {
+            return Err(self.error(io::Error::other(format!("it has more than {MAX_LENGTH} bytes")).into()));
+        }
         let config = Config::parse(&text, &self.path)?;
         Ok((text, config))
     }
@@ -95,13 +99,4 @@ impl ConfigFile {
             }
         }
     }
-}
-
-/// Reads a file that is not endless.
-fn read_text(file: File) -> io::Result<String> {
-    let mut text = String::new();
-    if file.take(MAX_LENGTH + 1).read_to_string(&mut text)? as u64 > MAX_LENGTH {
-        return Err(io::Error::other(format!("it has more than {MAX_LENGTH} bytes")));
-    }
-    Ok(text)
 }

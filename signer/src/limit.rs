@@ -20,26 +20,19 @@ impl RateLimit {
 
     /// Takes a permission, if one is left.
     pub fn take(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        match self.credit.checked_sub(self.interval) {
-            Some(left) => {
-                self.credit = left;
-                true
-            }
-            None => false,
+        let has_credit = self.has_credit(now);
+        if has_credit {
+            self.credit = self.credit.saturating_sub(self.interval);
         }
+        has_credit
     }
 
     /// True if a permission is left.
     pub fn has_credit(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        self.credit >= self.interval
-    }
-
-    fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.seen);
         self.seen = now;
         self.credit = self.credit.saturating_add(passed).min(MINUTE);
+        self.credit >= self.interval
     }
 }
 

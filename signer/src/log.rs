@@ -31,12 +31,12 @@ pub enum Priority {
 
 /// Finds out who reads. Has to be done while the process may still ask.
 pub fn prepare() {
-    FORM.get_or_init(Form::of_a_service);
+    form();
 }
 
 /// Leaves out the time: these are the lines of a command that somebody has just typed.
 pub fn leave_out_time() {
-    FORM.get_or_init(|| Form::new(false));
+    FORM.get_or_init(|| Form::find(false));
 }
 
 /// Logs one line. Line ends and other control characters in `message` are shown escaped: a line stays one line.
@@ -170,17 +170,21 @@ enum Form {
 
 static FORM: OnceLock<Form> = OnceLock::new();
 
-impl Form {
-    fn new(has_time: bool) -> Self {
-        match (is_journal(), has_time) {
-            (true, _) => Self::Journal,
-            (false, true) => Self::Time,
-            (false, false) => Self::Level,
-        }
-    }
+fn form() -> &'static Form {
+    FORM.get_or_init(|| Form::find(!io::stderr().is_terminal()))
+}
 
-    fn of_a_service() -> Self {
-        Self::new(!io::stderr().is_terminal())
+impl Form {
+    fn find(has_time: bool) -> Self {
+        // A program that the service manager starts, and whose standard error is sent elsewhere, has the variable all the same.
+        let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
+        let ours =
+            fstat(io::stderr()).map(|found| JournalStream { device: found.st_dev, inode: found.st_ino }).ok();
+        match named {
+            Some(_) if named == ours => Self::Journal,
+            _ if has_time => Self::Time,
+            _ => Self::Level,
+        }
     }
 }
 
@@ -191,7 +195,7 @@ fn render(priority: Priority, message: &dyn Display) -> String {
         Priority::Warning => "WARN",
         Priority::Info => "INFO",
     };
-    let mut text = match FORM.get_or_init(Form::of_a_service) {
+    let mut text = match form() {
         Form::Journal => format!("<{}>", priority as u8),
         Form::Level => format!("{level} "),
         Form::Time => format!("{} {level} ", crate::now().rfc3339()),
@@ -205,14 +209,6 @@ fn render(priority: Priority, message: &dyn Display) -> String {
     }
     text.push('\n');
     text
-}
-
-/// A program that the service manager starts, and whose standard error is sent elsewhere, has the variable all the same.
-fn is_journal() -> bool {
-    let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
-    let ours =
-        fstat(io::stderr().as_fd()).map(|found| JournalStream { device: found.st_dev, inode: found.st_ino });
-    named.is_some_and(|named| ours == Ok(named))
 }
 
 #[cfg(test)]

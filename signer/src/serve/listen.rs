@@ -41,15 +41,8 @@ pub enum ListenError {
     #[error("{0} exists and is no socket: remove it, or set another signer-socket-location")]
     Taken(PathBuf),
     /// The socket cannot be made.
-    #[error(
-        "cannot listen at {path}: {source}; the directory must exist and be writable for the signer's user"
-    )]
-    Bind {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("cannot listen at {0}: {1}; the directory must exist and be writable for the signer's user")]
+    Bind(PathBuf, io::Error),
     /// Standard input is no socket.
     #[error(
         "standard input is no connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer"
@@ -59,7 +52,7 @@ pub enum ListenError {
 
 /// Listens at `path` with mode 0660 from the first moment: owner and group may connect, nobody else.
 pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
-    let failed = |source| ListenError::Bind { path: path.to_owned(), source };
+    let failed = |error| ListenError::Bind(path.to_owned(), error);
     match path.symlink_metadata() {
         Ok(found) if !found.file_type().is_socket() => return Err(ListenError::Taken(path.to_owned())),
         Ok(_) => match UnixStream::connect(path) {

@@ -126,7 +126,7 @@ impl Server {
     /// Waits until there is something to do, [`TICK`] at the longest.
     fn wait(&self, outside: &Outside) -> io::Result<Ready> {
         let now = Instant::now();
-        let pause = self.pace.paused_until().filter(|end| *end > now);
+        let pause = self.pace.paused_until.filter(|end| *end > now);
         let is_free = self.place_free_from().is_none_or(|free| free <= now);
         let listener = self.listener.filter(|_| pause.is_none() && is_free);
         let connections = self.connections.iter().filter(|_| pause.is_none());
@@ -166,9 +166,10 @@ impl Server {
         let has_work = ready.listener || ready.connections.contains(&true);
         let mut turns = if has_work { self.pace.begin_round(Instant::now()) } else { 0 };
         let mut had_turns = Vec::new();
-        let are_ready = ready.connections.into_iter().chain(std::iter::repeat(false));
-        for (mut connection, is_ready) in std::mem::take(&mut self.connections).into_iter().zip(are_ready) {
-            let has_turn = is_ready && turns > 0;
+        let mut are_ready = ready.connections.into_iter();
+        for mut connection in std::mem::take(&mut self.connections) {
+            // Connections that were not waited for are not ready.
+            let has_turn = are_ready.next() == Some(true) && turns > 0;
             let outcome = if has_turn {
                 turns -= 1;
                 self.turn(&mut connection)

@@ -15,7 +15,8 @@ const TURNS_PER_SIGNATURE: u32 = 4;
 /// One budget for the turns of all connections. A new connection brings no new budget.
 pub(super) struct Pace {
     credit: RateLimit,
-    paused_until: Option<Instant>,
+    /// The time before which connections are left alone.
+    pub(super) paused_until: Option<Instant>,
 }
 
 impl Pace {
@@ -26,11 +27,6 @@ impl Pace {
         let signatures = per_minute.saturating_mul(services.saturating_add(1));
         let credit = RateLimit::new(signatures.saturating_mul(TURNS_PER_SIGNATURE), now);
         Self { credit, paused_until: None }
-    }
-
-    /// The time before which connections are left alone.
-    pub(super) fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
     }
 
     /// The most turns of a round that begins at `now`, of which a connection has one. Without credit a pause follows it.
@@ -57,12 +53,12 @@ mod tests {
         let mut pace = Pace::new(1, 1, start);
         for _ in 0..8 {
             assert_eq!(pace.begin_round(start), usize::MAX);
-            assert_eq!(pace.paused_until(), None);
+            assert_eq!(pace.paused_until, None);
             pace.count(start);
         }
         assert_eq!(pace.begin_round(start), SLOW_TURNS);
-        assert_eq!(pace.paused_until(), Some(start + PAUSE));
+        assert_eq!(pace.paused_until, Some(start + PAUSE));
         let later = start + Duration::from_secs(8);
-        assert_eq!((pace.begin_round(later), pace.paused_until()), (usize::MAX, None));
+        assert_eq!((pace.begin_round(later), pace.paused_until), (usize::MAX, None));
     }
 }
