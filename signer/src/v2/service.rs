@@ -50,7 +50,7 @@ impl Service {
 
     /// The backends whose descriptors are in a request that was signed.
     pub fn backends_in(&self, request: &FrontendRequest) -> Vec<OnionAddress> {
-        request.backends.iter().filter_map(|text| self.known.address(text)).collect()
+        request.backends.iter().filter_map(|text| Some(self.known.get(text)?.address)).collect()
     }
 
     /// Judges a request for this service at `now`, and renders and signs the descriptor that it asks for.

@@ -14,22 +14,17 @@ pub struct KnownDescriptors(VecDeque<KnownDescriptor>);
 
 /// A descriptor whose signature, id and points were verified.
 #[derive(Clone, Debug)]
-pub(super) struct KnownDescriptor {
+pub(crate) struct KnownDescriptor {
     pub(super) text: String,
-    pub(super) address: OnionAddress,
+    pub(crate) address: OnionAddress,
     pub(super) period: TimePeriod,
     pub(super) points: Vec<IntroductionPoint>,
 }
 
 impl KnownDescriptors {
     /// The descriptor with this very text, if it was verified before.
-    pub(super) fn get(&self, text: &str) -> Option<&KnownDescriptor> {
+    pub(crate) fn get(&self, text: &str) -> Option<&KnownDescriptor> {
         self.0.iter().find(|known| known.text == text)
-    }
-
-    /// The backend whose descriptor this is, if it was verified before.
-    pub fn address(&self, text: &str) -> Option<OnionAddress> {
-        self.get(text).map(|known| known.address)
     }
 
     /// Remembers a descriptor, in place of the one that came first if there are too many.
