@@ -13,7 +13,7 @@ use crate::log::{self, Priority};
 use crate::serve::{Outside, Server, listen, not_ready};
 use crate::setup;
 use crate::system::activation::{self, Notifier};
-use crate::system::confinement::{self, Files};
+use crate::system::confinement;
 use crate::system::guard::Guard;
 use crate::system::signals::{self, Signals};
 use crate::system::user;
@@ -146,7 +146,7 @@ fn leave_open(listener: UnixListener) -> &'static UnixListener {
 fn confine(config: &ConfigFile) -> Result<(), Problem> {
     // A directory that cannot be reached is told of below.
     let directories = config.directories().unwrap_or_default();
-    if confinement::confine(&directories).map_err(Problem::lasting)? == Files::Open {
+    if !confinement::confine(&directories).map_err(Problem::lasting)? {
         log::line(
             Priority::Warning,
             "the kernel has no landlock, by which the signer gives up its files: boot it with landlock among lsm=",

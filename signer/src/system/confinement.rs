@@ -35,26 +35,17 @@ pub enum ConfinementError {
     Seccomp(#[from] seccompiler::Error),
 }
 
-/// Which files can still be reached.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Files {
-    /// Those beside the configuration.
-    Restricted,
-    /// All: the kernel has no landlock.
-    Open,
-}
-
-/// Gives up everything that serving does not need; files in `directories` can still be read, so that the configuration can be
-/// read again. There is no way back.
+/// Gives up everything that serving does not need. Files in `directories` can still be read, so that the configuration can be
+/// read again. There is no way back. False if all files can still be reached, since the kernel has no landlock.
 ///
 /// Directories and not the file: an editor that replaces a file makes another one of the same name.
-pub fn confine(directories: &[impl AsRef<Path>]) -> Result<Files, ConfinementError> {
-    let files = restrict_files(directories)?;
+pub fn confine(directories: &[impl AsRef<Path>]) -> Result<bool, ConfinementError> {
+    let has_landlock = restrict_files(directories)?;
     apply_filter(&filter()?)?;
-    Ok(files)
+    Ok(has_landlock)
 }
 
-fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<Files, ConfinementError> {
+fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, ConfinementError> {
     let rule = |directory| -> Result<_, ConfinementError> {
         Ok(PathBeneath::new(PathFd::new(directory)?, AccessFs::ReadFile))
     };
@@ -66,10 +57,7 @@ fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<Files, Confinement
         .create()?
         .add_rules(directories.iter().map(rule))?
         .restrict_self()?;
-    Ok(match status.ruleset {
-        RulesetStatus::NotEnforced => Files::Open,
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Files::Restricted,
-    })
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
 /// The filter of system calls. What is not listed ends the process: it is a sign that somebody else runs it.

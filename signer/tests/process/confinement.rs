@@ -12,7 +12,7 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket};
 use nix::unistd::{ForkResult, fork};
-use onionbalance_signer::system::confinement::{Files, confine};
+use onionbalance_signer::system::confinement::confine;
 
 use crate::harness::{Directory, NOBODY, Running, as_user};
 
@@ -84,7 +84,7 @@ fn attempt(test: &str, directory: &Directory, what: &str) -> Output {
 fn what_serving_does_not_need_ends_the_process() {
     if let Ok(attempt) = env::var(ATTEMPT) {
         let (_, act) = FORBIDDEN.into_iter().find(|(name, _)| *name == attempt).unwrap();
-        assert_eq!(confine(&["."]).unwrap(), Files::Restricted);
+        assert!(confine(&["."]).unwrap(), "the kernel has landlock");
         act();
         println!("{DONE}");
         return;
@@ -102,7 +102,7 @@ fn what_serving_does_not_need_ends_the_process() {
 #[test]
 fn what_serving_needs_goes_on() {
     if env::var(ATTEMPT).is_ok() {
-        assert_eq!(confine(&["."]).unwrap(), Files::Restricted);
+        assert!(confine(&["."]).unwrap(), "the kernel has landlock");
         let mut text = String::new();
         File::open("config.yaml").unwrap().read_to_string(&mut text).unwrap();
         assert!(text.contains("services:"));
@@ -126,7 +126,7 @@ fn what_serving_needs_goes_on() {
 #[test]
 fn no_file_but_those_beside_the_configuration_can_be_read_and_none_written() {
     if env::var(ATTEMPT).is_ok() {
-        assert_eq!(confine(&["."]).unwrap(), Files::Restricted);
+        assert!(confine(&["."]).unwrap(), "the kernel has landlock");
         for elsewhere in ["/etc/passwd", "/proc/self/maps", "/dev/null", ".."] {
             let error = File::open(elsewhere).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{elsewhere}");
