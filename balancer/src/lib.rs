@@ -1,8 +1,8 @@
 //! The load balancer: everything but the keys.
 //!
 //! [`lifecycle`] makes what runs of a configuration, and [`confinement`] is what the process does to itself then. [`runtime`] is
-//! between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats, and meet the runtime
-//! in [`generation`].
+//! between the [`engine`], which decides, the [`network`], which [`tor`] carries, and the [`signer`]; [`v2`] and [`v3`] know the
+//! formats, and meet the runtime in [`generation`].
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod generation;
 pub mod lifecycle;
 pub mod log;
 pub mod names;
+pub mod network;
 pub mod relay;
 pub mod runtime;
 pub mod signer;

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::{Balancer, Setup};
 use crate::config::Frontends;
 use crate::confinement::OutOfBounds;
-use crate::runtime::Patience;
+use crate::tor::carrier::Patience;
 use crate::tor::{self, Meeting};
 
 /// How long the signer may take to read the same file. A service manager signals both programs at once.

@@ -12,10 +12,11 @@ use crate::confinement::Reach;
 use crate::engine::ServiceId;
 use crate::generation::{Frontend, Generation};
 use crate::names::Names;
-use crate::runtime::{Link, Share, Work};
+use crate::runtime::{Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
 use crate::status::StatusPlace;
+use crate::tor::carrier::Link;
 use crate::tor::{self, Endpoint, Meeting};
 
 /// Services that the log introduces: the journal drops what is too much at a time (journald.conf(5), `RateLimitBurst=`).

@@ -1,33 +1,27 @@
 //! Descriptors that are published, and what HSDirs say to them.
 
-use tokio::time::Instant;
-
+use super::Runtime;
 use super::publication::Publication;
-use super::uploads::Success;
-use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, PublicationId, ServiceId, UploadOutcome};
 use crate::generation::{Directory, Generation, Order, SignError, Signed};
+use crate::network::{Network, Post, RequestId, Verdict};
 use crate::relay::Fingerprint;
-use crate::tor::event::DescriptorId;
-use crate::tor::hsdir::{HsPostError, Posted};
-
-/// Tor's word for the status 400: mostly the HSDir holds a revision that is not lower.
-pub(super) const UPLOAD_REJECTED: &str = "UPLOAD_REJECTED";
 
 /// Why a publication is not posted when its time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";
 /// Why a publication is not posted where a later one takes its place.
 const REPLACED: &str = "a later publication takes its place";
 
-/// A signed descriptor that was handed to tor.
-pub(super) struct Handed {
+/// A post that the network has not answered for all HSDirs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Posting {
     id: PublicationId,
-    service: ServiceId,
     revision: u64,
-    to: Vec<Fingerprint>,
+    /// How many HSDirs' verdicts are still to come.
+    awaited: usize,
 }
 
-impl<G: Generation> Runtime<G> {
+impl<G: Generation, N: Network> Runtime<G, N> {
     /// Puts a publication into the line before the signer.
     pub(super) fn publish(
         &mut self,
@@ -58,11 +52,11 @@ impl<G: Generation> Runtime<G> {
     /// Has the next publication signed, in a task of its own, unless one is under way.
     fn sign_next(&mut self) {
         let Some(publication) = self.signing.begin() else { return };
-        let (signer, reports) = (self.signer.clone(), self.reports.clone());
+        let (signer, reports) = (self.signer.clone(), self.reports.to_us.clone());
         tokio::spawn(async move {
             let outcome = publication.sign(&signer).await;
             // Nobody listens only when all is over.
-            let _ = reports.send(Report::Signed(publication, outcome));
+            let _ = reports.send((publication, outcome));
         });
     }
 
@@ -77,75 +71,45 @@ impl<G: Generation> Runtime<G> {
         self.sign_next();
     }
 
-    /// Posts a descriptor, in a task of its own.
     fn post(&mut self, publication: &Publication<G>, to: Vec<Fingerprint>, signed: Signed) {
-        let Publication { id, service, slot, order, .. } = publication;
-        let address = order.frontend.address;
+        let Publication { id, slot, order, .. } = publication;
         let directory = self.directory.as_ref();
-        let Some(descriptor) = directory.and_then(|directory| directory.descriptor_id(&address, *slot))
+        let Some(name) = directory.and_then(|directory| directory.name(&order.frontend.address, *slot))
         else {
             return self.not_posted(*id, NO_SUCH_PERIOD);
         };
-        let Some(tor) = self.tor.clone() else { return self.not_posted(*id, "tor is away") };
-        // Before the upload begins: its first event may be here before tor's reply has been looked at.
-        self.uploads.expect(service, &descriptor, *id, &to, Instant::now());
-        let handed = Handed { id: *id, service: service.clone(), revision: signed.revision, to };
-        let reports = self.reports.clone();
-        tokio::spawn(async move {
-            // One HSPOST for all HSDirs: tor leaks the descriptor's size with each.
-            let outcome = tor.connection.hs_post(G::hs_address(&address), &handed.to, &signed.text).await;
-            let _ = reports.send(Report::Posted(handed, outcome));
-        });
+        let request = self.next_request();
+        self.posts.insert(request, Posting { id: *id, revision: signed.revision, awaited: to.len() });
+        self.network.post(request, Post { name, text: signed.text, to });
     }
 
-    /// The end of that task.
-    pub(super) fn on_posted(&mut self, handed: &Handed, outcome: Result<Posted, HsPostError>) {
-        let Handed { id, service, revision, to } = handed;
-        let (id, revision) = (*id, *revision);
-        let stored = match outcome {
-            Ok(Posted { unknown, .. }) => {
-                let stored = self.uploads.withdraw(service, id, &unknown);
-                self.tell_engine(Event::Posted { id, revision });
-                for hsdir in unknown {
-                    self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Unknown });
-                }
-                stored
-            }
-            Err(problem) => {
-                self.not_posted(id, &problem.to_string());
-                self.uploads.withdraw(service, id, to)
-            }
+    /// The descriptor is being uploaded.
+    pub(super) fn on_posted(&mut self, request: RequestId) {
+        let Some(Posting { id, revision, .. }) = self.posts.get(&request).copied() else { return };
+        self.tell_engine(Event::Posted { id, revision });
+    }
+
+    /// The descriptor is uploaded to nobody.
+    pub(super) fn on_not_posted(&mut self, request: RequestId, problem: &str) {
+        let Some(Posting { id, .. }) = self.posts.remove(&request) else { return };
+        self.not_posted(id, problem);
+    }
+
+    /// The end of the upload to one HSDir.
+    pub(super) fn on_uploaded(&mut self, request: RequestId, hsdir: Fingerprint, verdict: Verdict) {
+        let Some(posting) = self.posts.get_mut(&request) else { return };
+        let id = posting.id;
+        posting.awaited = posting.awaited.saturating_sub(1);
+        if posting.awaited == 0 {
+            self.posts.remove(&request);
+        }
+        let outcome = match verdict {
+            Verdict::Stored => UploadOutcome::Stored,
+            Verdict::Unclear => UploadOutcome::Unclear,
+            Verdict::Refused(reason) => UploadOutcome::Refused(reason),
+            Verdict::Failed => UploadOutcome::Failed,
+            Verdict::Unknown => UploadOutcome::Unknown,
         };
-        for (id, hsdir) in stored {
-            self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Stored });
-        }
-    }
-
-    /// An HSDir took a descriptor of the service.
-    pub(super) fn on_uploaded(&mut self, service: &ServiceId, hsdir: Fingerprint) {
-        let (ids, outcome) = match self.uploads.uploaded(service, hsdir) {
-            Success::Of(ids) => (ids, UploadOutcome::Stored),
-            Success::Unclear(ids) => (ids, UploadOutcome::Unclear),
-        };
-        for id in ids {
-            self.tell_engine(Event::Uploaded { id, hsdir, outcome: outcome.clone() });
-        }
-    }
-
-    /// An upload failed; `reason` is tor's word for it.
-    pub(super) fn on_upload_failed(
-        &mut self,
-        service: &ServiceId,
-        hsdir: Fingerprint,
-        descriptor: Option<&DescriptorId>,
-        reason: String,
-    ) {
-        let Some((failed, stored)) = self.uploads.failed(service, hsdir, descriptor) else { return };
-        let outcome =
-            if reason == UPLOAD_REJECTED { UploadOutcome::Refused(reason) } else { UploadOutcome::Failed };
-        self.tell_engine(Event::Uploaded { id: failed, hsdir, outcome });
-        for id in stored {
-            self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Stored });
-        }
+        self.tell_engine(Event::Uploaded { id, hsdir, outcome });
     }
 }

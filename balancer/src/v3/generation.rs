@@ -12,15 +12,11 @@ use super::directory::Directory;
 use super::frontend;
 use super::schedule::DescriptorTerm;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{
-    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
-};
+use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
+use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
-use crate::tor::event::DescriptorId;
-use crate::tor::hsdir::Lookup;
-use crate::tor::{Connection, InfoKey, TorVersion, Unsuitable};
 
 /// Version 3.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +29,7 @@ impl Generation for V3 {
     type Term = DescriptorTerm;
     type Directory = Directory;
 
+    const VERSION: Version = Version::V3;
     const PROOF: Proof = Proof::Word;
     const REPLICAS_DIFFER: bool = false;
     const UNPARSED: &'static str = "tor cannot parse it";
@@ -45,27 +42,23 @@ impl Generation for V3 {
         MAX_POINTS
     }
 
-    fn check_tor(version: TorVersion) -> Result<(), Unsuitable> {
-        version.check_v3()
-    }
-
     fn backend_address(backend: &OnionAddress) -> OnionAddress {
         *backend
     }
 
-    fn credential(_: &OnionAddress) -> Option<Credential> {
-        None
+    fn is_client(_: &OnionAddress) -> bool {
+        false
     }
 
     fn client_line(_: &OnionAddress, _: &[OnionAddress]) -> Option<ClientLine> {
         None
     }
 
-    async fn read_directory(tor: &Connection) -> Result<Directory, DirectoryError> {
-        let testing = tor.is_testing_network().await?;
-        let [consensus, microdescriptors] =
-            tor.get_info([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
-        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), testing)?)
+    fn directory(documents: &Documents) -> Result<Directory, DirectoryError> {
+        let Documents::V3 { consensus, microdescriptors, is_testing } = documents else {
+            return Err(DirectoryError::Version);
+        };
+        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), *is_testing)?)
     }
 
     fn open(
@@ -102,10 +95,6 @@ impl Generation for V3 {
         frontend::check(&text, address, term, points, now)?;
         Ok(Signed { text, revision: reply.revision })
     }
-
-    fn hs_address(address: &OnionAddress) -> Option<&OnionAddress> {
-        Some(address)
-    }
 }
 
 impl generation::Directory<V3> for Directory {
@@ -134,12 +123,13 @@ impl generation::Directory<V3> for Directory {
         [schedule.first, schedule.second].into_iter().find(|term| term.slot() == slot)
     }
 
-    fn descriptor_id(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorId> {
-        Some((&BlindedKey::derive(address, self.term(slot)?.period)).into())
+    fn name(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorName> {
+        let key = BlindedKey::derive(address, self.term(slot)?.period);
+        Some(DescriptorName::V3 { address: *address, key })
     }
 
     /// Tor fetches a descriptor of the clients' current period only.
-    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot, _: TorVersion) -> Option<Lookup> {
+    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<Lookup> {
         (self.schedule().fetched_term().slot() == slot).then_some(Lookup::V3(*address))
     }
 
@@ -148,20 +138,12 @@ impl generation::Directory<V3> for Directory {
         BackendView { period: period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
     }
 
-    fn backend_ids(&self, backend: &OnionAddress, _: UnixTime) -> Vec<DescriptorId> {
-        let period = self.schedule().fetched_term().period;
-        let periods = [period, period.next(), period.previous()];
-        periods.iter().map(|period| (&BlindedKey::derive(backend, *period)).into()).collect()
+    fn lookup(&self, backend: &OnionAddress, _: Fingerprint, _: UnixTime) -> Lookup {
+        Lookup::V3(*backend)
     }
 
-    fn lookups(
-        &self,
-        backend: &OnionAddress,
-        from: &[Fingerprint],
-        _: TorVersion,
-        _: UnixTime,
-    ) -> Vec<(Lookup, Vec<Fingerprint>)> {
-        vec![(Lookup::V3(*backend), from.to_vec())]
+    fn client_lookup(&self, _: &OnionAddress, _: UnixTime) -> Option<ClientLookup> {
+        None
     }
 
     fn changes_at(&self, _: &OnionAddress, _: UnixTime) -> Option<UnixTime> {
