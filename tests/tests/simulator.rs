@@ -38,6 +38,16 @@ fn nothing_is_amiss_where_nothing_goes_wrong() {
     }
 }
 
+/// At 9 s a signature all descriptors take nine minutes.
+#[test]
+fn a_slow_signer_gets_no_more_to_do_than_it_can() {
+    let scenario = Scenario { signature: Duration::from_secs(9), ..Scenario::crowd(Version::V3) };
+    // Two of each service; when a period begins, the one before them may still wait.
+    let descriptors = 3 * scenario.services;
+    let report = simulate(scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(report.longest_line > 1 && report.longest_line <= descriptors, "{report:?}");
+}
+
 #[test]
 fn equal_scenarios_run_equally() {
     for version in [Version::V2, Version::V3] {

@@ -38,6 +38,9 @@ struct Options {
     /// Whether anything goes wrong.
     #[arg(long)]
     trouble: Option<bool>,
+    /// How many seconds the signer takes for a descriptor.
+    #[arg(long, default_value_t = 0)]
+    signature: u64,
     /// The number of a service, from 0 on, of which to tell everything.
     #[arg(long)]
     trace: Option<usize>,
@@ -55,6 +58,7 @@ impl Options {
             backends: self.backends.or(self.services).unwrap_or(usual.backends),
             relays: self.relays.unwrap_or(usual.relays),
             trouble: self.trouble.unwrap_or(usual.trouble),
+            signature: Duration::from_secs(self.signature),
         }
     }
 }

@@ -10,6 +10,7 @@ use onionbalance::engine::{
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
 
+use super::carrying::Order;
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::cache::Key;
@@ -38,6 +39,8 @@ pub struct Balancer<G: Generation> {
     clock_look: u32,
     /// By how many seconds the wall clock is ahead.
     pub clock_ahead: i64,
+    /// What waits for the signer; the first is being signed.
+    pub orders: VecDeque<Order<G>>,
     /// Whether the signer answers.
     pub signer_away: bool,
     /// When the signer's present life began.
@@ -83,6 +86,7 @@ impl<G: Generation> Balancer<G> {
             read: None,
             clock_look: 0,
             clock_ahead: 0,
+            orders: VecDeque::new(),
             signer_away: false,
             signer_began: Moment::ZERO,
             signed: FxHashMap::default(),
@@ -168,6 +172,7 @@ impl<G: Generation> World<G> {
         let Some(engine) = self.balancer.engine.take() else { return };
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
+        self.balancer.orders.clear();
         self.balancer.read = None;
         self.balancer_was_away();
     }
@@ -176,6 +181,7 @@ impl<G: Generation> World<G> {
     pub fn stop_tor(&mut self) {
         self.balancer.tor_ready = false;
         self.balancer.call.tor += 1;
+        self.balancer.orders.clear();
         self.tell(Event::TorLost);
     }
 

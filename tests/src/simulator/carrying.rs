@@ -12,7 +12,7 @@ use super::network::relay::{Given, RelayId, Said};
 use super::time::Moment;
 use super::world::{Happening, World};
 
-/// A publication on its way to the signer.
+/// A publication that waits for the signer.
 pub struct Order<G> {
     /// In the engine's words.
     id: PublicationId,
@@ -62,9 +62,7 @@ impl<G: Generation> World<G> {
                 let points: Vec<G> = points.into_iter().map(|Chosen { point, .. }| point).collect();
                 let points = self.balancer.set(key.owner, points);
                 let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
-                let order = Order { id, key, points, to, floor: revision_floor.unwrap_or(0) };
-                let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
-                self.queue.plan(at, Happening::Signed(self.balancer.call, Box::new(order)));
+                self.order(Order { id, key, points, to, floor: revision_floor.unwrap_or(0) });
             }
             Action::ReadBack { service, slot, hsdir } => {
                 let key = Key { owner: number_of(&service.0), slot };
@@ -76,14 +74,52 @@ impl<G: Generation> World<G> {
         }
     }
 
+    /// Puts an order into the line before the signer, in the place of the one that it replaces. The first of the line is being
+    /// signed.
+    fn order(&mut self, order: Order<G>) {
+        let line = &mut self.balancer.orders;
+        for other in line.iter_mut().filter(|other| other.key == order.key) {
+            other.to.retain(|relay| !order.to.contains(relay));
+        }
+        let replaced = line.iter().skip(1).position(|other| other.to.is_empty());
+        match replaced {
+            Some(place) => {
+                let old = std::mem::replace(&mut line[place + 1], order);
+                self.tell(not_posted(old.id, "a later publication takes its place"));
+            }
+            None => line.push_back(order),
+        }
+        let length = self.balancer.orders.len();
+        self.report.longest_line = self.report.longest_line.max(length);
+        if length == 1 {
+            self.begin_signing();
+        }
+    }
+
+    fn begin_signing(&mut self) {
+        let time = self.dice.between(SIGNING.0, SIGNING.1) + self.scenario.signature;
+        self.queue.plan(self.now.after(time), Happening::Signed(self.balancer.call));
+    }
+
     /// The signer has answered.
-    pub fn signed(&mut self, call: Call, order: Order<G>) {
+    pub fn signed(&mut self, call: Call) {
         if call != self.balancer.call {
             return;
         }
+        let Some(order) = self.balancer.orders.pop_front() else { return };
+        if !self.balancer.orders.is_empty() {
+            self.begin_signing();
+        }
+        self.post(call, order);
+    }
+
+    fn post(&mut self, call: Call, order: Order<G>) {
         let Order { id, key, points, to, floor } = order;
         let wall = self.balancer.wall(self.now);
-        let not_posted = |problem: &str| Event::NotPosted { id, problem: problem.into() };
+        let not_posted = |problem: &str| not_posted(id, problem);
+        if to.is_empty() {
+            return self.tell(not_posted("a later publication takes its place"));
+        }
         if self.balancer.signer_away {
             return self.tell(not_posted("the signer is away"));
         }
@@ -175,4 +211,8 @@ impl<G: Generation> World<G> {
         let service = ServiceId::clone(&self.services[key.owner].id);
         self.tell(Event::ReadBack { service, slot: key.slot, hsdir, found });
     }
+}
+
+fn not_posted<G: Point>(id: PublicationId, problem: &str) -> Event<G> {
+    Event::NotPosted { id, problem: problem.into() }
 }

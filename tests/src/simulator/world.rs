@@ -9,7 +9,7 @@ use onionbalance::engine::{Event, Source};
 use super::address::Address;
 use super::backend::{Backend, Fate, first_rotation};
 use super::balancer::{Balancer, Call};
-use super::carrying::{Order, Upload};
+use super::carrying::Upload;
 use super::dice::Dice;
 use super::generation::Generation;
 use super::invariants::watch::Watch;
@@ -100,7 +100,7 @@ pub enum Happening<G: Generation> {
         source: Source,
     },
     /// The signer answers.
-    Signed(Call, Box<Order<G>>),
+    Signed(Call),
     /// An upload ends.
     Uploaded(Box<Upload<G>>),
     /// An HSDir answers for one of the frontends' descriptors.
@@ -223,7 +223,7 @@ impl<G: Generation> World<G> {
             Happening::BackendPublishes { backend, wake } => self.backend_wakes(backend, wake),
             Happening::BackendRotates(backend) => self.rotate(backend),
             Happening::Fetched { call, backend, source } => self.fetched(call, backend, source),
-            Happening::Signed(call, order) => self.signed(call, *order),
+            Happening::Signed(call) => self.signed(call),
             Happening::Uploaded(upload) => self.uploaded(*upload),
             Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
             Happening::Trouble => self.trouble(),

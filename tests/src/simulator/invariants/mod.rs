@@ -74,6 +74,8 @@ pub struct Report {
     pub events: u64,
     /// What clients would have got, who looked for every service every minute with each live consensus.
     pub look_ups: LookUps,
+    /// The most publications that waited for the signer at a time.
+    pub longest_line: usize,
     /// Stands for everything that the engine has said.
     pub digest: u64,
 }
