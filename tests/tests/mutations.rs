@@ -97,10 +97,24 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "forget-the-budget",
-        file: "engine/budget.rs",
-        text: "if self.spent.len() < self.per_minute { self.waiting.pop_front() } else { None }",
-        replacement: "self.waiting.pop_front()",
+        file: "engine/capacity/line.rs",
+        text: "(self.pace.ready_at() <= now).then_some(request)",
+        replacement: "Some(request)",
         expected: &[Budget],
+    },
+    Mutation {
+        name: "ask-tor-for-more-than-it-can-do",
+        file: "engine/capacity.rs",
+        text: "self.in_flight.saturating_sub(self.slots.len() + reserved)",
+        replacement: "usize::MAX - reserved",
+        expected: &[InFlight],
+    },
+    Mutation {
+        name: "free-a-slot-while-tor-is-at-it",
+        file: "engine/capacity.rs",
+        text: "const HELD: Duration = Duration::from_secs(60);",
+        replacement: "const HELD: Duration = Duration::from_secs(2);",
+        expected: &[InFlight],
     },
     Mutation {
         name: "ignore-new-hsdirs",

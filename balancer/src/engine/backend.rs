@@ -143,6 +143,13 @@ impl<P: Point> Backend<P> {
         self.looks.begin(if self.is_known() { 1 } else { AT_ONCE });
     }
 
+    /// Until when it should be asked for, if it joins the line at `now`: before its copy becomes too old, and with all others within
+    /// half the time that a new one lasts.
+    pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Duration {
+        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(|held| held.good_until);
+        good_until.unwrap_or(Duration::MAX).min(now + max_age / 2)
+    }
+
     /// Whether somebody remains to be asked.
     pub(super) fn wants_to_ask(&self) -> bool {
         self.looks.wants_to_ask()
@@ -175,7 +182,8 @@ impl<P: Point> Backend<P> {
                 }
                 self.doubt();
             }
-            FetchOutcome::NotFound | FetchOutcome::Failed if awaited => self.doubt(),
+            FetchOutcome::NotFound if awaited => self.doubt(),
+            FetchOutcome::Failed if awaited => self.pass_over(cx),
             _ => {}
         }
         changed | self.conclude(cx)
@@ -186,7 +194,7 @@ impl<P: Point> Backend<P> {
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
         let mut changed = self.judge_age(cx);
         for _ in 0..self.looks.give_up(cx.now.elapsed) {
-            self.doubt();
+            self.pass_over(cx);
         }
         changed |= self.conclude(cx);
         if tor_ready && self.looks.is_due(cx.now.elapsed) {
@@ -229,6 +237,14 @@ impl<P: Point> Backend<P> {
     /// Whether it lives, by a descriptor of the present period.
     fn is_known(&self) -> bool {
         self.is_live() && self.held.as_ref().is_some_and(|held| Some(held.copy.period) == self.period)
+    }
+
+    /// An HSDir could not be asked, which says nothing of the backend: another is, unless nobody answers anybody.
+    fn pass_over(&mut self, cx: &mut Context<impl RngCore>) {
+        cx.silences = cx.silences.saturating_add(1);
+        if !self.looks.is_confirmed() && !cx.is_silence_general() {
+            self.looks.ask_more(1);
+        }
     }
 
     /// An HSDir had no good answer: everyone is asked about a backend that was there, two others about one

@@ -11,11 +11,11 @@
 //! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
 //! - what is not acknowledged by an HSDir, or not proven where its word is not enough, is not published there, and is
 //!   tried again;
-//! - tor is asked no more than so many times in any minute, and everyone has their turn;
+//! - tor is asked for no more than so many circuits at a time and so much in a minute, evenly, and everyone has their turn;
 //! - an event costs time for those whom it concerns only.
 
 mod backend;
-mod budget;
+mod capacity;
 mod deadlines;
 mod descriptor;
 mod dispatch;
@@ -48,15 +48,15 @@ pub use self::event::{
 };
 pub use self::notice::{Gone, Notice};
 pub use self::status::{
-    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
-    UploadState,
+    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
+    SourceStatus, UploadState,
 };
-pub use self::timing::{Settings, Timing};
+pub use self::timing::{Demand, Settings, Timing};
 
 use self::backend::Backend;
-use self::budget::Line;
+use self::capacity::{Capacity, Request};
 use self::deadlines::Deadlines;
-use self::dispatch::{Fetch, Owner, Post};
+use self::dispatch::Owner;
 use self::publication::Publications;
 use self::registry::Registry;
 use self::service::{Backends, Service};
@@ -69,8 +69,7 @@ pub struct Engine<P: Point, R> {
     services: Registry<ServiceId, Service<P>>,
     backends: Backends<P>,
     deadlines: Deadlines<Owner>,
-    fetches: Line<Fetch>,
-    posts: Line<Post>,
+    capacity: Capacity,
     publications: Publications,
 }
 
@@ -80,9 +79,16 @@ struct Context<R> {
     timing: Timing,
     rng: R,
     notices: Vec<Notice>,
+    /// How many fetches in a row nobody has answered, whoever was asked.
+    silences: u32,
 }
 
 impl<R: RngCore> Context<R> {
+    /// Whether it is silent wherever one asks: then an HSDir's silence says nothing of that HSDir.
+    fn is_silence_general(&self) -> bool {
+        self.silences > GENERAL_SILENCE
+    }
+
     /// When to try again after that many failures of an upload in a row.
     fn retry_at(&mut self, failures: u32) -> Duration {
         self.again_at(self.timing.retry_max, failures)
@@ -99,18 +105,21 @@ impl<R: RngCore> Context<R> {
     }
 }
 
+/// As many fetches without an answer, and none with one between them, are no longer a matter of single HSDirs: a backend has six or
+/// eight.
+const GENERAL_SILENCE: u32 = 8;
+
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.
     pub fn new(configuration: &[ServiceSpec], settings: Settings, rng: R) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
         let mut engine = Self {
-            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
+            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new(), silences: 0 },
             tor_ready: false,
             services: Registry::new(),
             backends: Backends::new(),
             deadlines: Deadlines::new(),
-            fetches: Line::new(settings.fetches_per_minute),
-            posts: Line::new(settings.posts_per_minute),
+            capacity: Capacity::new(&settings),
             publications: Publications::new(),
             settings,
         };
@@ -150,8 +159,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.take(event);
         self.wake();
         let mut actions = Vec::new();
-        self.dispatch_fetches(&mut actions);
-        self.dispatch_posts(&mut actions);
+        self.dispatch(&mut actions);
         actions.extend(self.cx.notices.drain(..).map(Action::Notice));
         actions
     }
@@ -159,7 +167,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never in the
     /// past.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let deadlines = [self.deadlines.first(), self.fetches.deadline(), self.posts.deadline()];
+        let deadlines = [self.deadlines.first(), self.capacity.deadline(self.cx.now.elapsed)];
         deadlines.into_iter().flatten().min()
     }
 
@@ -168,13 +176,22 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.services.iter().map(|(_, service)| service.status(now.elapsed, &self.backends)).collect()
     }
 
+    /// What is asked of tor, and what waits for that.
+    pub fn load(&self, now: Now) -> Load {
+        self.capacity.load(now.elapsed)
+    }
+
     fn take(&mut self, event: Event<P>) {
+        if is_answer(&event) {
+            self.cx.silences = 0;
+        }
         match event {
             Event::Network(view) => self.set_network(&view),
             Event::Configuration(configuration) => self.configure(&configuration),
             Event::Timing(timing) => self.settings.timing = timing,
             Event::Fetched { backend: id, source, outcome } => {
                 let Some(number) = self.backends.number(&id) else { return };
+                self.capacity.answered(Request::Look(number, source));
                 if let Some(backend) = self.backends.get_mut(number) {
                     let changed = backend.answer(&mut self.cx, source, outcome);
                     self.backend_touched(number, changed);
@@ -183,6 +200,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             Event::Posted { id, revision } => self.posted(id, revision),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
+                self.capacity.answered(Request::Upload(id, hsdir));
                 let Some(publication) = self.publications.get_mut(id) else { return };
                 let (service, slot, revision) = (publication.service, publication.slot, publication.revision);
                 self.with_descriptor(service, slot, |descriptor, cx| {
@@ -191,6 +209,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             }
             Event::ReadBack { service, slot, hsdir, found } => {
                 let Some(number) = self.services.number(&service) else { return };
+                self.capacity.answered(Request::ReadBack(number, slot, hsdir));
                 self.with_descriptor(number, slot, |descriptor, cx| {
                     descriptor.read_back(cx, hsdir, &found);
                 });
@@ -202,6 +221,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn posted(&mut self, id: PublicationId, revision: u64) {
+        self.capacity.begun(self.cx.now.elapsed, id);
         let Some(publication) = self.publications.get_mut(id) else { return };
         publication.revision = Some(revision);
         let (service, slot) = (publication.service, publication.slot);
@@ -209,6 +229,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn not_posted(&mut self, id: PublicationId, problem: String) {
+        self.capacity.not_begun(id);
         let Some(publication) = self.publications.get_mut(id) else { return };
         let (service, slot) = (publication.service, publication.slot);
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
@@ -227,10 +248,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 service.reconsider(&self.cx, &self.backends);
             }
         }
-        let posts = self.services.iter().map(|(_, service)| service.posts_wanted()).sum();
-        let settings = self.settings.for_period(view.period_length).for_load(posts, self.backends.len());
-        self.fetches.allow(settings.fetches_per_minute);
-        self.posts.allow(settings.posts_per_minute);
+        let services = || self.services.iter().map(|(_, service)| service);
+        let demand = Demand {
+            backends: self.backends.len(),
+            posts: services().map(Service::posts_wanted).sum(),
+            read_backs: services().map(Service::read_backs_wanted).sum(),
+        };
+        let settings = self.settings.for_period(view.period_length).for_load(demand);
+        self.capacity.allow(&settings, demand);
         self.all_touched();
     }
 
@@ -274,8 +299,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     fn lose_tor(&mut self) {
         self.tor_ready = false;
-        self.fetches.clear();
-        self.posts.clear();
+        self.capacity.clear();
+        self.cx.silences = 0;
         self.publications.clear();
         for backend in self.backends.values_mut() {
             backend.tor_lost();
@@ -293,5 +318,17 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             backend.begin_look();
         }
         self.all_touched();
+    }
+}
+
+/// Whether an event shows that an HSDir can be reached.
+fn is_answer<P: Point>(event: &Event<P>) -> bool {
+    match event {
+        Event::Fetched { outcome, .. } => !matches!(outcome, FetchOutcome::Failed),
+        Event::ReadBack { found, .. } => !matches!(found, Found::Failed),
+        Event::Uploaded { outcome, .. } => {
+            matches!(outcome, UploadOutcome::Stored | UploadOutcome::Unclear | UploadOutcome::Refused(_))
+        }
+        _ => false,
     }
 }

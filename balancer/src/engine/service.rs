@@ -13,6 +13,7 @@ use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
+use super::timing::Timing;
 use crate::relay::Fingerprint;
 
 /// One service.
@@ -159,6 +160,24 @@ impl<P: Point> Service<P> {
     /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
     fn sets_wanted(&self) -> usize {
         self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
+    }
+
+    /// Its backends, in the order of their names.
+    pub(super) fn backends(&self) -> &[Number<BackendId>] {
+        &self.backends
+    }
+
+    /// How many HSDirs the next publication of a descriptor would go to; 0 if none is due.
+    pub(super) fn batch_size(&self, slot: DescriptorSlot, now: Duration, timing: &Timing) -> usize {
+        self.descriptors.get(&slot).map_or(0, |descriptor| descriptor.batch_size(now, timing))
+    }
+
+    /// How many read-backs it takes to prove that it is published everywhere.
+    pub(super) fn read_backs_wanted(&self) -> usize {
+        match self.proof {
+            Proof::Word => 0,
+            Proof::ReadBack => self.descriptors.values().map(Descriptor::hsdirs).sum(),
+        }
     }
 
     /// How many posts it takes to publish it everywhere.

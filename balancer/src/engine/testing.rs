@@ -188,7 +188,7 @@ impl Script {
         self.said[begin..].iter().map(|(_, action)| action.clone()).collect()
     }
 
-    fn advance(&mut self, to: Duration) {
+    pub(super) fn advance(&mut self, to: Duration) {
         self.now.wall = self.now.wall.plus(to.as_secs() - self.now.elapsed.as_secs());
         self.now.elapsed = to;
     }

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::ServiceReport;
+use crate::engine::Load;
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
 
@@ -30,6 +31,8 @@ pub struct TorState {
     pub is_ready: bool,
     /// How long it has been so.
     pub since: Duration,
+    /// What is asked of it, and what waits for that.
+    pub load: Load,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
 }
@@ -74,9 +77,11 @@ impl State {
     pub fn services(&self) -> impl Iterator<Item = &ServiceReport> {
         self.tors.iter().flat_map(|tor| &tor.services)
     }
+}
 
-    /// As [`State::services`], by value.
-    pub fn into_services(self) -> Vec<ServiceReport> {
-        self.tors.into_iter().flat_map(|tor| tor.services).collect()
+impl TorState {
+    /// Its control ports, as the configuration names them.
+    pub fn places(&self) -> String {
+        self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     }
 }

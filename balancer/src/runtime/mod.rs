@@ -3,6 +3,7 @@
 //! One task owns all state and never waits for anything but the next message. What takes time (the signer's answer,
 //! tor's replies) runs in tasks of its own, which report to it. There is one runtime for each tor and generation.
 
+mod behind;
 mod board;
 mod client_fetch;
 mod fetching;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
+pub use behind::Behind;
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use link::{Link, LinkError, Patience};
 pub use report::ServiceReport;
@@ -194,6 +196,7 @@ impl<G: Generation> Runtime<G> {
             endpoints: endpoints.to_vec(),
             is_ready: self.tor.is_some(),
             since: self.tor_changed.elapsed(),
+            load: self.engine.load(self.now()),
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
         }
     }

@@ -17,6 +17,7 @@ use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
 use super::service::move_spots;
 use super::time::Moment;
+use super::tor::Tor;
 use super::world::{Happening, World};
 
 /// The balancer, its tor and its signer.
@@ -30,6 +31,8 @@ pub struct Balancer<G: Generation> {
     pub call: Call,
     /// Whether tor is there.
     pub tor_ready: bool,
+    /// What tor is busy with.
+    pub tor: Tor,
     /// The consensus that tor has.
     pub consensus: Rc<Consensus>,
     /// The one that the balancer has read.
@@ -61,8 +64,8 @@ pub struct Call {
     pub tor: u32,
 }
 
-/// How long an answer may take.
-pub const LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(8));
+/// How long tor may take to hand its directory out.
+const READING: Duration = Duration::from_secs(8);
 /// How long the signer takes.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
 /// The signer exceeds a revision that was seen elsewhere if its own counter reaches that within so many seconds.
@@ -79,6 +82,7 @@ impl<G: Generation> Balancer<G> {
             remembered: BTreeMap::new(),
             call: Call { life: 0, tor: 0 },
             tor_ready: true,
+            tor: Tor::default(),
             consensus,
             read: None,
             clock_look: 0,
@@ -168,6 +172,7 @@ impl<G: Generation> World<G> {
         let Some(engine) = self.balancer.engine.take() else { return };
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
+        self.balancer.tor.meet_another_engine();
         self.balancer.read = None;
         self.balancer_was_away();
     }
@@ -176,6 +181,7 @@ impl<G: Generation> World<G> {
     pub fn stop_tor(&mut self) {
         self.balancer.tor_ready = false;
         self.balancer.call.tor += 1;
+        self.balancer.tor = Tor::default();
         self.tell(Event::TorLost);
     }
 
@@ -196,7 +202,7 @@ impl<G: Generation> World<G> {
     }
 
     fn read_directory_soon(&mut self) {
-        let at = self.now.after(self.dice.between(SIGNING.1, LATENCY.1));
+        let at = self.now.after(self.dice.between(SIGNING.1, READING));
         self.queue.plan(at, Happening::DirectoryRead(self.balancer.call));
     }
 

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use onionbalance::engine::{Action, Chosen, Event, Found, Point, PublicationId, ServiceId, UploadOutcome};
 use onionbalance::relay::Fingerprint;
 
-use super::balancer::{Call, LATENCY, SIGNING, number_of};
+use super::balancer::{Call, SIGNING, number_of};
 use super::generation::Generation;
 use super::network::cache::{Key, Text};
 use super::network::relay::{Given, RelayId, Said};
 use super::time::Moment;
+use super::tor::{Fate, SILENCE};
 use super::world::{Happening, World};
 
 /// A publication on its way to the signer.
@@ -33,8 +34,6 @@ pub struct Upload<G> {
 
 /// Of 1000 requests so many come to nothing, and tor tells.
 pub const FAILURES: u64 = 15;
-/// Of 1000 requests so many come to nothing, and tor does not tell.
-pub const SILENCE: u64 = 10;
 
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
@@ -68,9 +67,10 @@ impl<G: Generation> World<G> {
             }
             Action::ReadBack { service, slot, hsdir } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
                 let relay = self.relays.find(hsdir);
-                self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
+                if let Some(at) = self.ask_tor(Some(relay)).told_at() {
+                    self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
+                }
             }
             Action::Notice(_) => {}
         }
@@ -102,9 +102,10 @@ impl<G: Generation> World<G> {
         let (known, unknown): (Vec<_>, Vec<_>) =
             to.into_iter().partition(|relay| self.balancer.consensus.relays.binary_search(relay).is_ok());
         for relay in known {
-            let at = self.upload_ends(key, relay);
             let text = text.clone();
-            self.queue.plan(at, Happening::Uploaded(Box::new(Upload { call, id, key, relay, text })));
+            if let Some(at) = self.upload_ends(key, relay) {
+                self.queue.plan(at, Happening::Uploaded(Box::new(Upload { call, id, key, relay, text })));
+            }
         }
         self.tell(Event::Posted { id, revision });
         for relay in unknown {
@@ -113,19 +114,27 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// When an upload ends that begins now. The runtime tells of none before those have ended that began earlier: tor does not
+    /// Asks tor for something at an HSDir, or at one of tor's choice.
+    pub fn ask_tor(&mut self, relay: Option<RelayId>) -> Fate {
+        let is_reached = relay.is_none_or(|relay| self.relays.get(relay).is_reached());
+        let fate = self.balancer.tor.ask(self.now, is_reached, &mut self.dice);
+        self.check_in_flight();
+        fate
+    }
+
+    /// When an upload ends that begins now; `None` if it does not get there, and tor does not tell. The runtime tells of none before those have ended that began earlier: tor does not
     /// say which it speaks of. So it is as if they came one after the other.
-    fn upload_ends(&mut self, key: Key, relay: RelayId) -> Moment {
-        let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+    fn upload_ends(&mut self, key: Key, relay: RelayId) -> Option<Moment> {
+        let at = self.ask_tor(Some(relay)).told_at()?;
         let last = self.balancer.uploads.entry((key, relay)).or_insert(at);
         *last = at.max(Moment(last.0 + 1));
-        *last
+        Some(*last)
     }
 
     /// An upload has reached its HSDir, or failed.
     pub fn uploaded(&mut self, upload: Upload<G>) {
         let Upload { call, id, key, relay, text } = upload;
-        if call.tor != self.balancer.call.tor || self.dice.chance(SILENCE) {
+        if call.tor != self.balancer.call.tor {
             return;
         }
         let (now, until) = (self.now, self.now.after(G::KEPT));
@@ -153,7 +162,7 @@ impl<G: Generation> World<G> {
 
     /// An HSDir answers for the frontend's own descriptor.
     pub fn read_back(&mut self, call: Call, key: Key, relay: RelayId) {
-        if call != self.balancer.call || self.dice.chance(SILENCE) {
+        if call != self.balancer.call {
             return;
         }
         let wall = self.balancer.wall(self.now);
@@ -166,7 +175,7 @@ impl<G: Generation> World<G> {
             Given::Failed | Given::Garbage => Found::Failed,
             Given::NotFound => Found::Nothing,
             Given::Text(text) => {
-                self.watch.read_back(key, relay, &text);
+                self.watch.read_back(self.now, key, relay, &text);
                 let points = text.points.iter().map(Point::id).collect();
                 Found::Copy { revision: text.revision, points }
             }

@@ -97,6 +97,7 @@ impl<G: Generation> World<G> {
                 | Notice::NothingToPublish { service }
                 | Notice::KeepingLastSet { service }
                 | Notice::LastSetDropped { service } => self.is_traced(trace, service),
+                Notice::Behind { .. } | Notice::CaughtUp { .. } => true,
             },
         };
         if concerns {

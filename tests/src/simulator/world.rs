@@ -135,7 +135,7 @@ impl<G: Generation> World<G> {
         let posts =
             configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
         let mut world = Self {
-            promises: Promises::new::<G>(posts, backends),
+            promises: Promises::new::<G>(services, posts, backends),
             now,
             queue: Queue::default(),
             authorities,
@@ -298,7 +298,10 @@ fn some_services(scenario: &Scenario, now: Moment, dice: &mut Dice) -> Vec<Servi
         let few = 1 + dice.index(4);
         // Some have more backends than a descriptor has room for.
         let count = if dice.chance(100) { 12 } else { few };
-        let some = (0..count).map(|_| dice.index(scenario.backends)).collect();
+        let some = match scenario.each {
+            Some(each) => (number * each..(number + 1) * each).collect(),
+            None => (0..count).map(|_| dice.index(scenario.backends)).collect(),
+        };
         let mut service = Service::new(number, dice.chance(500), some);
         service.configured = Some(now);
         service.undisturbed = now;

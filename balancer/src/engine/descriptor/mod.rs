@@ -17,7 +17,7 @@ use super::event::{DescriptorSlot, Found, Proof, PublicationId, ServiceId, Uploa
 use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
-use super::timing;
+use super::timing::{self, Timing};
 use super::upload::{Proven, Upload};
 use crate::relay::Fingerprint;
 
@@ -132,32 +132,46 @@ impl<I: Eq> Descriptor<I> {
         !self.sets.is_empty() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// The HSDirs that publication `id` goes to: of those that share the set of the first that is due, those that are due
-    /// too, and those that soon will be.
+    /// How many HSDirs the next publication would go to; 0 if none is due.
+    pub(super) fn batch_size(&self, now: Duration, timing: &Timing) -> usize {
+        self.next_batch(now, timing).map_or(0, |batch| batch.to.len())
+    }
+
+    /// The HSDirs that publication `id` goes to, `most` at most, which is not 0.
     pub(super) fn begin_upload(
         &mut self,
         cx: &mut Context<impl RngCore>,
         id: PublicationId,
+        most: usize,
     ) -> Option<Batch> {
         let now = cx.now.elapsed;
-        let until = now + cx.timing.upload_timeout;
-        let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
-        // Who has waited longest: where each HSDir gets a set of its own, one that fails again and again must not keep
-        // the others waiting.
-        let due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(now));
-        let number = due.min_by_key(|hsdir| hsdir.due_at()).and_then(set)?;
-        let mut to = Vec::new();
-        for (fingerprint, hsdir) in &mut self.hsdirs {
-            if set(hsdir) == Some(number) && hsdir.is_due(now + cx.timing.batch) {
-                hsdir.begin(id, until);
-                to.push(*fingerprint);
+        let mut batch = self.next_batch(now, &cx.timing)?;
+        batch.to.truncate(most);
+        batch.to.sort_unstable();
+        for fingerprint in &batch.to {
+            if let Some(hsdir) = self.hsdirs.get_mut(fingerprint) {
+                hsdir.begin(id, now + cx.timing.upload_timeout);
             }
         }
         if std::mem::take(&mut self.renewing) {
             self.schedule_renewal(cx);
         }
         self.published = Some(now);
-        Some(Batch { set: number, to })
+        Some(batch)
+    }
+
+    /// Of the HSDirs that share the set of the first that is due, those that are due too, and those that soon will be: they come last.
+    fn next_batch(&self, now: Duration, timing: &Timing) -> Option<Batch> {
+        let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
+        // The HSDir that has waited longest: where each HSDir gets a set of its own, one that fails again and again must not keep
+        // the others waiting.
+        let due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(now));
+        let number = due.min_by_key(|hsdir| hsdir.due_at()).and_then(set)?;
+        let own = self.hsdirs.iter().filter(|(_, hsdir)| set(hsdir) == Some(number));
+        let soon = own.filter(|(_, hsdir)| hsdir.is_due(now + timing.batch));
+        let (mut to, later): (Vec<_>, Vec<_>) = soon.partition(|(_, hsdir)| hsdir.is_due(now));
+        to.extend(later);
+        Some(Batch { set: number, to: to.into_iter().map(|(fingerprint, _)| *fingerprint).collect() })
     }
 
     /// The revision that the next publication is to exceed, if its HSDirs are known or supposed to hold any.

@@ -1,5 +1,6 @@
 //! The engine's promises, one by one.
 
+mod capacity;
 mod looks;
 mod proof;
 mod properties;

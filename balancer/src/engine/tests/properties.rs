@@ -16,6 +16,7 @@ const BACKENDS: [&str; 4] = ["a", "b", "c", "d"];
 const MAX_POINTS: usize = 3;
 const FETCHES: usize = 20;
 const POSTS: usize = 6;
+const READ_BACKS: usize = 10;
 
 /// One thing that may happen; numbers pick what it happens to.
 #[derive(Clone, Debug)]
@@ -74,13 +75,18 @@ struct World {
     last_id: Option<PublicationId>,
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
+    proofs: VecDeque<Duration>,
 }
 
 impl World {
     fn new() -> Self {
         let configuration = configuration(0b1101_0111);
-        let settings =
-            Settings { fetches_per_minute: FETCHES, posts_per_minute: POSTS, ..Settings::default() };
+        let settings = Settings {
+            fetches_per_minute: FETCHES,
+            posts_per_minute: POSTS,
+            read_backs_per_minute: READ_BACKS,
+            ..Settings::default()
+        };
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
         let engine = Engine::new(&configuration, settings, Dice(7));
         Self {
@@ -93,6 +99,7 @@ impl World {
             last_id: None,
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
+            proofs: VecDeque::new(),
         }
     }
 
@@ -200,6 +207,8 @@ impl World {
     fn check(&mut self) {
         let said = std::mem::take(&mut self.script.said);
         assert!(said.len() < 5000, "a storm");
+        let load = self.script.engine.load(self.script.now);
+        assert!(load.in_flight <= load.most_in_flight, "{load:?}");
         for (at, action) in said {
             match action {
                 Action::Fetch { backend, from } => {
@@ -214,7 +223,7 @@ impl World {
                 }
                 Action::ReadBack { service, slot, hsdir } => {
                     assert!(self.tor_ready);
-                    spend(&mut self.fetches, at, FETCHES);
+                    spend(&mut self.proofs, at, READ_BACKS);
                     self.read_back.push((service, slot, hsdir));
                     let surplus = self.read_back.len().saturating_sub(10);
                     self.read_back.drain(..surplus);
@@ -262,12 +271,13 @@ fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<Backen
     configuration.iter().map(|spec| (spec.id.clone(), spec.backends.iter().cloned().collect())).collect()
 }
 
-fn spend(spent: &mut VecDeque<Duration>, at: Duration, most: usize) {
+/// A minute sees `per_minute` requests, and as many more after a rest.
+fn spend(spent: &mut VecDeque<Duration>, at: Duration, per_minute: usize) {
     spent.push_back(at);
     while spent.front().is_some_and(|first| *first + Duration::from_mins(1) <= at) {
         spent.pop_front();
     }
-    assert!(spent.len() <= most, "over the budget");
+    assert!(spent.len() <= per_minute * 2, "over the budget");
 }
 
 /// The introduction points of a backend in the end.

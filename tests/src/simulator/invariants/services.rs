@@ -77,6 +77,21 @@ impl<G: Generation> World<G> {
         self.balancer.read.is_some() && self.balancer.tor_ready && self.balancer.clock_ahead == 0
     }
 
+    /// The engine takes a backend for too old.
+    pub(super) fn check_alive(&mut self, backend: usize) {
+        if !self.backends[backend].is_alive() {
+            return;
+        }
+        self.report.taken_for_dead += 1;
+        let mut alarm = Alarm { now: self.now, next: Moment::NEVER };
+        let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
+        let undisturbed = self.undisturbed.after(self.promises.seen + self.promises.posted);
+        if !self.is_disturbed() && undisturbed <= self.now && self.is_found(backend, since, &mut alarm) {
+            let of = self.backends[backend].id.0.clone();
+            self.fail(Invariant::Alive, &of, format!("it lives, and can be found since {since}"));
+        }
+    }
+
     /// Looks at every service that it is time to look at.
     pub fn look_at_everything(&mut self) {
         for number in 0..self.services.len() {
@@ -90,7 +105,10 @@ impl<G: Generation> World<G> {
                 self.look_at(number, &mut alarm);
                 self.services[number].look_at = alarm.next;
             }
-            self.report.look_ups.add(self.services[number].look_ups);
+            let look_ups = self.services[number].look_ups;
+            self.report.look_ups.add(look_ups);
+            self.report.service_minutes += 1;
+            self.report.dark_minutes += u64::from(look_ups.dark > 0);
         }
     }
 
@@ -321,7 +339,8 @@ impl<G: Generation> World<G> {
             let answers = last.take().filter(same).map(|(_, answers)| answers);
             let answers = answers.unwrap_or_else(|| self.ask(number, &sought, owed, alarm));
             let (owed, excused) = (u64::from(answers.owed), u64::from(!answers.owed));
-            look_ups.add(LookUps { asked: answers.asked, served: answers.served, owed, excused });
+            let dark = u64::from(answers.served == 0);
+            look_ups.add(LookUps { asked: answers.asked, served: answers.served, dark, owed, excused });
             if answers.owed && answers.served == 0 {
                 let of = self.services[number].id.0.clone();
                 let slots: Vec<DescriptorSlot> = sought.iter().map(|(slot, _)| *slot).collect();

@@ -17,8 +17,10 @@ use super::super::time::Moment;
 /// What was said and heard.
 pub struct Watch<G> {
     hasher: FxHasher,
-    /// When an HSDir was asked for something, in the last minute.
+    /// When an HSDir was asked for a backend's descriptor, in the last minute.
     pub fetches: VecDeque<Moment>,
+    /// When one was asked for one of the services' own, in the last minute.
+    pub read_backs: VecDeque<Moment>,
     /// When a descriptor was posted, in the last minute.
     pub posts: VecDeque<Moment>,
     /// The newest descriptors that were handed to the engine: of each backend, by period.
@@ -69,9 +71,10 @@ impl<G> Default for Held<G> {
 }
 
 impl<G> Held<G> {
-    /// Whether an HSDir was asked for what it has after it was last sent something.
-    fn was_asked_since(&self, relay: RelayId) -> bool {
-        self.asked.get(&relay) > self.sent.get(&relay)
+    /// Whether an HSDir was asked for what it has after it was last sent something, and the engine may still wait for the answer.
+    fn is_awaited(&self, relay: RelayId, now: Moment, patience: Duration) -> bool {
+        let asked = self.asked.get(&relay).filter(|asked| now.since(**asked) < patience);
+        asked.is_some() && asked > self.sent.get(&relay)
     }
 }
 
@@ -81,6 +84,7 @@ impl<G: Generation> Watch<G> {
         Self {
             hasher: FxHasher::default(),
             fetches: VecDeque::new(),
+            read_backs: VecDeque::new(),
             posts: VecDeque::new(),
             newest: (0..backends).map(|_| BTreeMap::new()).collect(),
             held: FxHashMap::default(),
@@ -98,6 +102,7 @@ impl<G: Generation> Watch<G> {
     pub fn balancer_started(&mut self) {
         self.held.clear();
         self.fetches.clear();
+        self.read_backs.clear();
         self.posts.clear();
     }
 
@@ -198,12 +203,12 @@ impl<G: Generation> Watch<G> {
     }
 
     /// The engine is told what an HSDir has.
-    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+    pub fn read_back(&mut self, now: Moment, key: Key, relay: RelayId, text: &Text<G>) {
         // Of a service that was removed meanwhile nothing is remembered.
         let Some(held) = self.held.get_mut(&key) else { return };
         if G::TELLS {
             held.seen = held.seen.max(text.revision);
-        } else if held.was_asked_since(relay) {
+        } else if held.is_awaited(relay, now, G::timing().fetch_timeout) {
             self.hold(key, relay, text);
         }
     }
