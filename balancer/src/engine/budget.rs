@@ -28,12 +28,27 @@ impl<T> Line<T> {
         self.waiting.push_back(request);
     }
 
-    /// The next request, if one waits and may go now. One that does go has to be paid for by [`Line::spend`].
-    pub(super) fn next(&mut self, now: Duration) -> Option<T> {
+    /// The request at the front.
+    pub(super) fn first(&self) -> Option<&T> {
+        self.waiting.front()
+    }
+
+    /// Takes away the request at the front.
+    pub(super) fn leave(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    /// Whether so many may go now. More than may go in a minute go together, after a minute without any.
+    pub(super) fn affords(&mut self, now: Duration, count: usize) -> bool {
         while self.spent.front().is_some_and(|spent| *spent + MINUTE <= now) {
             self.spent.pop_front();
         }
-        if self.spent.len() < self.per_minute { self.waiting.pop_front() } else { None }
+        self.spent.is_empty() || self.spent.len() + count <= self.per_minute
+    }
+
+    /// The next request, if one waits and may go now. One that does go has to be paid for by [`Line::spend`].
+    pub(super) fn next(&mut self, now: Duration) -> Option<T> {
+        if self.affords(now, 1) { self.waiting.pop_front() } else { None }
     }
 
     /// Counts a request as made.

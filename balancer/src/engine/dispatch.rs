@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_core::RngCore;
 
 use super::descriptor::{Batch, Descriptor};
-use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId, Source};
+use super::event::{Action, BackendId, DescriptorSlot, Point, Post, ServiceId, Source};
 use super::registry::Number;
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
@@ -27,7 +27,8 @@ pub(super) enum Fetch {
 }
 
 /// Which descriptor wants to be posted.
-pub(super) struct Post {
+#[derive(Clone, Copy)]
+pub(super) struct Posting {
     service: Number<ServiceId>,
     slot: DescriptorSlot,
 }
@@ -47,7 +48,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     }
                     Owner::Service(number) => {
                         if let Some(service) = self.services.get_mut(number) {
-                            service.tick(&mut self.cx, &self.backends, self.publications.next_id());
+                            service.tick(&mut self.cx, &self.backends);
                             self.service_touched(number);
                         }
                     }
@@ -84,7 +85,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for (slot, descriptor) in service.descriptors() {
             if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
-                self.posts.join(Post { service: number, slot });
+                self.posts.join(Posting { service: number, slot });
             }
             if descriptor.queue_read_back() {
                 self.fetches.join(Fetch::ReadBack(number, slot));
@@ -175,28 +176,45 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// Lets those post whose turn it is, with what is known by now.
     pub(super) fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
-        while let Some(Post { service, slot }) = self.posts.next(self.cx.now.elapsed) {
-            actions.extend(self.post(service, slot));
+        while let Some(Posting { service, slot }) = self.posts.first().copied() {
+            let batch = self.plan(service, slot);
+            let count = batch.as_ref().map_or(0, |batch| batch.posts.len());
+            let may_go = self.posts.affords(self.cx.now.elapsed, count);
+            if may_go {
+                self.posts.leave();
+                actions.extend(self.post(service, slot, batch));
+            }
             self.service_touched(service);
+            if !may_go {
+                break;
+            }
         }
     }
 
-    fn post(&mut self, number: Number<ServiceId>, slot: DescriptorSlot) -> Option<Action<P>> {
-        let now = self.cx.now.elapsed;
-        let publication = self.publications.next_id();
+    fn plan(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> Option<Batch> {
+        let service = self.services.get_mut(service)?;
+        service.decide_at_once(&mut self.cx, &self.backends);
+        if service.has_points() { service.descriptor(slot)?.plan(&self.cx) } else { None }
+    }
+
+    fn post(
+        &mut self,
+        number: Number<ServiceId>,
+        slot: DescriptorSlot,
+        batch: Option<Batch>,
+    ) -> Option<Action<P>> {
         let service = self.services.get_mut(number)?;
-        service.descriptor(slot)?.in_line = false;
-        service.decide_at_once(&mut self.cx, &self.backends, publication);
-        if !service.has_points() {
-            return None;
-        }
         let descriptor = service.descriptor(slot)?;
-        let Batch { set, to } = descriptor.begin_upload(&mut self.cx, publication)?;
-        let revision_floor = descriptor.revision_floor();
-        let points = service.points(set).to_vec();
-        self.posts.spend(now);
+        descriptor.in_line = false;
+        let batch = batch?;
+        let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
+        descriptor.begin(&mut self.cx, id, &batch);
         self.publications.issue(now, number, slot);
-        let service = service.id().clone();
-        Some(Action::Publish { id: publication, service, slot, points, to, revision_floor })
+        let post = |(set, to)| Post { set, points: service.points(set).to_vec(), to };
+        let posts: Vec<Post<P>> = batch.posts.into_iter().map(post).collect();
+        for _ in &posts {
+            self.posts.spend(now);
+        }
+        Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
     }
 }

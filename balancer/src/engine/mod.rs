@@ -44,7 +44,7 @@ use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
-    NetworkView, Newest, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
+    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source, UploadOutcome,
 };
 pub use self::notice::{Gone, Notice};
 pub use self::status::{
@@ -56,7 +56,7 @@ pub use self::timing::{Settings, Timing};
 use self::backend::Backend;
 use self::budget::Line;
 use self::deadlines::Deadlines;
-use self::dispatch::{Fetch, Owner, Post};
+use self::dispatch::{Fetch, Owner, Posting};
 use self::publication::Publications;
 use self::registry::Registry;
 use self::service::{Backends, Service};
@@ -70,7 +70,7 @@ pub struct Engine<P: Point, R> {
     backends: Backends<P>,
     deadlines: Deadlines<Owner>,
     fetches: Line<Fetch>,
-    posts: Line<Post>,
+    posts: Line<Posting>,
     publications: Publications,
 }
 
@@ -181,6 +181,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 }
             }
             Event::Posted { id, revision } => self.posted(id, revision),
+            Event::NotKept { id } => self.not_kept(id),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
                 let Some(publication) = self.publications.get_mut(id) else { return };
@@ -206,6 +207,12 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         publication.revision = Some(revision);
         let (service, slot) = (publication.service, publication.slot);
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
+    }
+
+    fn not_kept(&mut self, id: PublicationId) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let (service, slot) = (publication.service, publication.slot);
+        self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_kept(cx, id));
     }
 
     fn not_posted(&mut self, id: PublicationId, problem: String) {

@@ -102,7 +102,7 @@ fn services_do_not_renew_in_step() {
 }
 
 #[test]
-fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
+fn a_changed_onion_key_is_no_change_but_the_next_round_has_it() {
     let mut script = settled();
     let mut point = Key::new(1);
     point.onion = 77;
@@ -110,9 +110,12 @@ fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
     let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
     script.fetched("a", relay(101), FetchOutcome::Copy(copy));
     assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
-    // A relay that becomes responsible gets what is known by now.
+    // A relay that becomes responsible gets what the others have; the renewal has what is known by then.
     let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
-    assert_eq!(published(&said)[0].onions, [77, 0]);
+    assert_eq!(published(&said)[0].kept, Some(1));
+    script.stored(&published(&said)[0], 1);
+    let posts = published(&script.pass(Duration::from_hours(2)));
+    assert_eq!((posts[0].kept, posts[0].to.len(), &posts[0].onions), (None, 9, &vec![77, 0]));
 }
 
 #[test]
