@@ -79,7 +79,7 @@ pub trait Generation: Sized + Send + Sync + 'static {
         now: UnixTime,
     ) -> Option<Found<<Self::Point as Point>::Id>>;
 
-    /// Has a descriptor rendered and signed, and looks at it as a client would.
+    /// Has all sets of a descriptor rendered and signed, and looks at each text as a client would.
     fn sign(
         order: &Order<Self>,
         signer: &mut SignerClient,
@@ -175,14 +175,14 @@ impl fmt::Display for ClientLine {
     }
 }
 
-/// A descriptor to be made.
+/// A descriptor to be made, in as many texts as it has sets of introduction points.
 pub struct Order<G: Generation> {
     /// Whose.
     pub frontend: Arc<Frontend<G>>,
     /// Which of its descriptors.
     pub term: G::Term,
-    /// What it lists; at least one.
-    pub points: Vec<G::Point>,
+    /// What each text lists; at least one set, and none of them empty.
+    pub sets: Vec<Vec<G::Point>>,
     /// What its revision has to exceed.
     pub revision_floor: u64,
 }
@@ -190,9 +190,9 @@ pub struct Order<G: Generation> {
 /// A descriptor that is ready to be uploaded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Signed {
-    /// The text.
-    pub text: String,
-    /// Its revision counter; in version 2, its publication time.
+    /// A text for each set, in the order's order.
+    pub texts: Vec<String>,
+    /// The revision counter that all of them have; in version 2, the publication time.
     pub revision: u64,
 }
 
@@ -208,9 +208,6 @@ pub enum SignError {
     /// A v2 descriptor that clients could not use.
     #[error(transparent)]
     FrontendV2(#[from] crate::v2::frontend::FrontendError),
-    /// An answer without a descriptor.
-    #[error("the signer returned no descriptor")]
-    NoText,
 }
 
 /// Why it is not known where descriptors lie.

@@ -138,9 +138,9 @@ impl<P: Point> Backend<P> {
         look
     }
 
-    /// Begins a look.
+    /// Begins a look: at one HSDir for a backend that lives, also in another period, in which all are looked for at once.
     pub(super) fn begin_look(&mut self) {
-        self.looks.begin(if self.is_known() { 1 } else { AT_ONCE });
+        self.looks.begin(if self.is_live() { 1 } else { AT_ONCE });
     }
 
     /// Until when it should be asked for, if it joins the line at `now`: before its copy becomes too old, and with all others within

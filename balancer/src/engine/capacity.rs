@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::line::Line;
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
-use super::dispatch::{Post, ReadBack};
+use super::dispatch::{Posting, ReadBack};
 use super::event::{BackendId, PublicationId};
 use super::notice::Notice;
 use super::registry::Number;
@@ -77,7 +77,7 @@ const REQUEST: Duration = Duration::from_secs(4);
 
 /// The three lines, and what is outstanding at tor.
 pub(super) struct Capacity {
-    posts: Line<Post>,
+    posts: Line<Posting>,
     looks: Line<Number<BackendId>>,
     read_backs: Line<ReadBack>,
     slots: Slots,
@@ -109,9 +109,9 @@ impl Capacity {
         self.shares = Shares::new(settings, demand);
     }
 
-    /// A descriptor is to be posted.
-    pub(super) fn join_posts(&mut self, now: Duration, post: Post) {
-        self.posts.join(now, post);
+    /// A descriptor is to be posted, by `until` if possible.
+    pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) {
+        self.posts.join_until(now, until, post);
     }
 
     /// A backend is to be looked for, by `until` if possible.
@@ -121,16 +121,18 @@ impl Capacity {
 
     /// A descriptor of our own is to be read back.
     pub(super) fn join_read_backs(&mut self, now: Duration, read_back: ReadBack) {
-        self.read_backs.join(now, read_back);
+        self.read_backs.join_until(now, now, read_back);
     }
 
     /// The post whose turn it is, unless the pace holds it up. It stays in the line.
-    pub(super) fn first_post(&self, now: Duration) -> Option<Post> {
+    pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
         self.posts.first(now).copied()
     }
 
-    /// Takes the first post out of its line, if there are slots for all its circuits.
-    pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Post> {
+    /// Takes the first post out of its line, if there are slots for all its circuits. One that has more HSDirs than posts have slots
+    /// of their own goes as well when all of those are free, for all its sets have one revision.
+    pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Posting> {
+        let circuits = circuits.min(self.shares.of(Kind::Post));
         let first = self.first_post(now).filter(|_| circuits <= self.room(Kind::Post, now));
         first.and_then(|_| self.posts.leave())
     }
@@ -147,14 +149,11 @@ impl Capacity {
         may_go.then(|| self.read_backs.leave()).flatten()
     }
 
-    /// The most circuits that one post may take: more have to be two posts.
-    pub(super) fn most_at_once(&self) -> usize {
-        self.shares.of(Kind::Post)
-    }
-
-    /// A publication was handed out for signing and posting: it counts as one post, and takes a slot for each of its uploads.
-    pub(super) fn posted(&mut self, now: Duration, uploads: impl Iterator<Item = Request>) {
-        self.posts.spend(now);
+    /// A publication was handed out for signing and posting: it takes a slot for each of its uploads.
+    pub(super) fn posted(&mut self, now: Duration, posts: usize, uploads: impl Iterator<Item = Request>) {
+        for _ in 0..posts {
+            self.posts.spend(now);
+        }
         for upload in uploads {
             self.slots.take(upload, now, now + HELD_FOR_SIGNING);
         }

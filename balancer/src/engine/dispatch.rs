@@ -6,9 +6,8 @@ use rand_core::RngCore;
 
 use super::capacity::Request;
 use super::descriptor::{Batch, Descriptor};
-use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId, Source};
+use super::event::{Action, BackendId, DescriptorSlot, Point, Post, ServiceId, Source};
 use super::registry::Number;
-use super::service::Service;
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
 
@@ -21,7 +20,7 @@ pub(super) enum Owner {
 
 /// Which descriptor wants to be posted.
 #[derive(Clone, Copy)]
-pub(super) struct Post {
+pub(super) struct Posting {
     service: Number<ServiceId>,
     slot: DescriptorSlot,
 }
@@ -49,7 +48,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     }
                     Owner::Service(number) => {
                         if let Some(service) = self.services.get_mut(number) {
-                            service.tick(&mut self.cx, &self.backends, self.publications.next_id());
+                            service.tick(&mut self.cx, &self.backends);
                             self.service_touched(number);
                         }
                     }
@@ -87,7 +86,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for (slot, descriptor) in service.descriptors() {
             if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
-                self.capacity.join_posts(now, Post { service: number, slot });
+                let until = descriptor.post_by(now, &self.cx.timing);
+                self.capacity.join_posts(now, until, Posting { service: number, slot });
             }
             if descriptor.queue_read_back() {
                 self.capacity.join_read_backs(now, ReadBack { service: number, slot, from: None });
@@ -142,40 +142,44 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// Lets those post whose turn it is, with what is known by now.
     fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
-        while let Some(first) = self.capacity.first_post(now) {
-            let Some(post) = self.capacity.next_post(now, self.circuits_of(first)) else { return };
-            actions.extend(self.post(post.service, post.slot));
-            self.service_touched(post.service);
+        while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
+            let batch = self.plan(service, slot);
+            let circuits = batch.as_ref().map_or(0, |batch| batch.posts.values().map(Vec::len).sum());
+            let may_go = self.capacity.next_post(now, circuits).is_some();
+            if may_go {
+                actions.extend(self.post(service, slot, batch));
+            }
+            self.service_touched(service);
+            if !may_go {
+                break;
+            }
         }
     }
 
-    /// How many circuits a post takes; 0 if there is nothing to post any more.
-    fn circuits_of(&self, Post { service, slot }: Post) -> usize {
-        let size = |service: &Service<P>| service.batch_size(slot, self.cx.now.elapsed, &self.cx.timing);
-        self.services.get(service).map_or(0, size).min(self.capacity.most_at_once())
+    fn plan(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> Option<Batch> {
+        let service = self.services.get_mut(service)?;
+        service.decide_at_once(&mut self.cx, &self.backends);
+        if service.has_points() { service.descriptor(slot)?.plan(&self.cx) } else { None }
     }
 
-    fn post(&mut self, number: Number<ServiceId>, slot: DescriptorSlot) -> Option<Action<P>> {
-        let now = self.cx.now.elapsed;
-        let most = self.circuits_of(Post { service: number, slot });
-        let publication = self.publications.next_id();
+    fn post(
+        &mut self,
+        number: Number<ServiceId>,
+        slot: DescriptorSlot,
+        batch: Option<Batch>,
+    ) -> Option<Action<P>> {
         let service = self.services.get_mut(number)?;
-        service.descriptor(slot)?.in_line = false;
-        if most == 0 {
-            return None;
-        }
-        service.decide_at_once(&mut self.cx, &self.backends, publication);
-        if !service.has_points() {
-            return None;
-        }
         let descriptor = service.descriptor(slot)?;
-        let Batch { set, to } = descriptor.begin_upload(&mut self.cx, publication, most)?;
-        let revision_floor = descriptor.revision_floor();
-        let points = service.points(set).to_vec();
-        self.capacity.posted(now, to.iter().map(|hsdir| Request::Upload(publication, *hsdir)));
+        descriptor.in_line = false;
+        let batch = batch?;
+        let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
+        descriptor.begin(&mut self.cx, id, &batch);
         self.publications.issue(now, number, slot);
-        let service = service.id().clone();
-        Some(Action::Publish { id: publication, service, slot, points, to, revision_floor })
+        let hsdirs = batch.posts.values().flatten();
+        self.capacity.posted(now, batch.posts.len(), hsdirs.map(|hsdir| Request::Upload(id, *hsdir)));
+        let post = |(set, to)| Post { set, points: service.points(set).to_vec(), to };
+        let posts = batch.posts.into_iter().map(post).collect();
+        Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
     }
 
     /// Lets those look whose turn it is, one HSDir at a time, so that a backend with many does not hold up the rest.

@@ -144,6 +144,11 @@ pub enum Event<P: Point> {
         /// The revision counter that the signer gave it.
         revision: u64,
     },
+    /// Nothing was uploaded: the texts of the revision that was to be kept are gone.
+    NotKept {
+        /// Which publication.
+        id: PublicationId,
+    },
     /// Nothing was uploaded: the signer refused or is away, tor is away, or the like.
     NotPosted {
         /// Which publication.
@@ -261,7 +266,7 @@ pub enum Action<P> {
         /// From whom; at least one.
         from: Vec<Source>,
     },
-    /// Have a descriptor signed and upload it.
+    /// Upload a descriptor: with a new revision, which one request to the signer gives to all sets, or as it was signed before.
     Publish {
         /// Names this publication in the events that follow.
         id: PublicationId,
@@ -269,12 +274,10 @@ pub enum Action<P> {
         service: ServiceId,
         /// Which of its descriptors.
         slot: DescriptorSlot,
-        /// What it lists; at least one, sorted by identity.
-        points: Vec<Chosen<P>>,
-        /// To whom; at least one.
-        to: Vec<Fingerprint>,
-        /// Its revision has to exceed this.
-        revision_floor: Option<u64>,
+        /// What is posted; at least one, each with a set of another number.
+        posts: Vec<Post<P>>,
+        /// What revision the posts have.
+        revision: Revision,
     },
     /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there, or one whose
     /// word that it has ours is not enough.
@@ -288,6 +291,29 @@ pub enum Action<P> {
     },
     /// Something for the log.
     Notice(Notice),
+}
+
+/// One set of introduction points, and the HSDirs that get it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Post<P> {
+    /// The set's number within its descriptor.
+    pub set: usize,
+    /// What it lists; at least one, sorted by identity.
+    pub points: Vec<Chosen<P>>,
+    /// To whom; at least one.
+    pub to: Vec<Fingerprint>,
+}
+
+/// The revision of a publication.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Revision {
+    /// A new one for all posts, which has to exceed this.
+    New {
+        /// `None`: nothing is known of what HSDirs hold.
+        floor: Option<u64>,
+    },
+    /// The texts that were signed with this revision are posted once more, as they are. [`Event::NotKept`] if they are gone.
+    Kept(u64),
 }
 
 /// An introduction point chosen for a frontend descriptor.

@@ -44,7 +44,8 @@ use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
-    NetworkView, Newest, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
+    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source,
+    UploadOutcome,
 };
 pub use self::notice::{Gone, Notice};
 pub use self::status::{
@@ -198,6 +199,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 }
             }
             Event::Posted { id, revision } => self.posted(id, revision),
+            Event::NotKept { id } => self.not_kept(id),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
                 self.capacity.answered(Request::Upload(id, hsdir));
@@ -226,6 +228,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         publication.revision = Some(revision);
         let (service, slot) = (publication.service, publication.slot);
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
+    }
+
+    fn not_kept(&mut self, id: PublicationId) {
+        self.capacity.not_begun(id);
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let (service, slot) = (publication.service, publication.slot);
+        self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_kept(cx, id));
     }
 
     fn not_posted(&mut self, id: PublicationId, problem: String) {

@@ -8,12 +8,11 @@ use rand_core::RngCore;
 use super::Context;
 use super::backend::Backend;
 use super::descriptor::Descriptor;
-use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, PublicationId, ServiceId, ServiceSpec};
+use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, ServiceId, ServiceSpec};
 use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
-use super::timing::Timing;
 use crate::relay::Fingerprint;
 
 /// One service.
@@ -115,19 +114,14 @@ impl<P: Point> Service<P> {
     }
 
     /// Does not wait for further changes, if there were some.
-    pub(super) fn decide_at_once(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        backends: &Backends<P>,
-        next: PublicationId,
-    ) {
+    pub(super) fn decide_at_once(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         if self.decide_at.is_some() {
-            self.decide(cx, backends, next);
+            self.decide(cx, backends);
         }
     }
 
-    /// Chooses the introduction points. `next` is the next publication's name.
-    fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>, next: PublicationId) {
+    /// Chooses the introduction points.
+    fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         self.decide_at = None;
         let sets = self.choose(backends, Backend::points);
         if sets.is_empty() {
@@ -141,7 +135,7 @@ impl<P: Point> Service<P> {
         if !self.sets.is_empty() {
             for descriptor in self.descriptors.values_mut() {
                 let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
-                descriptor.set_points(cx.now.elapsed, next, self.sets.iter().map(ids).collect());
+                descriptor.set_points(cx.now.elapsed, self.sets.iter().map(ids).collect());
             }
         }
     }
@@ -153,7 +147,7 @@ impl<P: Point> Service<P> {
         offered: impl Fn(&'a Backend<P>) -> &'a [P],
     ) -> Vec<Vec<Chosen<P>>> {
         let mine = self.backends.iter().filter_map(|number| backends.get(*number));
-        let count = if self.distinct { self.sets_wanted() } else { 1 };
+        let count = if self.distinct { self.sets_wanted().min(MAX_SETS) } else { 1 };
         select(mine.map(|backend| (backend.id(), offered(backend))), self.max_points, count)
     }
 
@@ -165,11 +159,6 @@ impl<P: Point> Service<P> {
     /// Its backends, in the order of their names.
     pub(super) fn backends(&self) -> &[Number<BackendId>] {
         &self.backends
-    }
-
-    /// How many HSDirs the next publication of a descriptor would go to; 0 if none is due.
-    pub(super) fn batch_size(&self, slot: DescriptorSlot, now: Duration, timing: &Timing) -> usize {
-        self.descriptors.get(&slot).map_or(0, |descriptor| descriptor.batch_size(now, timing))
     }
 
     /// How many read-backs it takes to prove that it is published everywhere.
@@ -187,16 +176,11 @@ impl<P: Point> Service<P> {
     }
 
     /// Decides and lets the descriptors do what is due.
-    pub(super) fn tick(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        backends: &Backends<P>,
-        next: PublicationId,
-    ) {
+    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         let dropped = self.stale_since.is_some_and(|since| since + cx.timing.keep_last <= now);
         if dropped || self.decide_at.is_some_and(|at| at <= now) {
-            self.decide(cx, backends, next);
+            self.decide(cx, backends);
         }
         for descriptor in self.descriptors.values_mut() {
             descriptor.tick(cx);
@@ -322,6 +306,10 @@ impl<P: Point> Service<P> {
         }
     }
 }
+
+/// All sets of a descriptor are signed together, and the signer takes no more at a time: as many as a descriptor of the public
+/// network has HSDirs.
+const MAX_SETS: usize = 8;
 
 /// All backends.
 pub(super) type Backends<P> = Registry<BackendId, Backend<P>>;

@@ -6,7 +6,6 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::event::{Found, Proof, PublicationId};
-use super::revision::Floor;
 use super::status::UploadState;
 
 /// How many times an HSDir is asked for what it said it has, before it gets that anew.
@@ -23,6 +22,10 @@ pub(super) struct Upload {
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
+    /// Whether it may hold the round's revision already, so that it would refuse that as no higher than what it holds.
+    may_hold: bool,
+    /// Whether such a refusal has led to another round, and nothing was stored since.
+    excused: bool,
     /// The first upload since its last answer, and when it should have answered that, whatever it was sent since.
     owed: Option<(PublicationId, Duration)>,
     /// Whether it left an upload without an answer, and has stored nothing since.
@@ -70,6 +73,14 @@ pub(super) enum Proven {
     No,
 }
 
+/// When an upload that was refused is tried again.
+#[derive(Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) at: Duration,
+    /// Whether a higher revision is known to lie there.
+    pub(super) explained: bool,
+}
+
 impl Upload {
     /// An HSDir that has become responsible, for the set of this number.
     pub(super) fn new(now: Duration, number: usize) -> Self {
@@ -79,6 +90,9 @@ impl Upload {
             state: State::Wanted { at: now },
             failures: 0,
             refusing: false,
+            // It may have been responsible a short time ago.
+            may_hold: true,
+            excused: false,
             owed: None,
             silent: false,
             broke_its_word: false,
@@ -91,10 +105,13 @@ impl Upload {
         self.number
     }
 
-    /// From publication `next` on, something else belongs there.
-    pub(super) fn replace(&mut self, now: Duration, next: PublicationId) {
+    /// From publication `next` on, something else belongs there, which is to be uploaded from `at` on; later, where tor does not
+    /// know the HSDir.
+    pub(super) fn replace(&mut self, at: Duration, next: PublicationId) {
         self.current_since = next;
-        self.renew(now, true);
+        if self.state != State::Unknown {
+            self.want(at);
+        }
     }
 
     pub(super) fn is_due(&self, now: Duration) -> bool {
@@ -117,6 +134,12 @@ impl Upload {
         self.state == State::Stored
     }
 
+    /// Whether it has what the present round gave it, or is about to.
+    pub(super) fn is_in_step(&self) -> bool {
+        use State::{Acknowledged, Proving, Stored, Uploading};
+        matches!(self.state, Uploading { .. } | Acknowledged { .. } | Proving { .. } | Stored)
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         self.state == State::Unknown
     }
@@ -131,6 +154,13 @@ impl Upload {
             State::Refused { revision } => Some(revision),
             _ => None,
         }
+    }
+
+    /// Begins the upload of a new revision, which it cannot hold yet.
+    pub(super) fn begin_round(&mut self, id: PublicationId, until: Duration) {
+        self.current_since = id;
+        self.may_hold = false;
+        self.begin(id, until);
     }
 
     /// Begins an upload; or gives it more time.
@@ -157,15 +187,6 @@ impl Upload {
         self.state = State::Wanted { at };
     }
 
-    /// Wants to be renewed, unless tor does not know it; with `replace`, also while an upload is under way.
-    pub(super) fn renew(&mut self, now: Duration, replace: bool) {
-        match self.state {
-            State::Unknown => {}
-            State::Uploading { .. } | State::Acknowledged { .. } | State::Proving { .. } if !replace => {}
-            _ => self.want(now),
-        }
-    }
-
     /// A new consensus came: tor may know it now.
     pub(super) fn network_changed(&mut self, now: Duration) {
         if self.state == State::Unknown {
@@ -182,7 +203,8 @@ impl Upload {
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => {
                 self.state = State::Acknowledged { claim, at: now, in_line: false };
             }
-            _ => {
+            state => {
+                self.may_hold |= matches!(state, State::Uploading { .. });
                 self.want(now);
                 self.failures = 0;
             }
@@ -218,6 +240,7 @@ impl Upload {
         self.state = State::Stored;
         self.failures = 0;
         self.refusing = false;
+        self.excused = false;
         self.silent = false;
         self.broke_its_word = false;
     }
@@ -291,6 +314,7 @@ impl Upload {
     /// It takes uploads, and may not have this one: it gets it anew, as soon as after a first failure.
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
+        self.may_hold = true;
         self.fail(cx);
     }
 
@@ -303,7 +327,11 @@ impl Upload {
     /// Gives the upload or the read-back up if its time is over. Returns whether it is news that it does not answer.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         match self.state {
-            State::Uploading { until, .. } if until <= cx.now.elapsed => self.fail(cx),
+            State::Uploading { until, .. } if until <= cx.now.elapsed => {
+                // It may be the answer that was lost.
+                self.may_hold = true;
+                self.fail(cx);
+            }
             State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
             _ => {}
         }
@@ -312,6 +340,12 @@ impl Upload {
             self.owed = None;
         }
         silent && !std::mem::replace(&mut self.silent, true)
+    }
+
+    /// Whether a refusal may only mean that it holds the round's revision already. Between two uploads that it stores this is so
+    /// once: an HSDir that is silent and refuses by turns costs no more rounds.
+    pub(super) fn is_excused(&mut self) -> bool {
+        std::mem::take(&mut self.may_hold) && !std::mem::replace(&mut self.excused, true)
     }
 
     /// It refused this revision. Returns whether that is news.
@@ -326,13 +360,20 @@ impl Upload {
         self.failures = self.failures.min(1);
     }
 
-    /// Tries again after a refusal: soon, the first time that the floor explains it; late otherwise.
-    pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>, floor: &Floor) {
-        let Some(revision) = self.refused() else { return };
-        let soon = floor.covers(revision) && self.failures <= 1;
-        // The others' refusals are about to come: one publication shall serve them all.
+    /// Tries again after a refusal, and says when: soon the first time that a revision above `floor` may be taken; late otherwise.
+    /// `None` if it waits for something else.
+    pub(super) fn retry_refused(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        floor: Option<u64>,
+    ) -> Option<Retry> {
+        let revision = self.refused()?;
+        let explained = floor >= Some(revision);
+        // The others' refusals are about to come: one round shall serve them all.
+        let soon = explained && self.failures <= 1;
         let at = if soon { cx.now.elapsed + cx.timing.debounce } else { cx.retry_at(self.failures) };
         self.want(at);
+        Some(Retry { at, explained })
     }
 
     /// When something is due; `may_post` is whether a publication would be possible, `may_ask` whether a read-back.

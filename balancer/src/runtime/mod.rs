@@ -7,6 +7,7 @@ mod behind;
 mod board;
 mod client_fetch;
 mod fetching;
+mod kept;
 mod link;
 mod network;
 mod notice;
@@ -48,6 +49,7 @@ use crate::tor::event::{HsDesc, StatusClient};
 use crate::tor::{Endpoint, Event as TorEvent};
 use client_fetch::{ClientFetches, VisitError};
 use fetching::Question;
+use kept::KeptTexts;
 use link::{FromTor, Tor};
 use network::View;
 use publication::{Outcome, Publication};
@@ -71,6 +73,7 @@ pub struct Runtime<G: Generation> {
     directory: Option<G::Directory>,
     reading_directory: Option<JoinHandle<()>>,
     view: View,
+    kept: KeptTexts,
     uploads: Uploads,
     read_backs: ReadBacks,
     client_fetches: ClientFetches,
@@ -122,6 +125,7 @@ impl<G: Generation> Runtime<G> {
             directory: None,
             reading_directory: None,
             view: View::new(UnixTime(0)),
+            kept: KeptTexts::default(),
             uploads: Uploads::default(),
             read_backs: ReadBacks::default(),
             reports,
@@ -214,9 +218,8 @@ impl<G: Generation> Runtime<G> {
     fn carry_out(&mut self, action: Action<G::Point>) {
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, &from),
-            Action::Publish { id, service, slot, points, to, revision_floor } => {
-                let points = points.into_iter().map(|chosen| chosen.point).collect();
-                self.publish(id, &service, slot, points, to, revision_floor);
+            Action::Publish { id, service, slot, posts, revision } => {
+                self.publish(id, &service, slot, posts, revision);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
             Action::Notice(notice) => notice::log(&notice, &mut self.known, G::REPLICAS_DIFFER),

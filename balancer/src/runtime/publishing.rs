@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::publication::{Outcome, Publication};
+use super::publication::{Outcome, Posted, Publication, Source};
 use super::uploads::Success;
 use super::{Report, Runtime, wall_clock};
-use crate::engine::{DescriptorSlot, Event, PublicationId, ServiceId, UploadOutcome};
+use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
 use crate::generation::{Directory, Generation, Order};
 use crate::relay::Fingerprint;
 use crate::tor::event::DescriptorId;
@@ -14,15 +14,14 @@ use crate::tor::event::DescriptorId;
 pub(super) const UPLOAD_REJECTED: &str = "UPLOAD_REJECTED";
 
 impl<G: Generation> Runtime<G> {
-    /// Has a descriptor signed and posted, in a task of its own.
+    /// Has a descriptor posted, and signed before that if its revision is a new one, in a task of its own.
     pub(super) fn publish(
         &mut self,
         id: PublicationId,
         service: &ServiceId,
         slot: DescriptorSlot,
-        points: Vec<G::Point>,
-        to: Vec<Fingerprint>,
-        revision_floor: Option<u64>,
+        posts: Vec<Post<G::Point>>,
+        revision: Revision,
     ) {
         let not_posted = |problem: &str| Event::NotPosted { id, problem: problem.to_owned() };
         let Some(frontend) = self.frontends.get(service).cloned() else {
@@ -35,10 +34,27 @@ impl<G: Generation> Runtime<G> {
             return self.tell_engine(not_posted("the consensus has no such period any more"));
         };
         let Some(tor) = self.tor.clone() else { return self.tell_engine(not_posted("tor is away")) };
+        let mut sets = Vec::with_capacity(posts.len());
+        let mut to = Vec::with_capacity(posts.len());
+        for post in posts {
+            sets.push(post.points.into_iter().map(|chosen| chosen.point).collect());
+            to.push((post.set, post.to));
+        }
+        let source = match revision {
+            Revision::New { floor } => {
+                Source::Signer(Order { frontend, term, sets, revision_floor: floor.unwrap_or(0) })
+            }
+            Revision::Kept(revision) => {
+                let numbers = to.iter().map(|(set, _)| *set);
+                let Some(texts) = self.kept.get(service, slot, revision, numbers) else {
+                    return self.tell_engine(Event::NotKept { id });
+                };
+                Source::Kept { frontend, revision, texts }
+            }
+        };
+        let publication = Publication { id, service: service.clone(), slot, source, posts: to };
         // Before the upload begins: its first event may be here before tor's reply has been looked at.
-        self.uploads.expect(service, &descriptor, id, &to, Instant::now());
-        let order = Order { frontend, term, points, revision_floor: revision_floor.unwrap_or(0) };
-        let publication = Publication { id, service: service.clone(), order, to };
+        self.uploads.expect(service, &descriptor, id, &publication.hsdirs(), Instant::now());
         let (signer, reports) = (self.signer.clone(), self.reports.clone());
         tokio::spawn(async move {
             let outcome = publication.carry_out(&signer, &tor.connection, wall_clock()).await;
@@ -48,20 +64,28 @@ impl<G: Generation> Runtime<G> {
 
     /// The end of that task.
     pub(super) fn on_published(&mut self, publication: &Publication<G>, outcome: Outcome) {
-        let Publication { id, service, to, .. } = publication;
+        let Publication { id, service, slot, source, posts } = publication;
         let id = *id;
         let stored = match outcome {
-            Outcome::Posted { revision, unknown } => {
-                let stored = self.uploads.withdraw(service, id, &unknown);
+            Outcome::Posted(Posted { revision, texts, unknown, failed }) => {
+                if matches!(source, Source::Signer(_)) {
+                    let sets = posts.iter().map(|(set, _)| *set);
+                    self.kept.keep(service, *slot, revision, sets.zip(texts));
+                }
+                let mut stored = self.uploads.withdraw(service, id, &unknown);
+                stored.extend(self.uploads.withdraw(service, id, &failed));
                 self.tell_engine(Event::Posted { id, revision });
                 for hsdir in unknown {
                     self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Unknown });
+                }
+                for hsdir in failed {
+                    self.tell_engine(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Failed });
                 }
                 stored
             }
             Outcome::NotPosted(problem) => {
                 self.tell_engine(Event::NotPosted { id, problem });
-                self.uploads.withdraw(service, id, to)
+                self.uploads.withdraw(service, id, &publication.hsdirs())
             }
         };
         for (id, hsdir) in stored {

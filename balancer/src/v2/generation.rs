@@ -106,12 +106,17 @@ impl Generation for V2 {
         signer: &mut SignerClient,
         now: UnixTime,
     ) -> Result<Signed, SignError> {
-        let Order { frontend, term, points, .. } = order;
+        let Order { frontend, term, sets, .. } = order;
         let Frontend { address, backends } = &**frontend;
         let cookie = frontend::client_cookie(backends);
-        let text = signer.sign(frontend::compose(address, *term, points, cookie.is_some(), now)).await?.text;
-        let descriptor = frontend::check(&text, address, *term, points, cookie)?;
-        Ok(Signed { text, revision: descriptor.published.0 })
+        let mut signed = Signed { texts: Vec::with_capacity(sets.len()), revision: 0 };
+        for points in sets {
+            let request = frontend::compose(address, *term, points, cookie.is_some(), now);
+            let text = signer.sign(request).await?.text;
+            signed.revision = frontend::check(&text, address, *term, points, cookie)?.published.0;
+            signed.texts.push(text);
+        }
+        Ok(signed)
     }
 
     fn hs_address(_: &OnionAddress) -> Option<&v3::OnionAddress> {

@@ -95,12 +95,11 @@ impl Generation for V3 {
         signer: &mut SignerClient,
         now: UnixTime,
     ) -> Result<Signed, SignError> {
-        let Order { frontend, term, points, revision_floor } = order;
+        let Order { frontend, term, sets, revision_floor } = order;
         let address = &frontend.address;
-        let reply = signer.sign(frontend::compose(address, term, points, *revision_floor)).await?;
-        let text = reply.texts.into_iter().next().ok_or(SignError::NoText)?;
-        frontend::check(&text, address, term, points, now)?;
-        Ok(Signed { text, revision: reply.revision })
+        let reply = signer.sign(frontend::compose(address, term, sets, *revision_floor)).await?;
+        frontend::check(&reply.texts, address, term, sets, now)?;
+        Ok(Signed { texts: reply.texts, revision: reply.revision })
     }
 
     fn hs_address(address: &OnionAddress) -> Option<&OnionAddress> {

@@ -10,6 +10,7 @@ use onionbalance::engine::{
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
 
+use super::carrying::Round;
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::cache::Key;
@@ -49,8 +50,10 @@ pub struct Balancer<G: Generation> {
     pub signed: FxHashMap<Key, u64>,
     /// When the last upload of each descriptor to each HSDir ends.
     pub uploads: FxHashMap<(Key, RelayId), Moment>,
-    /// The last revisions that were given at all.
-    pub given: FxHashMap<Key, u64>,
+    /// The last revisions that were given at all, and when.
+    pub given: FxHashMap<Key, (u64, Moment)>,
+    /// What was signed last of each descriptor.
+    pub kept: FxHashMap<Key, Round<G>>,
     /// The sets that each service was published with last, the newest last.
     sets: FxHashMap<usize, VecDeque<Rc<[G]>>>,
 }
@@ -92,6 +95,7 @@ impl<G: Generation> Balancer<G> {
             signed: FxHashMap::default(),
             uploads: FxHashMap::default(),
             given: FxHashMap::default(),
+            kept: FxHashMap::default(),
             sets: FxHashMap::default(),
         }
     }
@@ -119,6 +123,7 @@ impl<G: Generation> Balancer<G> {
         let past = now.wall().0 / 86_400 - 4;
         self.uploads.retain(|_, ends| *ends > now);
         self.given.retain(|key, _| key.slot.period > past);
+        self.kept.retain(|key, _| key.slot.period > past);
         self.signed.retain(|key, _| key.slot.period > past);
     }
 
@@ -173,6 +178,7 @@ impl<G: Generation> World<G> {
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
         self.balancer.tor.meet_another_engine();
+        self.balancer.kept.clear();
         self.balancer.read = None;
         self.balancer_was_away();
     }
@@ -263,7 +269,7 @@ impl<G: Generation> World<G> {
             let look = Happening::ClockLook(self.balancer.clock_look);
             self.queue.plan(self.now.after(in_time), look);
         }
-        self.watch.network_shown(&self.services);
+        self.watch.network_shown(self.now, &self.services);
         self.touch_all();
         self.tell(Event::Network(view));
     }

@@ -1,8 +1,11 @@
 //! What the engine says is carried out, and what comes of it is told to the engine.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use onionbalance::engine::{Action, Chosen, Event, Found, Point, PublicationId, ServiceId, UploadOutcome};
+use onionbalance::engine::{
+    Action, Event, Found, Point, Post, PublicationId, Revision, ServiceId, UploadOutcome,
+};
 use onionbalance::relay::Fingerprint;
 
 use super::balancer::{Call, SIGNING, number_of};
@@ -18,9 +21,15 @@ pub struct Order<G> {
     /// In the engine's words.
     id: PublicationId,
     key: Key,
-    points: Rc<[G]>,
-    to: Vec<RelayId>,
-    floor: u64,
+    /// The number of each set, its points, and who gets it.
+    posts: Vec<(usize, Rc<[G]>, Vec<RelayId>)>,
+    revision: Revision,
+}
+
+/// What was signed together: texts by the numbers of their sets.
+pub struct Round<G> {
+    revision: u64,
+    texts: BTreeMap<usize, Rc<Text<G>>>,
 }
 
 /// One upload on its way.
@@ -30,10 +39,14 @@ pub struct Upload<G> {
     key: Key,
     relay: RelayId,
     text: Rc<Text<G>>,
+    /// When tor was given it.
+    posted: Moment,
 }
 
 /// Of 1000 requests so many come to nothing, and tor tells.
 pub const FAILURES: u64 = 15;
+/// Of 1000 texts that are to be posted once more so many are gone.
+const FORGOTTEN: u64 = 50;
 
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
@@ -56,12 +69,15 @@ impl<G: Generation> World<G> {
         self.check_action(&action);
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, from),
-            Action::Publish { id, service, slot, points, to, revision_floor } => {
+            Action::Publish { id, service, slot, posts, revision } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let points: Vec<G> = points.into_iter().map(|Chosen { point, .. }| point).collect();
-                let points = self.balancer.set(key.owner, points);
-                let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
-                let order = Order { id, key, points, to, floor: revision_floor.unwrap_or(0) };
+                let post = |Post { set, points, to }: Post<G>| {
+                    let points = points.into_iter().map(|chosen| chosen.point).collect();
+                    let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
+                    (set, self.balancer.set(key.owner, points), to)
+                };
+                let posts = posts.into_iter().map(post).collect();
+                let order = Order { id, key, posts, revision };
                 let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
                 self.queue.plan(at, Happening::Signed(self.balancer.call, Box::new(order)));
             }
@@ -81,14 +97,51 @@ impl<G: Generation> World<G> {
         if call != self.balancer.call {
             return;
         }
-        let Order { id, key, points, to, floor } = order;
-        let wall = self.balancer.wall(self.now);
-        let not_posted = |problem: &str| Event::NotPosted { id, problem: problem.into() };
+        let (id, key) = (order.id, order.key);
+        let revision = match order.revision {
+            Revision::Kept(revision) => revision,
+            Revision::New { floor } => match self.sign(&order, floor.unwrap_or(0)) {
+                Ok(revision) => revision,
+                Err(problem) => return self.tell(Event::NotPosted { id, problem: problem.into() }),
+            },
+        };
+        let sets = order.posts.iter().map(|(set, ..)| *set);
+        let kept = self.balancer.kept.get(&key).filter(|round| round.revision == revision);
+        let texts: Option<Vec<Rc<Text<G>>>> =
+            kept.and_then(|round| sets.map(|set| round.texts.get(&set).cloned()).collect());
+        let is_new = matches!(order.revision, Revision::New { .. });
+        let Some(texts) = texts.filter(|_| is_new || !self.dice.chance(FORGOTTEN)) else {
+            self.watch.excuse(key, self.now);
+            return self.tell(Event::NotKept { id });
+        };
+        let mut unknown = Vec::new();
+        for ((_, _, to), text) in order.posts.iter().zip(texts) {
+            for relay in to.iter().copied() {
+                if self.balancer.consensus.relays.binary_search(&relay).is_err() {
+                    unknown.push(relay);
+                    continue;
+                }
+                let Some(at) = self.upload_ends(key, relay) else { continue };
+                let (text, posted) = (text.clone(), self.now);
+                let upload = Upload { call, id, key, relay, text, posted };
+                self.queue.plan(at, Happening::Uploaded(Box::new(upload)));
+            }
+        }
+        self.tell(Event::Posted { id, revision });
+        for relay in unknown {
+            let hsdir = self.relays.get(relay).fingerprint;
+            self.tell(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Unknown });
+        }
+    }
+
+    /// The signer signs all sets of a descriptor, which are kept; or says why not.
+    fn sign(&mut self, order: &Order<G>, floor: u64) -> Result<u64, &'static str> {
+        let (key, wall) = (order.key, self.balancer.wall(self.now));
         if self.balancer.signer_away {
-            return self.tell(not_posted("the signer is away"));
+            return Err("the signer is away");
         }
         if self.services[key.owner].poisoned || !G::is_signed(&self.addresses[key.owner], key.slot, wall) {
-            return self.tell(not_posted("the signer refuses"));
+            return Err("the signer refuses");
         }
         let mut revision = G::revision(key.slot, wall);
         if G::TELLS {
@@ -97,21 +150,11 @@ impl<G: Generation> World<G> {
             revision = revision.max(last + 1).max(seen + 1);
             self.balancer.signed.insert(key, revision);
         }
-        self.balancer.given.insert(key, revision);
-        let text = Rc::new(Text { revision, made: self.now, points });
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            to.into_iter().partition(|relay| self.balancer.consensus.relays.binary_search(relay).is_ok());
-        for relay in known {
-            let text = text.clone();
-            if let Some(at) = self.upload_ends(key, relay) {
-                self.queue.plan(at, Happening::Uploaded(Box::new(Upload { call, id, key, relay, text })));
-            }
-        }
-        self.tell(Event::Posted { id, revision });
-        for relay in unknown {
-            let hsdir = self.relays.get(relay).fingerprint;
-            self.tell(Event::Uploaded { id, hsdir, outcome: UploadOutcome::Unknown });
-        }
+        self.balancer.given.insert(key, (revision, self.now));
+        let text = |points: &Rc<[G]>| Rc::new(Text { revision, made: self.now, points: points.clone() });
+        let texts = order.posts.iter().map(|(set, points, _)| (*set, text(points))).collect();
+        self.balancer.kept.insert(key, Round { revision, texts });
+        Ok(revision)
     }
 
     /// Asks tor for something at an HSDir, or at one of tor's choice.
@@ -122,8 +165,8 @@ impl<G: Generation> World<G> {
         fate
     }
 
-    /// When an upload ends that begins now; `None` if it does not get there, and tor does not tell. The runtime tells of none before those have ended that began earlier: tor does not
-    /// say which it speaks of. So it is as if they came one after the other.
+    /// When an upload ends that begins now; `None` if it does not get there, and tor does not tell. The runtime tells of none before
+    /// those have ended that began earlier: tor does not say which it speaks of. So it is as if they came one after the other.
     fn upload_ends(&mut self, key: Key, relay: RelayId) -> Option<Moment> {
         let at = self.ask_tor(Some(relay)).told_at()?;
         let last = self.balancer.uploads.entry((key, relay)).or_insert(at);
@@ -133,7 +176,7 @@ impl<G: Generation> World<G> {
 
     /// An upload has reached its HSDir, or failed.
     pub fn uploaded(&mut self, upload: Upload<G>) {
-        let Upload { call, id, key, relay, text } = upload;
+        let Upload { call, id, key, relay, text, posted } = upload;
         if call.tor != self.balancer.call.tor {
             return;
         }
@@ -154,7 +197,7 @@ impl<G: Generation> World<G> {
             Said::Nothing => return,
         };
         if call == self.balancer.call && !self.dice.chance(SILENCE) {
-            self.watch.answered(key, relay, &text, said);
+            self.watch.answered(key, relay, &text, (said, posted), now);
             let hsdir = self.relays.get(relay).fingerprint;
             self.tell(Event::Uploaded { id, hsdir, outcome });
         }
@@ -175,7 +218,7 @@ impl<G: Generation> World<G> {
             Given::Failed | Given::Garbage => Found::Failed,
             Given::NotFound => Found::Nothing,
             Given::Text(text) => {
-                self.watch.read_back(self.now, key, relay, &text);
+                self.watch.read_back(key, relay, &text, self.now);
                 let points = text.points.iter().map(Point::id).collect();
                 Found::Copy { revision: text.revision, points }
             }

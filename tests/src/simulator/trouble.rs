@@ -103,7 +103,7 @@ impl<G: Generation> World<G> {
     }
 
     fn relays_turn(&mut self) {
-        let count = 1 + self.dice.index(self.relays.running.len() / 20);
+        let count = 1 + self.dice.index((self.relays.running.len() / 20).max(1));
         let manner = FAULTY[self.dice.index(FAULTY.len())];
         for _ in 0..count {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
@@ -112,7 +112,7 @@ impl<G: Generation> World<G> {
     }
 
     fn relays_restart(&mut self) {
-        for _ in 0..=self.dice.index(self.relays.running.len() / 10) {
+        for _ in 0..=self.dice.index((self.relays.running.len() / 10).max(1)) {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
             self.relays.lose_everything(relay, self.now);
         }
@@ -224,7 +224,7 @@ impl<G: Generation> World<G> {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
         self.count_users();
-        self.watch.reconfigured(number, configured, &self.users);
+        self.watch.reconfigured(self.now, number, configured, &self.users);
         self.tell(Event::Configuration(self.configuration()));
         self.show_network();
     }

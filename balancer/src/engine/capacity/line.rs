@@ -24,13 +24,8 @@ impl<T> Line<T> {
         self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
     }
 
-    /// Adds a request at the end.
-    pub(super) fn join(&mut self, now: Duration, request: T) {
-        self.join_until(now, now, request);
-    }
-
-    /// Adds a request before those that have until later than `until`. A line should be joined by this or by [`Line::join`] only:
-    /// `until` may be in the future, and the end of the line is now.
+    /// Adds a request that should leave by `until`: before those that have until later, and after those that joined before it and
+    /// have as long. So nobody is overtaken for ever, as long as `until` moves on with `now`.
     pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) {
         self.joined += 1;
         self.waiting.insert((until, self.joined), request);
@@ -127,7 +122,7 @@ mod tests {
     #[test]
     fn a_minutes_requests_leave_evenly_after_a_burst_and_nobody_overtakes() {
         let mut line = Line::new(120);
-        (0..1000).for_each(|request| line.join(Duration::ZERO, request));
+        (0..1000).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
         let left = leave_all(&mut line, MINUTE * 2);
         assert!(left.iter().map(|(request, _)| *request).eq(0..left.len()));
         let at_once = left.iter().filter(|(_, at)| *at == Duration::ZERO).count();
@@ -141,7 +136,7 @@ mod tests {
     #[test]
     fn few_a_minute_are_a_small_burst() {
         let mut line = Line::new(2);
-        (0..6).for_each(|request| line.join(Duration::ZERO, request));
+        (0..6).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
         let seconds: Vec<_> = leave_all(&mut line, MINUTE * 3).iter().map(|(_, at)| at.as_secs()).collect();
         assert_eq!(seconds, [0, 0, 30, 60, 90, 120]);
     }
@@ -158,7 +153,7 @@ mod tests {
         assert_eq!((line.len(), line.waiting_since()), (1, Some(second(1))));
         assert_eq!(line.leave(), Some('a'));
         assert_eq!((line.len(), line.waiting_since(), line.leave()), (0, None, None));
-        line.join(second(4), 'd');
+        line.join_until(second(4), second(4), 'd');
         line.clear();
         assert_eq!((line.waiting_since(), line.ready_at()), (None, None));
     }

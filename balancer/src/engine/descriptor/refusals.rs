@@ -33,13 +33,16 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
+        if hsdir.is_excused() {
+            // The others' refusals are about to come.
+            return self.want_round(cx.now.elapsed + cx.timing.debounce);
+        }
         if hsdir.refuse(revision) {
             let (service, slot) = (self.service.clone(), self.slot);
             self.tell_short(cx, Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
         }
-        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
         if self.floor.covers(revision) {
-            hsdir.retry_refused(cx, &self.floor);
+            self.retry_refused(cx);
         } else if self.read_back == ReadBack::No {
             self.read_back = ReadBack::Wanted;
         }
@@ -83,11 +86,5 @@ impl<I: Eq> Descriptor<I> {
             }
         }
         self.retry_refused(cx);
-    }
-
-    fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
-        for hsdir in self.hsdirs.values_mut() {
-            hsdir.retry_refused(cx, &self.floor);
-        }
     }
 }

@@ -92,9 +92,9 @@ impl SlowTor {
                     self.ask(now, Event::Fetched { backend: backend.clone(), source: *source, outcome });
                 }
             }
-            Action::Publish { id, service, slot, points, to, .. } => {
-                for hsdir in to {
-                    let ids = points.iter().map(|chosen| chosen.point.id()).collect();
+            Action::Publish { id, service, slot, posts, .. } => {
+                for (post, hsdir) in posts.iter().flat_map(|post| post.to.iter().map(move |to| (post, to))) {
+                    let ids = post.points.iter().map(|chosen| chosen.point.id()).collect();
                     self.posted.insert((service.clone(), *slot, *hsdir), ids);
                     let outcome = UploadOutcome::Stored;
                     self.ask(now, Event::Uploaded { id: *id, hsdir: *hsdir, outcome });
@@ -143,7 +143,9 @@ fn counts(script: &Script, since: usize) -> [usize; 3] {
     let mut counts = [0; 3];
     for (_, action) in &script.said[since..] {
         match action {
-            Action::Publish { to, .. } => counts[0] += to.len(),
+            Action::Publish { posts, .. } => {
+                counts[0] += posts.iter().map(|post| post.to.len()).sum::<usize>()
+            }
             Action::Fetch { from, .. } => counts[1] += from.len(),
             Action::ReadBack { .. } => counts[2] += 1,
             Action::Notice(_) => {}
@@ -172,7 +174,8 @@ fn an_answer_makes_room_for_the_next() {
     let said = script.copy("b0000", asked(&all(&script), "b0000")[0], 1, &[1]);
     assert_eq!(asked_count(&said), 1);
     // So does one that comes late; one that is not awaited does not.
-    script.pass(SECOND * 10);
+    let mut script = crowd(&names(300));
+    script.pass(SECOND * 20);
     let late = asked(&all(&script), "b0001")[0];
     assert_eq!(asked_count(&script.copy("b0001", late, 1, &[1])), 1);
     assert_eq!(asked_count(&script.copy("b0001", late, 1, &[1])), 0);
@@ -208,13 +211,7 @@ fn a_post_takes_as_many_circuits_as_it_has_hsdirs() {
 fn what_a_minute_allows_goes_out_evenly() {
     let names = names(600);
     let mut script = crowd(&names);
-    script.run(MINUTE, |script, action| {
-        if let Action::Fetch { backend, from } = action {
-            for source in from {
-                script.copy(&backend.0, hsdir_of(*source), 1, &[1]);
-            }
-        }
-    });
+    SlowTor::new(Duration::from_millis(10)).run(&mut script, MINUTE);
     let times = times_of_fetches(&script);
     assert!((140..=145).contains(&times.len()), "{}", times.len());
     for (place, at) in times.iter().enumerate() {
@@ -254,21 +251,30 @@ fn everybody_has_a_share_of_tor_and_read_backs_keep_no_look_waiting() {
 
 #[test]
 fn posts_go_first_then_looks_then_read_backs() {
-    let settings = Settings { in_flight: 3, timing: Timing::v2(), ..Settings::default() };
-    let services: &[(&str, &[&str])] = &[("s", &["a"]), ("t", &["b", "c", "d", "e", "f", "g"])];
-    let mut script = Script::of_v2_with(services, settings);
-    // Three slots, which looks have taken.
-    assert_eq!(asked_count(&all(&script)), 3);
-    script.copy("a", asked(&all(&script), "a")[0], 1, &[1]);
-    // One was freed, and the post takes it though looks have been waiting for longer.
+    let settings = Settings { in_flight: 9, timing: Timing::v2(), ..Settings::default() };
+    let others = ["b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut script = Script::of_v2_with(&[("s", &["a"]), ("t", &others)], settings);
+    let answer = |script: &mut Script, name: &str| {
+        let from = asked(&all(script), name)[0];
+        script.copy(name, from, 1, &[1])
+    };
+    // Looks have taken all slots.
+    assert_eq!(asked_count(&all(&script)), 9);
+    // Each post of s takes three, and no look goes before it though looks have been waiting for longer.
+    answer(&mut script, "a");
+    answer(&mut script, "b");
+    assert_eq!((script.published().len(), asked_count(&all(&script))), (0, 9));
+    answer(&mut script, "c");
+    assert_eq!((script.published().len(), asked_count(&all(&script))), (1, 9));
+    // Its HSDirs have it, which is to be proven; the second post comes before that.
     let post = script.last();
-    assert_eq!((script.published().len(), post.to.len(), asked_count(&all(&script))), (1, 1, 3));
-    // The HSDir has it, which is to be proven. A slot each is what the others leave.
     script.send(Event::Posted { id: post.id, revision: 1 });
-    let said = script.uploaded(post.id, &post.to, &UploadOutcome::Stored);
-    assert_eq!((published(&said).len(), asked_count(&said), read_backs(&said).len()), (1, 0, 0));
-    let said = script.copy("b", asked(&all(&script), "b")[0], 1, &[2]);
-    assert_eq!((published(&said).len(), asked_count(&said), read_backs(&said).len()), (0, 0, 1));
+    script.uploaded(post.id, &post.to, &UploadOutcome::Stored);
+    let said = answer(&mut script, "d");
+    assert_eq!((published(&said).len(), read_backs(&said).len(), asked_count(&said)), (1, 1, 0));
+    // Looks before read-backs.
+    let said = answer(&mut script, "e");
+    assert_eq!((read_backs(&said).len(), asked_count(&said)), (0, 1));
 }
 
 #[test]
@@ -330,7 +336,10 @@ fn looks_go_to_the_copy_that_expires_first_then_to_who_has_waited_longest() {
     script.send(Event::Network(view(services, &[(1, 1..2)])));
     script.send(Event::TorReady);
     // All are found; b0007's copy is about to become too old.
-    script.run(MINUTE * 3, |script, action| {
+    script.run(MINUTE * 5, |script, action| {
+        for post in published(std::slice::from_ref(action)) {
+            script.stored(&post, 1);
+        }
         if let Action::Fetch { backend, from } = action {
             let age = if *backend == "b0007".into() { 170 * 60 } else { 0 };
             let published = script.now.wall.minus(age);
@@ -405,23 +414,15 @@ fn that_it_is_behind_is_said_once_and_so_is_its_end() {
 }
 
 #[test]
-fn a_descriptor_with_more_hsdirs_than_a_share_of_slots_goes_out_in_parts() {
+fn a_descriptor_with_more_hsdirs_than_posts_have_slots_goes_out_as_one() {
     let services: &[(&str, &[&str])] = &[("s", &["a"])];
     let mut script = Script::new(services);
     script.send(Event::Network(view(services, &[(1, 1..31)])));
     script.send(Event::TorReady);
-    script.copy("a", asked(&all(&script), "a")[0], 1, &[1]);
-    script.copy("a", asked(&all(&script), "a")[1], 1, &[1]);
-    script.run(MINUTE, |script, action| {
-        if let Action::Publish { id, to, .. } = action {
-            assert!(to.len() <= 22);
-            script.send(Event::Posted { id: *id, revision: id.0 });
-            script.uploaded(*id, to, &UploadOutcome::Stored);
-        }
-    });
-    let hsdirs = &script.status("s").descriptors[0].hsdirs;
-    assert_eq!(hsdirs.len(), 30);
-    assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
+    for hsdir in asked(&all(&script), "a") {
+        script.copy("a", hsdir, 1, &[1]);
+    }
+    assert_eq!(script.last().to.len(), 30);
 }
 
 fn all(script: &Script) -> Vec<Action<Key>> {

@@ -30,6 +30,7 @@ enum Step {
     Fetched { which: usize, outcome: u8, revision: u64, points: Vec<u32>, age: u64, lead: u64 },
     Posted { which: u64, revision: u64 },
     NotPosted { which: u64 },
+    NotKept { which: u64 },
     Uploaded { which: u64, hsdir: u8, outcome: u8 },
     ReadBack { which: usize, found: u8, revision: u64 },
 }
@@ -57,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => fetched,
         3 => (0..3u64, 0..100u64).prop_map(|(which, revision)| Step::Posted { which, revision }),
         2 => (0..3u64).prop_map(|which| Step::NotPosted { which }),
+        1 => (0..3u64).prop_map(|which| Step::NotKept { which }),
         8 => (0..3u64, 0..14u8, 0..5u8)
             .prop_map(|(which, hsdir, outcome)| Step::Uploaded { which, hsdir, outcome }),
         4 => (any::<usize>(), 0..5u8, 0..100u64)
@@ -153,6 +155,7 @@ impl World {
             }
             Step::Posted { which, revision } => Event::Posted { id: publication(which), revision },
             Step::NotPosted { which } => Event::NotPosted { id: publication(which), problem: "away".into() },
+            Step::NotKept { which } => Event::NotKept { id: publication(which) },
             Step::Uploaded { which, hsdir, outcome } => {
                 let outcome = match outcome {
                     0 => UploadOutcome::Failed,
@@ -228,23 +231,30 @@ impl World {
                     let surplus = self.read_back.len().saturating_sub(10);
                     self.read_back.drain(..surplus);
                 }
-                Action::Publish { id, service, slot, points, to, .. } => {
+                Action::Publish { id, service, slot, posts, .. } => {
                     assert!(self.tor_ready);
-                    spend(&mut self.posts, at, POSTS);
                     assert!(self.last_id < Some(id), "names are unique and grow");
                     self.last_id = Some(id);
-                    let hsdirs = &self.network.as_ref().expect("no network").services[&service][&slot];
-                    assert!(!to.is_empty());
-                    assert!(to.iter().all(|hsdir| hsdirs.contains(hsdir)));
-                    assert!(!points.is_empty());
-                    assert!(points.len() <= MAX_POINTS);
-                    assert!(points.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
-                    let backends = &self.services[&service];
-                    assert!(points.iter().all(|chosen| backends.contains(&chosen.backend)));
+                    assert!(!posts.is_empty());
+                    for post in posts {
+                        spend(&mut self.posts, at, POSTS);
+                        self.check_post(&service, slot, &post);
+                    }
                 }
                 Action::Notice(_) => {}
             }
         }
+    }
+
+    fn check_post(&self, service: &ServiceId, slot: DescriptorSlot, Post { points, to, .. }: &Post<Key>) {
+        let hsdirs = &self.network.as_ref().expect("no network").services[service][&slot];
+        assert!(!to.is_empty());
+        assert!(to.iter().all(|hsdir| hsdirs.contains(hsdir)));
+        assert!(!points.is_empty());
+        assert!(points.len() <= MAX_POINTS);
+        assert!(points.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
+        let backends = &self.services[service];
+        assert!(points.iter().all(|chosen| backends.contains(&chosen.backend)));
     }
 }
 
@@ -271,13 +281,13 @@ fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<Backen
     configuration.iter().map(|spec| (spec.id.clone(), spec.backends.iter().cloned().collect())).collect()
 }
 
-/// A minute sees `per_minute` requests, and as many more after a rest.
+/// A minute sees `per_minute` requests, as many more after a rest, and all six sets of a descriptor go together.
 fn spend(spent: &mut VecDeque<Duration>, at: Duration, per_minute: usize) {
     spent.push_back(at);
     while spent.front().is_some_and(|first| *first + Duration::from_mins(1) <= at) {
         spent.pop_front();
     }
-    assert!(spent.len() <= per_minute * 2, "over the budget");
+    assert!(spent.len() <= per_minute * 2 + 6, "over the budget");
 }
 
 /// The introduction points of a backend in the end.
@@ -303,14 +313,14 @@ fn converge(mut world: World) {
                 script.fetched(&backend.0, hsdir_of(*hsdir), FetchOutcome::Copy(copy.clone()));
             }
         }
-        Action::Publish { id, service, slot, points, to, .. } => {
+        Action::Publish { id, service, slot, posts, .. } => {
             revision += 1;
-            for hsdir in to {
-                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
-                last.insert((service.clone(), *slot, *hsdir), points);
-            }
             script.send(Event::Posted { id: *id, revision });
-            script.uploaded(*id, to, &UploadOutcome::Stored);
+            for Post { points, to, .. } in posts {
+                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
+                last.extend(to.iter().map(|hsdir| ((service.clone(), *slot, *hsdir), points.clone())));
+                script.uploaded(*id, to, &UploadOutcome::Stored);
+            }
         }
         Action::ReadBack { service, slot, hsdir } => {
             let points = last[&(service.clone(), *slot, *hsdir)].clone();

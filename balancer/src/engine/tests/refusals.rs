@@ -146,7 +146,7 @@ fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     script.send(unseen());
     script.pass(Duration::from_secs(3));
     let post = script.last();
-    assert_eq!((&post.to, post.floor), (&relays(1..2), Some(1000)));
+    assert_eq!((&post.to, post.kept), (&relays(1..2), Some(1000)));
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub enum Invariant {
     InFlight,
     /// A revision that an HSDir was seen to hold is exceeded.
     Revision,
+    /// All HSDirs of a descriptor hold one revision: a client discards what is below the one that it holds.
+    Height,
     /// What an HSDir has is not sent there again before it has to be.
     Needless,
     /// Services do not act in step.
@@ -97,7 +99,8 @@ pub struct Report {
 pub struct LookUps {
     /// How many HSDirs they ask.
     pub asked: u64,
-    /// How many of these have what is looked for.
+    /// How many of these have what is looked for, and nothing that is below the highest revision that another one has: a client
+    /// that holds that discards it.
     pub served: u64,
     /// How many times none has.
     pub dark: u64,

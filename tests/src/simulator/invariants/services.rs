@@ -128,6 +128,7 @@ impl<G: Generation> World<G> {
         if steady {
             // A last set may be dropped some time after its backends have been taken for dead.
             let listed = self.check_stored(number, alarm);
+            self.check_height(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
@@ -193,7 +194,7 @@ impl<G: Generation> World<G> {
         if self.is_out_of_reach(key, last, alarm) {
             return true;
         }
-        let given = self.balancer.given.get(&key).copied().unwrap_or(0);
+        let given = self.balancer.given.get(&key).map_or(0, |(revision, _)| *revision);
         let ahead = |last: Option<&Kept<G>>, alarm: &mut Alarm| {
             let last = last.filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
@@ -258,6 +259,35 @@ impl<G: Generation> World<G> {
             self.fail(Invariant::Stored, &of, expected);
         }
         listed
+    }
+
+    /// Some time after a revision was given, every HSDir that could have it has it. Of version 2 clients take any of one hour.
+    fn check_height(&mut self, number: usize, alarm: &mut Alarm) {
+        let mut other = None;
+        for spot in &self.services[number].spots {
+            let key = Key { owner: number, slot: spot.slot };
+            let Some((given, at)) = self.balancer.given.get(&key).copied() else { continue };
+            if !G::TELLS || !alarm.passed(at.after(self.promises.posted)) {
+                continue;
+            }
+            for (id, since) in &spot.hsdirs {
+                let last = self.relays.last(*id, key);
+                let Some(kept) = last.filter(|kept| kept.lasts(self.now)) else { continue };
+                if kept.text.revision != given
+                    && self.has_no_excuse(self.relays.get(*id), *since, alarm)
+                    && !self.is_ahead(key, spot, last, alarm)
+                {
+                    other = Some((*id, spot.slot, kept.text.revision, given));
+                }
+            }
+        }
+        if let Some((id, slot, revision, given)) = other {
+            let of = self.services[number].id.0.clone();
+            let name = self.relays.get(id).fingerprint;
+            let expected =
+                format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
+            self.fail(Invariant::Height, &of, expected);
+        }
     }
 
     /// The points that are listed where clients look are those of backends that live.
@@ -378,13 +408,16 @@ impl<G: Generation> World<G> {
         let (mut asked, mut served) = (0, 0);
         for (slot, hsdirs) in sought {
             let key = Key { owner: number, slot: *slot };
-            for id in hsdirs {
-                asked += 1;
-                if let Some(kept) = self.relays.serves(*id, key, self.now) {
+            asked += hsdirs.len() as u64;
+            let kept = hsdirs.iter().filter_map(|id| self.relays.serves(*id, key, self.now));
+            let revisions: Vec<u64> = kept
+                .map(|kept| {
                     alarm.passed(kept.until);
-                    served += 1;
-                }
-            }
+                    kept.text.revision
+                })
+                .collect();
+            let highest = revisions.iter().max();
+            served += revisions.iter().filter(|revision| Some(*revision) == highest).count() as u64;
         }
         Answers { asked, served, owed: owed && self.is_owed(number, sought, alarm) }
     }
