@@ -40,18 +40,24 @@ impl Request {
     }
 }
 
+/// For how long after its slot has become free a request may be answered: tor gives it up after two minutes (`SocksTimeout`).
+const ANSWERED_LATE: Duration = Duration::from_secs(60);
+
 /// The slots that are taken.
 pub(super) struct Slots {
     /// Until when each request keeps its slot, if no answer comes. A request may be outstanding several times: it is told apart by
     /// when it was made.
     held: Deadlines<(Request, Duration)>,
+    /// Requests whose slots have become free without an answer, until tor gives them up, too: one that is answered late must not free
+    /// the slot of the same request made again.
+    given_up: Deadlines<(Request, Duration)>,
     /// How many requests of each kind hold one.
     held_by: [usize; 3],
 }
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { held: Deadlines::new(), held_by: [0; 3] }
+        Self { held: Deadlines::new(), given_up: Deadlines::new(), held_by: [0; 3] }
     }
 
     /// How many are taken.
@@ -73,8 +79,11 @@ impl Slots {
 
     /// Frees the slot of a request that was answered: the earliest, where it was made several times.
     pub(super) fn free(&mut self, request: Request) {
-        let first = self.held.owners((request, Duration::ZERO)..=(request, Duration::MAX)).next();
-        if let Some(owner) = first {
+        let all = (request, Duration::ZERO)..=(request, Duration::MAX);
+        let (late, first) = (self.given_up.owners(all.clone()).next(), self.held.owners(all).next());
+        if let Some(late) = late {
+            self.given_up.set(late, None);
+        } else if let Some(owner) = first {
             self.held.set(owner, None);
             self.count(request, usize::saturating_sub);
         }
@@ -96,8 +105,10 @@ impl Slots {
 
     /// Frees the slots whose time has come.
     pub(super) fn expire(&mut self, now: Duration) {
-        for (request, _) in self.held.due(now) {
-            self.count(request, usize::saturating_sub);
+        self.given_up.due(now);
+        for owner in self.held.due(now) {
+            self.given_up.set(owner, Some(now + ANSWERED_LATE));
+            self.count(owner.0, usize::saturating_sub);
         }
     }
 
@@ -152,6 +163,25 @@ mod tests {
         assert_eq!(slots.len(), 2);
         slots.free(upload(1, 1));
         assert_eq!((slots.len(), slots.next_free()), (1, Some(AT(90))));
+    }
+
+    #[test]
+    fn a_late_answer_frees_no_slot_of_the_same_request_made_again() {
+        let mut slots = Slots::new();
+        slots.take(upload(1, 1), AT(0), AT(60));
+        slots.take(upload(1, 1), AT(20), AT(80));
+        slots.expire(AT(60));
+        slots.free(upload(1, 1));
+        assert_eq!(slots.len(), 1);
+        slots.free(upload(1, 1));
+        assert_eq!(slots.len(), 0);
+        // Tor has given up one that comes so late.
+        slots.take(upload(1, 1), AT(100), AT(160));
+        slots.expire(AT(160));
+        slots.take(upload(1, 1), AT(200), AT(260));
+        slots.expire(AT(220));
+        slots.free(upload(1, 1));
+        assert_eq!(slots.len(), 0);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) struct Descriptor<I> {
     round: Option<Round>,
     /// Whether another one is to follow as soon as an HSDir is due.
     round_wanted: bool,
+    /// Whether that is because HSDirs lack the round, whose texts are gone.
+    round_lost: bool,
     /// When the round is to be renewed.
     renew_at: Option<Duration>,
     /// The last publication.
@@ -67,6 +69,7 @@ impl<I: Eq> Descriptor<I> {
             incomplete_since: None,
             round: None,
             round_wanted: false,
+            round_lost: false,
             renew_at: None,
             last: PublicationId(0),
             published: None,

@@ -62,7 +62,7 @@ impl<I: Eq> Descriptor<I> {
     pub(in super::super) fn post_by(&self, now: Duration, timing: &Timing) -> Duration {
         match &self.round {
             None => now,
-            Some(_) if !self.round_wanted => now + timing.republish_from / 2,
+            Some(_) if !self.round_wanted || self.round_lost => now + timing.republish_from / 2,
             Some(round) => (round.began + timing.republish_to).min(now + timing.republish_from),
         }
     }
@@ -105,7 +105,7 @@ impl<I: Eq> Descriptor<I> {
         if is_new {
             let sets = batch.posts.keys().copied().collect();
             self.round = Some(Round { id, began: now, revision: None, sets, floor: self.floor.value() });
-            self.round_wanted = false;
+            (self.round_wanted, self.round_lost) = (false, false);
             let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
             self.renew_at = Some(now + wait);
         }
@@ -133,6 +133,7 @@ impl<I: Eq> Descriptor<I> {
     pub(in super::super) fn not_kept(&mut self, cx: &Context<impl RngCore>, id: PublicationId) {
         if self.hsdirs.values().any(|hsdir| hsdir.is_uploading(id)) {
             self.want_round(cx.now.elapsed);
+            self.round_lost = true;
         }
     }
 
