@@ -236,7 +236,13 @@ impl Upload {
         self.state == State::Stored
     }
 
-    fn settle(&mut self) {
+    /// Whether it has said that it stored this very revision.
+    pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
+        self.stored == Some(revision)
+    }
+
+    /// It has what belongs there.
+    pub(super) fn settle(&mut self) {
         self.state = State::Stored;
         self.failures = 0;
         self.refusing = false;

@@ -33,6 +33,11 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
+        // Its answer came so late that it was sent the same again, and an HSDir takes no equal revision.
+        if hsdir.has_acknowledged(revision) {
+            hsdir.settle();
+            return self.settled(cx);
+        }
         if hsdir.is_excused() {
             // The others' refusals are about to come.
             return self.want_round(cx.now.elapsed + cx.timing.debounce);

@@ -158,3 +158,23 @@ fn a_read_back_without_answer_ends_after_15_seconds() {
     assert_eq!(posts.len(), 1);
     assert_eq!(posts[0].floor, Some(1000 + 600 * 32768));
 }
+
+#[test]
+fn an_hsdir_that_acknowledged_a_revision_late_and_refuses_it_then_has_it() {
+    let mut script = Script::started(&[("s", &["a"])]);
+    for number in 100..106 {
+        script.copy("a", relay(number), 1, &[1]);
+    }
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 7 });
+    script.uploaded(post.id, &post.to[1..], &UploadOutcome::Stored);
+    script.pass(Duration::from_secs(80));
+    let again = script.last();
+    assert_eq!((again.kept, &again.to[..]), (Some(7), &post.to[..1]));
+    script.send(Event::Posted { id: again.id, revision: 7 });
+    script.uploaded(post.id, &again.to, &UploadOutcome::Stored);
+    let said = script.uploaded(again.id, &again.to, &UploadOutcome::Refused("400".into()));
+    assert!(read_backs(&said).is_empty());
+    let hsdirs = &script.status("s").descriptors[0].hsdirs;
+    assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
+}
