@@ -201,9 +201,9 @@ mod tests {
             frontend: "7s4hxwwifcslrus2".parse().unwrap(),
             cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
         };
-        let mut named = report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")]);
-        named.client_line = Some(line);
-        let json: serde_json::Value = serde_json::from_str(&render(&state_of(vec![named]), now)).unwrap();
+        let mut shop = report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")]);
+        shop.client_line = Some(line);
+        let json: serde_json::Value = serde_json::from_str(&render(&state_of(vec![shop]), now)).unwrap();
         let service = &json["services"][0];
         assert_eq!(service["name"], "shop");
         assert_eq!(service["clientLine"], "HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA");

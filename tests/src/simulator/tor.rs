@@ -39,13 +39,13 @@ const CIRCUITS: usize = 32;
 /// How long tor takes to take a request: 300 took 11.5 s.
 const TAKING: Duration = Duration::from_millis(38);
 /// For how long the engine counts a request that is not answered.
-const COUNTED: Duration = Duration::from_secs(60);
+const COUNTED: Duration = Duration::from_mins(1);
 /// How long most requests take from their circuit's beginning to their end.
 const USUAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// How long those take whose first circuit fails, or whose HSDir is slow.
 const SLOW: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(15));
 /// How long those take that tor tries again and again, until its own time-out.
-const SLOWEST: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(120));
+const SLOWEST: (Duration, Duration) = (Duration::from_secs(15), Duration::from_mins(2));
 /// Of 1000 requests so many are slow.
 const SLOW_ONES: u64 = 50;
 /// Of 1000 requests so many are the slowest.

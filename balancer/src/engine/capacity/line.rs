@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(at_once, 24);
         assert_eq!(left.len(), 24 + 239);
         for pair in left[at_once..].windows(2) {
-            assert_eq!(pair[1].1 - pair[0].1, Duration::from_millis(500));
+            assert_eq!(pair[1].1, pair[0].1 + Duration::from_millis(500));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::slice;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
@@ -69,7 +70,7 @@ impl SlowTor {
         let ends = free.max(now) + self.circuit;
         self.free.push(ends);
         self.free.sort_by_key(|free| Reverse(*free));
-        self.late += usize::from(ends - now > SECOND * 15);
+        self.late += usize::from(ends.saturating_sub(now) > SECOND * 15);
         self.told += 1;
         self.answers.insert((ends, self.told), answer);
         self.most = self.most.max(self.answers.len());
@@ -80,7 +81,7 @@ impl SlowTor {
         let now = script.now.elapsed;
         match action {
             Action::Fetch { backend, from } => {
-                let number: u64 = backend.0[1..].parse().unwrap();
+                let number: u64 = backend.0.strip_prefix('b').unwrap().parse().unwrap();
                 let wall = script.now.wall.0;
                 let shift = number * 37 % 5400;
                 let published = wall - (wall + shift) % 5400;
@@ -144,7 +145,7 @@ fn counts(script: &Script, since: usize) -> [usize; 3] {
     for (_, action) in &script.said[since..] {
         match action {
             Action::Publish { posts, .. } => {
-                counts[0] += posts.iter().map(|post| post.to.len()).sum::<usize>()
+                counts[0] += posts.iter().map(|post| post.to.len()).sum::<usize>();
             }
             Action::Fetch { from, .. } => counts[1] += from.len(),
             Action::ReadBack { .. } => counts[2] += 1,
@@ -160,7 +161,7 @@ fn no_more_requests_are_outstanding_at_tor_than_it_can_work_at() {
     assert_eq!(asked_count(&script.pass(Duration::ZERO)), 0);
     assert_eq!(times_of_fetches(&script).len(), 24);
     // Tor tells nothing of circuits that fail: it may be at work for longer than the engine waits.
-    script.pass(SECOND * 60 - Duration::from_millis(1));
+    script.pass(Duration::from_millis(59_999));
     assert_eq!(times_of_fetches(&script).len(), 24);
     script.pass(SECOND * 20);
     assert_eq!(times_of_fetches(&script).len(), 48);
@@ -337,7 +338,7 @@ fn looks_go_to_the_copy_that_expires_first_then_to_who_has_waited_longest() {
     script.send(Event::TorReady);
     // All are found; b0007's copy is about to become too old.
     script.run(MINUTE * 5, |script, action| {
-        for post in published(std::slice::from_ref(action)) {
+        for post in published(slice::from_ref(action)) {
             script.stored(&post, 1);
         }
         if let Action::Fetch { backend, from } = action {

@@ -91,7 +91,7 @@ fn store_all(script: &mut Script, time: Duration) {
         stored += 1;
     }
     script.run(time, |script, action| {
-        for post in published(std::slice::from_ref(action)) {
+        for post in published(from_ref(action)) {
             script.stored(&post, 1);
         }
     });
@@ -408,7 +408,7 @@ fn posts_keep_to_the_budget() {
     let posts = script.published().split_off(24);
     assert_eq!(posts.len(), 30);
     assert!(posts.iter().all(|post| post.points == [2]));
-    assert!(posts.windows(2).all(|pair| pair[1].at - pair[0].at == Duration::from_secs(2)));
+    assert!(posts.windows(2).all(|pair| pair[1].at == pair[0].at + Duration::from_secs(2)));
 }
 
 #[test]
