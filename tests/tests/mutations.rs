@@ -35,7 +35,7 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "count-a-rejected-upload-as-done",
         file: "engine/descriptor/mod.rs",
-        text: "UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),",
+        text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
         expected: &[Stored, Living, Configured],
     },
@@ -98,8 +98,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "forget-the-budget",
         file: "engine/budget.rs",
-        text: "if self.spent.len() < self.per_minute { self.waiting.pop_front() } else { None }",
-        replacement: "self.waiting.pop_front()",
+        text: "self.spent.is_empty() || self.spent.len() + count <= self.per_minute",
+        replacement: "count < usize::MAX",
         expected: &[Budget],
     },
     Mutation {
@@ -150,6 +150,20 @@ const MUTATIONS: &[Mutation] = &[
         text: "self.seen = self.seen.max(Some(revision));",
         replacement: "_ = revision;",
         expected: &[Revision],
+    },
+    Mutation {
+        name: "sign-each-retry-anew",
+        file: "engine/descriptor/rounds.rs",
+        text: "revision: kept.map_or_else(new, Revision::Kept)",
+        replacement: "revision: new()",
+        expected: &[Height],
+    },
+    Mutation {
+        name: "begin-a-round-for-one-hsdir",
+        file: "engine/descriptor/rounds.rs",
+        text: "let kept = self.kept_revision(soon);",
+        replacement: "let kept: Option<u64> = None;",
+        expected: &[Needless],
     },
     Mutation {
         name: "renew-too-late",

@@ -22,10 +22,7 @@ pub(super) struct Upload {
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
-    /// Whether it may hold the round's revision already, so that it would refuse that as no higher than what it holds.
-    may_hold: bool,
-    /// Whether such a refusal has led to another round, and nothing was stored since.
-    excused: bool,
+    round: Standing,
     /// The first upload since its last answer, and when it should have answered that, whatever it was sent since.
     owed: Option<(PublicationId, Duration)>,
     /// Whether it left an upload without an answer, and has stored nothing since.
@@ -34,6 +31,16 @@ pub(super) struct Upload {
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
     stored: Option<u64>,
+}
+
+/// How it stands to the present round's revision.
+struct Standing {
+    /// Whether it has refused that.
+    refused: bool,
+    /// Whether it may hold that already, so that it would refuse it as no higher than what it holds.
+    may_hold: bool,
+    /// Whether its refusal has led to another round for that, and nothing was stored since.
+    excused: bool,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -73,6 +80,17 @@ pub(super) enum Proven {
     No,
 }
 
+/// What a refusal may mean.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// It cannot hold the round's revision: it has a higher one, or another reason.
+    Unexplained,
+    /// It may hold the round's revision.
+    MayHold,
+    /// It may, and it has stored nothing since that was so for the last time.
+    MayHoldAgain,
+}
+
 /// When an upload that was refused is tried again.
 #[derive(Clone, Copy)]
 pub(super) struct Retry {
@@ -91,8 +109,7 @@ impl Upload {
             failures: 0,
             refusing: false,
             // It may have been responsible a short time ago.
-            may_hold: true,
-            excused: false,
+            round: Standing { refused: false, may_hold: true, excused: false },
             owed: None,
             silent: false,
             broke_its_word: false,
@@ -148,6 +165,10 @@ impl Upload {
         self.refusing
     }
 
+    pub(super) fn refuses_round(&self) -> bool {
+        self.round.refused
+    }
+
     /// The revision that was refused, while the reason is being looked up.
     pub(super) fn refused(&self) -> Option<u64> {
         match self.state {
@@ -159,7 +180,8 @@ impl Upload {
     /// Begins the upload of a new revision, which it cannot hold yet.
     pub(super) fn begin_round(&mut self, id: PublicationId, until: Duration) {
         self.current_since = id;
-        self.may_hold = false;
+        self.round.may_hold = false;
+        self.round.refused = false;
         self.begin(id, until);
     }
 
@@ -204,7 +226,7 @@ impl Upload {
                 self.state = State::Acknowledged { claim, at: now, in_line: false };
             }
             state => {
-                self.may_hold |= matches!(state, State::Uploading { .. });
+                self.round.may_hold |= matches!(state, State::Uploading { .. });
                 self.want(now);
                 self.failures = 0;
             }
@@ -240,7 +262,7 @@ impl Upload {
         self.state = State::Stored;
         self.failures = 0;
         self.refusing = false;
-        self.excused = false;
+        self.round.excused = false;
         self.silent = false;
         self.broke_its_word = false;
     }
@@ -314,7 +336,7 @@ impl Upload {
     /// It takes uploads, and may not have this one: it gets it anew, as soon as after a first failure.
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
-        self.may_hold = true;
+        self.round.may_hold = true;
         self.fail(cx);
     }
 
@@ -329,7 +351,7 @@ impl Upload {
         match self.state {
             State::Uploading { until, .. } if until <= cx.now.elapsed => {
                 // It may be the answer that was lost.
-                self.may_hold = true;
+                self.round.may_hold = true;
                 self.fail(cx);
             }
             State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
@@ -342,16 +364,23 @@ impl Upload {
         silent && !std::mem::replace(&mut self.silent, true)
     }
 
-    /// Whether a refusal may only mean that it holds the round's revision already. Between two uploads that it stores this is so
-    /// once: an HSDir that is silent and refuses by turns costs no more rounds.
-    pub(super) fn is_excused(&mut self) -> bool {
-        std::mem::take(&mut self.may_hold) && !std::mem::replace(&mut self.excused, true)
+    /// What a refusal says of an HSDir that may hold the round's revision already. One that has refused what it cannot hold, and has
+    /// stored nothing since, does so again.
+    pub(super) fn explain_refusal(&mut self) -> Refusal {
+        if !std::mem::take(&mut self.round.may_hold) || self.refusing {
+            Refusal::Unexplained
+        } else if std::mem::replace(&mut self.round.excused, true) {
+            Refusal::MayHoldAgain
+        } else {
+            Refusal::MayHold
+        }
     }
 
     /// It refused this revision. Returns whether that is news.
     pub(super) fn refuse(&mut self, revision: u64) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Refused { revision };
+        self.round.refused = true;
         !std::mem::replace(&mut self.refusing, true)
     }
 

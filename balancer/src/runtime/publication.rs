@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
-use crate::generation::{Frontend, Generation, Order, SignError};
+use crate::generation::{Frontend, Generation, Order, SignError, Signed};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::Connection;
@@ -90,19 +90,14 @@ impl<G: Generation> Publication<G> {
         match &self.source {
             Source::Kept { revision, texts, .. } => Ok((*revision, texts.clone())),
             Source::Signer(order) => {
-                let signed = G::sign(order, &mut *signer.lock().await, now).await?;
-                Ok((signed.revision, signed.texts.into_iter().map(Arc::from).collect()))
+                let Signed { texts, revision } = G::sign(order, &mut *signer.lock().await, now).await?;
+                Ok((revision, texts.into_iter().map(Arc::from).collect()))
             }
         }
     }
 
     /// One HSPOST for all HSDirs of a text: tor leaks the descriptor's size with each.
-    async fn post(
-        &self,
-        tor: &Connection,
-        revision: u64,
-        texts: Vec<Arc<str>>,
-    ) -> Result<Posted, Problem> {
+    async fn post(&self, tor: &Connection, revision: u64, texts: Vec<Arc<str>>) -> Result<Posted, Problem> {
         let frontend = match &self.source {
             Source::Signer(order) => &order.frontend,
             Source::Kept { frontend, .. } => frontend,

@@ -109,14 +109,14 @@ impl Generation for V2 {
         let Order { frontend, term, sets, .. } = order;
         let Frontend { address, backends } = &**frontend;
         let cookie = frontend::client_cookie(backends);
-        let mut signed = Signed { texts: Vec::with_capacity(sets.len()), revision: 0 };
+        let (mut texts, mut revision) = (Vec::with_capacity(sets.len()), 0);
         for points in sets {
             let request = frontend::compose(address, *term, points, cookie.is_some(), now);
             let text = signer.sign(request).await?.text;
-            signed.revision = frontend::check(&text, address, *term, points, cookie)?.published.0;
-            signed.texts.push(text);
+            revision = frontend::check(&text, address, *term, points, cookie)?.published.0;
+            texts.push(text);
         }
-        Ok(signed)
+        Ok(Signed { texts, revision })
     }
 
     fn hs_address(_: &OnionAddress) -> Option<&v3::OnionAddress> {

@@ -157,15 +157,15 @@ mod tests {
         let flow = |text: &'static str| {
             move |published: &mut Published| published.descriptor.inner.flow_control = text.parse().ok()
         };
-        let common =
-            |other: Vec<BackendPoint>| common_flow_control(&[points_of(1, flow("1-2 31")), other]);
+        let common = |other: Vec<BackendPoint>| common_flow_control(&[points_of(1, flow("1-2 31")), other]);
         assert_eq!(common(points_of(2, flow("2-3 31"))), "2 31".parse().ok());
         assert_eq!(common(points_of(2, flow("1-2 32"))), None);
         assert_eq!(common(points_of(2, |published| published.descriptor.inner.flow_control = None)), None);
 
         let single = |published: &mut Published| published.descriptor.inner.single_onion = true;
-        let asked =
-            |sets: [Vec<BackendPoint>; 2]| compose(&Backend::new(9).address(), &term(), &sets, 0).single_onion;
+        let asked = |sets: [Vec<BackendPoint>; 2]| {
+            compose(&Backend::new(9).address(), &term(), &sets, 0).single_onion
+        };
         assert!(asked([points_of(1, single), points_of(2, single)]));
         assert!(!asked([points_of(1, single), points_of(2, |_| ())]));
     }
@@ -179,7 +179,7 @@ mod tests {
         let [all, some] = sets.map(signed);
         assert_eq!(check(&[all.clone(), some.clone()]), Ok(()));
         assert_eq!(check(&[some.clone(), all.clone()]), Err(FrontendError::Different));
-        assert_eq!(check(&[all.clone()]), Err(FrontendError::Different));
+        assert_eq!(check(std::slice::from_ref(&all)), Err(FrontendError::Different));
         assert_eq!(check(&[signed(&points_of(1, |_| ())), some.clone()]), Err(FrontendError::Different));
         assert_eq!(check(&[signed(&points[..2]), some]), Err(FrontendError::Different));
         assert!(matches!(check(&[all, "hs-descriptor 3\n".into()]), Err(FrontendError::Document(_))));

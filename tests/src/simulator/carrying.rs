@@ -126,6 +126,9 @@ impl<G: Generation> World<G> {
                 self.queue.plan(at, Happening::Uploaded(Box::new(upload)));
             }
         }
+        if let Some(held) = self.watch.held.get_mut(&key).filter(|_| !unknown.is_empty()) {
+            held.unknown = true;
+        }
         self.tell(Event::Posted { id, revision });
         for relay in unknown {
             let hsdir = self.relays.get(relay).fingerprint;

@@ -175,7 +175,7 @@ impl<I: Eq> Descriptor<I> {
                 hsdir.unknown();
                 self.complete(cx);
             }
-            UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),
+            UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::super::Context;
+use super::super::event::PublicationId;
 use super::super::notice::Notice;
-use super::super::upload::Upload;
+use super::super::upload::{Refusal, Upload};
 use super::Descriptor;
 use crate::relay::Fingerprint;
 
@@ -21,10 +22,11 @@ pub(super) enum ReadBack {
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// An HSDir refused an upload. `revision` is what the publication was given.
+    /// An HSDir refused the upload of publication `id`. `revision` is what the publication was given.
     pub(super) fn refused(
         &mut self,
         cx: &mut Context<impl RngCore>,
+        id: PublicationId,
         fingerprint: Fingerprint,
         revision: Option<u64>,
         reason: String,
@@ -33,9 +35,18 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
-        if hsdir.is_excused() {
+        match hsdir.explain_refusal() {
+            Refusal::Unexplained => {}
             // The others' refusals are about to come.
-            return self.want_round(cx.now.elapsed + cx.timing.debounce);
+            Refusal::MayHold => return self.want_round(cx.now.elapsed + cx.timing.debounce),
+            // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns costs no more rounds,
+            // and its next refusal is that of a renewal.
+            Refusal::MayHoldAgain => {
+                if hsdir.stored(cx.now.elapsed, id, Some(revision), self.proof) {
+                    self.settled(cx);
+                }
+                return;
+            }
         }
         if hsdir.refuse(revision) {
             let (service, slot) = (self.service.clone(), self.slot);

@@ -10,8 +10,8 @@
 //! - An HSDir that holds the round's revision takes it no second time. A renewal, other points or a higher revision that was seen
 //!   elsewhere thus begin another round, and every HSDir gets that.
 //! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets the round as it was
-//!   signed. If it refuses that, another round begins, once until it has stored something.
-//! - Where no HSDir holds the round's revision, the next try is another round: that costs no post more.
+//!   signed. If it refuses that, another round begins; if the same happens to that one, it is taken to hold it.
+//! - Where no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!
 //! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so that rounds are not needed
 //! there and do no harm.
@@ -50,7 +50,9 @@ pub(in super::super) struct Batch {
 impl<I: Eq> Descriptor<I> {
     /// Whether an HSDir waits for an upload now, and nothing else has to come first.
     pub(in super::super) fn is_due(&self, now: Duration) -> bool {
-        !self.sets.is_empty() && !self.awaits_signature() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
+        !self.sets.is_empty()
+            && !self.awaits_signature()
+            && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
     /// What is due. With a revision that is kept, the HSDirs that are due or soon will be get their sets; with a new one all do.
@@ -63,7 +65,8 @@ impl<I: Eq> Descriptor<I> {
         let kept = self.kept_revision(soon);
         let mut posts: BTreeMap<usize, Vec<Fingerprint>> = BTreeMap::new();
         for (fingerprint, hsdir) in &self.hsdirs {
-            if if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() } {
+            let gets_it = if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
+            if gets_it {
                 posts.entry(self.set_of(hsdir)?).or_default().push(*fingerprint);
             }
         }
@@ -150,7 +153,9 @@ impl<I: Eq> Descriptor<I> {
         let is_held = self.hsdirs.values().any(Upload::is_in_step);
         let mut due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(soon));
         let is_signed = due.all(|hsdir| self.set_of(hsdir).is_some_and(|set| round.sets.contains(&set)));
-        round.revision.filter(|_| is_held && is_signed)
+        let refusing = self.hsdirs.values().filter(|hsdir| hsdir.refuses_round()).count();
+        let most_refuse = refusing * 2 >= self.hsdirs.len();
+        round.revision.filter(|_| is_held && is_signed && !most_refuse)
     }
 
     /// The number of the set that belongs on an HSDir.

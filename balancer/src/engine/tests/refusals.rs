@@ -149,6 +149,24 @@ fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     assert_eq!((&post.to, post.kept), (&relays(1..2), Some(1000)));
 }
 
+/// The revision of what they hold is not known: only a higher one can be what they wait for.
+#[test]
+fn where_most_refuse_the_one_that_does_not_gets_each_new_revision_too() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
+    script.uploaded(post.id, &relays(1..8), &refusal());
+    for round in 1..4 {
+        // It is not above what was refused.
+        script.send(seen(900));
+        script.pass(Duration::from_secs(3) * 2u32.pow(round));
+        let post = script.last();
+        assert_eq!((&post.to, post.kept), (&relays(1..9), None));
+        script.send(Event::Posted { id: post.id, revision: 1000 + u64::from(round) });
+        script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
+        script.uploaded(post.id, &relays(1..8), &refusal());
+    }
+}
+
 #[test]
 fn a_read_back_without_answer_ends_after_15_seconds() {
     let (mut script, post) = posted();

@@ -162,12 +162,14 @@ impl<G: Generation> World<G> {
             .filter_map(|(_, id)| Some((*id, *held.sent.get(id)?)))
             .filter(|(_, sent)| !self.services[number].distinct || *sent >= changed)
             .collect();
+        // Where one gets other points, all get the new revision.
+        let news = sent.iter().any(|(points, id)| held.by.get(id).is_some_and(|known| !same(known, points)));
         // What is on its way takes the place of what is there, or fails without being heard of.
         for (_, id) in sent {
             held.by.remove(&id);
             held.sent.insert(id, self.now);
         }
-        if again.is_empty() {
+        if again.is_empty() || news {
             return;
         }
         let reason = first.max(changed).max(held.excused);

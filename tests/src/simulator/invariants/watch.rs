@@ -60,6 +60,8 @@ pub struct Held<G> {
     pub excused: Moment,
     /// How many HSDirs it has.
     hsdirs: usize,
+    /// Whether tor did not know one of them. What that was to get was not signed.
+    pub unknown: bool,
     /// The highest revision that was read back.
     pub seen: u64,
 }
@@ -68,7 +70,7 @@ pub struct Held<G> {
 impl<G> Default for Held<G> {
     fn default() -> Self {
         let (by, sent, asked) = Default::default();
-        Self { by, sent, asked, renewed: None, excused: Moment::ZERO, hsdirs: 0, seen: 0 }
+        Self { by, sent, asked, renewed: None, excused: Moment::ZERO, hsdirs: 0, unknown: false, seen: 0 }
     }
 }
 
@@ -117,6 +119,9 @@ impl<G: Generation> Watch<G> {
             held.by.retain(|id, _| stays(id));
             held.sent.retain(|id, _| stays(id));
             let hsdirs = spot.map_or(0, |spot| spot.hsdirs.len());
+            if std::mem::take(&mut held.unknown) {
+                held.excused = now;
+            }
             if std::mem::replace(&mut held.hsdirs, hsdirs) != hsdirs {
                 changed.insert(key.owner);
             }
@@ -129,7 +134,16 @@ impl<G: Generation> Watch<G> {
 
     /// There is a reason to publish a descriptor to all HSDirs with a new revision.
     pub fn excuse(&mut self, key: Key, now: Moment) {
-        self.held.entry(key).or_default().excused = now;
+        if let Some(held) = self.held.get_mut(&key) {
+            held.excused = now;
+        }
+    }
+
+    /// All descriptors may have to be renewed: time has passed, or seems to have.
+    pub fn excuse_everything(&mut self, now: Moment) {
+        for held in self.held.values_mut() {
+            held.excused = now;
+        }
     }
 
     /// Other sets may be chosen for a service.
@@ -140,13 +154,7 @@ impl<G: Generation> Watch<G> {
     }
 
     /// A service was changed, or removed; of backends that serve nobody any more nothing has to be remembered.
-    pub fn reconfigured(
-        &mut self,
-        now: Moment,
-        service: usize,
-        configured: bool,
-        users: &[BTreeSet<usize>],
-    ) {
+    pub fn reconfigured(&mut self, now: Moment, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
         self.excuse_all(service, now);
         if !configured {
             self.held.retain(|key, _| key.owner != service);
