@@ -166,6 +166,13 @@ const MUTATIONS: &[Mutation] = &[
         expected: &[Needless],
     },
     Mutation {
+        name: "sleep-unnoticed",
+        file: "engine/clock.rs",
+        text: "if by >= STEP {",
+        replacement: "if by >= STEP && false {",
+        expected: &[Stored],
+    },
+    Mutation {
         name: "renew-too-late",
         file: "engine/timing.rs",
         text: "republish_to: self.republish_to.min(period / 12),",

@@ -56,6 +56,13 @@ impl<T> Line<T> {
         self.spent.push_back(now);
     }
 
+    /// So much time has passed unnoticed, in which tor did nothing either.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        for spent in &mut self.spent {
+            *spent = spent.saturating_add(slept);
+        }
+    }
+
     /// Sends everybody home; what was spent stays spent.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();

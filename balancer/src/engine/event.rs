@@ -35,7 +35,7 @@ pub trait Point: Clone {
 pub struct Now {
     /// Monotonic time since the engine began. Every timer runs by it.
     pub elapsed: Duration,
-    /// The wall clock, which may step. Only a descriptor's age is reckoned by it.
+    /// The wall clock, which may step. A descriptor's age is reckoned by it, and the time that the monotonic clock does not count.
     pub wall: UnixTime,
 }
 
@@ -220,6 +220,8 @@ pub struct Newest {
     pub revision: u64,
     /// When the backend made it.
     pub published: UnixTime,
+    /// When an HSDir was last seen to have it, to the next whole hour: what is kept for a restart changes no more often.
+    pub seen: UnixTime,
 }
 
 /// What an HSDir has where the service's own descriptor should be.

@@ -16,6 +16,7 @@
 
 mod backend;
 mod budget;
+mod clock;
 mod deadlines;
 mod descriptor;
 mod dispatch;
@@ -44,7 +45,8 @@ use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
-    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source, UploadOutcome,
+    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source,
+    UploadOutcome,
 };
 pub use self::notice::{Gone, Notice};
 pub use self::status::{
@@ -55,6 +57,7 @@ pub use self::timing::{Settings, Timing};
 
 use self::backend::Backend;
 use self::budget::Line;
+use self::clock::Clock;
 use self::deadlines::Deadlines;
 use self::dispatch::{Fetch, Owner, Posting};
 use self::publication::Publications;
@@ -65,6 +68,7 @@ use self::service::{Backends, Service};
 pub struct Engine<P: Point, R> {
     settings: Settings,
     cx: Context<R>,
+    clock: Clock,
     tor_ready: bool,
     services: Registry<ServiceId, Service<P>>,
     backends: Backends<P>,
@@ -105,6 +109,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
         let mut engine = Self {
             cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
+            clock: Clock::default(),
             tor_ready: false,
             services: Registry::new(),
             backends: Backends::new(),
@@ -145,7 +150,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// `now.elapsed` must not run backwards; if it does, it stands still. Events about things that the engine
     /// does not know, or no longer waits for, are ignored.
     pub fn handle(&mut self, now: Now, event: Event<P>) -> Vec<Action<P>> {
-        let elapsed = now.elapsed.max(self.cx.now.elapsed);
+        let slept = self.clock.read(now);
+        if !slept.is_zero() {
+            self.wake_up(self.clock.engine_time(now.elapsed), slept);
+        }
+        let elapsed = self.clock.engine_time(now.elapsed).max(self.cx.now.elapsed);
         self.cx.now = Now { elapsed, ..now };
         self.take(event);
         self.wake();
@@ -160,12 +169,28 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// past.
     pub fn next_deadline(&self) -> Option<Duration> {
         let deadlines = [self.deadlines.first(), self.fetches.deadline(), self.posts.deadline()];
-        deadlines.into_iter().flatten().min()
+        deadlines.into_iter().flatten().min().map(|deadline| self.clock.monotonic(deadline))
     }
 
     /// Everything an operator may ask, in the order of the services' names.
     pub fn status(&self, now: Now) -> Vec<ServiceStatus> {
-        self.services.iter().map(|(_, service)| service.status(now.elapsed, &self.backends)).collect()
+        let now = self.clock.engine_time(now.elapsed);
+        self.services.iter().map(|(_, service)| service.status(now, &self.backends)).collect()
+    }
+
+    /// So much time has passed unnoticed. What is counted by the monotonic clock alone does not notice it now either.
+    fn wake_up(&mut self, now: Duration, slept: Duration) {
+        self.fetches.wake_up(slept);
+        self.posts.wake_up(slept);
+        for backend in self.backends.values_mut() {
+            backend.wake_up(now, slept, self.cx.timing.refresh);
+        }
+        for service in self.services.values_mut() {
+            service.wake_up(slept);
+        }
+        for number in self.services.numbers() {
+            self.service_touched(number);
+        }
     }
 
     fn take(&mut self, event: Event<P>) {

@@ -174,6 +174,11 @@ impl<P: Point> Service<P> {
         }
     }
 
+    /// So much time has passed unnoticed. The last set is not given up for it: it may be the clock that was wrong.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        self.stale_since = self.stale_since.map(|since| since.saturating_add(slept));
+    }
+
     /// Tor is gone: what it had not finished is to be done anew.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         for descriptor in self.descriptors.values_mut() {

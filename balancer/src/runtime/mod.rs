@@ -148,7 +148,8 @@ impl<G: Generation> Runtime<G> {
         let end = loop {
             self.heed_the_clock();
             let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
-            let deadline = [engine, self.next_look_at_the_clock()].into_iter().flatten().min();
+            let clock = self.next_look_at_the_clock();
+            let deadline = engine.map_or(clock, |engine| engine.min(clock));
             tokio::select! {
                 message = from_tor.recv() => match message {
                     Some(FromTor::Refused(error)) => break End::Refused(error),
@@ -160,7 +161,7 @@ impl<G: Generation> Runtime<G> {
                     None => break End::NotNeeded,
                 },
                 Some(report) = reports.0.recv() => self.on_report(report),
-                () = sleep_until(deadline) => self.tell_engine(Event::Tick),
+                () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
                 // Whoever does not wait for the answer does without.
                 Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
@@ -291,13 +292,6 @@ impl<G: Generation> Runtime<G> {
 
 /// What [`Runtime::run`] listens to beside tor.
 pub struct Reports<G: Generation>(mpsc::UnboundedReceiver<Report<G>>);
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// All backends, each once. Of one that several frontends share, with and without the means to open it, the means count.
 fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {

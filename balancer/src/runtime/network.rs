@@ -17,7 +17,7 @@ use crate::tor::event::DescriptorId;
 
 /// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
-/// The wall clock may step: it is looked at this often, where what is published depends on it.
+/// The wall clock may step, and goes on while the machine sleeps: it is looked at this often.
 const CLOCK: Duration = Duration::from_secs(30);
 
 /// What the engine was told of the network, by one consensus and at one time.
@@ -72,10 +72,10 @@ impl<G: Generation> Runtime<G> {
         }
     }
 
-    /// When [`Runtime::heed_the_clock`] may have something to do.
-    pub(super) fn next_look_at_the_clock(&self) -> Option<Instant> {
-        let left = Duration::from_secs(self.view.until?.since(wall_clock()));
-        Some(Instant::now() + left.min(CLOCK))
+    /// When [`Runtime::heed_the_clock`] or the engine may have something to do by the wall clock.
+    pub(super) fn next_look_at_the_clock(&self) -> Instant {
+        let left = self.view.until.map(|until| Duration::from_secs(until.since(wall_clock())));
+        Instant::now() + left.unwrap_or(CLOCK).min(CLOCK)
     }
 
     pub(super) fn show_network(&mut self) {

@@ -47,6 +47,8 @@ struct Entry {
     revision: u64,
     /// Unix time.
     published: u64,
+    /// Unix time; files of before it was kept have none.
+    seen: Option<u64>,
 }
 
 /// Where the file is.
@@ -123,6 +125,7 @@ pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
         period: entry.period,
         revision: entry.revision,
         published: UnixTime(entry.published),
+        seen: UnixTime(entry.seen.unwrap_or(entry.published)),
     };
     Ok(backends.into_iter().map(|(name, entry)| (BackendId::from(name.as_str()), newest(entry))).collect())
 }
@@ -133,6 +136,7 @@ pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
         period: newest.period,
         revision: newest.revision,
         published: newest.published.0,
+        seen: Some(newest.seen.0),
     };
     let backends = newest.iter().map(|(id, newest)| (id.0.to_string(), entry(newest))).collect();
     let mut text = serde_json::to_vec_pretty(&Content::First { backends })?;

@@ -10,7 +10,7 @@ use super::*;
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
 fn newest(revision: u64) -> Newest {
-    Newest { period: 20_833, revision, published: UnixTime(NOW.0 - 600) }
+    Newest { period: 20_833, revision, published: UnixTime(NOW.0 - 600), seen: NOW }
 }
 
 fn place() -> (TempDir, PathBuf) {
@@ -114,11 +114,12 @@ async fn news_is_written_by_itself() {
 
 proptest! {
     #[test]
-    fn reads_what_it_writes(entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64)>(), 0..20)) {
+    fn reads_what_it_writes(entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64, u64)>(), 0..20)) {
         let newest: BTreeMap<BackendId, Newest> = entries
             .iter()
-            .map(|(name, (period, revision, published))| {
-                let newest = Newest { period: *period, revision: *revision, published: UnixTime(*published) };
+            .map(|(name, (period, revision, published, seen))| {
+                let (published, seen) = (UnixTime(*published), UnixTime(*seen));
+                let newest = Newest { period: *period, revision: *revision, published, seen };
                 (BackendId::from(name.as_str()), newest)
             })
             .collect();

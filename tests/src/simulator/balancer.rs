@@ -25,6 +25,10 @@ pub struct Balancer<G: Generation> {
     /// Not while the balancer is down.
     pub engine: Option<Engine<G, Dice>>,
     began: Moment,
+    /// Since when the machine has been asleep, and with it the balancer, its tor and its signer.
+    pub asleep: Option<Moment>,
+    /// For how long it has been asleep since the balancer began: the monotonic clock stood still.
+    slept: Duration,
     /// What the balancer remembers from one life to the next.
     remembered: BTreeMap<BackendId, Newest>,
     /// Which life of the balancer this is, and which connection to tor.
@@ -79,6 +83,8 @@ impl<G: Generation> Balancer<G> {
         Self {
             engine: None,
             began: Moment::ZERO,
+            asleep: None,
+            slept: Duration::ZERO,
             remembered: BTreeMap::new(),
             call: Call { life: 0, tor: 0 },
             tor_ready: true,
@@ -103,14 +109,15 @@ impl<G: Generation> Balancer<G> {
 
     /// When the engine wants to be woken.
     pub fn deadline(&self) -> Moment {
-        let deadline = self.engine.as_ref().and_then(Engine::next_deadline);
+        let deadline = self.engine.as_ref().and_then(Engine::next_deadline).filter(|_| self.asleep.is_none());
         // To the next whole millisecond.
-        deadline.map_or(Moment::NEVER, |deadline| self.began.after(deadline + Duration::from_nanos(999_999)))
+        let at = |deadline| self.began.after(deadline + self.slept + Duration::from_nanos(999_999));
+        deadline.map_or(Moment::NEVER, at)
     }
 
     /// The two clocks as the balancer reads them.
     pub fn now(&self, now: Moment) -> Now {
-        Now { elapsed: now.since(self.began), wall: self.wall(now) }
+        Now { elapsed: now.since(self.began).saturating_sub(self.slept), wall: self.wall(now) }
     }
 
     /// Forgets what concerns nothing any more that is still to come.
@@ -163,6 +170,7 @@ impl<G: Generation> World<G> {
         engine.remember(&self.balancer.remembered);
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
+        self.balancer.slept = Duration::ZERO;
         self.watch.balancer_started();
         self.trace_start();
         self.read_directory_soon();
@@ -176,6 +184,23 @@ impl<G: Generation> World<G> {
         self.balancer.kept.clear();
         self.balancer.read = None;
         self.balancer_was_away();
+    }
+
+    /// The machine falls asleep: what was under way comes to nothing, and nobody is told.
+    pub fn fall_asleep(&mut self) {
+        self.balancer.asleep = Some(self.now);
+        self.balancer.call.tor += 1;
+    }
+
+    /// The machine wakes up. The runtime looks at the clock within half a minute, and tor for a consensus.
+    pub fn wake_up(&mut self) {
+        let Some(since) = self.balancer.asleep.take() else { return };
+        self.balancer.slept += self.now.since(since);
+        self.watch.excuse_everything(self.now);
+        self.tell(Event::Configuration(self.configuration()));
+        self.show_network();
+        self.balancer.consensus = self.authorities.newest();
+        self.read_directory_soon();
     }
 
     /// Tor ends, and everything that it was doing with it.
@@ -208,7 +233,9 @@ impl<G: Generation> World<G> {
 
     /// The balancer has read the directory.
     pub fn directory_read(&mut self, call: Call) {
-        if call != self.balancer.call || !self.balancer.tor_ready || self.balancer.engine.is_none() {
+        let away =
+            !self.balancer.tor_ready || self.balancer.engine.is_none() || self.balancer.asleep.is_some();
+        if call != self.balancer.call || away {
             return;
         }
         let consensus = self.balancer.consensus.clone();
@@ -223,7 +250,7 @@ impl<G: Generation> World<G> {
 
     /// The clock may make other descriptors due.
     pub fn look_at_clock(&mut self, look: u32) {
-        if look == self.balancer.clock_look {
+        if look == self.balancer.clock_look && self.balancer.asleep.is_none() {
             self.show_network();
         }
     }

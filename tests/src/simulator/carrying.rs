@@ -52,6 +52,9 @@ const FORGOTTEN: u64 = 50;
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
     pub fn tell(&mut self, event: Event<G>) {
+        if self.balancer.asleep.is_some() {
+            return;
+        }
         let now = self.balancer.now(self.now);
         self.trace_event(&event);
         let Some(engine) = &mut self.balancer.engine else { return };

@@ -1,5 +1,6 @@
 //! The engine's promises, one by one.
 
+mod clocks;
 mod looks;
 mod proof;
 mod properties;

@@ -76,6 +76,8 @@ struct World {
     last_id: Option<PublicationId>,
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
+    /// When each backend's newest descriptor was last seen to be on an HSDir, without a step of the clock since.
+    seen: BTreeMap<BackendId, Duration>,
 }
 
 impl World {
@@ -95,11 +97,13 @@ impl World {
             last_id: None,
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
+            seen: BTreeMap::new(),
         }
     }
 
     fn take(&mut self, step: Step) {
         let before = self.held();
+        let mut given = None;
         let publication = |which: u64| PublicationId(self.last_id.map_or(0, |id| id.0).saturating_sub(which));
         let event = match step {
             Step::Pass(seconds) => {
@@ -107,6 +111,7 @@ impl World {
                 Event::Tick
             }
             Step::WallClock(by) => {
+                self.seen.clear();
                 self.script.now.wall =
                     UnixTime(self.script.now.wall.0.checked_add_signed(by).unwrap_or_default());
                 Event::Tick
@@ -138,6 +143,7 @@ impl World {
                     period: self.network.as_ref().map_or(0, |view| view.backends[&backend].period) + lead / 2,
                     points: points.into_iter().map(Key::new).collect(),
                 };
+                given = (age < 10_000).then_some((backend.clone(), copy.period, revision));
                 let outcome = match outcome {
                     0 => FetchOutcome::NotFound,
                     1 => FetchOutcome::Failed,
@@ -173,9 +179,14 @@ impl World {
         };
         self.script.send(event);
         self.check();
+        let elapsed = self.script.now.elapsed;
         for (backend, (period, revision)) in self.held() {
-            if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period) {
+            let seen = self.seen.get(&backend).is_some_and(|seen| elapsed < *seen + Duration::from_hours(3));
+            if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period && seen) {
                 assert!(*before <= revision, "an older copy replaced a newer one");
+            }
+            if given == Some((backend.clone(), period, revision)) {
+                self.seen.insert(backend, elapsed);
             }
         }
     }

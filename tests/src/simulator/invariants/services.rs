@@ -9,6 +9,7 @@ use std::time::Duration;
 use onionbalance::engine::{DescriptorSlot, Point};
 use onionbalance::relay::Fingerprint;
 
+use super::super::balancer::Balancer;
 use super::super::generation::{Generation, Places};
 use super::super::network::cache::{Kept, Key};
 use super::super::network::consensus::Consensus;
@@ -74,7 +75,8 @@ impl<G: Generation> World<G> {
 
     /// Whether the balancer can tell which backends live.
     fn can_see(&self) -> bool {
-        self.balancer.read.is_some() && self.balancer.tor_ready && self.balancer.clock_ahead == 0
+        let Balancer { read, tor_ready, asleep, clock_ahead, .. } = &self.balancer;
+        read.is_some() && *tor_ready && asleep.is_none() && *clock_ahead == 0
     }
 
     /// Looks at every service that it is time to look at.
@@ -266,7 +268,8 @@ impl<G: Generation> World<G> {
         if let Some((id, slot, revision, given)) = other {
             let of = self.services[number].id.0.clone();
             let name = self.relays.get(id).fingerprint;
-            let expected = format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
+            let expected =
+                format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
             self.fail(Invariant::Height, &of, expected);
         }
     }
