@@ -93,6 +93,6 @@ async fn balance(
         outcome = work => outcome,
         () = endings.any() => Ok(()),
     };
-    memory.save(wall_clock());
+    memory.end(wall_clock()).await;
     outcome
 }

@@ -217,6 +217,14 @@ pub struct Newest {
     pub published: UnixTime,
 }
 
+impl Newest {
+    /// Whether this is at least as new as `other`, of the same backend. Revisions of different periods cannot be compared: the
+    /// later period is the newer, since no tor asks for an earlier one for long.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        (self.period, self.revision) >= (other.period, other.revision)
+    }
+}
+
 /// What an HSDir has where the service's own descriptor should be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Found<I> {
