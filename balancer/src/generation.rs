@@ -30,6 +30,8 @@ pub trait Generation: Sized + Send + Sync + 'static {
     type Point: Point<Id: Send + Sync> + Send + Sync;
     /// What is particular to one of a frontend's descriptors: its time period and more.
     type Term: Copy + Send + Sync;
+    /// What is kept from one look at the network to the next.
+    type Keys: Keys;
     /// Where descriptors lie, by one consensus.
     type Directory: Directory<Self>;
 
@@ -104,8 +106,8 @@ pub trait Directory<G: Generation>: Send + Sync {
     /// The length of a time period.
     fn period_length(&self) -> Duration;
 
-    /// The descriptors that the service keeps published at `now`, each with its HSDirs.
-    fn published(&self, address: &G::Address, now: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
+    /// The descriptors that the service keeps published at `now`.
+    fn published(&self, keys: &mut G::Keys, address: &G::Address, now: UnixTime) -> Vec<Published>;
 
     /// What is particular to the descriptor in this slot; `None` if it is not published any more.
     fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
@@ -117,10 +119,10 @@ pub trait Directory<G: Generation>: Send + Sync {
     fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot, tor: TorVersion) -> Option<Lookup>;
 
     /// Where the backend's present descriptor lies at `now`.
-    fn backend(&self, backend: &G::Backend, now: UnixTime) -> BackendView;
+    fn backend(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> BackendView;
 
     /// What tor may call the backend's descriptors at `now`: its consensus or its clock may be ahead of ours, or behind.
-    fn backend_ids(&self, backend: &G::Backend, now: UnixTime) -> Vec<DescriptorId>;
+    fn backend_ids(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> Vec<DescriptorId>;
 
     /// How to ask these HSDirs for the backend's descriptor at `now`.
     fn lookups(
@@ -133,6 +135,27 @@ pub trait Directory<G: Generation>: Send + Sync {
 
     /// When, by the clock alone, the descriptors of the service at `address` are others than at `now`.
     fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
+}
+
+/// What was worked out for addresses, and is needed again with the next consensus.
+pub trait Keys: Default + Send {
+    /// All services and backends have been looked at: what none of them needed is forgotten.
+    fn end_look(&mut self);
+}
+
+impl Keys for () {
+    fn end_look(&mut self) {}
+}
+
+/// A descriptor that a service keeps published.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Published {
+    /// Which one.
+    pub slot: DescriptorSlot,
+    /// What tor calls it.
+    pub name: DescriptorId,
+    /// Its HSDirs.
+    pub hsdirs: Vec<Fingerprint>,
 }
 
 /// A frontend and its backends, each once.

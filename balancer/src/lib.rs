@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod age;
+mod aside;
 pub mod cli;
 pub mod config;
 pub mod confinement;
@@ -18,7 +19,6 @@ pub mod names;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
-
 pub mod state;
 pub mod status;
 pub mod tor;

@@ -6,6 +6,7 @@ use onionbalance_proto::config::{ConfigError, LogSettings};
 use tracing::field::display;
 use tracing::{info, warn};
 
+use crate::aside::aside;
 use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, ServiceTor};
 use crate::confinement::Reach;
@@ -58,6 +59,12 @@ impl Setup {
     /// Reads the same file again.
     pub(super) fn read_again(&self) -> Result<Self, SetupError> {
         Self::read(self.arguments.clone())
+    }
+
+    /// Reads the same file again, beside the loop: with ten thousand backends it takes a second.
+    pub(super) async fn read_again_aside(&self) -> Result<Self, SetupError> {
+        let arguments = self.arguments.clone();
+        aside(|| Self::read(arguments)).await
     }
 
     /// Reads the configuration as a reload will, and logs a failure: the process may have been root before, and have read a file

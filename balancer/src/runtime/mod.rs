@@ -14,6 +14,7 @@ mod publishing;
 mod readback;
 mod report;
 mod runtimes;
+mod survey;
 mod uploads;
 
 use std::collections::HashMap;
@@ -50,14 +51,15 @@ use link::{FromTor, Tor};
 use network::View;
 use publication::{Outcome, Publication};
 use readback::ReadBacks;
+use survey::{Surveyed, Surveys};
 use uploads::Uploads;
 
 /// All that runs.
 pub struct Runtime<G: Generation> {
     engine: Engine<G::Point, OsRng>,
     began: Instant,
-    frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
-    backends: HashMap<BackendId, G::Backend>,
+    frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
+    backends: Arc<HashMap<BackendId, G::Backend>>,
     known: Introductions,
     signer: Arc<Mutex<SignerClient>>,
     memory: Memory,
@@ -66,8 +68,9 @@ pub struct Runtime<G: Generation> {
     tor_changed: Instant,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
-    directory: Option<G::Directory>,
+    directory: Option<Arc<G::Directory>>,
     reading_directory: Option<JoinHandle<()>>,
+    surveys: Surveys<G>,
     view: View,
     uploads: Uploads,
     read_backs: ReadBacks,
@@ -87,6 +90,7 @@ pub enum End {
 /// What tasks report.
 enum Report<G: Generation> {
     Directory(Box<G::Directory>),
+    Surveyed(Box<Surveyed<G>>),
     /// These HSDirs will not answer.
     NotAsked(Question, Vec<Fingerprint>),
     Visited(BackendId, Result<(), VisitError>),
@@ -109,8 +113,8 @@ impl<G: Generation> Runtime<G> {
             engine: Engine::new(&service_specs(&frontends, tuning), settings, OsRng),
             began: Instant::now(),
             client_fetches: ClientFetches::new(&backends, G::credential),
-            backends,
-            frontends: by_service(frontends),
+            backends: Arc::new(backends),
+            frontends: Arc::new(by_service(frontends)),
             known: Introductions::new(names),
             signer,
             memory,
@@ -119,6 +123,7 @@ impl<G: Generation> Runtime<G> {
             engine_waits_for_directory: false,
             directory: None,
             reading_directory: None,
+            surveys: Surveys::default(),
             view: View::new(UnixTime(0)),
             uploads: Uploads::default(),
             read_backs: ReadBacks::default(),
@@ -170,8 +175,8 @@ impl<G: Generation> Runtime<G> {
         let Configuration { frontends, tuning, names } = configuration;
         self.known.configure(names);
         let specs = service_specs(&frontends, &tuning);
-        self.backends = backends(&frontends);
-        self.frontends = by_service(frontends);
+        self.backends = Arc::new(backends(&frontends));
+        self.frontends = Arc::new(by_service(frontends));
         self.client_fetches.configure(&self.backends, G::credential);
         if let Some(tor) = &self.tor {
             self.client_fetches.begin(&tor.connection, &self.reports);
@@ -279,6 +284,7 @@ impl<G: Generation> Runtime<G> {
     fn on_report(&mut self, report: Report<G>) {
         match report {
             Report::Directory(directory) => self.on_directory(*directory),
+            Report::Surveyed(surveyed) => self.on_surveyed(*surveyed),
             Report::NotAsked(question, hsdirs) => self.on_not_asked(&question, hsdirs),
             Report::Visited(backend, result) => self.on_visited(&backend, result),
             Report::Published(publication, outcome) => self.on_published(&publication, outcome),

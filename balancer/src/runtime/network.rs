@@ -1,6 +1,7 @@
 //! Where everything is: the network as tor's consensus has it, at present.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
@@ -9,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::survey::{Survey, Surveyed};
 use super::{Report, Runtime, wall_clock};
-use crate::engine::{BackendId, DescriptorSlot, Event, NetworkView, ServiceId};
+use crate::engine::{BackendId, DescriptorSlot, Event, ServiceId};
 use crate::generation::{Directory, Generation};
 use crate::tor::Connection;
 use crate::tor::event::DescriptorId;
@@ -28,8 +30,8 @@ pub(super) struct View {
     /// Those that are published here.
     pub(super) own: HashMap<DescriptorId, (ServiceId, DescriptorSlot)>,
     made: UnixTime,
-    /// When, by the clock alone, it is out of date.
-    until: Option<UnixTime>,
+    /// When, by the clock alone, it is out of date. `None` too while a survey is under way.
+    pub(super) until: Option<UnixTime>,
 }
 
 impl View {
@@ -57,11 +59,8 @@ impl<G: Generation> Runtime<G> {
             );
         }
         debug!(hsdirs = directory.hsdirs(), missing = directory.missing(), "a new consensus");
-        self.directory = Some(directory);
+        self.directory = Some(Arc::new(directory));
         self.show_network();
-        if std::mem::take(&mut self.engine_waits_for_directory) {
-            self.tell_engine(Event::TorReady);
-        }
     }
 
     /// Shows the engine the network anew if time periods have changed since it was shown.
@@ -78,33 +77,22 @@ impl<G: Generation> Runtime<G> {
         Some(Instant::now() + left.min(CLOCK))
     }
 
+    /// Has it worked out where everything is, for [`Runtime::on_surveyed`].
     pub(super) fn show_network(&mut self) {
-        let (now, Some(directory)) = (wall_clock(), &self.directory) else { return };
-        let mut view = View::new(now);
-        let mut network = NetworkView {
-            period_length: directory.period_length(),
-            services: [].into(),
-            backends: [].into(),
-        };
-        let mut changes = Vec::new();
-        for (id, frontend) in &self.frontends {
-            let slots = directory.published(&frontend.address, now);
-            for (slot, _) in &slots {
-                let name = directory.descriptor_id(&frontend.address, *slot);
-                view.own.extend(name.map(|name| (name, (id.clone(), *slot))));
-            }
-            network.services.insert(id.clone(), slots.into_iter().collect());
-            changes.extend(directory.changes_at(&frontend.address, now));
-        }
-        for (id, backend) in &self.backends {
-            let names = directory.backend_ids(backend, now);
-            view.backends.extend(names.into_iter().map(|name| (name, id.clone())));
-            network.backends.insert(id.clone(), directory.backend(backend, now));
-            changes.extend(directory.changes_at(&G::backend_address(backend), now));
-        }
-        view.until = changes.into_iter().min();
+        let Some(directory) = self.directory.clone() else { return };
+        let (frontends, backends) = (self.frontends.clone(), self.backends.clone());
+        let survey = Survey { directory, frontends, backends, now: wall_clock() };
+        self.view.until = None;
+        self.surveys.begin(survey, self.reports.clone());
+    }
+
+    pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<G>) {
+        let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
         self.view = view;
         self.tell_engine(Event::Network(network));
+        if self.tor.is_some() && std::mem::take(&mut self.engine_waits_for_directory) {
+            self.tell_engine(Event::TorReady);
+        }
     }
 }
 

@@ -12,9 +12,10 @@ use super::backend::{self, BackendPoint};
 use super::directory::Directory;
 use super::frontend;
 use super::schedule::{self, DescriptorTerm};
+use crate::aside::aside;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{
-    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
+    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, Published, SignError, Signed,
 };
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
@@ -32,6 +33,7 @@ impl Generation for V2 {
     type Backend = InstanceV2;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
+    type Keys = ();
     type Directory = Directory;
 
     // An HSDir says 200 to descriptors that it throws away (`rend_cache_store_v2_desc_as_dir`).
@@ -76,7 +78,8 @@ impl Generation for V2 {
                 InfoKey::ValidUntil,
             ])
             .await?;
-        Ok(Directory::new(relays.as_bytes(), [&valid_after, &fresh_until, &valid_until])?)
+        let read = move || Directory::new(relays.as_bytes(), [&valid_after, &fresh_until, &valid_until]);
+        Ok(aside(read).await?)
     }
 
     fn open(
@@ -136,8 +139,13 @@ impl generation::Directory<V2> for Directory {
         Duration::from_secs(period::LENGTH)
     }
 
-    fn published(&self, address: &OnionAddress, now: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
-        self.store(address, now).into_iter().map(|(term, hsdirs)| (term.slot(), hsdirs)).collect()
+    fn published(&self, (): &mut (), address: &OnionAddress, now: UnixTime) -> Vec<Published> {
+        let published = |(term, hsdirs): (DescriptorTerm, _)| Published {
+            slot: term.slot(),
+            name: (&term.id(address)).into(),
+            hsdirs,
+        };
+        self.store(address, now).into_iter().map(published).collect()
     }
 
     fn term(&self, slot: DescriptorSlot) -> Option<DescriptorTerm> {
@@ -153,7 +161,7 @@ impl generation::Directory<V2> for Directory {
     }
 
     /// The HSDirs of both replicas, which hold the same introduction points.
-    fn backend(&self, backend: &InstanceV2, now: UnixTime) -> BackendView {
+    fn backend(&self, (): &mut (), backend: &InstanceV2, now: UnixTime) -> BackendView {
         let period = TimePeriod::at(now, &backend.address).0.into();
         let sources = if backend.auth.is_some() {
             vec![Source::Any]
@@ -164,7 +172,7 @@ impl generation::Directory<V2> for Directory {
         BackendView { period, sources }
     }
 
-    fn backend_ids(&self, backend: &InstanceV2, now: UnixTime) -> Vec<DescriptorId> {
+    fn backend_ids(&self, (): &mut (), backend: &InstanceV2, now: UnixTime) -> Vec<DescriptorId> {
         let period = TimePeriod::at(now, &backend.address);
         let cookie = backend.auth.as_ref();
         let terms = [period, period.next(), period.previous()].map(DescriptorTerm::both);
@@ -225,7 +233,7 @@ mod tests {
 
     #[test]
     fn each_hsdir_is_asked_for_the_replica_that_it_holds() {
-        let view = directory().backend(&backend(None), NOW);
+        let view = directory().backend(&mut (), &backend(None), NOW);
         let from: Vec<_> = view
             .sources
             .iter()
@@ -249,14 +257,14 @@ mod tests {
     #[test]
     fn who_authorizes_clients_is_asked_by_tor_itself() {
         let backend = backend(Some("YWJjZGVmZ2hpamtsbW5vcA=="));
-        assert_eq!(directory().backend(&backend, NOW).sources, [Source::Any]);
+        assert_eq!(directory().backend(&mut (), &backend, NOW).sources, [Source::Any]);
         // With the cookie in the id or without.
-        assert_eq!(directory().backend_ids(&backend, NOW).len(), 12);
+        assert_eq!(directory().backend_ids(&mut (), &backend, NOW).len(), 12);
     }
 
     #[test]
     fn a_real_event_names_a_known_descriptor() {
-        let ids = directory().backend_ids(&backend(None), NOW);
+        let ids = directory().backend_ids(&mut (), &backend(None), NOW);
         assert_eq!(ids.len(), 6);
         assert!(ids.contains(&"kkj45bfm57jmgw5ryxr6zmszjje2tdey".into()));
         assert!(ids.contains(&"zr4d5f4wkptx2oxhp754uui3dm7grv6x".into()));
@@ -265,9 +273,10 @@ mod tests {
     #[test]
     fn what_is_published_can_be_read_back() {
         let address = backend(None).address;
-        for (slot, hsdirs) in directory().published(&address, NOW) {
+        for Published { slot, name, hsdirs } in directory().published(&mut (), &address, NOW) {
             assert_eq!(hsdirs.len(), 3);
             let id = directory().descriptor_id(&address, slot).unwrap();
+            assert_eq!(name, id);
             let Some(Lookup::V2Id(looked_up)) = directory().lookup_own(&address, slot, TOR) else {
                 panic!("not looked up by id");
             };

@@ -10,10 +10,12 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 use super::backend::{self, BackendPoint};
 use super::directory::Directory;
 use super::frontend;
-use super::schedule::DescriptorTerm;
+use super::keys::BlindedKeys;
+use super::schedule::{DescriptorTerm, Which};
+use crate::aside::aside;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{
-    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
+    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, Published, SignError, Signed,
 };
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
@@ -31,6 +33,7 @@ impl Generation for V3 {
     type Backend = OnionAddress;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
+    type Keys = BlindedKeys;
     type Directory = Directory;
 
     const PROOF: Proof = Proof::Word;
@@ -65,7 +68,8 @@ impl Generation for V3 {
         let testing = tor.is_testing_network().await?;
         let [consensus, microdescriptors] =
             tor.get_info([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
-        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), testing)?)
+        let read = move || Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), testing);
+        Ok(aside(read).await?)
     }
 
     fn open(
@@ -125,8 +129,12 @@ impl generation::Directory<V3> for Directory {
         Duration::from_secs(self.schedule().first.period.length.seconds())
     }
 
-    fn published(&self, address: &OnionAddress, _: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
-        self.store(address).map(|(term, hsdirs)| (term.slot(), hsdirs)).into()
+    fn published(&self, keys: &mut BlindedKeys, address: &OnionAddress, _: UnixTime) -> Vec<Published> {
+        let published = |(which, term): (Which, DescriptorTerm)| {
+            let blinded = keys.get(address, term.period);
+            Published { slot: term.slot(), name: blinded.into(), hsdirs: self.responsible(which, blinded) }
+        };
+        self.both().map(published).into()
     }
 
     fn term(&self, slot: DescriptorSlot) -> Option<DescriptorTerm> {
@@ -143,15 +151,15 @@ impl generation::Directory<V3> for Directory {
         (self.schedule().fetched_term().slot() == slot).then_some(Lookup::V3(*address))
     }
 
-    fn backend(&self, backend: &OnionAddress, _: UnixTime) -> BackendView {
-        let (period, hsdirs) = self.fetch(backend);
-        BackendView { period: period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
+    fn backend(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> BackendView {
+        let (which, term) = (self.schedule().fetched, self.schedule().fetched_term());
+        let hsdirs = self.responsible(which, keys.get(backend, term.period));
+        BackendView { period: term.period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
     }
 
-    fn backend_ids(&self, backend: &OnionAddress, _: UnixTime) -> Vec<DescriptorId> {
+    fn backend_ids(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> Vec<DescriptorId> {
         let period = self.schedule().fetched_term().period;
-        let periods = [period, period.next(), period.previous()];
-        periods.iter().map(|period| (&BlindedKey::derive(backend, *period)).into()).collect()
+        [period, period.next(), period.previous()].map(|period| keys.get(backend, period).into()).into()
     }
 
     fn lookups(
