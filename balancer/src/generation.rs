@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2;
 use onionbalance_proto::v2::AuthType;
-use onionbalance_proto::{v2, v3};
 
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing};
+use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::relay::Fingerprint;
 use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
-use crate::tor::event::DescriptorId;
-use crate::tor::hsdir::Lookup;
-use crate::tor::{Connection, ControlError, TorVersion, Unsuitable};
 
 /// A generation of onion services.
 pub trait Generation: Sized + Send + Sync + 'static {
@@ -30,14 +28,18 @@ pub trait Generation: Sized + Send + Sync + 'static {
     type Point: Point<Id: Send + Sync> + Send + Sync;
     /// What is particular to one of a frontend's descriptors: its time period and more.
     type Term: Copy + Send + Sync;
+    /// What is kept from one look at the network to the next.
+    type Keys: Keys;
     /// Where descriptors lie, by one consensus.
     type Directory: Directory<Self>;
 
+    /// Which one, for the network.
+    const VERSION: Version;
     /// What it takes to believe that an HSDir has a descriptor.
     const PROOF: Proof;
     /// Whether a period's replicas are different documents.
     const REPLICAS_DIFFER: bool;
-    /// What else a descriptor that tor cannot parse may be.
+    /// What may be wrong with a descriptor that tor cannot parse.
     const UNPARSED: &'static str;
 
     /// The engine's timers, for a period of a day.
@@ -46,22 +48,17 @@ pub trait Generation: Sized + Send + Sync + 'static {
     /// The most introduction points that a descriptor shall list; not more than clients accept.
     fn max_points(tuning: &Tuning) -> usize;
 
-    /// Whether a tor of this version will do.
-    fn check_tor(version: TorVersion) -> Result<(), Unsuitable>;
-
     /// The backend's address.
     fn backend_address(backend: &Self::Backend) -> Self::Address;
 
-    /// What tor has to know to fetch the backend's descriptor as one of its clients, if it authorizes them.
-    fn credential(backend: &Self::Backend) -> Option<Credential>;
+    /// Whether the backend authorizes its clients, and we are one.
+    fn is_client(backend: &Self::Backend) -> bool;
 
     /// The line that the frontend's clients need in their torrc, if it authorizes them.
     fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
-    /// Reads from tor where descriptors lie.
-    fn read_directory(
-        tor: &Connection,
-    ) -> impl Future<Output = Result<Self::Directory, DirectoryError>> + Send;
+    /// Reads where descriptors lie.
+    fn directory(documents: &Documents) -> Result<Self::Directory, DirectoryError>;
 
     /// Opens and verifies a backend's present descriptor; says what is wrong with it.
     fn open(
@@ -79,15 +76,12 @@ pub trait Generation: Sized + Send + Sync + 'static {
         now: UnixTime,
     ) -> Option<Found<<Self::Point as Point>::Id>>;
 
-    /// Has a descriptor rendered and signed, and looks at it as a client would.
+    /// Has all sets of a descriptor rendered and signed, and looks at each text as a client would.
     fn sign(
         order: &Order<Self>,
         signer: &mut SignerClient,
         now: UnixTime,
     ) -> impl Future<Output = Result<Signed, SignError>> + Send;
-
-    /// What `HSPOST` wants as `HSADDRESS`.
-    fn hs_address(address: &Self::Address) -> Option<&v3::OnionAddress>;
 }
 
 /// Where and when a generation's descriptors are found and published.
@@ -105,34 +99,44 @@ pub trait Directory<G: Generation>: Send + Sync {
     fn period_length(&self) -> Duration;
 
     /// The descriptors that the service keeps published at `now`, each with its HSDirs.
-    fn published(&self, address: &G::Address, now: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
+    fn published(
+        &self,
+        keys: &mut G::Keys,
+        address: &G::Address,
+        now: UnixTime,
+    ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
 
     /// What is particular to the descriptor in this slot; `None` if it is not published any more.
     fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
 
-    /// What tor calls the service's descriptor in this slot.
-    fn descriptor_id(&self, address: &G::Address, slot: DescriptorSlot) -> Option<DescriptorId>;
+    /// The name of the service's descriptor in this slot; `None` if it is not published any more.
+    fn name(&self, address: &G::Address, slot: DescriptorSlot) -> Option<DescriptorName>;
 
-    /// How to fetch the service's descriptor in this slot; `None` if tor cannot.
-    fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot, tor: TorVersion) -> Option<Lookup>;
+    /// How to look the service's descriptor in this slot up; `None` if that cannot be.
+    fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot) -> Option<Lookup>;
 
     /// Where the backend's present descriptor lies at `now`.
-    fn backend(&self, backend: &G::Backend, now: UnixTime) -> BackendView;
+    fn backend(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> BackendView;
 
-    /// What tor may call the backend's descriptors at `now`: its consensus or its clock may be ahead of ours, or behind.
-    fn backend_ids(&self, backend: &G::Backend, now: UnixTime) -> Vec<DescriptorId>;
+    /// What to ask this HSDir for to get the backend's descriptor at `now`.
+    fn lookup(&self, backend: &G::Backend, hsdir: Fingerprint, now: UnixTime) -> Lookup;
 
-    /// How to ask these HSDirs for the backend's descriptor at `now`.
-    fn lookups(
-        &self,
-        backend: &G::Backend,
-        from: &[Fingerprint],
-        tor: TorVersion,
-        now: UnixTime,
-    ) -> Vec<(Lookup, Vec<Fingerprint>)>;
+    /// How to look the backend's descriptor up at `now` as one of its clients, if it authorizes them. Tor's consensus or its clock
+    /// may be ahead of ours, or behind.
+    fn client_lookup(&self, backend: &G::Backend, now: UnixTime) -> Option<ClientLookup>;
 
     /// When, by the clock alone, the descriptors of the service at `address` are others than at `now`.
     fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
+}
+
+/// What was worked out for addresses, and is needed again with the next consensus.
+pub trait Keys: Default + Send {
+    /// All services and backends have been looked at: what none of them needed is forgotten.
+    fn end_look(&mut self);
+}
+
+impl Keys for () {
+    fn end_look(&mut self) {}
 }
 
 /// A frontend and its backends, each once.
@@ -142,15 +146,6 @@ pub struct Frontend<G: Generation> {
     pub address: G::Address,
     /// The backends.
     pub backends: Vec<G::Backend>,
-}
-
-/// Client authorization of a v2 backend.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Credential {
-    /// The backend.
-    pub address: v2::OnionAddress,
-    /// What one of its clients shares with it.
-    pub cookie: v2::Cookie,
 }
 
 /// The line of torrc that the clients of a v2 frontend with client authorization need.
@@ -175,14 +170,14 @@ impl fmt::Display for ClientLine {
     }
 }
 
-/// A descriptor to be made.
+/// A descriptor to be made, in as many texts as it has sets of introduction points.
 pub struct Order<G: Generation> {
     /// Whose.
     pub frontend: Arc<Frontend<G>>,
     /// Which of its descriptors.
     pub term: G::Term,
-    /// What it lists; at least one.
-    pub points: Vec<G::Point>,
+    /// What each text lists; at least one set, and none of them empty.
+    pub sets: Vec<Vec<G::Point>>,
     /// What its revision has to exceed.
     pub revision_floor: u64,
 }
@@ -190,9 +185,9 @@ pub struct Order<G: Generation> {
 /// A descriptor that is ready to be uploaded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Signed {
-    /// The text.
-    pub text: String,
-    /// Its revision counter; in version 2, its publication time.
+    /// A text for each set, in the order's order.
+    pub texts: Vec<String>,
+    /// The revision counter that all of them have; in version 2, the publication time.
     pub revision: u64,
 }
 
@@ -208,17 +203,14 @@ pub enum SignError {
     /// A v2 descriptor that clients could not use.
     #[error(transparent)]
     FrontendV2(#[from] crate::v2::frontend::FrontendError),
-    /// An answer without a descriptor.
-    #[error("the signer returned no descriptor")]
-    NoText,
 }
 
 /// Why it is not known where descriptors lie.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Tor does not say.
-    #[error(transparent)]
-    Tor(#[from] ControlError),
+    /// They are those of the other version.
+    #[error("the documents are those of another version of onion services")]
+    Version,
     /// The consensus or the microdescriptors of v3 HSDirs cannot be read.
     #[error(transparent)]
     V3(#[from] crate::v3::directory::DirectoryError),

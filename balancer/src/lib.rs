@@ -1,12 +1,13 @@
 //! The load balancer: everything but the keys.
 //!
 //! [`lifecycle`] makes what runs of a configuration, and [`confinement`] is what the process does to itself then. [`runtime`] is
-//! between the [`engine`], which decides, [`tor`] and the [`signer`]; [`v2`] and [`v3`] know the formats, and meet the runtime
-//! in [`generation`].
+//! between the [`engine`], which decides, the [`network`], which [`tor`] carries, and the [`signer`]; [`v2`] and [`v3`] know the
+//! formats, and meet the runtime in [`generation`].
 
 #![forbid(unsafe_code)]
 
 pub mod age;
+mod aside;
 pub mod cli;
 pub mod config;
 pub mod confinement;
@@ -15,10 +16,10 @@ pub mod generation;
 pub mod lifecycle;
 pub mod log;
 pub mod names;
+pub mod network;
 pub mod relay;
 pub mod runtime;
 pub mod signer;
-
 pub mod state;
 pub mod status;
 pub mod tor;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use onionbalance::cli::Arguments;
 use onionbalance::confinement::{hardening, user};
@@ -13,14 +14,33 @@ use onionbalance::log::{self, Verbosity};
 use onionbalance::runtime::wall_clock;
 use onionbalance::signer::SignerError;
 use onionbalance_proto::config::{ConfigError, LogSettings};
+use tokio::runtime::Builder;
 use tracing::error;
 
 /// `EX_CONFIG` of sysexits.h: starting again will not help.
 const BAD_CONFIGURATION: u8 = 78;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::read();
+    // A thread has the confinement of the one that started it, so none is kept for later work.
+    let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::ZERO).build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(arguments));
+            // Work beside the loop is not waited for.
+            runtime.shutdown_background();
+            code
+        }
+        Err(problem) => {
+            if log::begin(&LogSettings::default()).is_ok() {
+                error!("cannot start: {problem}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
     // Before anything takes its time: a request that comes too early is not to end the process.
     let signals = match subscribe() {
         Ok(signals) => signals,
@@ -93,6 +113,6 @@ async fn balance(
         outcome = work => outcome,
         () = endings.any() => Ok(()),
     };
-    memory.save(wall_clock());
+    memory.end(wall_clock()).await;
     outcome
 }

@@ -93,7 +93,7 @@ fn sign(
     let mut client = SignerClient::new(SignerPlace::Socket(config.signer_socket.clone()));
     let service = frontend::address();
     let signed = || {
-        let request = compose(&service, term, black_box(points), 0);
+        let request = compose(&service, term, black_box(&[points]), 0);
         black_box(runtime.block_on(client.sign(request)).unwrap());
     };
     let backends = usize::try_from(BACKENDS).unwrap();

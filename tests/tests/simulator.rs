@@ -22,7 +22,7 @@ fn promises_are_kept_whatever_goes_wrong() {
         let report = simulate(Scenario::of_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
         all.add(report.look_ups);
     }
-    let LookUps { asked, served, owed, excused } = all;
+    let LookUps { asked, served, owed, excused, .. } = all;
     // Otherwise the promises would mean little.
     assert!(excused < owed / 2, "{excused} of {} look-ups were owed nothing", owed + excused);
     assert!(served > asked / 10 * 8, "{served} of {asked} HSDirs had what clients look for");
@@ -32,10 +32,20 @@ fn promises_are_kept_whatever_goes_wrong() {
 fn nothing_is_amiss_where_nothing_goes_wrong() {
     for version in [Version::V2, Version::V3] {
         let report = simulate(Scenario::crowd(version)).unwrap_or_else(|failure| panic!("{failure}"));
-        let LookUps { asked, served, owed, excused } = report.look_ups;
+        let LookUps { asked, served, owed, excused, .. } = report.look_ups;
         assert!(served > asked / 100 * 95, "{report:?}");
         assert!(excused < owed / 4, "{report:?}");
     }
+}
+
+/// At 9 s a signature all descriptors take nine minutes.
+#[test]
+fn a_slow_signer_gets_no_more_to_do_than_it_can() {
+    let scenario = Scenario { signature: Duration::from_secs(9), ..Scenario::crowd(Version::V3) };
+    // Two of each service; when a period begins, the one before them may still wait.
+    let descriptors = 3 * scenario.services;
+    let report = simulate(scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(report.longest_line > 1 && report.longest_line <= descriptors, "{report:?}");
 }
 
 #[test]

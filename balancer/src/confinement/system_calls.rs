@@ -58,8 +58,8 @@ const ALWAYS: &[libc::c_long] = &[
     // Randomness and time.
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
-    // Threads, in which the rings are made and names looked up. `clone` is allowed for them alone; `clone3`, whose arguments
-    // a filter cannot look at, is said not to be there.
+    // Threads, which look names up, work out where descriptors lie and write the state file. `clone` is allowed for them alone;
+    // `clone3`, whose arguments a filter cannot look at, is said not to be there.
     libc::SYS_clone3,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,

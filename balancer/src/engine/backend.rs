@@ -7,10 +7,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 use super::Context;
-use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
+use super::event::{
+    BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Now, Point, ServiceId, Source,
+};
 use super::look::Looks;
 use super::notice::{Gone, Notice};
 use super::registry::Number;
@@ -43,16 +46,34 @@ struct Held<P> {
     others: BTreeSet<Source>,
     /// The points before these under the same revision: known to be older.
     outdated: Vec<P>,
+    /// When an HSDir last gave it.
+    seen: Now,
     received: Duration,
     changed: Duration,
     good_until: Duration,
+    /// It is good no longer than until then, whatever the wall clock says.
+    good_until_at_most: Duration,
+    /// Until when it is good if the wall clock was set forward, and the machine has not slept. `None`: it did neither since an HSDir
+    /// was last seen to have it.
+    good_until_if_awake: Option<Duration>,
 }
 
 impl<P> Held<P> {
     /// A copy that has just come from `from`.
-    fn new(copy: DescriptorCopy<P>, from: Source, now: Duration, good_until: Duration) -> Self {
-        let (from, others) = ([from].into(), BTreeSet::new());
-        Self { copy, from, others, outdated: Vec::new(), received: now, changed: now, good_until }
+    fn new(cx: &Context<impl RngCore>, copy: DescriptorCopy<P>, from: Source, good_until: Duration) -> Self {
+        let now = cx.now.elapsed;
+        Self {
+            copy,
+            from: [from].into(),
+            others: BTreeSet::new(),
+            outdated: Vec::new(),
+            seen: cx.now,
+            received: now,
+            changed: now,
+            good_until,
+            good_until_at_most: now + cx.timing.max_age,
+            good_until_if_awake: None,
+        }
     }
 }
 
@@ -97,7 +118,8 @@ impl<P: Point> Backend<P> {
     pub(super) fn newest(&self) -> Option<Newest> {
         let of_copy = |held: &Held<P>| {
             let DescriptorCopy { revision, published, period, .. } = held.copy;
-            Newest { period, revision, published }
+            let seen = UnixTime(held.seen.wall.0.checked_next_multiple_of(HOUR).unwrap_or(u64::MAX));
+            Newest { period, revision, published, seen }
         };
         self.held.as_ref().map(of_copy).or(self.remembered)
     }
@@ -138,9 +160,16 @@ impl<P: Point> Backend<P> {
         look
     }
 
-    /// Begins a look.
+    /// Begins a look: at one HSDir for a backend that lives, also in another period, in which all are looked for at once.
     pub(super) fn begin_look(&mut self) {
-        self.looks.begin(if self.is_known() { 1 } else { AT_ONCE });
+        self.looks.begin(if self.is_live() { 1 } else { AT_ONCE });
+    }
+
+    /// Until when it should be asked for, if it joins the line at `now`: before its copy becomes too old, and with all others within
+    /// half the time that a new one lasts.
+    pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Duration {
+        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(|held| held.good_until);
+        good_until.unwrap_or(Duration::MAX).min(now + max_age / 2)
     }
 
     /// Whether somebody remains to be asked.
@@ -175,7 +204,8 @@ impl<P: Point> Backend<P> {
                 }
                 self.doubt();
             }
-            FetchOutcome::NotFound | FetchOutcome::Failed if awaited => self.doubt(),
+            FetchOutcome::NotFound if awaited => self.doubt(),
+            FetchOutcome::Failed if awaited => self.pass_over(cx),
             _ => {}
         }
         changed | self.conclude(cx)
@@ -186,13 +216,25 @@ impl<P: Point> Backend<P> {
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
         let mut changed = self.judge_age(cx);
         for _ in 0..self.looks.give_up(cx.now.elapsed) {
-            self.doubt();
+            self.pass_over(cx);
         }
         changed |= self.conclude(cx);
         if tor_ready && self.looks.is_due(cx.now.elapsed) {
             self.begin_look();
         }
         changed
+    }
+
+    /// So much time has passed unnoticed until `now`; or the wall clock was set forward. What is too old by it counts until it has been
+    /// looked for once, for HSDirs still have it if it was the clock.
+    pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
+        if let Some(held) = &mut self.held {
+            let if_awake = held.good_until_if_awake.unwrap_or(held.good_until).saturating_add(slept);
+            held.good_until = if_awake.min(held.good_until.max(now + refresh));
+            held.good_until_if_awake = Some(if_awake);
+            held.good_until_at_most = held.good_until_at_most.saturating_add(slept);
+            held.seen.elapsed = held.seen.elapsed.saturating_add(slept);
+        }
     }
 
     /// Tor is gone: nobody will answer.
@@ -231,6 +273,14 @@ impl<P: Point> Backend<P> {
         self.is_live() && self.held.as_ref().is_some_and(|held| Some(held.copy.period) == self.period)
     }
 
+    /// An HSDir could not be asked, which says nothing of the backend: another is, unless nobody answers anybody.
+    fn pass_over(&mut self, cx: &mut Context<impl RngCore>) {
+        cx.silences = cx.silences.saturating_add(1);
+        if !self.looks.is_confirmed() && !cx.is_silence_general() {
+            self.looks.ask_more(1);
+        }
+    }
+
     /// An HSDir had no good answer: everyone is asked about a backend that was there, two others about one
     /// that was not, unless this look has found it already.
     fn doubt(&mut self) {
@@ -244,14 +294,21 @@ impl<P: Point> Backend<P> {
         let now = cx.now.elapsed;
         let age = Duration::from_secs(cx.now.wall.since(copy.published));
         let good_until = now + cx.timing.max_age.saturating_sub(age);
-        match (self.relation(&copy), &mut self.held) {
+        let relation = self.relation(cx, &copy, good_until > now);
+        if let (Relation::Same | Relation::Twin, Some(held)) = (&relation, &mut self.held) {
+            // An HSDir may hand out for ever what has expired.
+            if good_until > now {
+                held.seen = cx.now;
+            }
+        }
+        match (relation, &mut self.held) {
             (Relation::Same, Some(held)) => {
-                // The wall clock may have been wrong at first sight; however it steps, a copy lasts `max_age`
-                // at most.
-                let latest = held.received + cx.timing.max_age;
                 held.others.remove(&from);
                 held.from.insert(from);
-                held.good_until = held.good_until.max(good_until.min(latest));
+                // The wall clock may have been wrong at first sight, or be wrong now.
+                let if_awake = held.good_until_if_awake.take();
+                let by_clock = good_until.min(held.good_until_at_most);
+                held.good_until = held.good_until.max(by_clock).max(if_awake.unwrap_or_default());
                 // It may become too old before the next look, and somebody else may have a newer one. Where it is tor who
                 // chooses whom to ask, only another look can find that.
                 let expires = held.good_until <= now + cx.timing.refresh * 2;
@@ -270,11 +327,11 @@ impl<P: Point> Backend<P> {
             (Relation::Foreign, _) => false,
             (Relation::Twin, _) => {
                 self.looks.confirm();
-                self.weigh_twin(cx, from, Held::new(copy, from, now, good_until))
+                self.weigh_twin(cx, from, Held::new(cx, copy, from, good_until))
             }
             (Relation::Newer | Relation::Same, _) => {
                 self.looks.confirm();
-                self.replace(cx, Held::new(copy, from, now, good_until))
+                self.replace(cx, Held::new(cx, copy, from, good_until))
             }
         }
     }
@@ -299,7 +356,8 @@ impl<P: Point> Backend<P> {
         self.replace(cx, Held { from, others, ..twin })
     }
 
-    fn relation(&self, copy: &DescriptorCopy<P>) -> Relation {
+    /// How a copy, which is young enough if it is `good`, stands to the newest.
+    fn relation(&self, cx: &Context<impl RngCore>, copy: &DescriptorCopy<P>, good: bool) -> Relation {
         let Some(newest) = self.newest() else { return Relation::Newer };
         if copy.period != newest.period {
             // Revisions of different periods cannot be compared. The period that is asked for comes first;
@@ -313,9 +371,20 @@ impl<P: Point> Backend<P> {
         }
         match (copy.revision.cmp(&newest.revision), &self.held) {
             (Ordering::Greater, _) | (Ordering::Equal, None) => Relation::Newer,
+            (Ordering::Less, _) if good && !self.newest_binds(cx) => Relation::Newer,
             (Ordering::Less, _) => Relation::Older,
             (Ordering::Equal, Some(held)) if same_points(&copy.points, &held.copy.points) => Relation::Same,
             (Ordering::Equal, Some(_)) => Relation::Twin,
+        }
+    }
+
+    /// Whether an HSDir can still hold the newest. A backend whose clock was ahead, and was set right, makes lower revisions
+    /// afterwards; once HSDirs have dropped the higher one, they hold what it makes.
+    fn newest_binds(&self, cx: &Context<impl RngCore>) -> bool {
+        match (&self.held, self.remembered) {
+            (Some(held), _) => cx.now.elapsed < held.seen.elapsed + HELD_FOR,
+            (None, Some(newest)) => cx.now.wall.since(newest.seen) < HELD_FOR.as_secs(),
+            (None, None) => false,
         }
     }
 
@@ -392,6 +461,11 @@ fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
     }
     ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()
 }
+
+const HOUR: u64 = 60 * 60;
+/// How long an HSDir can hold a descriptor after it was seen to: the 180 minutes that tor's descriptors say, and some for skew.
+/// Those of version 2 hold one for days, and show it.
+pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);
 
 /// How many HSDirs are asked at once for what is not known to be there.
 const AT_ONCE: usize = 2;

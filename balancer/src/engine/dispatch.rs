@@ -1,11 +1,12 @@
-//! From what has become due to actions: who stands in which line, who is woken when.
+//! From what has become due to actions: who waits in which line, who is woken when.
 
 use std::collections::BTreeMap;
 
 use rand_core::RngCore;
 
+use super::capacity::Request;
 use super::descriptor::{Batch, Descriptor};
-use super::event::{Action, BackendId, DescriptorSlot, Point, ServiceId, Source};
+use super::event::{Action, BackendId, DescriptorSlot, Point, Post, ServiceId, Source};
 use super::registry::Number;
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
@@ -17,19 +18,19 @@ pub(super) enum Owner {
     Service(Number<ServiceId>),
 }
 
-/// Who wants to ask an HSDir.
-pub(super) enum Fetch {
-    Backend(Number<BackendId>),
-    /// Any HSDir that refused.
-    ReadBack(Number<ServiceId>, DescriptorSlot),
-    /// An HSDir whose word has to be proven.
-    Proof(Number<ServiceId>, DescriptorSlot, Fingerprint),
-}
-
 /// Which descriptor wants to be posted.
-pub(super) struct Post {
+#[derive(Clone, Copy)]
+pub(super) struct Posting {
     service: Number<ServiceId>,
     slot: DescriptorSlot,
+}
+
+/// Which descriptor wants to be read back.
+pub(super) struct ReadBack {
+    service: Number<ServiceId>,
+    slot: DescriptorSlot,
+    /// The HSDir whose word has to be proven; `None`: any that refused.
+    from: Option<Fingerprint>,
 }
 
 impl<P: Point, R: RngCore> Engine<P, R> {
@@ -47,7 +48,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     }
                     Owner::Service(number) => {
                         if let Some(service) = self.services.get_mut(number) {
-                            service.tick(&mut self.cx, &self.backends, self.publications.next_id());
+                            service.tick(&mut self.cx, &self.backends);
                             self.service_touched(number);
                         }
                     }
@@ -62,7 +63,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let Some(backend) = self.backends.get_mut(number) else { return };
         if self.tor_ready && !backend.in_line && backend.wants_to_ask() {
             backend.in_line = true;
-            self.fetches.join(Fetch::Backend(number));
+            let now = self.cx.now.elapsed;
+            self.capacity.join_looks(now, backend.ask_by(now, self.cx.timing.max_age), number);
         }
         self.deadlines.set(Owner::Backend(number), backend.deadline());
         if changed {
@@ -84,14 +86,16 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for (slot, descriptor) in service.descriptors() {
             if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
-                self.posts.join(Post { service: number, slot });
+                let until = descriptor.post_by(now, &self.cx.timing);
+                self.capacity.join_posts(now, until, Posting { service: number, slot });
             }
             if descriptor.queue_read_back() {
-                self.fetches.join(Fetch::ReadBack(number, slot));
+                self.capacity.join_read_backs(now, ReadBack { service: number, slot, from: None });
             }
             if self.tor_ready {
                 for hsdir in descriptor.queue_proofs(now) {
-                    self.fetches.join(Fetch::Proof(number, slot, hsdir));
+                    let read_back = ReadBack { service: number, slot, from: Some(hsdir) };
+                    self.capacity.join_read_backs(now, read_back);
                 }
             }
         }
@@ -99,9 +103,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.deadlines.set(Owner::Service(number), deadline);
     }
 
-    /// Everything may have changed.
+    /// Everything may have changed. Backends of the same service join the line one after the other: so all of them are found at
+    /// about the same time, and the service is published once and not with each that is found.
     pub(super) fn all_touched(&mut self) {
-        for number in self.backends.numbers() {
+        let backends = self.services.iter().flat_map(|(_, service)| service.backends());
+        for number in backends.copied().collect::<Vec<_>>() {
             self.backend_touched(number, false);
         }
         for number in self.services.numbers() {
@@ -123,37 +129,71 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.service_touched(service);
     }
 
-    /// Lets those fetch whose turn it is, one HSDir at a time, so that a backend with many does not hold up
-    /// the rest.
-    pub(super) fn dispatch_fetches(&mut self, actions: &mut Vec<Action<P>>) {
+    /// Lets those go whose turn it is: posts, then looks, then read-backs.
+    pub(super) fn dispatch(&mut self, actions: &mut Vec<Action<P>>) {
+        let now = self.cx.now.elapsed;
+        self.capacity.expire(now);
+        self.dispatch_posts(actions);
+        self.dispatch_looks(actions);
+        self.dispatch_read_backs(actions);
+        self.cx.notices.extend(self.capacity.judge(now, self.cx.timing.refresh * 2));
+    }
+
+    /// Lets those post whose turn it is, with what is known by now.
+    fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
+        let now = self.cx.now.elapsed;
+        while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
+            let batch = self.plan(service, slot);
+            let circuits = batch.as_ref().map_or(0, |batch| batch.posts.values().map(Vec::len).sum());
+            let may_go = self.capacity.next_post(now, circuits).is_some();
+            if may_go {
+                actions.extend(self.post(service, slot, batch));
+            }
+            self.service_touched(service);
+            if !may_go {
+                break;
+            }
+        }
+    }
+
+    fn plan(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> Option<Batch> {
+        let service = self.services.get_mut(service)?;
+        service.decide_at_once(&mut self.cx, &self.backends);
+        if service.has_points() { service.descriptor(slot)?.plan(&self.cx) } else { None }
+    }
+
+    fn post(
+        &mut self,
+        number: Number<ServiceId>,
+        slot: DescriptorSlot,
+        batch: Option<Batch>,
+    ) -> Option<Action<P>> {
+        let service = self.services.get_mut(number)?;
+        let descriptor = service.descriptor(slot)?;
+        descriptor.in_line = false;
+        let batch = batch?;
+        let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
+        descriptor.begin(&mut self.cx, id, &batch);
+        self.publications.issue(number, slot);
+        let hsdirs = batch.posts.values().flatten();
+        self.capacity.posted(now, batch.posts.len(), hsdirs.map(|hsdir| Request::Upload(id, *hsdir)));
+        let post = |(set, to)| Post { set, points: service.points(set).to_vec(), to };
+        let posts = batch.posts.into_iter().map(post).collect();
+        Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
+    }
+
+    /// Lets those look whose turn it is, one HSDir at a time, so that a backend with many does not hold up the rest.
+    fn dispatch_looks(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();
-        while let Some(fetch) = self.fetches.next(now) {
-            match fetch {
-                Fetch::Backend(number) => {
-                    let Some(backend) = self.backends.get_mut(number) else { continue };
-                    backend.in_line = false;
-                    if let Some(source) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
-                        self.fetches.spend(now);
-                        batches.entry(number).or_default().push(source);
-                    }
-                    self.backend_touched(number, false);
-                }
-                Fetch::ReadBack(service, slot) => {
-                    let mut from = None;
-                    self.with_descriptor(service, slot, |descriptor, cx| {
-                        from = descriptor.begin_read_back(cx);
-                    });
-                    actions.extend(from.and_then(|hsdir| self.read_back(service, slot, hsdir)));
-                }
-                Fetch::Proof(service, slot, hsdir) => {
-                    let mut begun = false;
-                    self.with_descriptor(service, slot, |descriptor, cx| {
-                        begun = descriptor.begin_proof(cx, hsdir);
-                    });
-                    actions.extend(begun.then(|| self.read_back(service, slot, hsdir)).flatten());
-                }
+        while let Some(number) = self.capacity.next_look(now) {
+            let Some(backend) = self.backends.get_mut(number) else { continue };
+            backend.in_line = false;
+            if let Some(source) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
+                self.capacity.asked(now, Request::Look(number, source));
+                batches.entry(number).or_default().push(source);
             }
+            self.backend_touched(number, false);
         }
         let fetch = |(number, from)| {
             let backend = self.backends.get(number)?.id().clone();
@@ -162,41 +202,21 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         actions.extend(batches.into_iter().filter_map(fetch));
     }
 
-    fn read_back(
-        &mut self,
-        service: Number<ServiceId>,
-        slot: DescriptorSlot,
-        hsdir: Fingerprint,
-    ) -> Option<Action<P>> {
-        let service = self.services.get(service)?.id().clone();
-        self.fetches.spend(self.cx.now.elapsed);
-        Some(Action::ReadBack { service, slot, hsdir })
-    }
-
-    /// Lets those post whose turn it is, with what is known by now.
-    pub(super) fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
-        while let Some(Post { service, slot }) = self.posts.next(self.cx.now.elapsed) {
-            actions.extend(self.post(service, slot));
-            self.service_touched(service);
-        }
-    }
-
-    fn post(&mut self, number: Number<ServiceId>, slot: DescriptorSlot) -> Option<Action<P>> {
+    /// Lets those read back whose turn it is.
+    fn dispatch_read_backs(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
-        let publication = self.publications.next_id();
-        let service = self.services.get_mut(number)?;
-        service.descriptor(slot)?.in_line = false;
-        service.decide_at_once(&mut self.cx, &self.backends, publication);
-        if !service.has_points() {
-            return None;
+        while let Some(ReadBack { service, slot, from }) = self.capacity.next_read_back(now) {
+            let mut asked = None;
+            self.with_descriptor(service, slot, |descriptor, cx| {
+                asked = match from {
+                    Some(hsdir) => descriptor.begin_proof(cx, hsdir).then_some(hsdir),
+                    None => descriptor.begin_read_back(cx),
+                };
+            });
+            let Some(hsdir) = asked else { continue };
+            let Some(id) = self.services.get(service).map(|service| service.id().clone()) else { continue };
+            self.capacity.asked(now, Request::ReadBack(service, slot, hsdir));
+            actions.push(Action::ReadBack { service: id, slot, hsdir });
         }
-        let descriptor = service.descriptor(slot)?;
-        let Batch { set, to } = descriptor.begin_upload(&mut self.cx, publication)?;
-        let revision_floor = descriptor.revision_floor();
-        let points = service.points(set).to_vec();
-        self.posts.spend(now);
-        self.publications.issue(number, slot);
-        let service = service.id().clone();
-        Some(Action::Publish { id: publication, service, slot, points, to, revision_floor })
     }
 }

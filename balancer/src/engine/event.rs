@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
+use super::backend::HELD_FOR;
 use super::notice::Notice;
 use super::timing::Timing;
 use crate::relay::Fingerprint;
@@ -35,7 +36,7 @@ pub trait Point: Clone {
 pub struct Now {
     /// Monotonic time since the engine began. Every timer runs by it.
     pub elapsed: Duration,
-    /// The wall clock, which may step. Only a descriptor's age is reckoned by it.
+    /// The wall clock, which may step. A descriptor's age is reckoned by it, and the time that the monotonic clock does not count.
     pub wall: UnixTime,
 }
 
@@ -144,6 +145,11 @@ pub enum Event<P: Point> {
         /// The revision counter that the signer gave it.
         revision: u64,
     },
+    /// Nothing was uploaded: the texts of the revision that was to be kept are gone.
+    NotKept {
+        /// Which publication.
+        id: PublicationId,
+    },
     /// Nothing was uploaded: the signer refused or is away, tor is away, a later publication replaced this one, or the like.
     NotPosted {
         /// Which publication.
@@ -215,6 +221,18 @@ pub struct Newest {
     pub revision: u64,
     /// When the backend made it.
     pub published: UnixTime,
+    /// When an HSDir was last seen to have it, to the next whole hour: what is kept for a restart changes no more often.
+    pub seen: UnixTime,
+}
+
+impl Newest {
+    /// Whether this is at least as new as `other`, of the same backend. Revisions of different periods cannot be compared: the
+    /// later period is the newer, since no tor asks for an earlier one for long. What was seen so much later that no HSDir has the
+    /// other any more is newer in any case.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let is_forgotten = self.seen.since(other.seen) >= HELD_FOR.as_secs();
+        is_forgotten || (self.period, self.revision, self.seen) >= (other.period, other.revision, other.seen)
+    }
 }
 
 /// What an HSDir has where the service's own descriptor should be.
@@ -261,9 +279,9 @@ pub enum Action<P> {
         /// From whom; at least one.
         from: Vec<Source>,
     },
-    /// Have a descriptor signed and upload it. Answered by one [`Event::Posted`] or [`Event::NotPosted`], however long the
-    /// signer takes: the engine has no time-out for that. A later publication of the same descriptor replaces this one at the
-    /// HSDirs that both go to; where none is left, it need not be signed.
+    /// Upload a descriptor: with a new revision, which one request to the signer gives to all sets, or as it was signed before.
+    /// Answered by one [`Event::Posted`], [`Event::NotPosted`] or [`Event::NotKept`], however long the signer takes: the engine
+    /// has no time-out for that. A later publication of the same descriptor with a new revision replaces one that is not signed.
     Publish {
         /// Names this publication in the events that follow.
         id: PublicationId,
@@ -271,12 +289,10 @@ pub enum Action<P> {
         service: ServiceId,
         /// Which of its descriptors.
         slot: DescriptorSlot,
-        /// What it lists; at least one, sorted by identity.
-        points: Vec<Chosen<P>>,
-        /// To whom; at least one.
-        to: Vec<Fingerprint>,
-        /// Its revision has to exceed this.
-        revision_floor: Option<u64>,
+        /// What is posted; at least one, each with a set of another number.
+        posts: Vec<Post<P>>,
+        /// What revision the posts have.
+        revision: Revision,
     },
     /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there, or one whose
     /// word that it has ours is not enough.
@@ -290,6 +306,29 @@ pub enum Action<P> {
     },
     /// Something for the log.
     Notice(Notice),
+}
+
+/// One set of introduction points, and the HSDirs that get it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Post<P> {
+    /// The set's number within its descriptor.
+    pub set: usize,
+    /// What it lists; at least one, sorted by identity.
+    pub points: Vec<Chosen<P>>,
+    /// To whom; at least one.
+    pub to: Vec<Fingerprint>,
+}
+
+/// The revision of a publication.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Revision {
+    /// A new one for all posts, which has to exceed this.
+    New {
+        /// `None`: nothing is known of what HSDirs hold.
+        floor: Option<u64>,
+    },
+    /// The texts that were signed with this revision are posted once more, as they are. [`Event::NotKept`] if they are gone.
+    Kept(u64),
 }
 
 /// An introduction point chosen for a frontend descriptor.

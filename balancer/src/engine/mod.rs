@@ -11,11 +11,12 @@
 //! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
 //! - what is not acknowledged by an HSDir, or not proven where its word is not enough, is not published there, and is
 //!   tried again;
-//! - tor is asked no more than so many times in any minute, and everyone has their turn;
+//! - tor is asked for no more than so many circuits at a time and so much in a minute, evenly, and everyone has their turn;
 //! - an event costs time for those whom it concerns only.
 
 mod backend;
-mod budget;
+mod capacity;
+mod clock;
 mod deadlines;
 mod descriptor;
 mod dispatch;
@@ -44,19 +45,21 @@ use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
-    NetworkView, Newest, Now, Point, Proof, PublicationId, ServiceId, ServiceSpec, Source, UploadOutcome,
+    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source,
+    UploadOutcome,
 };
 pub use self::notice::{Gone, Notice};
 pub use self::status::{
-    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
-    UploadState,
+    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
+    SourceStatus, UploadState,
 };
-pub use self::timing::{Settings, Timing};
+pub use self::timing::{Demand, Settings, Timing};
 
 use self::backend::Backend;
-use self::budget::Line;
+use self::capacity::{Capacity, Request};
+use self::clock::Clock;
 use self::deadlines::Deadlines;
-use self::dispatch::{Fetch, Owner, Post};
+use self::dispatch::Owner;
 use self::publication::{Publication, Publications};
 use self::registry::Registry;
 use self::service::{Backends, Service};
@@ -65,12 +68,12 @@ use self::service::{Backends, Service};
 pub struct Engine<P: Point, R> {
     settings: Settings,
     cx: Context<R>,
+    clock: Clock,
     tor_ready: bool,
     services: Registry<ServiceId, Service<P>>,
     backends: Backends<P>,
     deadlines: Deadlines<Owner>,
-    fetches: Line<Fetch>,
-    posts: Line<Post>,
+    capacity: Capacity,
     publications: Publications,
 }
 
@@ -80,9 +83,16 @@ struct Context<R> {
     timing: Timing,
     rng: R,
     notices: Vec<Notice>,
+    /// How many fetches in a row nobody has answered, whoever was asked.
+    silences: u32,
 }
 
 impl<R: RngCore> Context<R> {
+    /// Whether it is silent wherever one asks: then an HSDir's silence says nothing of that HSDir.
+    fn is_silence_general(&self) -> bool {
+        self.silences > GENERAL_SILENCE
+    }
+
     /// When to try again after that many failures of an upload in a row.
     fn retry_at(&mut self, failures: u32) -> Duration {
         self.again_at(self.timing.retry_max, failures)
@@ -99,18 +109,22 @@ impl<R: RngCore> Context<R> {
     }
 }
 
+/// As many fetches without an answer, and none with one between them, are no longer a matter of single HSDirs: a backend has six or
+/// eight.
+const GENERAL_SILENCE: u32 = 8;
+
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.
     pub fn new(configuration: &[ServiceSpec], settings: Settings, rng: R) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
         let mut engine = Self {
-            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new() },
+            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new(), silences: 0 },
+            clock: Clock::default(),
             tor_ready: false,
             services: Registry::new(),
             backends: Backends::new(),
             deadlines: Deadlines::new(),
-            fetches: Line::new(settings.fetches_per_minute),
-            posts: Line::new(settings.posts_per_minute),
+            capacity: Capacity::new(&settings),
             publications: Publications::new(),
             settings,
         };
@@ -145,13 +159,16 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// `now.elapsed` must not run backwards; if it does, it stands still. Events about things that the engine
     /// does not know, or no longer waits for, are ignored.
     pub fn handle(&mut self, now: Now, event: Event<P>) -> Vec<Action<P>> {
-        let elapsed = now.elapsed.max(self.cx.now.elapsed);
+        let slept = self.clock.read(now);
+        if !slept.is_zero() {
+            self.wake_up(self.clock.engine_time(now.elapsed), slept);
+        }
+        let elapsed = self.clock.engine_time(now.elapsed).max(self.cx.now.elapsed);
         self.cx.now = Now { elapsed, ..now };
         self.take(event);
         self.wake();
         let mut actions = Vec::new();
-        self.dispatch_fetches(&mut actions);
-        self.dispatch_posts(&mut actions);
+        self.dispatch(&mut actions);
         actions.extend(self.cx.notices.drain(..).map(Action::Notice));
         actions
     }
@@ -159,30 +176,56 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never in the
     /// past.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let deadlines = [self.deadlines.first(), self.fetches.deadline(), self.posts.deadline()];
-        deadlines.into_iter().flatten().min()
+        let deadlines = [self.deadlines.first(), self.capacity.deadline(self.cx.now.elapsed)];
+        deadlines.into_iter().flatten().min().map(|deadline| self.clock.monotonic(deadline))
     }
 
     /// Everything an operator may ask, in the order of the services' names.
     pub fn status(&self, now: Now) -> Vec<ServiceStatus> {
-        self.services.iter().map(|(_, service)| service.status(now.elapsed, &self.backends)).collect()
+        let now = self.clock.engine_time(now.elapsed);
+        self.services.iter().map(|(_, service)| service.status(now, &self.backends)).collect()
+    }
+
+    /// So much time has passed unnoticed. What is counted by the monotonic clock alone does not notice it now either.
+    fn wake_up(&mut self, now: Duration, slept: Duration) {
+        self.capacity.wake_up(slept);
+        for backend in self.backends.values_mut() {
+            backend.wake_up(now, slept, self.cx.timing.refresh);
+        }
+        for service in self.services.values_mut() {
+            service.wake_up(slept);
+        }
+        for number in self.services.numbers() {
+            self.service_touched(number);
+        }
+    }
+
+    /// What is asked of tor, and what waits for that.
+    pub fn load(&self, now: Now) -> Load {
+        self.capacity.load(self.clock.engine_time(now.elapsed))
     }
 
     fn take(&mut self, event: Event<P>) {
+        if is_answer(&event) {
+            self.cx.silences = 0;
+        }
         match event {
             Event::Network(view) => self.set_network(&view),
             Event::Configuration(configuration) => self.configure(&configuration),
             Event::Timing(timing) => self.settings.timing = timing,
             Event::Fetched { backend: id, source, outcome } => {
                 let Some(number) = self.backends.number(&id) else { return };
+                self.capacity.answered(Request::Look(number, source));
                 if let Some(backend) = self.backends.get_mut(number) {
                     let changed = backend.answer(&mut self.cx, source, outcome);
                     self.backend_touched(number, changed);
                 }
             }
             Event::Posted { id, revision } => self.posted(id, revision),
+            Event::NotKept { id } => self.not_kept(id),
             Event::NotPosted { id, problem } => self.not_posted(id, problem),
             Event::Uploaded { id, hsdir, outcome } => {
+                self.capacity.answered(Request::Upload(id, hsdir));
                 let Some(Publication { service, slot, revision }) = self.publications.get(id) else { return };
                 self.with_descriptor(service, slot, |descriptor, cx| {
                     descriptor.uploaded(cx, id, revision, hsdir, outcome);
@@ -190,6 +233,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             }
             Event::ReadBack { service, slot, hsdir, found } => {
                 let Some(number) = self.services.number(&service) else { return };
+                self.capacity.answered(Request::ReadBack(number, slot, hsdir));
                 self.with_descriptor(number, slot, |descriptor, cx| {
                     descriptor.read_back(cx, hsdir, &found);
                 });
@@ -201,12 +245,20 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     fn posted(&mut self, id: PublicationId, revision: u64) {
+        self.capacity.begun(self.cx.now.elapsed, id);
         let publication = self.publications.posted(self.cx.now.elapsed, id, revision);
         let Some(Publication { service, slot, .. }) = publication else { return };
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.posted(cx, id, revision));
     }
 
+    fn not_kept(&mut self, id: PublicationId) {
+        self.capacity.not_begun(id);
+        let Some(Publication { service, slot, .. }) = self.publications.not_posted(id) else { return };
+        self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_kept(cx, id));
+    }
+
     fn not_posted(&mut self, id: PublicationId, problem: String) {
+        self.capacity.not_begun(id);
         let Some(Publication { service, slot, .. }) = self.publications.not_posted(id) else { return };
         self.with_descriptor(service, slot, |descriptor, cx| descriptor.not_posted(cx, id, problem));
     }
@@ -224,10 +276,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 service.reconsider(&self.cx, &self.backends);
             }
         }
-        let posts = self.services.iter().map(|(_, service)| service.posts_wanted()).sum();
-        let settings = self.settings.for_period(view.period_length).for_load(posts, self.backends.len());
-        self.fetches.allow(settings.fetches_per_minute);
-        self.posts.allow(settings.posts_per_minute);
+        let services = || self.services.iter().map(|(_, service)| service);
+        let demand = Demand {
+            backends: self.backends.len(),
+            posts: services().map(Service::posts_wanted).sum(),
+            read_backs: services().map(Service::read_backs_wanted).sum(),
+        };
+        let settings = self.settings.for_period(view.period_length).for_load(demand);
+        self.capacity.allow(&settings, demand);
         self.all_touched();
     }
 
@@ -271,8 +327,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     fn lose_tor(&mut self) {
         self.tor_ready = false;
-        self.fetches.clear();
-        self.posts.clear();
+        self.capacity.clear();
+        self.cx.silences = 0;
         self.publications.clear();
         for backend in self.backends.values_mut() {
             backend.tor_lost();
@@ -290,5 +346,17 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             backend.begin_look();
         }
         self.all_touched();
+    }
+}
+
+/// Whether an event shows that an HSDir can be reached.
+fn is_answer<P: Point>(event: &Event<P>) -> bool {
+    match event {
+        Event::Fetched { outcome, .. } => !matches!(outcome, FetchOutcome::Failed),
+        Event::ReadBack { found, .. } => !matches!(found, Found::Failed),
+        Event::Uploaded { outcome, .. } => {
+            matches!(outcome, UploadOutcome::Stored | UploadOutcome::Unclear | UploadOutcome::Refused(_))
+        }
+        _ => false,
     }
 }

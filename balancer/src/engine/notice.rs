@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
+use super::status::Load;
 use crate::relay::Fingerprint;
 
 /// Something that an operator may want to know. Said once, when it becomes so.
@@ -142,6 +143,16 @@ pub enum Notice {
     LastSetDropped {
         /// The service.
         service: ServiceId,
+    },
+    /// There is more to do than tor can: everything takes longer.
+    Behind {
+        /// What waits.
+        load: Load,
+    },
+    /// Nothing waits for long any more, after [`Notice::Behind`].
+    CaughtUp {
+        /// How long ago that was said.
+        after: Duration,
     },
 }
 

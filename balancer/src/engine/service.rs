@@ -8,7 +8,7 @@ use rand_core::RngCore;
 use super::Context;
 use super::backend::Backend;
 use super::descriptor::Descriptor;
-use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, PublicationId, ServiceId, ServiceSpec};
+use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, ServiceId, ServiceSpec};
 use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;
@@ -114,19 +114,14 @@ impl<P: Point> Service<P> {
     }
 
     /// Does not wait for further changes, if there were some.
-    pub(super) fn decide_at_once(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        backends: &Backends<P>,
-        next: PublicationId,
-    ) {
+    pub(super) fn decide_at_once(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         if self.decide_at.is_some() {
-            self.decide(cx, backends, next);
+            self.decide(cx, backends);
         }
     }
 
-    /// Chooses the introduction points. `next` is the next publication's name.
-    fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>, next: PublicationId) {
+    /// Chooses the introduction points.
+    fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         self.decide_at = None;
         let sets = self.choose(backends, Backend::points);
         if sets.is_empty() {
@@ -140,7 +135,7 @@ impl<P: Point> Service<P> {
         if !self.sets.is_empty() {
             for descriptor in self.descriptors.values_mut() {
                 let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
-                descriptor.set_points(cx.now.elapsed, next, self.sets.iter().map(ids).collect());
+                descriptor.set_points(cx.now.elapsed, self.sets.iter().map(ids).collect());
             }
         }
     }
@@ -152,13 +147,26 @@ impl<P: Point> Service<P> {
         offered: impl Fn(&'a Backend<P>) -> &'a [P],
     ) -> Vec<Vec<Chosen<P>>> {
         let mine = self.backends.iter().filter_map(|number| backends.get(*number));
-        let count = if self.distinct { self.sets_wanted() } else { 1 };
+        let count = if self.distinct { self.sets_wanted().min(MAX_SETS) } else { 1 };
         select(mine.map(|backend| (backend.id(), offered(backend))), self.max_points, count)
     }
 
     /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
     fn sets_wanted(&self) -> usize {
         self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
+    }
+
+    /// Its backends, in the order of their names.
+    pub(super) fn backends(&self) -> &[Number<BackendId>] {
+        &self.backends
+    }
+
+    /// How many read-backs it takes to prove that it is published everywhere.
+    pub(super) fn read_backs_wanted(&self) -> usize {
+        match self.proof {
+            Proof::Word => 0,
+            Proof::ReadBack => self.descriptors.values().map(Descriptor::hsdirs).sum(),
+        }
     }
 
     /// How many posts it takes to publish it everywhere.
@@ -168,20 +176,20 @@ impl<P: Point> Service<P> {
     }
 
     /// Decides and lets the descriptors do what is due.
-    pub(super) fn tick(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        backends: &Backends<P>,
-        next: PublicationId,
-    ) {
+    pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         let dropped = self.stale_since.is_some_and(|since| since + cx.timing.keep_last <= now);
         if dropped || self.decide_at.is_some_and(|at| at <= now) {
-            self.decide(cx, backends, next);
+            self.decide(cx, backends);
         }
         for descriptor in self.descriptors.values_mut() {
             descriptor.tick(cx);
         }
+    }
+
+    /// So much time has passed unnoticed. The last set is not given up for it: it may be the clock that was wrong.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        self.stale_since = self.stale_since.map(|since| since.saturating_add(slept));
     }
 
     /// Tor is gone: what it had not finished is to be done anew.
@@ -303,6 +311,10 @@ impl<P: Point> Service<P> {
         }
     }
 }
+
+/// All sets of a descriptor are signed together, and the signer takes no more at a time: as many as a descriptor of the public
+/// network has HSDirs.
+const MAX_SETS: usize = 8;
 
 /// All backends.
 pub(super) type Backends<P> = Registry<BackendId, Backend<P>>;

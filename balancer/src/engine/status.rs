@@ -10,6 +10,25 @@ use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::notice::Gone;
 use crate::relay::Fingerprint;
 
+/// What is asked of tor, and what waits for that.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Load {
+    /// How many requests are outstanding at tor, each of which takes a circuit.
+    pub in_flight: usize,
+    /// How many may be.
+    pub most_in_flight: usize,
+    /// How many descriptors wait to be posted.
+    pub posts_waiting: usize,
+    /// How many backends wait to be looked for.
+    pub looks_waiting: usize,
+    /// How many of our descriptors wait to be read back from an HSDir.
+    pub read_backs_waiting: usize,
+    /// How long the longest wait of these has lasted; 0 if nothing waits.
+    pub longest_wait: Duration,
+    /// How long ago [`Notice::Behind`](super::Notice::Behind) was said; `None` if it was not, or its end was.
+    pub behind_for: Option<Duration>,
+}
+
 /// One service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceStatus {

@@ -82,7 +82,7 @@ pub(super) struct Script {
     pub(super) said: Vec<(Duration, Action<Key>)>,
 }
 
-/// What the tests look at of an [`Action::Publish`].
+/// What the tests look at of a [`Post`] of an [`Action::Publish`].
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     pub(super) at: Duration,
@@ -92,6 +92,8 @@ pub(super) struct Published {
     pub(super) onions: Vec<u32>,
     pub(super) to: Vec<Fingerprint>,
     pub(super) floor: Option<u64>,
+    /// The revision that it keeps.
+    pub(super) kept: Option<u64>,
 }
 
 impl Script {
@@ -188,7 +190,7 @@ impl Script {
         self.said[begin..].iter().map(|(_, action)| action.clone()).collect()
     }
 
-    fn advance(&mut self, to: Duration) {
+    pub(super) fn advance(&mut self, to: Duration) {
         self.now.wall = self.now.wall.plus(to.as_secs() - self.now.elapsed.as_secs());
         self.now.elapsed = to;
     }
@@ -242,7 +244,7 @@ impl Script {
 
     /// Everything that was published so far.
     pub(super) fn published(&self) -> Vec<Published> {
-        self.said.iter().filter_map(|(at, action)| publish(*at, action)).collect()
+        self.said.iter().flat_map(|(at, action)| publish(*at, action)).collect()
     }
 
     /// The last publication.
@@ -352,7 +354,7 @@ pub(super) fn hsdir_of(source: Source) -> Fingerprint {
 
 /// What these actions publish.
 pub(super) fn published(actions: &[Action<Key>]) -> Vec<Published> {
-    actions.iter().filter_map(|action| publish(Duration::ZERO, action)).collect()
+    actions.iter().flat_map(|action| publish(Duration::ZERO, action)).collect()
 }
 
 /// What these actions have to say.
@@ -364,15 +366,21 @@ pub(super) fn notices(actions: &[Action<Key>]) -> Vec<Notice> {
     actions.iter().filter_map(notice).collect()
 }
 
-fn publish(at: Duration, action: &Action<Key>) -> Option<Published> {
-    let Action::Publish { id, slot, points, to, revision_floor, .. } = action else { return None };
-    Some(Published {
+fn publish(at: Duration, action: &Action<Key>) -> Vec<Published> {
+    let Action::Publish { id, slot, posts, revision, .. } = action else { return Vec::new() };
+    let (floor, kept) = match revision {
+        Revision::New { floor } => (*floor, None),
+        Revision::Kept(revision) => (None, Some(*revision)),
+    };
+    let published = |post: &Post<Key>| Published {
         at,
         id: *id,
         slot: *slot,
-        points: points.iter().map(|chosen| chosen.point.id()).collect(),
-        onions: points.iter().map(|chosen| chosen.point.onion).collect(),
-        to: to.clone(),
-        floor: *revision_floor,
-    })
+        points: post.points.iter().map(|chosen| chosen.point.id()).collect(),
+        onions: post.points.iter().map(|chosen| chosen.point.onion).collect(),
+        to: post.to.clone(),
+        floor,
+        kept,
+    };
+    posts.iter().map(published).collect()
 }

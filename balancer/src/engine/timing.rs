@@ -9,12 +9,18 @@ use rand_core::RngCore;
 pub struct Settings {
     /// The timers, for a period of a day.
     pub timing: Timing,
-    /// The most HSDir requests in any minute, for a period of a day and some hundred backends: each is a circuit through the
-    /// operator's guard.
+    /// How many backends' HSDirs are asked in a minute, at even distances, for a period of a day and some hundred backends: each is
+    /// a circuit through the operator's guard.
     pub fetches_per_minute: usize,
-    /// The most uploads in any minute, for a period of a day and some hundred descriptors, each to any number of HSDirs: tor
-    /// leaks memory at every HSPOST.
+    /// How many descriptors are posted in a minute, at even distances, for a period of a day and some hundred descriptors, each to
+    /// several HSDirs: tor leaks memory at every HSPOST.
     pub posts_per_minute: usize,
+    /// How many of our own descriptors are read back in a minute, at even distances, for a period of a day and some hundred
+    /// descriptors.
+    pub read_backs_per_minute: usize,
+    /// The most requests that are outstanding at tor at a time, each of which takes a circuit. Tor builds 32 at a time; the others
+    /// are for requests that the engine has given up and tor has not, for tor's own, and for others that use the same tor.
+    pub in_flight: usize,
 }
 
 /// The timers.
@@ -56,7 +62,13 @@ pub struct Timing {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { timing: Timing::default(), fetches_per_minute: 60, posts_per_minute: 30 }
+        Self {
+            timing: Timing::default(),
+            fetches_per_minute: 60,
+            posts_per_minute: 30,
+            read_backs_per_minute: 60,
+            in_flight: 24,
+        }
     }
 }
 
@@ -94,26 +106,41 @@ impl Settings {
             timing: self.timing.for_period(period),
             fetches_per_minute: grown(self.fetches_per_minute),
             posts_per_minute: grown(self.posts_per_minute),
+            read_backs_per_minute: grown(self.read_backs_per_minute),
+            in_flight: self.in_flight,
         }
     }
 
-    /// These settings for so many backends, and for services that take so many `posts` to be published everywhere. Where
-    /// there are many, the budgets grow: every backend may be asked for at two HSDirs each time that it is looked for, and
-    /// everything may be published within a quarter of an hour; otherwise renewals would come later than HSDirs forget.
+    /// These settings for so much to do. Where there is much, the budgets grow: every backend may be asked for at two HSDirs each
+    /// time that it is looked for, and everything may be published and read back within a quarter of an hour; otherwise renewals
+    /// would come later than HSDirs forget. What tor can do is another matter: that is what `in_flight` is for.
     #[must_use]
-    pub fn for_load(self, posts: usize, backends: usize) -> Self {
+    pub fn for_load(self, demand: Demand) -> Self {
         let per_minute = |requests: usize, time: Duration| {
             let per_minute = (requests as u128 * 60_000).div_ceil(time.as_millis().max(1));
             usize::try_from(per_minute).unwrap_or(usize::MAX)
         };
-        let fetches = per_minute(backends.saturating_mul(2), self.timing.refresh);
-        let posts = per_minute(posts, self.timing.republish_from / 4);
+        let fetches = per_minute(demand.backends.saturating_mul(2), self.timing.refresh);
+        let posts = per_minute(demand.posts, self.timing.republish_from / 4);
+        let read_backs = per_minute(demand.read_backs, self.timing.republish_from / 4);
         Self {
             fetches_per_minute: self.fetches_per_minute.max(fetches),
             posts_per_minute: self.posts_per_minute.max(posts),
+            read_backs_per_minute: self.read_backs_per_minute.max(read_backs),
             ..self
         }
     }
+}
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demand {
+    /// How many backends are looked for.
+    pub backends: usize,
+    /// How many posts it takes to publish all services everywhere.
+    pub posts: usize,
+    /// How many read-backs it takes to prove that.
+    pub read_backs: usize,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -200,6 +227,7 @@ mod tests {
         assert_eq!(settings.for_period(DAY * 10), settings);
         let short = settings.for_period(Duration::from_mins(6));
         assert_eq!((short.fetches_per_minute, short.posts_per_minute), (60 * 240, 30 * 240));
+        assert_eq!((short.read_backs_per_minute, short.in_flight), (60 * 240, settings.in_flight));
         assert_eq!(short.timing, settings.timing.for_period(Duration::from_mins(6)));
         assert_eq!(settings.for_period(Duration::ZERO).posts_per_minute, settings.posts_per_minute);
     }
@@ -207,14 +235,17 @@ mod tests {
     #[test]
     fn budgets_grow_with_what_there_is_to_do() {
         let settings = Settings::default();
-        assert_eq!(settings.clone().for_load(450, 300), settings);
-        let large = settings.clone().for_load(20_000, 10_001);
+        let small = Demand { backends: 300, posts: 450, read_backs: 900 };
+        assert_eq!(settings.clone().for_load(small), settings);
+        let large = settings.clone().for_load(Demand { backends: 10_001, posts: 20_000, read_backs: 12_000 });
         assert_eq!((large.posts_per_minute, large.fetches_per_minute), (1334, 2001));
+        assert_eq!((large.read_backs_per_minute, large.in_flight), (800, settings.in_flight));
         assert_eq!(large.timing, settings.timing);
         let short = settings.for_period(Duration::from_mins(6));
-        assert_eq!(short.clone().for_load(450, 300), short);
+        assert_eq!(short.clone().for_load(small), short);
         let instant = Timing { refresh: Duration::ZERO, ..Timing::default() };
-        let most = Settings { timing: instant, ..Settings::default() }.for_load(1, 1);
+        let one = Demand { backends: 1, posts: 1, read_backs: 1 };
+        let most = Settings { timing: instant, ..Settings::default() }.for_load(one);
         assert_eq!(most.fetches_per_minute, 120_000);
     }
 

@@ -6,7 +6,6 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::event::{Found, Proof, PublicationId};
-use super::revision::Floor;
 use super::status::UploadState;
 
 /// How many times an HSDir is asked for what it said it has, before it gets that anew.
@@ -23,6 +22,7 @@ pub(super) struct Upload {
     failures: u32,
     /// Whether its last answer was a refusal.
     refusing: bool,
+    round: Standing,
     /// When it should have answered the first upload since its last answer, whatever it was sent since.
     owed: Option<Duration>,
     /// Whether it left an upload without an answer, and has stored nothing since.
@@ -31,6 +31,16 @@ pub(super) struct Upload {
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
     stored: Option<u64>,
+}
+
+/// How it stands to the present round's revision.
+struct Standing {
+    /// Whether it has refused that.
+    refused: bool,
+    /// Whether it may hold that already, so that it would refuse it as no higher than what it holds.
+    may_hold: bool,
+    /// Whether its refusal has led to another round for that, and nothing was stored since.
+    excused: bool,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -72,6 +82,25 @@ pub(super) enum Proven {
     No,
 }
 
+/// What a refusal may mean.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// It cannot hold the round's revision: it has a higher one, or another reason.
+    Unexplained,
+    /// It may hold the round's revision.
+    MayHold,
+    /// It may, and it has stored nothing since that was so for the last time.
+    MayHoldAgain,
+}
+
+/// When an upload that was refused is tried again.
+#[derive(Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) at: Duration,
+    /// Whether a higher revision is known to lie there.
+    pub(super) explained: bool,
+}
+
 impl Upload {
     /// An HSDir that has become responsible, for the set of this number.
     pub(super) fn new(now: Duration, number: usize) -> Self {
@@ -81,6 +110,8 @@ impl Upload {
             state: State::Wanted { at: now },
             failures: 0,
             refusing: false,
+            // It may have been responsible a short time ago.
+            round: Standing { refused: false, may_hold: true, excused: false },
             owed: None,
             silent: false,
             broke_its_word: false,
@@ -93,10 +124,13 @@ impl Upload {
         self.number
     }
 
-    /// From publication `next` on, something else belongs there.
-    pub(super) fn replace(&mut self, now: Duration, next: PublicationId) {
+    /// From publication `next` on, something else belongs there, which is to be uploaded from `at` on; later, where tor does not
+    /// know the HSDir.
+    pub(super) fn replace(&mut self, at: Duration, next: PublicationId) {
         self.current_since = next;
-        self.renew(now, true);
+        if self.state != State::Unknown {
+            self.want(at);
+        }
     }
 
     pub(super) fn is_due(&self, now: Duration) -> bool {
@@ -109,11 +143,6 @@ impl Upload {
             State::Wanted { at } => Some(at),
             _ => None,
         }
-    }
-
-    /// Whether it waits for a signature.
-    pub(super) fn awaits_signature(&self) -> bool {
-        matches!(self.state, State::Signing { .. })
     }
 
     /// Whether it waits for the signature of publication `id`.
@@ -130,12 +159,25 @@ impl Upload {
         self.state == State::Stored
     }
 
+    /// Whether it has what the present round gave it, or is about to.
+    pub(super) fn is_in_step(&self) -> bool {
+        use State::{Acknowledged, Proving, Signing, Stored, Uploading};
+        matches!(
+            self.state,
+            Signing { .. } | Uploading { .. } | Acknowledged { .. } | Proving { .. } | Stored
+        )
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         self.state == State::Unknown
     }
 
     pub(super) fn is_refusing(&self) -> bool {
         self.refusing
+    }
+
+    pub(super) fn refuses_round(&self) -> bool {
+        self.round.refused
     }
 
     /// The revision that was refused, while the reason is being looked up.
@@ -146,9 +188,17 @@ impl Upload {
         }
     }
 
-    /// Becomes part of publication `id`, which has to be signed.
+    /// Becomes part of publication `id`, which has to be signed or handed to tor.
     pub(super) fn sign(&mut self, id: PublicationId) {
         self.state = State::Signing { id };
+    }
+
+    /// Becomes part of the publication of a new revision, which it cannot hold yet.
+    pub(super) fn sign_round(&mut self, id: PublicationId) {
+        self.current_since = id;
+        self.round.may_hold = false;
+        self.round.refused = false;
+        self.sign(id);
     }
 
     /// Begins an upload.
@@ -167,19 +217,6 @@ impl Upload {
         self.state = State::Wanted { at };
     }
 
-    /// Wants to be renewed, unless tor does not know it; with `replace`, also while an upload is under way.
-    pub(super) fn renew(&mut self, now: Duration, replace: bool) {
-        match self.state {
-            State::Unknown => {}
-            State::Signing { .. }
-            | State::Uploading { .. }
-            | State::Acknowledged { .. }
-            | State::Proving { .. }
-                if !replace => {}
-            _ => self.want(now),
-        }
-    }
-
     /// A new consensus came: tor may know it now.
     pub(super) fn network_changed(&mut self, now: Duration) {
         if self.state == State::Unknown {
@@ -196,7 +233,8 @@ impl Upload {
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => {
                 self.state = State::Acknowledged { claim, at: now, in_line: false };
             }
-            _ => {
+            state => {
+                self.round.may_hold |= matches!(state, State::Uploading { .. });
                 self.want(now);
                 self.failures = 0;
             }
@@ -231,10 +269,17 @@ impl Upload {
         self.state == State::Stored
     }
 
-    fn settle(&mut self) {
+    /// Whether it has said that it stored this very revision.
+    pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
+        self.stored == Some(revision)
+    }
+
+    /// It has what belongs there.
+    pub(super) fn settle(&mut self) {
         self.state = State::Stored;
         self.failures = 0;
         self.refusing = false;
+        self.round.excused = false;
         self.silent = false;
         self.broke_its_word = false;
     }
@@ -308,6 +353,7 @@ impl Upload {
     /// It takes uploads, and may not have this one: it gets it anew, as soon as after a first failure.
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
+        self.round.may_hold = true;
         self.fail(cx);
     }
 
@@ -320,7 +366,11 @@ impl Upload {
     /// Gives the upload or the read-back up if its time is over. Returns whether it is news that it does not answer.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         match self.state {
-            State::Uploading { until, .. } if until <= cx.now.elapsed => self.fail(cx),
+            State::Uploading { until, .. } if until <= cx.now.elapsed => {
+                // It may be the answer that was lost.
+                self.round.may_hold = true;
+                self.fail(cx);
+            }
             State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
             _ => {}
         }
@@ -331,10 +381,23 @@ impl Upload {
         silent && !std::mem::replace(&mut self.silent, true)
     }
 
+    /// What a refusal says of an HSDir that may hold the round's revision already. One that has refused what it cannot hold, and has
+    /// stored nothing since, does so again.
+    pub(super) fn explain_refusal(&mut self) -> Refusal {
+        if !std::mem::take(&mut self.round.may_hold) || self.refusing {
+            Refusal::Unexplained
+        } else if std::mem::replace(&mut self.round.excused, true) {
+            Refusal::MayHoldAgain
+        } else {
+            Refusal::MayHold
+        }
+    }
+
     /// It refused this revision. Returns whether that is news.
     pub(super) fn refuse(&mut self, revision: u64) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Refused { revision };
+        self.round.refused = true;
         !std::mem::replace(&mut self.refusing, true)
     }
 
@@ -343,13 +406,20 @@ impl Upload {
         self.failures = self.failures.min(1);
     }
 
-    /// Tries again after a refusal: soon, the first time that the floor explains it; late otherwise.
-    pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>, floor: &Floor) {
-        let Some(revision) = self.refused() else { return };
-        let soon = floor.covers(revision) && self.failures <= 1;
-        // The others' refusals are about to come: one publication shall serve them all.
+    /// Tries again after a refusal, and says when: soon the first time that a revision above `floor` may be taken; late otherwise.
+    /// `None` if it waits for something else.
+    pub(super) fn retry_refused(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        floor: Option<u64>,
+    ) -> Option<Retry> {
+        let revision = self.refused()?;
+        let explained = floor >= Some(revision);
+        // The others' refusals are about to come: one round shall serve them all.
+        let soon = explained && self.failures <= 1;
         let at = if soon { cx.now.elapsed + cx.timing.debounce } else { cx.retry_at(self.failures) };
         self.want(at);
+        Some(Retry { at, explained })
     }
 
     /// When something is due; `may_post` is whether a publication would be possible, `may_ask` whether a read-back.

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Balancer;
-use crate::runtime::Patience;
 use crate::signer::SignerError;
 use crate::tor::Reconnect;
+use crate::tor::carrier::Patience;
 
 /// How long a signer that has answered is left alone: each question to one that is not ready starts it once more, where a
 /// service manager listens in its place.

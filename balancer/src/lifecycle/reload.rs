@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::{Balancer, Setup};
 use crate::config::Frontends;
 use crate::confinement::OutOfBounds;
-use crate::runtime::Patience;
+use crate::tor::carrier::Patience;
 use crate::tor::{self, Meeting};
 
 /// How long the signer may take to read the same file. A service manager signals both programs at once.
@@ -41,7 +41,12 @@ impl Balancer {
     }
 
     async fn read_again(&self) -> Result<Accepted, Box<dyn Error>> {
-        let setup = self.setup.read_again()?;
+        // A thread that begins before a tor is met would not be confined as this one will be.
+        let setup = if self.confinement.awaits_tor() {
+            self.setup.read_again()?
+        } else {
+            self.setup.read_again_aside().await?
+        };
         self.check_reach(&setup).await?;
         // The last that can refuse: a signer that is our child has the new configuration from here on.
         if let Some(child) = &self.child {

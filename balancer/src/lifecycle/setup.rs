@@ -6,16 +6,18 @@ use onionbalance_proto::config::{ConfigError, LogSettings};
 use tracing::field::display;
 use tracing::{info, warn};
 
+use crate::aside::aside;
 use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, ServiceTor};
 use crate::confinement::Reach;
 use crate::engine::ServiceId;
 use crate::generation::{Frontend, Generation};
 use crate::names::Names;
-use crate::runtime::{Link, Share, Work};
+use crate::runtime::{Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
 use crate::status::StatusPlace;
+use crate::tor::carrier::Link;
 use crate::tor::{self, Endpoint, Meeting};
 
 /// Services that the log introduces: the journal drops what is too much at a time (journald.conf(5), `RateLimitBurst=`).
@@ -58,6 +60,12 @@ impl Setup {
     /// Reads the same file again.
     pub(super) fn read_again(&self) -> Result<Self, SetupError> {
         Self::read(self.arguments.clone())
+    }
+
+    /// Reads the same file again, beside the loop: with ten thousand backends it takes a second.
+    pub(super) async fn read_again_aside(&self) -> Result<Self, SetupError> {
+        let arguments = self.arguments.clone();
+        aside(|| Self::read(arguments)).await
     }
 
     /// Reads the configuration as a reload will, and logs a failure: the process may have been root before, and have read a file

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::{ConsensusAge, ServiceReport};
+use crate::engine::Load;
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
 
@@ -32,6 +33,8 @@ pub struct TorState {
     pub since: Duration,
     /// Whether its consensus is a current one.
     pub consensus: ConsensusAge,
+    /// What is asked of it, and what waits for that.
+    pub load: Load,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
 }
@@ -76,9 +79,11 @@ impl State {
     pub fn services(&self) -> impl Iterator<Item = &ServiceReport> {
         self.tors.iter().flat_map(|tor| &tor.services)
     }
+}
 
-    /// As [`State::services`], by value.
-    pub fn into_services(self) -> Vec<ServiceReport> {
-        self.tors.into_iter().flat_map(|tor| tor.services).collect()
+impl TorState {
+    /// Its control ports, as the configuration names them.
+    pub fn places(&self) -> String {
+        self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     }
 }

@@ -1,22 +1,24 @@
-//! Carries the engine's actions out and brings events back: between the engine, tor and the signer.
+//! Carries the engine's actions out and brings events back: between the engine, the network and the signer.
 //!
-//! One task owns all state and never waits for anything but the next message. What takes time (the signer's answer,
-//! tor's replies) runs in tasks of its own, which report to it. There is one runtime for each tor and generation.
+//! One task owns all state and never waits for anything but the next message. The network takes requests and answers them by
+//! messages; the signer is asked by one task at a time, which reports. There is one runtime for each tor and generation.
 
+mod behind;
 mod board;
-mod client_fetch;
 mod consensus;
+mod directory;
 mod fetching;
-mod link;
-mod network;
+mod kept;
 mod notice;
+mod posts;
 mod publication;
 mod publishing;
-mod readback;
 mod report;
 mod runtimes;
 mod signing;
-mod uploads;
+mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,62 +28,59 @@ use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
 use rand_core::OsRng;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::debug;
 
+pub use behind::Behind;
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
-pub use link::{Link, LinkError, Patience};
 pub use report::ServiceReport;
 pub use runtimes::{Configuration, Runtimes, Share, Work};
 
-use crate::confinement::Confinement;
 use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
 };
 use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::{Introductions, Names};
-use crate::relay::Fingerprint;
+use crate::network::{Message, Network, RequestId};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
-use crate::tor::event::{HsDesc, StatusClient};
-use crate::tor::hsdir::{HsPostError, Posted};
-use crate::tor::{Endpoint, Event as TorEvent};
-use client_fetch::{ClientFetches, VisitError};
+use crate::tor::Endpoint;
 use consensus::ConsensusWatch;
-use fetching::Question;
-use link::{FromTor, Tor};
-use network::View;
+use directory::{Reading, View};
+use fetching::Questions;
+use kept::KeptTexts;
+use posts::Posts;
 use publication::Publication;
-use publishing::Handed;
-use readback::ReadBacks;
 use signing::SigningLine;
-use uploads::Uploads;
+use survey::{Surveyed, Surveys};
 
 /// All that runs.
-pub struct Runtime<G: Generation> {
+pub struct Runtime<G: Generation, N: Network> {
     engine: Engine<G::Point, OsRng>,
     began: Instant,
-    frontends: HashMap<ServiceId, Arc<Frontend<G>>>,
-    backends: HashMap<BackendId, G::Backend>,
+    frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
+    backends: Arc<HashMap<BackendId, G::Backend>>,
     known: Introductions,
     signer: SharedSigner,
     signing: SigningLine<G>,
     memory: Memory,
-    tor: Option<Tor>,
-    /// When tor came or went.
-    tor_changed: Instant,
+    network: N,
+    /// Whether the network takes requests.
+    is_ready: bool,
+    /// When it came or went.
+    ready_changed: Instant,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
-    directory: Option<G::Directory>,
+    directory: Option<Arc<G::Directory>>,
+    surveys: Surveys<G>,
+    reading: Reading,
     consensus: ConsensusWatch,
-    reading_directory: Option<JoinHandle<()>>,
     view: View,
-    uploads: Uploads,
-    read_backs: ReadBacks,
-    client_fetches: ClientFetches,
-    reports: mpsc::UnboundedSender<Report<G>>,
+    last_request: RequestId,
+    questions: Questions,
+    kept: KeptTexts,
+    posts: Posts,
+    reports: Reports<G>,
     /// What the engine has still to be told.
     events: VecDeque<Event<G::Point>>,
     is_telling: bool,
@@ -89,98 +88,96 @@ pub struct Runtime<G: Generation> {
 
 /// How a runtime ended.
 #[derive(Debug)]
-pub enum End {
-    /// Tor will never let us in.
-    Refused(LinkError),
+pub enum End<E> {
+    /// There will never be a network.
+    Refused(E),
     /// Its frontends are balanced no more, or by another tor.
     NotNeeded,
 }
 
 /// What tasks report.
 enum Report<G: Generation> {
-    Directory(Box<G::Directory>),
-    /// These HSDirs will not answer.
-    NotAsked(Question, Vec<Fingerprint>),
-    Visited(BackendId, Result<(), VisitError>),
+    /// The signer's answer, and what was to be signed.
     Signed(Publication<G>, Result<Signed, SignError>),
-    Posted(Handed, Result<Posted, HsPostError>),
+    Surveyed(Box<Surveyed<G>>),
 }
 
-impl<G: Generation> Runtime<G> {
-    /// A runtime that has not begun. The second part is what [`Runtime::run`] listens to.
+/// Both ends of the reports.
+struct Reports<G: Generation> {
+    to_us: mpsc::UnboundedSender<Report<G>>,
+    received: mpsc::UnboundedReceiver<Report<G>>,
+}
+
+impl<G: Generation, N: Network> Runtime<G, N> {
+    /// A runtime that has not begun.
     pub fn new(
         frontends: Vec<Frontend<G>>,
+        network: N,
         signer: SharedSigner,
         memory: Memory,
         tuning: &Tuning,
         names: Names,
-    ) -> (Self, Reports<G>) {
+    ) -> Self {
         let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
-        let (reports, receiver) = mpsc::unbounded_channel();
-        let backends = backends(&frontends);
+        let (to_us, received) = mpsc::unbounded_channel();
         let mut runtime = Self {
             engine: Engine::new(&service_specs(&frontends, tuning), settings, OsRng),
             began: Instant::now(),
-            client_fetches: ClientFetches::new(&backends, G::credential),
-            backends,
-            frontends: by_service(frontends),
+            backends: Arc::new(backends(&frontends)),
+            frontends: Arc::new(by_service(frontends)),
             known: Introductions::new(names),
             signer,
             signing: SigningLine::new(),
             memory,
-            tor: None,
-            tor_changed: Instant::now(),
+            network,
+            is_ready: false,
+            ready_changed: Instant::now(),
             engine_waits_for_directory: false,
             directory: None,
+            surveys: Surveys::default(),
+            reading: Reading::default(),
             consensus: ConsensusWatch::default(),
-            reading_directory: None,
             view: View::new(UnixTime(0)),
-            uploads: Uploads::default(),
-            read_backs: ReadBacks::default(),
-            reports,
+            last_request: RequestId(0),
+            questions: Questions::default(),
+            kept: KeptTexts::default(),
+            posts: Posts::default(),
+            reports: Reports { to_us, received },
             events: VecDeque::new(),
             is_telling: false,
         };
         runtime.engine.remember(&runtime.memory.recall());
-        (runtime, Reports(receiver))
+        runtime
     }
 
-    /// Balances until tor turns out never to let us in, or nobody is left who could say what to balance.
+    /// Balances until the network turns out never to be there, or nobody is left who could say what to balance. `endpoints` is
+    /// where tor is looked for, for the status.
     pub async fn run(
         mut self,
-        mut reports: Reports<G>,
-        link: Link,
-        patience: Patience,
-        confinement: Confinement,
+        endpoints: Vec<Endpoint>,
         mut configurations: mpsc::UnboundedReceiver<Configuration<G>>,
         mut inquiries: mpsc::Receiver<Inquiry>,
-    ) -> End {
-        let (to_us, mut from_tor) = mpsc::channel(64);
-        let endpoints = link.endpoints.clone();
-        let link = tokio::spawn(link.run(G::check_tor, patience, confinement, to_us));
-        let end = loop {
+    ) -> End<N::Error> {
+        loop {
             self.heed_the_clock();
             let engine = self.engine.next_deadline().map(|deadline| self.began + deadline);
             let clock = self.next_look_at_the_clock();
             let deadline = engine.map_or(clock, |engine| engine.min(clock));
             tokio::select! {
-                message = from_tor.recv() => match message {
-                    Some(FromTor::Refused(error)) => break End::Refused(error),
-                    Some(message) => self.on_tor(message),
-                    None => break End::NotNeeded,
+                message = self.network.next() => match message {
+                    Message::Unusable(error) => return End::Refused(error),
+                    message => self.on_network(message),
                 },
                 configuration = configurations.recv() => match configuration {
                     Some(configuration) => self.configure(configuration),
-                    None => break End::NotNeeded,
+                    None => return End::NotNeeded,
                 },
-                Some(report) = reports.0.recv() => self.on_report(report),
+                Some(report) = self.reports.received.recv() => self.on_report(report),
                 () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
                 // Whoever does not wait for the answer does without.
                 Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
-        };
-        link.abort();
-        end
+        }
     }
 
     /// Balances these frontends from now on; what is known of those that stay is kept.
@@ -188,12 +185,8 @@ impl<G: Generation> Runtime<G> {
         let Configuration { frontends, tuning, names } = configuration;
         self.known.configure(names);
         let specs = service_specs(&frontends, &tuning);
-        self.backends = backends(&frontends);
-        self.frontends = by_service(frontends);
-        self.client_fetches.configure(&self.backends, G::credential);
-        if let Some(tor) = &self.tor {
-            self.client_fetches.begin(&tor.connection, &self.reports);
-        }
+        self.backends = Arc::new(backends(&frontends));
+        self.frontends = Arc::new(by_service(frontends));
         self.tell_engine(Event::Configuration(specs));
         self.engine.remember(&self.memory.recall());
         self.tell_engine(Event::Timing(timing::<G>(&tuning)));
@@ -210,15 +203,21 @@ impl<G: Generation> Runtime<G> {
         };
         TorState {
             endpoints: endpoints.to_vec(),
-            is_ready: self.tor.is_some(),
-            since: self.tor_changed.elapsed(),
+            is_ready: self.is_ready,
+            since: self.ready_changed.elapsed(),
             consensus: self.consensus.age(),
+            load: self.engine.load(self.now()),
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
         }
     }
 
     fn now(&self) -> Now {
         Now { elapsed: self.began.elapsed(), wall: wall_clock() }
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.last_request.0 += 1;
+        self.last_request
     }
 
     /// Tells the engine, and carries out what it wants. What comes of that at once, the engine is told afterwards.
@@ -237,93 +236,58 @@ impl<G: Generation> Runtime<G> {
 
     fn carry_out(&mut self, action: Action<G::Point>) {
         match action {
-            Action::Fetch { backend, from } => self.fetch(&backend, &from),
-            Action::Publish { id, service, slot, points, to, revision_floor } => {
-                let points = points.into_iter().map(|chosen| chosen.point).collect();
-                self.publish(id, service, slot, points, to, revision_floor);
+            Action::Fetch { backend, from } => self.fetch(&backend, from),
+            Action::Publish { id, service, slot, posts, revision } => {
+                self.publish(id, service, slot, posts, revision);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
             Action::Notice(notice) => notice::log(&notice, &mut self.known, G::REPLICAS_DIFFER),
         }
     }
 
-    fn on_tor(&mut self, message: FromTor) {
+    fn on_report(&mut self, report: Report<G>) {
+        match report {
+            Report::Signed(publication, signed) => self.on_signed(publication, signed),
+            Report::Surveyed(surveyed) => self.on_surveyed(*surveyed),
+        }
+    }
+
+    fn on_network(&mut self, message: Message<N::Error>) {
         match message {
-            FromTor::Ready(tor) => {
-                self.client_fetches.begin(&tor.connection, &self.reports);
-                self.tor = Some(tor);
-                self.tor_changed = Instant::now();
+            Message::Ready => {
+                self.is_ready = true;
+                self.ready_changed = Instant::now();
                 self.engine_waits_for_directory = true;
                 self.read_directory();
             }
-            FromTor::Lost => {
-                self.tor = None;
-                self.tor_changed = Instant::now();
+            Message::Lost => {
+                self.is_ready = false;
+                self.ready_changed = Instant::now();
+                self.engine_waits_for_directory = false;
+                self.stop_reading();
                 self.signing.clear();
-                self.uploads.clear();
-                self.read_backs.clear();
-                self.client_fetches.end();
-                self.reading_directory.take().inspect(JoinHandle::abort);
+                self.questions.clear();
+                self.posts.clear();
                 self.tell_engine(Event::TorLost);
             }
-            FromTor::Event(event) => self.on_tor_event(*event),
-            FromTor::Refused(_) => {}
-        }
-    }
-
-    fn on_tor_event(&mut self, event: TorEvent) {
-        match event {
-            TorEvent::StatusClient(StatusClient::ConsensusArrived) => self.read_directory(),
-            TorEvent::StatusClient(status) => debug!(?status, "tor's status"),
-            TorEvent::HsDesc(event) => self.on_hs_desc(event),
-            TorEvent::HsDescContent(content) => self.on_content(&content),
-        }
-    }
-
-    fn on_hs_desc(&mut self, event: HsDesc) {
-        match event {
-            HsDesc::Uploaded { address, hsdir } => {
-                self.on_uploaded(&ServiceId::from(address.address().as_str()), hsdir);
-            }
-            HsDesc::Failed { address, hsdir: Some(hsdir), descriptor_id, authorization, reason } => {
-                let address = address.address();
-                debug!(address, %hsdir, reason, "tor reports a failure");
-                // The event is the same for fetches and uploads.
-                if !self.on_client_fetch_failed(&address, authorization, &reason)
-                    && !self.on_fetch_failed(hsdir, descriptor_id.as_ref(), &reason)
-                {
-                    let service = ServiceId::from(address.as_str());
-                    self.on_upload_failed(&service, hsdir, descriptor_id.as_ref(), reason);
-                }
-            }
-            // Before 0.3.1 tor falls silent instead.
-            HsDesc::Failed { address, hsdir: None, .. } => {
-                self.on_no_hsdir_left(&BackendId::from(address.address().as_str()));
-            }
-            _ => {}
-        }
-    }
-
-    fn on_report(&mut self, report: Report<G>) {
-        match report {
-            Report::Directory(directory) => self.on_directory(*directory),
-            Report::NotAsked(question, hsdirs) => self.on_not_asked(&question, hsdirs),
-            Report::Visited(backend, result) => self.on_visited(&backend, result),
-            Report::Signed(publication, signed) => self.on_signed(&publication, signed),
-            Report::Posted(handed, outcome) => self.on_posted(&handed, outcome),
+            // The end of the runtime, not this one's affair.
+            Message::Unusable(_) => {}
+            Message::DirectoryChanged => self.read_directory(),
+            Message::Directory(documents) => self.on_directory(documents),
+            Message::Fetched(request, fetched) => self.on_fetched(request, fetched),
+            Message::Posted(request) => self.on_posted(request),
+            Message::NotPosted(request, problem) => self.on_not_posted(request, &problem),
+            Message::Uploaded(request, hsdir, verdict) => self.on_uploaded(request, hsdir, verdict),
         }
     }
 }
-
-/// What [`Runtime::run`] listens to beside tor.
-pub struct Reports<G: Generation>(mpsc::UnboundedReceiver<Report<G>>);
 
 /// All backends, each once. Of one that several frontends share, with and without the means to open it, the means count.
 fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {
     let mut backends = HashMap::new();
     for backend in frontends.iter().flat_map(|frontend| &frontend.backends) {
         let id = backend_id::<G>(backend);
-        if !backends.contains_key(&id) || G::credential(backend).is_some() {
+        if !backends.contains_key(&id) || G::is_client(backend) {
             backends.insert(id, backend.clone());
         }
     }

@@ -4,6 +4,7 @@
 use tracing::field::display;
 use tracing::{info, warn};
 
+use super::behind::Behind;
 use crate::age::Age;
 use crate::engine::{DescriptorSlot, Gone, Notice};
 use crate::names::Introductions;
@@ -102,6 +103,10 @@ pub(super) fn log(notice: &Notice, known: &mut Introductions, replicas: bool) {
             let service = known.names().service(service);
             warn!(%service, "all backends have been gone for too long: the service is not published any more");
         }
+        Notice::Behind { load } => warn!("{}", Behind(load)),
+        Notice::CaughtUp { after } => {
+            info!("tor keeps up with what there is to do again after {}", Age(*after));
+        }
     }
 }
 
@@ -113,7 +118,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::engine::Source;
+    use crate::engine::{Load, Source};
     use crate::names::NamesBuilder;
     use crate::relay::Fingerprint;
 
@@ -205,6 +210,15 @@ mod tests {
                 Notice::KeepingLastSet { service: service() },
                 Notice::LastSetDropped { service: service() },
                 Notice::LastSetDropped { service: "other.onion".into() },
+                Notice::Behind {
+                    load: Load {
+                        posts_waiting: 12,
+                        looks_waiting: 6900,
+                        longest_wait: Duration::from_mins(20),
+                        ..Load::default()
+                    },
+                },
+                Notice::CaughtUp { after: MINUTES },
             ],
             &mut known,
         );

@@ -1,4 +1,4 @@
-//! One descriptor on its way: composed, signed, looked at, posted.
+//! One publication on its way: composed, signed, looked at, posted.
 
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::generation::{Generation, Order, SignError, Signed};
@@ -7,22 +7,23 @@ use crate::signer::SharedSigner;
 
 use super::wall_clock;
 
-/// What the engine wants published.
+/// What the engine wants published with a new revision.
 pub(super) struct Publication<G: Generation> {
     pub(super) id: PublicationId,
     pub(super) service: ServiceId,
     pub(super) slot: DescriptorSlot,
     pub(super) order: Order<G>,
-    pub(super) to: Vec<Fingerprint>,
+    /// The numbers of the order's sets, and the HSDirs that get each.
+    pub(super) to: Vec<(usize, Vec<Fingerprint>)>,
 }
 
 impl<G: Generation> Publication<G> {
-    /// Which descriptor of which service it is.
+    /// The service and the slot of the descriptor.
     pub(super) fn descriptor(&self) -> (ServiceId, DescriptorSlot) {
         (self.service.clone(), self.slot)
     }
 
-    /// Has the descriptor signed when its turn comes.
+    /// Has all sets signed when its turn comes.
     pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError> {
         let mut signer = signer.for_order().await;
         G::sign(&self.order, &mut signer, wall_clock()).await

@@ -6,13 +6,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::board::{Inquiry, StatusBoard};
-use super::{End, Link, LinkError, Patience, Runtime};
+use super::{End, Runtime};
 use crate::confinement::Confinement;
 use crate::generation::{Frontend, Generation};
 use crate::names::Names;
 use crate::signer::{SharedSigner, SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
+use crate::tor::carrier::{ControlPort, Link, LinkError, Patience};
 use crate::tor::control::Closed;
 use crate::v2::V2;
 use crate::v3::V3;
@@ -43,7 +44,7 @@ pub struct Work {
 /// The runtimes, which run as long as this exists.
 pub struct Runtimes {
     common: Common,
-    running: JoinSet<End>,
+    running: JoinSet<End<LinkError>>,
     v2: Fleet<V2>,
     v3: Fleet<V3>,
     board: StatusBoard,
@@ -135,7 +136,7 @@ impl<G: Generation> Fleet<G> {
         names: &Names,
         patience: Patience,
         common: &Common,
-        running: &mut JoinSet<End>,
+        running: &mut JoinSet<End<LinkError>>,
     ) {
         let mut old = std::mem::take(&mut self.0);
         for Share { link, frontends } in shares {
@@ -148,12 +149,12 @@ impl<G: Generation> Fleet<G> {
                 self.0.push(member);
             } else {
                 let Common { signer, memory, confinement } = common;
-                let (runtime, reports) =
-                    Runtime::new(frontends, signer.clone(), memory.clone(), tuning, names.clone());
+                let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement.clone());
+                let (signer, memory) = (signer.clone(), memory.clone());
+                let runtime = Runtime::new(frontends, network, signer, memory, tuning, names.clone());
                 let (configurations, from_us) = mpsc::unbounded_channel();
                 let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
-                let (link_of_run, confinement) = (link.clone(), confinement.clone());
-                running.spawn(runtime.run(reports, link_of_run, patience, confinement, from_us, inquiries));
+                running.spawn(runtime.run(link.endpoints.clone(), from_us, inquiries));
                 self.0.push(Member { link, configurations, inquirer });
             }
         }

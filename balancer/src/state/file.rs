@@ -12,8 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackendId, Newest};
 
-/// Some 150 bytes for each backend: enough for four times as many as ten thousand services have with ten backends each.
-const LARGEST: u64 = 64 << 20;
+/// Backends at most in the file: what is written can be read again. More than twice what ten thousand services have with ten
+/// backends each.
+const MAX_BACKENDS: usize = 250_000;
+
+/// Bytes of a backend's entry at most: an address of 62 characters, and numbers of 20 digits.
+const MAX_ENTRY_LEN: usize = 288;
+
+/// Bytes of the file at most.
+const MAX_LEN: usize = MAX_BACKENDS * MAX_ENTRY_LEN;
 
 /// Trouble with the state file. The message says what was done about it.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,8 @@ struct Entry {
     revision: u64,
     /// Unix time.
     published: u64,
+    /// Unix time; files of before it was kept have none.
+    seen: Option<u64>,
 }
 
 /// Where the file is.
@@ -73,13 +82,15 @@ impl StateFile {
         }
     }
 
-    /// Puts another content in its place. Whatever happens on the way, there is the old one or the new one.
-    pub(super) fn write(&self, newest: &BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
+    /// Puts another content in its place. Whatever happens on the way, there is the old one or the new one. Takes as long as the
+    /// disk does. The oldest descriptors are left out where there is no room for all.
+    pub(super) fn write(&self, mut newest: BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
+        keep_youngest(&mut newest, MAX_BACKENDS);
         let new = self.beside(".new");
         let replace = || {
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(&render(newest)?)?;
+            file.write_all(&render(&newest)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
@@ -103,26 +114,39 @@ impl StateFile {
     }
 }
 
+/// Removes the descriptors that were published first, until no more than `room` are left.
+fn keep_youngest(newest: &mut BTreeMap<BackendId, Newest>, room: usize) {
+    let surplus = newest.len().saturating_sub(room);
+    if surplus > 0 {
+        let mut by_age: Vec<_> = newest.iter().map(|(id, newest)| (newest.published, id.clone())).collect();
+        by_age.sort_unstable();
+        for (_, id) in by_age.into_iter().take(surplus) {
+            newest.remove(&id);
+        }
+    }
+}
+
 /// The beginning of a file, as far as it can be one. Devices and the like are none, and stay where they are.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut text = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
+    File::open(path)?.take(MAX_LEN as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 
 /// What the content of a state file says, or what is wrong with it.
 pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
-    if text.len() as u64 > LARGEST {
-        return Err(format!("it has more than {LARGEST} bytes"));
+    if text.len() > MAX_LEN {
+        return Err(format!("it has more than {MAX_LEN} bytes"));
     }
     let Content::First { backends } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let newest = |entry: Entry| Newest {
         period: entry.period,
         revision: entry.revision,
         published: UnixTime(entry.published),
+        seen: UnixTime(entry.seen.unwrap_or(entry.published)),
     };
     Ok(backends.into_iter().map(|(name, entry)| (BackendId::from(name.as_str()), newest(entry))).collect())
 }
@@ -133,9 +157,49 @@ pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
         period: newest.period,
         revision: newest.revision,
         published: newest.published.0,
+        seen: Some(newest.seen.0),
     };
     let backends = newest.iter().map(|(id, newest)| (id.0.to_string(), entry(newest))).collect();
     let mut text = serde_json::to_vec_pretty(&Content::First { backends })?;
     text.push(b'\n');
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn newest(published: u64) -> Newest {
+        let published = UnixTime(published);
+        Newest { period: u64::MAX, revision: u64::MAX, published, seen: published }
+    }
+
+    fn backends(count: u64, published: impl Fn(u64) -> u64) -> BTreeMap<BackendId, Newest> {
+        let id = |number| BackendId::from(format!("{number:056}.onion").as_str());
+        (0..count).map(|number| (id(number), newest(published(number)))).collect()
+    }
+
+    #[test]
+    fn an_entry_is_within_its_bound() {
+        let len = |count| render(&backends(count, |_| u64::MAX)).unwrap().len();
+        assert!(len(2) - len(1) <= MAX_ENTRY_LEN && len(1) <= MAX_ENTRY_LEN, "{} {}", len(1), len(2));
+    }
+
+    #[test]
+    fn a_hundred_thousand_backends_outlive_the_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StateFile::at(directory.path().join("state.json"));
+        let all = backends(100_000, |_| u64::MAX);
+        file.write(all.clone()).unwrap();
+        assert!(file.read().unwrap() == all);
+    }
+
+    #[test]
+    fn the_oldest_are_left_out_where_there_is_no_room() {
+        let mut all = backends(10, |number| 100 - number);
+        keep_youngest(&mut all, 10);
+        assert_eq!(all.len(), 10);
+        keep_youngest(&mut all, 7);
+        assert_eq!(all, backends(7, |number| 100 - number));
+    }
 }

@@ -1,7 +1,9 @@
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -10,7 +12,7 @@ use super::*;
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
 fn newest(revision: u64) -> Newest {
-    Newest { period: 20_833, revision, published: UnixTime(NOW.0 - 600) }
+    Newest { period: 20_833, revision, published: UnixTime(NOW.0 - 600), seen: NOW }
 }
 
 fn place() -> (TempDir, PathBuf) {
@@ -28,15 +30,15 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-#[test]
-fn what_was_noted_is_there_the_next_time() {
+#[tokio::test]
+async fn what_was_noted_is_there_the_next_time() {
     let (directory, path) = place();
     let memory = Memory::read(path.clone());
     assert!(memory.recall().is_empty());
     memory.note(&"a.onion".into(), newest(7));
     memory.note(&"b.onion".into(), newest(1));
     memory.note(&"a.onion".into(), newest(9));
-    memory.save(NOW);
+    memory.end(NOW).await;
     assert_eq!(names(directory.path()), ["state.json"]);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let again = Memory::read(path);
@@ -44,8 +46,8 @@ fn what_was_noted_is_there_the_next_time() {
     assert_eq!(again.recall()[&"a.onion".into()], newest(9));
 }
 
-#[test]
-fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
+#[tokio::test]
+async fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
     for text in ["", "{", "[]", "{\"version\":\"2\",\"backends\":{}}", "{\"version\":\"1\"}", "\u{0}\u{0}"] {
         let (directory, path) = place();
         fs::write(&path, text).unwrap();
@@ -56,14 +58,14 @@ fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
         assert_eq!(aside, text);
         let memory = Memory::read(path);
         memory.note(&"a.onion".into(), newest(1));
-        memory.save(NOW);
+        memory.end(NOW).await;
         assert_eq!(names(directory.path()), ["state.json", "state.json.corrupt"]);
     }
 }
 
 #[test]
 fn a_file_without_end_is_not_read_to_its_end() {
-    let error = parse(&vec![b' '; 65 << 20]).unwrap_err();
+    let error = parse(&vec![b' '; 72_000_001]).unwrap_err();
     assert!(error.contains("more than"), "{error}");
     let (directory, path) = place();
     File::create(&path).unwrap().set_len(1 << 40).unwrap();
@@ -81,44 +83,107 @@ fn what_is_no_file_stays_where_it_is() {
     assert_eq!(names(directory.path()), ["state.json"]);
 }
 
-#[test]
-fn trouble_with_the_file_loses_nothing_that_is_known() {
+#[tokio::test]
+async fn trouble_with_the_file_loses_nothing_that_is_known() {
     let (directory, _) = place();
     let path = directory.path().join("not-there/state.json");
     let memory = Memory::read(path.clone());
     memory.note(&"a.onion".into(), newest(1));
-    memory.save(NOW);
+    memory.end(NOW).await;
     fs::create_dir(directory.path().join("not-there")).unwrap();
-    memory.save(NOW);
+    memory.end(NOW).await;
     assert_eq!(Memory::read(path).recall(), memory.recall());
 }
 
-#[test]
-fn what_no_hsdir_has_any_more_is_forgotten() {
+#[tokio::test]
+async fn what_no_hsdir_has_any_more_is_forgotten() {
     let (_directory, path) = place();
     let memory = Memory::read(path.clone());
     memory.note(&"old.onion".into(), Newest { published: NOW.minus(FORGOTTEN_AFTER), ..newest(1) });
     memory.note(&"ahead.onion".into(), Newest { published: NOW.plus(86400), ..newest(1) });
-    memory.save(NOW);
+    memory.end(NOW).await;
     assert_eq!(Memory::read(path).recall().keys().collect::<Vec<_>>(), [&"ahead.onion".into()]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_is_written_by_itself() {
+async fn news_is_gathered_and_written_by_itself() {
     let (_directory, path) = place();
     let memory = Memory::read(path.clone());
     memory.note(&"a.onion".into(), newest(3));
-    let _ = tokio::time::timeout(GATHER * 2, memory.keep(|| NOW)).await;
+    assert!(timeout(GATHER / 2, memory.keep(|| NOW)).await.is_err());
+    assert!(!path.exists());
+    memory.note(&"b.onion".into(), newest(1));
+    assert!(timeout(GATHER * 2, memory.keep(|| NOW)).await.is_err());
+    // The thread takes its time, which is real.
+    tokio::time::resume();
+    memory.end(NOW).await;
     assert_eq!(Memory::read(path).recall(), memory.recall());
+}
+
+#[tokio::test]
+async fn nothing_is_written_without_news() {
+    let (_directory, path) = place();
+    let memory = Memory::read(path.clone());
+    memory.end(NOW).await;
+    assert!(!path.exists());
+    memory.note(&"a.onion".into(), newest(3));
+    memory.end(NOW).await;
+    fs::remove_file(&path).unwrap();
+    memory.note(&"a.onion".into(), newest(3));
+    memory.end(NOW).await;
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_tor_that_lags_does_not_replace_the_newer_word() {
+    let memory = Memory::default();
+    let noted = |period, revision| {
+        memory.note(&"a.onion".into(), Newest { period, ..newest(revision) });
+        let Newest { period, revision, .. } = memory.recall()[&"a.onion".into()];
+        (period, revision)
+    };
+    assert_eq!(noted(7, 20), (7, 20));
+    assert_eq!(noted(7, 10), (7, 20));
+    assert_eq!(noted(6, 30), (7, 20));
+    assert_eq!(noted(7, 21), (7, 21));
+    // Revisions of different periods cannot be compared.
+    assert_eq!(noted(8, 5), (8, 5));
+}
+
+/// A FIFO in the new file's place stands for the disk: opening it takes until somebody reads, and it cannot be synchronized.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_stops_nothing() {
+    let (directory, path) = place();
+    let disk = directory.path().join("state.json.new");
+    mkfifo(&disk, Mode::S_IRWXU).unwrap();
+    let memory = Memory::read(path.clone());
+    memory.note(&"a.onion".into(), newest(1));
+    assert!(timeout(GATHER * 5, memory.keep(|| NOW)).await.is_err());
+    // One writer hangs, and everything else goes on; so does the end of the process.
+    memory.note(&"a.onion".into(), newest(2));
+    assert_eq!(memory.recall()[&"a.onion".into()], newest(2));
+    let begun = Instant::now();
+    memory.end(NOW).await;
+    assert_eq!(begun.elapsed(), END_WITHIN);
+
+    tokio::time::resume();
+    let mut written = String::new();
+    File::open(&disk).unwrap().read_to_string(&mut written).unwrap();
+    assert_eq!(parse(written.as_bytes()).unwrap()[&"a.onion".into()], newest(1));
+    fs::remove_file(&disk).unwrap();
+    memory.end(NOW).await;
+    assert_eq!(names(directory.path()), ["state.json"]);
+    assert_eq!(Memory::read(path).recall()[&"a.onion".into()], newest(2));
 }
 
 proptest! {
     #[test]
-    fn reads_what_it_writes(entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64)>(), 0..20)) {
+    fn reads_what_it_writes(entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64, u64)>(), 0..20)) {
         let newest: BTreeMap<BackendId, Newest> = entries
             .iter()
-            .map(|(name, (period, revision, published))| {
-                let newest = Newest { period: *period, revision: *revision, published: UnixTime(*published) };
+            .map(|(name, (period, revision, published, seen))| {
+                let (published, seen) = (UnixTime(*published), UnixTime(*seen));
+                let newest = Newest { period: *period, revision: *revision, published, seen };
                 (BackendId::from(name.as_str()), newest)
             })
             .collect();

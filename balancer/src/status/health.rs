@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::age::Age;
 use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
 use crate::names::Names;
-use crate::runtime::{ConsensusAge, ServiceReport, State, TorState};
+use crate::runtime::{Behind, ConsensusAge, ServiceReport, State, TorState};
 
 /// A process that has not been well yet may take so long to become so.
 const START: Duration = Duration::from_secs(120);
@@ -69,11 +69,7 @@ fn waiting(state: &State) -> Option<String> {
         .tors
         .iter()
         .find(|tor| !tor.is_ready && tor.services.iter().all(|service| is_unpublished(&service.status)))?;
-    Some(format!("tor at {}", places(tor)))
-}
-
-fn places(tor: &TorState) -> String {
-    tor.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+    Some(format!("tor at {}", tor.places()))
 }
 
 /// Why visitors of a service do not get through.
@@ -95,8 +91,10 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
         format!("the signer has been away for {}: {}", Age(trouble.since.elapsed()), trouble.problem)
     });
     let tors = state.tors.iter().filter(|tor| !tor.is_ready && tor.since > AWAY);
-    let tors = tors.map(|tor| format!("tor at {} has been away for {}", places(tor), Age(tor.since)));
+    let tors = tors.map(|tor| format!("tor at {} has been away for {}", tor.places(), Age(tor.since)));
     let consensuses = state.tors.iter().filter(|tor| tor.is_ready).filter_map(old_consensus);
+    let behind = state.tors.iter().filter(|tor| tor.load.behind_for.is_some());
+    let behind = behind.map(|tor| format!("tor at {}: {}", tor.places(), Behind(&tor.load)));
     let backends = state.services().flat_map(|ServiceReport { status, names, .. }| {
         status.backends.iter().filter_map(|backend| missing_backend(backend, names))
     });
@@ -104,18 +102,18 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
         let fails = status.descriptors.iter().any(is_failing);
         fails.then(|| format!("{}: uploads to some HSDirs fail", names.service(&status.service)))
     });
-    signer.chain(tors).chain(consensuses).chain(backends).chain(descriptors)
+    signer.chain(tors).chain(consensuses).chain(behind).chain(backends).chain(descriptors)
 }
 
 fn old_consensus(tor: &TorState) -> Option<String> {
     match tor.consensus {
         ConsensusAge::Current => None,
         ConsensusAge::Old(age) => {
-            Some(format!("tor at {} has had no current consensus for {}", places(tor), Age(age)))
+            Some(format!("tor at {} has had no current consensus for {}", tor.places(), Age(age)))
         }
         ConsensusAge::Early(by) => {
             let by = Age(by);
-            Some(format!("this machine's clock is {by} behind the consensus of tor at {}", places(tor)))
+            Some(format!("this machine's clock is {by} behind the consensus of tor at {}", tor.places()))
         }
     }
 }
@@ -194,17 +192,15 @@ mod tests {
     use super::*;
     use crate::engine::Gone;
     use crate::signer::Trouble;
-    use crate::status::testing::{backend, descriptor, report, service};
-    use crate::tor::Endpoint;
+    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
     const LONG: Duration = Duration::from_secs(3600);
 
     fn state(uptime: Duration, is_ready: bool, services: Vec<ServiceStatus>) -> State {
-        let endpoints = vec![Endpoint::Unix("/run/tor/control".into())];
-        let services = services.into_iter().map(named).collect();
-        let consensus = ConsensusAge::Current;
-        let tor = TorState { endpoints, is_ready, since: uptime, consensus, services };
-        State { uptime, signer: None, tors: vec![tor] }
+        let mut state = state_of(services.into_iter().map(named).collect());
+        state.uptime = uptime;
+        (state.tors[0].is_ready, state.tors[0].since) = (is_ready, uptime);
+        state
     }
 
     fn named(service: ServiceStatus) -> ServiceReport {
@@ -285,5 +281,17 @@ mod tests {
             state.tors[0].consensus = consensus;
             assert_eq!(said(&state), told);
         }
+    }
+
+    #[test]
+    fn a_tor_that_is_behind_is_told_of_with_the_remedy() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        state.tors[0].load = BEHIND;
+        let told = said(&state);
+        assert!(
+            told.starts_with("degraded: tor at unix:/run/tor/control: more to do than one tor can: "),
+            "{told}"
+        );
+        assert!(told.ends_with("; use more tors, or fewer services per tor"), "{told}");
     }
 }

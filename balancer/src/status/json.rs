@@ -8,11 +8,29 @@ use serde::Serialize;
 
 use crate::engine::{BackendState, BackendStatus, DescriptorStatus, UploadState};
 use crate::names::Names;
-use crate::runtime::ServiceReport;
+use crate::runtime::{ServiceReport, State, TorState};
 
 #[derive(Serialize)]
 struct Status {
     services: Vec<Service>,
+    tors: Vec<Tor>,
+}
+
+/// One tor, and how much it is asked.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tor {
+    control_ports: Vec<String>,
+    ready: bool,
+    /// Requests that are outstanding, a circuit each, and how many may be.
+    in_flight: usize,
+    most_in_flight: usize,
+    fetches_waiting: usize,
+    uploads_waiting: usize,
+    read_backs_waiting: usize,
+    longest_wait_seconds: u64,
+    /// For how long there has been more to do than this tor can; null if there is not.
+    behind_for_seconds: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -69,12 +87,27 @@ enum Instance {
 }
 
 /// The JSON object, with a line end.
-pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
-    let status = Status { services: services.iter().map(|report| service(report, now)).collect() };
+pub(super) fn render(state: &State, now: UnixTime) -> String {
+    let services = state.services().map(|report| service(report, now)).collect();
+    let status = Status { services, tors: state.tors.iter().map(tor).collect() };
     // Strings, numbers and lists of them cannot fail to be rendered.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn tor(TorState { endpoints, is_ready, load, .. }: &TorState) -> Tor {
+    Tor {
+        control_ports: endpoints.iter().map(ToString::to_string).collect(),
+        ready: *is_ready,
+        in_flight: load.in_flight,
+        most_in_flight: load.most_in_flight,
+        fetches_waiting: load.looks_waiting,
+        uploads_waiting: load.posts_waiting,
+        read_backs_waiting: load.read_backs_waiting,
+        longest_wait_seconds: load.longest_wait.as_secs(),
+        behind_for_seconds: load.behind_for.map(|time| time.as_secs()),
+    }
 }
 
 fn service(report: &ServiceReport, now: UnixTime) -> Service {
@@ -136,7 +169,7 @@ mod tests {
     use super::*;
     use crate::engine::ServiceStatus;
     use crate::generation::ClientLine;
-    use crate::status::testing::{backend, descriptor, report, service};
+    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
     #[test]
     fn keys_are_onionbalances() {
@@ -146,11 +179,11 @@ mod tests {
             ..service("front.onion")
         };
         let now = UnixTime(1_795_336_111);
-        let reports = [report(status.clone(), None, &[])];
-        let json: serde_json::Value = serde_json::from_str(&render(&reports, now)).unwrap();
+        let state = state_of(vec![report(status.clone(), None, &[])]);
+        let json: serde_json::Value = serde_json::from_str(&render(&state, now)).unwrap();
         assert_eq!(
-            json,
-            serde_json::json!({"services": [{
+            json["services"],
+            serde_json::json!([{
                 "onionAddress": "front.onion",
                 "publishAttemptFirstDescriptor": "2026-11-22 08:27:41",
                 "publishAttemptSecondDescriptor": null,
@@ -162,15 +195,15 @@ mod tests {
                      "introSetModified": "2026-11-22 08:28:30", "introPointsNum": 3, "live": true},
                     {"onionAddress": "b.onion", "received": null},
                 ],
-            }]})
+            }])
         );
         let line = ClientLine {
             frontend: "7s4hxwwifcslrus2".parse().unwrap(),
             cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
         };
-        let mut reports = [report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")])];
-        reports[0].client_line = Some(line);
-        let json: serde_json::Value = serde_json::from_str(&render(&reports, now)).unwrap();
+        let mut shop = report(status, Some("shop"), &[("a.onion", "web1"), ("b.onion", "web2")]);
+        shop.client_line = Some(line);
+        let json: serde_json::Value = serde_json::from_str(&render(&state_of(vec![shop]), now)).unwrap();
         let service = &json["services"][0];
         assert_eq!(service["name"], "shop");
         assert_eq!(service["clientLine"], "HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA");
@@ -192,7 +225,7 @@ mod tests {
         };
         let now = UnixTime(1_795_336_111);
         let json: serde_json::Value =
-            serde_json::from_str(&render(&[report(status, None, &[])], now)).unwrap();
+            serde_json::from_str(&render(&state_of(vec![report(status, None, &[])]), now)).unwrap();
         let service = &json["services"][0];
         assert_eq!(service["publishAttemptFirstDescriptor"], "2026-11-22 08:28:11");
         assert_eq!(service["publishAttemptSecondDescriptor"], serde_json::Value::Null);
@@ -203,6 +236,24 @@ mod tests {
                 .map(|slot| (slot["timePeriod"].as_u64(), slot["replica"].as_u64()))
                 .collect::<Vec<_>>(),
             [(Some(7), Some(0)), (Some(7), Some(1)), (Some(8), Some(0)), (Some(8), Some(1))]
+        );
+    }
+    #[test]
+    fn a_tors_load_is_shown() {
+        let mut state = state_of(vec![]);
+        let tor = |state: &State| {
+            let json: serde_json::Value = serde_json::from_str(&render(state, UnixTime(0))).unwrap();
+            json["tors"][0].clone()
+        };
+        assert_eq!(tor(&state)["behindForSeconds"], serde_json::Value::Null);
+        state.tors[0].load = BEHIND;
+        assert_eq!(
+            tor(&state),
+            serde_json::json!({
+                "controlPorts": ["unix:/run/tor/control"], "ready": true, "inFlight": 24, "mostInFlight": 24,
+                "fetchesWaiting": 6900, "uploadsWaiting": 12, "readBacksWaiting": 0, "longestWaitSeconds": 1200,
+                "behindForSeconds": 60,
+            })
         );
     }
 }

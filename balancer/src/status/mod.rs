@@ -40,11 +40,10 @@ pub enum Form {
 
 impl Form {
     /// The state of all services, with a line end.
-    fn render(self, state: State, now: UnixTime) -> String {
-        let services = state.into_services();
+    fn render(self, state: &State, now: UnixTime) -> String {
         match self {
-            Self::Text => text::render(&services, now),
-            Self::Json => json::render(&services, now),
+            Self::Text => text::render(state, now),
+            Self::Json => json::render(state, now),
         }
     }
 }
@@ -194,14 +193,14 @@ impl Drop for Socket {
 }
 
 async fn tell(reader: Reader, board: StatusBoard) {
-    reader.tell(board.state().await, wall_clock()).await;
+    reader.tell(&board.state().await, wall_clock()).await;
 }
 
 /// Logs the status, in the form that is made of lines.
 pub async fn log(board: &StatusBoard) {
     let state = board.state().await;
     info!("status: {}", Health::of(&state));
-    for line in Form::Text.render(state, wall_clock()).lines() {
+    for line in Form::Text.render(&state, wall_clock()).lines() {
         info!("status: {line}");
     }
 }
@@ -214,7 +213,7 @@ struct Reader {
 
 impl Reader {
     /// Tells him, as far as he listens.
-    async fn tell(mut self, state: State, now: UnixTime) {
+    async fn tell(mut self, state: &State, now: UnixTime) {
         let text = self.form.render(state, now);
         // A reader who is gone, or does not read, is his own affair.
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
@@ -243,10 +242,10 @@ mod tests {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
-            reader.tell(State::default(), UnixTime(0)).await;
+            reader.tell(&State::default(), UnixTime(0)).await;
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
-            assert_eq!(told, form.render(State::default(), UnixTime(0)));
+            assert_eq!(told, form.render(&State::default(), UnixTime(0)));
         }
     }
 

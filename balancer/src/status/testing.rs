@@ -3,12 +3,33 @@
 use std::time::Duration;
 
 use crate::engine::{
-    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, ServiceStatus,
-    UploadState,
+    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load,
+    ServiceStatus, UploadState,
 };
 use crate::names::NamesBuilder;
 use crate::relay::Fingerprint;
-use crate::runtime::ServiceReport;
+use crate::runtime::{ConsensusAge, ServiceReport, State, TorState};
+use crate::tor::Endpoint;
+
+/// A tor has more to do than it can.
+pub(super) const BEHIND: Load = Load {
+    in_flight: 24,
+    most_in_flight: 24,
+    posts_waiting: 12,
+    looks_waiting: 6900,
+    read_backs_waiting: 0,
+    longest_wait: Duration::from_secs(1200),
+    behind_for: Some(Duration::from_secs(60)),
+};
+
+/// The state after an hour, with these services at one tor.
+pub(super) fn state_of(services: Vec<ServiceReport>) -> State {
+    let (uptime, endpoints) = (Duration::from_secs(3600), vec![Endpoint::Unix("/run/tor/control".into())]);
+    let consensus = ConsensusAge::Current;
+    let tor =
+        TorState { endpoints, is_ready: true, since: uptime, consensus, load: Load::default(), services };
+    State { uptime, signer: None, tors: vec![tor] }
+}
 
 /// A service with three introduction points, without descriptors and backends.
 pub(super) fn service(address: &str) -> ServiceStatus {

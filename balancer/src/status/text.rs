@@ -7,14 +7,23 @@ use onionbalance_proto::time::UnixTime;
 
 use crate::engine::{BackendState, BackendStatus, ServiceStatus};
 use crate::names::Names;
-use crate::runtime::ServiceReport;
+use crate::runtime::{Behind, ServiceReport, State, TorState};
 
 /// The lines.
-pub(super) fn render(services: &[ServiceReport], now: UnixTime) -> String {
+pub(super) fn render(state: &State, now: UnixTime) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = services.iter().try_for_each(|service| write_service(&mut text, service, now));
+    let _ = state.services().try_for_each(|service| write_service(&mut text, service, now));
+    let _ = state.tors.iter().try_for_each(|tor| write_tor(&mut text, tor));
     text
+}
+
+/// A tor that does all that it is asked has no line, as with 0.1.8.
+fn write_tor(text: &mut String, tor: &TorState) -> fmt::Result {
+    match tor.load.behind_for {
+        Some(_) => writeln!(text, "{}: {}", tor.places(), Behind(&tor.load)),
+        None => Ok(()),
+    }
 }
 
 fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> fmt::Result {
@@ -64,7 +73,7 @@ mod tests {
     use super::*;
     use crate::engine::Gone;
     use crate::generation::ClientLine;
-    use crate::status::testing::{backend, descriptor, report, service};
+    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
     #[test]
     fn lines_are_those_of_0_1_8() {
@@ -92,7 +101,7 @@ mod tests {
         let unpublished = ServiceStatus { descriptors: vec![], ..service("dpkdeys3apjtqydk.onion") };
         let now = UnixTime(1_795_336_111);
         assert_eq!(
-            render(&[report(status.clone(), None, &[]), report(unpublished, None, &[])], now),
+            render(&state_of(vec![report(status.clone(), None, &[]), report(unpublished, None, &[])]), now),
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
              IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
@@ -103,15 +112,24 @@ mod tests {
         };
         let authorized = ServiceReport { client_line: Some(line), ..report(service("a.onion"), None, &[]) };
         assert_eq!(
-            render(&[authorized], now),
+            render(&state_of(vec![authorized]), now),
             "a.onion [not uploaded]\n  clients: HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA\n"
         );
         let names = [("jyvfq5umznvka34v.onion", "srv 1"), ("nkz23ai6qesuwqhc.onion", "srv2")];
         assert_eq!(
-            render(&[report(status, Some("shop"), &names)], now),
+            render(&state_of(vec![report(status, Some("shop"), &names)]), now),
             "shop 7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  srv 1 jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              srv2 nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
              IPs\n"
         );
+    }
+    #[test]
+    fn a_tor_that_is_behind_has_a_line() {
+        let mut state = state_of(vec![report(service("a.onion"), None, &[])]);
+        let quiet = render(&state, UnixTime(0));
+        state.tors[0].load = BEHIND;
+        let line = "unix:/run/tor/control: more to do than one tor can: 6900 fetches, 12 uploads and 0 read-backs wait, \
+                    the longest for 20 min; use more tors, or fewer services per tor\n";
+        assert_eq!(render(&state, UnixTime(0)), format!("{quiet}{line}"));
     }
 }

@@ -118,6 +118,18 @@ impl Service {
     }
 }
 
+impl From<&v3::OnionAddress> for Service {
+    fn from(address: &v3::OnionAddress) -> Self {
+        Self(address.without_suffix())
+    }
+}
+
+impl From<&v2::OnionAddress> for Service {
+    fn from(address: &v2::OnionAddress) -> Self {
+        Self(address.without_suffix())
+    }
+}
+
 impl From<&v3::BlindedKey> for DescriptorId {
     fn from(key: &v3::BlindedKey) -> Self {
         Self(data_encoding::BASE64_NOPAD.encode(key.as_bytes()))

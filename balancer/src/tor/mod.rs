@@ -3,9 +3,11 @@
 //!
 //! [`session`] makes a connection that is ready for work; [`info`] and [`hsdir`] add the commands to it. Below them,
 //! [`control`] keeps commands, replies and events in step, and [`reply`] reads bytes. [`documents`] reads what tor
-//! knows of the network. Nothing here knows what the commands are for, or decides when to try again.
+//! knows of the network. Above all of them, [`carrier`] makes a [`crate::network::Network`] of it: it keeps a session, and
+//! finds the request to each event. Nothing here knows what requests are for, or decides when to try one again.
 
 mod auth;
+pub mod carrier;
 pub mod client_authorization;
 mod command;
 pub mod control;

@@ -6,22 +6,17 @@ use onionbalance_proto::config::{InstanceV2, Tuning};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{self, MAX_POINTS};
 use onionbalance_proto::v2::{OnionAddress, TimePeriod, period};
-use onionbalance_proto::v3;
 
 use super::backend::{self, BackendPoint};
 use super::directory::Directory;
 use super::frontend;
 use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{
-    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
-};
+use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
+use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup, Version};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
-use crate::tor::event::DescriptorId;
-use crate::tor::hsdir::Lookup;
-use crate::tor::{Connection, InfoKey, TorVersion, Unsuitable};
 
 /// Version 2.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +27,11 @@ impl Generation for V2 {
     type Backend = InstanceV2;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
+    type Keys = ();
     type Directory = Directory;
 
     // An HSDir says 200 to descriptors that it throws away (`rend_cache_store_v2_desc_as_dir`).
+    const VERSION: Version = Version::V2;
     const PROOF: Proof = Proof::ReadBack;
     const REPLICAS_DIFFER: bool = true;
     const UNPARSED: &'static str =
@@ -50,16 +47,12 @@ impl Generation for V2 {
         tuning.max_points_v2.unwrap_or(MAX_POINTS)
     }
 
-    fn check_tor(version: TorVersion) -> Result<(), Unsuitable> {
-        version.check_v2()
-    }
-
     fn backend_address(backend: &InstanceV2) -> OnionAddress {
         backend.address
     }
 
-    fn credential(backend: &InstanceV2) -> Option<Credential> {
-        Some(Credential { address: backend.address, cookie: backend.auth.clone()? })
+    fn is_client(backend: &InstanceV2) -> bool {
+        backend.auth.is_some()
     }
 
     fn client_line(address: &OnionAddress, backends: &[InstanceV2]) -> Option<ClientLine> {
@@ -67,16 +60,9 @@ impl Generation for V2 {
         Some(ClientLine { frontend: *address, cookie })
     }
 
-    async fn read_directory(tor: &Connection) -> Result<Directory, DirectoryError> {
-        let [relays, valid_after, fresh_until, valid_until] = tor
-            .get_info([
-                InfoKey::RouterStatuses,
-                InfoKey::ValidAfter,
-                InfoKey::FreshUntil,
-                InfoKey::ValidUntil,
-            ])
-            .await?;
-        Ok(Directory::new(relays.as_bytes(), [&valid_after, &fresh_until, &valid_until])?)
+    fn directory(documents: &Documents) -> Result<Directory, DirectoryError> {
+        let Documents::V2 { router_statuses, times } = documents else { return Err(DirectoryError::Version) };
+        Ok(Directory::new(router_statuses.as_bytes(), times.each_ref().map(String::as_str))?)
     }
 
     fn open(
@@ -106,16 +92,17 @@ impl Generation for V2 {
         signer: &mut SignerClient,
         now: UnixTime,
     ) -> Result<Signed, SignError> {
-        let Order { frontend, term, points, .. } = order;
+        let Order { frontend, term, sets, .. } = order;
         let Frontend { address, backends } = &**frontend;
         let cookie = frontend::client_cookie(backends);
-        let text = signer.sign(frontend::compose(address, *term, points, cookie.is_some(), now)).await?.text;
-        let descriptor = frontend::check(&text, address, *term, points, cookie)?;
-        Ok(Signed { text, revision: descriptor.published.0 })
-    }
-
-    fn hs_address(_: &OnionAddress) -> Option<&v3::OnionAddress> {
-        None
+        let (mut texts, mut revision) = (Vec::with_capacity(sets.len()), 0);
+        for points in sets {
+            let request = frontend::compose(address, *term, points, cookie.is_some(), now);
+            let text = signer.sign(request).await?.text;
+            revision = frontend::check(&text, address, *term, points, cookie)?.published.0;
+            texts.push(text);
+        }
+        Ok(Signed { texts, revision })
     }
 }
 
@@ -136,7 +123,12 @@ impl generation::Directory<V2> for Directory {
         Duration::from_secs(period::LENGTH)
     }
 
-    fn published(&self, address: &OnionAddress, now: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
+    fn published(
+        &self,
+        (): &mut (),
+        address: &OnionAddress,
+        now: UnixTime,
+    ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
         self.store(address, now).into_iter().map(|(term, hsdirs)| (term.slot(), hsdirs)).collect()
     }
 
@@ -144,16 +136,17 @@ impl generation::Directory<V2> for Directory {
         DescriptorTerm::of_slot(slot)
     }
 
-    fn descriptor_id(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorId> {
-        Some((&DescriptorTerm::of_slot(slot)?.id(address)).into())
+    fn name(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorName> {
+        let id = DescriptorTerm::of_slot(slot)?.id(address);
+        Some(DescriptorName::V2 { address: *address, id })
     }
 
-    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot, tor: TorVersion) -> Option<Lookup> {
-        Some(lookup(address, DescriptorTerm::of_slot(slot)?, tor))
+    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<Lookup> {
+        Some(lookup(address, DescriptorTerm::of_slot(slot)?))
     }
 
     /// The HSDirs of both replicas, which hold the same introduction points.
-    fn backend(&self, backend: &InstanceV2, now: UnixTime) -> BackendView {
+    fn backend(&self, (): &mut (), backend: &InstanceV2, now: UnixTime) -> BackendView {
         let period = TimePeriod::at(now, &backend.address).0.into();
         let sources = if backend.auth.is_some() {
             vec![Source::Any]
@@ -164,33 +157,19 @@ impl generation::Directory<V2> for Directory {
         BackendView { period, sources }
     }
 
-    fn backend_ids(&self, backend: &InstanceV2, now: UnixTime) -> Vec<DescriptorId> {
-        let period = TimePeriod::at(now, &backend.address);
-        let cookie = backend.auth.as_ref();
-        let terms = [period, period.next(), period.previous()].map(DescriptorTerm::both);
-        terms
-            .as_flattened()
-            .iter()
-            .flat_map(|term| schedule::ids(&backend.address, *term, cookie))
-            .map(|id| (&id).into())
-            .collect()
+    /// Each HSDir is asked for the replica that it holds; one that holds both, for the first.
+    fn lookup(&self, backend: &InstanceV2, hsdir: Fingerprint, now: UnixTime) -> Lookup {
+        let [(first, held), (second, _)] = self.fetch(&backend.address, now);
+        lookup(&backend.address, if held.contains(&hsdir) { first } else { second })
     }
 
-    /// Each HSDir is asked for the replica that it holds; one that holds both, for the first.
-    fn lookups(
-        &self,
-        backend: &InstanceV2,
-        from: &[Fingerprint],
-        tor: TorVersion,
-        now: UnixTime,
-    ) -> Vec<(Lookup, Vec<Fingerprint>)> {
-        let [(first, held), (second, _)] = self.fetch(&backend.address, now);
-        let (from_first, from_second) = from.iter().partition(|hsdir| held.contains(hsdir));
-        [(first, from_first), (second, from_second)]
-            .into_iter()
-            .filter(|(_, from): &(_, Vec<_>)| !from.is_empty())
-            .map(|(term, from)| (lookup(&backend.address, term, tor), from))
-            .collect()
+    fn client_lookup(&self, backend: &InstanceV2, now: UnixTime) -> Option<ClientLookup> {
+        let credential = Credential { address: backend.address, cookie: backend.auth.clone()? };
+        let period = TimePeriod::at(now, &backend.address);
+        let terms = [period, period.next(), period.previous()].map(DescriptorTerm::both);
+        let ids = |term: &DescriptorTerm| schedule::ids(&backend.address, *term, backend.auth.as_ref());
+        let ids = terms.as_flattened().iter().flat_map(ids).collect();
+        Some(ClientLookup { credential, ids })
     }
 
     fn changes_at(&self, address: &OnionAddress, now: UnixTime) -> Option<UnixTime> {
@@ -198,9 +177,8 @@ impl generation::Directory<V2> for Directory {
     }
 }
 
-/// By its id a descriptor is asked for once at each HSDir, without tor's retries and rate limits.
-fn lookup(address: &OnionAddress, term: DescriptorTerm, tor: TorVersion) -> Lookup {
-    if tor.fetches_v2_by_id() { Lookup::V2Id(term.id(address)) } else { Lookup::V2(*address) }
+fn lookup(address: &OnionAddress, term: DescriptorTerm) -> Lookup {
+    Lookup::V2 { address: *address, id: term.id(address) }
 }
 
 #[cfg(test)]
@@ -211,8 +189,6 @@ mod tests {
     const ROUTER_STATUSES: &str = include_str!("../../tests/data/ns-all.txt");
     const TIMES: [&str; 3] = ["2026-11-22 07:53:20", "2026-11-22 07:53:40", "2026-11-22 07:54:00"];
     const NOW: UnixTime = UnixTime(1_795_334_036);
-    const TOR: TorVersion = TorVersion([0, 4, 5, 10]);
-    const WITHOUT_LOOKUP_BY_ID: TorVersion = TorVersion([0, 4, 2, 8]);
 
     fn directory() -> Directory {
         Directory::new(ROUTER_STATUSES.as_bytes(), TIMES).unwrap()
@@ -225,7 +201,7 @@ mod tests {
 
     #[test]
     fn each_hsdir_is_asked_for_the_replica_that_it_holds() {
-        let view = directory().backend(&backend(None), NOW);
+        let view = directory().backend(&mut (), &backend(None), NOW);
         let from: Vec<_> = view
             .sources
             .iter()
@@ -236,42 +212,35 @@ mod tests {
             .collect();
         assert_eq!(from.len(), 6);
         let [first, second] = directory().fetch(&backend(None).address, NOW);
-        let lookups = directory().lookups(&backend(None), &from, TOR, NOW);
-        let by_id = |term: DescriptorTerm| Lookup::V2Id(term.id(&backend(None).address));
-        assert_eq!(lookups, [(by_id(first.0), from[..3].to_vec()), (by_id(second.0), from[3..].to_vec())]);
-
-        let one = directory().lookups(&backend(None), &from[5..], TOR, NOW);
-        assert_eq!(one, [(by_id(second.0), vec![from[5]])]);
-        let by_address = directory().lookups(&backend(None), &from[..1], WITHOUT_LOOKUP_BY_ID, NOW);
-        assert_eq!(by_address, [(Lookup::V2(backend(None).address), vec![from[0]])]);
+        for (number, hsdir) in from.into_iter().enumerate() {
+            let (term, _) = if number < 3 { &first } else { &second };
+            let lookup = directory().lookup(&backend(None), hsdir, NOW);
+            let address = backend(None).address;
+            assert_eq!(lookup, Lookup::V2 { address, id: term.id(&address) });
+        }
     }
 
     #[test]
     fn who_authorizes_clients_is_asked_by_tor_itself() {
+        assert_eq!(directory().client_lookup(&backend(None), NOW), None);
         let backend = backend(Some("YWJjZGVmZ2hpamtsbW5vcA=="));
-        assert_eq!(directory().backend(&backend, NOW).sources, [Source::Any]);
-        // With the cookie in the id or without.
-        assert_eq!(directory().backend_ids(&backend, NOW).len(), 12);
-    }
-
-    #[test]
-    fn a_real_event_names_a_known_descriptor() {
-        let ids = directory().backend_ids(&backend(None), NOW);
-        assert_eq!(ids.len(), 6);
-        assert!(ids.contains(&"kkj45bfm57jmgw5ryxr6zmszjje2tdey".into()));
-        assert!(ids.contains(&"zr4d5f4wkptx2oxhp754uui3dm7grv6x".into()));
+        assert_eq!(directory().backend(&mut (), &backend, NOW).sources, [Source::Any]);
+        let ClientLookup { ids, .. } = directory().client_lookup(&backend, NOW).unwrap();
+        // With the cookie in the id or without, in three periods.
+        assert_eq!(ids.len(), 12);
+        assert!(ids.contains(&"kkj45bfm57jmgw5ryxr6zmszjje2tdey".parse().unwrap()));
+        assert!(ids.contains(&"zr4d5f4wkptx2oxhp754uui3dm7grv6x".parse().unwrap()));
     }
 
     #[test]
     fn what_is_published_can_be_read_back() {
         let address = backend(None).address;
-        for (slot, hsdirs) in directory().published(&address, NOW) {
+        for (slot, hsdirs) in directory().published(&mut (), &address, NOW) {
             assert_eq!(hsdirs.len(), 3);
-            let id = directory().descriptor_id(&address, slot).unwrap();
-            let Some(Lookup::V2Id(looked_up)) = directory().lookup_own(&address, slot, TOR) else {
-                panic!("not looked up by id");
+            let Some(DescriptorName::V2 { id, .. }) = directory().name(&address, slot) else {
+                panic!("not of version 2");
             };
-            assert_eq!(id, DescriptorId::from(&looked_up));
+            assert_eq!(directory().lookup_own(&address, slot), Some(Lookup::V2 { address, id }));
         }
     }
 

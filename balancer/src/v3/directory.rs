@@ -102,8 +102,13 @@ impl Directory {
 
     /// Where the service at `address` stores its first and its second descriptor.
     pub fn store(&self, address: &OnionAddress) -> [(DescriptorTerm, Vec<Fingerprint>); 2] {
-        [(Which::First, self.schedule.first), (Which::Second, self.schedule.second)]
+        self.both()
             .map(|(which, term)| (term, self.responsible(which, &BlindedKey::derive(address, term.period))))
+    }
+
+    /// The first and the second descriptor of every service.
+    pub fn both(&self) -> [(Which, DescriptorTerm); 2] {
+        [(Which::First, self.schedule.first), (Which::Second, self.schedule.second)]
     }
 
     /// Where the service at `address` has stored the descriptor that clients look for now, and for which period.

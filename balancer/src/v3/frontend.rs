@@ -1,8 +1,8 @@
 //! The frontend's descriptor: put together for the signer, and looked at as a client would before it goes out.
 
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::document::inner::Inner;
 use onionbalance_proto::v3::document::{self, DocumentError, PeriodKeys};
-use onionbalance_proto::v3::keys::{AuthKey, EncKey};
 use onionbalance_proto::v3::{FlowControl, OnionAddress};
 use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint};
 
@@ -21,59 +21,80 @@ pub enum FrontendError {
     Different,
 }
 
-/// The request for one descriptor that lists `points`.
+/// The request for a descriptor that is to be had with each of these sets of points. A point that several sets have is proven
+/// once.
 pub fn compose(
     service: &OnionAddress,
     term: &DescriptorTerm,
-    points: &[BackendPoint],
+    sets: &[impl AsRef<[BackendPoint]>],
     revision_seen: u64,
 ) -> FrontendRequest {
     let mut backends: Vec<BackendProof> = Vec::new();
-    let mut proven = Vec::with_capacity(points.len());
-    for BackendPoint { point, backend } in points {
-        let proof = BackendProof::new(&backend.address, backend.period.number, &backend.signing_cert);
-        let index = backends.iter().position(|known| *known == proof).unwrap_or_else(|| {
-            backends.push(proof);
-            backends.len() - 1
-        });
-        // The engine chooses no more than 20 points: their backends and indices fit a byte.
-        proven.push(ProvenPoint::new(u8::try_from(index).unwrap_or(u8::MAX), point));
+    let mut proven: Vec<ProvenPoint> = Vec::new();
+    let mut listed = Vec::with_capacity(sets.len());
+    for set in sets {
+        let mut members = Vec::with_capacity(set.as_ref().len());
+        for BackendPoint { point, backend } in set.as_ref() {
+            let proof = BackendProof::new(&backend.address, backend.period.number, &backend.signing_cert);
+            let backend = index_of(&mut backends, proof);
+            members.push(index_of(&mut proven, ProvenPoint::new(backend, point)));
+        }
+        listed.push(members);
     }
     FrontendRequest {
         service: *service.identity(),
         period_length: term.period.length.into(),
         period_number: term.period.number,
         backends,
-        sets: vec![(0..=u8::MAX).take(points.len()).collect()],
+        sets: listed,
         points: proven,
-        flow_control: common_flow_control(points),
-        single_onion: !points.is_empty() && points.iter().all(|point| point.backend.single_onion),
+        flow_control: common_flow_control(sets),
+        single_onion: all(sets).next().is_some() && all(sets).all(|point| point.backend.single_onion),
         revision_seen,
     }
 }
 
-/// Congestion control is announced for all points together, so only what all their backends speak can be.
-fn common_flow_control(points: &[BackendPoint]) -> Option<FlowControl> {
-    let mut all = points.iter().map(|point| point.backend.flow_control);
+/// Where the item stands among those that are known; one that is not is added. The engine gives no more than 8 sets of 20 points:
+/// they and their backends fit a byte.
+fn index_of<T: PartialEq>(known: &mut Vec<T>, item: T) -> u8 {
+    let index = known.iter().position(|known| *known == item).unwrap_or_else(|| {
+        known.push(item);
+        known.len() - 1
+    });
+    u8::try_from(index).unwrap_or(u8::MAX)
+}
+
+fn all(sets: &[impl AsRef<[BackendPoint]>]) -> impl Iterator<Item = &BackendPoint> {
+    sets.iter().flat_map(AsRef::as_ref)
+}
+
+/// Congestion control is announced for all points together, so only what all their backends speak can be; and a service's
+/// descriptors say the same of it at all HSDirs.
+fn common_flow_control(sets: &[impl AsRef<[BackendPoint]>]) -> Option<FlowControl> {
+    let mut all = all(sets).map(|point| point.backend.flow_control);
     let first = all.next()??;
     all.try_fold(first, |common, next| common.common(next?))
 }
 
-/// Opens the signed `text` as a client would, and compares it with what was asked for.
+/// Opens the signed texts as a client would, and compares each with the set that was asked for.
 pub fn check(
-    text: &str,
+    texts: &[String],
     service: &OnionAddress,
     term: &DescriptorTerm,
-    points: &[BackendPoint],
+    sets: &[impl AsRef<[BackendPoint]>],
     now: UnixTime,
 ) -> Result<(), FrontendError> {
-    let descriptor = document::open(text, &PeriodKeys::derive(service, term.period), now)?;
-    let wanted: Vec<(AuthKey, EncKey)> = points.iter().map(Point::id).collect();
-    let found: Vec<_> = descriptor.inner.points.iter().map(|point| (point.auth_key, point.enc_key)).collect();
-    if found != wanted || descriptor.inner.flow_control != common_flow_control(points) {
-        return Err(FrontendError::Different);
+    let keys = PeriodKeys::derive(service, term.period);
+    let flow_control = common_flow_control(sets);
+    for (text, points) in texts.iter().zip(sets) {
+        let Inner { points: found, flow_control: said, .. } = document::open(text, &keys, now)?.inner;
+        let wanted = points.as_ref().iter().map(Point::id);
+        let found = found.iter().map(|point| (point.auth_key, point.enc_key));
+        if !found.eq(wanted) || said != flow_control {
+            return Err(FrontendError::Different);
+        }
     }
-    Ok(())
+    if texts.len() == sets.len() { Ok(()) } else { Err(FrontendError::Different) }
 }
 
 #[cfg(test)]
@@ -116,10 +137,19 @@ mod tests {
     #[test]
     fn each_backend_is_proven_once() {
         let points = [points_of(1, |_| ()), points_of(2, |_| ())].concat();
-        let request = compose(&Backend::new(9).address(), &term(), &points, 5);
+        let request = compose(&Backend::new(9).address(), &term(), &[points], 5);
         assert_eq!(request.backends.len(), 2);
         assert_eq!(request.points.iter().map(|point| point.backend).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
         assert_eq!((request.sets, request.revision_seen), (vec![vec![0, 1, 2, 3, 4, 5]], 5));
+    }
+
+    #[test]
+    fn each_point_is_proven_once() {
+        let [first, second] = [points_of(1, |_| ()), points_of(2, |_| ())];
+        let sets = [[&first[..], &second[..1]].concat(), [&first[2..], &second[..]].concat()];
+        let request = compose(&Backend::new(9).address(), &term(), &sets, 0);
+        assert_eq!((request.backends.len(), request.points.len()), (2, 6));
+        assert_eq!(request.sets, [vec![0, 1, 2, 3], vec![2, 3, 4, 5]]);
     }
 
     #[test]
@@ -127,27 +157,31 @@ mod tests {
         let flow = |text: &'static str| {
             move |published: &mut Published| published.descriptor.inner.flow_control = text.parse().ok()
         };
-        let common =
-            |other: Vec<BackendPoint>| common_flow_control(&[points_of(1, flow("1-2 31")), other].concat());
+        let common = |other: Vec<BackendPoint>| common_flow_control(&[points_of(1, flow("1-2 31")), other]);
         assert_eq!(common(points_of(2, flow("2-3 31"))), "2 31".parse().ok());
         assert_eq!(common(points_of(2, flow("1-2 32"))), None);
         assert_eq!(common(points_of(2, |published| published.descriptor.inner.flow_control = None)), None);
 
         let single = |published: &mut Published| published.descriptor.inner.single_onion = true;
-        let asked =
-            |points: &[BackendPoint]| compose(&Backend::new(9).address(), &term(), points, 0).single_onion;
-        assert!(asked(&[points_of(1, single), points_of(2, single)].concat()));
-        assert!(!asked(&[points_of(1, single), points_of(2, |_| ())].concat()));
+        let asked = |sets: [Vec<BackendPoint>; 2]| {
+            compose(&Backend::new(9).address(), &term(), &sets, 0).single_onion
+        };
+        assert!(asked([points_of(1, single), points_of(2, single)]));
+        assert!(!asked([points_of(1, single), points_of(2, |_| ())]));
     }
 
     #[test]
     fn another_descriptor_than_was_asked_for_is_noticed() {
         let service = Backend::new(9).address();
         let points = points_of(1, |_| ());
-        let check = |text: &str| check(text, &service, &term(), &points, NOW);
-        assert_eq!(check(&signed(&points)), Ok(()));
-        assert_eq!(check(&signed(&points_of(1, |_| ()))), Err(FrontendError::Different));
-        assert_eq!(check(&signed(&points[..2])), Err(FrontendError::Different));
-        assert!(matches!(check("hs-descriptor 3\n"), Err(FrontendError::Document(_))));
+        let sets = [&points[..], &points[1..]];
+        let check = |texts: &[String]| check(texts, &service, &term(), &sets, NOW);
+        let [all, some] = sets.map(signed);
+        assert_eq!(check(&[all.clone(), some.clone()]), Ok(()));
+        assert_eq!(check(&[some.clone(), all.clone()]), Err(FrontendError::Different));
+        assert_eq!(check(std::slice::from_ref(&all)), Err(FrontendError::Different));
+        assert_eq!(check(&[signed(&points_of(1, |_| ())), some.clone()]), Err(FrontendError::Different));
+        assert_eq!(check(&[signed(&points[..2]), some]), Err(FrontendError::Different));
+        assert!(matches!(check(&[all, "hs-descriptor 3\n".into()]), Err(FrontendError::Document(_))));
     }
 }

@@ -10,17 +10,14 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 use super::backend::{self, BackendPoint};
 use super::directory::Directory;
 use super::frontend;
-use super::schedule::DescriptorTerm;
+use super::keys::BlindedKeys;
+use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{
-    self, ClientLine, Credential, DirectoryError, Frontend, Generation, Order, SignError, Signed,
-};
+use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
+use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
-use crate::tor::event::DescriptorId;
-use crate::tor::hsdir::Lookup;
-use crate::tor::{Connection, InfoKey, TorVersion, Unsuitable};
 
 /// Version 3.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +28,10 @@ impl Generation for V3 {
     type Backend = OnionAddress;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
+    type Keys = BlindedKeys;
     type Directory = Directory;
 
+    const VERSION: Version = Version::V3;
     const PROOF: Proof = Proof::Word;
     const REPLICAS_DIFFER: bool = false;
     const UNPARSED: &'static str = "tor cannot parse it";
@@ -45,27 +44,23 @@ impl Generation for V3 {
         MAX_POINTS
     }
 
-    fn check_tor(version: TorVersion) -> Result<(), Unsuitable> {
-        version.check_v3()
-    }
-
     fn backend_address(backend: &OnionAddress) -> OnionAddress {
         *backend
     }
 
-    fn credential(_: &OnionAddress) -> Option<Credential> {
-        None
+    fn is_client(_: &OnionAddress) -> bool {
+        false
     }
 
     fn client_line(_: &OnionAddress, _: &[OnionAddress]) -> Option<ClientLine> {
         None
     }
 
-    async fn read_directory(tor: &Connection) -> Result<Directory, DirectoryError> {
-        let testing = tor.is_testing_network().await?;
-        let [consensus, microdescriptors] =
-            tor.get_info([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
-        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), testing)?)
+    fn directory(documents: &Documents) -> Result<Directory, DirectoryError> {
+        let Documents::V3 { consensus, microdescriptors, is_testing } = documents else {
+            return Err(DirectoryError::Version);
+        };
+        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), *is_testing)?)
     }
 
     fn open(
@@ -95,16 +90,11 @@ impl Generation for V3 {
         signer: &mut SignerClient,
         now: UnixTime,
     ) -> Result<Signed, SignError> {
-        let Order { frontend, term, points, revision_floor } = order;
+        let Order { frontend, term, sets, revision_floor } = order;
         let address = &frontend.address;
-        let reply = signer.sign(frontend::compose(address, term, points, *revision_floor)).await?;
-        let text = reply.texts.into_iter().next().ok_or(SignError::NoText)?;
-        frontend::check(&text, address, term, points, now)?;
-        Ok(Signed { text, revision: reply.revision })
-    }
-
-    fn hs_address(address: &OnionAddress) -> Option<&OnionAddress> {
-        Some(address)
+        let reply = signer.sign(frontend::compose(address, term, sets, *revision_floor)).await?;
+        frontend::check(&reply.texts, address, term, sets, now)?;
+        Ok(Signed { texts: reply.texts, revision: reply.revision })
     }
 }
 
@@ -125,8 +115,16 @@ impl generation::Directory<V3> for Directory {
         Duration::from_secs(self.schedule().first.period.length.seconds())
     }
 
-    fn published(&self, address: &OnionAddress, _: UnixTime) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
-        self.store(address).map(|(term, hsdirs)| (term.slot(), hsdirs)).into()
+    fn published(
+        &self,
+        keys: &mut BlindedKeys,
+        address: &OnionAddress,
+        _: UnixTime,
+    ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
+        let published = |(which, term): (Which, DescriptorTerm)| {
+            (term.slot(), self.responsible(which, keys.get(address, term.period)))
+        };
+        self.both().map(published).into()
     }
 
     fn term(&self, slot: DescriptorSlot) -> Option<DescriptorTerm> {
@@ -134,34 +132,28 @@ impl generation::Directory<V3> for Directory {
         [schedule.first, schedule.second].into_iter().find(|term| term.slot() == slot)
     }
 
-    fn descriptor_id(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorId> {
-        Some((&BlindedKey::derive(address, self.term(slot)?.period)).into())
+    fn name(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorName> {
+        let key = BlindedKey::derive(address, self.term(slot)?.period);
+        Some(DescriptorName::V3 { address: *address, key })
     }
 
     /// Tor fetches a descriptor of the clients' current period only.
-    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot, _: TorVersion) -> Option<Lookup> {
+    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<Lookup> {
         (self.schedule().fetched_term().slot() == slot).then_some(Lookup::V3(*address))
     }
 
-    fn backend(&self, backend: &OnionAddress, _: UnixTime) -> BackendView {
-        let (period, hsdirs) = self.fetch(backend);
-        BackendView { period: period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
+    fn backend(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> BackendView {
+        let (which, term) = (self.schedule().fetched, self.schedule().fetched_term());
+        let hsdirs = self.responsible(which, keys.get(backend, term.period));
+        BackendView { period: term.period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
     }
 
-    fn backend_ids(&self, backend: &OnionAddress, _: UnixTime) -> Vec<DescriptorId> {
-        let period = self.schedule().fetched_term().period;
-        let periods = [period, period.next(), period.previous()];
-        periods.iter().map(|period| (&BlindedKey::derive(backend, *period)).into()).collect()
+    fn lookup(&self, backend: &OnionAddress, _: Fingerprint, _: UnixTime) -> Lookup {
+        Lookup::V3(*backend)
     }
 
-    fn lookups(
-        &self,
-        backend: &OnionAddress,
-        from: &[Fingerprint],
-        _: TorVersion,
-        _: UnixTime,
-    ) -> Vec<(Lookup, Vec<Fingerprint>)> {
-        vec![(Lookup::V3(*backend), from.to_vec())]
+    fn client_lookup(&self, _: &OnionAddress, _: UnixTime) -> Option<ClientLookup> {
+        None
     }
 
     fn changes_at(&self, _: &OnionAddress, _: UnixTime) -> Option<UnixTime> {

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod directory;
 pub mod frontend;
 mod generation;
+mod keys;
 pub mod ring;
 pub mod schedule;
 

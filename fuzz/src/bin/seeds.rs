@@ -145,7 +145,7 @@ impl Seeds {
     }
 
     fn state(&self) -> io::Result<()> {
-        let newest = Newest { period: 20_779, revision: u64::MAX, published: NOW };
+        let newest = Newest { period: 20_779, revision: u64::MAX, published: NOW, seen: NOW };
         let newest = [(BackendId::from(v3::PUBLISHED.address.to_string().as_str()), newest)].into();
         self.add("state", "one", onionbalance::state::render(&newest)?)
     }

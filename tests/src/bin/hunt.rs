@@ -32,12 +32,18 @@ struct Options {
     /// How many backends they share; as many as there are services, if that is told.
     #[arg(long)]
     backends: Option<usize>,
+    /// How many backends each service has of its own, in place of some that all share: `--backends` is that times `--services`.
+    #[arg(long)]
+    each: Option<usize>,
     /// How many relays run at a time.
     #[arg(long)]
     relays: Option<usize>,
     /// Whether anything goes wrong.
     #[arg(long)]
     trouble: Option<bool>,
+    /// How many seconds the signer takes for a descriptor.
+    #[arg(long, default_value_t = 0)]
+    signature: u64,
     /// The number of a service, from 0 on, of which to tell everything.
     #[arg(long)]
     trace: Option<usize>,
@@ -47,14 +53,18 @@ impl Options {
     fn scenario(&self, seed: u64) -> Scenario {
         let usual = Scenario::of_seed(seed);
         let version = self.version.map(|version| if version == 2 { Version::V2 } else { Version::V3 });
+        let services = self.services.unwrap_or(usual.services);
+        let own = self.each.map(|each| each * services);
         Scenario {
             seed,
             version: version.unwrap_or(usual.version),
             days: self.days.unwrap_or(usual.days),
-            services: self.services.unwrap_or(usual.services),
-            backends: self.backends.or(self.services).unwrap_or(usual.backends),
+            services,
+            backends: own.or(self.backends).or(self.services).unwrap_or(usual.backends),
+            each: self.each,
             relays: self.relays.unwrap_or(usual.relays),
             trouble: self.trouble.unwrap_or(usual.trouble),
+            signature: Duration::from_secs(self.signature),
         }
     }
 }

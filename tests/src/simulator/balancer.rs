@@ -10,6 +10,7 @@ use onionbalance::engine::{
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
 
+use super::carrying::{Order, Round};
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::cache::Key;
@@ -17,6 +18,7 @@ use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
 use super::service::move_spots;
 use super::time::Moment;
+use super::tor::Tor;
 use super::world::{Happening, World};
 
 /// The balancer, its tor and its signer.
@@ -24,12 +26,18 @@ pub struct Balancer<G: Generation> {
     /// Not while the balancer is down.
     pub engine: Option<Engine<G, Dice>>,
     began: Moment,
+    /// Since when the machine has been asleep, and with it the balancer, its tor and its signer.
+    pub asleep: Option<Moment>,
+    /// For how long it has been asleep since the balancer began: the monotonic clock stood still.
+    slept: Duration,
     /// What the balancer remembers from one life to the next.
     remembered: BTreeMap<BackendId, Newest>,
     /// Which life of the balancer this is, and which connection to tor.
     pub call: Call,
     /// Whether tor is there.
     pub tor_ready: bool,
+    /// What tor is busy with.
+    pub tor: Tor,
     /// The consensus that tor has.
     pub consensus: Rc<Consensus>,
     /// The one that the balancer has read.
@@ -38,6 +46,8 @@ pub struct Balancer<G: Generation> {
     clock_look: u32,
     /// By how many seconds the wall clock is ahead.
     pub clock_ahead: i64,
+    /// What waits for the signer; the first is being signed.
+    pub orders: VecDeque<Order<G>>,
     /// Whether the signer answers.
     pub signer_away: bool,
     /// When the signer's present life began.
@@ -46,8 +56,10 @@ pub struct Balancer<G: Generation> {
     pub signed: FxHashMap<Key, u64>,
     /// When the last upload of each descriptor to each HSDir ends.
     pub uploads: FxHashMap<(Key, RelayId), Moment>,
-    /// The last revisions that were given at all.
-    pub given: FxHashMap<Key, u64>,
+    /// The last revisions that were given at all, and when.
+    pub given: FxHashMap<Key, (u64, Moment)>,
+    /// What was signed last of each descriptor.
+    pub kept: FxHashMap<Key, Round<G>>,
     /// The sets that each service was published with last, the newest last.
     sets: FxHashMap<usize, VecDeque<Rc<[G]>>>,
 }
@@ -61,8 +73,8 @@ pub struct Call {
     pub tor: u32,
 }
 
-/// How long an answer may take.
-pub const LATENCY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(8));
+/// How long tor may take to hand its directory out.
+const READING: Duration = Duration::from_secs(8);
 /// How long the signer takes.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
 /// The signer exceeds a revision that was seen elsewhere if its own counter reaches that within so many seconds.
@@ -76,18 +88,23 @@ impl<G: Generation> Balancer<G> {
         Self {
             engine: None,
             began: Moment::ZERO,
+            asleep: None,
+            slept: Duration::ZERO,
             remembered: BTreeMap::new(),
             call: Call { life: 0, tor: 0 },
             tor_ready: true,
+            tor: Tor::default(),
             consensus,
             read: None,
             clock_look: 0,
             clock_ahead: 0,
+            orders: VecDeque::new(),
             signer_away: false,
             signer_began: Moment::ZERO,
             signed: FxHashMap::default(),
             uploads: FxHashMap::default(),
             given: FxHashMap::default(),
+            kept: FxHashMap::default(),
             sets: FxHashMap::default(),
         }
     }
@@ -99,14 +116,15 @@ impl<G: Generation> Balancer<G> {
 
     /// When the engine wants to be woken.
     pub fn deadline(&self) -> Moment {
-        let deadline = self.engine.as_ref().and_then(Engine::next_deadline);
+        let deadline = self.engine.as_ref().and_then(Engine::next_deadline).filter(|_| self.asleep.is_none());
         // To the next whole millisecond.
-        deadline.map_or(Moment::NEVER, |deadline| self.began.after(deadline + Duration::from_nanos(999_999)))
+        let at = |deadline| self.began.after(deadline + self.slept + Duration::from_nanos(999_999));
+        deadline.map_or(Moment::NEVER, at)
     }
 
     /// The two clocks as the balancer reads them.
     pub fn now(&self, now: Moment) -> Now {
-        Now { elapsed: now.since(self.began), wall: self.wall(now) }
+        Now { elapsed: now.since(self.began).saturating_sub(self.slept), wall: self.wall(now) }
     }
 
     /// Forgets what concerns nothing any more that is still to come.
@@ -115,6 +133,7 @@ impl<G: Generation> Balancer<G> {
         let past = now.wall().0 / 86_400 - 4;
         self.uploads.retain(|_, ends| *ends > now);
         self.given.retain(|key, _| key.slot.period > past);
+        self.kept.retain(|key, _| key.slot.period > past);
         self.signed.retain(|key, _| key.slot.period > past);
     }
 
@@ -158,6 +177,7 @@ impl<G: Generation> World<G> {
         engine.remember(&self.balancer.remembered);
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
+        self.balancer.slept = Duration::ZERO;
         self.watch.balancer_started();
         self.trace_start();
         self.read_directory_soon();
@@ -168,14 +188,36 @@ impl<G: Generation> World<G> {
         let Some(engine) = self.balancer.engine.take() else { return };
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
+        self.balancer.orders.clear();
+        self.balancer.tor.meet_another_engine();
+        self.balancer.kept.clear();
         self.balancer.read = None;
         self.balancer_was_away();
+    }
+
+    /// The machine falls asleep: what was under way comes to nothing, and nobody is told.
+    pub fn fall_asleep(&mut self) {
+        self.balancer.asleep = Some(self.now);
+        self.balancer.call.tor += 1;
+    }
+
+    /// The machine wakes up. The runtime looks at the clock within half a minute, and tor for a consensus.
+    pub fn wake_up(&mut self) {
+        let Some(since) = self.balancer.asleep.take() else { return };
+        self.balancer.slept += self.now.since(since);
+        self.watch.excuse_everything(self.now);
+        self.tell(Event::Configuration(self.configuration()));
+        self.show_network();
+        self.balancer.consensus = self.authorities.newest();
+        self.read_directory_soon();
     }
 
     /// Tor ends, and everything that it was doing with it.
     pub fn stop_tor(&mut self) {
         self.balancer.tor_ready = false;
         self.balancer.call.tor += 1;
+        self.balancer.orders.clear();
+        self.balancer.tor = Tor::default();
         self.tell(Event::TorLost);
     }
 
@@ -196,13 +238,15 @@ impl<G: Generation> World<G> {
     }
 
     fn read_directory_soon(&mut self) {
-        let at = self.now.after(self.dice.between(SIGNING.1, LATENCY.1));
+        let at = self.now.after(self.dice.between(SIGNING.1, READING));
         self.queue.plan(at, Happening::DirectoryRead(self.balancer.call));
     }
 
     /// The balancer has read the directory.
     pub fn directory_read(&mut self, call: Call) {
-        if call != self.balancer.call || !self.balancer.tor_ready || self.balancer.engine.is_none() {
+        let away =
+            !self.balancer.tor_ready || self.balancer.engine.is_none() || self.balancer.asleep.is_some();
+        if call != self.balancer.call || away {
             return;
         }
         let consensus = self.balancer.consensus.clone();
@@ -217,7 +261,7 @@ impl<G: Generation> World<G> {
 
     /// The clock may make other descriptors due.
     pub fn look_at_clock(&mut self, look: u32) {
-        if look == self.balancer.clock_look {
+        if look == self.balancer.clock_look && self.balancer.asleep.is_none() {
             self.show_network();
         }
     }
@@ -257,7 +301,7 @@ impl<G: Generation> World<G> {
             let look = Happening::ClockLook(self.balancer.clock_look);
             self.queue.plan(self.now.after(in_time), look);
         }
-        self.watch.network_shown(&self.services);
+        self.watch.network_shown(self.now, &self.services);
         self.touch_all();
         self.tell(Event::Network(view));
     }

@@ -1,25 +1,37 @@
 //! What the engine says is carried out, and what comes of it is told to the engine.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use onionbalance::engine::{Action, Chosen, Event, Found, Point, PublicationId, ServiceId, UploadOutcome};
+use onionbalance::engine::{
+    Action, Event, Found, Point, Post, PublicationId, Revision, ServiceId, UploadOutcome,
+};
 use onionbalance::relay::Fingerprint;
 
-use super::balancer::{Call, LATENCY, SIGNING, number_of};
+use super::balancer::{Call, SIGNING, number_of};
 use super::generation::Generation;
 use super::network::cache::{Key, Text};
 use super::network::relay::{Given, RelayId, Said};
 use super::time::Moment;
+use super::tor::{Fate, SILENCE};
 use super::world::{Happening, World};
 
-/// A publication on its way to the signer.
+/// A publication that waits for the signer, or for tor.
 pub struct Order<G> {
     /// In the engine's words.
     id: PublicationId,
     key: Key,
-    points: Rc<[G]>,
-    to: Vec<RelayId>,
-    floor: u64,
+    /// The number of each set, its points, and who gets it.
+    posts: Vec<(usize, Rc<[G]>, Vec<RelayId>)>,
+    revision: Revision,
+    /// False if a later publication took its place while it was being signed.
+    is_wanted: bool,
+}
+
+/// What was signed together: texts by the numbers of their sets.
+pub struct Round<G> {
+    revision: u64,
+    texts: BTreeMap<usize, Rc<Text<G>>>,
 }
 
 /// One upload on its way.
@@ -29,16 +41,23 @@ pub struct Upload<G> {
     key: Key,
     relay: RelayId,
     text: Rc<Text<G>>,
+    /// When tor was given it.
+    posted: Moment,
 }
 
 /// Of 1000 requests so many come to nothing, and tor tells.
 pub const FAILURES: u64 = 15;
-/// Of 1000 requests so many come to nothing, and tor does not tell.
-pub const SILENCE: u64 = 10;
+/// Why a publication is not posted that a later one replaces.
+const REPLACED: &str = "a later publication takes its place";
+/// Of 1000 texts that are to be posted once more so many are gone.
+const FORGOTTEN: u64 = 50;
 
 impl<G: Generation> World<G> {
     /// Tells the engine, and carries out what it says.
     pub fn tell(&mut self, event: Event<G>) {
+        if self.balancer.asleep.is_some() {
+            return;
+        }
         let now = self.balancer.now(self.now);
         self.trace_event(&event);
         let Some(engine) = &mut self.balancer.engine else { return };
@@ -57,54 +76,112 @@ impl<G: Generation> World<G> {
         self.check_action(&action);
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, from),
-            Action::Publish { id, service, slot, points, to, revision_floor } => {
+            Action::Publish { id, service, slot, posts, revision } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let points: Vec<G> = points.into_iter().map(|Chosen { point, .. }| point).collect();
-                let points = self.balancer.set(key.owner, points);
-                let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
-                let order = Order { id, key, points, to, floor: revision_floor.unwrap_or(0) };
-                let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
-                self.queue.plan(at, Happening::Signed(self.balancer.call, Box::new(order)));
+                let post = |Post { set, points, to }: Post<G>| {
+                    let points = points.into_iter().map(|chosen| chosen.point).collect();
+                    let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
+                    (set, self.balancer.set(key.owner, points), to)
+                };
+                let posts = posts.into_iter().map(post).collect();
+                let order = Order { id, key, posts, revision, is_wanted: true };
+                match revision {
+                    Revision::New { .. } => self.order(order),
+                    Revision::Kept(_) => {
+                        let at = self.now.after(self.dice.between(SIGNING.0, SIGNING.1));
+                        self.queue.plan(at, Happening::Handed(self.balancer.call, Box::new(order)));
+                    }
+                }
             }
             Action::ReadBack { service, slot, hsdir } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
                 let relay = self.relays.find(hsdir);
-                self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
+                if let Some(at) = self.ask_tor(Some(relay)).told_at() {
+                    self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
+                }
             }
             Action::Notice(_) => {}
         }
     }
 
+    /// Puts an order into the line before the signer, in the place of the one that it replaces. The first of the line is being
+    /// signed.
+    fn order(&mut self, order: Order<G>) {
+        let line = &mut self.balancer.orders;
+        if let Some(first) = line.front_mut().filter(|first| first.key == order.key) {
+            first.is_wanted = false;
+        }
+        match line.iter_mut().skip(1).find(|other| other.key == order.key) {
+            Some(other) => {
+                let old = std::mem::replace(other, order);
+                self.tell(not_posted(old.id, REPLACED));
+            }
+            None => line.push_back(order),
+        }
+        let length = self.balancer.orders.len();
+        self.report.longest_line = self.report.longest_line.max(length);
+        if length == 1 {
+            self.begin_signing();
+        }
+    }
+
+    fn begin_signing(&mut self) {
+        let time = self.dice.between(SIGNING.0, SIGNING.1) + self.scenario.signature;
+        self.queue.plan(self.now.after(time), Happening::Signed(self.balancer.call));
+    }
+
     /// The signer has answered.
-    pub fn signed(&mut self, call: Call, order: Order<G>) {
+    pub fn signed(&mut self, call: Call) {
         if call != self.balancer.call {
             return;
         }
-        let Order { id, key, points, to, floor } = order;
-        let wall = self.balancer.wall(self.now);
-        let not_posted = |problem: &str| Event::NotPosted { id, problem: problem.into() };
-        if self.balancer.signer_away {
-            return self.tell(not_posted("the signer is away"));
+        let Some(order) = self.balancer.orders.pop_front() else { return };
+        if !self.balancer.orders.is_empty() {
+            self.begin_signing();
         }
-        if self.services[key.owner].poisoned || !G::is_signed(&self.addresses[key.owner], key.slot, wall) {
-            return self.tell(not_posted("the signer refuses"));
+        self.post(call, &order);
+    }
+
+    /// The texts of a publication are signed, or were before: tor is given them.
+    pub fn post(&mut self, call: Call, order: &Order<G>) {
+        if call != self.balancer.call {
+            return;
         }
-        let mut revision = G::revision(key.slot, wall);
-        if G::TELLS {
-            let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
-            let seen = floor.min(self.balancer.reach(key.slot, self.now));
-            revision = revision.max(last + 1).max(seen + 1);
-            self.balancer.signed.insert(key, revision);
+        let (id, key) = (order.id, order.key);
+        if !order.is_wanted {
+            return self.tell(not_posted(id, REPLACED));
         }
-        self.balancer.given.insert(key, revision);
-        let text = Rc::new(Text { revision, made: self.now, points });
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            to.into_iter().partition(|relay| self.balancer.consensus.relays.binary_search(relay).is_ok());
-        for relay in known {
-            let at = self.upload_ends(key, relay);
-            let text = text.clone();
-            self.queue.plan(at, Happening::Uploaded(Box::new(Upload { call, id, key, relay, text })));
+        let revision = match order.revision {
+            Revision::Kept(revision) => revision,
+            Revision::New { floor } => match self.sign(order, floor.unwrap_or(0)) {
+                Ok(revision) => revision,
+                Err(problem) => return self.tell(not_posted(id, problem)),
+            },
+        };
+        let sets = order.posts.iter().map(|(set, ..)| *set);
+        let kept = self.balancer.kept.get(&key).filter(|round| round.revision == revision);
+        let texts: Option<Vec<Rc<Text<G>>>> =
+            kept.and_then(|round| sets.map(|set| round.texts.get(&set).cloned()).collect());
+        let is_new = matches!(order.revision, Revision::New { .. });
+        let Some(texts) = texts.filter(|_| is_new || !self.dice.chance(FORGOTTEN)) else {
+            self.watch.excuse(key, self.now);
+            return self.tell(Event::NotKept { id });
+        };
+        let mut unknown = Vec::new();
+        for ((_, _, to), text) in order.posts.iter().zip(texts) {
+            for relay in to.iter().copied() {
+                if self.balancer.consensus.relays.binary_search(&relay).is_err() {
+                    unknown.push(relay);
+                    continue;
+                }
+                let Some(at) = self.upload_ends(key, relay) else { continue };
+                let (text, posted) = (text.clone(), self.now);
+                let upload = Upload { call, id, key, relay, text, posted };
+                self.queue.plan(at, Happening::Uploaded(Box::new(upload)));
+            }
+        }
+        if let Some(held) = self.watch.held.get_mut(&key).filter(|_| !unknown.is_empty()) {
+            held.unknown = true;
         }
         self.tell(Event::Posted { id, revision });
         for relay in unknown {
@@ -113,19 +190,50 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// When an upload ends that begins now. The runtime tells of none before those have ended that began earlier: tor does not
-    /// say which it speaks of. So it is as if they came one after the other.
-    fn upload_ends(&mut self, key: Key, relay: RelayId) -> Moment {
-        let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
+    /// The signer signs all sets of a descriptor, which are kept; or says why not.
+    fn sign(&mut self, order: &Order<G>, floor: u64) -> Result<u64, &'static str> {
+        let (key, wall) = (order.key, self.balancer.wall(self.now));
+        if self.balancer.signer_away {
+            return Err("the signer is away");
+        }
+        if self.services[key.owner].poisoned || !G::is_signed(&self.addresses[key.owner], key.slot, wall) {
+            return Err("the signer refuses");
+        }
+        let mut revision = G::revision(key.slot, wall);
+        if G::TELLS {
+            let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
+            let seen = floor.min(self.balancer.reach(key.slot, self.now));
+            revision = revision.max(last + 1).max(seen + 1);
+            self.balancer.signed.insert(key, revision);
+        }
+        self.balancer.given.insert(key, (revision, self.now));
+        let text = |points: &Rc<[G]>| Rc::new(Text { revision, made: self.now, points: points.clone() });
+        let texts = order.posts.iter().map(|(set, points, _)| (*set, text(points))).collect();
+        self.balancer.kept.insert(key, Round { revision, texts });
+        Ok(revision)
+    }
+
+    /// Asks tor for something at an HSDir, or at one of tor's choice.
+    pub fn ask_tor(&mut self, relay: Option<RelayId>) -> Fate {
+        let is_reached = relay.is_none_or(|relay| self.relays.get(relay).is_reached());
+        let fate = self.balancer.tor.ask(self.now, is_reached, &mut self.dice);
+        self.check_in_flight();
+        fate
+    }
+
+    /// When an upload ends that begins now; `None` if it does not get there, and tor does not tell. The runtime tells of none before
+    /// those have ended that began earlier: tor does not say which it speaks of. So it is as if they came one after the other.
+    fn upload_ends(&mut self, key: Key, relay: RelayId) -> Option<Moment> {
+        let at = self.ask_tor(Some(relay)).told_at()?;
         let last = self.balancer.uploads.entry((key, relay)).or_insert(at);
         *last = at.max(Moment(last.0 + 1));
-        *last
+        Some(*last)
     }
 
     /// An upload has reached its HSDir, or failed.
     pub fn uploaded(&mut self, upload: Upload<G>) {
-        let Upload { call, id, key, relay, text } = upload;
-        if call.tor != self.balancer.call.tor || self.dice.chance(SILENCE) {
+        let Upload { call, id, key, relay, text, posted } = upload;
+        if call.tor != self.balancer.call.tor {
             return;
         }
         let (now, until) = (self.now, self.now.after(G::KEPT));
@@ -145,7 +253,7 @@ impl<G: Generation> World<G> {
             Said::Nothing => return,
         };
         if call == self.balancer.call && !self.dice.chance(SILENCE) {
-            self.watch.answered(key, relay, &text, said);
+            self.watch.answered(key, relay, &text, (said, posted), now);
             let hsdir = self.relays.get(relay).fingerprint;
             self.tell(Event::Uploaded { id, hsdir, outcome });
         }
@@ -153,7 +261,7 @@ impl<G: Generation> World<G> {
 
     /// An HSDir answers for the frontend's own descriptor.
     pub fn read_back(&mut self, call: Call, key: Key, relay: RelayId) {
-        if call != self.balancer.call || self.dice.chance(SILENCE) {
+        if call != self.balancer.call {
             return;
         }
         let wall = self.balancer.wall(self.now);
@@ -166,7 +274,7 @@ impl<G: Generation> World<G> {
             Given::Failed | Given::Garbage => Found::Failed,
             Given::NotFound => Found::Nothing,
             Given::Text(text) => {
-                self.watch.read_back(key, relay, &text);
+                self.watch.read_back(key, relay, &text, self.now);
                 let points = text.points.iter().map(Point::id).collect();
                 Found::Copy { revision: text.revision, points }
             }
@@ -175,4 +283,8 @@ impl<G: Generation> World<G> {
         let service = ServiceId::clone(&self.services[key.owner].id);
         self.tell(Event::ReadBack { service, slot: key.slot, hsdir, found });
     }
+}
+
+fn not_posted<G: Point>(id: PublicationId, problem: &str) -> Event<G> {
+    Event::NotPosted { id, problem: problem.into() }
 }

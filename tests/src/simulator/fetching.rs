@@ -2,8 +2,8 @@
 
 use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Source};
 
-use super::balancer::{Call, LATENCY, number_of};
-use super::carrying::{FAILURES, SILENCE};
+use super::balancer::{Call, number_of};
+use super::carrying::FAILURES;
 use super::generation::Generation;
 use super::network::cache::Key;
 use super::network::relay::{Given, RelayId};
@@ -14,14 +14,21 @@ impl<G: Generation> World<G> {
     pub fn fetch(&mut self, backend: &BackendId, from: Vec<Source>) {
         let (call, backend) = (self.balancer.call, number_of(&backend.0));
         for source in from {
-            let at = self.now.after(self.dice.between(LATENCY.0, LATENCY.1));
-            self.queue.plan(at, Happening::Fetched { call, backend, source });
+            let relay = match source {
+                Source::Hsdir(hsdir) => Some(self.relays.find(hsdir)),
+                Source::Any => None,
+            };
+            self.report.fetches += 1;
+            if let Some(at) = self.ask_tor(relay).told_at() {
+                self.report.late_fetches += u64::from(at.since(self.now) > G::timing().fetch_timeout);
+                self.queue.plan(at, Happening::Fetched { call, backend, source });
+            }
         }
     }
 
     /// Tor has an answer for a backend's descriptor.
     pub fn fetched(&mut self, call: Call, number: usize, source: Source) {
-        if call != self.balancer.call || self.dice.chance(SILENCE) {
+        if call != self.balancer.call {
             return;
         }
         let (slot, given) = match source {

@@ -27,6 +27,7 @@ pub mod queue;
 pub mod scenario;
 pub mod service;
 pub mod time;
+pub mod tor;
 pub mod trace;
 pub mod trouble;
 pub mod world;

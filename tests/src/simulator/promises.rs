@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onionbalance::engine::Timing;
+use onionbalance::engine::{Proof, Timing};
 
 use super::generation::Generation;
 
@@ -28,17 +28,24 @@ pub struct Promises {
     pub unchanged: Duration,
     /// How many descriptors are posted in any minute at most.
     pub posts_per_minute: usize,
-    /// How many HSDirs are asked in any minute at most.
+    /// How many HSDirs are asked for backends' descriptors in any minute at most.
     pub fetches_per_minute: usize,
+    /// How many of the services' own are read back in any minute at most.
+    pub read_backs_per_minute: usize,
+    /// How many requests are outstanding at tor at a time at most; as many may come at once in excess of what a minute sees.
+    pub in_flight: usize,
 }
+
+/// How long a request takes on the average, if HSDirs that do not answer are counted for as long as the engine does.
+const REQUEST: Duration = Duration::from_secs(4);
 
 /// For how long an HSDir of version 3 keeps what it has; those of version 2 keep it for longer.
 const KEPT: Duration = Duration::from_hours(3);
 
 impl Promises {
-    /// What is promised to so many backends, and services that take so many `posts` to be published everywhere: each waits
-    /// for the others where tor may be asked only so many times a minute.
-    pub fn new<G: Generation>(posts: usize, backends: usize) -> Self {
+    /// What is promised to so many services and backends, if it takes so many `posts` to publish everything everywhere: each waits
+    /// for the others where tor may be asked only so many times a minute, and for only so much at a time.
+    pub fn new<G: Generation>(services: usize, posts: usize, backends: usize) -> Self {
         let Timing {
             refresh,
             upload_timeout,
@@ -49,14 +56,22 @@ impl Promises {
             retry_max,
             ..
         } = G::timing();
-        let minutes = |requests: usize, budget: usize| 60 * requests.div_ceil(budget) as u64;
-        // Three rounds of all descriptors; two HSDirs for each backend.
+        let uploads = services * G::HSDIRS;
+        let read_backs = if G::PROOF == Proof::ReadBack { uploads } else { 0 };
         // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or as many as does
         // no harm.
         let posts_per_minute = posts.div_ceil(15).max(30);
         let fetches_per_minute = (backends * 2).div_ceil(10).max(60);
-        let rounds = minutes(posts * 3, posts_per_minute);
-        let line = Duration::from_secs(rounds + minutes(backends * 2, fetches_per_minute));
+        let read_backs_per_minute = read_backs.div_ceil(15).max(60);
+        let in_flight = 24;
+        let pace = |requests: usize, per_minute: usize| {
+            Duration::from_secs(60 * requests.div_ceil(per_minute) as u64)
+        };
+        // Three rounds of all descriptors; two HSDirs for each backend.
+        let paces = pace(posts * 3, posts_per_minute).max(pace(read_backs * 3, read_backs_per_minute))
+            + pace(backends * 2, fetches_per_minute);
+        let circuits = (uploads + read_backs) * 3 + backends * 2;
+        let line = paces.max(REQUEST * u32::try_from(circuits / in_flight).unwrap_or(u32::MAX));
         let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line;
         let renewed = republish_to + posted;
         let seen = refresh.mul_f64(1.1) * 5 + posted;
@@ -71,6 +86,8 @@ impl Promises {
             unchanged: republish_from,
             posts_per_minute,
             fetches_per_minute,
+            read_backs_per_minute,
+            in_flight,
         }
     }
 }

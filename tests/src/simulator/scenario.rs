@@ -1,6 +1,7 @@
 //! What is simulated.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::dice::Dice;
 
@@ -26,10 +27,14 @@ pub struct Scenario {
     pub services: usize,
     /// How many backends they share.
     pub backends: usize,
+    /// How many backends each service has of its own; `None`: some of those that all share.
+    pub each: Option<usize>,
     /// How many relays run at a time.
     pub relays: usize,
     /// Whether anything goes wrong; relays and introduction points come and go in any case.
     pub trouble: bool,
+    /// How much longer the signer takes for a descriptor than a few milliseconds.
+    pub signature: Duration,
 }
 
 impl Scenario {
@@ -43,26 +48,42 @@ impl Scenario {
             days: 3,
             services,
             backends: services + dice.index(services + 1),
+            each: None,
             relays: 100 + dice.index(200),
             trouble: dice.chance(900),
+            signature: Duration::ZERO,
         }
     }
 
     /// A day of many services, in which nothing goes wrong: they share tor, and must not act in step.
     pub fn crowd(version: Version) -> Self {
-        Self { seed: 1, version, days: 1, services: 30, backends: 60, relays: 300, trouble: false }
+        Self {
+            seed: 1,
+            version,
+            days: 1,
+            services: 30,
+            backends: 60,
+            each: None,
+            relays: 300,
+            trouble: false,
+            signature: Duration::ZERO,
+        }
     }
 }
 
 /// The command that replays it.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, version, days, services, backends, relays, trouble } = self;
+        let Self { seed, version, days, services, backends, each, relays, trouble, signature } = self;
         let version = if *version == Version::V2 { 2 } else { 3 };
         write!(
             f,
             "cargo run --release -p onionbalance-tests --bin hunt -- --seed {seed} --version {version} --days {days} \
              --services {services} --backends {backends} --relays {relays} --trouble {trouble}"
-        )
+        )?;
+        if let Some(each) = each {
+            write!(f, " --each {each}")?;
+        }
+        if signature.is_zero() { Ok(()) } else { write!(f, " --signature {}", signature.as_secs()) }
     }
 }

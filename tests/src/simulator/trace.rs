@@ -49,9 +49,10 @@ impl<G: Generation> World<G> {
         let concerns = match event {
             Event::Tick => false,
             Event::Fetched { backend, .. } => self.is_traced_backend(trace, backend),
-            Event::Posted { id, .. } | Event::NotPosted { id, .. } | Event::Uploaded { id, .. } => {
-                trace.own.borrow().contains(id)
-            }
+            Event::Posted { id, .. }
+            | Event::NotPosted { id, .. }
+            | Event::NotKept { id }
+            | Event::Uploaded { id, .. } => trace.own.borrow().contains(id),
             Event::ReadBack { service, .. } => self.is_traced(trace, service),
             _ => true,
         };
@@ -97,6 +98,7 @@ impl<G: Generation> World<G> {
                 | Notice::NothingToPublish { service }
                 | Notice::KeepingLastSet { service }
                 | Notice::LastSetDropped { service } => self.is_traced(trace, service),
+                Notice::Behind { .. } | Notice::CaughtUp { .. } => true,
             },
         };
         if concerns {

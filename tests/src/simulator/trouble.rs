@@ -28,6 +28,8 @@ pub enum Mend {
     Tor,
     /// The balancer is back.
     Balancer,
+    /// The machine wakes up.
+    Machine,
     /// The clock is right again.
     Clock,
     /// The service is configured again.
@@ -71,7 +73,7 @@ impl<G: Generation> World<G> {
     /// Something goes wrong.
     pub fn trouble(&mut self) {
         self.plan_trouble();
-        let kind = self.dice.below(16);
+        let kind = self.dice.below(17);
         self.trace(|| format!("trouble {kind}"));
         match kind {
             0..=2 => self.relays_turn(),
@@ -86,6 +88,7 @@ impl<G: Generation> World<G> {
             12 => self.clock_steps(),
             13 => self.operator_changes_something(),
             14 => self.stranger_publishes(),
+            15 => self.machine_sleeps(),
             _ => self.network_suffers(),
         }
     }
@@ -103,7 +106,7 @@ impl<G: Generation> World<G> {
     }
 
     fn relays_turn(&mut self) {
-        let count = 1 + self.dice.index(self.relays.running.len() / 20);
+        let count = 1 + self.dice.index((self.relays.running.len() / 20).max(1));
         let manner = FAULTY[self.dice.index(FAULTY.len())];
         for _ in 0..count {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
@@ -112,7 +115,7 @@ impl<G: Generation> World<G> {
     }
 
     fn relays_restart(&mut self) {
-        for _ in 0..=self.dice.index(self.relays.running.len() / 10) {
+        for _ in 0..=self.dice.index((self.relays.running.len() / 10).max(1)) {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
             self.relays.lose_everything(relay, self.now);
         }
@@ -167,7 +170,7 @@ impl<G: Generation> World<G> {
     }
 
     fn tor_ends(&mut self) {
-        if self.balancer.tor_ready {
+        if self.balancer.tor_ready && self.balancer.asleep.is_none() {
             self.stop_tor();
             self.disturb();
             self.mend_after(Duration::from_secs(2), 30 * MINUTE, Mend::Tor);
@@ -175,15 +178,27 @@ impl<G: Generation> World<G> {
     }
 
     fn balancer_ends(&mut self) {
-        if self.balancer.engine().is_some() {
+        if self.balancer.engine().is_some() && self.balancer.asleep.is_none() {
             self.stop_balancer();
             self.disturb();
             self.mend_after(Duration::from_secs(1), 30 * MINUTE, Mend::Balancer);
         }
     }
 
+    fn machine_sleeps(&mut self) {
+        let up =
+            self.balancer.tor_ready && self.balancer.engine().is_some() && self.balancer.asleep.is_none();
+        // By a clock that was set back a short time ago nobody can tell for how long it was.
+        let right = self.balancer.clock_ahead == 0 && self.now.since(self.clock_stepped) > HOUR;
+        if up && right {
+            self.fall_asleep();
+            self.disturb();
+            self.mend_after(10 * MINUTE, 12 * HOUR, Mend::Machine);
+        }
+    }
+
     fn clock_steps(&mut self) {
-        if self.balancer.clock_ahead == 0 {
+        if self.balancer.clock_ahead == 0 && self.balancer.asleep.is_none() {
             // HSDirs of version 2 keep the latest publication time: what was signed in the future stays for that long.
             let ahead = G::TELLS && self.dice.chance(500);
             self.balancer.clock_ahead = if ahead { 86_400 } else { -86_400 };
@@ -196,6 +211,7 @@ impl<G: Generation> World<G> {
     fn clock_has_stepped(&mut self) {
         self.disturb();
         self.clock_stepped = self.now;
+        self.watch.excuse_everything(self.now);
         if G::BY_THE_CLOCK {
             self.watch.period_changed_back();
             self.show_network();
@@ -224,7 +240,10 @@ impl<G: Generation> World<G> {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
         self.count_users();
-        self.watch.reconfigured(number, configured, &self.users);
+        // A machine that sleeps hears of it when it wakes up.
+        if self.balancer.asleep.is_none() {
+            self.watch.reconfigured(self.now, number, configured, &self.users);
+        }
         self.tell(Event::Configuration(self.configuration()));
         self.show_network();
     }
@@ -306,6 +325,10 @@ impl<G: Generation> World<G> {
             }
             Mend::Balancer => {
                 self.start_balancer();
+                self.disturb();
+            }
+            Mend::Machine => {
+                self.wake_up();
                 self.disturb();
             }
             Mend::Clock => {

@@ -100,7 +100,9 @@ pub enum Happening<G: Generation> {
         source: Source,
     },
     /// The signer answers.
-    Signed(Call, Box<Order<G>>),
+    Signed(Call),
+    /// Texts that were signed before are handed to tor.
+    Handed(Call, Box<Order<G>>),
     /// An upload ends.
     Uploaded(Box<Upload<G>>),
     /// An HSDir answers for one of the frontends' descriptors.
@@ -135,7 +137,7 @@ impl<G: Generation> World<G> {
         let posts =
             configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
         let mut world = Self {
-            promises: Promises::new::<G>(posts, backends),
+            promises: Promises::new::<G>(services, posts, backends),
             now,
             queue: Queue::default(),
             authorities,
@@ -223,7 +225,8 @@ impl<G: Generation> World<G> {
             Happening::BackendPublishes { backend, wake } => self.backend_wakes(backend, wake),
             Happening::BackendRotates(backend) => self.rotate(backend),
             Happening::Fetched { call, backend, source } => self.fetched(call, backend, source),
-            Happening::Signed(call, order) => self.signed(call, *order),
+            Happening::Signed(call) => self.signed(call),
+            Happening::Handed(call, order) => self.post(call, &order),
             Happening::Uploaded(upload) => self.uploaded(*upload),
             Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
             Happening::Trouble => self.trouble(),
@@ -298,7 +301,10 @@ fn some_services(scenario: &Scenario, now: Moment, dice: &mut Dice) -> Vec<Servi
         let few = 1 + dice.index(4);
         // Some have more backends than a descriptor has room for.
         let count = if dice.chance(100) { 12 } else { few };
-        let some = (0..count).map(|_| dice.index(scenario.backends)).collect();
+        let some = match scenario.each {
+            Some(each) => (number * each..(number + 1) * each).collect(),
+            None => (0..count).map(|_| dice.index(scenario.backends)).collect(),
+        };
         let mut service = Service::new(number, dice.chance(500), some);
         service.configured = Some(now);
         service.undisturbed = now;

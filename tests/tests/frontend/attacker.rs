@@ -62,8 +62,8 @@ impl<'a> Attacker<'a> {
         term: &DescriptorTerm,
         twist: impl Fn(&mut FrontendRequest, &FrontendRequest),
     ) -> Result<Reply> {
-        let mut request = compose(&self.site.address, term, &self.genuine, 0);
-        twist(&mut request, &compose(&self.site.address, term, &self.own, 0));
+        let mut request = compose(&self.site.address, term, &[&self.genuine], 0);
+        twist(&mut request, &compose(&self.site.address, term, &[&self.own], 0));
         self.signer.write_all(&frame::encode(&Request::FrontendV3(request))?)?;
         let mut header = [0; Header::LENGTH];
         self.signer.read_exact(&mut header)?;

@@ -2,9 +2,10 @@
 //!
 //! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. What is not acknowledged is tried
 //! again, HSDir by HSDir, with growing waits; what is acknowledged is left alone until the descriptor is due
-//! for renewal.
+//! for renewal. All its HSDirs hold one revision: see [`rounds`].
 
 mod refusals;
+mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,12 +13,13 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use self::refusals::ReadBack;
+pub(super) use self::rounds::Batch;
+use self::rounds::Round;
 use super::Context;
 use super::event::{DescriptorSlot, Found, Proof, PublicationId, ServiceId, UploadOutcome};
 use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
-use super::timing;
 use super::upload::{Proven, Upload};
 use crate::relay::Fingerprint;
 
@@ -31,9 +33,16 @@ pub(super) struct Descriptor<I> {
     sets: Vec<Vec<I>>,
     /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
     incomplete_since: Option<Duration>,
-    /// Whether all HSDirs are being published to, from which on the time to the renewal counts.
-    renewing: bool,
+    /// None before anything was signed.
+    round: Option<Round>,
+    /// Whether another one is to follow as soon as an HSDir is due.
+    round_wanted: bool,
+    /// Whether that is because HSDirs lack the round, whose texts are gone.
+    round_lost: bool,
+    /// When the round is to be renewed.
     renew_at: Option<Duration>,
+    /// The last publication.
+    last: PublicationId,
     published: Option<Duration>,
     stored: Option<Duration>,
     revision: Option<u64>,
@@ -48,14 +57,6 @@ pub(super) struct Descriptor<I> {
     pub(super) in_line: bool,
 }
 
-/// A part of a descriptor's HSDirs that one publication goes to.
-pub(super) struct Batch {
-    /// The number of their set.
-    pub(super) set: usize,
-    /// Who they are; at least one.
-    pub(super) to: Vec<Fingerprint>,
-}
-
 impl<I: Eq> Descriptor<I> {
     /// A descriptor that has no HSDirs and no introduction points yet.
     pub(super) fn new(service: ServiceId, slot: DescriptorSlot, proof: Proof) -> Self {
@@ -66,8 +67,11 @@ impl<I: Eq> Descriptor<I> {
             hsdirs: BTreeMap::new(),
             sets: Vec::new(),
             incomplete_since: None,
-            renewing: false,
+            round: None,
+            round_wanted: false,
+            round_lost: false,
             renew_at: None,
+            last: PublicationId(0),
             published: None,
             stored: None,
             revision: None,
@@ -106,59 +110,12 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of them empty.
-    /// `next` is the next publication's name.
-    pub(super) fn set_points(&mut self, now: Duration, next: PublicationId, sets: Vec<Vec<I>>) {
-        if self.sets == sets {
-            return;
+    pub(super) fn set_points(&mut self, now: Duration, sets: Vec<Vec<I>>) {
+        if self.sets != sets {
+            self.sets = sets;
+            self.incomplete_since = Some(now);
+            self.want_round(now);
         }
-        let before = std::mem::replace(&mut self.sets, sets);
-        let mut kept = 0;
-        for hsdir in self.hsdirs.values_mut() {
-            if own_set(&before, hsdir) == own_set(&self.sets, hsdir) {
-                kept += 1;
-            } else {
-                hsdir.replace(now, next);
-                self.incomplete_since = Some(now);
-            }
-        }
-        if kept == 0 {
-            self.renewing = true;
-            self.renew_at = None;
-        }
-    }
-
-    /// Whether an HSDir waits for an upload now.
-    pub(super) fn is_due(&self, now: Duration) -> bool {
-        !self.sets.is_empty() && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
-    }
-
-    /// The HSDirs that publication `id` goes to: of those that share the set of the first that is due, those that are due
-    /// too, those that soon will be, and those that still wait for the signature of an earlier publication. So at most one
-    /// publication of a set waits for the signer.
-    pub(super) fn begin_upload(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        id: PublicationId,
-    ) -> Option<Batch> {
-        let now = cx.now.elapsed;
-        let set = |hsdir: &Upload| hsdir.number().checked_rem(self.sets.len());
-        // Who has waited longest: where each HSDir gets a set of its own, one that fails again and again must not keep
-        // the others waiting.
-        let due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(now));
-        let number = due.min_by_key(|hsdir| hsdir.due_at()).and_then(set)?;
-        let mut to = Vec::new();
-        for (fingerprint, hsdir) in &mut self.hsdirs {
-            let is_part = hsdir.is_due(now + cx.timing.batch) || hsdir.awaits_signature();
-            if set(hsdir) == Some(number) && is_part {
-                hsdir.sign(id);
-                to.push(*fingerprint);
-            }
-        }
-        if std::mem::take(&mut self.renewing) {
-            self.schedule_renewal(cx);
-        }
-        self.published = Some(now);
-        Some(Batch { set: number, to })
     }
 
     /// The revision that the next publication is to exceed, if its HSDirs are known or supposed to hold any.
@@ -168,8 +125,9 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Tor accepted a publication: from now on HSDirs may answer.
-    pub(super) fn posted(&mut self, cx: &Context<impl RngCore>, id: PublicationId, revision: u64) {
+    pub(super) fn posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
         self.revision = self.revision.max(Some(revision));
+        self.note_revision(cx, id, revision);
         self.problem = None;
         self.not_posted = 0;
         let until = cx.now.elapsed + cx.timing.upload_timeout;
@@ -223,7 +181,7 @@ impl<I: Eq> Descriptor<I> {
                 hsdir.unknown();
                 self.complete(cx);
             }
-            UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),
+            UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),
         }
     }
 
@@ -294,14 +252,14 @@ impl<I: Eq> Descriptor<I> {
             self.read_back_failed(cx);
         }
         if self.renew_at.is_some_and(|at| at <= now) {
-            self.renew(cx);
+            self.want_round(now);
         }
     }
 
     /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to say;
     /// `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
     pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
-        let may_post = may_post && !self.sets.is_empty() && !self.in_line;
+        let may_post = may_post && !self.sets.is_empty() && !self.in_line && !self.awaits_signature();
         let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post, may_ask));
         let read_back = match self.read_back {
             ReadBack::Waiting { until } => Some(until),
@@ -322,21 +280,6 @@ impl<I: Eq> Descriptor<I> {
             revision: self.revision,
             hsdirs: self.hsdirs.iter().map(hsdir).collect(),
         }
-    }
-
-    /// Wants an upload to every HSDir that tor knows, unless one is under way. Where one is to all of them, that is the renewal.
-    fn renew(&mut self, cx: &mut Context<impl RngCore>) {
-        let now = cx.now.elapsed;
-        for hsdir in self.hsdirs.values_mut() {
-            hsdir.renew(now, false);
-        }
-        self.renewing = self.hsdirs.values().any(|hsdir| hsdir.is_due(now));
-        self.schedule_renewal(cx);
-    }
-
-    fn schedule_renewal(&mut self, cx: &mut Context<impl RngCore>) {
-        let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
-        self.renew_at = Some(cx.now.elapsed + wait);
     }
 
     /// Tells of something that keeps it from an HSDir.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::super::Context;
+use super::super::event::PublicationId;
 use super::super::notice::Notice;
-use super::super::upload::Upload;
+use super::super::upload::{Refusal, Upload};
 use super::Descriptor;
 use crate::relay::Fingerprint;
 
@@ -21,10 +22,11 @@ pub(super) enum ReadBack {
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// An HSDir refused an upload. `revision` is what the publication was given.
+    /// An HSDir refused the upload of publication `id`. `revision` is what the publication was given.
     pub(super) fn refused(
         &mut self,
         cx: &mut Context<impl RngCore>,
+        id: PublicationId,
         fingerprint: Fingerprint,
         revision: Option<u64>,
         reason: String,
@@ -33,13 +35,30 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
+        // Its answer came so late that it was sent the same again, and an HSDir takes no equal revision.
+        if hsdir.has_acknowledged(revision) {
+            hsdir.settle();
+            return self.settled(cx);
+        }
+        match hsdir.explain_refusal() {
+            Refusal::Unexplained => {}
+            // The others' refusals are about to come.
+            Refusal::MayHold => return self.want_round(cx.now.elapsed + cx.timing.debounce),
+            // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns costs no more rounds,
+            // and its next refusal is that of a renewal.
+            Refusal::MayHoldAgain => {
+                if hsdir.stored(cx.now.elapsed, id, Some(revision), self.proof) {
+                    self.settled(cx);
+                }
+                return;
+            }
+        }
         if hsdir.refuse(revision) {
             let (service, slot) = (self.service.clone(), self.slot);
             self.tell_short(cx, Notice::HsdirRefuses { service, slot, hsdir: fingerprint, reason });
         }
-        let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
         if self.floor.covers(revision) {
-            hsdir.retry_refused(cx, &self.floor);
+            self.retry_refused(cx);
         } else if self.read_back == ReadBack::No {
             self.read_back = ReadBack::Wanted;
         }
@@ -83,11 +102,5 @@ impl<I: Eq> Descriptor<I> {
             }
         }
         self.retry_refused(cx);
-    }
-
-    fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
-        for hsdir in self.hsdirs.values_mut() {
-            hsdir.retry_refused(cx, &self.floor);
-        }
     }
 }

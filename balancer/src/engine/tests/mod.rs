@@ -1,5 +1,7 @@
 //! The engine's promises, one by one.
 
+mod capacity;
+mod clocks;
 mod looks;
 mod proof;
 mod properties;

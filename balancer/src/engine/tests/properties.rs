@@ -16,6 +16,7 @@ const BACKENDS: [&str; 4] = ["a", "b", "c", "d"];
 const MAX_POINTS: usize = 3;
 const FETCHES: usize = 20;
 const POSTS: usize = 6;
+const READ_BACKS: usize = 10;
 
 /// One thing that may happen; numbers pick what it happens to.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ enum Step {
     Fetched { which: usize, outcome: u8, revision: u64, points: Vec<u32>, age: u64, lead: u64 },
     Posted { which: u64, revision: u64 },
     NotPosted { which: u64 },
+    NotKept { which: u64 },
     Uploaded { which: u64, hsdir: u8, outcome: u8 },
     ReadBack { which: usize, found: u8, revision: u64 },
 }
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => fetched,
         3 => (0..3u64, 0..100u64).prop_map(|(which, revision)| Step::Posted { which, revision }),
         2 => (0..3u64).prop_map(|which| Step::NotPosted { which }),
+        1 => (0..3u64).prop_map(|which| Step::NotKept { which }),
         8 => (0..3u64, 0..14u8, 0..5u8)
             .prop_map(|(which, hsdir, outcome)| Step::Uploaded { which, hsdir, outcome }),
         4 => (any::<usize>(), 0..5u8, 0..100u64)
@@ -74,13 +77,20 @@ struct World {
     last_id: Option<PublicationId>,
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
+    proofs: VecDeque<Duration>,
+    /// When each backend's newest descriptor was last seen to be on an HSDir, without a step of the clock since.
+    seen: BTreeMap<BackendId, Duration>,
 }
 
 impl World {
     fn new() -> Self {
         let configuration = configuration(0b1101_0111);
-        let settings =
-            Settings { fetches_per_minute: FETCHES, posts_per_minute: POSTS, ..Settings::default() };
+        let settings = Settings {
+            fetches_per_minute: FETCHES,
+            posts_per_minute: POSTS,
+            read_backs_per_minute: READ_BACKS,
+            ..Settings::default()
+        };
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
         let engine = Engine::new(&configuration, settings, Dice(7));
         Self {
@@ -93,11 +103,14 @@ impl World {
             last_id: None,
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
+            proofs: VecDeque::new(),
+            seen: BTreeMap::new(),
         }
     }
 
     fn take(&mut self, step: Step) {
         let before = self.held();
+        let mut given = None;
         let publication = |which: u64| PublicationId(self.last_id.map_or(0, |id| id.0).saturating_sub(which));
         let event = match step {
             Step::Pass(seconds) => {
@@ -105,6 +118,7 @@ impl World {
                 Event::Tick
             }
             Step::WallClock(by) => {
+                self.seen.clear();
                 self.script.now.wall =
                     UnixTime(self.script.now.wall.0.checked_add_signed(by).unwrap_or_default());
                 Event::Tick
@@ -136,6 +150,7 @@ impl World {
                     period: self.network.as_ref().map_or(0, |view| view.backends[&backend].period) + lead / 2,
                     points: points.into_iter().map(Key::new).collect(),
                 };
+                given = (age < 10_000).then_some((backend.clone(), copy.period, revision));
                 let outcome = match outcome {
                     0 => FetchOutcome::NotFound,
                     1 => FetchOutcome::Failed,
@@ -146,6 +161,7 @@ impl World {
             }
             Step::Posted { which, revision } => Event::Posted { id: publication(which), revision },
             Step::NotPosted { which } => Event::NotPosted { id: publication(which), problem: "away".into() },
+            Step::NotKept { which } => Event::NotKept { id: publication(which) },
             Step::Uploaded { which, hsdir, outcome } => {
                 let outcome = match outcome {
                     0 => UploadOutcome::Failed,
@@ -170,9 +186,14 @@ impl World {
         };
         self.script.send(event);
         self.check();
+        let elapsed = self.script.now.elapsed;
         for (backend, (period, revision)) in self.held() {
-            if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period) {
+            let seen = self.seen.get(&backend).is_some_and(|seen| elapsed < *seen + Duration::from_hours(3));
+            if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period && seen) {
                 assert!(*before <= revision, "an older copy replaced a newer one");
+            }
+            if given == Some((backend.clone(), period, revision)) {
+                self.seen.insert(backend, elapsed);
             }
         }
     }
@@ -200,6 +221,8 @@ impl World {
     fn check(&mut self) {
         let said = std::mem::take(&mut self.script.said);
         assert!(said.len() < 5000, "a storm");
+        let load = self.script.engine.load(self.script.now);
+        assert!(load.in_flight <= load.most_in_flight, "{load:?}");
         for (at, action) in said {
             match action {
                 Action::Fetch { backend, from } => {
@@ -214,28 +237,35 @@ impl World {
                 }
                 Action::ReadBack { service, slot, hsdir } => {
                     assert!(self.tor_ready);
-                    spend(&mut self.fetches, at, FETCHES);
+                    spend(&mut self.proofs, at, READ_BACKS);
                     self.read_back.push((service, slot, hsdir));
                     let surplus = self.read_back.len().saturating_sub(10);
                     self.read_back.drain(..surplus);
                 }
-                Action::Publish { id, service, slot, points, to, .. } => {
+                Action::Publish { id, service, slot, posts, .. } => {
                     assert!(self.tor_ready);
-                    spend(&mut self.posts, at, POSTS);
                     assert!(self.last_id < Some(id), "names are unique and grow");
                     self.last_id = Some(id);
-                    let hsdirs = &self.network.as_ref().expect("no network").services[&service][&slot];
-                    assert!(!to.is_empty());
-                    assert!(to.iter().all(|hsdir| hsdirs.contains(hsdir)));
-                    assert!(!points.is_empty());
-                    assert!(points.len() <= MAX_POINTS);
-                    assert!(points.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
-                    let backends = &self.services[&service];
-                    assert!(points.iter().all(|chosen| backends.contains(&chosen.backend)));
+                    assert!(!posts.is_empty());
+                    for post in posts {
+                        spend(&mut self.posts, at, POSTS);
+                        self.check_post(&service, slot, &post);
+                    }
                 }
                 Action::Notice(_) => {}
             }
         }
+    }
+
+    fn check_post(&self, service: &ServiceId, slot: DescriptorSlot, Post { points, to, .. }: &Post<Key>) {
+        let hsdirs = &self.network.as_ref().expect("no network").services[service][&slot];
+        assert!(!to.is_empty());
+        assert!(to.iter().all(|hsdir| hsdirs.contains(hsdir)));
+        assert!(!points.is_empty());
+        assert!(points.len() <= MAX_POINTS);
+        assert!(points.windows(2).all(|pair| pair[0].point.id() < pair[1].point.id()));
+        let backends = &self.services[service];
+        assert!(points.iter().all(|chosen| backends.contains(&chosen.backend)));
     }
 }
 
@@ -262,12 +292,13 @@ fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<Backen
     configuration.iter().map(|spec| (spec.id.clone(), spec.backends.iter().cloned().collect())).collect()
 }
 
-fn spend(spent: &mut VecDeque<Duration>, at: Duration, most: usize) {
+/// A minute sees `per_minute` requests, as many more after a rest, and all six sets of a descriptor go together.
+fn spend(spent: &mut VecDeque<Duration>, at: Duration, per_minute: usize) {
     spent.push_back(at);
     while spent.front().is_some_and(|first| *first + Duration::from_mins(1) <= at) {
         spent.pop_front();
     }
-    assert!(spent.len() <= most, "over the budget");
+    assert!(spent.len() <= per_minute * 2 + 6, "over the budget");
 }
 
 /// The introduction points of a backend in the end.
@@ -293,14 +324,14 @@ fn converge(mut world: World) {
                 script.fetched(&backend.0, hsdir_of(*hsdir), FetchOutcome::Copy(copy.clone()));
             }
         }
-        Action::Publish { id, service, slot, points, to, .. } => {
+        Action::Publish { id, service, slot, posts, .. } => {
             revision += 1;
-            for hsdir in to {
-                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
-                last.insert((service.clone(), *slot, *hsdir), points);
-            }
             script.send(Event::Posted { id: *id, revision });
-            script.uploaded(*id, to, &UploadOutcome::Stored);
+            for Post { points, to, .. } in posts {
+                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
+                last.extend(to.iter().map(|hsdir| ((service.clone(), *slot, *hsdir), points.clone())));
+                script.uploaded(*id, to, &UploadOutcome::Stored);
+            }
         }
         Action::ReadBack { service, slot, hsdir } => {
             let points = last[&(service.clone(), *slot, *hsdir)].clone();

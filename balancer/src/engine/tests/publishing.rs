@@ -83,26 +83,38 @@ fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
     assert!(!live_on(&mut script, Duration::from_hours(2), |_, _| ()).is_empty());
 }
 
+/// Everything that was published, and is within this time, is stored at once.
+fn store_all(script: &mut Script, time: Duration) {
+    let mut stored = 0;
+    while let Some(post) = script.published().get(stored) {
+        script.stored(post, 1);
+        stored += 1;
+    }
+    script.run(time, |script, action| {
+        for post in published(from_ref(action)) {
+            script.stored(&post, 1);
+        }
+    });
+}
+
 #[test]
 fn services_do_not_renew_in_step() {
     let names: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
     let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
     let mut script = Script::started(&services);
     script.copy("a", relay(100), 1, &[1]);
-    for post in script.published() {
-        script.stored(&post, 1);
-    }
+    store_all(&mut script, Duration::from_mins(1));
     let first = script.published().len();
     assert_eq!(first, 20);
     script.copy("a", relay(100), 2, &[1]);
-    script.pass(Duration::from_mins(121));
+    store_all(&mut script, Duration::from_mins(121));
     let times: BTreeSet<u64> =
         script.published().split_off(first).iter().map(|post| post.at.as_secs() / 60).collect();
     assert!(times.len() > 10, "{times:?}");
 }
 
 #[test]
-fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
+fn a_changed_onion_key_is_no_change_but_the_next_round_has_it() {
     let mut script = settled();
     let mut point = Key::new(1);
     point.onion = 77;
@@ -110,9 +122,12 @@ fn a_changed_onion_key_is_no_change_but_the_next_publication_has_it() {
     let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
     script.fetched("a", relay(101), FetchOutcome::Copy(copy));
     assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
-    // A relay that becomes responsible gets what is known by now.
+    // A relay that becomes responsible gets what the others have; the renewal has what is known by then.
     let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
-    assert_eq!(published(&said)[0].onions, [77, 0]);
+    assert_eq!(published(&said)[0].kept, Some(1));
+    script.stored(&published(&said)[0], 1);
+    let posts = published(&script.pass(Duration::from_hours(2)));
+    assert_eq!((posts[0].kept, posts[0].to.len(), &posts[0].onions), (None, 9, &vec![77, 0]));
 }
 
 #[test]
@@ -386,13 +401,16 @@ fn posts_keep_to_the_budget() {
     let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
     let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
     let mut script = Script::started(&services);
-    assert_eq!(published(&script.copy("a", relay(100), 1, &[1])).len(), 30);
-    // What waits goes out with what is known by then.
+    script.copy("a", relay(100), 1, &[1]);
+    store_all(&mut script, Duration::ZERO);
+    assert_eq!(script.published().len(), 24);
+    // What waits goes out evenly, with what is known by then.
     script.copy("a", relay(100), 2, &[2]);
-    assert!(published(&script.pass(Duration::from_millis(59_999))).is_empty());
-    let posts = published(&script.pass(Duration::from_millis(1)));
+    store_all(&mut script, Duration::from_secs(60));
+    let posts = script.published().split_off(24);
     assert_eq!(posts.len(), 30);
     assert!(posts.iter().all(|post| post.points == [2]));
+    assert!(posts.windows(2).all(|pair| pair[1].at == pair[0].at + Duration::from_secs(2)));
 }
 
 #[test]
@@ -403,5 +421,7 @@ fn a_short_period_does_not_wait_for_a_days_budget() {
     let period_length = Duration::from_mins(6);
     script.send(Event::Network(NetworkView { period_length, ..view(&services, &[(1, 1..9)]) }));
     script.send(Event::TorReady);
-    assert_eq!(published(&script.copy("a", relay(100), 1, &[1])).len(), services.len());
+    script.copy("a", relay(100), 1, &[1]);
+    store_all(&mut script, Duration::from_millis(500));
+    assert_eq!(script.published().len(), services.len());
 }

@@ -146,7 +146,25 @@ fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     script.send(unseen());
     script.pass(Duration::from_secs(3));
     let post = script.last();
-    assert_eq!((&post.to, post.floor), (&relays(1..2), Some(1000)));
+    assert_eq!((&post.to, post.kept), (&relays(1..2), Some(1000)));
+}
+
+/// The revision of what they hold is not known: only a higher one can be what they wait for.
+#[test]
+fn where_most_refuse_the_one_that_does_not_gets_each_new_revision_too() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
+    script.uploaded(post.id, &relays(1..8), &refusal());
+    for round in 1..4 {
+        // It is not above what was refused.
+        script.send(seen(900));
+        script.pass(Duration::from_secs(3) * 2u32.pow(round));
+        let post = script.last();
+        assert_eq!((&post.to, post.kept), (&relays(1..9), None));
+        script.send(Event::Posted { id: post.id, revision: 1000 + u64::from(round) });
+        script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
+        script.uploaded(post.id, &relays(1..8), &refusal());
+    }
 }
 
 #[test]
@@ -157,4 +175,24 @@ fn a_read_back_without_answer_ends_after_15_seconds() {
     let posts = published(&script.pass(Duration::from_secs(2)));
     assert_eq!(posts.len(), 1);
     assert_eq!(posts[0].floor, Some(1000 + 600 * 32768));
+}
+
+#[test]
+fn an_hsdir_that_acknowledged_a_revision_late_and_refuses_it_then_has_it() {
+    let mut script = Script::started(&[("s", &["a"])]);
+    for number in 100..106 {
+        script.copy("a", relay(number), 1, &[1]);
+    }
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 7 });
+    script.uploaded(post.id, &post.to[1..], &UploadOutcome::Stored);
+    script.pass(Duration::from_secs(80));
+    let again = script.last();
+    assert_eq!((again.kept, &again.to[..]), (Some(7), &post.to[..1]));
+    script.send(Event::Posted { id: again.id, revision: 7 });
+    script.uploaded(post.id, &again.to, &UploadOutcome::Stored);
+    let said = script.uploaded(again.id, &again.to, &UploadOutcome::Refused("400".into()));
+    assert!(read_backs(&said).is_empty());
+    let hsdirs = &script.status("s").descriptors[0].hsdirs;
+    assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
 }

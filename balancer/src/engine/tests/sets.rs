@@ -24,22 +24,140 @@ fn found() -> Script {
     script
 }
 
-#[test]
-fn an_hsdir_that_fails_keeps_no_other_waiting() {
-    let settings = Settings { timing: Timing::v2(), posts_per_minute: 2, ..Settings::default() };
-    let mut script = Script::of_v2_with(TWELVE, settings);
-    for (number, name) in TWELVE[0].1.iter().enumerate() {
-        script.copy(name, relay(100), 10, &points(number));
+/// What a script has published, publication by publication.
+fn publications(script: &Script) -> Vec<(PublicationId, Revision, Vec<Post<Key>>)> {
+    let publication = |(_, action): &(Duration, Action<Key>)| match action {
+        Action::Publish { id, posts, revision, .. } => Some((*id, *revision, posts.clone())),
+        _ => None,
+    };
+    script.said.iter().filter_map(publication).collect()
+}
+
+/// Of three backends with ten points each, which take two sets for eight HSDirs.
+const THREE: &[(&str, &[&str])] = &[("s", &["a", "b", "c"])];
+
+fn thirty_points() -> Script {
+    let mut script = Script::new(THREE);
+    let spec = ServiceSpec { distinct: true, ..specs(THREE).remove(0) };
+    script.send(Event::Configuration(vec![spec]));
+    script.send(Event::Network(view(THREE, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    for (number, name) in (0..).zip(THREE[0].1) {
+        let points: Vec<u32> = (number * 10..number * 10 + 10).collect();
+        script.copy(name, relay(100), 10, &points);
     }
-    script.run(Duration::from_mins(5), |script, action| {
-        if let Action::Publish { id, to, .. } = action {
-            script.send(Event::Posted { id: *id, revision: 1 });
-            script.uploaded(*id, to, &UploadOutcome::Failed);
+    script
+}
+
+#[test]
+fn all_sets_are_signed_together_and_equal_ones_share_a_post() {
+    let script = thirty_points();
+    let [(_, revision, posts)] = &publications(&script)[..] else { panic!("not one publication") };
+    assert_eq!(*revision, Revision::New { floor: None });
+    assert_eq!(posts.iter().map(|post| (post.set, post.to.len())).collect::<Vec<_>>(), [(0, 4), (1, 4)]);
+    assert_ne!(posts[0].points, posts[1].points);
+}
+
+/// Tor's clients throw away a descriptor whose revision is below the one that they hold.
+#[test]
+fn an_hsdir_that_lacks_the_round_gets_it_with_its_revision() {
+    let mut script = thirty_points();
+    let (id, _, posts) = publications(&script).remove(0);
+    script.send(Event::Posted { id, revision: 700 });
+    let to: Vec<Fingerprint> = posts.iter().flat_map(|post| post.to.clone()).collect();
+    script.uploaded(id, &to[1..], &UploadOutcome::Stored);
+    script.uploaded(id, &to[..1], &UploadOutcome::Failed);
+    script.pass(Duration::from_secs(3));
+    let (id, revision, again) = publications(&script).pop().unwrap();
+    assert_eq!((revision, &again[0].to), (Revision::Kept(700), &to[..1].to_vec()));
+    assert_eq!(again[0].points, posts[0].points);
+    script.send(Event::Posted { id, revision: 700 });
+    script.uploaded(id, &to[..1], &UploadOutcome::Stored);
+
+    // One leaves, another one takes its number.
+    script.send(Event::Network(view(THREE, &[(1, 2..10)])));
+    let (_, revision, posts) = publications(&script).pop().unwrap();
+    assert_eq!(revision, Revision::Kept(700));
+    assert_eq!(posts.iter().map(|post| post.to.clone()).collect::<Vec<_>>(), [[relay(9)]]);
+}
+
+#[test]
+fn what_cannot_be_posted_again_as_it_was_is_signed_for_all() {
+    let mut script = thirty_points();
+    let (id, _, posts) = publications(&script).remove(0);
+    script.send(Event::Posted { id, revision: 700 });
+    let to: Vec<Fingerprint> = posts.iter().flat_map(|post| post.to.clone()).collect();
+    script.uploaded(id, &to, &UploadOutcome::Stored);
+    script.send(Event::Network(view(THREE, &[(1, 2..10)])));
+    let (id, ..) = publications(&script).pop().unwrap();
+    script.send(Event::NotKept { id });
+    let (_, revision, posts) = publications(&script).pop().unwrap();
+    assert_eq!(revision, Revision::New { floor: Some(700) });
+    assert_eq!(posts.iter().map(|post| post.to.len()).sum::<usize>(), 8);
+}
+
+/// It may have been the answer that was lost, and not the descriptor.
+#[test]
+fn an_hsdir_whose_answers_are_lost_costs_one_round_and_no_more() {
+    let mut script = thirty_points();
+    let (id, ..) = publications(&script).remove(0);
+    script.send(Event::NotPosted { id, problem: "the signer is away".into() });
+    let mut rounds = Vec::new();
+    script.run(Duration::from_mins(50), |script, action| {
+        let Action::Publish { id, posts, revision, .. } = action else { return };
+        let (given, is_new) = match revision {
+            Revision::New { .. } => (1000 + id.0, true),
+            Revision::Kept(revision) => (*revision, false),
+        };
+        script.send(Event::Posted { id: *id, revision: given });
+        let to: Vec<Fingerprint> = posts.iter().flat_map(|post| post.to.clone()).collect();
+        let (odd, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|hsdir| *hsdir == relay(8));
+        script.uploaded(*id, &others, &UploadOutcome::Stored);
+        if !is_new {
+            script.uploaded(*id, &odd, &UploadOutcome::Refused("HTTP 400".into()));
         }
+        rounds.push(is_new);
     });
-    // Each is due again before the next post may go.
-    let first: BTreeSet<Fingerprint> = script.published().iter().take(6).map(|post| post.to[0]).collect();
-    assert_eq!(first.len(), 6);
+    assert_eq!(rounds, [true, false, true, false]);
+    let hsdirs = script.status("s").descriptors.remove(0).hsdirs;
+    assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
+}
+
+#[test]
+fn a_renewal_counts_for_all_posts() {
+    let mut script = thirty_points();
+    settle_all(&mut script);
+    let mut times = Vec::new();
+    script.run(Duration::from_hours(6), |script, action| match action {
+        Action::Fetch { backend, from } => {
+            let number =
+                u32::try_from(THREE[0].1.iter().position(|name| *backend == (*name).into()).unwrap());
+            let first = number.unwrap() * 10;
+            let points: Vec<u32> = (first..first + 10).collect();
+            script.copy(&backend.0, hsdir_of(from[0]), script.now.wall.0, &points);
+        }
+        Action::Publish { id, posts, .. } => {
+            assert_eq!(posts.iter().map(|post| post.to.len()).sum::<usize>(), 8);
+            times.push(script.now.elapsed);
+            script.send(Event::Posted { id: *id, revision: id.0 });
+            for post in posts {
+                script.uploaded(*id, &post.to, &UploadOutcome::Stored);
+            }
+        }
+        _ => {}
+    });
+    assert!(times.len() >= 3);
+    assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + Duration::from_hours(1)), "{times:?}");
+}
+
+/// Every HSDir takes what it was sent.
+fn settle_all(script: &mut Script) {
+    for (id, _, posts) in publications(script) {
+        script.send(Event::Posted { id, revision: id.0 });
+        for post in posts {
+            script.uploaded(id, &post.to, &UploadOutcome::Stored);
+        }
+    }
 }
 
 /// The last set that was published to each HSDir.
@@ -60,11 +178,13 @@ fn settle(script: &mut Script, time: Duration) {
             let number = TWELVE[0].1.iter().position(|name| *backend == (*name).into()).unwrap();
             script.copy(&backend.0, hsdir_of(from[0]), 10, &points(number));
         }
-        Action::Publish { id, slot, points, to, .. } => {
-            let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
-            last.extend(to.iter().map(|hsdir| ((*slot, *hsdir), points.clone())));
+        Action::Publish { id, slot, posts, .. } => {
             script.send(Event::Posted { id: *id, revision: 1 });
-            script.uploaded(*id, to, &UploadOutcome::Stored);
+            for Post { points, to, .. } in posts {
+                let points: Vec<u32> = points.iter().map(|chosen| chosen.point.id()).collect();
+                last.extend(to.iter().map(|hsdir| ((*slot, *hsdir), points.clone())));
+                script.uploaded(*id, to, &UploadOutcome::Stored);
+            }
         }
         Action::ReadBack { slot, hsdir, .. } => {
             let points = last[&(*slot, *hsdir)].clone();

@@ -23,6 +23,8 @@ pub enum Invariant {
     Living,
     /// A living backend's points are listed.
     Seen,
+    /// A living backend, where it can be found, is not taken for dead.
+    Alive,
     /// A backend's newest descriptor counts.
     Newest,
     /// When all backends are gone, the last points stay published for a while, and not for longer.
@@ -31,8 +33,12 @@ pub enum Invariant {
     Sets,
     /// Tor is asked no more than so often in any minute.
     Budget,
+    /// No more than so many requests are outstanding at tor at a time.
+    InFlight,
     /// A revision that an HSDir was seen to hold is exceeded.
     Revision,
+    /// All HSDirs of a descriptor hold one revision: a client discards what is below the one that it holds.
+    Height,
     /// What an HSDir has is not sent there again before it has to be.
     Needless,
     /// Services do not act in step.
@@ -74,6 +80,18 @@ pub struct Report {
     pub events: u64,
     /// What clients would have got, who looked for every service every minute with each live consensus.
     pub look_ups: LookUps,
+    /// The most publications that waited for the signer at a time.
+    pub longest_line: usize,
+    /// How many times an HSDir was asked for a backend's descriptor.
+    pub fetches: u64,
+    /// How many of these tor answered later than the engine waits.
+    pub late_fetches: u64,
+    /// How many times a living backend was taken for too old.
+    pub taken_for_dead: u64,
+    /// For how many minutes each service was there, all together.
+    pub service_minutes: u64,
+    /// In how many of these clients with a live consensus found it at no HSDir.
+    pub dark_minutes: u64,
     /// Stands for everything that the engine has said.
     pub digest: u64,
 }
@@ -83,8 +101,11 @@ pub struct Report {
 pub struct LookUps {
     /// How many HSDirs they ask.
     pub asked: u64,
-    /// How many of these have what is looked for.
+    /// How many of these have what is looked for, and nothing that is below the highest revision that another one has: a client
+    /// that holds that discards it.
     pub served: u64,
+    /// How many times none has.
+    pub dark: u64,
     /// How many times one of the HSDirs at least has to have it.
     pub owed: u64,
     /// How many times it is not owed: something has kept the balancer from it for too long.
@@ -96,6 +117,7 @@ impl LookUps {
     pub fn add(&mut self, others: Self) {
         self.asked += others.asked;
         self.served += others.served;
+        self.dark += others.dark;
         self.owed += others.owed;
         self.excused += others.excused;
     }

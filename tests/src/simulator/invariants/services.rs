@@ -9,6 +9,7 @@ use std::time::Duration;
 use onionbalance::engine::{DescriptorSlot, Point};
 use onionbalance::relay::Fingerprint;
 
+use super::super::balancer::Balancer;
 use super::super::generation::{Generation, Places};
 use super::super::network::cache::{Kept, Key};
 use super::super::network::consensus::Consensus;
@@ -74,7 +75,23 @@ impl<G: Generation> World<G> {
 
     /// Whether the balancer can tell which backends live.
     fn can_see(&self) -> bool {
-        self.balancer.read.is_some() && self.balancer.tor_ready && self.balancer.clock_ahead == 0
+        let Balancer { read, tor_ready, asleep, clock_ahead, .. } = &self.balancer;
+        read.is_some() && *tor_ready && asleep.is_none() && *clock_ahead == 0
+    }
+
+    /// The engine takes a backend for too old.
+    pub(super) fn check_alive(&mut self, backend: usize) {
+        if !self.backends[backend].is_alive() {
+            return;
+        }
+        self.report.taken_for_dead += 1;
+        let mut alarm = Alarm { now: self.now, next: Moment::NEVER };
+        let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
+        let undisturbed = self.undisturbed.after(self.promises.seen + self.promises.posted);
+        if !self.is_disturbed() && undisturbed <= self.now && self.is_found(backend, since, &mut alarm) {
+            let of = self.backends[backend].id.0.clone();
+            self.fail(Invariant::Alive, &of, format!("it lives, and can be found since {since}"));
+        }
     }
 
     /// Looks at every service that it is time to look at.
@@ -90,7 +107,10 @@ impl<G: Generation> World<G> {
                 self.look_at(number, &mut alarm);
                 self.services[number].look_at = alarm.next;
             }
-            self.report.look_ups.add(self.services[number].look_ups);
+            let look_ups = self.services[number].look_ups;
+            self.report.look_ups.add(look_ups);
+            self.report.service_minutes += 1;
+            self.report.dark_minutes += u64::from(look_ups.dark > 0);
         }
     }
 
@@ -110,6 +130,7 @@ impl<G: Generation> World<G> {
         if steady {
             // A last set may be dropped some time after its backends have been taken for dead.
             let listed = self.check_stored(number, alarm);
+            self.check_height(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
@@ -175,7 +196,7 @@ impl<G: Generation> World<G> {
         if self.is_out_of_reach(key, last, alarm) {
             return true;
         }
-        let given = self.balancer.given.get(&key).copied().unwrap_or(0);
+        let given = self.balancer.given.get(&key).map_or(0, |(revision, _)| *revision);
         let ahead = |last: Option<&Kept<G>>, alarm: &mut Alarm| {
             let last = last.filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
@@ -240,6 +261,35 @@ impl<G: Generation> World<G> {
             self.fail(Invariant::Stored, &of, expected);
         }
         listed
+    }
+
+    /// Some time after a revision was given, every HSDir that could have it has it. Of version 2 clients take any of one hour.
+    fn check_height(&mut self, number: usize, alarm: &mut Alarm) {
+        let mut other = None;
+        for spot in &self.services[number].spots {
+            let key = Key { owner: number, slot: spot.slot };
+            let Some((given, at)) = self.balancer.given.get(&key).copied() else { continue };
+            if !G::TELLS || !alarm.passed(at.after(self.promises.posted)) {
+                continue;
+            }
+            for (id, since) in &spot.hsdirs {
+                let last = self.relays.last(*id, key);
+                let Some(kept) = last.filter(|kept| kept.lasts(self.now)) else { continue };
+                if kept.text.revision != given
+                    && self.has_no_excuse(self.relays.get(*id), *since, alarm)
+                    && !self.is_ahead(key, spot, last, alarm)
+                {
+                    other = Some((*id, spot.slot, kept.text.revision, given));
+                }
+            }
+        }
+        if let Some((id, slot, revision, given)) = other {
+            let of = self.services[number].id.0.clone();
+            let name = self.relays.get(id).fingerprint;
+            let expected =
+                format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
+            self.fail(Invariant::Height, &of, expected);
+        }
     }
 
     /// The points that are listed where clients look are those of backends that live.
@@ -321,7 +371,8 @@ impl<G: Generation> World<G> {
             let answers = last.take().filter(same).map(|(_, answers)| answers);
             let answers = answers.unwrap_or_else(|| self.ask(number, &sought, owed, alarm));
             let (owed, excused) = (u64::from(answers.owed), u64::from(!answers.owed));
-            look_ups.add(LookUps { asked: answers.asked, served: answers.served, owed, excused });
+            let dark = u64::from(answers.served == 0);
+            look_ups.add(LookUps { asked: answers.asked, served: answers.served, dark, owed, excused });
             if answers.owed && answers.served == 0 {
                 let of = self.services[number].id.0.clone();
                 let slots: Vec<DescriptorSlot> = sought.iter().map(|(slot, _)| *slot).collect();
@@ -359,13 +410,16 @@ impl<G: Generation> World<G> {
         let (mut asked, mut served) = (0, 0);
         for (slot, hsdirs) in sought {
             let key = Key { owner: number, slot: *slot };
-            for id in hsdirs {
-                asked += 1;
-                if let Some(kept) = self.relays.serves(*id, key, self.now) {
+            asked += hsdirs.len() as u64;
+            let kept = hsdirs.iter().filter_map(|id| self.relays.serves(*id, key, self.now));
+            let revisions: Vec<u64> = kept
+                .map(|kept| {
                     alarm.passed(kept.until);
-                    served += 1;
-                }
-            }
+                    kept.text.revision
+                })
+                .collect();
+            let highest = revisions.iter().max();
+            served += revisions.iter().filter(|revision| Some(*revision) == highest).count() as u64;
         }
         Answers { asked, served, owed: owed && self.is_owed(number, sought, alarm) }
     }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::Action;
+use onionbalance::engine::{Action, Post};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::super::generation::{Generation, PointId};
@@ -17,8 +17,10 @@ use super::super::time::Moment;
 /// What was said and heard.
 pub struct Watch<G> {
     hasher: FxHasher,
-    /// When an HSDir was asked for something, in the last minute.
+    /// When an HSDir was asked for a backend's descriptor, in the last minute.
     pub fetches: VecDeque<Moment>,
+    /// When one was asked for one of the services' own, in the last minute.
+    pub read_backs: VecDeque<Moment>,
     /// When a descriptor was posted, in the last minute.
     pub posts: VecDeque<Moment>,
     /// The newest descriptors that were handed to the engine: of each backend, by period.
@@ -56,6 +58,12 @@ pub struct Held<G> {
     pub asked: FxHashMap<RelayId, Moment>,
     /// When it was last published to where it was already.
     pub renewed: Option<Moment>,
+    /// When there was last a reason to publish it to all HSDirs with a new revision.
+    pub excused: Moment,
+    /// How many HSDirs it has.
+    hsdirs: usize,
+    /// Whether tor did not know one of them. What that was to get was not signed.
+    pub unknown: bool,
     /// The highest revision that was read back.
     pub seen: u64,
 }
@@ -64,14 +72,15 @@ pub struct Held<G> {
 impl<G> Default for Held<G> {
     fn default() -> Self {
         let (by, sent, asked) = Default::default();
-        Self { by, sent, asked, renewed: None, seen: 0 }
+        Self { by, sent, asked, renewed: None, excused: Moment::ZERO, hsdirs: 0, unknown: false, seen: 0 }
     }
 }
 
 impl<G> Held<G> {
-    /// Whether an HSDir was asked for what it has after it was last sent something.
-    fn was_asked_since(&self, relay: RelayId) -> bool {
-        self.asked.get(&relay) > self.sent.get(&relay)
+    /// Whether an HSDir was asked for what it has after it was last sent something, and the engine may still wait for the answer.
+    fn is_awaited(&self, relay: RelayId, now: Moment, patience: Duration) -> bool {
+        let asked = self.asked.get(&relay).filter(|asked| now.since(**asked) < patience);
+        asked.is_some() && asked > self.sent.get(&relay)
     }
 }
 
@@ -81,6 +90,7 @@ impl<G: Generation> Watch<G> {
         Self {
             hasher: FxHasher::default(),
             fetches: VecDeque::new(),
+            read_backs: VecDeque::new(),
             posts: VecDeque::new(),
             newest: (0..backends).map(|_| BTreeMap::new()).collect(),
             held: FxHashMap::default(),
@@ -98,12 +108,14 @@ impl<G: Generation> Watch<G> {
     pub fn balancer_started(&mut self) {
         self.held.clear();
         self.fetches.clear();
+        self.read_backs.clear();
         self.posts.clear();
     }
 
     /// Other HSDirs are responsible: what the others have is of no interest, and will have to be sent again if they become
     /// responsible again.
-    pub fn network_shown(&mut self, services: &[Service]) {
+    pub fn network_shown(&mut self, now: Moment, services: &[Service]) {
+        let mut changed = BTreeSet::new();
         self.held.retain(|key, held| {
             let mut spots = services[key.owner].spots.iter();
             let spot = spots.find(|spot| spot.slot == key.slot);
@@ -111,12 +123,44 @@ impl<G: Generation> Watch<G> {
                 |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
             held.by.retain(|id, _| stays(id));
             held.sent.retain(|id, _| stays(id));
+            let hsdirs = spot.map_or(0, |spot| spot.hsdirs.len());
+            if std::mem::take(&mut held.unknown) {
+                held.excused = now;
+            }
+            if std::mem::replace(&mut held.hsdirs, hsdirs) != hsdirs {
+                changed.insert(key.owner);
+            }
             spot.is_some()
         });
+        for service in changed {
+            self.excuse_all(service, now);
+        }
+    }
+
+    /// There is a reason to publish a descriptor to all HSDirs with a new revision.
+    pub fn excuse(&mut self, key: Key, now: Moment) {
+        if let Some(held) = self.held.get_mut(&key) {
+            held.excused = now;
+        }
+    }
+
+    /// All descriptors may have to be renewed: time has passed, or seems to have.
+    pub fn excuse_everything(&mut self, now: Moment) {
+        for held in self.held.values_mut() {
+            held.excused = now;
+        }
+    }
+
+    /// Other sets may be chosen for a service.
+    fn excuse_all(&mut self, service: usize, now: Moment) {
+        for (_, held) in self.held.iter_mut().filter(|(key, _)| key.owner == service) {
+            held.excused = now;
+        }
     }
 
     /// A service was changed, or removed; of backends that serve nobody any more nothing has to be remembered.
-    pub fn reconfigured(&mut self, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
+    pub fn reconfigured(&mut self, now: Moment, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
+        self.excuse_all(service, now);
         if !configured {
             self.held.retain(|key, _| key.owner != service);
         }
@@ -133,10 +177,13 @@ impl<G: Generation> Watch<G> {
             now.0.hash(&mut self.hasher);
             match action {
                 Action::Fetch { backend, from } => (&backend.0, from).hash(&mut self.hasher),
-                Action::Publish { id, service, slot, points, to, revision_floor } => {
-                    (id, &service.0, slot, to, revision_floor).hash(&mut self.hasher);
-                    for chosen in points {
-                        chosen.point.id().hash(&mut self.hasher);
+                Action::Publish { id, service, slot, posts, revision } => {
+                    (id, &service.0, slot, revision).hash(&mut self.hasher);
+                    for Post { set, points, to } in posts {
+                        (set, to).hash(&mut self.hasher);
+                        for chosen in points {
+                            chosen.point.id().hash(&mut self.hasher);
+                        }
                     }
                 }
                 Action::ReadBack { service, slot, hsdir } => (&service.0, slot, hsdir).hash(&mut self.hasher),
@@ -149,7 +196,8 @@ impl<G: Generation> Watch<G> {
     pub fn delivered(&mut self, backend: usize, period: u64, text: &Text<G>) {
         let newest = &mut self.newest[backend];
         let known = newest.entry(period).or_default();
-        known.before.retain(|(revision, _)| *revision > text.revision);
+        // A twin of one of these comes before or after it.
+        known.before.retain(|(revision, _)| *revision >= text.revision);
         if text.revision > known.revision {
             known.revision = text.revision;
             known.points.clear();
@@ -191,26 +239,37 @@ impl<G: Generation> Watch<G> {
     }
 
     /// An HSDir has answered to an upload, and the engine hears it. Where its word is not enough, that means nothing yet.
-    pub fn answered(&mut self, key: Key, relay: RelayId, text: &Text<G>, said: Said) {
-        if G::TELLS && said == Said::Stored {
-            self.hold(key, relay, text);
+    pub fn answered(
+        &mut self,
+        key: Key,
+        relay: RelayId,
+        text: &Text<G>,
+        (said, posted): (Said, Moment),
+        now: Moment,
+    ) {
+        match said {
+            Said::Stored if G::TELLS => self.hold(key, relay, text, posted),
+            Said::Refused => self.excuse(key, now),
+            _ => {}
         }
     }
 
     /// The engine is told what an HSDir has.
-    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>, now: Moment) {
         // Of a service that was removed meanwhile nothing is remembered.
         let Some(held) = self.held.get_mut(&key) else { return };
         if G::TELLS {
             held.seen = held.seen.max(text.revision);
-        } else if held.was_asked_since(relay) {
-            self.hold(key, relay, text);
+            held.excused = now;
+        } else if held.is_awaited(relay, now, G::timing().fetch_timeout) {
+            self.hold(key, relay, text, text.made);
         }
     }
 
-    fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+    /// An HSDir holds what it was sent at `posted`, if it was sent nothing since.
+    fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>, posted: Moment) {
         let held = self.held.entry(key).or_default();
-        if held.sent.get(&relay).is_some_and(|sent| *sent <= text.made) {
+        if held.sent.get(&relay).is_some_and(|sent| *sent <= posted) {
             held.by.insert(relay, text.points.clone());
         }
     }

@@ -110,6 +110,11 @@ impl Relay {
         self.up && self.manner == Manner::Honest
     }
 
+    /// Whether a circuit to it comes about.
+    pub fn is_reached(&self) -> bool {
+        self.up && self.manner != Manner::Silent
+    }
+
     /// Behaves otherwise from now on.
     pub fn turn(&mut self, manner: Manner, now: Moment) {
         self.manner = manner;

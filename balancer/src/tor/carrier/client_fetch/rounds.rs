@@ -1,4 +1,4 @@
-//! The visits to backends that authorize their clients: made together as far as possible, since tor has to forget all
+//! The visits to services that authorize their clients: made together as far as possible, since tor has to forget all
 //! descriptors to fetch one of them anew.
 
 use std::time::Duration;
@@ -10,9 +10,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
-use super::Report;
-use crate::engine::BackendId;
-use crate::generation::Generation;
 use crate::tor::client_authorization::SocksPort;
 use crate::tor::{Connection, ControlError};
 
@@ -26,7 +23,6 @@ const PORT: u16 = 80;
 
 /// A visit to be made.
 pub(super) struct Order {
-    pub(super) backend: BackendId,
     pub(super) address: OnionAddress,
     /// All lines of `HidServAuth`, whoever is visited.
     pub(super) lines: Vec<String>,
@@ -36,9 +32,16 @@ pub(super) struct Order {
     pub(super) stop: oneshot::Receiver<()>,
 }
 
+/// The end of a visit that was not given up.
+pub(in super::super) struct Visited {
+    /// The service.
+    pub(in super::super) address: String,
+    pub(in super::super) result: Result<(), VisitError>,
+}
+
 /// Why a visit came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::runtime) enum VisitError {
+pub(in super::super) enum VisitError {
     /// Tor offers no way.
     #[error(
         "tor has no SocksPort, and gives descriptors of services that authorize their clients to SOCKS clients only: set \
@@ -57,10 +60,10 @@ pub(in crate::runtime) enum VisitError {
 }
 
 /// Makes all visits that are ordered, and reports those that end by themselves.
-pub(super) async fn make<G: Generation>(
+pub(super) async fn make(
     tor: Connection,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    reports: mpsc::UnboundedSender<Report<G>>,
+    reports: mpsc::UnboundedSender<Visited>,
 ) {
     // Whatever tor knows from before this connection; and nothing is being fetched yet.
     let mut forgotten = forget(&tor).await;
@@ -80,10 +83,10 @@ pub(super) async fn make<G: Generation>(
                     Ok(socks) => visit(&socks, order.address, order.stop).await,
                     Err(problem) => Some(Err(problem.into())),
                 };
-                debug!(backend = %order.backend, ?result, "visited");
+                debug!(address = %order.address, ?result, "visited");
                 if let Some(result) = result {
                     // Nobody listens only when all is over.
-                    let _ = reports.send(Report::Visited(order.backend, result));
+                    let _ = reports.send(Visited { address: order.address.to_string(), result });
                 }
             });
         }

@@ -5,15 +5,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::commands::Tor;
 use crate::age::Age;
 use crate::confinement::{Confinement, OutOfBounds};
+use crate::network::Version;
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
-use crate::tor::{
-    Connection, Endpoint, Event, Greeting, Password, Reconnect, Session, SessionError, TorVersion,
-};
+use crate::tor::{Endpoint, Event, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
-/// What the rest of the runtime hears of tor.
+/// What the carrier hears of tor.
 pub(super) enum FromTor {
     /// A tor that is bootstrapped; commands go to it until it is lost.
     Ready(Tor),
@@ -59,13 +59,6 @@ impl LinkError {
     }
 }
 
-/// A tor that is ready for commands.
-#[derive(Clone, Debug)]
-pub(super) struct Tor {
-    pub(super) connection: Connection,
-    pub(super) version: TorVersion,
-}
-
 /// Where tor is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
@@ -88,11 +81,15 @@ impl Link {
     /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when `patience` does.
     pub(super) async fn run(
         self,
-        gate: Gate,
+        version: Version,
         patience: Patience,
         confinement: Confinement,
         to: mpsc::Sender<FromTor>,
     ) {
+        let gate: Gate = match version {
+            Version::V2 => TorVersion::check_v2,
+            Version::V3 => TorVersion::check_v3,
+        };
         let mut reconnect = Reconnect::default();
         let mut ever_ready = patience == Patience::Endless;
         let mut lost: Option<Instant> = None;

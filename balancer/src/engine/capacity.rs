@@ -1,0 +1,267 @@
+//! What tor can do at a time, and who comes first.
+//!
+//! Tor builds 32 circuits for its client at a time (`MaxClientCircuitsPending`), and each request to an HSDir needs one of its
+//! own, an upload as well as a fetch. What is asked beyond that queues inside tor, where nothing can be taken back and nothing
+//! comes first: fetches are given up before they begin. So the engine keeps the line itself. Three things bound it:
+//!
+//! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A request holds its slot
+//!   until it is answered, or for [`HELD`]: a circuit that fails gives no event.
+//! - *Pace.* What may go in a minute goes evenly, but for a small burst: tor needs 38 ms to take a command, and all others wait.
+//! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them their share of the
+//!   slots, which is what they need at least (see [`Shares`]): so nothing starves.
+
+mod line;
+mod slots;
+
+use std::time::Duration;
+
+use self::line::Line;
+use self::slots::Slots;
+pub(super) use self::slots::{Kind, Request};
+use super::dispatch::{Posting, ReadBack};
+use super::event::{BackendId, PublicationId};
+use super::notice::Notice;
+use super::registry::Number;
+use super::status::Load;
+use super::timing::{Demand, Settings};
+
+/// For how long a request without an answer keeps its slot.
+///
+/// Tor gives a circuit up after `CircuitBuildTimeout`, 60 s at most, and a request after two minutes (`SocksTimeout`). So most of
+/// those without an answer are over by then, and the eight circuits that tor has beyond the slots are left for the others.
+const HELD: Duration = Duration::from_secs(60);
+
+/// For how long a publication keeps its slots before it is posted: the signer may be slow, and the runtime always answers.
+const HELD_FOR_SIGNING: Duration = Duration::from_secs(10 * 60);
+
+/// The fewest slots with which each line has one of its own.
+const LEAST: usize = Kind::ALL.len();
+
+/// How many slots the others leave to each line while it waits.
+///
+/// Looks have as many as let each backend be looked for four times before its copy is too old, and read-backs as many as let
+/// everything be read back within the least time between two renewals, but neither more than a third. Posts have the rest. So a
+/// look at 5,400 backends every 45 minutes, or the read-backs of 600 version-2 services in an hour, is a third of one tor.
+#[derive(Clone, Copy)]
+struct Shares {
+    posts: usize,
+    looks: usize,
+    read_backs: usize,
+}
+
+impl Shares {
+    fn new(settings: &Settings, demand: Demand) -> Self {
+        let in_flight = settings.in_flight.max(LEAST);
+        let third = in_flight / LEAST;
+        let share = |requests: usize, within: Duration| {
+            let busy = REQUEST.as_millis() * requests as u128;
+            let slots = busy.div_ceil(within.as_millis().max(1));
+            usize::try_from(slots).unwrap_or(usize::MAX).clamp(1, third)
+        };
+        let looks = share(demand.backends, settings.timing.max_age / 4);
+        let read_backs = share(demand.read_backs, settings.timing.republish_from);
+        Self { posts: in_flight - looks - read_backs, looks, read_backs }
+    }
+
+    fn of(self, kind: Kind) -> usize {
+        match kind {
+            Kind::Post => self.posts,
+            Kind::Look => self.looks,
+            Kind::ReadBack => self.read_backs,
+        }
+    }
+}
+
+/// How long a request keeps its slot on the average: a circuit takes a second to four, and some are never answered.
+const REQUEST: Duration = Duration::from_secs(4);
+
+/// The three lines, and what is outstanding at tor.
+pub(super) struct Capacity {
+    posts: Line<Posting>,
+    looks: Line<Number<BackendId>>,
+    read_backs: Line<ReadBack>,
+    slots: Slots,
+    in_flight: usize,
+    shares: Shares,
+    /// Since when somebody has been waiting for too long, as a notice said.
+    behind_since: Option<Duration>,
+}
+
+impl Capacity {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            posts: Line::new(settings.posts_per_minute),
+            looks: Line::new(settings.fetches_per_minute),
+            read_backs: Line::new(settings.read_backs_per_minute),
+            slots: Slots::new(),
+            in_flight: settings.in_flight.max(LEAST),
+            shares: Shares::new(settings, Demand::default()),
+            behind_since: None,
+        }
+    }
+
+    /// From now on so much may be asked, and so much is to be done.
+    pub(super) fn allow(&mut self, settings: &Settings, demand: Demand) {
+        self.posts.allow(settings.posts_per_minute);
+        self.looks.allow(settings.fetches_per_minute);
+        self.read_backs.allow(settings.read_backs_per_minute);
+        self.in_flight = settings.in_flight.max(LEAST);
+        self.shares = Shares::new(settings, demand);
+    }
+
+    /// A descriptor is to be posted, by `until` if possible.
+    pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) {
+        self.posts.join_until(now, until, post);
+    }
+
+    /// A backend is to be looked for, by `until` if possible.
+    pub(super) fn join_looks(&mut self, now: Duration, until: Duration, backend: Number<BackendId>) {
+        self.looks.join_until(now, until, backend);
+    }
+
+    /// A descriptor of our own is to be read back.
+    pub(super) fn join_read_backs(&mut self, now: Duration, read_back: ReadBack) {
+        self.read_backs.join_until(now, now, read_back);
+    }
+
+    /// The post whose turn it is, unless the pace holds it up. It stays in the line.
+    pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
+        self.posts.first(now).copied()
+    }
+
+    /// Takes the first post out of its line, if there are slots for all its circuits. One that has more HSDirs than posts have slots
+    /// of their own goes as well when all of those are free, for all its sets have one revision.
+    pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Posting> {
+        let circuits = circuits.min(self.shares.of(Kind::Post));
+        let first = self.first_post(now).filter(|_| circuits <= self.room(Kind::Post, now));
+        first.and_then(|_| self.posts.leave())
+    }
+
+    /// The backend whose turn it is, if there is a slot for it.
+    pub(super) fn next_look(&mut self, now: Duration) -> Option<Number<BackendId>> {
+        let may_go = self.looks.first(now).is_some() && self.room(Kind::Look, now) > 0;
+        may_go.then(|| self.looks.leave()).flatten()
+    }
+
+    /// The read-back whose turn it is, if there is a slot for it.
+    pub(super) fn next_read_back(&mut self, now: Duration) -> Option<ReadBack> {
+        let may_go = self.read_backs.first(now).is_some() && self.room(Kind::ReadBack, now) > 0;
+        may_go.then(|| self.read_backs.leave()).flatten()
+    }
+
+    /// A publication was handed out for signing and posting: it takes a slot for each of its uploads.
+    pub(super) fn posted(&mut self, now: Duration, posts: usize, uploads: impl Iterator<Item = Request>) {
+        for _ in 0..posts {
+            self.posts.spend(now);
+        }
+        for upload in uploads {
+            self.slots.take(upload, now, now + HELD_FOR_SIGNING);
+        }
+    }
+
+    /// A fetch was handed out.
+    pub(super) fn asked(&mut self, now: Duration, request: Request) {
+        match request {
+            Request::Look(..) => self.looks.spend(now),
+            _ => self.read_backs.spend(now),
+        }
+        self.slots.take(request, now, now + HELD);
+    }
+
+    /// Tor has taken a publication: its uploads begin.
+    pub(super) fn begun(&mut self, now: Duration, id: PublicationId) {
+        self.slots.keep_publication(id, now + HELD);
+    }
+
+    /// A publication was not posted.
+    pub(super) fn not_begun(&mut self, id: PublicationId) {
+        self.slots.free_publication(id);
+    }
+
+    /// A request was answered.
+    pub(super) fn answered(&mut self, request: Request) {
+        self.slots.free(request);
+    }
+
+    /// Frees the slots of requests that will not be answered any more.
+    pub(super) fn expire(&mut self, now: Duration) {
+        self.slots.expire(now);
+    }
+
+    /// So much time has passed unnoticed, in which tor did nothing either and nobody waited.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        self.posts.wake_up(slept);
+        self.looks.wake_up(slept);
+        self.read_backs.wake_up(slept);
+        self.slots.wake_up(slept);
+        self.behind_since = self.behind_since.map(|since| since.saturating_add(slept));
+    }
+
+    /// Tor is gone, and everything that it was asked; nobody waits.
+    pub(super) fn clear(&mut self) {
+        self.posts.clear();
+        self.looks.clear();
+        self.read_backs.clear();
+        self.slots = Slots::new();
+    }
+
+    /// Tells when somebody has been waiting for `patience`, and when the longest wait is only half as long again.
+    pub(super) fn judge(&mut self, now: Duration, patience: Duration) -> Option<Notice> {
+        let wait = self.longest_wait(now);
+        match self.behind_since {
+            None if wait >= patience => {
+                self.behind_since = Some(now);
+                Some(Notice::Behind { load: self.load(now) })
+            }
+            Some(since) if wait <= patience / 2 => {
+                self.behind_since = None;
+                Some(Notice::CaughtUp { after: now.saturating_sub(since) })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn load(&self, now: Duration) -> Load {
+        Load {
+            in_flight: self.slots.len(),
+            most_in_flight: self.in_flight,
+            posts_waiting: self.posts.len(),
+            looks_waiting: self.looks.len(),
+            read_backs_waiting: self.read_backs.len(),
+            longest_wait: self.longest_wait(now),
+            behind_for: self.behind_since.map(|since| now.saturating_sub(since)),
+        }
+    }
+
+    /// When somebody may go who may not at `now`; `None` if nobody waits.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        let lines = Kind::ALL.into_iter().filter_map(|kind| {
+            let ready_at = self.ready_at(kind)?;
+            if ready_at > now { Some(ready_at) } else { self.slots.next_free() }
+        });
+        lines.min()
+    }
+
+    /// How many slots a line may take now: those that are free, less what others that wait have not taken of their share.
+    fn room(&self, kind: Kind, now: Duration) -> usize {
+        let waits = |other: &Kind| self.ready_at(*other).is_some_and(|ready_at| ready_at <= now);
+        let others = Kind::ALL.into_iter().filter(|other| *other != kind).filter(waits);
+        let left_to = |other| self.shares.of(other).saturating_sub(self.slots.held_by(other));
+        let reserved: usize = others.map(left_to).sum();
+        self.in_flight.saturating_sub(self.slots.len() + reserved)
+    }
+
+    /// When the pace lets a line's first leave; `None` if nobody waits there.
+    fn ready_at(&self, kind: Kind) -> Option<Duration> {
+        match kind {
+            Kind::Post => self.posts.ready_at(),
+            Kind::Look => self.looks.ready_at(),
+            Kind::ReadBack => self.read_backs.ready_at(),
+        }
+    }
+
+    fn longest_wait(&self, now: Duration) -> Duration {
+        let lines = [self.posts.waiting_since(), self.looks.waiting_since(), self.read_backs.waiting_since()];
+        lines.into_iter().flatten().min().map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+}

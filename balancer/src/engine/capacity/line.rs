@@ -1,0 +1,168 @@
+//! A line of those that want to ask something of tor, and the pace at which they may.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Requests of one kind, which leave one after the other, evenly spaced.
+pub(super) struct Line<T> {
+    pace: Pace,
+    /// How many have ever joined.
+    joined: u64,
+    /// By the time until which each should have left, and of equal ones in the order of their coming.
+    waiting: BTreeMap<(Duration, u64), T>,
+    /// When each that waits joined, in the order of their coming.
+    since: BTreeMap<u64, Duration>,
+}
+
+impl<T> Line<T> {
+    pub(super) fn new(per_minute: usize) -> Self {
+        Self { pace: Pace::new(per_minute), joined: 0, waiting: BTreeMap::new(), since: BTreeMap::new() }
+    }
+
+    /// From now on so many may leave in a minute.
+    pub(super) fn allow(&mut self, per_minute: usize) {
+        self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
+    }
+
+    /// Adds a request that should leave by `until`: before those that have until later, and after those that joined before it and
+    /// have as long. So nobody is overtaken for ever, as long as `until` moves on with `now`.
+    pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) {
+        self.joined += 1;
+        self.waiting.insert((until, self.joined), request);
+        self.since.insert(self.joined, now);
+    }
+
+    /// The first request, if the pace lets it leave now.
+    pub(super) fn first(&self, now: Duration) -> Option<&T> {
+        let (_, request) = self.waiting.first_key_value()?;
+        (self.pace.ready_at() <= now).then_some(request)
+    }
+
+    /// Takes the first request out. One that asks something of tor has to be counted by [`Line::spend`].
+    pub(super) fn leave(&mut self) -> Option<T> {
+        let ((_, number), request) = self.waiting.pop_first()?;
+        self.since.remove(&number);
+        Some(request)
+    }
+
+    /// Counts a request that was made.
+    pub(super) fn spend(&mut self, now: Duration) {
+        self.pace.spend(now);
+    }
+
+    /// So much time has passed unnoticed: nobody has waited for it, and it was no rest.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        self.pace.due = self.pace.due.saturating_add(slept);
+        for since in self.since.values_mut() {
+            *since = since.saturating_add(slept);
+        }
+    }
+
+    /// Sends everybody home; the pace goes on.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.since.clear();
+    }
+
+    /// How many requests wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// When the request that waits longest joined; `None` if none waits.
+    pub(super) fn waiting_since(&self) -> Option<Duration> {
+        self.since.values().next().copied()
+    }
+
+    /// When the pace lets the next one leave, which may be in the past; `None` if none waits.
+    pub(super) fn ready_at(&self) -> Option<Duration> {
+        (!self.waiting.is_empty()).then(|| self.pace.ready_at())
+    }
+}
+
+/// So many requests a minute at even distances, and after a rest [`BURST`] at once.
+struct Pace {
+    distance: Duration,
+    burst: u32,
+    /// When the next request would be due, if all had come at even distances.
+    due: Duration,
+}
+
+impl Pace {
+    fn new(per_minute: usize) -> Self {
+        let per_minute = u32::try_from(per_minute).unwrap_or(u32::MAX).max(1);
+        Self { distance: MINUTE / per_minute, burst: per_minute.min(BURST), due: Duration::ZERO }
+    }
+
+    fn ready_at(&self) -> Duration {
+        self.due.saturating_sub(self.distance * (self.burst - 1))
+    }
+
+    fn spend(&mut self, now: Duration) {
+        self.due = self.due.max(now) + self.distance;
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many requests may leave at once after a rest: as many as may be outstanding at one tor, which takes them all within a
+/// second. So what a few services have to do is done at once.
+pub(super) const BURST: u32 = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets time pass in steps of 100 ms; returns who left when.
+    fn leave_all<T: Copy>(line: &mut Line<T>, time: Duration) -> Vec<(T, Duration)> {
+        let mut left = Vec::new();
+        for tenth in 0..time.as_millis() / 100 {
+            let now = Duration::from_millis(u64::try_from(tenth).unwrap() * 100);
+            while line.first(now).is_some() {
+                left.push((line.leave().unwrap(), now));
+                line.spend(now);
+            }
+            assert!(line.ready_at().is_none_or(|ready_at| ready_at > now));
+        }
+        left
+    }
+
+    #[test]
+    fn a_minutes_requests_leave_evenly_after_a_burst_and_nobody_overtakes() {
+        let mut line = Line::new(120);
+        (0..1000).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
+        let left = leave_all(&mut line, MINUTE * 2);
+        assert!(left.iter().map(|(request, _)| *request).eq(0..left.len()));
+        let at_once = left.iter().filter(|(_, at)| *at == Duration::ZERO).count();
+        assert_eq!(at_once, 24);
+        assert_eq!(left.len(), 24 + 239);
+        for pair in left[at_once..].windows(2) {
+            assert_eq!(pair[1].1, pair[0].1 + Duration::from_millis(500));
+        }
+    }
+
+    #[test]
+    fn few_a_minute_are_a_small_burst() {
+        let mut line = Line::new(2);
+        (0..6).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
+        let seconds: Vec<_> = leave_all(&mut line, MINUTE * 3).iter().map(|(_, at)| at.as_secs()).collect();
+        assert_eq!(seconds, [0, 0, 30, 60, 90, 120]);
+    }
+
+    #[test]
+    fn the_most_urgent_leaves_first_and_the_longest_wait_is_known() {
+        let second = Duration::from_secs;
+        let mut line = Line::new(60);
+        line.join_until(second(1), second(101), 'a');
+        line.join_until(second(2), second(50), 'b');
+        line.join_until(second(3), second(50), 'c');
+        assert_eq!(line.waiting_since(), Some(second(1)));
+        assert_eq!((line.leave(), line.leave()), (Some('b'), Some('c')));
+        assert_eq!((line.len(), line.waiting_since()), (1, Some(second(1))));
+        assert_eq!(line.leave(), Some('a'));
+        assert_eq!((line.len(), line.waiting_since(), line.leave()), (0, None, None));
+        line.join_until(second(4), second(4), 'd');
+        line.clear();
+        assert_eq!((line.waiting_since(), line.ready_at()), (None, None));
+    }
+}

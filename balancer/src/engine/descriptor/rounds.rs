@@ -1,0 +1,180 @@
+//! Rounds: all sets of a descriptor that are signed together have one revision.
+//!
+//! Tor's clients throw away a fetched descriptor whose revision is below that of the one they hold; an equal one takes its place
+//! (tor: `cache_store_as_client`). With a revision for each set, a client that holds the highest one and finds all its points
+//! dead could use no other set until its descriptor expires. So one request to the signer has all sets of a descriptor, and its
+//! answer is a round.
+//!
+//! HSDirs take only a revision that is higher than the one they hold (tor: `cache_store_v3_as_dir`). From both follows:
+//! - An HSDir that lacks the round's revision gets it as it was signed: its upload has failed, or it has become responsible.
+//! - An HSDir that holds the round's revision takes it no second time. A renewal, other points or a higher revision that was seen
+//!   elsewhere thus begin another round, and every HSDir gets that.
+//! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets the round as it was
+//!   signed. If it refuses that, another round begins; if the same happens to that one, it is taken to hold it.
+//! - Where no HSDir holds the round's revision, or most refuse it, the next try is another round.
+//!
+//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so that rounds are not needed
+//! there and do no harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_core::RngCore;
+
+use super::super::Context;
+use super::super::event::{PublicationId, Revision};
+use super::super::timing::{self, Timing};
+use super::super::upload::Upload;
+use super::Descriptor;
+use crate::relay::Fingerprint;
+
+/// What was signed together last.
+pub(super) struct Round {
+    /// Its first publication.
+    id: PublicationId,
+    /// When that was handed out, or had its revision.
+    began: Duration,
+    /// `None`: the signer has not given it yet.
+    revision: Option<u64>,
+    /// The numbers of the sets that were signed.
+    sets: BTreeSet<usize>,
+    /// What was known of HSDirs' revisions then.
+    floor: Option<u64>,
+}
+
+/// What one publication takes to HSDirs.
+pub(in super::super) struct Batch {
+    pub(in super::super) revision: Revision,
+    /// Sets by their numbers, and the HSDirs that get each; at least one, and none of them empty.
+    pub(in super::super) posts: BTreeMap<usize, Vec<Fingerprint>>,
+}
+
+impl<I: Eq> Descriptor<I> {
+    /// Whether an HSDir waits for an upload now, and nothing else has to come first.
+    pub(in super::super) fn is_due(&self, now: Duration) -> bool {
+        !self.sets.is_empty()
+            && !self.awaits_signature()
+            && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
+    }
+
+    /// By when it should be posted, if it joins the line at `now`: at once if nobody has it yet, soon if a few HSDirs lack it, and
+    /// otherwise an hour before HSDirs forget what they have, or within an hour.
+    pub(in super::super) fn post_by(&self, now: Duration, timing: &Timing) -> Duration {
+        match &self.round {
+            None => now,
+            Some(_) if !self.round_wanted || self.round_lost => now + timing.republish_from / 2,
+            Some(round) => (round.began + timing.republish_to).min(now + timing.republish_from),
+        }
+    }
+
+    /// What is due. With a revision that is kept, the HSDirs that are due or soon will be get their sets; with a new one all do.
+    pub(in super::super) fn plan(&self, cx: &Context<impl RngCore>) -> Option<Batch> {
+        let now = cx.now.elapsed;
+        if !self.is_due(now) {
+            return None;
+        }
+        let soon = now + cx.timing.batch;
+        let kept = self.kept_revision(soon);
+        let mut posts: BTreeMap<usize, Vec<Fingerprint>> = BTreeMap::new();
+        for (fingerprint, hsdir) in &self.hsdirs {
+            let gets_it = if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
+            if gets_it {
+                posts.entry(self.set_of(hsdir)?).or_default().push(*fingerprint);
+            }
+        }
+        let new = || Revision::New { floor: self.revision_floor() };
+        Some(Batch { revision: kept.map_or_else(new, Revision::Kept), posts })
+    }
+
+    /// Begins what was planned, as the publication with this name.
+    pub(in super::super) fn begin(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        id: PublicationId,
+        batch: &Batch,
+    ) {
+        let now = cx.now.elapsed;
+        let is_new = matches!(batch.revision, Revision::New { .. });
+        for fingerprint in batch.posts.values().flatten() {
+            match self.hsdirs.get_mut(fingerprint) {
+                Some(hsdir) if is_new => hsdir.sign_round(id),
+                Some(hsdir) => hsdir.sign(id),
+                None => {}
+            }
+        }
+        if is_new {
+            let sets = batch.posts.keys().copied().collect();
+            self.round = Some(Round { id, began: now, revision: None, sets, floor: self.floor.value() });
+            (self.round_wanted, self.round_lost) = (false, false);
+            self.renew_at = None;
+        }
+        self.published = Some(now);
+        self.last = id;
+    }
+
+    /// Wants a new revision on all HSDirs, from `at` on.
+    pub(super) fn want_round(&mut self, at: Duration) {
+        self.round_wanted = true;
+        self.renew_at = None;
+        for hsdir in self.hsdirs.values_mut() {
+            hsdir.replace(at, PublicationId(self.last.0 + 1));
+        }
+    }
+
+    /// The signer gave publication `id` this revision. If that is the round, its renewal is counted from now: before, it waited for
+    /// the signer.
+    pub(super) fn note_revision(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
+        let Some(round) = self.round.as_mut().filter(|round| round.id == id) else { return };
+        (round.began, round.revision) = (cx.now.elapsed, Some(revision));
+        if !self.round_wanted {
+            let wait = timing::between(&mut cx.rng, cx.timing.republish_from, cx.timing.republish_to);
+            self.renew_at = Some(cx.now.elapsed + wait);
+        }
+    }
+
+    /// The texts that publication `id` was to take to HSDirs are gone: another round has to be signed.
+    pub(in super::super) fn not_kept(&mut self, cx: &Context<impl RngCore>, id: PublicationId) {
+        if self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
+            self.want_round(cx.now.elapsed);
+            self.round_lost = true;
+        }
+    }
+
+    /// Tries again where an upload was refused. A round is worth it only if more is known of HSDirs' revisions than when the last
+    /// one was signed; otherwise the HSDir gets that one again, for what it holds expires.
+    pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
+        let floor = self.floor.value();
+        let has_risen = floor > self.round.as_ref().and_then(|round| round.floor);
+        let retries = self.hsdirs.values_mut().filter_map(|hsdir| hsdir.retry_refused(cx, floor));
+        // All of them are tried again, and not only the first.
+        let retries: Vec<_> = retries.collect();
+        let explained = retries.iter().filter(|retry| has_risen && retry.explained);
+        if let Some(at) = explained.map(|retry| retry.at).min() {
+            self.want_round(at);
+        }
+    }
+
+    /// Whether the round is being signed: what its HSDirs are to get is not known before. A new one waits for nobody.
+    pub(super) fn awaits_signature(&self) -> bool {
+        let is_signed = |round: &Round| {
+            round.revision.is_some() || !self.hsdirs.values().any(|hsdir| hsdir.is_signing(round.id))
+        };
+        !self.round_wanted && !self.round.as_ref().is_none_or(is_signed)
+    }
+
+    /// The round's revision, if those that are due by `soon` can get that.
+    fn kept_revision(&self, soon: Duration) -> Option<u64> {
+        let round = self.round.as_ref().filter(|_| !self.round_wanted)?;
+        let is_held = self.hsdirs.values().any(Upload::is_in_step);
+        let mut due = self.hsdirs.values().filter(|hsdir| hsdir.is_due(soon));
+        let is_signed = due.all(|hsdir| self.set_of(hsdir).is_some_and(|set| round.sets.contains(&set)));
+        let refusing = self.hsdirs.values().filter(|hsdir| hsdir.refuses_round()).count();
+        let most_refuse = refusing * 2 >= self.hsdirs.len();
+        round.revision.filter(|_| is_held && is_signed && !most_refuse)
+    }
+
+    /// The number of the set that belongs on an HSDir.
+    fn set_of(&self, hsdir: &Upload) -> Option<usize> {
+        hsdir.number().checked_rem(self.sets.len())
+    }
+}

@@ -1,0 +1,436 @@
+//! How much tor is asked at a time, in which order, and what becomes of it when that is too little.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::slice;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+
+use super::super::testing::*;
+use super::super::*;
+use crate::relay::Fingerprint;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// So many backends of one service.
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("b{number:04}")).collect()
+}
+
+/// A started script of one service with these backends.
+fn crowd(names: &[String]) -> Script {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Script::started(&[("s", &names)])
+}
+
+/// How many HSDirs these actions ask for backends' descriptors.
+fn asked_count(actions: &[Action<Key>]) -> usize {
+    let count = |action: &Action<Key>| match action {
+        Action::Fetch { from, .. } => from.len(),
+        _ => 0,
+    };
+    actions.iter().map(count).sum()
+}
+
+/// When each fetch was asked for.
+fn times_of_fetches(script: &Script) -> Vec<Duration> {
+    let times = |(at, action): &(Duration, Action<Key>)| match action {
+        Action::Fetch { from, .. } => vec![*at; from.len()],
+        _ => Vec::new(),
+    };
+    script.said.iter().flat_map(times).collect()
+}
+
+/// A tor that builds 32 circuits at a time, each of which takes as long, and queues what is asked beyond that.
+struct SlowTor {
+    circuit: Duration,
+    /// When each circuit is free, the earliest last.
+    free: Vec<Duration>,
+    /// What it will tell, by the time.
+    answers: BTreeMap<(Duration, usize), Event<Key>>,
+    told: usize,
+    /// How many requests were outstanding at most.
+    most: usize,
+    /// How many answers came after more than 15 s.
+    late: usize,
+    /// What was posted last to each.
+    posted: BTreeMap<(ServiceId, DescriptorSlot, Fingerprint), Vec<u32>>,
+}
+
+impl SlowTor {
+    fn new(circuit: Duration) -> Self {
+        let (answers, posted) = (BTreeMap::new(), BTreeMap::new());
+        Self { circuit, free: vec![Duration::ZERO; 32], answers, told: 0, most: 0, late: 0, posted }
+    }
+
+    fn ask(&mut self, now: Duration, answer: Event<Key>) {
+        let free = self.free.pop().unwrap();
+        let ends = free.max(now) + self.circuit;
+        self.free.push(ends);
+        self.free.sort_by_key(|free| Reverse(*free));
+        self.late += usize::from(ends.saturating_sub(now) > SECOND * 15);
+        self.told += 1;
+        self.answers.insert((ends, self.told), answer);
+        self.most = self.most.max(self.answers.len());
+    }
+
+    /// Every backend publishes every hour and a half, each at a time of its own.
+    fn take(&mut self, script: &mut Script, action: &Action<Key>) {
+        let now = script.now.elapsed;
+        match action {
+            Action::Fetch { backend, from } => {
+                let number: u64 = backend.0.strip_prefix('b').unwrap().parse().unwrap();
+                let wall = script.now.wall.0;
+                let shift = number * 37 % 5400;
+                let published = wall - (wall + shift) % 5400;
+                let revision = published / 60;
+                let points = vec![Key::new(u32::try_from(number).unwrap())];
+                let copy = DescriptorCopy { revision, published: UnixTime(published), period: 1, points };
+                for source in from {
+                    let outcome = FetchOutcome::Copy(copy.clone());
+                    self.ask(now, Event::Fetched { backend: backend.clone(), source: *source, outcome });
+                }
+            }
+            Action::Publish { id, service, slot, posts, .. } => {
+                for (post, hsdir) in posts.iter().flat_map(|post| post.to.iter().map(move |to| (post, to))) {
+                    let ids = post.points.iter().map(|chosen| chosen.point.id()).collect();
+                    self.posted.insert((service.clone(), *slot, *hsdir), ids);
+                    let outcome = UploadOutcome::Stored;
+                    self.ask(now, Event::Uploaded { id: *id, hsdir: *hsdir, outcome });
+                }
+                script.send(Event::Posted { id: *id, revision: now.as_secs() });
+            }
+            Action::ReadBack { service, slot, hsdir } => {
+                let points = self.posted[&(service.clone(), *slot, *hsdir)].clone();
+                let (service, slot, hsdir) = (service.clone(), *slot, *hsdir);
+                let found = Found::Copy { revision: u64::MAX / 2, points };
+                self.ask(now, Event::ReadBack { service, slot, hsdir, found });
+            }
+            Action::Notice(_) => {}
+        }
+    }
+
+    /// Lets so much time pass, in which tor answers.
+    fn run(&mut self, script: &mut Script, time: Duration) {
+        let end = script.now.elapsed + time;
+        let mut next = script.said.len();
+        // What was said before.
+        if self.told == 0 {
+            next = 0;
+        }
+        loop {
+            while next < script.said.len() {
+                let action = script.said[next].1.clone();
+                next += 1;
+                self.take(script, &action);
+            }
+            let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+            let Some(at) = answer.into_iter().chain(script.engine.next_deadline()).min() else { break };
+            if at > end {
+                break;
+            }
+            script.advance(at);
+            let event = if answer == Some(at) { self.answers.pop_first().unwrap().1 } else { Event::Tick };
+            script.send(event);
+        }
+        script.advance(end);
+    }
+}
+
+/// How many requests of each kind were made from the beginning of `since` on: uploads, fetches, read-backs.
+fn counts(script: &Script, since: usize) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for (_, action) in &script.said[since..] {
+        match action {
+            Action::Publish { posts, .. } => {
+                counts[0] += posts.iter().map(|post| post.to.len()).sum::<usize>();
+            }
+            Action::Fetch { from, .. } => counts[1] += from.len(),
+            Action::ReadBack { .. } => counts[2] += 1,
+            Action::Notice(_) => {}
+        }
+    }
+    counts
+}
+
+#[test]
+fn no_more_requests_are_outstanding_at_tor_than_it_can_work_at() {
+    let mut script = crowd(&names(300));
+    assert_eq!(asked_count(&script.pass(Duration::ZERO)), 0);
+    assert_eq!(times_of_fetches(&script).len(), 24);
+    // Tor tells nothing of circuits that fail: it may be at work for longer than the engine waits.
+    script.pass(Duration::from_millis(59_999));
+    assert_eq!(times_of_fetches(&script).len(), 24);
+    script.pass(SECOND * 20);
+    assert_eq!(times_of_fetches(&script).len(), 48);
+    assert_eq!(script.engine.load(script.now).in_flight, 24);
+}
+
+#[test]
+fn an_answer_makes_room_for_the_next() {
+    let mut script = crowd(&names(300));
+    script.pass(SECOND * 10);
+    let said = script.copy("b0000", asked(&all(&script), "b0000")[0], 1, &[1]);
+    assert_eq!(asked_count(&said), 1);
+    // So does one that comes late; one that is not awaited does not.
+    let mut script = crowd(&names(300));
+    script.pass(SECOND * 20);
+    let late = asked(&all(&script), "b0001")[0];
+    assert_eq!(asked_count(&script.copy("b0001", late, 1, &[1])), 1);
+    assert_eq!(asked_count(&script.copy("b0001", late, 1, &[1])), 0);
+}
+
+#[test]
+fn a_post_takes_as_many_circuits_as_it_has_hsdirs() {
+    let services: Vec<(String, String)> =
+        (0..10).map(|number| (format!("s{number}"), format!("b000{number}"))).collect();
+    let backends: Vec<[&str; 1]> = services.iter().map(|(_, backend)| [backend.as_str()]).collect();
+    let services: Vec<(&str, &[&str])> =
+        services.iter().zip(&backends).map(|((name, _), backends)| (name.as_str(), &backends[..])).collect();
+    let mut script = Script::started(&services);
+    for (_, backends) in &services {
+        for hsdir in asked(&all(&script), backends[0]) {
+            script.copy(backends[0], hsdir, 1, &[1]);
+        }
+    }
+    assert_eq!(script.published().iter().map(|post| post.to.len()).sum::<usize>(), 24);
+    assert_eq!(script.published().len(), 3);
+    let first = script.published().remove(0);
+    script.uploaded(first.id, &first.to[..7], &UploadOutcome::Stored);
+    assert_eq!(script.published().len(), 3);
+    script.uploaded(first.id, &first.to[7..], &UploadOutcome::Failed);
+    assert_eq!(script.published().len(), 4);
+    // The signer refuses: tor was never asked.
+    let second = script.published().remove(1);
+    script.send(Event::NotPosted { id: second.id, problem: "no".into() });
+    assert_eq!(script.published().len(), 5);
+}
+
+#[test]
+fn what_a_minute_allows_goes_out_evenly() {
+    let names = names(600);
+    let mut script = crowd(&names);
+    SlowTor::new(Duration::from_millis(10)).run(&mut script, MINUTE);
+    let times = times_of_fetches(&script);
+    assert!((140..=145).contains(&times.len()), "{}", times.len());
+    for (place, at) in times.iter().enumerate() {
+        let within = times[place..].iter().take_while(|later| **later < *at + SECOND).count();
+        assert!(within <= 24 + 2, "{within} within a second of {at:?}");
+    }
+}
+
+/// 400 services of version 2 with five backends each: some minutes of a tor that takes 3 s for each request.
+fn under_pressure() -> (Script, usize) {
+    let backends = names(2000);
+    let services: Vec<String> = (0..400).map(|number| format!("s{number:03}")).collect();
+    let lists: Vec<Vec<&str>> =
+        backends.chunks(5).map(|chunk| chunk.iter().map(String::as_str).collect()).collect();
+    let services: Vec<(&str, &[&str])> =
+        services.iter().zip(&lists).map(|(name, list)| (name.as_str(), &list[..])).collect();
+    let mut script = Script::of_v2(&services);
+    let mut tor = SlowTor::new(SECOND * 3);
+    tor.run(&mut script, MINUTE * 2);
+    let since = script.said.len();
+    tor.run(&mut script, MINUTE * 5);
+    assert!(tor.most <= 24, "{} at a time", tor.most);
+    (script, since)
+}
+
+#[test]
+fn everybody_has_a_share_of_tor_and_read_backs_keep_no_look_waiting() {
+    let (script, since) = under_pressure();
+    let load = script.engine.load(script.now);
+    assert!(load.looks_waiting > 0 && load.read_backs_waiting > 0, "{load:?}");
+    // A hundred for each slot: looks have four, read-backs have three.
+    let [uploads, fetches, read_backs] = counts(&script, since);
+    assert!(uploads >= 1000, "{uploads} uploads");
+    assert!(fetches >= 380, "{fetches} fetches");
+    assert!(read_backs >= 280, "{read_backs} read-backs");
+}
+
+#[test]
+fn posts_go_first_then_looks_then_read_backs() {
+    let settings = Settings { in_flight: 9, timing: Timing::v2(), ..Settings::default() };
+    let others = ["b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut script = Script::of_v2_with(&[("s", &["a"]), ("t", &others)], settings);
+    let answer = |script: &mut Script, name: &str| {
+        let from = asked(&all(script), name)[0];
+        script.copy(name, from, 1, &[1])
+    };
+    // Looks have taken all slots.
+    assert_eq!(asked_count(&all(&script)), 9);
+    // Each post of s takes three, and no look goes before it though looks have been waiting for longer.
+    answer(&mut script, "a");
+    answer(&mut script, "b");
+    assert_eq!((script.published().len(), asked_count(&all(&script))), (0, 9));
+    answer(&mut script, "c");
+    assert_eq!((script.published().len(), asked_count(&all(&script))), (1, 9));
+    // Its HSDirs have it, which is to be proven; the second post comes before that.
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 1 });
+    script.uploaded(post.id, &post.to, &UploadOutcome::Stored);
+    let said = answer(&mut script, "d");
+    assert_eq!((published(&said).len(), read_backs(&said).len(), asked_count(&said)), (1, 1, 0));
+    // Looks before read-backs.
+    let said = answer(&mut script, "e");
+    assert_eq!((read_backs(&said).len(), asked_count(&said)), (0, 1));
+}
+
+#[test]
+fn one_silent_hsdir_has_one_other_asked() {
+    for outcome in [None, Some(FetchOutcome::Failed)] {
+        let mut script = crowd(&names(1));
+        for hsdir in asked(&all(&script), "b0000") {
+            script.copy("b0000", hsdir, 1, &[1]);
+        }
+        let mut said = script.pass(MINUTE * 9);
+        while asked_count(&said) == 0 {
+            said = script.pass(SECOND);
+        }
+        let look = asked(&said, "b0000");
+        assert_eq!(look.len(), 1);
+        let others = match outcome {
+            Some(outcome) => script.fetched("b0000", look[0], outcome),
+            None => script.pass(SECOND * 15),
+        };
+        let others = asked(&others, "b0000");
+        assert_eq!(others.len(), 1);
+        assert_ne!(others, look);
+        // That one has it: nobody else is asked.
+        assert_eq!(asked_count(&script.copy("b0000", others[0], 1, &[1])), 0);
+        assert_eq!(asked_count(&script.pass(MINUTE * 8)), 0);
+    }
+}
+
+#[test]
+fn while_nobody_answers_anybody_nothing_is_widened() {
+    let names = names(20);
+    let mut script = crowd(&names);
+    let mut tor = SlowTor::new(SECOND);
+    tor.run(&mut script, MINUTE * 5);
+    // Nobody answers any more.
+    let since = script.said.len();
+    script.pass(MINUTE * 12);
+    let [_, fetches, _] = counts(&script, since);
+    // A look each, eight others at first, and then a look each again, half a minute, a minute and two later.
+    assert!(fetches <= 20 + 8 + 20 * 3, "{fetches} fetches");
+    let states = script.status("s").backends;
+    assert!(states.iter().all(|backend| backend.state == BackendState::Live));
+    // One answer, and single silences count again.
+    let from = asked(&all(&script), "b0000")[0];
+    script.copy("b0000", from, u64::MAX / 2, &[1]);
+    let since = script.said.len();
+    script.pass(MINUTE * 3);
+    let twice = names.iter().filter(|name| asked(&after(&script, since), name).len() > 1).count();
+    assert!(twice > 0);
+}
+
+#[test]
+fn looks_go_to_the_copy_that_expires_first_then_to_who_has_waited_longest() {
+    let settings = Settings { in_flight: 3, ..Settings::default() };
+    let names = names(30);
+    let list: Vec<&str> = names.iter().map(String::as_str).collect();
+    let services: &[(&str, &[&str])] = &[("s", &list)];
+    let mut script = Script::with(services, settings);
+    script.send(Event::Network(view(services, &[(1, 1..2)])));
+    script.send(Event::TorReady);
+    // All are found; b0007's copy is about to become too old.
+    script.run(MINUTE * 5, |script, action| {
+        for post in published(slice::from_ref(action)) {
+            script.stored(&post, 1);
+        }
+        if let Action::Fetch { backend, from } = action {
+            let age = if *backend == "b0007".into() { 170 * 60 } else { 0 };
+            let published = script.now.wall.minus(age);
+            let copy = DescriptorCopy { revision: 1, published, period: 1, points: vec![Key::new(1)] };
+            for source in from {
+                script.fetched(&backend.0, hsdir_of(*source), FetchOutcome::Copy(copy.clone()));
+            }
+        }
+    });
+    // Another period, so that all are looked for at once, and tor has room for three.
+    let mut next = view(services, &[(1, 1..2)]);
+    for backend in next.backends.values_mut() {
+        backend.period = 2;
+    }
+    let said = script.send(Event::Network(next));
+    let first: Vec<_> = names.iter().filter(|name| !asked(&said, name).is_empty()).collect();
+    assert!(first.contains(&&names[7]), "{first:?}");
+    assert_eq!(first.len(), 3);
+    // The others in the order of their coming.
+    assert_eq!(first[..2], [&names[0], &names[1]]);
+}
+
+/// Hours of so many backends, 10 to a service, at a tor that takes 3 s for each request.
+fn hours_of(backends: usize, hours: u32) -> (Script, SlowTor) {
+    let backends = names(backends);
+    let services: Vec<String> = (0..backends.len() / 10).map(|number| format!("s{number:03}")).collect();
+    let lists: Vec<Vec<&str>> =
+        backends.chunks(10).map(|chunk| chunk.iter().map(String::as_str).collect()).collect();
+    let services: Vec<(&str, &[&str])> =
+        services.iter().zip(&lists).map(|(name, list)| (name.as_str(), &list[..])).collect();
+    let mut script = Script::started(&services);
+    let mut tor = SlowTor::new(SECOND * 3);
+    tor.run(&mut script, MINUTE * 60 * hours);
+    (script, tor)
+}
+
+#[test]
+fn nobody_who_lives_is_taken_for_dead_where_tor_can_look_at_everybody_once_an_hour() {
+    let (script, tor) = hours_of(7000, 5);
+    let gone = notices(&all(&script));
+    let gone = gone.iter().filter(|notice| matches!(notice, Notice::BackendGone { .. })).count();
+    assert_eq!(gone, 0);
+    assert_eq!(tor.late, 0);
+    let mut live = 0;
+    for service in script.engine.status(script.now) {
+        live += service.backends.iter().filter(|backend| backend.state == BackendState::Live).count();
+    }
+    assert_eq!(live, 7000);
+}
+
+#[test]
+fn that_it_is_behind_is_said_once_and_so_is_its_end() {
+    let names = names(900);
+    let mut script = crowd(&names);
+    // Nobody answers: 24 a minute are asked.
+    script.pass(MINUTE * 30);
+    let said = |script: &Script| -> Vec<Notice> {
+        let load = |notice: &Notice| matches!(notice, Notice::Behind { .. } | Notice::CaughtUp { .. });
+        notices(&all(script)).into_iter().filter(load).collect()
+    };
+    let [Notice::Behind { load }] = &said(&script)[..] else { panic!("{:?}", said(&script)) };
+    assert!(load.looks_waiting > 300 && load.in_flight == 24, "{load:?}");
+    assert!(load.longest_wait >= MINUTE * 20 && load.longest_wait < MINUTE * 21);
+    let load = script.engine.load(script.now);
+    assert!(load.behind_for.is_some_and(|time| time >= MINUTE * 9));
+    let mut tor = SlowTor::new(SECOND);
+    tor.told = 1;
+    tor.run(&mut script, MINUTE * 30);
+    let said = said(&script);
+    assert!(matches!(&said[..], [Notice::Behind { .. }, Notice::CaughtUp { after }] if *after > MINUTE * 10));
+    assert_eq!(script.engine.load(script.now).behind_for, None);
+}
+
+#[test]
+fn a_descriptor_with_more_hsdirs_than_posts_have_slots_goes_out_as_one() {
+    let services: &[(&str, &[&str])] = &[("s", &["a"])];
+    let mut script = Script::new(services);
+    script.send(Event::Network(view(services, &[(1, 1..31)])));
+    script.send(Event::TorReady);
+    for hsdir in asked(&all(&script), "a") {
+        script.copy("a", hsdir, 1, &[1]);
+    }
+    assert_eq!(script.last().to.len(), 30);
+}
+
+fn all(script: &Script) -> Vec<Action<Key>> {
+    after(script, 0)
+}
+
+/// Everything that was said from this place on.
+fn after(script: &Script, place: usize) -> Vec<Action<Key>> {
+    script.said[place..].iter().map(|(_, action)| action.clone()).collect()
+}

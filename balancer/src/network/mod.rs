@@ -1,0 +1,197 @@
+//! The seam between the runtime and whatever carries descriptors from HSDirs and to them.
+//!
+//! The runtime knows nothing of its network but [`Network`]: requests, and messages that answer them. Which event of tor's
+//! belongs to which request, and what no event tells, is the carrier's affair: [`crate::tor::carrier`] is the one over tor's control
+//! port, and a test has one in memory.
+//!
+//! What is asked for is named by addresses and ids, and what comes is text. So a carrier is the same for both versions of onion
+//! services and knows none of their formats.
+
+use std::error::Error;
+
+use onionbalance_proto::{v2, v3};
+
+use crate::relay::Fingerprint;
+
+/// Carries descriptors from HSDirs and to them.
+///
+/// Requests return at once, and are answered by [`Network::next`]:
+///
+/// - [`Network::read_directory`] by one [`Message::Directory`];
+/// - [`Network::fetch`] and [`Network::fetch_as_client`] by one [`Message::Fetched`];
+/// - [`Network::post`] by one [`Message::NotPosted`], or by one [`Message::Posted`] and then one [`Message::Uploaded`] for each
+///   HSDir.
+///
+/// Each of these comes exactly once and within minutes, whatever happens out there; or else [`Message::Lost`] comes, which answers
+/// all requests that are outstanding. A carrier that cannot take a request, because it is not ready or has too many, answers that
+/// it failed.
+pub trait Network: Send + 'static {
+    /// Why there will never be a network.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Asks where HSDirs are.
+    fn read_directory(&mut self);
+
+    /// Asks an HSDir for a descriptor.
+    fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint);
+
+    /// Asks for a descriptor as a client of its service, at HSDirs of the carrier's choice.
+    fn fetch_as_client(&mut self, request: RequestId, lookup: ClientLookup);
+
+    /// Uploads a descriptor to HSDirs.
+    fn post(&mut self, request: RequestId, post: Post);
+
+    /// The next message. Has to be called constantly, and may be dropped and called again.
+    fn next(&mut self) -> impl Future<Output = Message<Self::Error>> + Send;
+}
+
+/// Names a request in the messages that answer it. Given by the caller, who uses none twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+/// A version of onion services.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Version {
+    /// Version 2.
+    V2,
+    /// Version 3.
+    V3,
+}
+
+/// A descriptor that is looked up.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Lookup {
+    /// The v3 service's descriptor of the network's present time period.
+    V3(v3::OnionAddress),
+    /// A v2 descriptor.
+    V2 {
+        /// The service.
+        address: v2::OnionAddress,
+        /// Which of its descriptors.
+        id: v2::DescriptorId,
+    },
+}
+
+/// The descriptor of a v2 service that authorizes its clients.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientLookup {
+    /// What makes a client.
+    pub credential: Credential,
+    /// What its present descriptors may be called: that depends on its kind of authorization, and on the clocks.
+    pub ids: Vec<v2::DescriptorId>,
+}
+
+/// Client authorization of a v2 service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Credential {
+    /// The service.
+    pub address: v2::OnionAddress,
+    /// What one of its clients shares with it.
+    pub cookie: v2::Cookie,
+}
+
+/// A descriptor to be uploaded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Post {
+    /// Which one it is.
+    pub name: DescriptorName,
+    /// Its text.
+    pub text: String,
+    /// To whom; at least one.
+    pub to: Vec<Fingerprint>,
+}
+
+/// A service's own descriptor.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each post on its way, beside a text of kilobytes"
+)]
+pub enum DescriptorName {
+    /// Of version 3.
+    V3 {
+        /// The service.
+        address: v3::OnionAddress,
+        /// Its key in the descriptor's time period.
+        key: v3::BlindedKey,
+    },
+    /// Of version 2.
+    V2 {
+        /// The service.
+        address: v2::OnionAddress,
+        /// Which of its descriptors.
+        id: v2::DescriptorId,
+    },
+}
+
+/// What a carrier says.
+#[derive(Debug)]
+pub enum Message<E> {
+    /// Requests are carried from now on.
+    Ready,
+    /// They are not any more, until [`Message::Ready`] comes again. What was outstanding is void.
+    Lost,
+    /// They will never be.
+    Unusable(E),
+    /// HSDirs may be elsewhere than they were: the directory should be read again.
+    DirectoryChanged,
+    /// Where HSDirs are, or why that is not known.
+    Directory(Result<Documents, String>),
+    /// The end of a fetch.
+    Fetched(RequestId, Fetched),
+    /// The descriptor is being uploaded.
+    Posted(RequestId),
+    /// The descriptor is not uploaded to anybody, and why.
+    NotPosted(RequestId, String),
+    /// The end of the upload to one HSDir.
+    Uploaded(RequestId, Fingerprint, Verdict),
+}
+
+/// What a network's directory consists of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Documents {
+    /// For version 3.
+    V3 {
+        /// The consensus, of the flavour `microdesc`.
+        consensus: String,
+        /// The microdescriptors that are known, one after another.
+        microdescriptors: String,
+        /// Whether it is a private network for tests, where time periods last 24 voting intervals.
+        is_testing: bool,
+    },
+    /// For version 2.
+    V2 {
+        /// The router status of every relay.
+        router_statuses: String,
+        /// The consensus's `valid-after`, `fresh-until` and `valid-until`.
+        times: [String; 3],
+    },
+}
+
+/// The end of a fetch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fetched {
+    /// A descriptor; it is not verified.
+    Text(String),
+    /// There is none.
+    NotFound,
+    /// There is one that the carrier cannot read, and does not hand out.
+    Unreadable,
+    /// That is not known; with the reason where an operator can do something about it.
+    Failed(Option<String>),
+}
+
+/// The end of an upload to one HSDir.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// The HSDir acknowledged it.
+    Stored,
+    /// The HSDir acknowledged something: this, or what it was sent before.
+    Unclear,
+    /// The HSDir refused it; the carrier's word for why.
+    Refused(String),
+    /// It did not get there, or nothing was heard of it.
+    Failed,
+    /// The carrier does not know this relay: there is no use in trying again before [`Message::DirectoryChanged`].
+    Unknown,
+}

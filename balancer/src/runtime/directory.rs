@@ -1,0 +1,164 @@
+//! Where everything is: the network as the consensus has it, at present.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::survey::{Survey, Surveyed};
+use super::{Runtime, wall_clock};
+use crate::engine::Event;
+use crate::generation::{Directory, Generation};
+use crate::network::{Documents, Network};
+
+/// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
+const AGAIN: Duration = Duration::from_secs(5);
+/// The wall clock may step, and goes on while the machine sleeps, and consensuses get old: it is looked at this often.
+const CLOCK: Duration = Duration::from_secs(30);
+
+/// The reading of the directory.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    state: ReadingState,
+    /// How much was missing in the most whole one of this network state; `None` before the first.
+    least_missing: Option<usize>,
+    /// The last problem, which is told once.
+    problem: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum ReadingState {
+    /// There is nothing to be read.
+    #[default]
+    Idle,
+    /// The network was asked; `again` is whether the answer will be out of date.
+    Asked { again: bool },
+    /// It is to be asked then.
+    Due(Instant),
+}
+
+/// What the engine was told of the network, by one consensus and at one time.
+#[derive(Debug)]
+pub(super) struct View {
+    made: UnixTime,
+    /// When, by the clock alone, it is out of date. `None` too while a survey is under way.
+    pub(super) until: Option<UnixTime>,
+}
+
+impl View {
+    /// That of a network of which nothing is known yet.
+    pub(super) fn new(now: UnixTime) -> Self {
+        Self { made: now, until: None }
+    }
+}
+
+impl<G: Generation, N: Network> Runtime<G, N> {
+    /// Begins to read the directory; what is being read is out of date.
+    pub(super) fn read_directory(&mut self) {
+        self.reading.least_missing = None;
+        match self.reading.state {
+            ReadingState::Asked { .. } => self.reading.state = ReadingState::Asked { again: true },
+            _ => self.ask_for_directory(),
+        }
+    }
+
+    fn ask_for_directory(&mut self) {
+        self.reading.state = ReadingState::Asked { again: false };
+        self.network.read_directory();
+    }
+
+    /// Nothing is being read any more.
+    pub(super) fn stop_reading(&mut self) {
+        self.reading = Reading::default();
+    }
+
+    /// Takes the directory if it is more whole than the one before. It is read until nothing is missing.
+    pub(super) fn on_directory(&mut self, documents: Result<Documents, String>) {
+        let asked_again = self.reading.state == ReadingState::Asked { again: true };
+        let directory =
+            documents.and_then(|documents| G::directory(&documents).map_err(|error| error.to_string()));
+        let is_whole = match directory {
+            Ok(directory) => {
+                self.reading.problem = None;
+                self.take_directory(directory)
+            }
+            Err(problem) => {
+                if self.reading.problem.as_ref() != Some(&problem) {
+                    warn!("cannot tell the HSDirs: {problem}; trying again");
+                    self.reading.problem = Some(problem);
+                }
+                false
+            }
+        };
+        if asked_again {
+            self.reading.least_missing = None;
+            self.ask_for_directory();
+        } else if is_whole {
+            self.reading.state = ReadingState::Idle;
+        } else {
+            self.reading.state = ReadingState::Due(Instant::now() + AGAIN);
+        }
+    }
+
+    /// Returns whether nothing is missing.
+    fn take_directory(&mut self, directory: G::Directory) -> bool {
+        let missing = directory.missing();
+        if missing > 0 {
+            info!(missing, "tor still lacks microdescriptors of HSDirs");
+        }
+        if self.reading.least_missing.is_some_and(|least| least <= missing) {
+            return missing == 0;
+        }
+        self.reading.least_missing = Some(missing);
+        debug!(hsdirs = directory.hsdirs(), missing, "a new consensus");
+        self.directory = Some(Arc::new(directory));
+        self.show_network();
+        missing == 0
+    }
+
+    /// Does what is due by the clocks: reads the directory, judges the consensus by its age, and shows the engine the network
+    /// again if time periods have changed since it was shown.
+    pub(super) fn heed_the_clock(&mut self) {
+        if matches!(self.reading.state, ReadingState::Due(at) if at <= Instant::now()) {
+            self.ask_for_directory();
+        }
+        let (now, View { made, until, .. }) = (wall_clock(), &self.view);
+        if self.is_ready {
+            self.consensus.judge(self.directory.as_deref().map(Directory::lifetime), now);
+        }
+        if until.is_some_and(|until| until <= now || now < *made) {
+            self.show_network();
+        }
+    }
+
+    /// When [`Runtime::heed_the_clock`] may have something to do.
+    pub(super) fn next_look_at_the_clock(&self) -> Instant {
+        let left = self.view.until.map(|until| Duration::from_secs(until.since(wall_clock())));
+        let look = Instant::now() + left.map_or(CLOCK, |left| left.min(CLOCK));
+        match self.reading.state {
+            ReadingState::Due(at) => look.min(at),
+            _ => look,
+        }
+    }
+
+    /// Has it worked out where everything is, for [`Runtime::on_surveyed`].
+    pub(super) fn show_network(&mut self) {
+        let Some(directory) = self.directory.clone() else { return };
+        let (frontends, backends) = (self.frontends.clone(), self.backends.clone());
+        let survey = Survey { directory, frontends, backends, now: wall_clock() };
+        self.view.until = None;
+        self.surveys.begin(survey, self.reports.to_us.clone());
+    }
+
+    /// Shows the engine where everything is.
+    pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<G>) {
+        let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
+        self.view = view;
+        self.tell_engine(Event::Network(network));
+        if self.is_ready && std::mem::take(&mut self.engine_waits_for_directory) {
+            self.tell_engine(Event::TorReady);
+        }
+    }
+}

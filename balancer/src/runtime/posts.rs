@@ -1,0 +1,162 @@
+//! The posts that the network has not answered for all HSDirs. A publication has one for each of its sets; the engine hears of it
+//! as a whole.
+
+use std::collections::HashMap;
+
+use crate::engine::PublicationId;
+use crate::network::RequestId;
+use crate::relay::Fingerprint;
+
+/// The posts of all publications.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    posts: HashMap<RequestId, Post>,
+    undecided: HashMap<PublicationId, Undecided>,
+}
+
+#[derive(Debug)]
+struct Post {
+    id: PublicationId,
+    /// The HSDirs whose verdicts are still to come.
+    awaited: Vec<Fingerprint>,
+}
+
+/// A publication of which some posts are neither taken nor turned down.
+#[derive(Debug)]
+struct Undecided {
+    revision: u64,
+    posts: usize,
+    is_posted: bool,
+    /// The HSDirs of posts that were turned down before one was taken.
+    failed: Vec<Fingerprint>,
+}
+
+/// News of a publication.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Decided {
+    pub(super) id: PublicationId,
+    /// Its revision when the first post is taken; the last problem when none is; `None` if that was told before, or is not known.
+    pub(super) outcome: Option<Result<u64, String>>,
+    /// HSDirs that get nothing, while others do.
+    pub(super) failed: Vec<Fingerprint>,
+}
+
+impl Posts {
+    /// Registers a post of publication `id`; all posts of one are registered before the network answers any.
+    pub(super) fn begin(
+        &mut self,
+        request: RequestId,
+        id: PublicationId,
+        revision: u64,
+        to: Vec<Fingerprint>,
+    ) {
+        let new = || Undecided { revision, posts: 0, is_posted: false, failed: Vec::new() };
+        self.undecided.entry(id).or_insert_with(new).posts += 1;
+        self.posts.insert(request, Post { id, awaited: to });
+    }
+
+    /// The network took a post.
+    pub(super) fn taken(&mut self, request: RequestId) -> Option<Decided> {
+        let id = self.posts.get(&request)?.id;
+        let undecided = self.undecided.get_mut(&id)?;
+        let is_first = !std::mem::replace(&mut undecided.is_posted, true);
+        let outcome = is_first.then_some(Ok(undecided.revision));
+        let failed = std::mem::take(&mut undecided.failed);
+        self.decided_one(id);
+        Some(Decided { id, outcome, failed })
+    }
+
+    /// The network turned a post down.
+    pub(super) fn not_taken(&mut self, request: RequestId, problem: &str) -> Option<Decided> {
+        let Post { id, awaited } = self.posts.remove(&request)?;
+        let undecided = self.undecided.get_mut(&id)?;
+        let decided = if undecided.is_posted {
+            Some(Decided { id, outcome: None, failed: awaited })
+        } else {
+            undecided.failed.extend(awaited);
+            let is_last = undecided.posts == 1;
+            is_last.then(|| Decided { id, outcome: Some(Err(problem.to_owned())), failed: Vec::new() })
+        };
+        self.decided_one(id);
+        decided
+    }
+
+    /// An HSDir's verdict of a post has come. Returns the publication.
+    pub(super) fn uploaded(&mut self, request: RequestId, hsdir: Fingerprint) -> Option<PublicationId> {
+        let post = self.posts.get_mut(&request)?;
+        let id = post.id;
+        post.awaited.retain(|awaited| *awaited != hsdir);
+        if post.awaited.is_empty() {
+            self.posts.remove(&request);
+        }
+        Some(id)
+    }
+
+    /// The network is lost, and all posts with it.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn decided_one(&mut self, id: PublicationId) {
+        if let Some(undecided) = self.undecided.get_mut(&id) {
+            undecided.posts -= 1;
+            if undecided.posts == 0 {
+                self.undecided.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: PublicationId = PublicationId(7);
+    const REVISION: u64 = 40;
+
+    fn hsdir(number: u8) -> Fingerprint {
+        Fingerprint([number; 20])
+    }
+
+    fn two_posts() -> Posts {
+        let mut posts = Posts::default();
+        posts.begin(RequestId(1), ID, REVISION, vec![hsdir(1), hsdir(2)]);
+        posts.begin(RequestId(2), ID, REVISION, vec![hsdir(3)]);
+        posts
+    }
+
+    fn decided(outcome: Option<Result<u64, &str>>, failed: &[u8]) -> Decided {
+        let outcome = outcome.map(|outcome| outcome.map_err(str::to_owned));
+        Decided { id: ID, outcome, failed: failed.iter().copied().map(hsdir).collect() }
+    }
+
+    #[test]
+    fn a_publication_is_posted_with_its_first_post() {
+        let mut posts = two_posts();
+        assert_eq!(posts.taken(RequestId(2)), Some(decided(Some(Ok(REVISION)), &[])));
+        assert_eq!(posts.uploaded(RequestId(2), hsdir(3)), Some(ID));
+        assert_eq!(posts.taken(RequestId(1)), Some(decided(None, &[])));
+        assert_eq!(posts.uploaded(RequestId(1), hsdir(1)), Some(ID));
+        assert_eq!(posts.uploaded(RequestId(1), hsdir(2)), Some(ID));
+        assert!(posts.posts.is_empty() && posts.undecided.is_empty());
+    }
+
+    #[test]
+    fn the_hsdirs_of_a_post_that_is_turned_down_failed_once_another_is_taken() {
+        let mut posts = two_posts();
+        assert_eq!(posts.not_taken(RequestId(1), "x"), None);
+        assert_eq!(posts.taken(RequestId(2)), Some(decided(Some(Ok(REVISION)), &[1, 2])));
+        let mut posts = two_posts();
+        assert_eq!(posts.taken(RequestId(2)), Some(decided(Some(Ok(REVISION)), &[])));
+        assert_eq!(posts.not_taken(RequestId(1), "x"), Some(decided(None, &[1, 2])));
+        assert!(posts.undecided.is_empty());
+    }
+
+    #[test]
+    fn a_publication_of_which_no_post_is_taken_is_not_posted() {
+        let mut posts = two_posts();
+        assert_eq!(posts.not_taken(RequestId(1), "x"), None);
+        assert_eq!(posts.not_taken(RequestId(2), "y"), Some(decided(Some(Err("y")), &[])));
+        assert!(posts.posts.is_empty() && posts.undecided.is_empty());
+    }
+}

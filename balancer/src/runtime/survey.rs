@@ -1,0 +1,152 @@
+//! Works out where everything is by one directory, beside the loop: with ten thousand backends it takes more than a second the
+//! first time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use onionbalance_proto::time::UnixTime;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::Report;
+use super::directory::View;
+use crate::engine::{BackendId, NetworkView, ServiceId};
+use crate::generation::{Directory, Frontend, Generation, Keys};
+
+/// The surveys of one runtime. One is under way at a time: the next begins when it has ended, with what is the newest then.
+pub(super) struct Surveys<G: Generation> {
+    /// `None` while a survey is under way, which has them.
+    keys: Option<G::Keys>,
+    /// Whether the survey under way began with something that is out of date.
+    outdated: bool,
+}
+
+/// What a survey needs.
+pub(super) struct Survey<G: Generation> {
+    pub(super) directory: Arc<G::Directory>,
+    pub(super) frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
+    pub(super) backends: Arc<HashMap<BackendId, G::Backend>>,
+    pub(super) now: UnixTime,
+}
+
+/// What a survey has found out.
+pub(super) struct Surveyed<G: Generation> {
+    keys: G::Keys,
+    pub(super) view: View,
+    pub(super) network: NetworkView,
+}
+
+impl<G: Generation> Default for Surveys<G> {
+    /// None has begun.
+    fn default() -> Self {
+        Self { keys: Some(G::Keys::default()), outdated: false }
+    }
+}
+
+impl<G: Generation> Surveys<G> {
+    /// Begins a survey, which is reported when it has ended, unless one is under way: that one is out of date.
+    pub(super) fn begin(&mut self, survey: Survey<G>, reports: mpsc::UnboundedSender<Report<G>>) {
+        match self.keys.take() {
+            Some(keys) => {
+                spawn_blocking(move || {
+                    // Nobody listens only when all is over.
+                    let _ = reports.send(Report::Surveyed(Box::new(survey.carry_out(keys))));
+                });
+            }
+            None => self.outdated = true,
+        }
+    }
+
+    /// The survey under way has ended. `None` if it is out of date, and another one has to begin.
+    pub(super) fn end(&mut self, surveyed: Surveyed<G>) -> Option<(View, NetworkView)> {
+        let Surveyed { keys, view, network } = surveyed;
+        self.keys = Some(keys);
+        (!std::mem::take(&mut self.outdated)).then_some((view, network))
+    }
+}
+
+impl<G: Generation> Survey<G> {
+    fn carry_out(&self, mut keys: G::Keys) -> Surveyed<G> {
+        let Self { directory, frontends, backends, now } = self;
+        let mut view = View::new(*now);
+        let mut network = NetworkView {
+            period_length: directory.period_length(),
+            services: [].into(),
+            backends: [].into(),
+        };
+        let mut changes = Vec::new();
+        for (id, frontend) in &**frontends {
+            let slots = directory.published(&mut keys, &frontend.address, *now);
+            network.services.insert(id.clone(), slots.into_iter().collect());
+            changes.extend(directory.changes_at(&frontend.address, *now));
+        }
+        for (id, backend) in &**backends {
+            network.backends.insert(id.clone(), directory.backend(&mut keys, backend, *now));
+            changes.extend(directory.changes_at(&G::backend_address(backend), *now));
+        }
+        view.until = changes.into_iter().min();
+        keys.end_look();
+        Surveyed { keys, view, network }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onionbalance_proto::fixture::Backend;
+    use onionbalance_proto::v3::OnionAddress;
+
+    use super::super::{backends, by_service};
+    use super::*;
+    use crate::engine::Source;
+    use crate::v3::V3;
+    use crate::v3::directory::Directory as DirectoryV3;
+
+    const CONSENSUS: &str = include_str!("../../tests/data/consensus-microdesc.txt");
+    const MICRODESCRIPTORS: &str = include_str!("../../tests/data/md-all.txt");
+
+    fn address(number: u64) -> OnionAddress {
+        Backend::new(number).address()
+    }
+
+    /// Of a frontend with so many backends.
+    fn survey(count: u64) -> Survey<V3> {
+        let directory = DirectoryV3::new(CONSENSUS.as_bytes(), MICRODESCRIPTORS.as_bytes(), true).unwrap();
+        let frontends = vec![Frontend { address: address(0), backends: (1..=count).map(address).collect() }];
+        Survey {
+            directory: Arc::new(directory),
+            backends: Arc::new(backends(&frontends)),
+            frontends: Arc::new(by_service(frontends)),
+            now: UnixTime(1_795_336_111),
+        }
+    }
+
+    #[test]
+    fn everything_is_where_it_is_stored_and_fetched() {
+        let survey = survey(3);
+        let Surveyed { network, .. } = survey.carry_out(<V3 as Generation>::Keys::default());
+        let places = &network.services[&ServiceId::from(address(0).to_string().as_str())];
+        for (term, hsdirs) in survey.directory.store(&address(0)) {
+            assert_eq!(places[&term.slot()], hsdirs);
+        }
+        for number in 1..=3 {
+            let found = &network.backends[&BackendId::from(address(number).to_string().as_str())];
+            let (period, hsdirs) = survey.directory.fetch(&address(number));
+            assert_eq!(found.period, period.number);
+            assert!(found.sources.iter().copied().eq(hsdirs.into_iter().map(Source::Hsdir)));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_is_under_way_and_what_is_out_of_date_is_not_taken() {
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let mut surveys = Surveys::<V3>::default();
+        for (begun, known) in [(vec![1, 2, 3], None), (vec![3], Some(3))] {
+            for count in begun {
+                surveys.begin(survey(count), reports.clone());
+            }
+            let Some(Report::Surveyed(surveyed)) = reported.recv().await else { panic!("another report") };
+            assert_eq!(surveys.end(*surveyed).map(|(_, network)| network.backends.len()), known);
+            assert!(reported.try_recv().is_err(), "two surveys were under way");
+        }
+    }
+}

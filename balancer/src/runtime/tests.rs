@@ -1,0 +1,160 @@
+//! The runtime on a made-up network, in paused time, with a made-up generation of onion services, whose descriptors are their
+//! revision and the numbers of their points.
+
+mod made_up;
+
+use std::time::Duration;
+
+use onionbalance_proto::config::Tuning;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+
+use self::made_up::{BACKEND, HSDIRS, MadeUp, MadeUpNetwork, SIGNATURE, Stage, address, copy};
+use super::*;
+use crate::engine::{BackendState, UploadState};
+use crate::names::NamesBuilder;
+use crate::network::Verdict;
+use crate::signer::{SignerClient, SignerPlace};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A runtime at work, and what is around it.
+struct World {
+    stage: Stage,
+    signer: SharedSigner,
+    inquirer: mpsc::Sender<Inquiry>,
+    _configurations: mpsc::UnboundedSender<Configuration<MadeUp>>,
+}
+
+impl World {
+    /// So many frontends of one backend. The network is not there yet.
+    fn begin(frontends: u16) -> Self {
+        let (network, stage) = MadeUpNetwork::new();
+        let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
+        let frontends = (1..=frontends)
+            .map(|number| Frontend { address: address(number), backends: vec![address(BACKEND)] })
+            .collect();
+        let names = NamesBuilder::default().build();
+        let (tuning, memory) = (Tuning::default(), Memory::default());
+        let runtime = Runtime::new(frontends, network, signer.clone(), memory, &tuning, names);
+        let (configurations, from_us) = mpsc::unbounded_channel();
+        let (inquirer, inquiries) = mpsc::channel(1);
+        tokio::spawn(runtime.run(Vec::new(), from_us, inquiries));
+        Self { stage, signer, inquirer, _configurations: configurations }
+    }
+
+    async fn state(&self) -> TorState {
+        let (inquiry, answer) = oneshot::channel();
+        self.inquirer.send(inquiry).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    /// How the descriptors stand at all their HSDirs.
+    async fn uploads(&self) -> Vec<UploadState> {
+        let services = self.state().await.services;
+        let descriptors = services.into_iter().flat_map(|service| service.status.descriptors);
+        descriptors.flat_map(|descriptor| descriptor.hsdirs).map(|hsdir| hsdir.state).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishes_what_the_backend_has_on_all_hsdirs() {
+    let world = World::begin(1);
+    sleep(MINUTE).await;
+    assert!(!world.state().await.is_ready && world.stage.posts() == 0);
+    world.stage.come(&copy(7, &[1, 2, 3]));
+    sleep(MINUTE).await;
+    let state = world.state().await;
+    assert!(state.is_ready);
+    assert_eq!(state.services[0].status.backends[0].state, BackendState::Live);
+    assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 1 2 3")), "{:?}", world.stage.held(1));
+    assert_eq!(world.stage.posts(), 1);
+    // A change is seen with the next look.
+    world.stage.backend_has(&copy(8, &[2, 3, 4]));
+    sleep(MINUTE * 15).await;
+    assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 2 3 4")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hsdir_that_refuses_is_read_back_and_exceeded() {
+    let world = World::begin(1);
+    world.stage.holds(1, 0, copy(1_000_000, &[9]));
+    world.stage.come(&copy(7, &[1, 2]));
+    sleep(MINUTE).await;
+    assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    let held = world.stage.held(1);
+    assert_eq!(held[0], copy(1_000_001, &[1, 2]));
+    // The others needed no second post.
+    assert_eq!(world.stage.posts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hsdir_that_fails_gets_it_when_it_recovers() {
+    let world = World::begin(1);
+    world.stage.answer(3, Some(Verdict::Failed));
+    world.stage.come(&copy(7, &[1]));
+    sleep(MINUTE * 10).await;
+    let uploads = world.uploads().await;
+    assert!(uploads[3] != UploadState::Stored && world.stage.posts() > 2, "{uploads:?}");
+    assert_eq!(uploads.iter().filter(|state| **state == UploadState::Stored).count(), HSDIRS - 1);
+    world.stage.answer(3, None);
+    sleep(MINUTE * 6).await;
+    assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
+    let world = World::begin(1);
+    world.stage.come(&copy(7, &[1]));
+    // Over the signature.
+    sleep(SIGNATURE / 2).await;
+    world.stage.go();
+    sleep(MINUTE * 30).await;
+    assert!(!world.state().await.is_ready);
+    assert_eq!((world.stage.posts(), world.stage.asked_while_away()), (0, 0));
+    world.stage.come(&copy(8, &[2]));
+    sleep(MINUTE).await;
+    assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    assert_eq!(world.stage.posts(), 1);
+    assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 2")));
+}
+
+/// 30 services at 9 s a signature: each is signed once, and then when it is due; a question does not wait for all.
+#[tokio::test(start_paused = true)]
+async fn a_slow_signer_gets_each_descriptor_once() {
+    const SERVICES: u16 = 30;
+    let world = World::begin(SERVICES);
+    world.stage.come(&copy(7, &[1]));
+    sleep(SIGNATURE * 3).await;
+    let asked = Instant::now();
+    drop(world.signer.for_question().await);
+    assert!(asked.elapsed() <= SIGNATURE, "{:?}", asked.elapsed());
+    sleep(SIGNATURE * u32::from(SERVICES)).await;
+    assert!(world.uploads().await.iter().all(|state| *state == UploadState::Stored));
+    assert_eq!(world.stage.posts(), usize::from(SERVICES));
+    sleep(MINUTE * 60 * 12).await;
+    let posts = world.stage.posts() / usize::from(SERVICES);
+    assert!((6..=13).contains(&posts), "{posts}");
+}
+
+/// What waits is replaced by what is newer, and is not signed.
+#[tokio::test(start_paused = true)]
+async fn what_is_replaced_while_it_waits_is_not_posted() {
+    const SERVICES: u16 = 30;
+    let world = World::begin(SERVICES);
+    world.stage.come(&copy(7, &[1]));
+    sleep(SIGNATURE * 7 / 2).await;
+    let before = world.stage.posts();
+    // What is published is found out of date when tor is back, as is what waits for the signer from then on.
+    world.stage.go();
+    sleep(SIGNATURE / 9).await;
+    world.stage.come(&copy(8, &[2]));
+    sleep(SIGNATURE * (u32::from(SERVICES) + 5)).await;
+    // One that was signed before may be posted once more as it was.
+    let posts = world.stage.posts() - before - usize::from(SERVICES);
+    assert!(posts <= before, "{posts} of {before}");
+    for service in 1..=SERVICES {
+        assert!(world.stage.held(service).iter().all(|text| text.ends_with(" 2")), "{service}");
+    }
+}

@@ -1,0 +1,368 @@
+//! A network in memory, and a generation of onion services whose formats are a line of numbers.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use onionbalance_proto::config::Tuning;
+use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::super::wall_clock;
+use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
+use crate::generation::{
+    ClientLine, Directory, DirectoryError, Frontend, Generation, Order, SignError, Signed,
+};
+use crate::network::{
+    ClientLookup, DescriptorName, Documents, Fetched, Lookup, Message, Network, Post, RequestId, Verdict,
+    Version,
+};
+use crate::relay::Fingerprint;
+use crate::signer::SignerClient;
+use crate::tor::documents::consensus::Lifetime;
+
+/// How long the signer takes.
+pub(super) const SIGNATURE: Duration = Duration::from_secs(9);
+/// How many HSDirs there are, each for all descriptors.
+pub(super) const HSDIRS: usize = 8;
+/// The number of the backend's address.
+pub(super) const BACKEND: u16 = 1000;
+const SLOT: DescriptorSlot = DescriptorSlot { period: 1, replica: 0 };
+
+/// The address of this number: the first key from there on that is one.
+pub(super) fn address(number: u16) -> OnionAddress {
+    let key = |tries: u8| {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&number.to_be_bytes());
+        key[2] = tries;
+        OnionAddress::from_identity(key).ok()
+    };
+    (0..=u8::MAX).find_map(key).expect("no key")
+}
+
+/// A descriptor.
+pub(super) fn copy(revision: u64, points: &[u32]) -> String {
+    let numbers = [revision].into_iter().chain(points.iter().map(|point| u64::from(*point)));
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn read(text: &str) -> Option<(u64, Vec<MadeUpPoint>)> {
+    let mut words = text.split(' ');
+    let revision = words.next()?.parse().ok()?;
+    Some((revision, words.map(|word| word.parse().map(MadeUpPoint)).collect::<Result<_, _>>().ok()?))
+}
+
+fn hsdirs() -> Vec<Fingerprint> {
+    (1..).take(HSDIRS).map(|number| Fingerprint([number; 20])).collect()
+}
+
+/// A point is its number, and is at the relay of that number.
+#[derive(Clone, Debug)]
+pub(super) struct MadeUpPoint(u32);
+
+impl Point for MadeUpPoint {
+    type Id = u32;
+
+    const FAILED_IS_STRUCK_OFF: bool = true;
+
+    fn id(&self) -> u32 {
+        self.0
+    }
+
+    fn relay(&self) -> Fingerprint {
+        let mut relay = [0; 20];
+        relay[..4].copy_from_slice(&self.0.to_be_bytes());
+        Fingerprint(relay)
+    }
+}
+
+/// The generation.
+#[derive(Debug)]
+pub(super) struct MadeUp;
+
+impl Generation for MadeUp {
+    type Address = OnionAddress;
+    type Backend = OnionAddress;
+    type Point = MadeUpPoint;
+    type Term = DescriptorSlot;
+    type Keys = ();
+    type Directory = MadeUpDirectory;
+
+    const VERSION: Version = Version::V3;
+    const PROOF: Proof = Proof::Word;
+    const REPLICAS_DIFFER: bool = false;
+    const UNPARSED: &'static str = "it is not made up";
+
+    fn timing(_: &Tuning) -> Timing {
+        Timing::default()
+    }
+
+    fn max_points(_: &Tuning) -> usize {
+        20
+    }
+
+    fn backend_address(backend: &OnionAddress) -> OnionAddress {
+        *backend
+    }
+
+    fn is_client(_: &OnionAddress) -> bool {
+        false
+    }
+
+    fn client_line(_: &OnionAddress, _: &[OnionAddress]) -> Option<ClientLine> {
+        None
+    }
+
+    fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError> {
+        let now = wall_clock();
+        let lifetime = Lifetime::new(now, now.plus(3600), now.plus(3 * 3600));
+        Ok(MadeUpDirectory { lifetime: lifetime.expect("a consensus has its times in their order") })
+    }
+
+    fn open(
+        _: &OnionAddress,
+        _: &MadeUpDirectory,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<DescriptorCopy<MadeUpPoint>, String> {
+        let (revision, points) = read(text).ok_or("no numbers")?;
+        Ok(DescriptorCopy { revision, published: now, period: SLOT.period, points })
+    }
+
+    fn open_own(_: &Frontend<Self>, _: DescriptorSlot, text: &str, _: UnixTime) -> Option<Found<u32>> {
+        let (revision, points) = read(text)?;
+        Some(Found::Copy { revision, points: points.iter().map(Point::id).collect() })
+    }
+
+    async fn sign(order: &Order<Self>, _: &mut SignerClient, _: UnixTime) -> Result<Signed, SignError> {
+        sleep(SIGNATURE).await;
+        let revision = order.revision_floor + 1;
+        let text =
+            |points: &Vec<MadeUpPoint>| copy(revision, &points.iter().map(Point::id).collect::<Vec<_>>());
+        Ok(Signed { texts: order.sets.iter().map(text).collect(), revision })
+    }
+}
+
+/// Every descriptor belongs on all HSDirs.
+pub(super) struct MadeUpDirectory {
+    lifetime: Lifetime,
+}
+
+impl Directory<MadeUp> for MadeUpDirectory {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn hsdirs(&self) -> usize {
+        HSDIRS
+    }
+
+    fn missing(&self) -> usize {
+        0
+    }
+
+    fn period_length(&self) -> Duration {
+        Duration::from_hours(24)
+    }
+
+    fn published(
+        &self,
+        (): &mut (),
+        _: &OnionAddress,
+        _: UnixTime,
+    ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
+        vec![(SLOT, hsdirs())]
+    }
+
+    fn term(&self, slot: DescriptorSlot) -> Option<DescriptorSlot> {
+        Some(slot)
+    }
+
+    fn name(&self, address: &OnionAddress, _: DescriptorSlot) -> Option<DescriptorName> {
+        let length = PeriodLength::try_from(1440).ok()?;
+        let key = BlindedKey::derive(address, TimePeriod::at(UnixTime(0), length, 0));
+        Some(DescriptorName::V3 { address: *address, key })
+    }
+
+    fn lookup_own(&self, address: &OnionAddress, _: DescriptorSlot) -> Option<Lookup> {
+        Some(Lookup::V3(*address))
+    }
+
+    fn backend(&self, (): &mut (), _: &OnionAddress, _: UnixTime) -> BackendView {
+        BackendView { period: SLOT.period, sources: hsdirs().into_iter().map(Source::Hsdir).collect() }
+    }
+
+    fn lookup(&self, backend: &OnionAddress, _: Fingerprint, _: UnixTime) -> Lookup {
+        Lookup::V3(*backend)
+    }
+
+    fn client_lookup(&self, _: &OnionAddress, _: UnixTime) -> Option<ClientLookup> {
+        None
+    }
+
+    fn changes_at(&self, _: &OnionAddress, _: UnixTime) -> Option<UnixTime> {
+        None
+    }
+}
+
+/// A network that answers at once.
+pub(super) struct MadeUpNetwork {
+    stage: Stage,
+    messages: mpsc::UnboundedReceiver<Message<Infallible>>,
+}
+
+/// What there is, and what happens.
+#[derive(Clone)]
+pub(super) struct Stage {
+    state: Arc<Mutex<State>>,
+    messages: mpsc::UnboundedSender<Message<Infallible>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_there: bool,
+    asked_while_away: usize,
+    posts: usize,
+    /// What each HSDir has of each service.
+    held: HashMap<(OnionAddress, Fingerprint), String>,
+    /// HSDirs that say this to every upload.
+    verdicts: HashMap<Fingerprint, Verdict>,
+}
+
+impl MadeUpNetwork {
+    pub(super) fn new() -> (Self, Stage) {
+        let (to_us, messages) = mpsc::unbounded_channel();
+        let stage = Stage { state: Arc::default(), messages: to_us };
+        (Self { stage: stage.clone(), messages }, stage)
+    }
+}
+
+impl Stage {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn say(&self, message: Message<Infallible>) {
+        // A runtime that has ended hears nothing.
+        let _ = self.messages.send(message);
+    }
+
+    /// The network is there, and the backend has this descriptor in it.
+    pub(super) fn come(&self, backend: &str) {
+        self.backend_has(backend);
+        self.state().is_there = true;
+        self.say(Message::Ready);
+    }
+
+    /// The network is not there any more.
+    pub(super) fn go(&self) {
+        self.state().is_there = false;
+        self.say(Message::Lost);
+    }
+
+    /// The backend has published this.
+    pub(super) fn backend_has(&self, text: &str) {
+        let all = hsdirs().into_iter().map(|hsdir| ((address(BACKEND), hsdir), text.to_owned()));
+        self.state().held.extend(all);
+    }
+
+    /// This HSDir has this descriptor of a frontend.
+    pub(super) fn holds(&self, frontend: u16, hsdir: usize, text: String) {
+        self.state().held.insert((address(frontend), hsdirs()[hsdir]), text);
+    }
+
+    /// What the HSDirs have of a frontend.
+    pub(super) fn held(&self, frontend: u16) -> Vec<String> {
+        let state = self.state();
+        let held = |hsdir| state.held.get(&(address(frontend), hsdir)).cloned().unwrap_or_default();
+        hsdirs().into_iter().map(held).collect()
+    }
+
+    /// This HSDir says that to uploads; `None`: what is true.
+    pub(super) fn answer(&self, hsdir: usize, verdict: Option<Verdict>) {
+        let mut state = self.state();
+        state.verdicts.remove(&hsdirs()[hsdir]);
+        state.verdicts.extend(verdict.map(|verdict| (hsdirs()[hsdir], verdict)));
+    }
+
+    pub(super) fn posts(&self) -> usize {
+        self.state().posts
+    }
+
+    pub(super) fn asked_while_away(&self) -> usize {
+        self.state().asked_while_away
+    }
+}
+
+impl State {
+    /// An HSDir of version 3 takes what has a higher revision than what it has.
+    fn store(&mut self, address: OnionAddress, hsdir: Fingerprint, text: &str) -> Verdict {
+        if let Some(verdict) = self.verdicts.get(&hsdir) {
+            return verdict.clone();
+        }
+        let revision = |text: &str| read(text).map(|(revision, _)| revision);
+        let held = self.held.get(&(address, hsdir)).and_then(|text| revision(text));
+        if held >= revision(text) {
+            return Verdict::Refused("it has a higher revision".to_owned());
+        }
+        self.held.insert((address, hsdir), text.to_owned());
+        Verdict::Stored
+    }
+
+    /// Whether requests are taken.
+    fn takes(&mut self) -> bool {
+        self.asked_while_away += usize::from(!self.is_there);
+        self.is_there
+    }
+}
+
+impl Network for MadeUpNetwork {
+    type Error = Infallible;
+
+    fn read_directory(&mut self) {
+        // That there is one is enough.
+        let documents = Documents::V2 { router_statuses: String::new(), times: Default::default() };
+        self.stage.say(Message::Directory(Ok(documents)));
+    }
+
+    fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint) {
+        let mut state = self.stage.state();
+        let fetched = match lookup {
+            _ if !state.takes() => Fetched::Failed(None),
+            Lookup::V3(address) => {
+                let held = state.held.get(&(address, hsdir));
+                held.map_or(Fetched::NotFound, |text| Fetched::Text(text.clone()))
+            }
+            Lookup::V2 { .. } => Fetched::NotFound,
+        };
+        self.stage.say(Message::Fetched(request, fetched));
+    }
+
+    fn fetch_as_client(&mut self, request: RequestId, _: ClientLookup) {
+        self.stage.say(Message::Fetched(request, Fetched::NotFound));
+    }
+
+    fn post(&mut self, request: RequestId, post: Post) {
+        let mut state = self.stage.state();
+        let DescriptorName::V3 { address, .. } = post.name else { panic!("of version 2") };
+        if !state.takes() {
+            return self.stage.say(Message::NotPosted(request, "there is no network".to_owned()));
+        }
+        state.posts += 1;
+        self.stage.say(Message::Posted(request));
+        for hsdir in post.to {
+            let verdict = state.store(address, hsdir, &post.text);
+            self.stage.say(Message::Uploaded(request, hsdir, verdict));
+        }
+    }
+
+    async fn next(&mut self) -> Message<Infallible> {
+        match self.messages.recv().await {
+            Some(message) => message,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The network over tor's control port: requests become commands, and events become their answers.
+//!
+//! Tor answers a command at once, and tells of its outcome by events that do not name it, may name nothing, or never come. This is
+//! where each of them finds its request, and where a request of which nothing is heard gets its answer all the same.
+
+mod client_fetch;
+mod commands;
+mod fetches;
+mod link;
+#[cfg(test)]
+mod tests;
+mod uploads;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+
+pub use self::link::{Link, LinkError, Patience};
+
+use self::client_fetch::{ClientFetches, Ended, Visited};
+use self::commands::{Command, Commands, Done, Tor};
+use self::fetches::Fetches;
+use self::link::FromTor;
+use self::uploads::{Success, Uploads};
+use super::control::ControlError;
+use super::event::{Event, HsDesc, HsDescContent, StatusClient};
+use super::hsdir::{HsFetchError, HsPostError, Posted};
+use crate::confinement::Confinement;
+use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, RequestId, Verdict, Version};
+use crate::relay::Fingerprint;
+
+/// A request of which nothing was heard for so long never ends: tor looks for circuits to the HSDir for two minutes
+/// (`SocksTimeout`), and may try the last one for 15 seconds more.
+const GIVEN_UP: Duration = Duration::from_secs(140);
+/// More fetches under way, or commands that wait for tor, are not taken. The engine asks for less.
+const MOST: usize = 4096;
+/// Messages of the link that wait.
+const FROM_LINK: usize = 64;
+
+/// Tor's word for the status 400: mostly the HSDir holds a revision that is not lower.
+const UPLOAD_REJECTED: &str = "UPLOAD_REJECTED";
+/// Tor's words for what an HSDir said to a fetch.
+const NOT_FOUND: &str = "NOT_FOUND";
+const BAD_DESC: &str = "BAD_DESC";
+
+const AWAY: &str = "tor is away";
+
+type Message = network::Message<LinkError>;
+
+/// A tor, by way of its control port.
+pub struct ControlPort {
+    version: Version,
+    from_tor: mpsc::Receiver<FromTor>,
+    link: AbortHandle,
+    tor: Option<Tor>,
+    commands: Commands,
+    fetches: Fetches,
+    uploads: Uploads,
+    client_fetches: ClientFetches,
+    visited: mpsc::UnboundedReceiver<Visited>,
+    /// The post that is with tor, and what was heard of it before tor's reply.
+    posting: Option<(RequestId, Vec<(Fingerprint, Verdict)>)>,
+    outbox: VecDeque<Message>,
+}
+
+impl ControlPort {
+    /// Begins to seek the tor that `link` leads to; needs a tokio runtime.
+    pub fn start(link: Link, version: Version, patience: Patience, confinement: Confinement) -> Self {
+        let (to_us, from_tor) = mpsc::channel(FROM_LINK);
+        let link = tokio::spawn(link.run(version, patience, confinement, to_us));
+        Self::over(from_tor, link.abort_handle(), version)
+    }
+
+    fn over(from_tor: mpsc::Receiver<FromTor>, link: AbortHandle, version: Version) -> Self {
+        let (client_fetches, visited) = ClientFetches::new();
+        Self {
+            version,
+            from_tor,
+            link,
+            tor: None,
+            commands: Commands::default(),
+            fetches: Fetches::default(),
+            uploads: Uploads::default(),
+            client_fetches,
+            visited,
+            posting: None,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        self.outbox.push_back(message);
+    }
+
+    fn fetched(&mut self, requests: Vec<RequestId>, outcome: &Fetched) {
+        let messages = requests.into_iter().map(|request| Message::Fetched(request, outcome.clone()));
+        self.outbox.extend(messages);
+    }
+
+    /// The end of uploads to `hsdir`. Of the post that is with tor it is told after tor's reply.
+    fn uploaded(&mut self, requests: Vec<RequestId>, hsdir: Fingerprint, verdict: &Verdict) {
+        for request in requests {
+            match &mut self.posting {
+                Some((posting, heard)) if *posting == request => heard.push((hsdir, verdict.clone())),
+                _ => self.say(Message::Uploaded(request, hsdir, verdict.clone())),
+            }
+        }
+    }
+
+    /// Begins the next command, if tor is ready for one.
+    fn begin_command(&mut self) {
+        let Some(command) = self.tor.as_ref().and_then(|tor| self.commands.begin(tor)) else { return };
+        // Before tor's reply: the first event may be here before that has been looked at.
+        match command {
+            Command::Directory(_) => {}
+            Command::Fetch(request, lookup, hsdir) => {
+                self.fetches.expect(request, &lookup, hsdir, Instant::now());
+            }
+            Command::Post(request, post) => {
+                self.uploads.expect(request, &post.name, &post.to, Instant::now());
+                self.posting = Some((request, Vec::new()));
+            }
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Directory(documents) => {
+                self.say(Message::Directory(documents.map_err(|error| error.to_string())));
+            }
+            Done::Fetch(_, Ok(())) => {}
+            Done::Fetch(request, Err(error)) => {
+                if !self.fetches.withdraw(request) {
+                    return;
+                }
+                let reason = match error {
+                    // Tor has another consensus than the one that was read; or the link tells.
+                    HsFetchError::UnknownServer(_) | HsFetchError::Control(ControlError::Closed(_)) => None,
+                    HsFetchError::Control(error) => Some(error.to_string()),
+                };
+                self.say(Message::Fetched(request, Fetched::Failed(reason)));
+            }
+            Done::Post(request, outcome) => self.on_posted(request, outcome),
+        }
+    }
+
+    fn on_posted(&mut self, request: RequestId, outcome: Result<Posted, HsPostError>) {
+        let mut heard = self.posting.take().map_or(Vec::new(), |(_, heard)| heard);
+        match outcome {
+            Ok(Posted { unknown, .. }) => {
+                self.say(Message::Posted(request));
+                // What was heard of these was of something else: this was not sent there.
+                heard.retain(|(hsdir, _)| !unknown.contains(hsdir));
+                for hsdir in unknown {
+                    self.say(Message::Uploaded(request, hsdir, Verdict::Unknown));
+                    let stored = self.uploads.withdraw(request, hsdir);
+                    self.uploaded(stored, hsdir, &Verdict::Stored);
+                }
+                for (hsdir, verdict) in heard {
+                    self.say(Message::Uploaded(request, hsdir, verdict));
+                }
+            }
+            Err(problem) => {
+                self.say(Message::NotPosted(request, problem.to_string()));
+                for hsdir in self.uploads.hsdirs(request) {
+                    let stored = self.uploads.withdraw(request, hsdir);
+                    self.uploaded(stored, hsdir, &Verdict::Stored);
+                }
+            }
+        }
+    }
+
+    fn on_tor(&mut self, message: FromTor) {
+        match message {
+            FromTor::Ready(tor) => {
+                self.client_fetches.begin(&tor.connection);
+                self.tor = Some(tor);
+                self.say(Message::Ready);
+            }
+            FromTor::Lost => {
+                self.tor = None;
+                self.commands.clear();
+                self.fetches.clear();
+                self.uploads.clear();
+                self.client_fetches.end();
+                self.posting = None;
+                self.say(Message::Lost);
+            }
+            FromTor::Refused(error) => self.say(Message::Unusable(error)),
+            FromTor::Event(event) => self.on_event(*event),
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::StatusClient(StatusClient::ConsensusArrived) => self.say(Message::DirectoryChanged),
+            Event::StatusClient(status) => debug!(?status, "tor's status"),
+            Event::HsDesc(event) => self.on_hs_desc(event),
+            // An empty text comes beside a failure that was told already.
+            Event::HsDescContent(content) if content.text.is_empty() => {}
+            Event::HsDescContent(content) => self.on_content(content),
+        }
+    }
+
+    fn on_content(&mut self, content: HsDescContent) {
+        let HsDescContent { address, descriptor_id, hsdir, text } = content;
+        let mut answered = self.fetches.answered(&address, Some(&descriptor_id), hsdir);
+        if answered.is_empty() {
+            answered = self.client_fetches.received(&descriptor_id);
+        }
+        self.fetched(answered, &Fetched::Text(text));
+    }
+
+    fn on_hs_desc(&mut self, event: HsDesc) {
+        match event {
+            HsDesc::Uploaded { address, hsdir } => {
+                let (stored, verdict) = match self.uploads.uploaded(&address, hsdir) {
+                    Success::Of(requests) => (requests, Verdict::Stored),
+                    Success::Unclear(requests) => (requests, Verdict::Unclear),
+                };
+                self.uploaded(stored, hsdir, &verdict);
+            }
+            HsDesc::Failed { address, hsdir: Some(hsdir), descriptor_id, authorization, reason } => {
+                debug!(address = address.address(), %hsdir, reason, "tor reports a failure");
+                if let Some(auth_type) = authorization {
+                    // Tor goes on to ask the next HSDir.
+                    return self.client_fetches.refused(&address.address(), auth_type, &reason);
+                }
+                // The event is the same for fetches and uploads.
+                let mut answered = Vec::new();
+                if reason != UPLOAD_REJECTED {
+                    answered = self.fetches.answered(&address, descriptor_id.as_ref(), hsdir);
+                }
+                if !answered.is_empty() {
+                    return self.fetched(answered, &refusal(&reason));
+                }
+                if let Some((failed, stored)) = self.uploads.failed(&address, hsdir, descriptor_id.as_ref()) {
+                    let refused = reason == UPLOAD_REJECTED;
+                    let verdict = if refused { Verdict::Refused(reason) } else { Verdict::Failed };
+                    self.uploaded(vec![failed], hsdir, &verdict);
+                    self.uploaded(stored, hsdir, &Verdict::Stored);
+                }
+            }
+            // Tor has asked every HSDir. Before 0.3.1 it falls silent instead.
+            HsDesc::Failed { address, hsdir: None, .. } => {
+                let ended = self.client_fetches.exhausted(&address.address());
+                self.on_client_fetch_ended(ended);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_client_fetch_ended(&mut self, ended: Ended) {
+        let (requests, outcome) = match ended {
+            Ended::Continues => return,
+            Ended::NotFound(requests) => (requests, Fetched::NotFound),
+            Ended::Unreadable(requests) => (requests, Fetched::Unreadable),
+            Ended::Failed(requests, why) => (requests, Fetched::Failed(why)),
+        };
+        self.fetched(requests, &outcome);
+    }
+
+    /// Answers the requests of which nothing was heard.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let silent = self.fetches.expire(now);
+        self.fetched(silent, &Fetched::Failed(None));
+        for (request, hsdir, verdict) in self.uploads.expire(now) {
+            self.uploaded(vec![request], hsdir, &verdict);
+        }
+        for command in self.commands.expire(now) {
+            self.refuse(&command, "tor does not take commands fast enough");
+        }
+    }
+
+    /// Answers a request that is not carried out.
+    fn refuse(&mut self, command: &Command, problem: &str) {
+        let problem = problem.to_owned();
+        self.say(match command {
+            Command::Directory(_) => Message::Directory(Err(problem)),
+            Command::Fetch(request, ..) => Message::Fetched(*request, Fetched::Failed(None)),
+            Command::Post(request, _) => Message::NotPosted(*request, problem),
+        });
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.fetches.deadline(), self.uploads.deadline(), self.commands.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, command: Command) {
+        if self.tor.is_none() {
+            self.refuse(&command, AWAY);
+        } else if self.commands.len() >= MOST || self.fetches.len() >= MOST {
+            self.refuse(&command, "too many requests wait for tor");
+        } else {
+            self.commands.push(command, Instant::now());
+        }
+    }
+}
+
+impl Network for ControlPort {
+    type Error = LinkError;
+
+    fn read_directory(&mut self) {
+        self.take(Command::Directory(self.version));
+    }
+
+    fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint) {
+        self.take(Command::Fetch(request, lookup, hsdir));
+    }
+
+    fn fetch_as_client(&mut self, request: RequestId, lookup: ClientLookup) {
+        if self.tor.is_none() {
+            return self.say(Message::Fetched(request, Fetched::Failed(None)));
+        }
+        self.client_fetches.ask(request, lookup);
+    }
+
+    fn post(&mut self, request: RequestId, post: Post) {
+        self.take(Command::Post(request, post));
+    }
+
+    async fn next(&mut self) -> Message {
+        loop {
+            if let Some(message) = self.outbox.pop_front() {
+                return message;
+            }
+            self.begin_command();
+            let deadline = self.deadline();
+            tokio::select! {
+                // Tor's reply to a command comes before the events that it leads to.
+                biased;
+                done = self.commands.done() => self.on_done(done),
+                Some(message) = self.from_tor.recv() => self.on_tor(message),
+                Some(visited) = self.visited.recv() => {
+                    let ended = self.client_fetches.ended(&visited.address, visited.result);
+                    self.on_client_fetch_ended(ended);
+                }
+                () = sleep_or_never(deadline) => self.expire(),
+            }
+        }
+    }
+}
+
+impl Drop for ControlPort {
+    fn drop(&mut self) {
+        self.link.abort();
+    }
+}
+
+/// What tor's word for the failure of a fetch means.
+fn refusal(reason: &str) -> Fetched {
+    match reason {
+        NOT_FOUND => Fetched::NotFound,
+        BAD_DESC => Fetched::Unreadable,
+        _ => Fetched::Failed(None),
+    }
+}
+
+async fn sleep_or_never(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
