@@ -105,6 +105,11 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// True if the command line has the place of tor.
+    pub fn has_tor(&self) -> bool {
+        self.socket.is_some() || self.ip.is_some() || self.port.is_some()
+    }
+
     /// Where to look for tor, in this order.
     pub fn endpoints(&self, file: &TorDefaults) -> Vec<Endpoint> {
         let tcp = Endpoint::Tcp {
@@ -119,7 +124,7 @@ impl Arguments {
 
     /// A port that is named without a socket means that tor, not another one that has the usual socket.
     fn socket(&self, file: &TorDefaults) -> Option<PathBuf> {
-        let named = if self.socket.is_some() || self.ip.is_some() || self.port.is_some() {
+        let named = if self.has_tor() {
             return self.socket.as_ref().map(|socket| socket.path().to_owned());
         } else {
             file.socket.as_ref().or(self.socket_variable.as_ref())

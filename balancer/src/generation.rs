@@ -19,7 +19,7 @@ use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
 
 /// A generation of onion services.
-pub trait Generation: Sized + Send + Sync + 'static {
+pub trait Generation: Clone + Send + Sync + 'static {
     /// An onion address.
     type Address: Copy + fmt::Display + Send + Sync;
     /// A backend as it is configured.
@@ -140,7 +140,7 @@ impl Keys for () {
 }
 
 /// A frontend and its backends, each once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Frontend<G: Generation> {
     /// The frontend's address, of which the signer holds the key.
     pub address: G::Address,

@@ -37,16 +37,16 @@ pub struct Frontend<Address, Backend> {
     pub address: Address,
     /// The backends, each address once.
     pub backends: Vec<Backend>,
-    /// The tor that looks for them and publishes the frontend, if it is not the one of all services.
-    pub tor: Option<ServiceTor>,
+    /// The tors that look for them and publish the frontend, if they are not those of all services.
+    pub tors: Option<TorPool>,
 }
 
-/// The tor of a single service.
+/// The tors that share the work of some services.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ServiceTor {
-    /// Where its control port is.
-    pub endpoint: Endpoint,
-    /// The password of that control port, if it has one of its own.
+pub struct TorPool {
+    /// Their control ports; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// The password of these control ports, if it is not the one of all.
     pub password: Option<Password>,
 }
 
@@ -79,8 +79,8 @@ impl Configuration {
                 }
                 (HeldService::V3 { held, .. }, Instances::None) => {
                     collect(&mut names, service, held, &[], InstanceV3::named);
-                    let tor = self.own_tor(service);
-                    frontends.v3.push(Frontend { address: held.address, backends: Vec::new(), tor });
+                    let tors = self.own_tors(service);
+                    frontends.v3.push(Frontend { address: held.address, backends: Vec::new(), tors });
                 }
                 (HeldService::V2(held), Instances::V2(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV2::named);
@@ -90,10 +90,10 @@ impl Configuration {
                 }
                 (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV3::named);
-                    let Frontend { address, backends, tor } =
+                    let Frontend { address, backends, tors } =
                         self.frontend(service, held, instances, InstanceV3::named);
                     let backends = backends.iter().map(|instance| instance.address).collect();
-                    frontends.v3.push(Frontend { address, backends, tor });
+                    frontends.v3.push(Frontend { address, backends, tors });
                     let left_out = self.left_out(&lines, service, held, instances, InstanceV3::named);
                     frontends.left_out.extend(left_out);
                 }
@@ -164,7 +164,7 @@ impl Configuration {
                 backends.push(instance.clone());
             }
         }
-        Frontend { address: held.address, backends, tor: self.own_tor(service) }
+        Frontend { address: held.address, backends, tors: self.own_tors(service) }
     }
 
     /// The backends of a service that the signer does not allow.

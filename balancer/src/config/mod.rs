@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
-    Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
+    self, Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
 };
 use tracing::warn;
 
-pub use self::frontends::{Frontend, Frontends, ServiceTor};
+pub use self::frontends::{Frontend, Frontends, TorPool};
 use crate::signer::SignerPlace;
 use crate::status::{Form, StatusPlace};
 use crate::tor::{Endpoint, Password};
@@ -68,7 +68,12 @@ impl Configuration {
         self.config.user.as_deref()
     }
 
-    /// Where tor is, for services that name no other.
+    /// The tors of all services that name no others, if the file lists them.
+    pub fn tors(&self) -> Option<Vec<Endpoint>> {
+        self.config.tors.as_ref().map(|pool| self.endpoints(pool))
+    }
+
+    /// Where to look for the tor of services that name no other, if the file does not list tors.
     pub fn tor(&self) -> TorDefaults {
         let defaults = self.config.tor.clone();
         TorDefaults {
@@ -144,15 +149,15 @@ impl Configuration {
         differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
-    /// The tor of each service that has one of its own, `None` for those that have not; each once.
-    pub fn tors(&self) -> Vec<Option<ServiceTor>> {
-        let mut tors = Vec::new();
-        for tor in self.config.services.iter().map(|service| self.own_tor(service)) {
-            if !tors.contains(&tor) {
-                tors.push(tor);
+    /// The tors of each service that has some of its own, `None` for those that have not; each pool once.
+    pub fn pools(&self) -> Vec<Option<TorPool>> {
+        let mut pools = Vec::new();
+        for pool in self.config.services.iter().map(|service| self.own_tors(service)) {
+            if !pools.contains(&pool) {
+                pools.push(pool);
             }
         }
-        tors
+        pools
     }
 
     /// Whether there is a v2 backend that authorizes its clients.
@@ -164,9 +169,9 @@ impl Configuration {
         self.config.services.iter().any(authorizes)
     }
 
-    fn own_tor(&self, service: &Service) -> Option<ServiceTor> {
-        service.tor.as_ref().map(|place| ServiceTor {
-            endpoint: self.endpoint(place),
+    fn own_tors(&self, service: &Service) -> Option<TorPool> {
+        service.tor.as_ref().map(|pool| TorPool {
+            endpoints: self.endpoints(pool),
             password: service.tor_control_password.clone().map(|password| Password::new(password.0)),
         })
     }
@@ -189,12 +194,12 @@ impl Configuration {
         self.config.services.iter().all(|service| matches!(service.instances, Instances::V2(_)))
     }
 
-    /// Where a service's own tor is.
-    fn endpoint(&self, place: &TorPlace) -> Endpoint {
-        match place {
+    fn endpoints(&self, pool: &config::TorPool) -> Vec<Endpoint> {
+        let endpoint = |place: &TorPlace| match place {
             TorPlace::Socket(socket) => Endpoint::Unix(self.relative(socket.path())),
             TorPlace::Port { host, port } => Endpoint::Tcp { host: host.clone(), port: *port },
-        }
+        };
+        pool.places().iter().map(endpoint).collect()
     }
 
     /// Relative paths start from the file's own directory.

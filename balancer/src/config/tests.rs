@@ -52,16 +52,16 @@ fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
     assert_eq!(old.address, V2_FRONT.parse::<v2::OnionAddress>().unwrap());
     let [backend] = old.backends.as_slice() else { panic!("each address once") };
     assert!(backend.address.without_suffix() == V2 && backend.auth.is_some());
-    let tor = ServiceTor {
-        endpoint: Endpoint::Unix(place.directory.path().join("old/control")),
+    let tors = TorPool {
+        endpoints: vec![Endpoint::Unix(place.directory.path().join("old/control"))],
         password: Some(Password::new("hush".into())),
     };
-    assert_eq!(old.tor, Some(tor));
+    assert_eq!(old.tors, Some(tors));
 
     let [new] = frontends.v3.as_slice() else { panic!("one v3 service") };
     assert_eq!(new.backends, [V3.parse().unwrap()]);
     let endpoint = Endpoint::Tcp { host: "127.0.0.1".parse().unwrap(), port: 9151 };
-    assert_eq!(new.tor, Some(ServiceTor { endpoint, password: None }));
+    assert_eq!(new.tors, Some(TorPool { endpoints: vec![endpoint], password: None }));
     assert!(!format!("{frontends:?}").contains("hush"));
 }
 

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::cli::{Arguments, BadLevelVariable};
-use crate::config::{self, Configuration, Frontends, ServiceTor};
+use crate::config::{self, Configuration, Frontends, TorPool};
 use crate::confinement::Reach;
 use crate::engine::ServiceId;
 use crate::generation::{Frontend, Generation};
@@ -141,8 +141,8 @@ impl Setup {
     /// The control ports of all tors.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        for tor in self.configuration.tors() {
-            for endpoint in self.link(tor).endpoints {
+        for pool in self.configuration.pools() {
+            for endpoint in self.links(pool).into_iter().flat_map(|link| link.endpoints) {
                 if !endpoints.contains(&endpoint) {
                     endpoints.push(endpoint);
                 }
@@ -151,7 +151,7 @@ impl Setup {
         endpoints
     }
 
-    /// The work for these frontends, by tor.
+    /// The work for these frontends, by pool of tors.
     pub(super) fn work(&self, frontends: Frontends) -> Work {
         let Frontends { v2, v3, names, .. } = frontends;
         Work {
@@ -162,7 +162,7 @@ impl Setup {
         }
     }
 
-    /// The frontends of one generation, those together that have the same tor.
+    /// The frontends of one generation, those together that have the same tors.
     fn shares<G: Generation>(
         &self,
         frontends: Vec<config::Frontend<G::Address, G::Backend>>,
@@ -172,29 +172,34 @@ impl Setup {
         if let Some(more) = frontends.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             info!("balancing {more} services besides the following");
         }
-        for (index, config::Frontend { address, backends, tor }) in frontends.into_iter().enumerate() {
+        for (index, config::Frontend { address, backends, tors }) in frontends.into_iter().enumerate() {
             if index < MAX_LISTED {
                 introduce::<G>(&address, &backends, names);
             }
-            let link = self.link(tor);
+            let tors = self.links(tors);
             let frontend = Frontend { address, backends };
-            match shares.iter_mut().find(|share| share.link == link) {
+            match shares.iter_mut().find(|share| share.tors == tors) {
                 Some(share) => share.frontends.push(frontend),
-                None => shares.push(Share { link, frontends: vec![frontend] }),
+                None => shares.push(Share { tors, frontends: vec![frontend] }),
             }
         }
         shares
     }
 
-    /// The way to a service's own tor, else to the one of all services.
-    fn link(&self, tor: Option<ServiceTor>) -> Link {
+    /// The ways to a service's own tors, else to those of all services.
+    fn links(&self, own: Option<TorPool>) -> Vec<Link> {
         let default_password =
             || self.configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD"));
-        if let Some(ServiceTor { endpoint, password }) = tor {
-            return Link { endpoints: vec![endpoint], password: password.or_else(default_password) };
-        }
-        let endpoints = self.arguments.endpoints(&self.configuration.tor());
-        Link { endpoints, password: default_password() }
+        let (endpoints, password) = match own {
+            Some(TorPool { endpoints, password }) => (Some(endpoints), password.or_else(default_password)),
+            None => (self.configuration.tors().filter(|_| !self.arguments.has_tor()), default_password()),
+        };
+        let Some(endpoints) = endpoints else {
+            // One tor, in the first of these places.
+            let endpoints = self.arguments.endpoints(&self.configuration.tor());
+            return vec![Link { endpoints, password }];
+        };
+        endpoints.into_iter().map(|one| Link { endpoints: vec![one], password: password.clone() }).collect()
     }
 }
 

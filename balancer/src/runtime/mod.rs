@@ -8,8 +8,10 @@ mod board;
 mod consensus;
 mod directory;
 mod fetching;
+mod fleet;
 mod kept;
 mod notice;
+mod pool;
 mod posts;
 mod publication;
 mod publishing;
@@ -33,8 +35,9 @@ use tokio::time::Instant;
 pub use behind::Behind;
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
+pub use fleet::{Configuration, Share};
 pub use report::ServiceReport;
-pub use runtimes::{Configuration, Runtimes, Share, Work};
+pub use runtimes::{Runtimes, Work};
 
 use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
@@ -49,6 +52,7 @@ use consensus::ConsensusWatch;
 use directory::{Reading, View};
 use fetching::Questions;
 use kept::KeptTexts;
+use pool::Presence;
 use posts::Posts;
 use publication::Publication;
 use signing::SigningLine;
@@ -69,6 +73,7 @@ pub struct Runtime<G: Generation, N: Network> {
     is_ready: bool,
     /// When it came or went.
     ready_changed: Instant,
+    presence: Presence,
     /// The engine is told that tor is ready when it knows where everything is.
     engine_waits_for_directory: bool,
     directory: Option<Arc<G::Directory>>,
@@ -117,6 +122,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         memory: Memory,
         tuning: &Tuning,
         names: Names,
+        presence: Presence,
     ) -> Self {
         let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
         let (to_us, received) = mpsc::unbounded_channel();
@@ -132,6 +138,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             network,
             is_ready: false,
             ready_changed: Instant::now(),
+            presence,
             engine_waits_for_directory: false,
             directory: None,
             surveys: Surveys::default(),
@@ -256,12 +263,14 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         match message {
             Message::Ready => {
                 self.is_ready = true;
+                self.presence.set(true);
                 self.ready_changed = Instant::now();
                 self.engine_waits_for_directory = true;
                 self.read_directory();
             }
             Message::Lost => {
                 self.is_ready = false;
+                self.presence.set(false);
                 self.ready_changed = Instant::now();
                 self.engine_waits_for_directory = false;
                 self.stop_reading();

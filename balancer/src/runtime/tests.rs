@@ -36,7 +36,8 @@ impl World {
             .collect();
         let names = NamesBuilder::default().build();
         let (tuning, memory) = (Tuning::default(), Memory::default());
-        let runtime = Runtime::new(frontends, network, signer.clone(), memory, &tuning, names);
+        let presence = Presence::new(Arc::default());
+        let runtime = Runtime::new(frontends, network, signer.clone(), memory, &tuning, names, presence);
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(1);
         tokio::spawn(runtime.run(Vec::new(), from_us, inquiries));

@@ -59,16 +59,17 @@ impl Health {
     }
 }
 
-/// The signer or the tor without which nothing can be published, and which has never been there.
+/// The signer or the tor without which some service cannot be published, and which has never been there.
 fn waiting(state: &State) -> Option<String> {
     if state.tors.is_empty() {
         let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);
         return Some(format!("the signer: {problem}"));
     }
-    let tor = state
-        .tors
-        .iter()
-        .find(|tor| !tor.is_ready && tor.services.iter().all(|service| is_unpublished(&service.status)))?;
+    let is_waited_for = |tor: &&TorState| {
+        let mut services = tor.services.iter().map(|service| &service.status);
+        !tor.is_ready && !tor.services.is_empty() && services.all(is_unpublished)
+    };
+    let tor = state.tors.iter().find(is_waited_for)?;
     Some(format!("tor at {}", tor.places()))
 }
 

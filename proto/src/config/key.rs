@@ -21,6 +21,7 @@ pub(super) enum Key {
     SignerRequestsPerMinute,
     SignerUser,
     User,
+    Tor,
     ControlPassword,
     Historic(HistoricKey),
 }
@@ -40,12 +41,14 @@ impl FromStr for Key {
             "signer-user" => Self::SignerUser,
             "user" => Self::User,
             "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
+            "tor" => Self::Tor,
             "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
             key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
                 format!(
                     "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
                      user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
-                     signer-allow-locked-memory, signer-allow-readable-keys, tor-control-password, and those of Onionbalance up to 0.1.8"
+                     signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, and those of \
+                     Onionbalance up to 0.1.8"
                 )
             })?),
         })

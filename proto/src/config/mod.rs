@@ -13,6 +13,7 @@ mod password;
 mod scalar;
 mod service;
 mod tor;
+mod tor_pool;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -30,6 +31,7 @@ pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
 pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
+pub use self::tor_pool::{MAX_TORS, TorPool};
 
 /// The most services of one configuration.
 pub const MAX_SERVICES: usize = 10_000;
@@ -67,7 +69,9 @@ pub struct Config {
     pub signer_requests_per_minute: u32,
     /// The password of tor's control port.
     pub control_password: Option<ControlPassword>,
-    /// Where tor is.
+    /// The tors of all services that have none of their own.
+    pub tors: Option<TorPool>,
+    /// Where to look for tor if that says nothing.
     pub tor: TorDefaults,
     /// The balancer's pace, and the shape of what it publishes.
     pub tuning: Tuning,
@@ -139,6 +143,10 @@ impl Config {
                 return Err(ConfigError::about(text, file, name.as_str(), what));
             }
         }
+        if config.tors.is_some() && config.tor != TorDefaults::default() {
+            let what = "TOR_CONTROL_SOCKET, TOR_ADDRESS, TOR_PORT: have no effect, because there is `tor`";
+            config.warnings.push(what.to_owned());
+        }
         let v3_only = config.services.iter().all(|service| matches!(service.instances, Instances::V3(_)));
         if v3_only && config.tuning.differs_for_v2() {
             let what = "DESCRIPTOR_UPLOAD_PERIOD, MAX_INTRO_POINTS: are for v2 services, and there are none";
@@ -184,6 +192,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             signer_allowed_uids: Vec::new(),
             signer_requests_per_minute: SIGNATURES_PER_MINUTE,
             control_password: None,
+            tors: None,
             tor: TorDefaults::default(),
             tuning: Tuning::default(),
             log: LogSettings::default(),
@@ -207,6 +216,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                     let password: Option<ControlPassword> = map.next_value()?;
                     config.control_password = password.filter(|password| !password.0.is_empty());
                 }
+                Key::Tor => config.tors = Some(map.next_value()?),
                 Key::Historic(key) => key.read(&name, &mut map, &mut config)?,
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::name::{self, Name, Named};
 use super::password::ControlPassword;
-use super::tor::TorPlace;
+use super::tor_pool::TorPool;
 use super::{MAX_INSTANCES, MAX_KEY_LENGTH};
 use crate::v2::cookie::Cookie;
 use crate::{text, v2, v3};
@@ -26,10 +26,10 @@ pub struct Service {
     /// The backends, of the frontend's own version.
     #[serde(default)]
     pub instances: Instances,
-    /// The tor that looks for this service's backends and publishes it, if it has one of its own.
+    /// The tors that look for this service's backends and publish it, if it has tors of its own.
     #[serde(default)]
-    pub tor: Option<TorPlace>,
-    /// The password of that tor's control port.
+    pub tor: Option<TorPool>,
+    /// The password of their control ports.
     #[serde(default, rename = "tor-control-password")]
     pub tor_control_password: Option<ControlPassword>,
 }

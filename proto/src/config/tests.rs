@@ -54,7 +54,8 @@ const EXAMPLE: &str = include_str!("../../../config.yaml.example");
 /// Whether a line of the example is a key at the top of the file, commented out.
 fn is_key(line: &str) -> bool {
     let name = line.split_once(": ").map_or("", |(name, _)| name);
-    let own = name == "user" || ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
+    let own = ["user", "tor"].contains(&name)
+        || ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
     let historic = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     !name.is_empty() && (own || historic)
 }
@@ -87,7 +88,9 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.tuning, tuning);
     assert!(config.log.level.is_some() && config.log.location.is_some());
     assert!(config.tor.socket.is_some() && config.tor.address.is_some() && config.tor.port.is_some());
-    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.tors.map(|tors| tors.places().len()), Some(2));
+    let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    assert!(warning.ends_with("have no effect, because there is `tor`"), "{warning}");
 }
 
 #[test]
@@ -102,7 +105,8 @@ fn the_examples_v2_service_may_stand_beside_the_other() {
     let config = parse(&format!("{services}\n{}\n# {rest}", mixed.join("\n"))).unwrap();
     let [_, service] = config.services.as_slice() else { panic!("two services") };
     assert!(matches!(&service.instances, Instances::V2(instances) if instances[1].auth.is_some()));
-    assert_eq!(service.tor, Some(TorPlace::Socket("/run/tor-v2/control".parse().unwrap())));
+    let own = service.tor.as_ref().map(TorPool::places);
+    assert_eq!(own, Some(&[TorPlace::Socket("/run/tor-v2/control".parse().unwrap())][..]));
     assert!(service.tor_control_password.is_some());
 }
 
@@ -393,22 +397,45 @@ fn a_service_may_have_a_tor_of_its_own() {
             .map(|config| config.services[0].clone())
     };
     let named = service("  tor: old-tor/control\n  tor-control-password: hush\n").unwrap();
-    assert_eq!(named.tor, Some(TorPlace::Socket("old-tor/control".parse().unwrap())));
+    let places = |service: &Service| service.tor.as_ref().unwrap().places().to_vec();
+    assert_eq!(places(&named), [TorPlace::Socket("old-tor/control".parse().unwrap())]);
     assert_eq!(named.tor_control_password, Some(ControlPassword("hush".into())));
     assert!(!format!("{named:?}").contains("hush"));
     let port = TorPlace::Port { host: "127.0.0.1".parse().unwrap(), port: 9151 };
-    assert_eq!(service("  tor: 127.0.0.1:9151\n").unwrap().tor, Some(port));
+    assert_eq!(places(&service("  tor: 127.0.0.1:9151\n").unwrap()), [port]);
 
     let error = service("  tor: 127.0.0.1:tor\n").unwrap_err();
     assert!(error.starts_with("config.yaml:3: services[0].tor: not a control port: write"), "{error}");
     let error = service("  tor: 9051\n").unwrap_err();
-    assert!(error.starts_with("config.yaml:3: services[0].tor:"), "{error}");
+    assert!(error.starts_with("config.yaml:3: services[0].tor: the address is missing"), "{error}");
     let error = service("  tor-control-password: hush\n").unwrap_err();
     assert!(
         error
             .starts_with("config.yaml:2: the service with the key k has a tor-control-password and no `tor`"),
         "{error}"
     );
+}
+
+#[test]
+fn several_tors_may_share_the_work() {
+    let count = |config: Config| config.tors.unwrap().places().len();
+    assert_eq!(count(with("tor: /run/tor/control\n").unwrap()), 1);
+    assert_eq!(count(with("tor: [/run/tor/control, '[::1]:9051']\n").unwrap()), 2);
+    let many =
+        (0..=MAX_TORS).fold(String::from("tor:\n"), |list, number| format!("{list}- /run/tor/{number}\n"));
+    for (text, wanted) in [
+        ("tor: []\n", "tor: the list of tors is empty"),
+        ("tor: 9051\n", "tor: the address is missing"),
+        ("tor: [/run/tor/control, 9051]\n", "tor[1]: the address is missing"),
+        ("tor: [/run/tor/control, 'unix:/run/tor/control']\n", "tor: a tor is listed twice"),
+        ("tor: {a: b}\n", "tor: invalid type: map, expected the path of a control socket"),
+        (&many, "tor: there are more than 32 tors"),
+    ] {
+        let error = with(text).unwrap_err();
+        assert!(error.contains(wanted), "{error}");
+    }
+    let config = with("tor: /run/tor/control\nTOR_PORT: 9051\n").unwrap();
+    assert!(config.warnings[0].contains("have no effect, because there is `tor`"), "{:?}", config.warnings);
 }
 
 /// Of Onionbalance 0.1.8, where the backends of a deployment may come later.

@@ -27,7 +27,7 @@ use libtest_mimic::{Arguments, Trial, run};
 /// A fault's name, which is its frontend's too, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
@@ -36,6 +36,7 @@ const FAULTS: [Fault; 12] = [
     ("balancer_killed", balancer::killed),
     ("tor_killed", tor::killed),
     ("tor_dormant", dormant::signalled),
+    ("tor_killed_for_good", tor::killed_for_good),
     ("hsdir_killed", hsdir::killed),
     ("hsdir_frozen", hsdir::frozen),
     ("neighbour_poisoned", neighbours::poisoned),

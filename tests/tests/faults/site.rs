@@ -89,6 +89,15 @@ impl<'a> Site<'a> {
         self.configure(format!("services:\n{services}{places}"))
     }
 
+    /// Lets these tors share the work.
+    pub(crate) fn share(&self, tors: &[Client]) -> Result<()> {
+        let mut services = service("front.pem", &self.addresses()?)? + "  tor:\n";
+        for tor in tors {
+            writeln!(services, "  - {}", tor.tor().control_address()?)?;
+        }
+        self.set_services(&services)
+    }
+
     /// The backends' addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<OnionAddress>> {
         self.backends.iter().map(|backend| backend.address().v3()).collect()

@@ -1,9 +1,11 @@
-//! The balancer's tor is killed over uploads, comes back with another cookie, and takes its time to bootstrap.
+//! The balancer's tor is killed over uploads, and comes back with another cookie, or not at all.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use onionbalance_tests::network::Client;
 
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network, wait_upload};
@@ -41,4 +43,41 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     note(fault, "the balancer's tor killed, started again", &visits, Some(healed));
     visits.assert_unharmed()?;
     ensure_within(healed, PUBLISHED)
+}
+
+/// From the death of a tor to the last HSDir's word to another one: a minute until its services move (`runtime/pool.rs`), a look at
+/// each backend, and the uploads.
+const TAKEN_OVER: Duration = Duration::from_secs(90);
+
+/// One of two tors that share the work is killed and stays away.
+pub(crate) fn killed_for_good(fault: &'static str) -> Result<()> {
+    let network = network()?;
+    let site = Site::new(network, fault, backends(network)?)?;
+    let tors: [Client; 2] = network.new_tor_clients(2)?.try_into().map_err(|_| anyhow!("two tors"))?;
+    site.share(&tors)?;
+    // It has no service: those of the configuration have tors of their own.
+    let (_signer, balancer) = site.serve(network.management().tor())?;
+    let traffic = site.visit()?;
+    traffic.wait(1, SOON, |_| true)?;
+
+    let publishes = |tor: &Client| wait_upload(tor.tor(), &site.address).is_ok();
+    let serving = thread::scope(|scope| {
+        let watches = tors.each_ref().map(|tor| (tor, scope.spawn(move || publishes(tor))));
+        watches
+            .into_iter()
+            .find_map(|(tor, watch)| watch.join().is_ok_and(|publishes| publishes).then_some(tor))
+    });
+    let serving = serving.context("no tor publishes")?;
+    let killed = Instant::now();
+    serving.tor().kill()?;
+    balancer.wait_line("other tors balance its services, 1 in number", TAKEN_OVER)?;
+    site.wait_stored_within(TAKEN_OVER)?;
+    let healed = killed.elapsed();
+    site.wait_current()?;
+    traffic.wait(VISITS, VISITED, |_| true)?;
+
+    let visits = traffic.end()?.divide(killed).1;
+    note(fault, "one of two tors killed for good", &visits, Some(healed));
+    visits.assert_unharmed()?;
+    ensure_within(healed, TAKEN_OVER)
 }

@@ -80,7 +80,7 @@ impl Point for MadeUpPoint {
 }
 
 /// The generation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct MadeUp;
 
 impl Generation for MadeUp {

@@ -1,5 +1,7 @@
 //! Keeps a session with tor open, for ever.
 
+use std::fmt;
+
 use rand_core::{OsRng, RngCore};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -66,6 +68,14 @@ pub struct Link {
     pub endpoints: Vec<Endpoint>,
     /// If the control port wants one.
     pub password: Option<Password>,
+}
+
+impl fmt::Display for Link {
+    /// All places, the first to be tried first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places: Vec<String> = self.endpoints.iter().map(ToString::to_string).collect();
+        f.write_str(&places.join(" or "))
+    }
 }
 
 /// When to give tor up.

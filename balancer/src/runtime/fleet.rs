@@ -1,0 +1,187 @@
+//! The runtimes of one generation: one for each tor, and the services of each.
+
+use std::sync::Arc;
+
+use onionbalance_proto::config::Tuning;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::board::Inquiry;
+use super::pool::{self, Presence, Standing};
+use super::{End, Runtime};
+use crate::age::Age;
+use crate::confinement::Confinement;
+use crate::generation::{Frontend, Generation};
+use crate::names::Names;
+use crate::signer::SharedSigner;
+use crate::state::Memory;
+use crate::tor::carrier::{ControlPort, Link, LinkError, Patience};
+
+/// Inquiries that wait for an answer; beyond that, who inquires waits.
+const INQUIRIES: usize = 4;
+
+/// The frontends of one generation that the same tors balance.
+#[derive(Clone)]
+pub struct Share<G: Generation> {
+    /// The tors; at least one.
+    pub tors: Vec<Link>,
+    /// The frontends; at least one.
+    pub frontends: Vec<Frontend<G>>,
+}
+
+/// What all runtimes have in common.
+pub(super) struct Common {
+    pub(super) signer: SharedSigner,
+    pub(super) memory: Memory,
+    pub(super) confinement: Confinement,
+    /// Notified when a tor comes or goes.
+    pub(super) tors_changed: Arc<Notify>,
+}
+
+/// What a runtime is to balance from now on.
+pub struct Configuration<G: Generation> {
+    pub(super) frontends: Vec<Frontend<G>>,
+    pub(super) tuning: Tuning,
+    pub(super) names: Names,
+}
+
+/// The runtimes of one generation.
+pub(super) struct Fleet<G: Generation> {
+    shares: Vec<Share<G>>,
+    tuning: Tuning,
+    names: Names,
+    members: Vec<Member<G>>,
+}
+
+/// A runtime, which ends when this is dropped.
+struct Member<G: Generation> {
+    link: Link,
+    presence: Presence,
+    standing: Standing,
+    configurations: mpsc::UnboundedSender<Configuration<G>>,
+    inquirer: mpsc::Sender<Inquiry>,
+    /// The number of its frontends.
+    frontends: usize,
+}
+
+impl<G: Generation> Fleet<G> {
+    /// No runtimes.
+    pub(super) fn new() -> Self {
+        Self { shares: Vec::new(), tuning: Tuning::default(), names: Names::default(), members: Vec::new() }
+    }
+
+    /// Tells the runtimes of those tors that stay, starts those of new ones, and ends the others.
+    pub(super) fn apply(
+        &mut self,
+        shares: Vec<Share<G>>,
+        tuning: &Tuning,
+        names: &Names,
+        patience: Patience,
+        common: &Common,
+        running: &mut JoinSet<End<LinkError>>,
+    ) {
+        (self.shares, self.tuning, self.names) = (shares, tuning.clone(), names.clone());
+        let assigned = self.assign();
+        let mut old = std::mem::take(&mut self.members);
+        for (link, frontends) in assigned {
+            let known = old.iter().position(|member| member.link == link);
+            let member = if let Some(index) = known {
+                let mut member = old.swap_remove(index);
+                member.configure(self.configuration(frontends));
+                member
+            } else {
+                Member::start(link, self.configuration(frontends), patience, common, running)
+            };
+            self.members.push(member);
+        }
+    }
+
+    /// Lets services change their tor, where one has been away for too long or is back. Returns when to look again, if no tor
+    /// comes or goes before.
+    pub(super) fn follow_tors(&mut self, now: Instant) -> Option<Instant> {
+        let mut has_changed = false;
+        for member in &mut self.members {
+            member.standing.note(member.presence.is_ready(), now);
+            has_changed |= member.standing.change(now);
+        }
+        // A service with one tor has no other to go to.
+        if has_changed && self.shares.iter().any(|share| share.tors.len() > 1) {
+            let before: Vec<usize> = self.members.iter().map(|member| member.frontends).collect();
+            self.redistribute();
+            for (member, before) in self.members.iter().zip(before) {
+                member.log_move(before);
+            }
+        }
+        self.members.iter().filter_map(|member| member.standing.due()).min()
+    }
+
+    pub(super) fn inquirers(&self) -> impl Iterator<Item = mpsc::Sender<Inquiry>> {
+        self.members.iter().map(|member| member.inquirer.clone())
+    }
+
+    fn redistribute(&mut self) {
+        for (link, frontends) in self.assign() {
+            let configuration = self.configuration(frontends);
+            if let Some(member) = self.members.iter_mut().find(|member| member.link == link) {
+                member.configure(configuration);
+            }
+        }
+    }
+
+    fn assign(&self) -> Vec<(Link, Vec<Frontend<G>>)> {
+        let member = |link: &Link| self.members.iter().find(|member| member.link == *link);
+        // A tor that is not known yet has a minute to become ready.
+        pool::assign(&self.shares, |link| member(link).is_none_or(|member| member.standing.has_services()))
+    }
+
+    fn configuration(&self, frontends: Vec<Frontend<G>>) -> Configuration<G> {
+        Configuration { frontends, tuning: self.tuning.clone(), names: self.names.clone() }
+    }
+}
+
+impl<G: Generation> Member<G> {
+    fn start(
+        link: Link,
+        Configuration { frontends, tuning, names }: Configuration<G>,
+        patience: Patience,
+        common: &Common,
+        running: &mut JoinSet<End<LinkError>>,
+    ) -> Self {
+        let Common { signer, memory, confinement, tors_changed } = common;
+        let count = frontends.len();
+        let presence = Presence::new(tors_changed.clone());
+        let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement.clone());
+        let (signer, memory) = (signer.clone(), memory.clone());
+        let runtime = Runtime::new(frontends, network, signer, memory, &tuning, names, presence.clone());
+        let (configurations, from_us) = mpsc::unbounded_channel();
+        let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
+        running.spawn(runtime.run(link.endpoints.clone(), from_us, inquiries));
+        let standing = Standing::new(Instant::now());
+        Self { link, presence, standing, configurations, inquirer, frontends: count }
+    }
+
+    fn configure(&mut self, configuration: Configuration<G>) {
+        self.frontends = configuration.frontends.len();
+        // A runtime that has ended is collected by whoever waits for that.
+        let _ = self.configurations.send(configuration);
+    }
+
+    fn log_move(&self, before: usize) {
+        let (tor, now) = (&self.link, self.frontends);
+        let since = Age(self.standing.age());
+        match (before, now) {
+            (0, 0) => {}
+            (_, 0) => {
+                warn!(
+                    "tor at {tor} has been away for {since}: other tors balance its services, {before} in number"
+                );
+            }
+            (0, _) => {
+                info!("tor at {tor} has been back for {since}: it balances services again, {now} in number");
+            }
+            _ => {}
+        }
+    }
+}
