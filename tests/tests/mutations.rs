@@ -170,7 +170,7 @@ const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/rounds.rs",
         text: "revision: kept.map_or_else(new, Revision::Kept)",
         replacement: "revision: new()",
-        expected: &[Height],
+        expected: &[Height, Needless],
     },
     Mutation {
         name: "begin-a-round-for-one-hsdir",

@@ -206,6 +206,9 @@ impl<G: Generation> World<G> {
         let Some(since) = self.balancer.asleep.take() else { return };
         self.balancer.slept += self.now.since(since);
         self.watch.excuse_everything(self.now);
+        for (number, service) in self.services.iter().enumerate() {
+            self.watch.reconfigured(self.now, number, service.configured.is_some(), &self.users);
+        }
         self.tell(Event::Configuration(self.configuration()));
         self.show_network();
         self.balancer.consensus = self.authorities.newest();
