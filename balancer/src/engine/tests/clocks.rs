@@ -43,6 +43,25 @@ fn after_a_long_sleep_everything_is_renewed_at_once() {
     assert_eq!((state(&script), script.last().points), (BackendState::Live, vec![2]));
 }
 
+/// One HSDir goes on to hand out what all others have dropped.
+#[test]
+fn after_a_long_sleep_nobody_lives_on_by_the_word_of_one_hsdir() {
+    let mut script = settled();
+    let made = script.now.wall;
+    let points = vec![Key::new(1)];
+    let copy = FetchOutcome::Copy(DescriptorCopy { revision: 10, published: made, period: 1, points });
+    sleep(&mut script, 4 * HOUR);
+    script.run(Duration::from_mins(40), |script, action| {
+        let Action::Fetch { backend, from } = action else { return };
+        for hsdir in from.iter().copied().map(hsdir_of) {
+            let replays = hsdir == relay(103);
+            let outcome = if replays { copy.clone() } else { FetchOutcome::NotFound };
+            script.fetched(&backend.0, hsdir, outcome);
+        }
+    });
+    assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
+}
+
 #[test]
 fn a_short_sleep_only_makes_things_older() {
     let mut script = settled();

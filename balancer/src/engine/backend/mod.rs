@@ -3,17 +3,17 @@
 //! A backend lives while its newest descriptor is young enough, by the time at which it was made: when it was
 //! fetched says nothing. It is also gone when every one of its HSDirs says that it has no descriptor.
 
+mod held;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
+use self::held::{HOUR, Held};
 use super::Context;
-use super::event::{
-    BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Now, Point, ServiceId, Source,
-};
+use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
 use super::look::Looks;
 use super::notice::{Gone, Notice};
 use super::registry::Number;
@@ -35,46 +35,6 @@ pub(super) struct Backend<P: Point> {
     answered: bool,
     /// Whether it stands in the line of those that want to ask.
     pub(super) in_line: bool,
-}
-
-/// The newest descriptor.
-struct Held<P> {
-    copy: DescriptorCopy<P>,
-    /// Who gave it: what one of these gives instead, under the same revision, is newer.
-    from: BTreeSet<Source>,
-    /// Who gave other points under the same revision, of which it is not known whether they are newer.
-    others: BTreeSet<Source>,
-    /// The points before these under the same revision: known to be older.
-    outdated: Vec<P>,
-    /// When an HSDir last gave it.
-    seen: Now,
-    received: Duration,
-    changed: Duration,
-    good_until: Duration,
-    /// It is good no longer than until then, whatever the wall clock says.
-    good_until_at_most: Duration,
-    /// Until when it is good if the wall clock was set forward, and the machine has not slept. `None`: it did neither since an HSDir
-    /// was last seen to have it.
-    good_until_if_awake: Option<Duration>,
-}
-
-impl<P> Held<P> {
-    /// A copy that has just come from `from`.
-    fn new(cx: &Context<impl RngCore>, copy: DescriptorCopy<P>, from: Source, good_until: Duration) -> Self {
-        let now = cx.now.elapsed;
-        Self {
-            copy,
-            from: [from].into(),
-            others: BTreeSet::new(),
-            outdated: Vec::new(),
-            seen: cx.now,
-            received: now,
-            changed: now,
-            good_until,
-            good_until_at_most: now + cx.timing.max_age,
-            good_until_if_awake: None,
-        }
-    }
 }
 
 /// How a copy stands to the newest.
@@ -116,12 +76,7 @@ impl<P: Point> Backend<P> {
 
     /// The newest descriptor that was ever seen.
     pub(super) fn newest(&self) -> Option<Newest> {
-        let of_copy = |held: &Held<P>| {
-            let DescriptorCopy { revision, published, period, .. } = held.copy;
-            let seen = UnixTime(held.seen.wall.0.checked_next_multiple_of(HOUR).unwrap_or(u64::MAX));
-            Newest { period, revision, published, seen }
-        };
-        self.held.as_ref().map(of_copy).or(self.remembered)
+        self.held.as_ref().map(Held::newest).or(self.remembered)
     }
 
     /// Its introduction points while it lives; none otherwise.
@@ -150,8 +105,7 @@ impl<P: Point> Backend<P> {
         self.period = period;
         self.looks.set_sources(&mut cx.rng, sources);
         if let Some(held) = &mut self.held {
-            held.from.retain(|source| sources.contains(source));
-            held.others.retain(|source| sources.contains(source));
+            held.keep_sources(sources);
         }
         self.answered |= self.looks.is_empty();
         if !look {
@@ -168,7 +122,7 @@ impl<P: Point> Backend<P> {
     /// Until when it should be asked for, if it joins the line at `now`: before its copy becomes too old, and with all others within
     /// half the time that a new one lasts.
     pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Duration {
-        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(|held| held.good_until);
+        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
         good_until.unwrap_or(Duration::MAX).min(now + max_age / 2)
     }
 
@@ -196,8 +150,12 @@ impl<P: Point> Backend<P> {
         }
         let awaited = self.looks.answered(source, &outcome);
         let mut changed = false;
+        if let (FetchOutcome::NotFound, Some(held)) = (&outcome, &mut self.held) {
+            held.denied_by(source);
+            changed = self.judge_age(cx);
+        }
         match outcome {
-            FetchOutcome::Copy(copy) => changed = self.weigh(cx, source, copy),
+            FetchOutcome::Copy(copy) => changed |= self.weigh(cx, source, copy),
             FetchOutcome::Invalid(reason) if awaited => {
                 if self.looks.is_first_lie(source) {
                     cx.notices.push(Notice::BackendInvalid { backend: self.id.clone(), source, reason });
@@ -225,15 +183,10 @@ impl<P: Point> Backend<P> {
         changed
     }
 
-    /// So much time has passed unnoticed until `now`; or the wall clock was set forward. What is too old by it counts until it has been
-    /// looked for once, for HSDirs still have it if it was the clock.
+    /// See [`Held::wake_up`].
     pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
         if let Some(held) = &mut self.held {
-            let if_awake = held.good_until_if_awake.unwrap_or(held.good_until).saturating_add(slept);
-            held.good_until = if_awake.min(held.good_until.max(now + refresh));
-            held.good_until_if_awake = Some(if_awake);
-            held.good_until_at_most = held.good_until_at_most.saturating_add(slept);
-            held.seen.elapsed = held.seen.elapsed.saturating_add(slept);
+            held.wake_up(now, slept, refresh);
         }
     }
 
@@ -245,7 +198,7 @@ impl<P: Point> Backend<P> {
 
     /// When [`Backend::tick`] has something to do.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(|held| held.good_until);
+        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
         self.looks.deadline().into_iter().chain(good_until).min()
     }
 
@@ -303,15 +256,10 @@ impl<P: Point> Backend<P> {
         }
         match (relation, &mut self.held) {
             (Relation::Same, Some(held)) => {
-                held.others.remove(&from);
-                held.from.insert(from);
-                // The wall clock may have been wrong at first sight, or be wrong now.
-                let if_awake = held.good_until_if_awake.take();
-                let by_clock = good_until.min(held.good_until_at_most);
-                held.good_until = held.good_until.max(by_clock).max(if_awake.unwrap_or_default());
+                held.given_by(from, good_until);
                 // It may become too old before the next look, and somebody else may have a newer one. Where it is tor who
                 // chooses whom to ask, only another look can find that.
-                let expires = held.good_until <= now + cx.timing.refresh * 2;
+                let expires = held.good_until() <= now + cx.timing.refresh * 2;
                 if !expires || self.looks.has_others() {
                     self.looks.confirm();
                 }
@@ -337,11 +285,11 @@ impl<P: Point> Backend<P> {
     }
 
     /// Weighs other points under the same revision. Returns whether services should think again.
-    fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, twin: Held<P>) -> bool {
+    fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
         if held.from.contains(&from) {
-            let outdated = held.copy.points.clone();
-            return self.replace(cx, Held { outdated, ..twin });
+            twin.outdated = held.copy.points.clone();
+            return self.replace(cx, twin);
         }
         self.looks.ask_more(usize::MAX);
         if same_points(&twin.copy.points, &held.outdated) {
@@ -352,8 +300,8 @@ impl<P: Point> Backend<P> {
             return false;
         }
         // The last upload reaches all but a few, and most have this.
-        let (from, others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
-        self.replace(cx, Held { from, others, ..twin })
+        (twin.from, twin.others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
+        self.replace(cx, twin)
     }
 
     /// How a copy, which is young enough if it is `good`, stands to the newest.
@@ -407,7 +355,7 @@ impl<P: Point> Backend<P> {
     /// again.
     fn rise(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         let Some(held) = &self.held else { return false };
-        if held.good_until <= cx.now.elapsed {
+        if held.good_until() <= cx.now.elapsed {
             return self.bury(cx, Gone::TooOld);
         }
         let (backend, points) = (self.id.clone(), held.copy.points.len());
@@ -423,7 +371,7 @@ impl<P: Point> Backend<P> {
 
     /// Buries a backend whose descriptor has become too old. Returns whether services should think again.
     fn judge_age(&mut self, cx: &mut Context<impl RngCore>) -> bool {
-        let old = self.held.as_ref().is_some_and(|held| held.good_until <= cx.now.elapsed);
+        let old = self.held.as_ref().is_some_and(|held| held.good_until() <= cx.now.elapsed);
         old && self.is_live() && self.bury(cx, Gone::TooOld)
     }
 
@@ -462,7 +410,6 @@ fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
     ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()
 }
 
-const HOUR: u64 = 60 * 60;
 /// How long an HSDir can hold a descriptor after it was seen to: the 180 minutes that tor's descriptors say, and some for skew.
 /// Those of version 2 hold one for days, and show it.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);

@@ -1,0 +1,121 @@
+//! The newest descriptor of a backend: its HSDirs, and the time until which it counts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use rand_core::RngCore;
+
+use super::super::Context;
+use super::super::event::{DescriptorCopy, Newest, Now, Source};
+
+/// The newest descriptor.
+pub(super) struct Held<P> {
+    pub(super) copy: DescriptorCopy<P>,
+    /// The HSDirs that gave it. Other points from one of these, under the same revision, are newer.
+    pub(super) from: BTreeSet<Source>,
+    /// The HSDirs that gave other points under the same revision, which may be newer or older.
+    pub(super) others: BTreeSet<Source>,
+    /// The points before these under the same revision: known to be older.
+    pub(super) outdated: Vec<P>,
+    /// The last time at which an HSDir gave it while it was young enough.
+    pub(super) seen: Now,
+    pub(super) received: Duration,
+    /// The time since which it has these points.
+    pub(super) changed: Duration,
+    /// The time until which it is good by the wall clock.
+    good_until: Duration,
+    /// The latest time until which it is good by the monotonic clock: the wall clock may be wrong.
+    good_until_at_most: Duration,
+    /// `None`: the wall clock has not gone forward.
+    awake: Option<Awake>,
+}
+
+/// The wall clock has gone forward by itself: the machine has slept, or the clock was set. HSDirs tell which, for they drop a copy
+/// that has become too old.
+struct Awake {
+    /// The time until which the copy is good if the clock was set.
+    good_until: Duration,
+    /// The HSDirs that have given the copy since.
+    given: BTreeSet<Source>,
+    /// The HSDirs that have denied since that there is one.
+    denied: BTreeSet<Source>,
+}
+
+impl<P> Held<P> {
+    /// A copy that has just come from `from`.
+    pub(super) fn new(
+        cx: &Context<impl RngCore>,
+        copy: DescriptorCopy<P>,
+        from: Source,
+        good_until: Duration,
+    ) -> Self {
+        let now = cx.now.elapsed;
+        Self {
+            copy,
+            from: [from].into(),
+            others: BTreeSet::new(),
+            outdated: Vec::new(),
+            seen: cx.now,
+            received: now,
+            changed: now,
+            good_until,
+            good_until_at_most: now + cx.timing.max_age,
+            awake: None,
+        }
+    }
+
+    /// The time until which it is good: by the wall clock, unless most HSDirs show that the clock was set.
+    pub(super) fn good_until(&self) -> Duration {
+        let awake = self.awake.as_ref().filter(|awake| awake.given.len() > awake.denied.len());
+        awake.map_or(self.good_until, |awake| awake.good_until.max(self.good_until))
+    }
+
+    /// An HSDir gave the same copy again, which is good until then by the wall clock. The clock may have been wrong at first sight.
+    pub(super) fn given_by(&mut self, source: Source, good_until: Duration) {
+        self.others.remove(&source);
+        self.from.insert(source);
+        if let Some(awake) = &mut self.awake {
+            awake.denied.remove(&source);
+            awake.given.insert(source);
+        }
+        self.good_until = self.good_until.max(good_until.min(self.good_until_at_most));
+    }
+
+    /// An HSDir denied that there is one. This matters for the age only after the wall clock has gone forward.
+    pub(super) fn denied_by(&mut self, source: Source) {
+        if let Some(awake) = &mut self.awake {
+            awake.given.remove(&source);
+            awake.denied.insert(source);
+        }
+    }
+
+    /// Forgets the HSDirs that are not responsible any more.
+    pub(super) fn keep_sources(&mut self, sources: &[Source]) {
+        let sets = [&mut self.from, &mut self.others].into_iter();
+        let since = self.awake.iter_mut().flat_map(|awake| [&mut awake.given, &mut awake.denied]);
+        for set in sets.chain(since) {
+            set.retain(|source| sources.contains(source));
+        }
+    }
+
+    /// So much time has passed unnoticed until `now`, or the wall clock was set forward. A copy that is too old by it counts until it
+    /// has been looked for once, within `refresh`.
+    pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
+        let good_until = self.good_until().saturating_add(slept);
+        self.good_until = good_until.min(self.good_until.max(now + refresh));
+        self.awake = Some(Awake { good_until, given: BTreeSet::new(), denied: BTreeSet::new() });
+        self.good_until_at_most = self.good_until_at_most.saturating_add(slept);
+        self.seen.elapsed = self.seen.elapsed.saturating_add(slept);
+    }
+
+    /// The part that outlives the engine.
+    pub(super) fn newest(&self) -> Newest {
+        let DescriptorCopy { revision, published, period, .. } = self.copy;
+        let seen = UnixTime(self.seen.wall.0.checked_next_multiple_of(HOUR).unwrap_or(u64::MAX));
+        Newest { period, revision, published, seen }
+    }
+}
+
+/// In seconds.
+pub(super) const HOUR: u64 = 60 * 60;
