@@ -69,7 +69,7 @@ fn main() {
     engine(&parts, &copies, first, next);
 }
 
-/// Does it and prints how long it took.
+/// Calls `act`, and prints the processor time of that under the name `what`.
 fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let begun = processor_time();
     let result = act();
@@ -85,7 +85,7 @@ fn show(what: &str, time: Duration) {
     println!("{what:44} {:>10}", format!("{time:.2?}"));
 }
 
-/// SIGHUP: the file, and what the signer says of it.
+/// A reload (SIGHUP): reads the file, and compares it with the signer's list of held services.
 fn configuration(parts: &[(OnionAddress, &[OnionAddress])]) {
     let directory = tempfile::tempdir().unwrap();
     let mut yaml = String::from("services:\n");
@@ -164,7 +164,7 @@ fn copies(backends: &[Backend]) -> HashMap<BackendId, Copy> {
     backends.iter().map(copy).collect()
 }
 
-/// What outlives the process.
+/// The newest descriptors of all backends, which outlive the process in the state file.
 fn memory(addresses: &[OnionAddress]) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.json");
@@ -242,7 +242,7 @@ impl Life<'_> {
         }
     }
 
-    /// Tells the engine, and does what it says.
+    /// Hands the engine an event, and carries its actions out until no further event follows from them.
     fn turn(
         &mut self,
         engine: &mut Engine<BackendPoint, StdRng>,

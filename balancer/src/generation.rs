@@ -26,20 +26,20 @@ pub trait Generation: Clone + Send + Sync + 'static {
     type Backend: Clone + Send + Sync;
     /// A backend's introduction point with all that the signer wants to see of it.
     type Point: Point<Id: Send + Sync> + Send + Sync;
-    /// What is particular to one of a frontend's descriptors: its time period and more.
+    /// The particulars of one of a frontend's descriptors: its time period and more.
     type Term: Copy + Send + Sync;
-    /// What is kept from one look at the network to the next.
+    /// Keys that are kept from one survey of the network to the next.
     type Keys: Keys;
     /// Where descriptors lie, by one consensus.
     type Directory: Directory<Self>;
 
-    /// Which one, for the network.
+    /// The version of onion services, for the network.
     const VERSION: Version;
-    /// What it takes to believe that an HSDir has a descriptor.
+    /// The proof that an HSDir has a descriptor.
     const PROOF: Proof;
     /// Whether a period's replicas are different documents.
     const REPLICAS_DIFFER: bool;
-    /// What may be wrong with a descriptor that tor cannot parse.
+    /// The reason to report for a backend's descriptor that tor cannot parse.
     const UNPARSED: &'static str;
 
     /// The engine's timers, for a period of a day.
@@ -112,16 +112,16 @@ pub trait Directory<G: Generation>: Send + Sync {
     /// The name of the service's descriptor in this slot; `None` if it is not published any more.
     fn name(&self, address: &G::Address, slot: DescriptorSlot) -> Option<DescriptorName>;
 
-    /// How to look the service's descriptor in this slot up; `None` if that cannot be.
+    /// The lookup of the service's descriptor in this slot; `None` if tor cannot fetch that one.
     fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot) -> Option<Lookup>;
 
     /// Where the backend's present descriptor lies at `now`.
     fn backend(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> BackendView;
 
-    /// What to ask this HSDir for to get the backend's descriptor at `now`.
+    /// The lookup of the backend's descriptor at this HSDir and `now`.
     fn lookup(&self, backend: &G::Backend, hsdir: Fingerprint, now: UnixTime) -> Lookup;
 
-    /// How to look the backend's descriptor up at `now` as one of its clients, if it authorizes them. Tor's consensus or its clock
+    /// The lookup of the backend's descriptor at `now` as one of its clients; `None` if it does not authorize them. Tor's consensus or its clock
     /// may be ahead of ours, or behind.
     fn client_lookup(&self, backend: &G::Backend, now: UnixTime) -> Option<ClientLookup>;
 
@@ -129,9 +129,9 @@ pub trait Directory<G: Generation>: Send + Sync {
     fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
 }
 
-/// What was worked out for addresses, and is needed again with the next consensus.
+/// Keys that were derived from addresses, and are needed again with the next consensus.
 pub trait Keys: Default + Send {
-    /// All services and backends have been looked at: what none of them needed is forgotten.
+    /// Ends a survey of all services and backends: forgets the keys that none of them needed.
     fn end_look(&mut self);
 }
 
@@ -172,13 +172,13 @@ impl fmt::Display for ClientLine {
 
 /// A descriptor to be made, in as many texts as it has sets of introduction points.
 pub struct Order<G: Generation> {
-    /// Whose.
+    /// The service.
     pub frontend: Arc<Frontend<G>>,
-    /// Which of its descriptors.
+    /// The descriptor's particulars.
     pub term: G::Term,
-    /// What each text lists; at least one set, and none of them empty.
+    /// The set of points that each text lists; at least one set, and none of them empty.
     pub sets: Vec<Vec<G::Point>>,
-    /// What its revision has to exceed.
+    /// The revision that the new one has to exceed.
     pub revision_floor: u64,
 }
 

@@ -112,7 +112,7 @@ impl Log {
         }
     }
 
-    /// True if one more line by a peer may be logged. The number of those that were left out goes before it.
+    /// True if one more line by a peer may be logged. The number of those that were left out, if any, is logged first.
     fn has_room_for_peers(&mut self, now: Instant) -> bool {
         let limit = self.by_peers.get_or_insert_with(|| RateLimit::new(FREE_LINES_PER_MINUTE, now));
         let has_room = limit.take(now);

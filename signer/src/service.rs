@@ -45,7 +45,7 @@ impl Service {
         }
     }
 
-    /// What the balancer may know of it.
+    /// The part of it that the balancer may know.
     pub fn public(&self) -> HeldService {
         let key = self.key.clone();
         match &self.version {
@@ -74,7 +74,7 @@ impl Service {
         format!("holding {} for {backends} backends{}", self.address(), until.unwrap_or_default())
     }
 
-    /// What there is to log of its key at `now`.
+    /// The line to log of its key at `now`; `None` if there is no news.
     pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
         match &mut self.version {
             Version::V2(_) => None,

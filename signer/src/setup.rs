@@ -20,15 +20,15 @@ use crate::system::user::{self, UserError};
 use crate::v3;
 use onionbalance_key_file::passphrase::Passphrases;
 
-/// Services of which the log says something, at the start and at a reload: the journal drops what is too much at a time
+/// The most services that the log lists at the start and at a reload: the journal drops a burst of more messages than its limit
 /// (journald.conf(5), `RateLimitBurst=`).
 const MAX_LISTED: usize = 100;
 
-/// What the configuration says, with the keys that it names.
+/// The settings of the configuration, and the keys that it names.
 pub struct Setup {
     /// The configuration itself.
     pub config: Config,
-    /// Hold the keys.
+    /// The services, which hold the keys.
     pub services: Services,
     /// The user to become.
     pub user: Option<User>,
@@ -36,7 +36,7 @@ pub struct Setup {
     pub report: Report,
 }
 
-/// What the log says of a configuration that is applied.
+/// The lines to log of a configuration that is applied.
 pub struct Report {
     /// A line for each service that is held with these backends from now on.
     services: Vec<String>,
@@ -95,8 +95,8 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
     Ok(Setup { config, services: Services::new(services), user, report })
 }
 
-/// Reads the configuration again and applies what may change while the keys stay: which backends are allowed, who
-/// may ask, and how often. All of it, or nothing.
+/// Reads the configuration again and applies the settings that may change while the keys stay: the allowed backends, the
+/// allowed users and the rate limits. All of them, or none.
 ///
 /// # Errors
 /// The configuration is not valid, or is for other keys than those that are held.

@@ -19,7 +19,7 @@ use crate::system::signals::{self, Signals};
 use crate::system::user;
 use onionbalance_key_file::passphrase::Source;
 
-/// What the command line says.
+/// The options of the command line.
 pub struct Options {
     /// The configuration file.
     pub config: PathBuf,

@@ -175,7 +175,7 @@ fn test_program(messages: &str) -> Option<PathBuf> {
     tests.find_map(|test| text(&test, "/executable")).map(PathBuf::from)
 }
 
-/// Runs cargo with these arguments, for the profile of the running executable; what it wrote.
+/// Runs cargo with these arguments, for the profile of the running executable. Returns its output.
 fn cargo<'a>(paths: &BuildPaths, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
     let work = Owned::create(paths.target.join(format!("build-{}", process::id())))?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

@@ -23,7 +23,7 @@ const ATTACKS: [&str; 3] = [
 /// Several times what it takes on an idle machine.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
-/// Tests that need root are run for every user, who is root in the machine.
+/// Includes the tests that need root, also where this one runs without it: the script is root in the machine.
 #[test]
 #[ignore = "fetches 100 MB once, and takes minutes: it emulates a machine"]
 fn the_signer_withstands_its_attackers_on_a_kernel_that_passes_descriptors() -> Result<()> {

@@ -58,8 +58,8 @@ const ALWAYS: &[libc::c_long] = &[
     // Randomness and time.
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
-    // Threads, which look names up, work out where descriptors lie and write the state file. `clone` is allowed for them alone;
-    // `clone3`, whose arguments a filter cannot look at, is said not to be there.
+    // Threads, which look names up, work out where descriptors lie and write the state file. `clone` is allowed for them alone.
+    // A filter cannot look at the arguments of `clone3`: the first of the filters lets it fail with `ENOSYS`.
     libc::SYS_clone3,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,

@@ -1,12 +1,12 @@
-//! What tor can do at a time, and who comes first.
+//! The limits of tor: bounds the requests that are outstanding there, and orders those that wait.
 //!
 //! Tor builds 32 circuits for its client at a time (`MaxClientCircuitsPending`), and each request to an HSDir needs one of its
-//! own, an upload as well as a fetch. What is asked beyond that queues inside tor, where nothing can be taken back and nothing
-//! comes first: fetches are given up before they begin. So the engine keeps the line itself. Three things bound it:
+//! own, an upload as well as a fetch. Further requests queue inside tor, where none can be taken back or preferred, and fetches
+//! are given up before they begin. So the engine keeps the line itself. Three things bound it:
 //!
 //! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A request holds its slot
 //!   until it is answered, or for [`HELD`]: a circuit that fails gives no event.
-//! - *Pace.* What may go in a minute goes evenly, but for a small burst: tor needs 38 ms to take a command, and all others wait.
+//! - *Pace.* Requests leave at even distances, but for a small burst: tor needs 38 ms to take a command, and all others wait.
 //! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them their share of the
 //!   slots, which is what they need at least (see [`Shares`]): so nothing starves.
 
@@ -83,7 +83,7 @@ pub(super) struct Capacity {
     slots: Slots,
     in_flight: usize,
     shares: Shares,
-    /// Since when somebody has been waiting for too long, as a notice said.
+    /// When [`Notice::Behind`] was given; `None` without one, or after [`Notice::CaughtUp`].
     behind_since: Option<Duration>,
 }
 
@@ -100,7 +100,7 @@ impl Capacity {
         }
     }
 
-    /// From now on so much may be asked, and so much is to be done.
+    /// Replaces the limits by those of `settings`, and the shares of the slots by those for `demand`.
     pub(super) fn allow(&mut self, settings: &Settings, demand: Demand) {
         self.posts.allow(settings.posts_per_minute);
         self.looks.allow(settings.fetches_per_minute);
@@ -124,26 +124,26 @@ impl Capacity {
         self.read_backs.join_until(now, now, read_back);
     }
 
-    /// The post whose turn it is, unless the pace holds it up. It stays in the line.
+    /// The first post, which stays in its line. `None` if none waits, or the pace holds it up.
     pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
         self.posts.first(now).copied()
     }
 
-    /// Takes the first post out of its line, if there are slots for all its circuits. One that has more HSDirs than posts have slots
-    /// of their own goes as well when all of those are free, for all its sets have one revision.
+    /// Takes the first post out of its line, if there are slots for all its circuits. A post to more HSDirs than the share of posts
+    /// has slots leaves when as many slots as that share are free: it cannot be divided, for all its sets have one revision.
     pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Posting> {
         let circuits = circuits.min(self.shares.of(Kind::Post));
         let first = self.first_post(now).filter(|_| circuits <= self.room(Kind::Post, now));
         first.and_then(|_| self.posts.leave())
     }
 
-    /// The backend whose turn it is, if there is a slot for it.
+    /// Takes the first backend out of the line of looks. `None` if none waits, the pace holds it up, or no slot is free.
     pub(super) fn next_look(&mut self, now: Duration) -> Option<Number<BackendId>> {
         let may_go = self.looks.first(now).is_some() && self.room(Kind::Look, now) > 0;
         may_go.then(|| self.looks.leave()).flatten()
     }
 
-    /// The read-back whose turn it is, if there is a slot for it.
+    /// Takes the first read-back out of its line. `None` if none waits, the pace holds it up, or no slot is free.
     pub(super) fn next_read_back(&mut self, now: Duration) -> Option<ReadBack> {
         let may_go = self.read_backs.first(now).is_some() && self.room(Kind::ReadBack, now) > 0;
         may_go.then(|| self.read_backs.leave()).flatten()
@@ -188,7 +188,7 @@ impl Capacity {
         self.slots.expire(now);
     }
 
-    /// So much time has passed unnoticed, in which tor did nothing either and nobody waited.
+    /// Moves all times on by the time that the machine `slept`: tor did nothing in it either, and it counts as no wait.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.posts.wake_up(slept);
         self.looks.wake_up(slept);
@@ -197,7 +197,7 @@ impl Capacity {
         self.behind_since = self.behind_since.map(|since| since.saturating_add(slept));
     }
 
-    /// Tor is gone, and everything that it was asked; nobody waits.
+    /// Tor is gone: forgets the requests that it had, and those that wait.
     pub(super) fn clear(&mut self) {
         self.posts.clear();
         self.looks.clear();
@@ -205,7 +205,7 @@ impl Capacity {
         self.slots = Slots::new();
     }
 
-    /// Tells when somebody has been waiting for `patience`, and when the longest wait is only half as long again.
+    /// Reports once that the longest wait has reached `patience`, and once that it has gone down to half of that.
     pub(super) fn judge(&mut self, now: Duration, patience: Duration) -> Option<Notice> {
         let wait = self.longest_wait(now);
         match self.behind_since {
@@ -233,7 +233,7 @@ impl Capacity {
         }
     }
 
-    /// When somebody may go who may not at `now`; `None` if nobody waits.
+    /// When a request may leave that may not at `now`; `None` if none waits.
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         let lines = Kind::ALL.into_iter().filter_map(|kind| {
             let ready_at = self.ready_at(kind)?;
@@ -242,7 +242,7 @@ impl Capacity {
         lines.min()
     }
 
-    /// How many slots a line may take now: those that are free, less what others that wait have not taken of their share.
+    /// How many slots a line may take now: the free ones, less those that the other waiting lines have not taken of their shares.
     fn room(&self, kind: Kind, now: Duration) -> usize {
         let waits = |other: &Kind| self.ready_at(*other).is_some_and(|ready_at| ready_at <= now);
         let others = Kind::ALL.into_iter().filter(|other| *other != kind).filter(waits);
@@ -251,7 +251,7 @@ impl Capacity {
         self.in_flight.saturating_sub(self.slots.len() + reserved)
     }
 
-    /// When the pace lets a line's first leave; `None` if nobody waits there.
+    /// When the pace lets the first request of a line leave; `None` if none waits there.
     fn ready_at(&self, kind: Kind) -> Option<Duration> {
         match kind {
             Kind::Post => self.posts.ready_at(),

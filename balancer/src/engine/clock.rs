@@ -1,11 +1,11 @@
 //! Time that passes unnoticed: the machine is suspended, or its virtual machine paused.
 //!
-//! The monotonic clock stands still then (`CLOCK_MONOTONIC`), and the wall clock shows afterwards for how long. HSDirs forget and
-//! backends die meanwhile, so the engine's own time goes on by as much: what may have expired is renewed at once, as far as the
-//! budgets allow, everything is looked for, and a copy that no HSDir has any more is as old as the wall clock says.
+//! The monotonic clock (`CLOCK_MONOTONIC`) does not count this time; the wall clock shows it afterwards. HSDirs forget and backends
+//! die meanwhile, so the engine's own time goes on by as much. Descriptors that may have expired are renewed at once, as far as the
+//! budgets allow, all backends are looked for, and a copy that no HSDir has any more is as old as the wall clock says.
 //!
-//! A wall clock that is set forward looks the same, and does the same once. A clock that goes back and forth does no more: time
-//! counts as slept only where the wall clock is further ahead than it was within a quarter of an hour.
+//! A wall clock that is set forward looks the same, and has the same effect once. A clock that goes back and forth has no further
+//! effect: time counts as slept only where the wall clock is further ahead than it was within a quarter of an hour.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::event::Now;
 /// The engine's time.
 #[derive(Default)]
 pub(super) struct Clock {
-    /// By how many seconds the wall clock was ahead of the monotonic one at the most. `None` before it was first read.
+    /// The most seconds by which the wall clock was ahead of the monotonic one; `None` before the first reading.
     furthest: Option<i128>,
-    /// Since when, by the monotonic clock, it has been less far ahead.
+    /// Since when, by the monotonic clock, it has been at least [`STEP`] less far ahead; `None` while it is not.
     behind_since: Option<Duration>,
     slept: Duration,
 }
 
 impl Clock {
-    /// Reads the clocks. Returns the time that has passed unnoticed since they were last read.
+    /// Takes a reading of both clocks. Returns the time slept since the last one: zero, or from [`STEP`] to [`LONGEST`].
     pub(super) fn read(&mut self, now: Now) -> Duration {
         let ahead = i128::from(now.wall.0) - i128::from(now.elapsed.as_secs());
         let by = ahead - *self.furthest.get_or_insert(ahead);
@@ -51,11 +51,11 @@ impl Clock {
     }
 }
 
-/// Seconds that make a difference: no timer that matters is shorter.
+/// Seconds that count as sleep: no timer that matters is shorter.
 const STEP: i128 = 60;
-/// A wall clock that was set back is believed after so long, in which the budgets let everything be published once.
+/// How long a wall clock that was set back is not believed: in that time the budgets let everything be published once.
 const BELIEVED_AFTER: Duration = Duration::from_secs(15 * 60);
-/// Everything has expired after so long.
+/// The longest sleep that is counted: everything has expired by then.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    /// A clock that is read at these monotonic and wall times; what has passed unnoticed each time.
+    /// The seconds slept that a new clock returns for each of these readings: seconds of the monotonic clock, of the wall clock.
     fn slept(times: &[(u64, u64)]) -> Vec<u64> {
         let mut clock = Clock::default();
         let read = |(elapsed, wall): &(u64, u64)| {

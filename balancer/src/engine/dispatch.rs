@@ -1,4 +1,4 @@
-//! From what has become due to actions: who waits in which line, who is woken when.
+//! Turns due work into actions: requests join their lines and leave them, backends and services are woken at their deadlines.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +11,32 @@ use super::registry::Number;
 use super::{Context, Engine};
 use crate::relay::Fingerprint;
 
-/// Whom a deadline belongs to.
+/// The owner of a deadline.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Owner {
     Backend(Number<BackendId>),
     Service(Number<ServiceId>),
 }
 
-/// Which descriptor wants to be posted.
+/// A descriptor that waits to be posted.
 #[derive(Clone, Copy)]
 pub(super) struct Posting {
     service: Number<ServiceId>,
     slot: DescriptorSlot,
 }
 
-/// Which descriptor wants to be read back.
+/// A descriptor that waits to be read back.
 pub(super) struct ReadBack {
     service: Number<ServiceId>,
     slot: DescriptorSlot,
-    /// The HSDir whose word has to be proven; `None`: any that refused.
+    /// The HSDir whose acknowledgement has to be proven; `None`: any that refused.
     from: Option<Fingerprint>,
 }
 
 impl<P: Point, R: RngCore> Engine<P, R> {
-    /// Lets those act whose deadline has come.
+    /// Wakes the backends and services whose deadline has come.
     pub(super) fn wake(&mut self) {
-        // Twice, because what a backend does may let a service decide at once. Nothing leads the other way.
+        // Twice, because a backend may let a service decide at once. Nothing leads the other way.
         for _ in 0..2 {
             for key in self.deadlines.due(self.cx.now.elapsed) {
                 match key {
@@ -129,7 +129,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.service_touched(service);
     }
 
-    /// Lets those go whose turn it is: posts, then looks, then read-backs.
+    /// Hands out the requests whose turn it is: posts, then looks, then read-backs.
     pub(super) fn dispatch(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         self.capacity.expire(now);
@@ -139,7 +139,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.cx.notices.extend(self.capacity.judge(now, self.cx.timing.refresh * 2));
     }
 
-    /// Lets those post whose turn it is, with what is known by now.
+    /// Hands out the posts whose turn it is, each with the sets that are right by now.
     fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
@@ -182,7 +182,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
     }
 
-    /// Lets those look whose turn it is, one HSDir at a time, so that a backend with many does not hold up the rest.
+    /// Hands out the looks whose turn it is, one HSDir at a time, so that a backend with many does not hold up the rest.
     fn dispatch_looks(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();
@@ -202,7 +202,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         actions.extend(batches.into_iter().filter_map(fetch));
     }
 
-    /// Lets those read back whose turn it is.
+    /// Hands out the read-backs whose turn it is.
     fn dispatch_read_backs(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         while let Some(ReadBack { service, slot, from }) = self.capacity.next_read_back(now) {

@@ -36,7 +36,7 @@ pub trait Point: Clone {
 pub struct Now {
     /// Monotonic time since the engine began. Every timer runs by it.
     pub elapsed: Duration,
-    /// The wall clock, which may step. A descriptor's age is reckoned by it, and the time that the monotonic clock does not count.
+    /// The wall clock, which may step. It is the measure of a descriptor's age, and of time that the monotonic clock does not count.
     pub wall: UnixTime,
 }
 
@@ -131,9 +131,9 @@ pub enum Event<P: Point> {
     Timing(Timing),
     /// An HSDir answered for a backend's descriptor (or the fetch failed).
     Fetched {
-        /// Whose descriptor was asked for.
+        /// The backend whose descriptor was asked for.
         backend: BackendId,
-        /// Who was asked.
+        /// The HSDir that was asked.
         source: Source,
         /// The answer.
         outcome: FetchOutcome<P>,
@@ -168,13 +168,13 @@ pub enum Event<P: Point> {
     },
     /// The end of an [`Action::ReadBack`].
     ReadBack {
-        /// Whose.
+        /// The service.
         service: ServiceId,
-        /// Which of its descriptors.
+        /// The descriptor.
         slot: DescriptorSlot,
-        /// Who was asked.
+        /// The HSDir that was asked.
         hsdir: Fingerprint,
-        /// What is there.
+        /// Its answer.
         found: Found<P::Id>,
     },
     /// The connection to tor broke: everything in flight is void.
@@ -221,14 +221,14 @@ pub struct Newest {
     pub revision: u64,
     /// When the backend made it.
     pub published: UnixTime,
-    /// When an HSDir was last seen to have it, to the next whole hour: what is kept for a restart changes no more often.
+    /// When an HSDir was last seen to have it, rounded up to a whole hour, so that the state file changes no more often for it.
     pub seen: UnixTime,
 }
 
 impl Newest {
     /// Whether this is at least as new as `other`, of the same backend. Revisions of different periods cannot be compared: the
-    /// later period is the newer, since no tor asks for an earlier one for long. What was seen so much later that no HSDir has the
-    /// other any more is newer in any case.
+    /// later period is the newer, since no tor asks for an earlier one for long. A descriptor is newer in any case if it was seen so
+    /// much later that no HSDir has the other one any more.
     pub fn supersedes(&self, other: &Self) -> bool {
         let is_forgotten = self.seen.since(other.seen) >= HELD_FOR.as_secs();
         is_forgotten || (self.period, self.revision, self.seen) >= (other.period, other.revision, other.seen)
@@ -274,9 +274,9 @@ pub enum UploadOutcome {
 pub enum Action<P> {
     /// Fetch a backend's descriptor from each of these HSDirs.
     Fetch {
-        /// Whose.
+        /// The backend.
         backend: BackendId,
-        /// From whom; at least one.
+        /// The HSDirs to ask; at least one.
         from: Vec<Source>,
     },
     /// Upload a descriptor: with a new revision, which one request to the signer gives to all sets, or as it was signed before.
@@ -285,23 +285,23 @@ pub enum Action<P> {
     Publish {
         /// Names this publication in the events that follow.
         id: PublicationId,
-        /// Whose.
+        /// The service.
         service: ServiceId,
-        /// Which of its descriptors.
+        /// The descriptor.
         slot: DescriptorSlot,
-        /// What is posted; at least one, each with a set of another number.
+        /// The posts; at least one, each with a set of another number.
         posts: Vec<Post<P>>,
-        /// What revision the posts have.
+        /// The revision of all posts.
         revision: Revision,
     },
     /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there, or one whose
-    /// word that it has ours is not enough.
+    /// acknowledgement is not enough.
     ReadBack {
-        /// Whose.
+        /// The service.
         service: ServiceId,
-        /// Which of its descriptors.
+        /// The descriptor.
         slot: DescriptorSlot,
-        /// From whom.
+        /// The HSDir to ask.
         hsdir: Fingerprint,
     },
     /// Something for the log.
@@ -313,18 +313,18 @@ pub enum Action<P> {
 pub struct Post<P> {
     /// The set's number within its descriptor.
     pub set: usize,
-    /// What it lists; at least one, sorted by identity.
+    /// The introduction points that it lists; at least one, sorted by identity.
     pub points: Vec<Chosen<P>>,
-    /// To whom; at least one.
+    /// The HSDirs that get it; at least one.
     pub to: Vec<Fingerprint>,
 }
 
 /// The revision of a publication.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Revision {
-    /// A new one for all posts, which has to exceed this.
+    /// A new one, the same for all posts.
     New {
-        /// `None`: nothing is known of what HSDirs hold.
+        /// The revision that it has to exceed. `None`: nothing is known of what HSDirs hold.
         floor: Option<u64>,
     },
     /// The texts that were signed with this revision are posted once more, as they are. [`Event::NotKept`] if they are gone.

@@ -3,16 +3,16 @@
 //! [`Engine::handle`] takes one [`Event`] and returns the [`Action`]s that follow from it;
 //! [`Engine::next_deadline`] says when to come back if nothing happens. The same events at the same times,
 //! with the same random numbers, give the same actions. There is no I/O here, no clock, no tor, and nothing
-//! of either generation's formats: who is responsible is worked out by others and comes in with
+//! of either generation's formats: the responsible HSDirs are worked out by others and come in with
 //! [`Event::Network`], descriptors come in opened and go out as sets of introduction points.
 //!
 //! What it promises, whatever comes in:
 //! - an empty set is never published; while every backend is gone, the last set stays for a while;
 //! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
-//! - what is not acknowledged by an HSDir, or not proven where its word is not enough, is not published there, and is
-//!   tried again;
-//! - tor is asked for no more than so many circuits at a time and so much in a minute, evenly, and everyone has their turn;
-//! - an event costs time for those whom it concerns only.
+//! - a descriptor that an HSDir has not acknowledged, or that is not proven to be there where an acknowledgement is not
+//!   enough, does not count as published there, and is uploaded again;
+//! - tor is asked for a bounded number of circuits at a time, at even distances, and no request waits for ever;
+//! - an event costs time only for the backends and services that it concerns.
 
 mod backend;
 mod capacity;
@@ -83,12 +83,12 @@ struct Context<R> {
     timing: Timing,
     rng: R,
     notices: Vec<Notice>,
-    /// How many fetches in a row nobody has answered, whoever was asked.
+    /// Fetches in a row without an answer, of all backends and HSDirs together.
     silences: u32,
 }
 
 impl<R: RngCore> Context<R> {
-    /// Whether it is silent wherever one asks: then an HSDir's silence says nothing of that HSDir.
+    /// Whether no HSDir answers. An HSDir's silence then says nothing of that HSDir.
     fn is_silence_general(&self) -> bool {
         self.silences > GENERAL_SILENCE
     }
@@ -98,7 +98,7 @@ impl<R: RngCore> Context<R> {
         self.again_at(self.timing.retry_max, failures)
     }
 
-    /// When to offer again what was not taken so many times in a row.
+    /// When to offer a publication again that was not taken that many times in a row.
     fn offer_at(&mut self, refusals: u32) -> Duration {
         self.again_at(self.timing.offer_max, refusals)
     }
@@ -109,8 +109,7 @@ impl<R: RngCore> Context<R> {
     }
 }
 
-/// As many fetches without an answer, and none with one between them, are no longer a matter of single HSDirs: a backend has six or
-/// eight.
+/// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or eight.
 const GENERAL_SILENCE: u32 = 8;
 
 impl<P: Point, R: RngCore> Engine<P, R> {
@@ -147,7 +146,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.backends.get(self.backends.number(backend)?)?.newest()
     }
 
-    /// What an engine after this one has to be told by [`Engine::remember`].
+    /// The newest descriptors of all backends, for [`Engine::remember`] of a later engine.
     pub fn newest(&self) -> BTreeMap<BackendId, Newest> {
         let newest = |(id, backend): (&BackendId, &Backend<P>)| Some((id.clone(), backend.newest()?));
         self.backends.iter().filter_map(newest).collect()
@@ -186,7 +185,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.services.iter().map(|(_, service)| service.status(now, &self.backends)).collect()
     }
 
-    /// So much time has passed unnoticed. What is counted by the monotonic clock alone does not notice it now either.
+    /// The machine `slept` until `now`, or the wall clock was set forward. Waits of requests, and the time for which services keep
+    /// their last set, do not include it.
     fn wake_up(&mut self, now: Duration, slept: Duration) {
         self.capacity.wake_up(slept);
         for backend in self.backends.values_mut() {
@@ -200,7 +200,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// What is asked of tor, and what waits for that.
+    /// The requests that are outstanding at tor, and those that wait to be made.
     pub fn load(&self, now: Now) -> Load {
         self.capacity.load(self.clock.engine_time(now.elapsed))
     }

@@ -146,12 +146,12 @@ pub enum Notice {
     },
     /// There is more to do than tor can: everything takes longer.
     Behind {
-        /// What waits.
+        /// The requests that are outstanding at tor, and those that wait.
         load: Load,
     },
-    /// Nothing waits for long any more, after [`Notice::Behind`].
+    /// No request waits for long any more, after [`Notice::Behind`].
     CaughtUp {
-        /// How long ago that was said.
+        /// How long ago that notice was given.
         after: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! Which publication was of what, for as long as an answer may come.
+//! The descriptor of each publication, for as long as an answer may come.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::registry::Number;
 pub(super) struct Publications {
     next: u64,
     known: BTreeMap<PublicationId, Publication>,
-    /// Those that tor accepted, and when, the first first.
+    /// Those that tor accepted, with the time of that, the earliest first.
     posted: VecDeque<(Duration, PublicationId)>,
 }
 
@@ -40,12 +40,12 @@ impl Publications {
         self.known.insert(id, Publication { service, slot, revision: None });
     }
 
-    /// What publication `id` is, unless nobody will speak of it again.
+    /// Publication `id`; `None` if it is not remembered, since no answer is to be expected any more.
     pub(super) fn get(&self, id: PublicationId) -> Option<Publication> {
         self.known.get(&id).copied()
     }
 
-    /// Tor accepted publication `id`. Forgets those that nobody will speak of again.
+    /// Tor accepted publication `id`. Forgets those that it accepted [`REMEMBERED`] ago.
     pub(super) fn posted(&mut self, now: Duration, id: PublicationId, revision: u64) -> Option<Publication> {
         while let Some((_, old)) = self.posted.front().filter(|(posted, _)| *posted + REMEMBERED <= now) {
             self.known.remove(old);
@@ -70,5 +70,5 @@ impl Publications {
     }
 }
 
-/// Longer than any time-out: what comes later is not worth knowing.
+/// How long a publication that tor accepted is remembered: longer than any time-out. A later answer is of no use.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);

@@ -10,12 +10,12 @@ use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::notice::Gone;
 use crate::relay::Fingerprint;
 
-/// What is asked of tor, and what waits for that.
+/// The requests that are outstanding at tor, and those that wait to be made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Load {
     /// How many requests are outstanding at tor, each of which takes a circuit.
     pub in_flight: usize,
-    /// How many may be.
+    /// How many may be outstanding.
     pub most_in_flight: usize,
     /// How many descriptors wait to be posted.
     pub posts_waiting: usize,
@@ -25,7 +25,8 @@ pub struct Load {
     pub read_backs_waiting: usize,
     /// How long the longest wait of these has lasted; 0 if nothing waits.
     pub longest_wait: Duration,
-    /// How long ago [`Notice::Behind`](super::Notice::Behind) was said; `None` if it was not, or its end was.
+    /// How long ago [`Notice::Behind`](super::Notice::Behind) was given; `None` without one, or after
+    /// [`Notice::CaughtUp`](super::Notice::CaughtUp).
     pub behind_for: Option<Duration>,
 }
 
@@ -70,7 +71,7 @@ pub struct HsdirStatus {
     pub revision: Option<u64>,
 }
 
-/// How a set of introduction points stands at an HSDir.
+/// The state of a set of introduction points at an HSDir.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UploadState {
     /// Has to be uploaded: new, changed, or failed before.

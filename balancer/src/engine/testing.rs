@@ -82,7 +82,7 @@ pub(super) struct Script {
     pub(super) said: Vec<(Duration, Action<Key>)>,
 }
 
-/// What the tests look at of a [`Post`] of an [`Action::Publish`].
+/// The parts of a [`Post`] of an [`Action::Publish`] that the tests look at.
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     pub(super) at: Duration,
@@ -92,7 +92,7 @@ pub(super) struct Published {
     pub(super) onions: Vec<u32>,
     pub(super) to: Vec<Fingerprint>,
     pub(super) floor: Option<u64>,
-    /// The revision that it keeps.
+    /// The revision that it keeps; `None` if it gets a new one.
     pub(super) kept: Option<u64>,
 }
 

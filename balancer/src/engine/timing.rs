@@ -111,9 +111,9 @@ impl Settings {
         }
     }
 
-    /// These settings for so much to do. Where there is much, the budgets grow: every backend may be asked for at two HSDirs each
+    /// These settings for this demand. The budgets grow with it: every backend may be asked for at two HSDirs each
     /// time that it is looked for, and everything may be published and read back within a quarter of an hour; otherwise renewals
-    /// would come later than HSDirs forget. What tor can do is another matter: that is what `in_flight` is for.
+    /// would come later than HSDirs forget. The limit of tor itself is `in_flight`, which does not grow.
     #[must_use]
     pub fn for_load(self, demand: Demand) -> Self {
         let per_minute = |requests: usize, time: Duration| {

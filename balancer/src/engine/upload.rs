@@ -1,4 +1,4 @@
-//! How one descriptor stands at one of its HSDirs.
+//! The state of one descriptor at one of its HSDirs.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Context;
 use super::event::{Found, Proof, PublicationId};
 use super::status::UploadState;
 
-/// How many times an HSDir is asked for what it said it has, before it gets that anew.
+/// How many times a read-back of an acknowledged upload is tried before the upload is repeated.
 const PROOF_TRIES: u32 = 4;
 
 /// One responsible HSDir.
@@ -23,23 +23,23 @@ pub(super) struct Upload {
     /// Whether its last answer was a refusal.
     refusing: bool,
     round: Standing,
-    /// When it should have answered the first upload since its last answer, whatever it was sent since.
+    /// By when it has to answer the first upload since its last answer; later uploads do not extend that. `None`: it owes no answer.
     owed: Option<Duration>,
     /// Whether it left an upload without an answer, and has stored nothing since.
     silent: bool,
-    /// Whether it was found not to have what it said it had stored.
+    /// Whether a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
     stored: Option<u64>,
 }
 
-/// How it stands to the present round's revision.
+/// The HSDir's relation to the present round's revision.
 struct Standing {
-    /// Whether it has refused that.
+    /// Whether it has refused that revision.
     refused: bool,
-    /// Whether it may hold that already, so that it would refuse it as no higher than what it holds.
+    /// Whether it may hold that revision already: it refuses one that is not higher than its own.
     may_hold: bool,
-    /// Whether its refusal has led to another round for that, and nothing was stored since.
+    /// Whether a refusal for that reason has led to another round, and it has stored nothing since.
     excused: bool,
 }
 
@@ -51,7 +51,7 @@ enum State {
     Signing { id: PublicationId },
     /// Being uploaded, unless no answer has come by `until`.
     Uploading { id: PublicationId, until: Duration },
-    /// Refused, and why is being looked up.
+    /// Refused; the revision that the HSDir holds is being looked up.
     Refused { revision: u64 },
     /// Acknowledged, which has to be proven: has to be read back from `at` on.
     Acknowledged { claim: Claim, at: Duration, in_line: bool },
@@ -63,7 +63,7 @@ enum State {
     Unknown,
 }
 
-/// What an HSDir says it has stored.
+/// An acknowledgement that has to be proven.
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Claim {
     revision: u64,
@@ -76,20 +76,20 @@ struct Claim {
 pub(super) enum Proven {
     /// It has what belongs there.
     Yes,
-    /// It has something else, or nothing, which was not known; `None` for nothing, else whether that is a later one.
+    /// The HSDir lacks what it acknowledged (reported once). `later`: `None` = holds nothing, `Some(true)` = a higher revision.
     BrokenWord { later: Option<bool> },
-    /// That is not known, or no news.
+    /// The read-back failed, or its result was reported before.
     No,
 }
 
-/// What a refusal may mean.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     /// It cannot hold the round's revision: it has a higher one, or another reason.
     Unexplained,
     /// It may hold the round's revision.
     MayHold,
-    /// It may, and it has stored nothing since that was so for the last time.
+    /// It may hold the round's revision, as at an earlier refusal, since which it has stored nothing.
     MayHoldAgain,
 }
 
@@ -97,7 +97,7 @@ pub(super) enum Refusal {
 #[derive(Clone, Copy)]
 pub(super) struct Retry {
     pub(super) at: Duration,
-    /// Whether a higher revision is known to lie there.
+    /// Whether the revision known of HSDirs is no lower than the refused one, so that a higher one may be taken.
     pub(super) explained: bool,
 }
 
@@ -124,8 +124,8 @@ impl Upload {
         self.number
     }
 
-    /// From publication `next` on, something else belongs there, which is to be uploaded from `at` on; later, where tor does not
-    /// know the HSDir.
+    /// Another descriptor belongs there, which publications from `next` on carry. It has to be uploaded from `at` on, or as soon as
+    /// tor knows the HSDir.
     pub(super) fn replace(&mut self, at: Duration, next: PublicationId) {
         self.current_since = next;
         if self.state != State::Unknown {
@@ -150,7 +150,7 @@ impl Upload {
         self.state == State::Signing { id }
     }
 
-    /// Whether publication `id` is what it waits for.
+    /// Whether it waits for the signature or the upload of publication `id`.
     pub(super) fn awaits(&self, id: PublicationId) -> bool {
         matches!(self.state, State::Signing { id: current } | State::Uploading { id: current, .. } if current == id)
     }
@@ -159,7 +159,7 @@ impl Upload {
         self.state == State::Stored
     }
 
-    /// Whether it has what the present round gave it, or is about to.
+    /// Whether it has its set of the present round, or is about to get it.
     pub(super) fn is_in_step(&self) -> bool {
         use State::{Acknowledged, Proving, Signing, Stored, Uploading};
         matches!(
@@ -224,12 +224,12 @@ impl Upload {
         }
     }
 
-    /// Tor is gone: what was not acknowledged has to be done anew, and earlier failures may have been tor's.
+    /// Tor is gone: an upload that was not acknowledged has to be repeated, and earlier failures may have been tor's.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.answered();
         match self.state {
             State::Stored => {}
-            // That it acknowledged it stands.
+            // The acknowledgement remains valid.
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => {
                 self.state = State::Acknowledged { claim, at: now, in_line: false };
             }
@@ -241,8 +241,8 @@ impl Upload {
         }
     }
 
-    /// It acknowledged publication `id`, which had this `revision`. Returns whether it has what belongs there, if its word
-    /// is enough.
+    /// It acknowledged publication `id`, which had this `revision`. Returns whether its set counts as
+    /// stored: with [`Proof::ReadBack`] the acknowledgement alone is not enough.
     pub(super) fn stored(
         &mut self,
         now: Duration,
@@ -258,7 +258,7 @@ impl Upload {
         if id >= self.current_since && !awaits_later {
             match (proof, self.state) {
                 (Proof::Word, _) => self.settle(),
-                // An old one's second word.
+                // Late acknowledgement of an upload that was already counted.
                 (Proof::ReadBack, State::Stored | State::Acknowledged { .. } | State::Proving { .. }) => {}
                 (Proof::ReadBack, _) => {
                     let claim = Claim { revision: revision.unwrap_or(0), tries: 0 };
@@ -269,7 +269,7 @@ impl Upload {
         self.state == State::Stored
     }
 
-    /// Whether it has said that it stored this very revision.
+    /// Whether this is the greatest revision that it has acknowledged.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
         self.stored == Some(revision)
     }
@@ -350,7 +350,7 @@ impl Upload {
         self.state = State::Unknown;
     }
 
-    /// It takes uploads, and may not have this one: it gets it anew, as soon as after a first failure.
+    /// It takes uploads, and may not have this one: the upload is repeated as soon as after a first failure.
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
         self.round.may_hold = true;
@@ -363,11 +363,12 @@ impl Upload {
         self.state = State::Wanted { at: cx.retry_at(self.failures) };
     }
 
-    /// Gives the upload or the read-back up if its time is over. Returns whether it is news that it does not answer.
+    /// Gives the upload or the read-back up if its time is over. Returns true once when it falls
+    /// silent.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         match self.state {
             State::Uploading { until, .. } if until <= cx.now.elapsed => {
-                // It may be the answer that was lost.
+                // The answer may have been lost, and not the upload.
                 self.round.may_hold = true;
                 self.fail(cx);
             }
@@ -381,8 +382,8 @@ impl Upload {
         silent && !std::mem::replace(&mut self.silent, true)
     }
 
-    /// What a refusal says of an HSDir that may hold the round's revision already. One that has refused what it cannot hold, and has
-    /// stored nothing since, does so again.
+    /// Judges a refusal: an HSDir that may hold the round's revision already has a reason for one. That does not hold for an HSDir
+    /// that has refused a revision which it could not hold, and has stored nothing since.
     pub(super) fn explain_refusal(&mut self) -> Refusal {
         if !std::mem::take(&mut self.round.may_hold) || self.refusing {
             Refusal::Unexplained
@@ -406,8 +407,8 @@ impl Upload {
         self.failures = self.failures.min(1);
     }
 
-    /// Tries again after a refusal, and says when: soon the first time that a revision above `floor` may be taken; late otherwise.
-    /// `None` if it waits for something else.
+    /// Tries again after a refusal, and returns when: soon after the first one if `floor` is not below the refused revision, else
+    /// after a growing wait. `None` if no refusal is open.
     pub(super) fn retry_refused(
         &mut self,
         cx: &mut Context<impl RngCore>,

@@ -1,10 +1,10 @@
-//! The seam between the runtime and whatever carries descriptors from HSDirs and to them.
+//! The seam between the runtime and the carrier of descriptors from HSDirs and to them.
 //!
-//! The runtime knows nothing of its network but [`Network`]: requests, and messages that answer them. Which event of tor's
-//! belongs to which request, and what no event tells, is the carrier's affair: [`crate::tor::carrier`] is the one over tor's control
-//! port, and a test has one in memory.
+//! The runtime knows nothing of its network but [`Network`]: requests, and messages that answer them. The carrier finds the request
+//! to each event of tor's, and answers a request to which no event comes. [`crate::tor::carrier`] is the carrier over tor's
+//! control port; a test has one in memory.
 //!
-//! What is asked for is named by addresses and ids, and what comes is text. So a carrier is the same for both versions of onion
+//! Requests name descriptors by addresses and ids, and the answers are text. So a carrier is the same for both versions of onion
 //! services and knows none of their formats.
 
 use std::error::Error;
@@ -22,14 +22,13 @@ use crate::relay::Fingerprint;
 /// - [`Network::post`] by one [`Message::NotPosted`], or by one [`Message::Posted`] and then one [`Message::Uploaded`] for each
 ///   HSDir.
 ///
-/// Each of these comes exactly once and within minutes, whatever happens out there; or else [`Message::Lost`] comes, which answers
-/// all requests that are outstanding. A carrier that cannot take a request, because it is not ready or has too many, answers that
-/// it failed.
+/// Each of these comes exactly once and within minutes, even if the network never answers. [`Message::Lost`] answers all requests
+/// that are outstanding. A carrier that cannot take a request, because it is not ready or has too many, answers that it failed.
 pub trait Network: Send + 'static {
     /// Why there will never be a network.
     type Error: Error + Send + Sync + 'static;
 
-    /// Asks where HSDirs are.
+    /// Asks for the directory, from which the HSDirs follow.
     fn read_directory(&mut self);
 
     /// Asks an HSDir for a descriptor.
@@ -45,7 +44,7 @@ pub trait Network: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Message<Self::Error>> + Send;
 }
 
-/// Names a request in the messages that answer it. Given by the caller, who uses none twice.
+/// Names a request in the messages that answer it. The caller chooses it, and uses none twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
 
@@ -67,7 +66,7 @@ pub enum Lookup {
     V2 {
         /// The service.
         address: v2::OnionAddress,
-        /// Which of its descriptors.
+        /// The id of one of its descriptors.
         id: v2::DescriptorId,
     },
 }
@@ -75,9 +74,9 @@ pub enum Lookup {
 /// The descriptor of a v2 service that authorizes its clients.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientLookup {
-    /// What makes a client.
+    /// The client authorization.
     pub credential: Credential,
-    /// What its present descriptors may be called: that depends on its kind of authorization, and on the clocks.
+    /// The ids that its present descriptors may have. They depend on its kind of authorization, and on the clocks.
     pub ids: Vec<v2::DescriptorId>,
 }
 
@@ -86,18 +85,18 @@ pub struct ClientLookup {
 pub struct Credential {
     /// The service.
     pub address: v2::OnionAddress,
-    /// What one of its clients shares with it.
+    /// The secret that it shares with one of its clients.
     pub cookie: v2::Cookie,
 }
 
 /// A descriptor to be uploaded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Post {
-    /// Which one it is.
+    /// The descriptor's name.
     pub name: DescriptorName,
     /// Its text.
     pub text: String,
-    /// To whom; at least one.
+    /// The HSDirs that get it; at least one.
     pub to: Vec<Fingerprint>,
 }
 
@@ -119,35 +118,35 @@ pub enum DescriptorName {
     V2 {
         /// The service.
         address: v2::OnionAddress,
-        /// Which of its descriptors.
+        /// The id of one of its descriptors.
         id: v2::DescriptorId,
     },
 }
 
-/// What a carrier says.
+/// A message of a carrier.
 #[derive(Debug)]
 pub enum Message<E> {
     /// Requests are carried from now on.
     Ready,
-    /// They are not any more, until [`Message::Ready`] comes again. What was outstanding is void.
+    /// No request is carried until [`Message::Ready`] comes again. All outstanding requests are void.
     Lost,
-    /// They will never be.
+    /// No request will ever be carried, for this reason.
     Unusable(E),
-    /// HSDirs may be elsewhere than they were: the directory should be read again.
+    /// The directory may have changed, and should be read again.
     DirectoryChanged,
-    /// Where HSDirs are, or why that is not known.
+    /// The directory, or the reason that it could not be read.
     Directory(Result<Documents, String>),
     /// The end of a fetch.
     Fetched(RequestId, Fetched),
     /// The descriptor is being uploaded.
     Posted(RequestId),
-    /// The descriptor is not uploaded to anybody, and why.
+    /// The descriptor is not uploaded to any HSDir, for this reason.
     NotPosted(RequestId, String),
     /// The end of the upload to one HSDir.
     Uploaded(RequestId, Fingerprint, Verdict),
 }
 
-/// What a network's directory consists of.
+/// The documents of a network's directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Documents {
     /// For version 3.
@@ -177,7 +176,7 @@ pub enum Fetched {
     NotFound,
     /// There is one that the carrier cannot read, and does not hand out.
     Unreadable,
-    /// That is not known; with the reason where an operator can do something about it.
+    /// Neither was found out; with the reason where an operator can do something about it.
     Failed(Option<String>),
 }
 
@@ -186,11 +185,11 @@ pub enum Fetched {
 pub enum Verdict {
     /// The HSDir acknowledged it.
     Stored,
-    /// The HSDir acknowledged something: this, or what it was sent before.
+    /// The HSDir acknowledged this upload or an earlier one.
     Unclear,
-    /// The HSDir refused it; the carrier's word for why.
+    /// The HSDir refused it, for this reason in the carrier's words.
     Refused(String),
-    /// It did not get there, or nothing was heard of it.
+    /// It did not get there, or no answer came.
     Failed,
     /// The carrier does not know this relay: there is no use in trying again before [`Message::DirectoryChanged`].
     Unknown,

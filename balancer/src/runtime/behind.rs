@@ -5,7 +5,7 @@ use std::fmt;
 use crate::age::Age;
 use crate::engine::Load;
 
-/// What waits for a tor, and what to do about it.
+/// Displays the requests that wait for a tor, and the remedy.
 pub struct Behind<'a>(pub &'a Load);
 
 impl fmt::Display for Behind<'_> {

@@ -1,4 +1,4 @@
-//! Where to ask how everything is: the state of all runtimes and of the signer, for the status and the service manager.
+//! The state of all runtimes and of the signer, collected for the status and the service manager.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::engine::Load;
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
 
-/// How everything is.
+/// The state of the signer, of all tors and of all services.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// How long the process has been balancing, or has been waiting for what it needs to.
@@ -22,7 +22,7 @@ pub struct State {
     pub tors: Vec<TorState>,
 }
 
-/// One tor, and what is balanced by it.
+/// One tor, and the services that it balances.
 #[derive(Clone, Debug)]
 pub struct TorState {
     /// Where its control port is looked for, in this order.
@@ -33,16 +33,16 @@ pub struct TorState {
     pub since: Duration,
     /// Whether its consensus is a current one.
     pub consensus: ConsensusAge,
-    /// What is asked of it, and what waits for that.
+    /// The requests that are outstanding at it, and those that wait to be made.
     pub load: Load,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
 }
 
-/// Somebody wants to know how the tor and the services of a runtime are.
+/// A question for the state of a runtime's tor and services, by the channel for the answer.
 pub type Inquiry = oneshot::Sender<TorState>;
 
-/// Where to ask.
+/// Asks all runtimes and the signer's watch for their state.
 #[derive(Clone, Debug)]
 pub struct StatusBoard {
     began: Instant,

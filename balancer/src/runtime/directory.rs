@@ -1,4 +1,4 @@
-//! Where everything is: the network as the consensus has it, at present.
+//! Reads the network's directory, and shows the engine the HSDirs that follow from it at present.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::network::{Documents, Network};
 
 /// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
-/// The wall clock may step, and goes on while the machine sleeps, and consensuses get old: it is looked at this often.
+/// How often the wall clock is looked at: it may step, it goes on while the machine sleeps, and consensuses get old by it.
 const CLOCK: Duration = Duration::from_secs(30);
 
 /// The reading of the directory.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     state: ReadingState,
-    /// How much was missing in the most whole one of this network state; `None` before the first.
+    /// The fewest HSDirs that were missing in a directory since this reading began; `None` before the first directory.
     least_missing: Option<usize>,
     /// The last problem, which is told once.
     problem: Option<String>,
@@ -35,15 +35,15 @@ enum ReadingState {
     Idle,
     /// The network was asked; `again` is whether the answer will be out of date.
     Asked { again: bool },
-    /// It is to be asked then.
+    /// The network is to be asked at this time.
     Due(Instant),
 }
 
-/// What the engine was told of the network, by one consensus and at one time.
+/// The view of the network that the engine was shown, by one consensus and at one time.
 #[derive(Debug)]
 pub(super) struct View {
     made: UnixTime,
-    /// When, by the clock alone, it is out of date. `None` too while a survey is under way.
+    /// When it gets out of date by the clock alone. `None` if it does not, and while a survey is under way.
     pub(super) until: Option<UnixTime>,
 }
 
@@ -55,7 +55,7 @@ impl View {
 }
 
 impl<G: Generation, N: Network> Runtime<G, N> {
-    /// Begins to read the directory; what is being read is out of date.
+    /// Begins to read the directory. A reading that is under way is out of date, and is repeated.
     pub(super) fn read_directory(&mut self) {
         self.reading.least_missing = None;
         match self.reading.state {
@@ -143,7 +143,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// Has it worked out where everything is, for [`Runtime::on_surveyed`].
+    /// Begins a survey of all services and backends, which ends at [`Runtime::on_surveyed`].
     pub(super) fn show_network(&mut self) {
         let Some(directory) = self.directory.clone() else { return };
         let (frontends, backends) = (self.frontends.clone(), self.backends.clone());
@@ -152,7 +152,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.surveys.begin(survey, self.reports.to_us.clone());
     }
 
-    /// Shows the engine where everything is.
+    /// Shows the engine the result of a survey, or begins another one if that is out of date.
     pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<G>) {
         let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
         self.view = view;

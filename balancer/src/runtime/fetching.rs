@@ -11,10 +11,10 @@ use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};
 use crate::relay::Fingerprint;
 
-/// What may be wrong with a descriptor that tor does not hand out where it has a cookie.
+/// The reason to report for a backend's descriptor that tor does not hand out although it has a cookie.
 const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";
 
-/// What is asked of whom.
+/// A request for a descriptor, as the engine knows it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Question {
     /// For the backend's descriptor.
@@ -37,7 +37,7 @@ impl Questions {
         self.latest.insert(question, request);
     }
 
-    /// What was answered, and whether the engine still waits for it.
+    /// Takes the question that `request` made, and whether the engine still waits for the answer. `None`: it is not outstanding.
     fn answered(&mut self, request: RequestId) -> Option<(Question, bool)> {
         let question = self.asked.remove(&request)?;
         let is_latest = self.latest.get(&question) == Some(&request);
@@ -47,7 +47,7 @@ impl Questions {
         Some((question, is_latest))
     }
 
-    /// None will be answered.
+    /// Forgets all questions: none will be answered.
     pub(super) fn clear(&mut self) {
         self.asked.clear();
         self.latest.clear();
@@ -65,7 +65,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// False if it is not known how.
+    /// False if the backend, the directory or the cookie for it is missing.
     fn fetch_from(&mut self, id: &BackendId, source: Source) -> bool {
         let request = self.next_request();
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return false };
@@ -97,7 +97,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.questions.ask(request, Question::Own(service, slot, hsdir));
     }
 
-    /// A fetch has come to its end. What is no descriptor counts only while the engine waits for it.
+    /// A fetch has come to its end. A backend's descriptor always counts, any other answer only while the engine waits for it.
     pub(super) fn on_fetched(&mut self, request: RequestId, fetched: Fetched) {
         match self.questions.answered(request) {
             Some((Question::Backend(backend, source), is_latest)) => {
@@ -140,7 +140,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// What an HSDir has where the service's own descriptor should be.
+    /// Judges the answer of an HSDir that was asked for the service's own descriptor.
     fn found(
         &self,
         service: &ServiceId,
@@ -151,7 +151,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         match fetched {
             Fetched::Text(text) => self.open_own(frontend, slot, &text).unwrap_or(Found::Failed),
             Fetched::NotFound => Found::Nothing,
-            // Tor asks without a cookie, and throws away what it cannot open.
+            // Tor asks without a cookie, and throws away a descriptor that it cannot open.
             Fetched::Unreadable if frontend.backends.iter().any(G::is_client) => Found::Sealed,
             Fetched::Unreadable => Found::Failed,
             Fetched::Failed(reason) => {

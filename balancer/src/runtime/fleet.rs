@@ -19,7 +19,7 @@ use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::carrier::{ControlPort, Link, LinkError, Patience};
 
-/// Inquiries that wait for an answer; beyond that, who inquires waits.
+/// Inquiries that may wait for one runtime; further inquirers wait to send theirs.
 const INQUIRIES: usize = 4;
 
 /// The frontends of one generation that the same tors balance.
@@ -31,7 +31,7 @@ pub struct Share<G: Generation> {
     pub frontends: Vec<Frontend<G>>,
 }
 
-/// What all runtimes have in common.
+/// The parts that all runtimes share.
 pub(super) struct Common {
     pub(super) signer: SharedSigner,
     pub(super) memory: Memory,
@@ -40,7 +40,7 @@ pub(super) struct Common {
     pub(super) tors_changed: Arc<Notify>,
 }
 
-/// What a runtime is to balance from now on.
+/// The frontends that a runtime balances from now on, and their settings.
 pub struct Configuration<G: Generation> {
     pub(super) frontends: Vec<Frontend<G>>,
     pub(super) tuning: Tuning,
@@ -98,8 +98,8 @@ impl<G: Generation> Fleet<G> {
         }
     }
 
-    /// Lets services change their tor, where one has been away for too long or is back. Returns when to look again, if no tor
-    /// comes or goes before.
+    /// Lets services change their tor, where one has been away for too long or is back. Returns when to call it again if no tor
+    /// comes or goes until then; `None`: not until one does.
     pub(super) fn follow_tors(&mut self, now: Instant) -> Option<Instant> {
         let mut has_changed = false;
         for member in &mut self.members {
@@ -164,7 +164,7 @@ impl<G: Generation> Member<G> {
 
     fn configure(&mut self, configuration: Configuration<G>) {
         self.frontends = configuration.frontends.len();
-        // A runtime that has ended is collected by whoever waits for that.
+        // The send fails only for a runtime that has ended, which the set of running ones reports.
         let _ = self.configurations.send(configuration);
     }
 

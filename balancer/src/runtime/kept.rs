@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use crate::engine::{DescriptorSlot, ServiceId};
 
-/// Bytes of texts that are kept at most: those of some hundred services. The oldest go first; where they are missed, the engine
-/// has all HSDirs of the descriptor published to instead of one.
+/// Bytes of texts that are kept at most: those of some hundred services. The oldest go first; where they are missing, the engine
+/// has the descriptor published to all its HSDirs instead of one.
 const MOST: usize = 16 << 20;
 
 /// The last texts of each descriptor.
 #[derive(Debug, Default)]
 pub(super) struct KeptTexts {
     of: HashMap<(ServiceId, DescriptorSlot), Texts>,
-    /// Whose texts they are, by their numbers: the oldest has the lowest.
+    /// The descriptors, by the numbers of their texts: the oldest has the lowest.
     order: BTreeMap<u64, (ServiceId, DescriptorSlot)>,
     next: u64,
     bytes: usize,
 }
 
-/// What was signed together.
+/// The texts of one request to the signer.
 #[derive(Debug)]
 struct Texts {
     number: u64,

@@ -71,7 +71,7 @@ pub struct Runtime<G: Generation, N: Network> {
     network: N,
     /// Whether the network takes requests.
     is_ready: bool,
-    /// When it came or went.
+    /// When that changed last.
     ready_changed: Instant,
     presence: Presence,
     /// The engine is told that tor is ready when it knows where everything is.
@@ -86,7 +86,7 @@ pub struct Runtime<G: Generation, N: Network> {
     kept: KeptTexts,
     posts: Posts,
     reports: Reports<G>,
-    /// What the engine has still to be told.
+    /// Events that the engine has not handled yet.
     events: VecDeque<Event<G::Point>>,
     is_telling: bool,
 }
@@ -157,8 +157,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         runtime
     }
 
-    /// Balances until the network turns out never to be there, or nobody is left who could say what to balance. `endpoints` is
-    /// where tor is looked for, for the status.
+    /// Balances until the network is unusable, or the sender of configurations is dropped. `endpoints` are tor's control ports, for
+    /// the status.
     pub async fn run(
         mut self,
         endpoints: Vec<Endpoint>,
@@ -181,13 +181,13 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 },
                 Some(report) = self.reports.received.recv() => self.on_report(report),
                 () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
-                // Whoever does not wait for the answer does without.
+                // The answer is lost if the inquirer does not wait for it.
                 Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
         }
     }
 
-    /// Balances these frontends from now on; what is known of those that stay is kept.
+    /// Balances these frontends from now on; the state of those that stay is kept.
     fn configure(&mut self, configuration: Configuration<G>) {
         let Configuration { frontends, tuning, names } = configuration;
         self.known.configure(names);
@@ -227,7 +227,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.last_request
     }
 
-    /// Tells the engine, and carries out what it wants. What comes of that at once, the engine is told afterwards.
+    /// Hands the engine an event, and carries its actions out. Events that these lead to at once are handed over afterwards.
     fn tell_engine(&mut self, event: Event<G::Point>) {
         self.events.push_back(event);
         if std::mem::replace(&mut self.is_telling, true) {

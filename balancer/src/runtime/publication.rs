@@ -7,7 +7,7 @@ use crate::signer::SharedSigner;
 
 use super::wall_clock;
 
-/// What the engine wants published with a new revision.
+/// A publication with a new revision, which the signer has to give it.
 pub(super) struct Publication<G: Generation> {
     pub(super) id: PublicationId,
     pub(super) service: ServiceId,

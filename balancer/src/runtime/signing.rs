@@ -1,6 +1,6 @@
 //! The publications that wait for the signer, which signs one at a time.
 //!
-//! It may take longer for each than the engine takes to want the next. A publication has all HSDirs of its descriptor, so a later
+//! The signer may take longer for each than the engine takes to ask for the next. A publication has all HSDirs of its descriptor, so a later
 //! one of the same descriptor replaces it, and at most one for each descriptor waits.
 
 use std::collections::{BTreeMap, HashMap};
@@ -124,7 +124,7 @@ mod tests {
         assert!(line.begin().is_none());
     }
 
-    /// Whatever the engine wants while the signer is held up.
+    /// The bound does not depend on the number of publications that the engine asks for while the signer is held up.
     #[test]
     fn the_line_is_no_longer_than_there_are_descriptors() {
         let mut line = SigningLine::new();

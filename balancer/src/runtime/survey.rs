@@ -21,7 +21,7 @@ pub(super) struct Surveys<G: Generation> {
     outdated: bool,
 }
 
-/// What a survey needs.
+/// The input of a survey.
 pub(super) struct Survey<G: Generation> {
     pub(super) directory: Arc<G::Directory>,
     pub(super) frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
@@ -29,7 +29,7 @@ pub(super) struct Survey<G: Generation> {
     pub(super) now: UnixTime,
 }
 
-/// What a survey has found out.
+/// The result of a survey.
 pub(super) struct Surveyed<G: Generation> {
     keys: G::Keys,
     pub(super) view: View,
@@ -44,7 +44,7 @@ impl<G: Generation> Default for Surveys<G> {
 }
 
 impl<G: Generation> Surveys<G> {
-    /// Begins a survey, which is reported when it has ended, unless one is under way: that one is out of date.
+    /// Begins a survey, which is reported when it has ended. If one is under way, that one is marked as out of date instead.
     pub(super) fn begin(&mut self, survey: Survey<G>, reports: mpsc::UnboundedSender<Report<G>>) {
         match self.keys.take() {
             Some(keys) => {

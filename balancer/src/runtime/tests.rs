@@ -1,4 +1,4 @@
-//! The runtime on a made-up network, in paused time, with a made-up generation of onion services, whose descriptors are their
+//! The runtime on a made-up network, in paused time. The descriptors of its made-up generation of onion services consist of their
 //! revision and the numbers of their points.
 
 mod made_up;
@@ -50,7 +50,7 @@ impl World {
         answer.await.unwrap()
     }
 
-    /// How the descriptors stand at all their HSDirs.
+    /// The upload states of all descriptors at all their HSDirs.
     async fn uploads(&self) -> Vec<UploadState> {
         let services = self.state().await.services;
         let descriptors = services.into_iter().flat_map(|service| service.status.descriptors);
@@ -139,7 +139,7 @@ async fn a_slow_signer_gets_each_descriptor_once() {
     assert!((6..=13).contains(&posts), "{posts}");
 }
 
-/// What waits is replaced by what is newer, and is not signed.
+/// A newer publication replaces one that waits, which is not signed.
 #[tokio::test(start_paused = true)]
 async fn what_is_replaced_while_it_waits_is_not_posted() {
     const SERVICES: u16 = 30;
@@ -147,7 +147,7 @@ async fn what_is_replaced_while_it_waits_is_not_posted() {
     world.stage.come(&copy(7, &[1]));
     sleep(SIGNATURE * 7 / 2).await;
     let before = world.stage.posts();
-    // What is published is found out of date when tor is back, as is what waits for the signer from then on.
+    // When tor is back, the published descriptors are out of date, and so are the publications that wait for the signer from then on.
     world.stage.go();
     sleep(SIGNATURE / 9).await;
     world.stage.come(&copy(8, &[2]));

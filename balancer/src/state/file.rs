@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackendId, Newest};
 
-/// Backends at most in the file: what is written can be read again. More than twice what ten thousand services have with ten
+/// Backends at most in the file, when it is written and when it is read. More than twice those of ten thousand services with ten
 /// backends each.
 const MAX_BACKENDS: usize = 250_000;
 
@@ -54,7 +54,7 @@ struct Entry {
     revision: u64,
     /// Unix time.
     published: u64,
-    /// Unix time; files of before it was kept have none.
+    /// Unix time; `None` in files of versions that did not keep it.
     seen: Option<u64>,
 }
 
@@ -82,8 +82,8 @@ impl StateFile {
         }
     }
 
-    /// Puts another content in its place. Whatever happens on the way, there is the old one or the new one. Takes as long as the
-    /// disk does. The oldest descriptors are left out where there is no room for all.
+    /// Replaces the contents of the file: after a crash it has the old ones or the new ones. Blocks until the disk has them. The
+    /// oldest descriptors are left out if there are more than [`MAX_BACKENDS`].
     pub(super) fn write(&self, mut newest: BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
         keep_youngest(&mut newest, MAX_BACKENDS);
         let new = self.beside(".new");

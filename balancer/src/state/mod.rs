@@ -5,7 +5,7 @@
 //! any time, and trouble with it never ends the process.
 //!
 //! The file is written as a whole, by a thread of its own: a disk may hang, and the loop that balances never waits for it.
-//! There is one writer at a time, which holds the file meanwhile. What changes in that time is written by the next one, so
+//! There is one writer at a time, which holds the file meanwhile. Changes in that time are written by the next one, so
 //! that the newest wins and nothing queues up. A journal would write less, and would be a second format that has to be
 //! compacted and repaired; [`GATHER`] bounds what is written as well.
 
@@ -38,7 +38,7 @@ const GATHER: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_secs(30);
 /// How long the process waits for the file at its end. The service manager's unit gives it 10 s (`TimeoutStopSec=`).
 const END_WITHIN: Duration = Duration::from_secs(3);
-/// HSDirs keep nothing for so long: what is older does not come back.
+/// Seconds after which no HSDir has a descriptor any more, so that an older one cannot be fetched again.
 const FORGOTTEN_AFTER: u64 = 2 * 86400;
 
 /// The newest descriptor of each backend, which all who have a clone of this share.
@@ -59,7 +59,7 @@ struct Known {
     unsaved: bool,
 }
 
-/// Where the file is, and the file for the one who writes it.
+/// The path of the file, and the file itself for its one writer.
 struct Place {
     path: PathBuf,
     writer: Arc<AsyncMutex<Writer>>,
@@ -93,8 +93,8 @@ impl Memory {
         self.known().newest.clone()
     }
 
-    /// Takes what somebody takes for the newest of a backend. Of two tors that see the same backend, one may lag behind: its
-    /// word does not replace a newer one.
+    /// Notes the newest descriptor of a backend that one tor has seen. Of two tors that see the same backend, one may lag behind:
+    /// an older descriptor does not replace a newer one.
     pub fn note(&self, backend: &BackendId, newest: Newest) {
         let mut known = self.known();
         let before = known.newest.get(backend);
@@ -156,7 +156,7 @@ impl Memory {
         }
     }
 
-    /// What could not be written is tried again.
+    /// The end of a write. After a failure the changes count as unsaved again.
     fn written<E>(&self, outcome: &Result<(), E>) {
         if outcome.is_err() {
             self.known().unsaved = true;
@@ -170,7 +170,7 @@ impl Memory {
 }
 
 impl Known {
-    /// What is to be written; `None` if the file has it.
+    /// Takes the contents to be written; `None` if the file has them already.
     fn take_unsaved(&mut self, now: UnixTime) -> Option<BTreeMap<BackendId, Newest>> {
         self.forget(now);
         std::mem::take(&mut self.unsaved).then(|| self.newest.clone())

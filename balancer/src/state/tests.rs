@@ -114,7 +114,7 @@ async fn news_is_gathered_and_written_by_itself() {
     assert!(!path.exists());
     memory.note(&"b.onion".into(), newest(1));
     assert!(timeout(GATHER * 2, memory.keep(|| NOW)).await.is_err());
-    // The thread takes its time, which is real.
+    // The thread runs in real time.
     tokio::time::resume();
     memory.end(NOW).await;
     assert_eq!(Memory::read(path).recall(), memory.recall());
@@ -150,7 +150,7 @@ fn a_tor_that_lags_does_not_replace_the_newer_word() {
     assert_eq!(noted(8, 5), (8, 5));
 }
 
-/// A FIFO in the new file's place stands for the disk: opening it takes until somebody reads, and it cannot be synchronized.
+/// A FIFO in the new file's place acts as the disk: opening it takes until it has a reader, and it cannot be synchronized.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_stops_nothing() {
     let (directory, path) = place();

@@ -21,7 +21,7 @@ pub enum FrontendError {
     Different,
 }
 
-/// The request for a descriptor that is to be had with each of these sets of points. A point that several sets have is proven
+/// The request for the texts of a descriptor, one with each of these sets of points. A point that several sets have is proven
 /// once.
 pub fn compose(
     service: &OnionAddress,
@@ -54,8 +54,8 @@ pub fn compose(
     }
 }
 
-/// Where the item stands among those that are known; one that is not is added. The engine gives no more than 8 sets of 20 points:
-/// they and their backends fit a byte.
+/// The index of `item` in `known`, to which it is added if it is missing. The engine gives no more than 8 sets of 20 points: the
+/// indices of these and of their backends fit a byte.
 fn index_of<T: PartialEq>(known: &mut Vec<T>, item: T) -> u8 {
     let index = known.iter().position(|known| *known == item).unwrap_or_else(|| {
         known.push(item);
@@ -68,8 +68,8 @@ fn all(sets: &[impl AsRef<[BackendPoint]>]) -> impl Iterator<Item = &BackendPoin
     sets.iter().flat_map(AsRef::as_ref)
 }
 
-/// Congestion control is announced for all points together, so only what all their backends speak can be; and a service's
-/// descriptors say the same of it at all HSDirs.
+/// The flow control that all backends of all sets have in common; `None` if there is none. A descriptor announces it for all its
+/// points together, and a service's descriptors announce the same at all HSDirs.
 fn common_flow_control(sets: &[impl AsRef<[BackendPoint]>]) -> Option<FlowControl> {
     let mut all = all(sets).map(|point| point.backend.flow_control);
     let first = all.next()??;

@@ -43,7 +43,7 @@ impl<'de> Visitor<'de> for TorPoolVisitor {
         Ok(TorPool(vec![text.parse().map_err(E::custom)?]))
     }
 
-    /// A port alone, whose address is missing.
+    /// A port without an address, which is refused as it is in a text.
     fn visit_u64<E: de::Error>(self, port: u64) -> Result<TorPool, E> {
         self.visit_str(&port.to_string())
     }

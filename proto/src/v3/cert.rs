@@ -85,7 +85,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// What a blinded key says of the descriptor-signing key that it certifies, in a type-08 certificate.
+    /// The claim of a type-08 certificate, by which a blinded key certifies a descriptor-signing key.
     pub fn of_signing_key(signing: &VerifyingKey, blinded: &VerifyingKey, expires: ExpiryHour) -> Self {
         Self {
             kind: CertType::DescriptorSigning,

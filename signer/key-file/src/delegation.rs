@@ -128,7 +128,7 @@ impl IssuedCertificates {
         (u64::from(self.first.0)..).zip(&self.signatures).all(|(hour, signature)| {
             let Ok(hour) = u32::try_from(hour) else { return false };
             let claim = Claim::of_signing_key(signing, &self.signer, ExpiryHour(hour));
-            // Those of the past, too: when one is good is asked when it is used.
+            // Expired ones, too: the time is checked when one is used.
             claim.verify(signature, &self.signer, UnixTime(0)).is_ok()
         })
     }
@@ -138,8 +138,8 @@ impl IssuedCertificates {
         &self.signer
     }
 
-    /// The certificate of `signing`, whose certificates these are, that runs out at this hour; where none does, the one that
-    /// comes next to it.
+    /// The certificate that runs out at this hour, or else the one that comes nearest to it. `signing` has to be the key that these
+    /// certificates are for.
     pub fn nearest(&self, signing: &VerifyingKey, expires: ExpiryHour) -> Option<Certificate> {
         let last = u32::try_from(self.signatures.len()).ok()?.checked_sub(1)?;
         let index = expires.0.saturating_sub(self.first.0).min(last);

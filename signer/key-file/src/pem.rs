@@ -79,7 +79,7 @@ pub fn encode(label: &str, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     file
 }
 
-/// Bytes in a line, whose 64 characters they make.
+/// Bytes that a full line of 64 characters encodes.
 const LINE: usize = 48;
 
 /// The label in a line that begins with `start`.

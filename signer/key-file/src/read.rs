@@ -1,5 +1,5 @@
-//! Reads files with secrets in them, whole and without a copy that nobody wipes. [`onionbalance_trust`] has the rule of who may
-//! have written a key, and who may read it.
+//! Reads files with secrets in them, whole and without a copy that nobody wipes. [`onionbalance_trust`] has the rule for
+//! the writers and the readers of a key.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -69,7 +69,7 @@ fn must_be_file(path: &Path, found: &Metadata) -> Result<(), ReadError> {
     }))
 }
 
-/// All of the file at `path`, whoever may read it.
+/// All of the file at `path`. Its owner and mode are not judged.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     read_all(File::open(path)?)
 }

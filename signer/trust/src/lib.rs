@@ -1,6 +1,6 @@
-//! Who may have written a file, and who may read a key: the rule for the files that the signer and `onionbalance-key` believe.
+//! The rule for the files that the signer and `onionbalance-key` believe: permitted writers of all, permitted readers of keys.
 //!
-//! The configuration says which backends are allowed, and a key file is the service. So a file is believed only if nobody
+//! The configuration lists the allowed backends, and a key file is the service. So a file is believed only if nobody
 //! but trusted users decides what its path leads to and what is in it.
 //!
 //! # Terms
@@ -21,7 +21,7 @@
 //!
 //! [`Trust::find`] follows the way and judges it. [`Found::open`] and [`Found::open_key`] open the file and judge that.
 //! Every directory stays open, and modes and owners are those of open files: the judged file is the file that is read,
-//! whatever its path leads to by then.
+//! even if its path leads elsewhere by then.
 //!
 //! # Limitations
 //!
@@ -30,8 +30,8 @@
 //!   what it likes.
 //! - The members of a trusted group are not looked up: root gave the file to the group.
 //! - Without `/proc` nothing is known to be read-only, so that more is refused.
-//! - Access lists of directories are judged by the mode of the directory, whose group permission is their mask (acl(5)):
-//!   one that lets any other user write shows as writable for the group.
+//! - Access lists of directories are judged by the mode of the directory. The group permission in it is their mask (acl(5)):
+//!   a list that lets any other user write shows as writable for the group.
 //! - Security modules and capabilities of other processes are not considered.
 
 mod access_list;

@@ -1,5 +1,5 @@
 //! Follows a path as the kernel does (`path_resolution(7)`): one name after the other, from `/` on, and each link's target in
-//! turn. Every directory stays open: a name is looked up in the directory that was judged, whatever its path leads to by then.
+//! turn. Every directory stays open: a name is looked up in the directory that was judged, even if its path leads elsewhere by then.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};

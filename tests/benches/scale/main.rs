@@ -1,7 +1,7 @@
-//! What many services take of tor, of the processor and of memory, with the real programs and tor's real limits.
+//! The cost of many services: requests to tor, processor time and memory, with the real programs and tor's real limits.
 //!
 //! `cargo bench --package onionbalance-tests --bench scale -- 1x3 100x10 1000x10` plays tor's control port for that many services
-//! with that many backends each, one after the other (`docs/scale.md` has what came of it). `--steady MINUTES` sets how long a
+//! with that many backends each, one after the other (`docs/scale.md` has the results). `--steady MINUTES` sets how long a
 //! steady hour is looked at; it is extrapolated.
 #![expect(
     clippy::unwrap_used,

@@ -23,7 +23,7 @@ use rand::{Rng, SeedableRng};
 use super::synthetic::{Shape, Texts, texts};
 
 const RELAYS: usize = 9_000;
-/// Of 100 relays, as on the public network.
+/// HSDirs of 100 relays, as on the public network.
 const HSDIRS_PERCENT: u32 = 50;
 const POINTS: usize = 3;
 /// Tor has so many client circuits pending at most (`MaxClientCircuitsPending`).
@@ -54,7 +54,7 @@ struct State {
     is_tenth_dead: bool,
 }
 
-/// What tor has been asked, and what it has done.
+/// The requests that tor got, and the work that it did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Descriptors that were asked of an HSDir.
@@ -69,7 +69,7 @@ pub(crate) struct Counts {
     pub(crate) most_outstanding: u64,
 }
 
-/// What a circuit is for.
+/// A circuit, by its purpose.
 enum Circuit {
     Fetch { address: String, hsdir: String },
     Upload { address: String, blinded: [u8; 32], hsdir: String },
@@ -126,7 +126,7 @@ impl Tor {
         self.0.state.lock().unwrap().is_tenth_dead = true;
     }
 
-    /// The balancer has to connect again; what was under way is lost.
+    /// The balancer has to connect again; all requests under way are lost.
     pub(crate) fn restart(&self) {
         let stream = self.0.stream.lock().unwrap().take();
         stream.unwrap().shutdown(Shutdown::Both).unwrap();
@@ -266,7 +266,7 @@ impl Shared {
     }
 }
 
-/// What the backend of this number last published. Its points are always the same.
+/// The last descriptor that the backend of this number published. Its points are always the same.
 fn descriptor(backend: &Backend, number: u64, period: TimePeriod) -> String {
     let mut rng = StdRng::seed_from_u64(number);
     let phase = number * 7919 % REPUBLISHED_AFTER;

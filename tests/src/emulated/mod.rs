@@ -96,7 +96,7 @@ impl Emulated {
         run(&mut command, &self.log("cpio")).map(|_| ())
     }
 
-    /// Where a path of the machine lies as long as it has not booted.
+    /// The place of one of the machine's paths before it boots.
     fn inside(&self, path: &Path) -> PathBuf {
         self.directory.path().join("root").join(path.strip_prefix("/").unwrap_or(path))
     }
@@ -117,7 +117,7 @@ const GROUP: &str = "root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n";
 /// Secret memory has to be asked for before Linux 6.5. A kernel that panics reboots, which ends QEMU. The check of the timer's
 /// interrupt fails where a busy machine emulates it too late.
 const KERNEL_OPTIONS: &str = "console=ttyS0 loglevel=1 panic=-1 secretmem.enable=1 no_timer_check";
-/// Of which the files take a tenth, twice while they are unpacked.
+/// The machine's memory, of which the files take a tenth, twice while they are unpacked.
 const MEMORY: &str = "1G";
 
 /// The libraries in what `ldd` writes: `libm.so.6 => /lib/libm.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`.

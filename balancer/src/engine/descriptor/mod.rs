@@ -1,8 +1,8 @@
 //! One descriptor of one service: what belongs on its HSDirs, and when it has to be uploaded.
 //!
-//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. What is not acknowledged is tried
-//! again, HSDir by HSDir, with growing waits; what is acknowledged is left alone until the descriptor is due
-//! for renewal. All its HSDirs hold one revision: see [`rounds`].
+//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. An upload that is not acknowledged
+//! is tried again, HSDir by HSDir, with growing waits. One that is acknowledged is left alone until the descriptor is due for
+//! renewal. All its HSDirs hold one revision: see [`rounds`].
 
 mod refusals;
 mod rounds;
@@ -33,11 +33,11 @@ pub(super) struct Descriptor<I> {
     sets: Vec<Vec<I>>,
     /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
     incomplete_since: Option<Duration>,
-    /// None before anything was signed.
+    /// `None` before the first publication.
     round: Option<Round>,
     /// Whether another one is to follow as soon as an HSDir is due.
     round_wanted: bool,
-    /// Whether that is because HSDirs lack the round, whose texts are gone.
+    /// Whether the reason is that HSDirs lack the round and its texts are not kept any more.
     round_lost: bool,
     /// When the round is to be renewed.
     renew_at: Option<Duration>,
@@ -85,8 +85,8 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Takes the HSDirs of a new consensus: those that became responsible want an upload, as do those that
-    /// tor did not know before. Who stays keeps the number of its set; who comes takes the lowest that is free, and begins
-    /// where the replicas before have their last.
+    /// tor did not know before. One that stays keeps the number of its set. A new one takes the lowest that is free; the
+    /// numbers of a replica begin after those of the replicas before.
     pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
         let listed: BTreeSet<Fingerprint> = listed.iter().copied().collect();
         self.hsdirs.retain(|fingerprint, _| listed.contains(fingerprint));
@@ -153,9 +153,9 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// An HSDir's upload ended. `revision` is what the publication was given.
+    /// An HSDir's upload ended. `revision` is that of the publication; `None` before tor has accepted it.
     ///
-    /// Only what the HSDir waits for counts, save that what is stored is stored: tor does not cancel an
+    /// A success always counts, any other end only if the HSDir waits for this publication: tor does not cancel an
     /// upload that a later one replaces, so that its refusal may come after the later one's success.
     pub(super) fn uploaded(
         &mut self,
@@ -192,13 +192,13 @@ impl<I: Eq> Descriptor<I> {
         due.collect()
     }
 
-    /// Begins to read an HSDir's word back; false if there is no need any more.
+    /// Begins to read back the set that an HSDir acknowledged; false if there is no need any more.
     pub(super) fn begin_proof(&mut self, cx: &Context<impl RngCore>, hsdir: Fingerprint) -> bool {
         let until = cx.now.elapsed + cx.timing.fetch_timeout;
         self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.begin_proof(until))
     }
 
-    /// What an HSDir has was found out, or not.
+    /// A read-back ended: `found` is the descriptor on the HSDir, or the failure to find that out.
     pub(super) fn read_back(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -229,7 +229,7 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tor is gone: what it had not finished is to be done anew.
+    /// Tor is gone: all that it had not finished has to be done again.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.read_back = ReadBack::No;
         self.in_line = false;
@@ -238,7 +238,7 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Gives up who did not answer, and begins the renewal, where it is time to.
+    /// Gives up uploads and read-backs that were not answered in time, and begins the renewal when it is due.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) {
         let now = cx.now.elapsed;
         let fell_silent = |(hsdir, upload): (&Fingerprint, &mut Upload)| upload.tick(cx).then_some(*hsdir);

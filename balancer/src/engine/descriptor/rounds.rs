@@ -28,21 +28,21 @@ use super::super::upload::Upload;
 use super::Descriptor;
 use crate::relay::Fingerprint;
 
-/// What was signed together last.
+/// The last round: the sets of the last request to the signer.
 pub(super) struct Round {
-    /// Its first publication.
+    /// The publication that it was signed for.
     id: PublicationId,
-    /// When that was handed out, or had its revision.
+    /// When that was handed out; once the revision is known, when tor accepted that publication.
     began: Duration,
     /// `None`: the signer has not given it yet.
     revision: Option<u64>,
     /// The numbers of the sets that were signed.
     sets: BTreeSet<usize>,
-    /// What was known of HSDirs' revisions then.
+    /// [`Floor::value`](super::super::revision::Floor::value) at that time.
     floor: Option<u64>,
 }
 
-/// What one publication takes to HSDirs.
+/// The contents of one publication.
 pub(in super::super) struct Batch {
     pub(in super::super) revision: Revision,
     /// Sets by their numbers, and the HSDirs that get each; at least one, and none of them empty.
@@ -67,7 +67,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// What is due. With a revision that is kept, the HSDirs that are due or soon will be get their sets; with a new one all do.
+    /// The publication that is due; `None` if none is. With a kept revision it is for the HSDirs that are due within
+    /// [`Timing::batch`], with a new one for all that tor knows.
     pub(in super::super) fn plan(&self, cx: &Context<impl RngCore>) -> Option<Batch> {
         let now = cx.now.elapsed;
         if !self.is_due(now) {
@@ -86,7 +87,7 @@ impl<I: Eq> Descriptor<I> {
         Some(Batch { revision: kept.map_or_else(new, Revision::Kept), posts })
     }
 
-    /// Begins what was planned, as the publication with this name.
+    /// Begins the planned publication, under the name `id`.
     pub(in super::super) fn begin(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -140,8 +141,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tries again where an upload was refused. A round is worth it only if more is known of HSDirs' revisions than when the last
-    /// one was signed; otherwise the HSDir gets that one again, for what it holds expires.
+    /// Tries again where an upload was refused. Another round is of use only if a higher revision is known of HSDirs than when the
+    /// last one was signed. Otherwise the HSDir gets the last one again, for the descriptor that it holds expires.
     pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
         let floor = self.floor.value();
         let has_risen = floor > self.round.as_ref().and_then(|round| round.floor);
@@ -154,7 +155,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Whether the round is being signed: what its HSDirs are to get is not known before. A new one waits for nobody.
+    /// Whether the round is being signed: its revision, which other HSDirs could get, is not known before. Not true if another round
+    /// is wanted, which does not depend on it.
     pub(super) fn awaits_signature(&self) -> bool {
         let is_signed = |round: &Round| {
             round.revision.is_some() || !self.hsdirs.values().any(|hsdir| hsdir.is_signing(round.id))
@@ -162,7 +164,7 @@ impl<I: Eq> Descriptor<I> {
         !self.round_wanted && !self.round.as_ref().is_none_or(is_signed)
     }
 
-    /// The round's revision, if those that are due by `soon` can get that.
+    /// The round's revision, if all HSDirs that are due by `soon` can get it; `None` if that takes another round.
     fn kept_revision(&self, soon: Duration) -> Option<u64> {
         let round = self.round.as_ref().filter(|_| !self.round_wanted)?;
         let is_held = self.hsdirs.values().any(Upload::is_in_step);

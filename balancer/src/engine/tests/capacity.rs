@@ -1,4 +1,4 @@
-//! How much tor is asked at a time, in which order, and what becomes of it when that is too little.
+//! The number of requests at tor at a time, their order, and the course of things when tor is too slow.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::relay::Fingerprint;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// So many backends of one service.
+/// The names of so many backends.
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("b{number:04}")).collect()
 }
@@ -43,19 +43,19 @@ fn times_of_fetches(script: &Script) -> Vec<Duration> {
     script.said.iter().flat_map(times).collect()
 }
 
-/// A tor that builds 32 circuits at a time, each of which takes as long, and queues what is asked beyond that.
+/// A tor that builds 32 circuits at a time, each of which takes as long, and queues further requests.
 struct SlowTor {
     circuit: Duration,
     /// When each circuit is free, the earliest last.
     free: Vec<Duration>,
-    /// What it will tell, by the time.
+    /// The events that it will send, by their times and in the order of the requests.
     answers: BTreeMap<(Duration, usize), Event<Key>>,
     told: usize,
     /// How many requests were outstanding at most.
     most: usize,
     /// How many answers came after more than 15 s.
     late: usize,
-    /// What was posted last to each.
+    /// The points of the last post to each HSDir.
     posted: BTreeMap<(ServiceId, DescriptorSlot, Fingerprint), Vec<u32>>,
 }
 
@@ -116,7 +116,7 @@ impl SlowTor {
     fn run(&mut self, script: &mut Script, time: Duration) {
         let end = script.now.elapsed + time;
         let mut next = script.said.len();
-        // What was said before.
+        // The first run takes up the actions from before it.
         if self.told == 0 {
             next = 0;
         }
@@ -261,7 +261,7 @@ fn posts_go_first_then_looks_then_read_backs() {
     };
     // Looks have taken all slots.
     assert_eq!(asked_count(&all(&script)), 9);
-    // Each post of s takes three, and no look goes before it though looks have been waiting for longer.
+    // Each post of s takes three slots and has precedence over looks, which have been waiting for longer.
     answer(&mut script, "a");
     answer(&mut script, "b");
     assert_eq!((script.published().len(), asked_count(&all(&script))), (0, 9));

@@ -83,7 +83,7 @@ fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
     assert!(!live_on(&mut script, Duration::from_hours(2), |_, _| ()).is_empty());
 }
 
-/// Everything that was published, and is within this time, is stored at once.
+/// Stores at once everything that was published, and that is published within this time.
 fn store_all(script: &mut Script, time: Duration) {
     let mut stored = 0;
     while let Some(post) = script.published().get(stored) {
@@ -122,7 +122,7 @@ fn a_changed_onion_key_is_no_change_but_the_next_round_has_it() {
     let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
     script.fetched("a", relay(101), FetchOutcome::Copy(copy));
     assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
-    // A relay that becomes responsible gets what the others have; the renewal has what is known by then.
+    // A relay that becomes responsible gets the revision of the others; the renewal has the onion key that is known by then.
     let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
     assert_eq!(published(&said)[0].kept, Some(1));
     script.stored(&published(&said)[0], 1);
@@ -404,7 +404,7 @@ fn posts_keep_to_the_budget() {
     script.copy("a", relay(100), 1, &[1]);
     store_all(&mut script, Duration::ZERO);
     assert_eq!(script.published().len(), 24);
-    // What waits goes out evenly, with what is known by then.
+    // The posts that wait leave at even distances, with the points that are known by then.
     script.copy("a", relay(100), 2, &[2]);
     store_all(&mut script, Duration::from_secs(60));
     let posts = script.published().split_off(24);

@@ -24,7 +24,7 @@ fn found() -> Script {
     script
 }
 
-/// What a script has published, publication by publication.
+/// The publications of a script, in their order.
 fn publications(script: &Script) -> Vec<(PublicationId, Revision, Vec<Post<Key>>)> {
     let publication = |(_, action): &(Duration, Action<Key>)| match action {
         Action::Publish { id, posts, revision, .. } => Some((*id, *revision, posts.clone())),
@@ -33,7 +33,7 @@ fn publications(script: &Script) -> Vec<(PublicationId, Revision, Vec<Post<Key>>
     script.said.iter().filter_map(publication).collect()
 }
 
-/// Of three backends with ten points each, which take two sets for eight HSDirs.
+/// A service of three backends with ten points each, which take two sets for eight HSDirs.
 const THREE: &[(&str, &[&str])] = &[("s", &["a", "b", "c"])];
 
 fn thirty_points() -> Script {
@@ -96,7 +96,7 @@ fn what_cannot_be_posted_again_as_it_was_is_signed_for_all() {
     assert_eq!(posts.iter().map(|post| post.to.len()).sum::<usize>(), 8);
 }
 
-/// It may have been the answer that was lost, and not the descriptor.
+/// The answer may have been lost, and not the descriptor.
 #[test]
 fn an_hsdir_whose_answers_are_lost_costs_one_round_and_no_more() {
     let mut script = thirty_points();

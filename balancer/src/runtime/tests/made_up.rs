@@ -214,7 +214,7 @@ pub(super) struct MadeUpNetwork {
     messages: mpsc::UnboundedReceiver<Message<Infallible>>,
 }
 
-/// What there is, and what happens.
+/// The network's state, and the sender of its messages.
 #[derive(Clone)]
 pub(super) struct Stage {
     state: Arc<Mutex<State>>,
@@ -226,9 +226,9 @@ struct State {
     is_there: bool,
     asked_while_away: usize,
     posts: usize,
-    /// What each HSDir has of each service.
+    /// The descriptor that each HSDir holds of each service.
     held: HashMap<(OnionAddress, Fingerprint), String>,
-    /// HSDirs that say this to every upload.
+    /// The verdicts of HSDirs that have the same one for every upload.
     verdicts: HashMap<Fingerprint, Verdict>,
 }
 
@@ -274,14 +274,14 @@ impl Stage {
         self.state().held.insert((address(frontend), hsdirs()[hsdir]), text);
     }
 
-    /// What the HSDirs have of a frontend.
+    /// The descriptors that the HSDirs hold of a frontend; empty where there is none.
     pub(super) fn held(&self, frontend: u16) -> Vec<String> {
         let state = self.state();
         let held = |hsdir| state.held.get(&(address(frontend), hsdir)).cloned().unwrap_or_default();
         hsdirs().into_iter().map(held).collect()
     }
 
-    /// This HSDir says that to uploads; `None`: what is true.
+    /// Has this HSDir answer every upload with this verdict; `None`: with the true one.
     pub(super) fn answer(&self, hsdir: usize, verdict: Option<Verdict>) {
         let mut state = self.state();
         state.verdicts.remove(&hsdirs()[hsdir]);
@@ -298,7 +298,7 @@ impl Stage {
 }
 
 impl State {
-    /// An HSDir of version 3 takes what has a higher revision than what it has.
+    /// An HSDir of version 3 takes only a descriptor with a higher revision than its own (tor: `cache_store_v3_as_dir`).
     fn store(&mut self, address: OnionAddress, hsdir: Fingerprint, text: &str) -> Verdict {
         if let Some(verdict) = self.verdicts.get(&hsdir) {
             return verdict.clone();
@@ -323,7 +323,7 @@ impl Network for MadeUpNetwork {
     type Error = Infallible;
 
     fn read_directory(&mut self) {
-        // That there is one is enough.
+        // An empty one is enough.
         let documents = Documents::V2 { router_statuses: String::new(), times: Default::default() };
         self.stage.say(Message::Directory(Ok(documents)));
     }

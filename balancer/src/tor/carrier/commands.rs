@@ -28,7 +28,7 @@ pub(super) enum Command {
     Post(RequestId, Post),
 }
 
-/// What came of a command.
+/// The outcome of a command.
 pub(super) enum Done {
     Directory(Result<Documents, ControlError>),
     Fetch(RequestId, Result<(), HsFetchError>),

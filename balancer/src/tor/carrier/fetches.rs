@@ -1,4 +1,4 @@
-//! Which fetch an event tells of.
+//! Finds the fetch that an event tells of.
 //!
 //! A fetch of version 3 is named by the service's address, since tor may look for another time period's descriptor than we
 //! believe; one of version 2 by the descriptor's id, since its events name no address. No event comes where a circuit fails.
@@ -18,7 +18,7 @@ pub(super) struct Fetches {
     at: HashMap<(Name, Fingerprint), Vec<Awaited>>,
 }
 
-/// What events call a descriptor.
+/// The name of a descriptor in events.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Name {
     Address(Service),
@@ -62,7 +62,7 @@ impl Fetches {
         found.into_iter().flatten().map(|awaited| awaited.request).collect()
     }
 
-    /// Those of which nothing was heard for too long.
+    /// Takes out the fetches of which nothing was heard for too long.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<RequestId> {
         let mut expired = Vec::new();
         self.at.retain(|_, awaited| {

@@ -15,7 +15,7 @@ use crate::tor::control::Closed;
 use crate::tor::session::Gate;
 use crate::tor::{Endpoint, Event, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
-/// What the carrier hears of tor.
+/// A message of the link to the carrier.
 pub(super) enum FromTor {
     /// A tor that is bootstrapped; commands go to it until it is lost.
     Ready(Tor),

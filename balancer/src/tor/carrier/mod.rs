@@ -1,7 +1,7 @@
 //! The network over tor's control port: requests become commands, and events become their answers.
 //!
-//! Tor answers a command at once, and tells of its outcome by events that do not name it, may name nothing, or never come. This is
-//! where each of them finds its request, and where a request of which nothing is heard gets its answer all the same.
+//! Tor answers a command at once, and tells of its outcome by events that do not name it, may name nothing, or never come. The
+//! carrier finds the request to each event, and answers a request to which no event comes when its time is over.
 
 mod client_fetch;
 mod commands;
@@ -101,7 +101,7 @@ impl ControlPort {
         self.outbox.extend(messages);
     }
 
-    /// The end of uploads to `hsdir`. Of the post that is with tor it is told after tor's reply.
+    /// The end of uploads to `hsdir`. For the post that is with tor it is reported after tor's reply.
     fn uploaded(&mut self, requests: Vec<RequestId>, hsdir: Fingerprint, verdict: &Verdict) {
         for request in requests {
             match &mut self.posting {
@@ -114,7 +114,7 @@ impl ControlPort {
     /// Begins the next command, if tor is ready for one.
     fn begin_command(&mut self) {
         let Some(command) = self.tor.as_ref().and_then(|tor| self.commands.begin(tor)) else { return };
-        // Before tor's reply: the first event may be here before that has been looked at.
+        // Before tor's reply: the first event may be handled before the reply is.
         match command {
             Command::Directory(_) => {}
             Command::Fetch(request, lookup, hsdir) => {
@@ -138,7 +138,7 @@ impl ControlPort {
                     return;
                 }
                 let reason = match error {
-                    // Tor has another consensus than the one that was read; or the link tells.
+                    // Tor has another consensus than the one that was read, or the link reports the loss.
                     HsFetchError::UnknownServer(_) | HsFetchError::Control(ControlError::Closed(_)) => None,
                     HsFetchError::Control(error) => Some(error.to_string()),
                 };
@@ -153,7 +153,7 @@ impl ControlPort {
         match outcome {
             Ok(Posted { unknown, .. }) => {
                 self.say(Message::Posted(request));
-                // What was heard of these was of something else: this was not sent there.
+                // Events of these HSDirs were of other uploads: this one was not sent there.
                 heard.retain(|(hsdir, _)| !unknown.contains(hsdir));
                 for hsdir in unknown {
                     self.say(Message::Uploaded(request, hsdir, Verdict::Unknown));
@@ -353,7 +353,7 @@ impl Drop for ControlPort {
     }
 }
 
-/// What tor's word for the failure of a fetch means.
+/// The end of a fetch by tor's word for its failure (control-spec: `REASON=` of `HS_DESC`).
 fn refusal(reason: &str) -> Fetched {
     match reason {
         NOT_FOUND => Fetched::NotFound,

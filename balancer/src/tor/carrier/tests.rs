@@ -101,7 +101,7 @@ async fn a_fetch_is_answered_by_what_the_hsdir_has() {
         tor.answer(hsfetch(hsdir(3)), "250 OK\r\n").await;
         tor.answer(hsfetch(hsdir(4)), format!("552 Server \"{}\" not found\r\n", hsdir(4))).await;
         tor.send(failed(ADDRESS, hsdir(2), "NOT_FOUND")).await;
-        // The empty text after a failure is no answer, nor is anything that nobody asked.
+        // The empty text after a failure is no answer, nor is an event to which there is no request.
         tor.send(format!("650+HS_DESC_CONTENT {ADDRESS} id ${}\r\n\r\n.\r\n650 OK\r\n", hsdir(2))).await;
         tor.send(failed(ADDRESS, hsdir(9), "NOT_FOUND")).await;
         tor.send(failed(ADDRESS, hsdir(3), "BAD_DESC")).await;
@@ -142,7 +142,7 @@ async fn a_post_is_answered_for_each_hsdir() {
 async fn what_tor_does_not_take_is_not_posted() {
     let (mut carrier, mut tor) = ready().await;
     carrier.post(RequestId(1), post(0, &[hsdir(1)]));
-    // Even where it tells of a failure before it says so.
+    // Even where a failure is reported before tor's reply.
     let early = failed(V2_ADDRESS, hsdir(1), "UNEXPECTED");
     let talk = tor.answer(hspost(&[hsdir(1)]), format!("{early}554 Invalid descriptor\r\n"));
     let (messages, ()) = join!(next(&mut carrier, 1), talk);
@@ -280,7 +280,7 @@ async fn each_request_has_exactly_one_answer_whatever_tor_does() {
         let (connection, events) = Connection::start(ours);
         let mut carrier = carrier(connection, events);
         assert!(matches!(carrier.next().await, Message::Ready));
-        // Of each request, what is still to come; a post's verdicts, and one more for its being taken.
+        // The messages that each request has still to get: for a post a verdict of each HSDir, and one more after tor's reply.
         let mut awaited: HashMap<RequestId, usize> = HashMap::new();
         for number in 0..REQUESTS {
             let request = RequestId(number);

@@ -1,4 +1,4 @@
-//! Which upload an event tells of.
+//! Finds the upload that an event tells of.
 //!
 //! Tor's `UPLOADED` names the service and the HSDir, not the descriptor, and an upload that a newer one supersedes goes on
 //! all the same. Where one HSDir is sent more than one thing, the event proves nothing until the fate of all is known; and
@@ -18,10 +18,10 @@ use crate::tor::event::{DescriptorId, Service};
 /// Of uploads that began this far apart the first may never end. Those that began together are slow together.
 const APART: Duration = Duration::from_secs(10);
 
-/// What an HSDir's success is that of.
+/// The uploads that an HSDir's success is that of.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Success {
-    /// All of these, and all that is known by now.
+    /// All of these uploads succeeded.
     Of(Vec<RequestId>),
     /// One or more of these. Nothing may ever be heard of the others, and none is awaited any more.
     Unclear(Vec<RequestId>),
@@ -37,7 +37,7 @@ pub(super) struct Uploads {
 struct AtHsdir {
     /// In the order in which they were begun.
     awaited: Vec<Awaited>,
-    /// How many of these succeeded, without its being known which.
+    /// How many of these succeeded; the event does not tell which.
     uploaded: usize,
 }
 
@@ -64,7 +64,7 @@ impl Uploads {
         }
     }
 
-    /// Nothing was uploaded to this HSDir after all. The result is the other requests of which it is now known that they are
+    /// Nothing was uploaded to this HSDir after all. The result is the other requests that are now known to be
     /// stored there.
     pub(super) fn withdraw(&mut self, request: RequestId, hsdir: Fingerprint) -> Vec<RequestId> {
         let mut stored = Vec::new();
@@ -94,9 +94,9 @@ impl Uploads {
         success
     }
 
-    /// The upload of `descriptor`, or of one that tor does not name, failed there. The result is which one that was, and
-    /// those of which it is now known that they are stored.
-    /// If several are awaited, the newest is said to have failed: to try once too often does no harm.
+    /// The upload of `descriptor`, or of one that tor does not name, failed there. The result is its request, and
+    /// those that are now known to be stored.
+    /// If several are awaited, the newest counts as failed: one upload too many does no harm.
     pub(super) fn failed(
         &mut self,
         service: &Service,
@@ -112,7 +112,7 @@ impl Uploads {
         Some((failed, stored))
     }
 
-    /// The end of those of which nothing was heard for too long, and of those of which it will never be known.
+    /// The end of uploads of which nothing was heard for too long, and of those whose outcome can never be known.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(RequestId, Fingerprint, Verdict)> {
         let mut expired = Vec::new();
         for ((_, hsdir), at) in &mut self.at {
@@ -167,7 +167,7 @@ impl AtHsdir {
         Some(self.awaited.drain(..).map(|awaited| awaited.request).collect())
     }
 
-    /// What is stored, once as many have succeeded as are awaited.
+    /// Takes the requests that are stored: all, once as many uploads have succeeded as are awaited, and none before.
     fn settle(&mut self) -> Vec<RequestId> {
         if self.uploaded < self.awaited.len() {
             return Vec::new();
@@ -177,7 +177,7 @@ impl AtHsdir {
     }
 }
 
-/// What events call a descriptor and its service.
+/// The names of a descriptor and its service in events.
 fn tors_names(name: &DescriptorName) -> (Service, DescriptorId) {
     match name {
         DescriptorName::V3 { address, key } => (address.into(), key.into()),
@@ -206,7 +206,7 @@ mod tests {
         DescriptorId::from(text)
     }
 
-    /// Uploads to one HSDir of one service: what began after how many seconds.
+    /// Uploads to one HSDir of one service: request, descriptor, and the second in which each began.
     fn awaiting(begun: &[(RequestId, &str, u64)]) -> (Uploads, Instant) {
         let start = Instant::now();
         let mut uploads = Uploads::default();
@@ -282,7 +282,7 @@ mod tests {
         for second in [A, B] {
             let (mut uploads, _) = awaiting(&[(FIRST, A, 0), (SECOND, second, 80)]);
             assert_eq!(uploads.uploaded(&service(), HSDIR), Success::Unclear(vec![FIRST, SECOND]));
-            // What is heard of them now comes too late.
+            // Later events of them come too late.
             assert_eq!(uploads.uploaded(&service(), HSDIR), of(&[]));
             assert_eq!(uploads.failed(&service(), HSDIR, Some(&id(second))), None);
             uploads.expect(NEWER, &name(A), &[HSDIR], Instant::now());

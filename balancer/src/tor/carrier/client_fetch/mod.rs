@@ -37,25 +37,25 @@ pub(super) struct ClientFetches {
 /// We as a client of one service.
 struct Client {
     credential: Credential,
-    /// What its descriptors may be called.
+    /// The ids that its descriptors may have.
     ids: Vec<DescriptorId>,
     asked: Instant,
-    /// For which authorization the cookie is used: what it says, or else a guess.
+    /// The kind of authorization for which the cookie is used: the cookie's own, or else a guess.
     auth_type: AuthType,
     /// Whether that is known to be right.
     certain: bool,
-    /// For which of them tor has fetched since the connection to it began.
+    /// The kinds of authorization for which tor has fetched since the connection to it began.
     fetched_for: Vec<AuthType>,
     visit: Option<Visit>,
 }
 
 /// A connection to the service that is being made.
 struct Visit {
-    /// What its end answers.
+    /// The requests that its end answers.
     requests: Vec<RequestId>,
     /// The visit ends when this is dropped.
     _stop: oneshot::Sender<()>,
-    /// Tor's word for what the last HSDir said.
+    /// Tor's word for the last HSDir's answer.
     refusal: Option<String>,
 }
 
@@ -65,16 +65,16 @@ struct Rounds {
     task: AbortHandle,
 }
 
-/// What has become of a fetch.
+/// The state of a fetch after an event.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Ended {
     /// It goes on.
     Continues,
     /// No HSDir has the descriptor.
     NotFound(Vec<RequestId>),
-    /// There is one that does not open.
+    /// There is one that tor cannot open.
     Unreadable(Vec<RequestId>),
-    /// It is not known, for this reason where there is one to be told.
+    /// Neither was found out; with the reason where there is one to report.
     Failed(Vec<RequestId>, Option<String>),
 }
 
@@ -162,7 +162,7 @@ impl ClientFetches {
     /// Tor has no HSDir left to ask, but lets the connection wait on.
     pub(super) fn exhausted(&mut self, address: &str) -> Ended {
         let client = self.clients.get(address);
-        // Of an earlier visit, if this one has not heard of any HSDir yet.
+        // The event is of an earlier visit if no HSDir has refused in this one yet.
         match client.and_then(|client| client.visit.as_ref()?.refusal.as_ref()) {
             Some(_) => self.ended(address, Ok(())),
             None => Ended::Continues,
