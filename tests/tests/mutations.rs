@@ -41,7 +41,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "take-the-older-revision",
-        file: "engine/backend.rs",
+        file: "engine/backend/mod.rs",
         text: "(Ordering::Less, _) => Relation::Older,",
         replacement: "(Ordering::Less, _) => Relation::Newer,",
         expected: &[Newest],
@@ -62,7 +62,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "count-age-from-the-fetch",
-        file: "engine/backend.rs",
+        file: "engine/backend/mod.rs",
         text: "Duration::from_secs(cx.now.wall.since(copy.published))",
         replacement: "Duration::ZERO",
         expected: &[Living],
@@ -146,14 +146,14 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "detect-changes-by-relay",
-        file: "engine/backend.rs",
+        file: "engine/backend/mod.rs",
         text: "ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()",
         replacement: "_ = (ids::<P>, BTreeSet::<u8>::new()); a.iter().map(Point::relay).eq(b.iter().map(Point::relay))",
         expected: &[Newest],
     },
     Mutation {
         name: "keep-the-dead-for-ever",
-        file: "engine/backend.rs",
+        file: "engine/backend/mod.rs",
         text: "let good_until = now + cx.timing.max_age.saturating_sub(age);",
         replacement: "let good_until = now + cx.timing.max_age * 1000 - age;",
         expected: &[Living],

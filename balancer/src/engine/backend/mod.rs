@@ -288,7 +288,7 @@ impl<P: Point> Backend<P> {
     fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
         if held.from.contains(&from) {
-            twin.outdated = held.copy.points.clone();
+            twin.outdated.clone_from(&held.copy.points);
             return self.replace(cx, twin);
         }
         self.looks.ask_more(usize::MAX);
