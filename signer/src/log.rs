@@ -1,12 +1,12 @@
 //! Log lines on standard error, in the form that their reader expects. Writing them never waits and never ends the process.
 //!
-//! A reader that does not read, or a full disk, loses lines. They are counted, and the number is logged as soon as there is
-//! room again.
+//! Lines wait for a reader that does not read, and for a disk that is full, as long as there is room for them. Further ones are left
+//! out and counted, as are lines beyond a minute's worth that peers cause. The number is logged as soon as there is room again.
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::mem::take;
+use std::io::{self, IsTerminal, Write};
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,12 +31,12 @@ pub enum Priority {
 
 /// Finds out who reads. Has to be done while the process may still ask.
 pub fn prepare() {
-    form();
+    drop(log());
 }
 
-/// Leaves out the time: these are the lines of a command that somebody has just typed.
+/// Leaves out the time, if nothing was logged yet: these are the lines of a command that somebody has just typed.
 pub fn leave_out_time() {
-    FORM.get_or_init(|| Form::find(false));
+    LOG.get_or_init(|| Mutex::new(Log::new(Form::find(false))));
 }
 
 /// Logs one line. Line ends and other control characters in `message` are shown escaped: a line stays one line.
@@ -55,13 +55,13 @@ pub fn line_by_peer(priority: Priority, message: impl Display) {
     }
 }
 
-/// Writes lines that had to wait, and the numbers of those that were left out. True if there are lines left.
+/// Writes lines that had to wait, and the number of those that were left out. True if there are lines left.
 pub fn settle() -> bool {
     let mut log = log();
-    if log.left_out > 0 {
+    log.write();
+    if log.left_out > 0 && log.waiting.is_empty() {
         log.has_room_for_peers(Instant::now());
     }
-    log.write();
     !log.waiting.is_empty()
 }
 
@@ -69,7 +69,8 @@ pub fn settle() -> bool {
 pub fn finish() {
     let end = Instant::now() + LAST_WORD;
     while settle() && Instant::now() < end {
-        is_writable(PollTimeout::from(50_u8));
+        // A time, and not for the reader: a write that fails is no reason to try again at once.
+        let _ = poll(&mut [], PollTimeout::from(10_u8));
     }
 }
 
@@ -77,36 +78,41 @@ pub fn finish() {
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// Lines a minute that peers can cause.
 const FREE_LINES_PER_MINUTE: u32 = 120;
-/// Bytes of lines that wait for their reader; further lines are lost.
+/// Bytes of lines that wait for their reader; further lines are left out.
 const MAX_WAITING: usize = 256 * 1024;
 /// A pipe that says it can be written takes at least so many bytes without waiting (pipe(7), `PIPE_BUF`).
 const AT_A_TIME: usize = 4096;
 
-static LOG: Mutex<Log> = Mutex::new(Log { waiting: Vec::new(), lost: 0, by_peers: None, left_out: 0 });
+static LOG: OnceLock<Mutex<Log>> = OnceLock::new();
 
 fn log() -> MutexGuard<'static, Log> {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+    let log = LOG.get_or_init(|| Mutex::new(Log::new(Form::find(!io::stderr().is_terminal()))));
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Log {
+    form: Form,
     /// Whole lines, but for the first, which may have been written in part.
     waiting: Vec<u8>,
-    /// Lines that were not written, since nobody read or the disk was full.
-    lost: usize,
-    by_peers: Option<RateLimit>,
-    /// Lines beyond [`FREE_LINES_PER_MINUTE`].
+    by_peers: RateLimit,
+    /// Lines beyond [`FREE_LINES_PER_MINUTE`] or [`MAX_WAITING`].
     left_out: u64,
 }
 
 impl Log {
+    fn new(form: Form) -> Self {
+        let by_peers = RateLimit::new(FREE_LINES_PER_MINUTE, Instant::now());
+        Self { form, waiting: Vec::new(), by_peers, left_out: 0 }
+    }
+
     fn add(&mut self, priority: Priority, message: &dyn Display) {
-        self.keep(&render(priority, message));
+        self.keep(&self.form.render(priority, message));
         self.write();
     }
 
     fn keep(&mut self, line: &str) {
         if self.waiting.len() + line.len() > MAX_WAITING {
-            self.lost += 1;
+            self.left_out += 1;
         } else {
             self.waiting.extend(line.as_bytes());
         }
@@ -114,47 +120,32 @@ impl Log {
 
     /// True if one more line by a peer may be logged. The number of those that were left out, if any, is logged first.
     fn has_room_for_peers(&mut self, now: Instant) -> bool {
-        let limit = self.by_peers.get_or_insert_with(|| RateLimit::new(FREE_LINES_PER_MINUTE, now));
-        let has_room = limit.take(now);
-        if has_room && self.left_out > 0 {
-            let left_out = take(&mut self.left_out);
-            let what =
-                format!("left out {left_out} lines about peers: more than {FREE_LINES_PER_MINUTE} a minute");
-            self.add(Priority::Warning, &what);
+        let has_room = self.by_peers.take(now);
+        if has_room && self.left_out > 0 && self.waiting.is_empty() {
+            let left_out = mem::take(&mut self.left_out);
+            let why =
+                format!("more than were read, or more than {FREE_LINES_PER_MINUTE} a minute about peers");
+            self.add(Priority::Warning, &format!("left out {left_out} lines: {why}"));
         }
         has_room
     }
 
     /// Writes as much as the reader has room for.
     fn write(&mut self) {
-        while !self.waiting.is_empty() && is_writable(PollTimeout::ZERO) {
+        while !self.waiting.is_empty() && is_writable() {
             let part = self.waiting.get(..AT_A_TIME).unwrap_or(&self.waiting);
-            match io::stderr().write(part) {
-                Ok(written) => drop(self.waiting.drain(..written)),
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                    return;
-                }
-                Err(_) => {
-                    // A full disk, or a reader that has gone: no reason to stop signing.
-                    let lines = take(&mut self.waiting).split(|byte| *byte == b'\n').count();
-                    self.lost += lines.saturating_sub(1);
-                    return;
-                }
-            }
-            if self.waiting.is_empty() && self.lost > 0 {
-                let lost = take(&mut self.lost);
-                let what = format!("the log could not be written: {lost} lines are lost");
-                self.keep(&render(Priority::Warning, &what));
-            }
+            // A full disk, or a reader that has gone, is no reason to stop signing.
+            let Ok(written) = io::stderr().write(part) else { return };
+            self.waiting.drain(..written);
         }
     }
 }
 
-/// True if, within `timeout`, a write of [`AT_A_TIME`] bytes would not wait, or would fail at once.
-fn is_writable(timeout: PollTimeout) -> bool {
+/// True if a write of [`AT_A_TIME`] bytes would not wait, or would fail at once.
+fn is_writable() -> bool {
     let stderr = io::stderr();
     let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut waiting, timeout).is_ok_and(|ready| ready > 0)
+    poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// The part of a line in front of its text.
@@ -166,12 +157,6 @@ enum Form {
     Level,
     /// The time and the level: for a file.
     Time,
-}
-
-static FORM: OnceLock<Form> = OnceLock::new();
-
-fn form() -> &'static Form {
-    FORM.get_or_init(|| Form::find(!io::stderr().is_terminal()))
 }
 
 impl Form {
@@ -186,29 +171,29 @@ impl Form {
             _ => Self::Level,
         }
     }
-}
 
-fn render(priority: Priority, message: &dyn Display) -> String {
-    // As the balancer's log names it.
-    let level = match priority {
-        Priority::Error => "ERROR",
-        Priority::Warning => "WARN",
-        Priority::Info => "INFO",
-    };
-    let mut text = match form() {
-        Form::Journal => format!("<{}>", priority as u8),
-        Form::Level => format!("{level} "),
-        Form::Time => format!("{} {level} ", crate::now().rfc3339()),
-    };
-    for character in message.to_string().chars() {
-        if character.is_control() {
-            text.extend(character.escape_default());
-        } else {
-            text.push(character);
+    fn render(self, priority: Priority, message: &dyn Display) -> String {
+        // As the balancer's log names it.
+        let level = match priority {
+            Priority::Error => "ERROR",
+            Priority::Warning => "WARN",
+            Priority::Info => "INFO",
+        };
+        let mut text = match self {
+            Self::Journal => format!("<{}>", priority as u8),
+            Self::Level => format!("{level} "),
+            Self::Time => format!("{} {level} ", crate::now().rfc3339()),
+        };
+        for character in message.to_string().chars() {
+            if character.is_control() {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
         }
+        text.push('\n');
+        text
     }
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]
@@ -217,16 +202,19 @@ mod tests {
 
     #[test]
     fn lines_that_find_no_room_are_counted() {
-        let mut log = Log { waiting: vec![b'x'; MAX_WAITING], lost: 0, by_peers: None, left_out: 0 };
+        let mut log = Log { waiting: vec![b'x'; MAX_WAITING], ..Log::new(Form::Level) };
         log.keep("one\n");
         log.keep("two\n");
-        assert_eq!((log.waiting.len(), log.lost), (MAX_WAITING, 2));
+        assert_eq!((log.waiting.len(), log.left_out), (MAX_WAITING, 2));
+        // The reader is told when it has taken the lines before.
+        assert!(log.has_room_for_peers(Instant::now()));
+        assert_eq!(log.left_out, 2);
     }
 
     #[test]
     fn lines_by_peers_are_counted_beyond_a_minutes_worth() {
+        let mut log = Log::new(Form::Level);
         let start = Instant::now();
-        let mut log = Log { waiting: Vec::new(), lost: 0, by_peers: None, left_out: 0 };
         for _ in 0..FREE_LINES_PER_MINUTE {
             assert!(log.has_room_for_peers(start));
         }
