@@ -91,24 +91,22 @@ fn prepare(
 fn run(config: &ConfigFile, mut server: Server, mut outside: Outside) -> ExitCode {
     let ended = loop {
         match server.serve(&mut outside) {
-            Ok(Some(Signal::SIGHUP)) => outside.guard.watch(|| reload(config, &mut server)),
+            Ok(Some(Signal::SIGHUP)) => reload(config, &mut server),
             ended => break ended,
         }
     };
-    let status = outside.guard.watch(|| {
-        let status = match ended {
-            Ok(Some(signal)) => {
-                log::line(Priority::Info, format_args!("ending: {signal}"));
-                0
-            }
-            Ok(None) => 0,
-            Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
-        };
-        log::finish();
-        // Wipes the keys.
-        drop(server);
-        status
-    });
+    let status = match ended {
+        Ok(Some(signal)) => {
+            log::line(Priority::Info, format_args!("ending: {signal}"));
+            0
+        }
+        Ok(None) => 0,
+        Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
+    };
+    log::finish();
+    // Wipes the keys.
+    drop(server);
+    // The guard is armed to the end: nothing is left for `main` to close.
     process::exit(status.into())
 }
 
@@ -196,7 +194,8 @@ impl Problem {
     fn reply_and_end(&self, listener: Option<&UnixListener>) -> ExitCode {
         let status = self.end();
         if let (Some(listener), Ok(mut guard)) = (listener, Guard::new()) {
-            guard.watch(|| not_ready::reply_to_all(listener, &self.what));
+            guard.arm();
+            not_ready::reply_to_all(listener, &self.what);
         }
         status.into()
     }

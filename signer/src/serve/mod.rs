@@ -49,7 +49,7 @@ pub struct Outside {
     pub signals: Signals,
     /// The service manager's watchdog.
     pub notifier: Notifier,
-    /// Bounds every system call.
+    /// Bounds every system call but the wait of the loop.
     pub guard: Guard,
 }
 
@@ -104,10 +104,8 @@ impl Server {
     /// # Errors
     /// The kernel refuses to wait.
     pub fn serve(&mut self, outside: &mut Outside) -> io::Result<Option<Signal>> {
-        outside.guard.watch(|| {
-            self.close_those_not_allowed();
-            self.services.log_notices();
-        });
+        self.close_those_not_allowed();
+        self.services.log_notices();
         while self.listener.is_some() || !self.connections.is_empty() {
             let ready = self.wait(outside)?;
             outside.notifier.keep_alive(Instant::now());
@@ -115,16 +113,14 @@ impl Server {
             if signal.is_some() {
                 return Ok(signal);
             }
-            outside.guard.watch(|| {
-                self.round(ready);
-                log::settle();
-            });
+            self.round(ready);
+            log::settle();
         }
         Ok(None)
     }
 
     /// Waits until there is something to do, [`TICK`] at the longest.
-    fn wait(&self, outside: &Outside) -> io::Result<Ready> {
+    fn wait(&self, outside: &mut Outside) -> io::Result<Ready> {
         let now = Instant::now();
         let pause = self.pace.paused_until.filter(|end| *end > now);
         let is_free = self.place_free_from().is_none_or(|free| free <= now);
@@ -136,7 +132,8 @@ impl Server {
         let next = pause.unwrap_or_else(|| self.next_moment(outside, now));
         // One more millisecond, since the rest of one is cut off.
         let timeout = next.saturating_duration_since(now) + Duration::from_millis(1);
-        match poll(&mut waiting, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match outside.guard.rest(|| poll(&mut waiting, timeout)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -35,15 +35,20 @@ impl Guard {
         Timer::new(ClockId::CLOCK_MONOTONIC, event).map(Self)
     }
 
-    /// Does `work`, in which no interruptible system call waits for much longer than 5 ms.
-    pub fn watch<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    /// From now on no interruptible system call waits for much longer than 5 ms.
+    pub fn arm(&mut self) {
         self.set(INTERVAL);
-        let outcome = work();
+    }
+
+    /// Makes the one system call that is to wait. The guard is armed from then on.
+    pub fn rest<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        // The timer's zero disarms it (`timer_settime(2)`).
         self.set(Duration::ZERO);
+        let outcome = wait();
+        self.arm();
         outcome
     }
 
-    /// Zero disarms the timer (`timer_settime(2)`).
     fn set(&mut self, interval: Duration) {
         // The arguments are valid, so the kernel takes them.
         let _ = self.0.set(Expiration::Interval(interval.into()), TimerSetTimeFlags::empty());
