@@ -14,6 +14,8 @@ use super::listen::{self, Peer};
 
 /// Within this time a frame that was begun must be whole, and a reply must be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+const STALLED: Ended = Ended::Because("ended inside a frame, or stalled there for 5 s");
+const NOT_TAKEN: Ended = Ended::Because("the reply was not taken within 5 s");
 
 /// A connection to a peer that may ask.
 pub struct Connection {
@@ -44,30 +46,15 @@ pub enum Ended {
     /// The peer closed it between two requests.
     #[error("closed")]
     Closed,
+    /// The signer closes it for this reason.
+    #[error("{0}")]
+    Because(&'static str),
     /// Not a frame of the protocol.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame is not whole.
-    #[error("ended inside a frame, or stalled there for {} s", PATIENCE.as_secs())]
-    Stalled,
-    /// A reply is not taken.
-    #[error("the reply was not taken within {} s", PATIENCE.as_secs())]
-    NotTaken,
-    /// The protocol has no out-of-band bytes. They would make the connection readable without anything to read.
-    #[error("it sent out-of-band bytes")]
-    OutOfBand,
-    /// The protocol passes no descriptors. The kernel closes them in this process.
-    #[error("it passed file descriptors")]
-    Descriptors,
     /// No honest balancer asks for this.
     #[error("it asked for what is refused in any case: {0}")]
     Refused(Refusal),
-    /// Another connection needs its place.
-    #[error("too many connections, and it is the least recently answered one")]
-    GivesWay,
-    /// The configuration allows its user no longer.
-    #[error("its user is not allowed any more")]
-    NotAllowed,
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -99,9 +86,7 @@ impl Connection {
     /// Fails if its time is over at `now`.
     pub fn check_time(&self, now: Instant) -> Result<(), Ended> {
         match self.frame.deadline {
-            Some(deadline) if deadline <= now => {
-                Err(if self.frame.is_reply { Ended::NotTaken } else { Ended::Stalled })
-            }
+            Some(deadline) if deadline <= now => Err(if self.frame.is_reply { NOT_TAKEN } else { STALLED }),
             _ => Ok(()),
         }
     }
@@ -126,11 +111,12 @@ impl Connection {
         let before = frame.done;
         loop {
             match read(stream, frame.bytes.get_mut(frame.done..).unwrap_or_default())? {
-                // Out-of-band bytes are skipped, and nothing is left: waiting would be over at once again.
-                None if frame.done == before => return Err(Ended::OutOfBand),
+                // The protocol has no out-of-band bytes. They are skipped, and leave a connection that is readable without
+                // anything to read: waiting would be over at once again.
+                None if frame.done == before => return Err(Ended::Because("it sent out-of-band bytes")),
                 None => return Ok(None),
                 Some(0) if frame.done == 0 => return Err(Ended::Closed),
-                Some(0) => return Err(Ended::Stalled),
+                Some(0) => return Err(STALLED),
                 Some(count) => {
                     frame.done += count;
                     frame.deadline.get_or_insert(now + PATIENCE);
@@ -172,10 +158,13 @@ impl AsFd for Connection {
 
 /// Bytes that were read, 0 at the end of the stream, `None` if there are none.
 fn read(stream: &UnixStream, bytes: &mut [u8]) -> Result<Option<usize>, Ended> {
-    // There is no room for descriptors. The kernel closes them, and sets this flag (unix(7), MSG_CTRUNC).
+    // The protocol passes no descriptors, and there is no room for them: the kernel closes them in this process, and sets this
+    // flag (unix(7), MSG_CTRUNC).
     let mut parts = [IoSliceMut::new(bytes)];
     match recvmsg::<()>(stream.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT) {
-        Ok(message) if message.flags.contains(MsgFlags::MSG_CTRUNC) => Err(Ended::Descriptors),
+        Ok(message) if message.flags.contains(MsgFlags::MSG_CTRUNC) => {
+            Err(Ended::Because("it passed file descriptors"))
+        }
         Ok(message) => Ok(Some(message.bytes)),
         Err(Errno::EAGAIN) => Ok(None),
         Err(errno) => Err(io::Error::from(errno).into()),

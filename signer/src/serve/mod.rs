@@ -244,7 +244,7 @@ impl Server {
             let is_allowed =
                 self.listener.is_none() || listen::is_allowed(connection.peer, &self.allowed_uids);
             if !is_allowed {
-                log_end_of(connection, &Ended::NotAllowed);
+                log_end_of(connection, &Ended::Because("its user is not allowed any more"));
             }
             is_allowed
         });
@@ -255,7 +255,8 @@ impl Server {
         let giving_way = connections.filter(|(_, connection)| connection.begun + TENURE <= now);
         let oldest = giving_way.min_by_key(|(_, connection)| connection.answered).map(|(index, _)| index);
         if let Some(connection) = oldest.and_then(|index| self.connections.remove(index)) {
-            log_end_of(&connection, &Ended::GivesWay);
+            let why = "too many connections, and it is the least recently answered one";
+            log_end_of(&connection, &Ended::Because(why));
         }
     }
 }
