@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use libfuzzer_sys::fuzz_target;
 use onionbalance_fuzz::v3::PUBLISHED;
 use onionbalance_fuzz::{NOW, rng, v2, v3};
+use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::v3::TimePeriod;
 use onionbalance_proto::v3::document::{self, PeriodKeys};
 use onionbalance_proto::wire::{FrontendRequest, Request, frame};
@@ -49,7 +50,7 @@ fn sign_v3(service: &mut Service, request: &FrontendRequest) {
 }
 
 fn judge_v2(request: &onionbalance_proto::wire::v2::FrontendRequest) {
-    let backends = [judge_v2::Backend { address: v2::BACKEND.address(), cookie: Some(v2::cookie()) }];
+    let backends = [InstanceV2 { address: v2::BACKEND.address(), auth: Some(v2::cookie()), name: None }];
     let mut known = KnownDescriptors::default();
     let frontend = v2::BACKEND.address();
     let Ok(approved) = judge_v2::judge(request, &frontend, &backends, &mut known, NOW) else { return };

@@ -1,7 +1,7 @@
 //! A service that is held: its key, its rules, and how often it may be asked. The rules and secrets of its version are in
 //! [`v2::service`] and [`v3::service`].
 
-use onionbalance_proto::config::{Address, InstanceV2, Instances};
+use onionbalance_proto::config::{Address, Instances};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::wire::{Held, HeldService, Refusal, Reply, Request};
 use rand_core::CryptoRngCore;
@@ -10,7 +10,6 @@ use crate::audit;
 use crate::keys::Secret;
 use crate::limit::RateLimit;
 use crate::log::Priority;
-use crate::v2::judge::Backend;
 use crate::{v2, v3};
 
 /// A service whose key is held.
@@ -84,20 +83,16 @@ impl Service {
 
     /// Whether instances can be this service's: those of another version cannot.
     pub fn fits(&self, instances: &Instances) -> bool {
-        match instances {
-            Instances::None => true,
-            Instances::V2(_) => matches!(self.version, Version::V2(_)),
-            Instances::V3(_) => matches!(self.version, Version::V3(_)),
-        }
+        !matches!(
+            (&self.version, instances),
+            (Version::V2(_), Instances::V3(_)) | (Version::V3(_), Instances::V2(_))
+        )
     }
 
     /// Allows these backends and no others from now on; of another version, none. False if they are the same as before.
     pub fn allow(&mut self, instances: &Instances) -> bool {
         match (&mut self.version, instances) {
-            (Version::V2(service), Instances::V2(instances)) => {
-                let backend = |one: &InstanceV2| Backend { address: one.address, cookie: one.auth.clone() };
-                service.allow(instances.iter().map(backend).collect())
-            }
+            (Version::V2(service), Instances::V2(instances)) => service.allow(instances.clone()),
             (Version::V3(service), Instances::V3(instances)) => {
                 service.allow(instances.iter().map(|instance| instance.address).collect())
             }
@@ -152,6 +147,7 @@ mod tests {
     use super::*;
     use crate::keys;
     use onionbalance_key_file::passphrase::Passphrases;
+    use onionbalance_proto::config::InstanceV2;
 
     const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use data_encoding::{BASE32_NOPAD, BASE64};
+use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::fixture::v2::{Backend, request};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Readers, open_outer};
@@ -62,9 +63,10 @@ fn sign(
         backend.text(&backend.publish(now, points_each.into(), rng), readers, rng)
     });
     let texts = texts.collect();
-    let allowed = backends.iter().enumerate().map(|(index, backend)| judge::Backend {
+    let allowed = backends.iter().enumerate().map(|(index, backend)| InstanceV2 {
         address: backend.address(),
-        cookie: cookies.get(index).cloned(),
+        auth: cookies.get(index).cloned(),
+        name: None,
     });
     let allowed = allowed.collect();
     let secret = PermanentSecret::new(RsaPrivateKey::from_pkcs1_pem(KEY)?)?;

@@ -5,12 +5,13 @@
 
 mod known;
 
+use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Descriptor, DocumentError, MAX_POINTS, open_outer};
 use onionbalance_proto::v2::layer::LayerError;
 use onionbalance_proto::v2::period::{OVERLAP, seconds_left};
 use onionbalance_proto::v2::points::IntroductionPoint;
-use onionbalance_proto::v2::{Cookie, OnionAddress, Replica, TimePeriod};
+use onionbalance_proto::v2::{OnionAddress, Replica, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
 
@@ -26,15 +27,6 @@ const OLDEST_PUBLICATION: u64 = 24 * 3600;
 /// descriptor be refused.
 const ENDED_PERIOD_STANDS: u64 = 3 * 3600;
 
-/// A backend of a service's configuration.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Backend {
-    /// Its address.
-    pub address: OnionAddress,
-    /// What opens its introduction points, if it authorizes its clients.
-    pub cookie: Option<Cookie>,
-}
-
 /// A request that may be signed.
 #[derive(Debug)]
 pub struct Approved {
@@ -49,7 +41,7 @@ pub struct Approved {
 pub fn judge(
     request: &FrontendRequest,
     service: &OnionAddress,
-    backends: &[Backend],
+    backends: &[InstanceV2],
     known: &mut KnownDescriptors,
     now: UnixTime,
 ) -> Result<Approved, Refusal> {
@@ -57,7 +49,7 @@ pub fn judge(
     let replica = Replica::try_from(request.replica).map_err(|_| Refusal::Replica)?;
     judge_publication_time(request.published, now)?;
     judge_choice(request)?;
-    if request.client_authorization && backends.iter().all(|backend| backend.cookie.is_none()) {
+    if request.client_authorization && backends.iter().all(|backend| backend.auth.is_none()) {
         return Err(Refusal::ClientAuthorization);
     }
     let opened = request
@@ -113,14 +105,14 @@ fn judge_choice(request: &FrontendRequest) -> Result<(), Refusal> {
 /// A backend's descriptor, opened.
 #[derive(Debug)]
 struct Opened<'a> {
-    backend: &'a Backend,
+    backend: &'a InstanceV2,
     points: Vec<IntroductionPoint>,
 }
 
 /// The points that a configured backend says it has.
 fn judge_backend<'a>(
     text: &str,
-    allowed: &'a [Backend],
+    allowed: &'a [InstanceV2],
     known: &mut KnownDescriptors,
     now: UnixTime,
 ) -> Result<Opened<'a>, Refusal> {
@@ -138,7 +130,7 @@ fn judge_backend<'a>(
     let address = outer.key.address();
     let backend = of(&address)?;
     let Descriptor { period, points, .. } =
-        outer.open(&live_periods(&address, now), backend.cookie.as_ref()).map_err(|error| match error {
+        outer.open(&live_periods(&address, now), backend.auth.as_ref()).map_err(|error| match error {
             DocumentError::Period => Refusal::BackendDescriptorPeriod,
             DocumentError::Layer(LayerError::NoCookie | LayerError::Cookie) => Refusal::BackendCookie,
             _ => Refusal::BackendDescriptor,
@@ -165,7 +157,7 @@ fn judge_point(
 ) -> Result<IntroductionPoint, Refusal> {
     let opened = opened.get(usize::from(chosen.backend)).ok_or(Refusal::SetMember)?;
     let point = opened.points.get(usize::from(chosen.point)).ok_or(Refusal::SetMember)?;
-    if opened.backend.cookie.is_some() && !client_authorization {
+    if opened.backend.auth.is_some() && !client_authorization {
         return Err(Refusal::ClientAuthorization);
     }
     Ok(*point)

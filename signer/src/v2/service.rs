@@ -1,5 +1,6 @@
 //! A version 2 service that is held: its secret, its rules, and which backends' descriptors it has seen.
 
+use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{MAX_LENGTH, Readers};
 use onionbalance_proto::v2::{Cookie, OnionAddress};
@@ -7,31 +8,27 @@ use onionbalance_proto::wire::Refusal;
 use onionbalance_proto::wire::v2::{FrontendRequest, SignedFrontend};
 use rand_core::CryptoRngCore;
 
-use crate::v2::judge::{self, Approved, Backend, KnownDescriptors};
+use crate::v2::judge::{self, Approved, KnownDescriptors};
 use crate::v2::secret::PermanentSecret;
 
 /// A service whose key is held.
 pub struct Service {
     secret: PermanentSecret,
-    backends: Vec<Backend>,
-    /// Those of all backends, each once: whoever holds one may be a client of the frontend.
-    cookies: Vec<Cookie>,
+    backends: Vec<InstanceV2>,
     known: KnownDescriptors,
 }
 
 impl Service {
     /// A service with these backends.
-    pub fn new(secret: PermanentSecret, backends: Vec<Backend>) -> Self {
-        let cookies = distinct_cookies(&backends);
-        Self { secret, backends, cookies, known: KnownDescriptors::default() }
+    pub fn new(secret: PermanentSecret, backends: Vec<InstanceV2>) -> Self {
+        Self { secret, backends, known: KnownDescriptors::default() }
     }
 
     /// Allows these backends, with these cookies, and no others. False if they are the same as before.
-    pub fn allow(&mut self, backends: Vec<Backend>) -> bool {
+    pub fn allow(&mut self, backends: Vec<InstanceV2>) -> bool {
         if self.backends == backends {
             return false;
         }
-        self.cookies = distinct_cookies(&backends);
         self.backends = backends;
         // Another cookie may open what was closed, and the other way round.
         self.known = KnownDescriptors::default();
@@ -44,7 +41,7 @@ impl Service {
     }
 
     /// The backends whose points may be signed for.
-    pub fn backends(&self) -> &[Backend] {
+    pub fn backends(&self) -> &[InstanceV2] {
         &self.backends
     }
 
@@ -76,8 +73,9 @@ impl Service {
         approved: &Approved,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
+        let cookies = distinct_cookies(&self.backends);
         let readers =
-            if approved.client_authorization { Readers::Basic(&self.cookies) } else { Readers::Everyone };
+            if approved.client_authorization { Readers::Basic(&cookies) } else { Readers::Everyone };
         // So many cookies that tor allows no more do not fit into a descriptor either.
         let unsigned =
             approved.descriptor.seal(self.secret.public(), readers, rng).map_err(|_| Refusal::TooLong)?;
@@ -91,9 +89,10 @@ impl Service {
     }
 }
 
-fn distinct_cookies(backends: &[Backend]) -> Vec<Cookie> {
+/// Those of all backends, each once: whoever holds one may be a client of the frontend.
+fn distinct_cookies(backends: &[InstanceV2]) -> Vec<Cookie> {
     let mut cookies: Vec<Cookie> = Vec::new();
-    for cookie in backends.iter().filter_map(|backend| backend.cookie.as_ref()) {
+    for cookie in backends.iter().filter_map(|backend| backend.auth.as_ref()) {
         if !cookies.iter().any(|known| known.secret() == cookie.secret()) {
             cookies.push(cookie.clone());
         }

@@ -1,8 +1,8 @@
 use std::sync::LazyLock;
 
 use onionbalance_proto::fixture::v2 as fixture;
-use onionbalance_proto::v2::AuthType;
 use onionbalance_proto::v2::document::{MAX_LENGTH, Readers};
+use onionbalance_proto::v2::{AuthType, Cookie};
 use onionbalance_proto::wire::{Header, Request, frame};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -60,7 +60,7 @@ fn frontend() -> OnionAddress {
 /// A request, and the world in which it is judged.
 struct Case {
     request: FrontendRequest,
-    allowed: Vec<Backend>,
+    allowed: Vec<InstanceV2>,
     published: Vec<Descriptor>,
 }
 
@@ -69,7 +69,8 @@ impl Case {
     fn genuine() -> Self {
         let mut rng = rng();
         let backends = WORLD.iter().take(3);
-        let allowed = backends.clone().map(|backend| Backend { address: backend.address(), cookie: None });
+        let allowed =
+            backends.clone().map(|backend| InstanceV2 { address: backend.address(), auth: None, name: None });
         let published = backends.clone().map(|backend| backend.publish(NOW, 3, &mut rng));
         let request = fixture::request(&frontend(), NOW, vec![], 0);
         let mut case = Self { request, allowed: allowed.collect(), published: published.collect() };
@@ -81,7 +82,7 @@ impl Case {
     /// Two points of the backend that authorizes its clients, for these.
     fn authorized() -> Self {
         let mut case = Self::genuine();
-        case.allowed[2].cookie = Some(cookie(7));
+        case.allowed[2].auth = Some(cookie(7));
         case.request.backends = vec![case.text_for(2, Readers::Basic(&[cookie(6), cookie(7)]))];
         case.request.points.truncate(2);
         case.request.client_authorization = true;
@@ -252,7 +253,7 @@ fn authorized_backends_are_opened_with_the_configured_cookie() {
     let mut case = Case::authorized();
     let stealth = Cookie::new([8; 16], AuthType::Stealth);
     case.request.backends = vec![case.text_for(2, Readers::Stealth(&stealth))];
-    case.allowed[2].cookie = Some(stealth);
+    case.allowed[2].auth = Some(stealth);
     assert_eq!(case.judge().unwrap().descriptor.points, case.published[2].points[..2]);
 }
 
@@ -322,7 +323,7 @@ fn what_was_verified_before_still_has_its_time_and_its_place() {
     let case = Case::genuine();
     let mut known = KnownDescriptors::default();
     let mut judge =
-        |allowed: &[Backend], now| judge(&case.request, &frontend(), allowed, &mut known, now).err();
+        |allowed: &[InstanceV2], now| judge(&case.request, &frontend(), allowed, &mut known, now).err();
     assert_eq!(judge(&case.allowed, NOW), None);
     assert_eq!(judge(&case.allowed, NOW), None);
     // A backend that is no longer allowed.

@@ -23,7 +23,8 @@ fn service(key: &str, cookies: Vec<Cookie>) -> Service {
     let opened = Passphrases::Terminal.open(&file, Path::new(key)).unwrap();
     let Ok(Secret::V2(secret)) = keys::secret(&opened) else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
-    let backends = cookies.into_iter().map(|cookie| Backend { address, cookie: Some(cookie) }).collect();
+    let backends =
+        cookies.into_iter().map(|cookie| InstanceV2 { address, auth: Some(cookie), name: None }).collect();
     Service::new(secret, backends)
 }
 
@@ -76,7 +77,7 @@ fn what_is_signed_opens_for_clients() {
 #[test]
 fn authorized_clients_of_any_backend_are_the_frontends() {
     let service = service("frontend1.key", vec![cookie(1), cookie(2), cookie(1)]);
-    assert_eq!(service.cookies.len(), 2);
+    assert_eq!(distinct_cookies(service.backends()).len(), 2);
     let approved = approved(10, true);
     let signed = service.render(&approved, &mut rng()).unwrap();
     for client in [cookie(1), cookie(2)] {
