@@ -2,12 +2,13 @@
 //! nothing else. Landlock says which files, seccomp which system calls.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::process;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::libc;
 use seccompiler::{
@@ -18,44 +19,32 @@ use seccompiler::{
 /// The newest rules that are asked for; a kernel that knows fewer enforces those. The first version knows files.
 const RULES: ABI = ABI::V7;
 
-/// Why the process is not confined.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfinementError {
-    /// A directory of the configuration cannot be opened.
-    #[error("cannot confine the process to the directories of its configuration: {0}")]
-    Directory(#[from] PathFdError),
-    /// Landlock refuses.
-    #[error("cannot confine the process (landlock): {0}")]
-    Landlock(#[from] RulesetError),
-    /// The filter cannot be made for this machine.
-    #[error("cannot filter system calls on this machine: {0}")]
-    Filter(#[from] BackendError),
-    /// The kernel refuses the filter.
-    #[error("cannot filter system calls (seccomp): {0}")]
-    Seccomp(#[from] seccompiler::Error),
-}
-
 /// Gives up everything that serving does not need. Files in `directories` can still be read, so that the configuration can be
 /// read again. There is no way back. False if all files can still be reached, since the kernel has no landlock.
 ///
 /// Directories and not the file: an editor that replaces a file makes another one of the same name.
-pub fn confine(directories: &[impl AsRef<Path>]) -> Result<bool, ConfinementError> {
-    let has_landlock = restrict_files(directories)?;
-    apply_filter(&filter()?)?;
+///
+/// # Errors
+/// The kernel refuses, or the filter cannot be made for this machine.
+pub fn confine(directories: &[impl AsRef<Path>]) -> io::Result<bool> {
+    let has_landlock = restrict_files(directories)
+        .map_err(|error| io::Error::other(format!("cannot confine the process (landlock): {error}")))?;
+    filter()
+        .map_err(seccompiler::Error::from)
+        .and_then(|filter| apply_filter(&filter))
+        .map_err(|error| io::Error::other(format!("cannot filter system calls (seccomp): {error}")))?;
     Ok(has_landlock)
 }
 
-fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, ConfinementError> {
-    let rule = |directory| -> Result<_, ConfinementError> {
-        Ok(PathBeneath::new(PathFd::new(directory)?, AccessFs::ReadFile))
-    };
+/// A directory that cannot be opened is not left either.
+fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
         .handle_access(AccessNet::from_all(RULES))?
         .scope(Scope::from_all(RULES))?
         .create()?
-        .add_rules(directories.iter().map(rule))?
+        .add_rules(path_beneath_rules(directories, AccessFs::ReadFile))?
         .restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
@@ -66,53 +55,35 @@ pub fn filter() -> Result<BpfProgram, BackendError> {
     SeccompFilter::new(rules()?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?.try_into()
 }
 
+/// The system calls that serving needs whatever their arguments are.
+const ALWAYS: &[&[libc::c_long]] = &[
+    // The conversation.
+    &[libc::SYS_accept4, libc::SYS_recvmsg, libc::SYS_close, libc::SYS_geteuid],
+    // The wait, by its older name, too, where there is one.
+    &[libc::SYS_ppoll, libc::SYS_restart_syscall],
+    #[cfg(target_arch = "x86_64")]
+    &[libc::SYS_poll],
+    // The log, and signals as they are read.
+    &[libc::SYS_write, libc::SYS_writev, libc::SYS_read],
+    // The bound of system calls.
+    &[libc::SYS_timer_settime, libc::SYS_timer_delete],
+    // The configuration, read again. Landlock says from where.
+    &[libc::SYS_readlinkat, libc::SYS_statx, libc::SYS_fstat, libc::SYS_lseek],
+    // Memory: the allocator's.
+    &[libc::SYS_brk, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_futex],
+    // Randomness and time.
+    &[libc::SYS_getrandom, libc::SYS_clock_gettime],
+    // The end: abort raises a signal in its own thread, and `std` prints where a panic was.
+    &[libc::SYS_exit, libc::SYS_exit_group, libc::SYS_getpid, libc::SYS_gettid, libc::SYS_sigaltstack],
+    &[libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn],
+];
+
 /// System calls with what has to hold for their arguments: one of the rules, if there are any.
 pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
 /// The system calls that are allowed, and why.
 pub fn rules() -> Result<Rules, BackendError> {
-    let always = [
-        // The conversation, the log, and the word to the service manager.
-        libc::SYS_accept4,
-        libc::SYS_read,
-        libc::SYS_recvmsg,
-        libc::SYS_write,
-        libc::SYS_writev,
-        libc::SYS_close,
-        libc::SYS_ppoll,
-        libc::SYS_geteuid,
-        // The bound of system calls.
-        libc::SYS_timer_settime,
-        libc::SYS_timer_delete,
-        // The configuration, read again. Landlock says from where.
-        libc::SYS_readlinkat,
-        libc::SYS_statx,
-        libc::SYS_fstat,
-        libc::SYS_lseek,
-        // Memory: the allocator's.
-        libc::SYS_brk,
-        libc::SYS_munmap,
-        libc::SYS_mremap,
-        libc::SYS_madvise,
-        libc::SYS_futex,
-        // Randomness and time.
-        libc::SYS_getrandom,
-        libc::SYS_clock_gettime,
-        // The end: abort raises a signal in its own thread, and `std` prints where a panic was.
-        libc::SYS_exit,
-        libc::SYS_exit_group,
-        libc::SYS_getpid,
-        libc::SYS_gettid,
-        libc::SYS_rt_sigaction,
-        libc::SYS_rt_sigprocmask,
-        libc::SYS_rt_sigreturn,
-        libc::SYS_sigaltstack,
-        libc::SYS_restart_syscall,
-    ];
-    let mut rules: Rules = always.into_iter().map(|call| (call, Vec::new())).collect();
-    // `poll` by its older name, where there is one.
-    #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_poll, Vec::new());
+    let mut rules: Rules = ALWAYS.concat().into_iter().map(|call| (call, Vec::new())).collect();
     let own = process::id().try_into().unwrap_or_default();
     let conditions = [
         // The allocator's too, but nothing that could be run.
