@@ -1,12 +1,10 @@
 //! `onionbalance-signer`: see the library for what it does, `--help` for how to start it.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_key_file::passphrase::Source;
-use onionbalance_signer::log;
 use onionbalance_signer::start::{self, Options, Problem};
 use onionbalance_signer::system::hardening;
 
@@ -31,27 +29,20 @@ Keys are made and converted by onionbalance-key.
   -V, --version        print the version
 ";
 
-enum Start {
-    Serve(Options),
-    Print(String),
-    /// To say that another program makes keys.
-    Hint(String),
-}
+const VERSION: &str = concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     // Before a key is read, and before anything that could fail with one in memory.
-    if let Err(error) = hardening::harden() {
-        return Problem::lasting(format_args!("cannot protect the process's memory: {error}")).fail();
-    }
-    match arguments() {
-        Ok(Start::Serve(options)) => start::serve(&options),
-        Ok(Start::Print(text)) => print(&text),
-        Ok(Start::Hint(text)) => wrong_usage(text),
-        Err(error) => wrong_usage(format_args!("{error}; see --help")),
+    let hardened = hardening::harden()
+        .map_err(|error| Problem::lasting(format_args!("cannot protect the process's memory: {error}")));
+    match hardened.and_then(|()| arguments().map_err(Problem::usage)).transpose() {
+        Some(options) => start::serve(options),
+        None => ExitCode::SUCCESS,
     }
 }
 
-fn arguments() -> Result<Start, lexopt::Error> {
+/// The options to serve with; `None` if the command line asks for a text, which is printed.
+fn arguments() -> Result<Option<Options>, lexopt::Error> {
     let mut config = None;
     let mut inherited = false;
     let mut passphrases = credential().map_or(Source::Terminal, Source::File);
@@ -64,27 +55,16 @@ fn arguments() -> Result<Start, lexopt::Error> {
             Arg::Long("passphrase-fd") => {
                 passphrases = Source::descriptor(parser.value()?.parse()?);
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(Start::Print(HELP.to_owned())),
-            Arg::Short('V') | Arg::Long("version") => {
-                return Ok(Start::Print(format!("onionbalance-signer {}\n", env!("CARGO_PKG_VERSION"))));
-            }
-            Arg::Value(word) if word == "key" && config.is_none() => {
-                return hint(&mut parser).map(Start::Hint);
-            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(print(HELP)),
+            Arg::Short('V') | Arg::Long("version") => return Ok(print(VERSION)),
+            Arg::Value(word) if word == "key" => return Err("keys are made by onionbalance-key".into()),
             other => return Err(other.unexpected()),
         }
     }
     let config = config
         .or_else(|| std::env::var_os("ONIONBALANCE_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.yaml"));
-    Ok(Start::Serve(Options { config, inherited, passphrases }))
-}
-
-/// The command as the program takes it that makes keys.
-fn hint(parser: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
-    let words: Vec<_> = parser.raw_args()?.map(|word| word.to_string_lossy().into_owned()).collect();
-    let command = format!("onionbalance-key {}", words.join(" "));
-    Ok(format!("keys are made by onionbalance-key: run `{}`", command.trim_end()))
+    Ok(Some(Options { config, inherited, passphrases }))
 }
 
 /// The credential that the service manager hands over under this name (systemd.exec(5), `LoadCredential=`).
@@ -93,13 +73,8 @@ fn credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn wrong_usage(what: impl Display) -> ExitCode {
-    log::leave_out_time();
-    Problem::usage(what).fail()
-}
-
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> Option<Options> {
     print!("{text}");
-    ExitCode::SUCCESS
+    None
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
+use std::io;
 use std::time::Instant;
 
 use nix::unistd::{Uid, User, getegid};
@@ -16,7 +17,7 @@ use crate::serve::{Server, Services};
 use crate::service::Service;
 use crate::system::access_list;
 use crate::system::secret_memory::{self, Kind};
-use crate::system::user::{self, UserError};
+use crate::system::user;
 use crate::v3;
 use onionbalance_key_file::passphrase::Passphrases;
 
@@ -103,25 +104,26 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
 pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, ConfigError> {
     let path = config_file.path();
     let (text, config) = config_file.read()?;
-    let about = |key: &str, what| Err(ConfigError::about(&text, path, key, what));
+    let refused = |key: &str, what| Err(ConfigError::about(&text, path, key, what));
     let held = by_key(server.services.held());
+    let mut listed: HashMap<&str, &Instances> = HashMap::new();
     for service in &config.services {
-        let key = &service.key;
-        let what = match held.get(key.as_str()) {
-            Some(held) if held.fits(&service.instances) => continue,
-            Some(_) => format!("the instances of {key} are of another version now: restart the signer"),
-            None => {
-                format!("the key {key} is not held: keys are read at the start only, so restart the signer")
-            }
+        let key = service.key.as_str();
+        let Some(held) = held.get(key) else {
+            let what =
+                format!("the key {key} is not held: keys are read at the start only, so restart the signer");
+            return refused(key, what);
         };
-        return about(key, what);
+        if !held.fits(&service.instances) {
+            let what = format!("the instances of {key} are of another version now: restart the signer");
+            return refused(key, what);
+        }
+        listed.insert(key, &service.instances);
     }
-    let listed: HashMap<&str, &Instances> =
-        config.services.iter().map(|service| (service.key.as_str(), &service.instances)).collect();
     if let Some(gone) = server.services.held().iter().find(|held| !listed.contains_key(held.key.as_str())) {
         let key = &gone.key;
         let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
-        return about(key, what);
+        return refused(key, what);
     }
     check_own_backends(&config.services, |key| Some(held.get(key)?.address()), &text, path)?;
     let mut services = Vec::new();
@@ -147,33 +149,30 @@ fn trust_with_keys(
     config: &Config,
     user: Option<&User>,
 ) -> Result<Trust, Box<dyn Error>> {
-    let trust = Trust::in_this_process(access_list::read);
-    let trust = match user {
-        Some(user) => trust.in_user(user).map_err(|errno| UserError::Refused(user.name.clone(), errno))?,
-        None => trust,
-    };
-    let trust = trust.allowing_readers(config.signer_allow_readable_keys);
-    let own = user.map_or(Uid::effective(), |user| user.uid);
+    let mut trust =
+        Trust::in_this_process(access_list::read).allowing_readers(config.signer_allow_readable_keys);
+    let (mut own, mut group) = (Uid::effective(), getegid());
+    if let Some(user) = user {
+        let unknown =
+            |errno| format!("signer-user: the groups of {} cannot be looked up: {errno}", user.name);
+        trust = trust.in_user(user).map_err(unknown)?;
+        (own, group) = (user.uid, user.gid);
+    }
     if config.signer_allowed_uids.iter().all(|uid| [0, own.as_raw()].contains(uid)) {
         return Ok(trust);
     }
     let mut shared = config_file.groups()?;
-    shared.push(user.map_or_else(getegid, |user| user.gid));
+    shared.push(group);
     Ok(trust.without_groups(&shared))
 }
 
 /// Has memory for the secrets of all services that may be of version 3. RSA keys are elsewhere.
-fn reserve_memory(config: &Config) -> Result<(), secret_memory::MemoryError> {
-    let may_be_v3 = |instances| !matches!(instances, &Instances::V2(_));
-    let services = config.services.iter().filter(|service| may_be_v3(&service.instances)).count();
-    if services > 0 {
-        let secrets = services * v3::service::SECRETS;
-        if secret_memory::reserve(secrets, config.signer_allow_locked_memory)? == Kind::Locked {
-            log::line(
-                Priority::Warning,
-                "keys are in locked memory, which root can read: the kernel has no memfd_secret",
-            );
-        }
+fn reserve_memory(config: &Config) -> io::Result<()> {
+    let services = config.services.iter().filter(|service| !matches!(service.instances, Instances::V2(_)));
+    let secrets = services.count() * v3::service::SECRETS;
+    if secrets > 0 && secret_memory::reserve(secrets, config.signer_allow_locked_memory)? == Kind::Locked {
+        let what = "keys are in locked memory, which root can read: the kernel has no memfd_secret";
+        log::line(Priority::Warning, what);
     }
     Ok(())
 }

@@ -29,17 +29,24 @@ pub struct Options {
     pub passphrases: Source,
 }
 
-/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that connect.
-pub fn serve(options: &Options) -> ExitCode {
+/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that connect. Without options
+/// there is a problem, which the balancers are told of that wait at the socket of the service manager.
+pub fn serve(options: Result<Options, Problem>) -> ExitCode {
     // First of all, so that each later failure can be told to the balancers that wait there.
-    let handed_over = match handed_over(options.inherited) {
+    let handed_over = match handed_over() {
         Ok(listener) => listener,
-        Err(problem) => return problem.end().into(),
+        Err(problem) => return options.err().unwrap_or(problem).end().into(),
     };
-    match prepare(options, handed_over) {
+    match options.and_then(|options| prepare(&options, handed_over)) {
         Ok((config, server, outside)) => run(&config, server, outside),
         Err(problem) => problem.reply_and_end(handed_over),
     }
+}
+
+/// The socket of the service manager, if there is one.
+fn handed_over() -> Result<Option<&'static UnixListener>, Problem> {
+    let listener = activation::listener().map_err(Problem::lasting)?;
+    listener.map(listen::prepare).transpose().map_err(Problem::passing)
 }
 
 /// Everything up to the first request. The order matters: [`crate::system`] has it.
@@ -54,19 +61,27 @@ fn prepare(
     // No passphrase is needed once the keys are read.
     drop(passphrases);
     if let Some(user) = &setup.user {
-        user::become_user(user).map_err(Problem::lasting)?;
+        let refused = |error| Problem::lasting(format_args!("cannot become the user {}: {error}", user.name));
+        user::become_user(user).map_err(refused)?;
     }
     let mut place = "the socket from the service manager".to_owned();
     let mut listener = handed_over;
     let mut stream = None;
     if options.inherited {
+        listener = None;
         stream = Some(listen::inherited().map_err(Problem::passing)?);
     } else if listener.is_none() {
-        let path = setup.config.signer_socket.as_deref().map(|path| config_file.relative(path));
-        let path = path.ok_or_else(|| no_socket(&config_file))?;
-        listener = Some(leave_open(listen::bind(&path).map_err(Problem::passing)?));
+        let file = config_file.path().display();
+        let unset = || format!("{file}: signer-socket-location is not set: say where to listen");
+        let path = setup.config.signer_socket.as_deref().ok_or_else(unset).map_err(Problem::lasting)?;
+        let path = config_file.relative(path);
+        listener = Some(listen::bind(&path).map_err(Problem::passing)?);
         place = path.display().to_string();
     }
+    let unheard = |error| {
+        let what = "cannot tell the service manager at $NOTIFY_SOCKET that all is ready";
+        Problem::passing(format_args!("{what}: {error}"))
+    };
     let outside = Outside {
         signals: Signals::subscribe().map_err(Problem::passing)?,
         notifier: Notifier::connect().map_err(unheard)?,
@@ -85,6 +100,22 @@ fn prepare(
         log::line(Priority::Info, format_args!("listening on {place}"));
     }
     Ok((config_file, server, outside))
+}
+
+/// Gives up what serving does not need, and tries whether a reload can still read the configuration.
+fn confine(config: &ConfigFile) -> Result<(), Problem> {
+    // A directory that cannot be reached is told of below.
+    let directories = config.directories().unwrap_or_default();
+    if !confinement::confine(&directories).map_err(Problem::lasting)? {
+        log::line(
+            Priority::Warning,
+            "the kernel has no landlock, by which the signer gives up its files: boot it with landlock among lsm=",
+        );
+    }
+    if let Err(error) = config.open() {
+        log::line(Priority::Warning, format_args!("SIGHUP will be refused: {error}"));
+    }
+    Ok(())
 }
 
 /// Serves until a signal asks the process to end, or the only connection has ended.
@@ -124,70 +155,27 @@ fn reload(config: &ConfigFile, server: &mut Server) {
     }
 }
 
-/// The socket of the service manager, if there is one.
-fn handed_over(inherited: bool) -> Result<Option<&'static UnixListener>, Problem> {
-    if inherited {
-        return Ok(None);
-    }
-    let listener = activation::listener().map_err(Problem::lasting)?;
-    let listener = listener.map(listen::prepare).transpose().map_err(Problem::passing)?;
-    Ok(listener.map(leave_open))
-}
-
-/// A listener is closed by the kernel alone: connections wait there, and descriptors with them. The close of a socket does not
-/// linger in a process that ends (`inet_release`, `PF_EXITING`).
-fn leave_open(listener: UnixListener) -> &'static UnixListener {
-    Box::leak(Box::new(listener))
-}
-
-/// Gives up what serving does not need, and tries whether a reload can still read the configuration.
-fn confine(config: &ConfigFile) -> Result<(), Problem> {
-    // A directory that cannot be reached is told of below.
-    let directories = config.directories().unwrap_or_default();
-    if !confinement::confine(&directories).map_err(Problem::lasting)? {
-        log::line(
-            Priority::Warning,
-            "the kernel has no landlock, by which the signer gives up its files: boot it with landlock among lsm=",
-        );
-    }
-    if let Err(error) = config.open() {
-        log::line(Priority::Warning, format_args!("SIGHUP will be refused: {error}"));
-    }
-    Ok(())
-}
-
 /// Why the signer does not serve, and the status to end with.
 pub struct Problem {
     what: String,
     status: u8,
 }
 
-/// `EX_CONFIG` of sysexits.h: starting again will not help.
-const BAD_CONFIGURATION: u8 = 78;
-/// As other programs end that do not understand their command line.
-const BAD_USAGE: u8 = 2;
-/// Something may be different the next time.
-const FAILED: u8 = 1;
-
 impl Problem {
-    /// Starting again will not help.
+    /// Starting again will not help: `EX_CONFIG` of sysexits.h.
     pub fn lasting(what: impl Display) -> Self {
-        Self { what: what.to_string(), status: BAD_CONFIGURATION }
+        Self { what: what.to_string(), status: 78 }
     }
 
     /// Something may be different the next time.
     fn passing(what: impl Display) -> Self {
-        Self { what: what.to_string(), status: FAILED }
+        Self { what: what.to_string(), status: 1 }
     }
 
-    /// The command line is wrong.
+    /// The command line is wrong. Other programs that do not understand theirs end with this status.
     pub fn usage(what: impl Display) -> Self {
-        Self { what: what.to_string(), status: BAD_USAGE }
-    }
-
-    /// Ends a process that does not come as far as [`serve`], as `serve` would.
-    pub fn fail(&self) -> ExitCode {
-        self.reply_and_end(handed_over(false).ok().flatten())
+        log::leave_out_time();
+        Self { what: format!("{what}; see --help"), status: 2 }
     }
 
     /// Tells the operator, and the balancers that wait at `listener`.
@@ -205,15 +193,4 @@ impl Problem {
         log::line(Priority::Error, &self.what);
         self.status
     }
-}
-
-fn no_socket(config: &ConfigFile) -> Problem {
-    let file = config.path().display();
-    Problem::lasting(format_args!("{file}: signer-socket-location is not set: say where to listen"))
-}
-
-fn unheard(error: impl Display) -> Problem {
-    Problem::passing(format_args!(
-        "cannot tell the service manager at $NOTIFY_SOCKET that all is ready: {error}"
-    ))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, getsockopt, listen, socket,
@@ -31,44 +31,35 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// The path is taken by another signer.
-    #[error("{0} is in use: another signer serves there; stop it, or set another signer-socket-location")]
-    InUse(PathBuf),
-    /// The path is taken by something that is no socket.
-    #[error("{0} exists and is no socket: remove it, or set another signer-socket-location")]
-    Taken(PathBuf),
-    /// The socket cannot be made.
-    #[error("cannot listen at {0}: {1}; the directory must exist and be writable for the signer's user")]
-    Bind(PathBuf, io::Error),
-    /// Standard input is no socket.
-    #[error(
-        "standard input is no connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer"
-    )]
-    NotInherited,
-}
-
 /// Listens at `path` with mode 0660 from the first moment: owner and group may connect, nobody else.
-pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
-    let failed = |error| ListenError::Bind(path.to_owned(), error);
-    match path.symlink_metadata() {
-        Ok(found) if !found.file_type().is_socket() => return Err(ListenError::Taken(path.to_owned())),
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => return Err(ListenError::InUse(path.to_owned())),
+///
+/// # Errors
+/// The path is taken by another signer or by something that is no socket, or the socket cannot be made.
+pub fn bind(path: &Path) -> io::Result<&'static UnixListener> {
+    let place = path.display();
+    let refused =
+        |what| Err(io::Error::other(format!("{place} {what}, or set another signer-socket-location")));
+    let failed = |error| {
+        let remedy = "the directory must exist and be writable for the signer's user";
+        io::Error::other(format!("cannot listen at {place}: {error}; {remedy}"))
+    };
+    if let Ok(found) = path.symlink_metadata() {
+        if !found.file_type().is_socket() {
+            return refused("exists and is no socket: remove it");
+        }
+        match UnixStream::connect(path) {
+            Ok(_) => return refused("is in use: another signer serves there; stop it"),
             // Left behind by a signer that was killed.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path).map_err(failed)?;
             }
             Err(error) => return Err(failed(error)),
-        },
-        Err(_) => {}
+        }
     }
     listen_at(path).map_err(failed)
 }
 
-fn listen_at(path: &Path) -> io::Result<UnixListener> {
+fn listen_at(path: &Path) -> io::Result<&'static UnixListener> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let before = umask(Mode::from_bits_truncate(0o117));
     let bound = UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address));
@@ -79,18 +70,26 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
 
 /// Makes a listener fit for peers that nobody can trust: no call on it waits, as many peers may wait as the kernel allows
 /// (`net.core.somaxconn`), and none of them may send descriptors, from the first one on.
-pub fn prepare(listener: UnixListener) -> io::Result<UnixListener> {
+///
+/// The kernel alone closes it: connections wait there, and descriptors with them. The close of a socket does not linger in a
+/// process that ends (`inet_release`, `PF_EXITING`).
+pub fn prepare(listener: UnixListener) -> io::Result<&'static UnixListener> {
     guard::refuse_descriptors(&listener);
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::MAXALLOWABLE)?;
-    Ok(listener)
+    Ok(Box::leak(Box::new(listener)))
 }
 
 /// The connected stream that stands where standard input was.
-pub fn inherited() -> Result<UnixStream, ListenError> {
-    let stream = io::stdin().as_fd().try_clone_to_owned().map_err(|_| ListenError::NotInherited)?;
-    let stream = UnixStream::from(stream);
-    stream.peer_addr().map_err(|_| ListenError::NotInherited)?;
+///
+/// # Errors
+/// There is none.
+pub fn inherited() -> io::Result<UnixStream> {
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    stream.peer_addr().map_err(|_| {
+        let what = "standard input is no connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer";
+        io::Error::other(what)
+    })?;
     guard::refuse_descriptors(&stream);
     Ok(stream)
 }

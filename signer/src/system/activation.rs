@@ -17,40 +17,32 @@ use nix::sys::socket::{SockType, getsockopt, sockopt};
 /// The first descriptor that is handed over (`SD_LISTEN_FDS_START`).
 const FIRST: i32 = 3;
 
-/// Why there is no listening socket, though one was announced.
-#[derive(Debug, thiserror::Error)]
-pub enum ActivationError {
-    /// More than one, or none.
-    #[error("the service manager handed over {0} sockets: give onionbalance-signer.service exactly one")]
-    Count(String),
-    /// Something else than a listening AF_UNIX stream socket.
-    #[error(
-        "the service manager handed over something that is no listening AF_UNIX stream socket: use ListenStream= with a \
-         path in onionbalance-signer.socket"
-    )]
-    Kind,
-}
-
 /// The listening socket, if the service manager has handed one over to this process.
-pub fn listener() -> Result<Option<UnixListener>, ActivationError> {
+///
+/// # Errors
+/// It has handed over something else: more than one socket, or another kind than a listening AF_UNIX stream.
+pub fn listener() -> io::Result<Option<UnixListener>> {
     let is_for_us = env::var("LISTEN_PID").is_ok_and(|pid| pid == process::id().to_string());
     let count = env::var("LISTEN_FDS").unwrap_or_default();
     if !is_for_us || count.is_empty() {
         return Ok(None);
     }
     if count != "1" {
-        return Err(ActivationError::Count(count));
+        let what = format!("{count} sockets: give onionbalance-signer.service exactly one");
+        return Err(io::Error::other(format!("the service manager handed over {what}")));
     }
     // SAFETY: the service manager opened it for us and this is the only place that takes it, once. Where it is not open,
-    // the first call below says so.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(FIRST) };
-    let kind = getsockopt(&descriptor, sockopt::SockType).map_err(|_| ActivationError::Kind)?;
-    let listens = getsockopt(&descriptor, sockopt::AcceptConn).unwrap_or(false);
-    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|_| ActivationError::Kind)?;
-    let listener = UnixListener::from(descriptor);
-    if kind != SockType::Stream || !listens || listener.local_addr().is_err() {
-        return Err(ActivationError::Kind);
+    // the calls below say so.
+    let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(FIRST) });
+    let is_stream = getsockopt(&listener, sockopt::SockType) == Ok(SockType::Stream);
+    let listens = getsockopt(&listener, sockopt::AcceptConn) == Ok(true);
+    if !is_stream || !listens || listener.local_addr().is_err() {
+        return Err(io::Error::other(
+            "the service manager handed over something that is no listening AF_UNIX stream socket: use ListenStream= \
+             with a path in onionbalance-signer.socket",
+        ));
     }
+    fcntl(&listener, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(Some(listener))
 }
 

@@ -1,32 +1,22 @@
 //! What the process does to itself before it touches a key.
 
-use nix::errno::Errno;
+use std::io;
+
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// A socket to listen at, a connection or two, the log, and what is open for a moment.
 const OPEN_FILES: u64 = 64;
 
-/// Why the process cannot be protected.
-#[derive(Debug, thiserror::Error)]
-pub enum HardeningError {
-    /// The kernel refuses.
-    #[error("the kernel refuses: {0}")]
-    Refused(#[from] Errno),
-    /// Another process was there first.
-    #[error("the process {0} traces it: end that, and start again")]
-    Traced(String),
-}
-
 /// Makes the process undumpable: no core file, and no other process of the same user may read its memory. Strict: with
 /// keys in memory there is no going on without it.
 ///
 /// # Errors
 /// The kernel refuses, or a process that attached before can read the memory all the same.
-pub fn harden() -> Result<(), HardeningError> {
+pub fn harden() -> io::Result<()> {
     prctl::set_dumpable(false)?;
     if let Some(tracer) = tracer() {
-        return Err(HardeningError::Traced(tracer));
+        return Err(io::Error::other(format!("the process {tracer} traces it: end that, and start again")));
     }
     // A core would hold the keys.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;

@@ -5,9 +5,11 @@
 
 #![expect(unsafe_code, reason = "the kernel's secret memory has no safe interface")]
 
+use std::io;
+use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::ptr::NonNull;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
@@ -32,33 +34,19 @@ pub enum Kind {
     Locked,
 }
 
-/// Why there is no memory for secrets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum MemoryError {
-    /// The kernel has none.
-    #[error(
-        "the kernel has no secret memory for keys (memfd_secret: {0}): boot it with the option secretmem.enable=1, or set \
-         `signer-allow-locked-memory: true` in the configuration (locked memory is not swapped, but root can read the keys in it)"
-    )]
-    NoSecretMemory(Errno),
-    /// It gives no more to us.
-    #[error(
-        "no more memory can be locked for keys ({0}): raise LimitMEMLOCK in the unit (ulimit -l), 2 MiB for each thousand \
-         services"
-    )]
-    Exhausted(Errno),
-}
-
 /// Has memory ready for so many secrets more than before, of the best kind that there is. Locked memory is second best, and taken
 /// only if `allow_locked`. All memory is of the kind of the first.
-pub fn reserve(secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
+///
+/// # Errors
+/// The kernel has no secret memory, or gives this process no more of either kind.
+pub fn reserve(secrets: usize, allow_locked: bool) -> io::Result<Kind> {
     let mut pool = pool();
     let free = pool.free.len().saturating_add(secrets);
     pool.reserve(free, allow_locked)
 }
 
-/// Twice 32 secret bytes.
-pub struct SecretBytes(Slot);
+/// Twice 32 secret bytes, in a slot of their own.
+pub struct SecretBytes(ManuallyDrop<&'static mut Halves>);
 
 impl SecretBytes {
     /// Copies the halves into a slot, by no other way. The caller wipes them where they were.
@@ -70,38 +58,31 @@ impl SecretBytes {
         if pool.free.is_empty() && pool.reserve(1, false).is_err() {
             std::process::abort();
         }
-        let Some(mut slot) = pool.free.pop() else { std::process::abort() };
-        // SAFETY: the slot was in the list of free ones, so nothing else refers to it; it is mapped for good.
-        let [to_first, to_second] = unsafe { slot.0.as_mut() };
-        to_first.copy_from_slice(first);
-        to_second.copy_from_slice(second);
-        Self(slot)
+        let Some(slot) = pool.free.pop() else { std::process::abort() };
+        slot[0].copy_from_slice(first);
+        slot[1].copy_from_slice(second);
+        Self(ManuallyDrop::new(slot))
     }
 
     /// The halves. A caller that copies them wipes the copy.
     pub fn expose(&self) -> &Halves {
-        // SAFETY: the slot is ours alone as long as `self` lives, is mapped for good, and holds initialized bytes.
-        unsafe { self.0.0.as_ref() }
+        &self.0
     }
 }
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        // SAFETY: as in `expose`; nobody else has a reference when `self` is dropped.
-        unsafe { self.0.0.as_mut() }.zeroize();
-        pool().free.push(Slot(self.0.0));
+        // SAFETY: nothing uses the secret after it was dropped.
+        let slot = unsafe { ManuallyDrop::take(&mut self.0) };
+        slot.zeroize();
+        pool().free.push(slot);
     }
 }
 
-/// A place for a secret.
-struct Slot(NonNull<Halves>);
-
-// SAFETY: the memory belongs to no thread; whoever has the slot has it alone.
-unsafe impl Send for Slot {}
-
 struct Pool {
     kind: Option<Kind>,
-    free: Vec<Slot>,
+    /// Slots without a secret.
+    free: Vec<&'static mut Halves>,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { kind: None, free: Vec::new() });
@@ -112,14 +93,14 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 impl Pool {
     /// Takes memory until so many slots are free.
-    fn reserve(&mut self, secrets: usize, allow_locked: bool) -> Result<Kind, MemoryError> {
+    fn reserve(&mut self, secrets: usize, allow_locked: bool) -> io::Result<Kind> {
         loop {
             match self.kind {
                 Some(kind) if self.free.len() >= secrets => return Ok(kind),
-                Some(kind) => self.grow(kind).map_err(MemoryError::Exhausted)?,
+                Some(kind) => self.grow(kind).map_err(exhausted)?,
                 None => match self.grow(Kind::Secret) {
                     Ok(()) => {}
-                    Err(errno) if !allow_locked => return Err(MemoryError::NoSecretMemory(errno)),
+                    Err(errno) if !allow_locked => return Err(no_secret_memory(errno)),
                     Err(_) => self.kind = Some(Kind::Locked),
                 },
             }
@@ -145,10 +126,26 @@ impl Pool {
             },
         };
         self.kind = Some(kind);
-        // SAFETY: the memory has this many slots.
-        self.free.extend((0..SLOTS).map(|slot| Slot(unsafe { memory.cast().add(slot) })));
+        // SAFETY: the memory has this many slots of zeros, is mapped for good, and nothing else refers to it.
+        let slots: &'static mut [Halves] =
+            unsafe { slice::from_raw_parts_mut(memory.cast().as_ptr(), SLOTS) };
+        self.free.extend(slots);
         Ok(())
     }
+}
+
+fn no_secret_memory(errno: Errno) -> io::Error {
+    io::Error::other(format!(
+        "the kernel has no secret memory for keys (memfd_secret: {errno}): boot it with the option secretmem.enable=1, or set \
+         `signer-allow-locked-memory: true` in the configuration (locked memory is not swapped, but root can read the keys in it)"
+    ))
+}
+
+fn exhausted(errno: Errno) -> io::Error {
+    io::Error::other(format!(
+        "no more memory can be locked for keys ({errno}): raise LimitMEMLOCK in the unit (ulimit -l), 2 MiB for each thousand \
+         services"
+    ))
 }
 
 fn memfd_secret() -> nix::Result<OwnedFd> {
@@ -179,7 +176,7 @@ mod tests {
     #[test]
     fn locked_memory_serves_as_well() {
         let mut pool = Pool { kind: Some(Kind::Locked), free: Vec::new() };
-        assert_eq!(pool.reserve(SLOTS + 1, true), Ok(Kind::Locked));
+        assert_eq!(pool.reserve(SLOTS + 1, true).unwrap(), Kind::Locked);
         assert_eq!(pool.free.len(), 2 * SLOTS);
     }
 }

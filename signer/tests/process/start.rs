@@ -173,13 +173,10 @@ fn a_log_that_nobody_reads_stops_nothing() {
 #[test]
 fn the_program_that_makes_keys_is_named() {
     let directory = Directory::new("");
-    for (arguments, wanted) in [
-        (&["key"][..], "onionbalance-key"),
-        (&["key", "new", "--plain", "-o", "frontend.key"], "onionbalance-key new --plain -o frontend.key"),
-    ] {
+    for arguments in [&["key"][..], &["key", "new", "--plain", "-o", "frontend.key"]] {
         let mut command = Command::new(directory.command().get_program());
         let output = command.args(arguments).current_dir(directory.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert_eq!(log(output.stderr), format!("ERROR keys are made by onionbalance-key: run `{wanted}`\n"));
+        assert_eq!(log(output.stderr), "ERROR keys are made by onionbalance-key; see --help\n");
     }
 }

@@ -8,7 +8,7 @@ use onionbalance_key_file::delegation::{self, IssuedCertificates, Span};
 use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 
 use super::authority::{Certifier, PeriodSecrets};
-use crate::system::secret_memory::{self, MemoryError, SecretBytes};
+use crate::system::secret_memory::{self, SecretBytes};
 use crate::v3::revision::RevisionKey;
 use crate::v3::secret::DescriptorSigningSecret;
 
@@ -30,7 +30,7 @@ struct DelegatedPeriod {
 
 impl Delegation {
     /// Holds a delegation that was read: copies its secrets to the place for them.
-    pub fn hold(read: &delegation::Delegation<'_>) -> Result<Self, MemoryError> {
+    pub fn hold(read: &delegation::Delegation<'_>) -> std::io::Result<Self> {
         secret_memory::reserve(read.periods.len(), false)?;
         let hold = |period: &delegation::DelegatedPeriod<'_>| DelegatedPeriod {
             secrets: SecretBytes::new(period.seed, period.counter),
