@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
             let period = TimePeriod { length, number: 20_000 };
             let certificate = authority
                 .period(period, &mut rng(1))
-                .and_then(|secrets| secrets.certifier.certify(secrets.signing.public(), period.start(720)));
+                .and_then(|secrets| authority.certify(secrets.signing.public(), period, period.start(720)));
             // A delegation need not reach to this period.
             if let Ok(certificate) = certificate {
                 let blinded = BlindedKey::derive(&authority.address(), period);

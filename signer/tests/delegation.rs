@@ -71,7 +71,7 @@ fn secrets(authority: &Authority, period: TimePeriod) -> Result<PeriodSecrets, R
 
 fn certificate(authority: &Authority, period: TimePeriod, now: UnixTime) -> Result<ExpiryHour, Refusal> {
     let secrets = secrets(authority, period)?;
-    let certificate = secrets.certifier.certify(secrets.signing.public(), now)?;
+    let certificate = authority.certify(secrets.signing.public(), period, now)?;
     let blinded = BlindedKey::derive(&authority.address(), period);
     certificate.verify(secrets.signing.public().as_bytes(), blinded.verifying_key(), now).unwrap();
     Ok(certificate.claim.expires)

@@ -2,7 +2,6 @@
 //! with it where it is.
 
 use ed25519_dalek::VerifyingKey;
-use onionbalance_key_file::delegation::IssuedCertificates;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::{OnionAddress, TimePeriod};
@@ -24,22 +23,12 @@ pub enum Authority {
     Delegation(Delegation),
 }
 
-/// What it takes to sign in one period.
+/// The secrets that sign in one period.
 pub struct PeriodSecrets {
-    /// What certifies the signing key.
-    pub certifier: Certifier,
     /// Signs the descriptors.
     pub signing: DescriptorSigningSecret,
     /// The key of their revision counter.
     pub revision: RevisionKey,
-}
-
-/// What certifies descriptor-signing keys in one period.
-pub enum Certifier {
-    /// The blinded secret: any key, at any time.
-    Blinded(BlindedSecret),
-    /// Certificates for one key.
-    Issued(IssuedCertificates),
 }
 
 impl Authority {
@@ -51,30 +40,35 @@ impl Authority {
         }
     }
 
-    /// What it takes to sign in `period`, if this authority reaches so far.
+    /// The secrets for `period`, if this authority reaches so far: new ones of an identity, those of a delegation that has them.
     pub fn period(&self, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<PeriodSecrets, Refusal> {
         match self {
-            Self::Identity(secret) => {
-                let blinded = secret.blind(period);
+            Self::Identity(secret) => Ok(PeriodSecrets {
+                signing: DescriptorSigningSecret::generate(rng),
+                revision: RevisionKey::new(&secret.blind(period)),
+            }),
+            Self::Delegation(delegation) => {
+                let [seed, counter] = delegation.period(period)?.secrets.expose();
                 Ok(PeriodSecrets {
-                    signing: DescriptorSigningSecret::generate(rng),
-                    revision: RevisionKey::new(&blinded),
-                    certifier: Certifier::Blinded(blinded),
+                    signing: DescriptorSigningSecret::from_seed(seed),
+                    revision: RevisionKey::from_bytes(counter),
                 })
             }
-            Self::Delegation(delegation) => delegation.period(period).ok_or(Refusal::NotDelegated),
         }
     }
-}
 
-impl Certifier {
-    /// The type-08 certificate of `signing`, which runs out on the first whole hour after its lifetime;
-    /// of those that were issued the one that comes next to this.
-    pub fn certify(&self, signing: &VerifyingKey, now: UnixTime) -> Result<Certificate, Refusal> {
+    /// The type-08 certificate of `signing`, a key of `period`, which runs out on the first whole hour after its lifetime; of
+    /// those that were issued the one that comes next to this.
+    pub fn certify(
+        &self,
+        signing: &VerifyingKey,
+        period: TimePeriod,
+        now: UnixTime,
+    ) -> Result<Certificate, Refusal> {
         match self {
-            Self::Blinded(blinded) => Ok(certify(blinded, signing, expiry(now))),
-            Self::Issued(certificates) => {
-                let nearest = certificates.nearest(signing, expiry(now));
+            Self::Identity(secret) => Ok(certify(&secret.blind(period), signing, expiry(now))),
+            Self::Delegation(delegation) => {
+                let nearest = delegation.period(period)?.certificates.nearest(signing, expiry(now));
                 nearest.filter(|found| now < found.claim.expires.moment()).ok_or(Refusal::NotDelegated)
             }
         }

@@ -19,8 +19,9 @@ use crate::log::Priority;
 
 /// Two descriptors at a time, and two during a rollover or while a clock is wrong. The keys of more periods are not kept.
 const PERIODS_KEPT: usize = 4;
-/// The most secrets of one service: the identity's, and three of each period that is kept and of the one that comes.
-pub const SECRETS: usize = 1 + 3 * (PERIODS_KEPT + 1);
+/// The most secrets of one service: the identity's, a blinded one while it is used, and two of each period that is kept and of the
+/// one that comes.
+pub const SECRETS: usize = 2 + 2 * (PERIODS_KEPT + 1);
 /// Certificates of points' keys that are kept: those of the largest request.
 const CERTIFIED_KEPT: usize = 2 * MAX_SETS * MAX_POINTS;
 /// Another length of periods than the public network's is bound to a service until it has not been asked for it for so many
@@ -155,7 +156,7 @@ impl Service {
         });
         let revision =
             self.revisions.next(&period.secrets.revision, period.time, now, approved.revision_seen);
-        let signed = period.sign_all(approved, revision, now, rng);
+        let signed = period.sign_all(&self.authority, approved, revision, now, rng);
         if self.periods.len() == PERIODS_KEPT {
             self.periods.pop_front();
         }
@@ -172,12 +173,13 @@ impl Period {
 
     fn sign_all(
         &mut self,
+        authority: &Authority,
         approved: &Approved,
         revision: u64,
         now: UnixTime,
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
-        let signing_cert = self.secrets.certifier.certify(self.secrets.signing.public(), now)?;
+        let signing_cert = authority.certify(self.secrets.signing.public(), self.time, now)?;
         let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME));
         self.certified.retain(|_, certificate| certificate.claim.expires == expires);
         if self.certified.len() > CERTIFIED_KEPT {
