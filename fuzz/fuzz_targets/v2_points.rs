@@ -8,7 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use onionbalance::v2::backend;
 use onionbalance_fuzz::v2::{around_message, cookie, instance, period};
 use onionbalance_fuzz::{NOW, rng};
-use onionbalance_proto::v2::{layer, points};
+use onionbalance_proto::v2::document::points;
+use onionbalance_proto::v2::layer;
 
 fuzz_target!(|input: &[u8]| {
     let Some((form, rest)) = input.split_first() else { return };

@@ -202,13 +202,13 @@ proptest! {
 
     #[test]
     fn a_lying_v2_backend_is_refused_or_its_points_come_back(damages in damages()) {
-        let inner = damaged_text(&v2::points::encode(&PUBLISHED_V2.points), damages);
+        let inner = damaged_text(&v2::document::points::encode(&PUBLISHED_V2.points), damages);
         let key = open_outer(&SERVICE_V2.text(&PUBLISHED_V2, Readers::Everyone, &mut StdRng::seed_from_u64(5))).unwrap().key;
         let part = v2::SecretIdPart::derive(PUBLISHED_V2.period, PUBLISHED_V2.replica, None);
         let text = SERVICE_V2.sign(v2::document::outer::Unsigned::new(&key, part, NOW, inner.as_bytes()));
         if let Ok(opened) = open_v2(&text) {
             prop_assert!((1..=10).contains(&opened.points.len()));
-            prop_assert_eq!(v2::points::decode(&v2::points::encode(&opened.points)), Ok(opened.points));
+            prop_assert_eq!(v2::document::points::decode(&v2::document::points::encode(&opened.points)), Ok(opened.points));
         }
     }
 
@@ -217,7 +217,7 @@ proptest! {
         let cookie = v2::Cookie::new([7; 16], if stealth { v2::AuthType::Stealth } else { v2::AuthType::Basic });
         let key = open_outer(&SERVICE_V2.text(&PUBLISHED_V2, Readers::Everyone, &mut StdRng::seed_from_u64(5))).unwrap().key;
         let part = v2::SecretIdPart::derive(PUBLISHED_V2.period, PUBLISHED_V2.replica, stealth.then_some(&cookie));
-        let points = v2::points::encode(&PUBLISHED_V2.points);
+        let points = v2::document::points::encode(&PUBLISHED_V2.points);
         let mut rng = StdRng::seed_from_u64(6);
         let message = if stealth {
             v2::layer::encrypt_stealth(points.as_bytes(), &cookie, &mut rng)
@@ -255,7 +255,7 @@ proptest! {
             let _ = Inner::decode(text, 20);
             let _ = open(text, &keys(), NOW);
             let _ = v2::document::outer::Outer::decode(&format!("rendezvous-service-descriptor {text}"));
-            let _ = v2::points::decode(&format!("introduction-point {text}"));
+            let _ = v2::document::points::decode(&format!("introduction-point {text}"));
             let _ = text.parse::<v2::OnionAddress>();
             let _ = Config::parse(text, Path::new("config.yaml"));
             let _ = text.parse::<OnionAddress>();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{self, DocumentError};
-use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, PointKey, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};

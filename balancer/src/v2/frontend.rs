@@ -2,8 +2,8 @@
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{self, Descriptor, DocumentError, publication_time};
-use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{Cookie, OnionAddress};
 use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
 

@@ -11,7 +11,8 @@ use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_key::issue::issue;
 use onionbalance_key_file::delegation::Span;
 use onionbalance_proto::fixture;
-use onionbalance_proto::v2::{layer, points};
+use onionbalance_proto::v2::document::points;
+use onionbalance_proto::v2::layer;
 use onionbalance_proto::wire::{Header, Refusal, Reply, Request, SignedFrontend, frame};
 
 fn main() -> io::Result<()> {

@@ -9,7 +9,6 @@ pub mod id;
 pub mod keys;
 pub mod layer;
 pub mod period;
-pub mod points;
 
 pub use address::OnionAddress;
 pub use cookie::{AuthType, Cookie};

@@ -7,10 +7,10 @@ mod known;
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{Descriptor, DocumentError, MAX_POINTS, open_outer};
 use onionbalance_proto::v2::layer::LayerError;
 use onionbalance_proto::v2::period::{OVERLAP, seconds_left};
-use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, Replica, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};

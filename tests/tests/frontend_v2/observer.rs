@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use onionbalance::relay::Fingerprint;
 use onionbalance::v2::directory::Directory;
 use onionbalance::v2::schedule::DescriptorTerm;
+use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{self, Descriptor};
-use onionbalance_proto::v2::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
 use onionbalance_tests::network::{Backend, Client, Network};
 

@@ -3,71 +3,25 @@
 //! [`Descriptor::seal`] makes one, [`open`] takes one apart, demands what tor's own parser does
 //! (`rend_parse_v2_service_descriptor`), and believes nothing that it has not verified.
 
+mod error;
 pub mod outer;
+pub mod points;
 
 use rand_core::CryptoRngCore;
 
-use super::keys::KeyError;
 use super::layer::{self, LayerError};
-use super::points::{self, IntroductionPoint};
 use super::{Cookie, OnionAddress, PermanentKey, Replica, SecretIdPart, TimePeriod};
-use crate::netdoc::NetdocError;
 use crate::time::UnixTime;
+pub use error::DocumentError;
 use outer::{Outer, Unsigned};
+use points::IntroductionPoint;
 
-pub(super) const RSA_PUBLIC_KEY: &str = "RSA PUBLIC KEY";
+const RSA_PUBLIC_KEY: &str = "RSA PUBLIC KEY";
 
 /// Clients refuse a descriptor with more introduction points as a whole (tor: `MAX_INTRO_POINTS`).
 pub const MAX_POINTS: usize = 10;
 /// HSDirs, and tor at HSPOST, refuse a descriptor that is longer (tor: `REND_DESC_MAX_SIZE`).
 pub const MAX_LENGTH: usize = 20_480;
-
-/// Why a text is not the descriptor it should be.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum DocumentError {
-    /// Longer than HSDirs take.
-    #[error("descriptor has {0} bytes, HSDirs keep {MAX_LENGTH} at most")]
-    Length(usize),
-    /// The text is not in the common form, or an item is not what it should be.
-    #[error(transparent)]
-    Netdoc(#[from] NetdocError),
-    /// Something stands in front of the first line.
-    #[error("descriptor does not begin with `rendezvous-service-descriptor`")]
-    Beginning,
-    /// Not `version 2`.
-    #[error("descriptor is not of version 2")]
-    Version,
-    /// Something stands behind the signature.
-    #[error("descriptor goes on after its signature")]
-    AfterSignature,
-    /// An unusable key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The signature over the whole is wrong.
-    #[error("descriptor's signature is wrong")]
-    Signature,
-    /// The descriptor-id does not follow from the key and the secret-id-part.
-    #[error("descriptor's id is not that of its key and secret-id-part")]
-    Id,
-    /// Signed by another service's key.
-    #[error("descriptor is of {0}, another service")]
-    OtherService(OnionAddress),
-    /// Of neither replica of any period that was expected.
-    #[error("descriptor is of another period, or its id takes another cookie")]
-    Period,
-    /// The introduction points stay closed.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// The introduction points are not text.
-    #[error("the introduction points are not UTF-8 text")]
-    Encoding,
-    /// No introduction point at all.
-    #[error("descriptor has no introduction points")]
-    NoPoints,
-    /// More introduction points than clients take.
-    #[error("descriptor has more than {MAX_POINTS} introduction points")]
-    TooManyPoints,
-}
 
 /// The publication time of what is published at `now`: tor tells HSDirs no more than the hour.
 pub fn publication_time(now: UnixTime) -> UnixTime {

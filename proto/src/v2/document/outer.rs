@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use sha1::{Digest, Sha1};
 
-use super::{Descriptor, DocumentError, RSA_PUBLIC_KEY};
+use super::{Descriptor, DocumentError, RSA_PUBLIC_KEY, points};
 use crate::netdoc::{self, Item, NetdocError, once};
 use crate::time::UnixTime;
 use crate::v2::keys::LENGTH;
-use crate::v2::{Cookie, DescriptorId, PermanentKey, Replica, SecretIdPart, TimePeriod, layer, points};
+use crate::v2::{Cookie, DescriptorId, PermanentKey, Replica, SecretIdPart, TimePeriod, layer};
 
 const MESSAGE: &str = "MESSAGE";
 const SIGNATURE: &str = "SIGNATURE";

@@ -8,7 +8,9 @@ use sha1::{Digest, Sha1};
 
 use super::*;
 use crate::fixture::v2::{Backend, point};
+use crate::netdoc::NetdocError;
 use crate::v2::DescriptorId;
+use crate::v2::keys::KeyError;
 
 /// By tor 0.4.5.9 without and with authorization, and by OnionBalance 0.1.8 (`testdata/v2`).
 const BACKEND: &str = include_str!("../../../testdata/v2/b2-replica0.desc");

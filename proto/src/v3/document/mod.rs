@@ -3,18 +3,18 @@
 //! [`Descriptor::seal`] makes one from the inside out, [`open`] takes one apart from the outside in and believes
 //! nothing that it has not verified.
 
+mod error;
 pub mod inner;
 pub mod middle;
 pub mod outer;
 
 use super::blinding::{BlindedKey, Subcredential};
-use super::cert::{CertError, Certificate};
-use super::keys::{DescriptorSigningKey, KeyError};
-use super::layer::{Layer, LayerContext, LayerError};
-use super::link::LinkError;
+use super::cert::Certificate;
+use super::keys::DescriptorSigningKey;
+use super::layer::{Layer, LayerContext};
 use super::{OnionAddress, TimePeriod};
-use crate::netdoc::NetdocError;
 use crate::time::UnixTime;
+pub use error::DocumentError;
 use inner::Inner;
 use middle::ClientLines;
 use outer::{Outer, Unsigned};
@@ -26,53 +26,6 @@ const MESSAGE: &str = "MESSAGE";
 pub const MAX_POINTS: usize = 20;
 /// HSDirs refuse a descriptor that is not shorter than this (consensus parameter `HSV3MaxDescriptorSize`'s default).
 pub const MAX_LENGTH: usize = 50_000;
-
-/// Why a text is not the descriptor it should be.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum DocumentError {
-    /// Longer than HSDirs take.
-    #[error("descriptor has {0} bytes, HSDirs keep less than {MAX_LENGTH}")]
-    Length(usize),
-    /// One of the three texts is not in the common form.
-    #[error(transparent)]
-    Netdoc(#[from] NetdocError),
-    /// Not `hs-descriptor 3`.
-    #[error("descriptor is not of version 3")]
-    Version,
-    /// Wants to be kept for longer than HSDirs do.
-    #[error("descriptor's lifetime is beyond 720 minutes")]
-    Lifetime,
-    /// Something stands behind the signature.
-    #[error("descriptor goes on after its signature")]
-    AfterSignature,
-    /// The signature over the whole is wrong.
-    #[error("descriptor's signature is wrong")]
-    Signature,
-    /// A certificate proves nothing.
-    #[error(transparent)]
-    Cert(#[from] CertError),
-    /// A layer does not decrypt.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// A decrypted layer is not text.
-    #[error("a decrypted layer is not UTF-8 text")]
-    Encoding,
-    /// An unusable key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// Malformed link specifiers.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// No introduction point at all.
-    #[error("descriptor has no introduction points")]
-    NoPoints,
-    /// More introduction points than clients take.
-    #[error("descriptor has more than {most} introduction points")]
-    TooManyPoints {
-        /// How many may be there.
-        most: usize,
-    },
-}
 
 /// The keys that one service's descriptors of one period go with; all of them public.
 #[derive(Clone, Copy)]

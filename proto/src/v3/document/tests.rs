@@ -1,6 +1,7 @@
 use rand::SeedableRng;
 
 use super::*;
+use crate::v3::cert::CertError;
 use crate::v3::{FlowControl, PeriodLength};
 
 /// Taken from tor 0.4.9.11 at this moment (`testdata/v3`). Periods of 8 minutes, offset 4; a new one had begun half a

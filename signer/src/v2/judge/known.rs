@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use onionbalance_proto::v2::points::IntroductionPoint;
+use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
 
 /// The most that are remembered, of at most 20 480 bytes each: a frontend's request brings ten at most.

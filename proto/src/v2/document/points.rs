@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 
-use super::PointKey;
-use super::document::{DocumentError, MAX_POINTS, RSA_PUBLIC_KEY};
+use super::{DocumentError, MAX_POINTS, RSA_PUBLIC_KEY};
 use crate::base32::lower_base32;
 use crate::netdoc::{self, Item, NetdocError, once};
+use crate::v2::PointKey;
 
 /// What one point's text takes at most: the keywords, the longest address and port, two keys.
 const POINT_LENGTH: usize = 640;
