@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use data_encoding::{BASE32_NOPAD, Encoding, Specification};
 
-/// The encoding. Strict: no other letters, no bits left over.
+/// The encoding. Its decoder is strict: it refuses other letters and non-zero trailing bits.
 pub(crate) fn lower_base32() -> &'static Encoding {
     static LOWER: LazyLock<Encoding> = LazyLock::new(|| {
         let mut specification = BASE32_NOPAD.specification();

@@ -1,4 +1,5 @@
-//! Made-up backends, for tests and benchmarks: each signs descriptors as a real one does, or lies as it is told to.
+//! Made-up version-3 backends, for tests and benchmarks. Each signs descriptors as a real one does, or with
+//! the lie that the caller asks for.
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "only tests and benchmarks build this")]
 
 pub mod v2;
@@ -20,17 +21,17 @@ use crate::wire::{BackendProof, FrontendRequest, ProvenPoint};
 
 const CERT_LIFETIME: u64 = 54 * 3600;
 
-/// An onion service that is somebody's backend.
+/// A version-3 onion service that acts as a backend.
 pub struct Backend {
     identity: SigningKey,
 }
 
-/// What a backend publishes in one period. The descriptor can be altered before it is made a text; what the backend
-/// signs then is the altered one.
+/// A backend's publication of one period. A caller can alter the descriptor before it becomes a text; the
+/// backend then signs the altered one.
 pub struct Published {
-    /// Whose it is.
+    /// The backend's address.
     pub address: OnionAddress,
-    /// For which period.
+    /// The period it is published in.
     pub period: TimePeriod,
     /// The descriptor in the clear.
     pub descriptor: Descriptor,
@@ -40,7 +41,7 @@ pub struct Published {
 }
 
 impl Backend {
-    /// The backend whose identity is made of this number.
+    /// The backend with the identity key that is derived from this number.
     pub fn new(number: u64) -> Self {
         let mut seed = [0xB0; 32];
         seed.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
@@ -52,7 +53,7 @@ impl Backend {
         OnionAddress::from_identity(self.identity.verifying_key().to_bytes()).expect("a key of our own")
     }
 
-    /// A descriptor as the backend would make it at `now`, with so many introduction points.
+    /// A descriptor as the backend would make it at `now`, with this number of introduction points.
     pub fn publish(
         &self,
         period: TimePeriod,
@@ -88,12 +89,13 @@ impl Published {
         unsigned.finish(&signature)
     }
 
-    /// What proves that the descriptor-signing key is the backend's.
+    /// The certificate that proves the descriptor-signing key to be the backend's.
     pub fn proof(&self) -> BackendProof {
         BackendProof::new(&self.address, self.period.number, &self.descriptor.signing_cert)
     }
 
-    /// A certificate for the same key until the same time, signed by this service's descriptor-signing key.
+    /// A certificate of the same key with the same expiry as `other`, signed by this service's
+    /// descriptor-signing key.
     pub fn certify_like(&self, other: &Certificate) -> Certificate {
         self.certify(other.claim.kind, other.claim.certified, other.claim.expires)
     }
@@ -104,7 +106,7 @@ impl Published {
     }
 }
 
-/// What an honest balancer asks of the signer: one descriptor with all points of these backends, and the `flow-control`
+/// An honest balancer's request: one descriptor with all points of these backends, and the `flow-control`
 /// line of the first.
 pub fn request(frontend: &OnionAddress, period: TimePeriod, backends: &[Published]) -> FrontendRequest {
     let index = |index: usize| u8::try_from(index).expect("at most 160 points");
@@ -153,7 +155,7 @@ fn x25519(rng: &mut impl CryptoRngCore) -> [u8; 32] {
     x25519_dalek::PublicKey::from(&x25519_dalek::EphemeralSecret::random_from_rng(rng)).to_bytes()
 }
 
-/// IPv4, RSA identity, ed25519 identity: what tor's relays have at least.
+/// The specifiers that every tor relay has: IPv4 address, RSA identity, ed25519 identity.
 fn link_specifiers(rng: &mut impl RngCore) -> LinkSpecifiers {
     let mut bytes = vec![3];
     for (kind, length) in [(0, 6), (2, 20), (3, 32)] {

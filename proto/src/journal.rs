@@ -1,8 +1,9 @@
-//! How a program finds out that the journal of systemd reads its standard error.
+//! The variable by which a program finds out that systemd's journal reads its standard error.
 
 use std::str::FromStr;
 
-/// The stream that `$JOURNAL_STREAM` names (systemd.exec(5)). A program's standard error goes to the journal if it is this one.
+/// The stream that `$JOURNAL_STREAM` names (systemd.exec(5)). A program's standard error goes to the journal
+/// if it is this one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct JournalStream {
     /// The device, as in `st_dev` of fstat(2).
@@ -11,7 +12,7 @@ pub struct JournalStream {
     pub inode: u64,
 }
 
-/// Not two decimal numbers with a colon between them.
+/// The text is not two decimal numbers with a colon between them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a device and an inode, such as 8:1234")]
 pub struct JournalStreamError;

@@ -1,8 +1,8 @@
-//! What the balancer and its signer must agree on, to the byte.
+//! The formats that the balancer and its signer must agree on, to the byte.
 //!
-//! No I/O, no secrets, no clock: time and randomness are arguments. Each format has one module, with its encoder beside its
-//! decoder. The signer uses the decoders of frames, of the configuration and of v2 descriptors, and the encoders of everything
-//! that it signs.
+//! No I/O, no secrets, no clock: time and randomness are arguments. Each format has one module, with its
+//! encoder beside its decoder. The signer uses the decoders of frames, of the configuration and of v2
+//! descriptors, and the encoders of everything that it signs.
 
 #![forbid(unsafe_code)]
 

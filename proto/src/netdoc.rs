@@ -1,5 +1,5 @@
-//! The text form that Tor's documents share (dir-spec, "document meta-format"): items of a keyword, arguments and
-//! perhaps an object between `BEGIN` and `END` lines.
+//! The text form that Tor's documents share (dir-spec, "document meta-format"): items of a keyword, arguments
+//! and an optional object between `BEGIN` and `END` lines.
 
 use data_encoding::{BASE64, BASE64_NOPAD, Encoding, Specification};
 use std::sync::LazyLock;
@@ -11,44 +11,45 @@ const LINE_WIDTH: usize = 64;
 pub struct Item<'a> {
     /// The first word of its line.
     pub keyword: &'a str,
-    /// What follows the keyword, without surrounding spaces.
+    /// The rest of the line after the keyword, without surrounding spaces.
     pub arguments: &'a str,
-    /// The object behind the line, if there is one.
+    /// The object on the following lines; `None`: the item has none.
     pub object: Option<Object<'a>>,
-    /// Where its line begins, in bytes from the start of the document.
+    /// The start of its line, in bytes from the start of the document.
     pub offset: usize,
 }
 
 /// An object: a label and base64 lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Object<'a> {
-    /// What stands behind `BEGIN`.
+    /// The words after `BEGIN`, such as `RSA PUBLIC KEY`.
     pub label: &'a str,
     /// The lines between, line ends included.
     base64: &'a str,
 }
 
-/// Why a text is no such document.
+/// A text is not a document of this form.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NetdocError {
-    /// An object begins and does not end.
-    #[error("object without its END line")]
+    /// An object has a `BEGIN` line but no `END` line.
+    #[error("an object has no END line")]
     Unterminated,
-    /// Not base64, or cut.
-    #[error("`{0}` holds bad base64")]
+    /// An object or argument is not base64, or is truncated.
+    #[error("`{0}` is not valid base64")]
     Base64(String),
-    /// An item that must be there is not.
+    /// A mandatory item is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// An item that may stand once stands twice.
-    #[error("`{0}` stands more than once")]
+    /// An item that may occur once occurs twice.
+    #[error("`{0}` occurs more than once")]
     Repeated(&'static str),
-    /// An item whose arguments or object are not what it demands.
+    /// An item's arguments or object do not have the form that the item requires.
     #[error("`{0}` is malformed")]
     Malformed(String),
 }
 
-/// Splits a document into its items. Empty lines count for nothing.
+/// Splits a document into its items. Empty lines are skipped. An item whose object has no `END` line is an
+/// `Err`, and the last one.
 pub fn items(text: &str) -> impl Iterator<Item = Result<Item<'_>, NetdocError>> {
     let mut lines = Lines { text, position: 0 };
     std::iter::from_fn(move || lines.next_item().transpose())
@@ -102,7 +103,8 @@ fn marker<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 impl Item<'_> {
-    /// The bytes of the object, which must have this label.
+    /// The bytes of the object. Fails if the item has no object with this label, or if the object is not
+    /// base64.
     pub fn object(&self, label: &str) -> Result<Vec<u8>, NetdocError> {
         let object =
             self.object.as_ref().filter(|object| object.label == label).ok_or_else(|| self.malformed())?;
@@ -111,18 +113,19 @@ impl Item<'_> {
         from_base64(&base64).ok_or_else(|| NetdocError::Base64(self.keyword.into()))
     }
 
-    /// The arguments, one by one. Whoever needs fewer than there are passes over the rest, as tor does.
+    /// The arguments, one by one. A reader that needs fewer ignores the rest, as tor does.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.arguments.split_ascii_whitespace()
     }
 
-    /// The bytes of an argument in base64.
+    /// The bytes of an argument in base64. Fails if the argument is missing or is not base64.
     pub fn base64(&self, argument: Option<&str>) -> Result<Vec<u8>, NetdocError> {
         let text = argument.ok_or_else(|| self.malformed())?;
         from_base64(text).ok_or_else(|| NetdocError::Base64(self.keyword.into()))
     }
 
-    /// The key of 32 bytes behind the word for its kind.
+    /// The key of 32 bytes after the word for its kind, as in `ntor BASE64`. Fails if the first argument is
+    /// not `kind`, or if the second is not base64 of 32 bytes.
     pub fn key(&self, kind: &str) -> Result<[u8; 32], NetdocError> {
         let mut words = self.words();
         if words.next() != Some(kind) {
@@ -131,7 +134,7 @@ impl Item<'_> {
         self.base64(words.next())?.try_into().map_err(|_| self.malformed())
     }
 
-    /// The only argument as a decimal number without sign.
+    /// The only argument as a decimal number without sign. Fails for any other text, and above `u64::MAX`.
     pub fn number(&self) -> Result<u64, NetdocError> {
         if !self.arguments.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.malformed());
@@ -139,13 +142,13 @@ impl Item<'_> {
         self.arguments.parse().map_err(|_| self.malformed())
     }
 
-    /// The error that says this item is not as it should be.
+    /// The error that reports this item as malformed.
     pub fn malformed(&self) -> NetdocError {
         NetdocError::Malformed(self.keyword.into())
     }
 }
 
-/// Fills `place` with `value`, once.
+/// Fills `place` with `value`. Fails if it is filled already.
 pub fn once<T>(place: &mut Option<T>, keyword: &'static str, value: T) -> Result<(), NetdocError> {
     match place.replace(value) {
         None => Ok(()),
@@ -153,7 +156,7 @@ pub fn once<T>(place: &mut Option<T>, keyword: &'static str, value: T) -> Result
     }
 }
 
-/// Decodes base64 with or without padding, as tor does.
+/// Decodes base64 with or without padding, as tor does. `None`: the text is not base64.
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     if text.len() % 4 == 0 { BASE64.decode(text).ok() } else { BASE64_NOPAD.decode(text).ok() }

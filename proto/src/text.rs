@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// Deserializes a string and parses it. The parser's error comes up while the string is being visited, so that
-/// formats with positions report the string's own.
+/// Deserializes a string and parses it. `expecting` names the type in serde's own errors. Fails if the value
+/// is not a string or does not parse; the error is raised while the string is visited, so that formats with
+/// positions report the string's own.
 pub(crate) fn deserialize<'de, D, T>(deserializer: D, expecting: &'static str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

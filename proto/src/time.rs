@@ -20,13 +20,13 @@ impl UnixTime {
         self.0 / 3600
     }
 
-    /// This moment and `seconds` more; the end of time where that would overflow.
+    /// This moment plus `seconds`; `u64::MAX` where that would overflow.
     #[must_use]
     pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// This moment less `seconds`; the epoch where that would be before it.
+    /// This moment minus `seconds`; the epoch where that would be before it.
     #[must_use]
     pub fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
@@ -43,13 +43,13 @@ impl UnixTime {
     }
 }
 
-/// Not `YYYY-MM-DD HH:MM:SS`, or before 1970.
+/// The text is not `YYYY-MM-DD HH:MM:SS`, or the time is before 1970.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a time of the form YYYY-MM-DD HH:MM:SS")]
 pub struct TimeError;
 
-/// Days from 0000-03-01 to 1970-01-01. Years that begin in March put the leap day last, so that every month begins on
-/// the same day of its year.
+/// Days from 0000-03-01 to 1970-01-01. Years that begin in March put the leap day last, so that every month
+/// begins on the same day of its year.
 const EPOCH: u64 = 719_468;
 /// Days in four centuries.
 const ERA: u64 = 146_097;
@@ -57,7 +57,8 @@ const ERA: u64 = 146_097;
 impl FromStr for UnixTime {
     type Err = TimeError;
 
-    /// Reads `YYYY-MM-DD HH:MM:SS`, UTC, from 1970 on (dir-spec).
+    /// Reads `YYYY-MM-DD HH:MM:SS`, UTC (dir-spec). Fails for any other form, for a date or time of day that
+    /// does not exist, and for times before 1970.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let (date, time) = text.split_once(' ').ok_or(TimeError)?;
         let [year, month, day] = numbers(date, '-', [4, 2, 2]).ok_or(TimeError)?;
@@ -95,7 +96,7 @@ impl fmt::Display for UnixTime {
     }
 }
 
-/// Three decimal numbers of just so many digits.
+/// Three decimal numbers of exactly so many digits; `None` for any other text.
 fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     let mut fields = text.split(separator);
     let mut numbers = [0; 3];
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_time() {
+    fn refuses_other_texts() {
         for text in [
             "",
             "2026-11-22",

@@ -1,4 +1,4 @@
-//! What Arti's service makes, read by us.
+//! Descriptors of Arti's service, read by this crate.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -45,7 +45,7 @@ impl Frontend {
     }
 }
 
-/// One point in both forms: Arti's, and the fields that ours must have.
+/// One point in both forms: Arti's, and the fields that this crate must read.
 struct Point {
     theirs: IntroPointDesc,
     fields: Fields,

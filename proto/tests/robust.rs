@@ -1,4 +1,5 @@
-//! Whatever arrives is refused or understood: nothing panics, and what is understood means what it says.
+//! Damaged and arbitrary input is refused or understood: nothing panics, and an accepted input has its usual
+//! meaning.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -11,7 +12,7 @@ use onionbalance_proto::fixture::{self, Backend, Published, v2::Backend as Backe
 use onionbalance_proto::netdoc;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2;
-use onionbalance_proto::v2::document::{Readers, open_outer};
+use onionbalance_proto::v2::document::{Readers, open_outer, points};
 use onionbalance_proto::v3::cert::{CertType, Certificate};
 use onionbalance_proto::v3::document::inner::Inner;
 use onionbalance_proto::v3::document::middle::{self, ClientLines};
@@ -52,7 +53,7 @@ fn request() -> Request {
     Request::FrontendV3(fixture::request(&Backend::new(9).address(), published.period, backends))
 }
 
-/// What happens to bytes on their way.
+/// A change of the bytes on their way.
 #[derive(Clone, Debug)]
 enum Damage {
     Alter(Index, u8),
@@ -106,7 +107,7 @@ fn damaged_text(text: &str, damages: Vec<Damage>) -> String {
     String::from_utf8_lossy(&damaged(text.as_bytes(), damages)).into_owned()
 }
 
-/// A descriptor that says in its innermost layer what a lying backend wants it to, all signed as it should be.
+/// A validly signed descriptor with this innermost layer, as a lying backend can make it.
 fn signed_around(inner: &str) -> String {
     let descriptor = &PUBLISHED.descriptor;
     let keys = keys();
@@ -202,13 +203,13 @@ proptest! {
 
     #[test]
     fn a_lying_v2_backend_is_refused_or_its_points_come_back(damages in damages()) {
-        let inner = damaged_text(&v2::document::points::encode(&PUBLISHED_V2.points), damages);
+        let inner = damaged_text(&points::encode(&PUBLISHED_V2.points), damages);
         let key = open_outer(&SERVICE_V2.text(&PUBLISHED_V2, Readers::Everyone, &mut StdRng::seed_from_u64(5))).unwrap().key;
         let part = v2::SecretIdPart::derive(PUBLISHED_V2.period, PUBLISHED_V2.replica, None);
         let text = SERVICE_V2.sign(v2::document::outer::Unsigned::new(&key, part, NOW, inner.as_bytes()));
         if let Ok(opened) = open_v2(&text) {
             prop_assert!((1..=10).contains(&opened.points.len()));
-            prop_assert_eq!(v2::document::points::decode(&v2::document::points::encode(&opened.points)), Ok(opened.points));
+            prop_assert_eq!(points::decode(&points::encode(&opened.points)), Ok(opened.points));
         }
     }
 
@@ -217,7 +218,7 @@ proptest! {
         let cookie = v2::Cookie::new([7; 16], if stealth { v2::AuthType::Stealth } else { v2::AuthType::Basic });
         let key = open_outer(&SERVICE_V2.text(&PUBLISHED_V2, Readers::Everyone, &mut StdRng::seed_from_u64(5))).unwrap().key;
         let part = v2::SecretIdPart::derive(PUBLISHED_V2.period, PUBLISHED_V2.replica, stealth.then_some(&cookie));
-        let points = v2::document::points::encode(&PUBLISHED_V2.points);
+        let points = points::encode(&PUBLISHED_V2.points);
         let mut rng = StdRng::seed_from_u64(6);
         let message = if stealth {
             v2::layer::encrypt_stealth(points.as_bytes(), &cookie, &mut rng)
@@ -226,7 +227,8 @@ proptest! {
         };
         let text = SERVICE_V2.sign(v2::document::outer::Unsigned::new(&key, part, NOW, &damaged(&message, damages)));
         let opened = v2::document::open(&text, &SERVICE_V2.address(), &[PUBLISHED_V2.period], Some(&cookie));
-        // Nothing but the client's own entry, the length and the points' text is covered: what opens is at least well-formed.
+        // The damage may miss the client's own entry, the length and the points' text. A descriptor that
+        // opens is well-formed.
         if let Ok(opened) = opened {
             prop_assert!((1..=10).contains(&opened.points.len()));
         }
@@ -255,7 +257,7 @@ proptest! {
             let _ = Inner::decode(text, 20);
             let _ = open(text, &keys(), NOW);
             let _ = v2::document::outer::Outer::decode(&format!("rendezvous-service-descriptor {text}"));
-            let _ = v2::document::points::decode(&format!("introduction-point {text}"));
+            let _ = points::decode(&format!("introduction-point {text}"));
             let _ = text.parse::<v2::OnionAddress>();
             let _ = Config::parse(text, Path::new("config.yaml"));
             let _ = text.parse::<OnionAddress>();

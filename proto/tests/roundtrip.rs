@@ -1,4 +1,4 @@
-//! What is written is read as it was: every format that has both directions, on random values.
+//! Every format with both directions reads its own output back unchanged, for random values.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -78,7 +78,7 @@ fn point() -> impl Strategy<Value = ProvenPoint> {
     )
 }
 
-/// Any request of version 3, sense or nonsense: the signer's judgement comes after the frame.
+/// Any version-3 request, valid or not: the signer judges it after the frame was read.
 fn request_v3() -> impl Strategy<Value = Request> {
     let place = (any::<[u8; 32]>(), any::<u16>(), any::<u64>());
     let flow_control = option::of(select(vec!["1-2 31", "1 254", "0-63 1"]));
@@ -151,7 +151,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
-/// Link specifiers as tor could write them, those of types to come among them, in any order.
+/// Link specifiers that tor could write, also of future types, in any order.
 fn link_specifiers() -> impl Strategy<Value = Vec<u8>> {
     let specifier = |kind: u8, length: usize| {
         vec(any::<u8>(), length)
@@ -192,7 +192,7 @@ proptest! {
         let claim = Claim { kind, expires: proof.expires, certified, signed_by };
         let certificate = Certificate { claim, signature: proof.signature };
         prop_assert_eq!(Certificate::decode(&certificate.encode(), kind), Ok(certificate));
-        // What travels is less, and makes the same certificate.
+        // The wire form is shorter, and yields the same certificate.
         prop_assert_eq!(CertProof::from(&certificate).certificate(kind, certified, signed_by), certificate);
     }
 

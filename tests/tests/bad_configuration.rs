@@ -131,8 +131,8 @@ fn what_a_key_cannot_mean_is_said_by_both_programs() -> Result<()> {
         ),
         (
             "  tor-control-password: hush\n",
-            "config.yaml:2: the service with the key front.pem has a tor-control-password and no `tor`: say which tor \
-             it is for, or put it where it holds for all services",
+            "config.yaml:2: the service with the key front.pem has a tor-control-password and no `tor`: add `tor`, \
+             or move the password to the top of the file",
         ),
     ];
     cases.into_iter().try_for_each(|(more, wanted)| both_say(&format!("{service}{more}"), wanted))

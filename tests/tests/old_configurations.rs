@@ -1,5 +1,5 @@
-//! Files of Onionbalance's first version and of 0.1.8 are accepted as they are by both programs, up to the point where tor
-//! is looked for.
+//! Files of Onionbalance's first version and of 0.1.8 are accepted as they are by both programs, up to the
+//! point where tor is looked for.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -93,12 +93,13 @@ fn every_key_of_0_1_8_is_taken() -> Result<()> {
     assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
     assert!(!inside("control").exists());
     let shown = balancer.output()?;
-    // The log file has what standard error has, but for the signer's lines there, and for each line a time of its own.
+    // The log file has what standard error has, but for the signer's lines there, and for each line a time of
+    // its own.
     let file = fs::read_to_string(inside("onionbalance.log"))?;
     assert!(without_times(&file).eq(without_times(&shown)), "{file}\nand on standard error:\n{shown}");
     for warning in [
         "config.yaml: PUBLISH_CHECK_INTERVAL: has no effect: changes are published when they are seen",
-        "config.yaml: MAX_INTRO_POINTS: is taken as 10: tor's clients refuse descriptors with more",
+        "config.yaml: MAX_INTRO_POINTS: is reduced to 10: tor's clients refuse descriptors with more",
     ] {
         assert_eq!(shown.matches(warning).count(), 1, "{shown}");
     }

@@ -1,11 +1,11 @@
-//! Cookies that do not fit together: each is well-formed, and clients will meet backends that refuse them.
+//! Cookies that contradict each other: each is well-formed, but some backends will refuse clients.
 
 use std::collections::HashSet;
 
 use super::service::{InstanceV2, Instances, Service};
 use crate::v2;
 
-/// What is to be said of the services' cookies.
+/// The warnings about the services' cookies.
 pub(super) fn warnings(services: &[Service]) -> Vec<String> {
     let of_each: Vec<(&str, &[InstanceV2])> = services
         .iter()
@@ -19,7 +19,8 @@ pub(super) fn warnings(services: &[Service]) -> Vec<String> {
     several.chain(not_everywhere(&all)).collect()
 }
 
-/// A client has one cookie for an address, and a backend accepts the cookies that it has itself.
+/// The warning for a service with several cookies. A client has one cookie for an address, and a backend
+/// accepts only the cookies in its own configuration.
 fn several_cookies(key: &str, instances: &[InstanceV2]) -> Option<String> {
     let mut secrets: Vec<&[u8; 16]> =
         instances.iter().filter_map(|instance| Some(instance.auth.as_ref()?.secret())).collect();
@@ -31,7 +32,7 @@ fn several_cookies(key: &str, instances: &[InstanceV2]) -> Option<String> {
     (secrets.len() > 1).then_some(what)
 }
 
-/// The backend that one service names with a cookie and another without.
+/// The warning for a backend that one service lists with a cookie and another without.
 fn not_everywhere(all: &[&InstanceV2]) -> Option<String> {
     let open: HashSet<v2::OnionAddress> =
         all.iter().filter(|instance| instance.auth.is_none()).map(|instance| instance.address).collect();

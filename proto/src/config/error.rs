@@ -1,16 +1,16 @@
-//! Faults of a configuration, with their lines.
+//! Errors of a configuration, with their lines.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-/// A fault of the file, with its place.
+/// An error of the configuration, with its place.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}{}: {what}", line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct ConfigError {
-    /// The file, as it was named.
+    /// The file's name, as the caller gave it.
     pub file: String,
-    /// The line, counted from 1, where one can be told.
+    /// The line, counted from 1; `None` where the error has no single line.
     pub line: Option<usize>,
     /// The fault, and the remedy.
     pub what: String,
@@ -20,9 +20,10 @@ impl ConfigError {
     /// The file at `path` cannot be read.
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
         let remedy = match error.kind() {
-            // A confined program can read no more directories than at its start.
+            // A confined program can read the directories that it could read at its start, and no others.
             io::ErrorKind::PermissionDenied => {
-                "let the program's user read it; in another directory than at the start it can be read after a restart only"
+                "let the program's user read it; if it is in another directory than at the start, restart the \
+                 program"
             }
             _ => "name the configuration with -c",
         };
@@ -30,14 +31,14 @@ impl ConfigError {
         Self { file: path.display().to_string(), line: None, what }
     }
 
-    /// An error about a value that was parsed well and turned out wrong. The line is where `value` stands; the last
-    /// such line, since of two services with one key the second is too many.
+    /// An error about a value that parses but is not valid. Its line is the last one that sets `value`: of
+    /// two services with the same key, the second is the wrong one.
     pub fn about(text: &str, file: &Path, value: &str, what: String) -> Self {
         Lines::of(text).error(file, value, what)
     }
 }
 
-/// The lines of a configuration by the values that they set: for more than one error about the same text.
+/// The lines of a configuration by the values that they set, for several errors about the same text.
 pub struct Lines<'a>(HashMap<&'a str, usize>);
 
 impl<'a> Lines<'a> {
@@ -53,8 +54,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The line of `text`, counted from 1, whose value passes and which belongs to the service of this key: the next one after the
-/// line of the key, else the last one before it.
+/// The line of `text`, counted from 1, with a value that passes, in the service with this key: the next one
+/// after the line of the key, else the last one before it. `None`: no line sets this key.
 pub(super) fn line_in_service(text: &str, key: &str, passes: impl Fn(&str) -> bool) -> Option<usize> {
     let Lines(lines) = Lines::of(text);
     let from = lines.get(key).copied()?;
@@ -64,7 +65,7 @@ pub(super) fn line_in_service(text: &str, key: &str, passes: impl Fn(&str) -> bo
     nearest.or(Some(from))
 }
 
-/// The value behind the key of a line, without quotes and without a comment.
+/// The value after the key of a line, without quotes and without a comment.
 fn value(line: &str) -> Option<&str> {
     let line = line.split(" #").next().unwrap_or(line);
     line.split_once(':').map(|(_, value)| value.trim().trim_matches(['"', '\'']))

@@ -1,5 +1,5 @@
-//! The keys of Onionbalance up to 0.1.8: its first version wrote them in lower case, the later ones in upper case. The 0.2
-//! series passed over them in silence, and generated files still hold them.
+//! The keys of Onionbalance up to 0.1.8, in lower case in its first version and in upper case in later ones.
+//! The 0.2 series ignored them silently, and generated files still contain them.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -12,10 +12,11 @@ use super::level::LogLevel;
 use super::scalar::{Reading, Scalar, Setting};
 use crate::v2::document::MAX_POINTS;
 
-/// Seconds after which 0.1.8 published an unchanged descriptor anew.
+/// The interval at which 0.1.8 republished an unchanged descriptor, in seconds.
 const UPLOAD_PERIOD: u64 = 3600;
 
-/// Such a key. `TOR_CONTROL_PASSWORD` is not among them, because it is the same as `tor-control-password`.
+/// A key of Onionbalance up to 0.1.8. `TOR_CONTROL_PASSWORD` is not among them, because it is the same as
+/// `tor-control-password`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum HistoricKey {
     RefreshInterval,
@@ -36,18 +37,19 @@ pub(super) enum HistoricKey {
     PublishCheckInterval,
 }
 
-/// What the file says about the balancer's pace, and about the shape of what it publishes.
+/// Settings for the balancer's pace, and for the shape of the descriptors that it publishes. `None`: the
+/// balancer's default.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tuning {
-    /// How often to look at a backend.
+    /// The interval at which a backend's descriptor is fetched.
     pub refresh: Option<Duration>,
-    /// How long a service's first publication waits for backends that are missing.
+    /// The longest time for which a service's first publication waits for missing backends.
     pub initial_delay: Option<Duration>,
-    /// When to publish a v2 service's descriptors anew that have not changed.
+    /// The interval at which unchanged descriptors of a v2 service are republished.
     pub upload_period: Option<Duration>,
     /// The most introduction points of a v2 service's descriptor, 1 to [`MAX_POINTS`].
     pub max_points_v2: Option<usize>,
-    /// Whether each HSDir may get introduction points of its own.
+    /// True: each HSDir may get introduction points of its own.
     pub distinct: bool,
 }
 
@@ -58,7 +60,7 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// Whether v2 services get anything else than without it.
+    /// True if v2 services are published differently than with the defaults.
     pub(super) fn differs_for_v2(&self) -> bool {
         self.upload_period.is_some_and(|period| period.as_secs() != UPLOAD_PERIOD)
             || self.max_points_v2.is_some_and(|most| most != MAX_POINTS)
@@ -66,7 +68,7 @@ impl Tuning {
 }
 
 impl HistoricKey {
-    /// The key of this name.
+    /// The key of this name; `None` if there is none.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "REFRESH_INTERVAL" | "refresh" => Self::RefreshInterval,
@@ -89,7 +91,7 @@ impl HistoricKey {
         })
     }
 
-    /// Reads the value into `config`. `name` is the key as it is written.
+    /// Reads the value into `config`. `name` is the key as it is written in the file.
     pub(super) fn read<'de, A: MapAccess<'de>>(
         self,
         name: &str,
@@ -122,8 +124,8 @@ impl HistoricKey {
             Self::TorAddress => config.tor.address = values.next_parsed(HOST)?,
             Self::TorPort => config.tor.port = values.next(port, "a port from 1 to 65535")?,
             Self::TorControlSocket => config.tor.socket = values.next_parsed(PATH)?,
-            Self::Replicas => values.without_effect(2, "tor's clients look for 2, no more and no less")?,
-            Self::HsdirSet => values.without_effect(3, "tor's clients ask these 3 HSDirs, and no others")?,
+            Self::Replicas => values.without_effect(2, "tor's clients look for 2 replicas")?,
+            Self::HsdirSet => values.without_effect(3, "tor's clients ask 3 HSDirs")?,
             Self::DescriptorOverlapPeriod => {
                 values.without_effect(
                     3600,
@@ -131,7 +133,7 @@ impl HistoricKey {
                 )?;
             }
             Self::DescriptorValidityPeriod => {
-                values.without_effect(86400, "tor's periods are days, whatever a balancer is told")?;
+                values.without_effect(86400, "tor's periods are always one day")?;
             }
             Self::PublishCheckInterval => {
                 values.without_effect(300, "changes are published when they are seen")?;
@@ -141,7 +143,7 @@ impl HistoricKey {
     }
 }
 
-/// The value of one key, and what there is to say about it.
+/// The value of one key, with the warnings about it.
 struct Values<'a, A> {
     name: &'a str,
     map: &'a mut A,
@@ -149,7 +151,8 @@ struct Values<'a, A> {
 }
 
 impl<'de, A: MapAccess<'de>> Values<'_, A> {
-    /// The value, if it is one that Onionbalance did not pass over.
+    /// The value; `None` for a value that Onionbalance took for not set. Fails with `write ...` for any other
+    /// value that has no `meaning`.
     fn next<T>(
         &mut self,
         meaning: impl FnOnce(Scalar<'_>) -> Option<T>,
@@ -158,7 +161,7 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
         self.read(|scalar| Ok(meaning(scalar)), write)
     }
 
-    /// The value of a text, which says itself what is wrong with it.
+    /// The value of a text. Fails with the error of `T`'s own parser.
     fn next_parsed<T: FromStr<Err: Display>>(&mut self, write: &'static str) -> Result<Option<T>, A::Error> {
         let parse = |text: String| text.parse().map_err(|error: T::Err| error.to_string());
         self.read(|scalar| text(scalar).map(parse).transpose(), write)
@@ -173,13 +176,13 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
             Setting::To(value) => Some(value),
             Setting::Nothing => None,
             Setting::Zero => {
-                self.warn("0 is taken as not set, as Onionbalance took it");
+                self.warn("0 means not set, as in Onionbalance 0.1.8");
                 None
             }
         })
     }
 
-    /// A number other than the one that is in effect anyway is not what the operator gets.
+    /// Warns about a number other than the one that is in effect in any case.
     fn without_effect(&mut self, in_effect: u64, why: &str) -> Result<(), A::Error> {
         let reading = Reading {
             meaning: |value: Scalar<'_>| Ok(number(value)),
@@ -193,7 +196,7 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
 
     fn at_most_max_points(&mut self, most: u64) -> usize {
         usize::try_from(most).ok().filter(|most| *most <= MAX_POINTS).unwrap_or_else(|| {
-            self.warn(&format!("is taken as {MAX_POINTS}: tor's clients refuse descriptors with more"));
+            self.warn(&format!("is reduced to {MAX_POINTS}: tor's clients refuse descriptors with more"));
             MAX_POINTS
         })
     }
@@ -210,7 +213,7 @@ fn number(value: Scalar<'_>) -> Option<u64> {
     }
 }
 
-/// Up to 136 years, so that no sum of times overflows.
+/// At most `u32::MAX` seconds (136 years), so that no sum of times overflows.
 fn seconds(value: Scalar<'_>) -> Option<Duration> {
     number(value)
         .and_then(|number| u32::try_from(number).ok())
@@ -235,7 +238,7 @@ fn level(value: Scalar<'_>) -> Option<LogLevel> {
     }
 }
 
-/// Also in the words of YAML 1.1, which Onionbalance's parser took.
+/// A switch, also in the words of YAML 1.1, which Onionbalance's parser accepted.
 fn switch(value: Scalar<'_>) -> Option<bool> {
     match value {
         Scalar::Switch(switch) => Some(switch),

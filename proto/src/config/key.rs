@@ -1,4 +1,4 @@
-//! The keys at the top of the file.
+//! The top-level keys of the file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::de::{self, DeserializeSeed, Visitor};
 
 use super::historic::HistoricKey;
 
-/// A key at the top of the file.
+/// A top-level key.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Key {
     Services,
@@ -55,8 +55,8 @@ impl FromStr for Key {
     }
 }
 
-/// Reads a key that the file has not had yet: of two lists of services one would be lost in silence. Also gives the key
-/// as it is written.
+/// Reads a key, with its text as it is written. Fails for an unknown key, and for one that is already set: of
+/// two lists of services, one would be lost silently.
 pub(super) struct NewKey<'a> {
     pub(super) seen: &'a [Key],
 }

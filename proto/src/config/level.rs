@@ -1,23 +1,23 @@
-//! How much is logged.
+//! Log levels.
 
 use std::str::FromStr;
 
-/// Python's levels, which all releases of Onionbalance take.
+/// A log level: Python's levels, as in all releases of Onionbalance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogLevel {
-    /// Everything, for developers.
+    /// Everything, with details for developers.
     Debug,
     /// The normal course of things.
     Info,
-    /// What someone will want to know.
+    /// Events that an operator should know about.
     Warning,
-    /// What someone must act upon.
+    /// Events that an operator must act on.
     Error,
-    /// As `error`.
+    /// The same as `error`.
     Critical,
 }
 
-/// The text names no level.
+/// The text is not the name of a level.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("there is no such level: write debug, info, warning, error or critical")]
 pub struct UnknownLevel;
@@ -25,7 +25,8 @@ pub struct UnknownLevel;
 impl FromStr for LogLevel {
     type Err = UnknownLevel;
 
-    /// In either case, and with Python's other names for two of them.
+    /// Reads a level in lower or upper case, also by Python's second names of two levels. Fails for any other
+    /// text.
     fn from_str(text: &str) -> Result<Self, UnknownLevel> {
         Ok(match text.to_ascii_lowercase().as_str() {
             "debug" => Self::Debug,

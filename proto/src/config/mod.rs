@@ -1,6 +1,7 @@
-//! `config.yaml`: one file that both processes read, each taking what concerns it.
+//! `config.yaml`: one file for both processes, each of which uses the keys that concern it.
 //!
-//! The files of Onionbalance 0.1 and 0.2 work as they are. What nobody knows is an error: a mistyped key must not start.
+//! The files of Onionbalance 0.1 and 0.2 work unchanged. An unknown key is an error, so that a mistyped key
+//! is noticed.
 
 mod cookies;
 mod error;
@@ -35,11 +36,12 @@ pub use self::tor_pool::{MAX_TORS, TorPool};
 
 /// The most services of one configuration.
 pub const MAX_SERVICES: usize = 10_000;
-/// The most instances of one service: with all of them, and its key, it fits one [`crate::wire::Page`].
+/// The most instances of one service. A service with all of them and the longest key fits one
+/// [`crate::wire::Page`].
 pub const MAX_INSTANCES: usize = 4_096;
-/// The longest `key`, in bytes: longer than any path that Linux opens (`PATH_MAX`).
+/// The longest `key`, in bytes. No path that Linux opens is longer (`PATH_MAX`).
 pub const MAX_KEY_LENGTH: usize = 4_096;
-/// How many frontend descriptors per minute and service the signer signs unless told otherwise.
+/// The default of `signer-requests-per-minute`.
 const SIGNATURES_PER_MINUTE: u32 = 120;
 
 /// The whole file.
@@ -47,69 +49,70 @@ const SIGNATURES_PER_MINUTE: u32 = 120;
 pub struct Config {
     /// The frontends; at least one.
     pub services: Vec<Service>,
-    /// Where the balancer shows its status as JSON.
+    /// The socket on which the balancer shows its status as JSON; `None`: it does not.
     pub status_socket: Option<PathBuf>,
-    /// Where the balancer keeps what outlives it.
+    /// The file in which the balancer keeps its state from one run to the next; `None`: it keeps none.
     pub state_file: Option<PathBuf>,
-    /// Where the balancer shows its status as Onionbalance 0.1.8 did.
+    /// The socket on which the balancer shows its status as Onionbalance 0.1.8 did; `None`: it does not.
     pub status_text_socket: Option<PathBuf>,
-    /// Where the signer listens; without one the balancer starts the signer as its child.
+    /// The socket on which the signer listens; `None`: the balancer starts the signer as its child.
     pub signer_socket: Option<PathBuf>,
-    /// The user that a balancer becomes that was started as root.
+    /// The user that a balancer started as root becomes.
     pub user: Option<String>,
-    /// The user that a signer becomes that was started as root.
+    /// The user that a signer started as root becomes.
     pub signer_user: Option<String>,
-    /// Whether keys may be in memory that root can read where the kernel has no better.
+    /// True: keys may be in locked memory, which root can read, if the kernel has no secret memory.
     pub signer_allow_locked_memory: bool,
-    /// Whether others than the signer's user may read key files. Nobody else may write to them in any case.
+    /// True: users other than the signer's may be able to read key files. They must not be able to write to
+    /// them in any case.
     pub signer_allow_readable_keys: bool,
-    /// The user ids that may speak to the signer besides its own and root.
+    /// The user ids that may connect to the signer besides its own and root.
     pub signer_allowed_uids: Vec<u32>,
-    /// How many frontend requests per minute and service the signer answers.
+    /// The most frontend requests per minute and service that the signer answers.
     pub signer_requests_per_minute: u32,
     /// The password of tor's control port.
     pub control_password: Option<ControlPassword>,
-    /// The tors of all services that have none of their own.
+    /// The tors of all services without tors of their own.
     pub tors: Option<TorPool>,
-    /// Where to look for tor if that says nothing.
+    /// The place of tor where `tors` is `None`.
     pub tor: TorDefaults,
     /// The balancer's pace, and the shape of what it publishes.
     pub tuning: Tuning,
     /// How and where the balancer logs.
     pub log: LogSettings,
-    /// What the operator will want to know: keys that have no effect, or another one than the file says.
+    /// Messages for the operator about keys that have no effect, or not the effect that the file asks for.
     pub warnings: Vec<String>,
 }
 
-/// Where tor is, unless the command line says it.
+/// The place of tor's control port; the command line takes precedence.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TorDefaults {
     /// The control socket; a relative path starts from the file's directory.
     pub socket: Option<TorSocket>,
-    /// The control port's machine.
+    /// The control port's host.
     pub address: Option<TorHost>,
     /// The control port, 1 to 65535.
     pub port: Option<u16>,
 }
 
-/// How and where to log, unless the command line says it.
+/// The level and the file of the log; the command line takes precedence.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LogSettings {
-    /// How much.
+    /// The least severe level that is logged.
     pub level: Option<LogLevel>,
-    /// The file that gets what standard error gets.
+    /// A file that gets the log in addition to standard error.
     pub location: Option<PathBuf>,
 }
 
 impl Config {
-    /// The services that have no backends yet, each with what there is to say of it: nothing is published for them.
+    /// A warning for each service without backends: nothing is published for it.
     pub fn without_instances(&self, text: &str, file: &Path) -> Vec<ConfigError> {
         let lines = Lines::of(text);
         let empty = self.services.iter().filter(|service| service.instances.count() == 0);
         let warning = |service: &Service| {
             let what = format!(
-                "the service with the key {} has no instances: nothing is published for it until some are listed and both \
-                 programs are sent SIGHUP",
+                "the service with the key {} has no instances: nothing is published for it; list some \
+                 and send both programs SIGHUP",
                 service.key
             );
             lines.error(file, &service.key, what)
@@ -117,7 +120,8 @@ impl Config {
         empty.map(warning).collect()
     }
 
-    /// Reads the text of the file that is called `file`.
+    /// Reads the configuration `text`; `file` is its name in messages. Fails at the first value that is
+    /// unknown, malformed or contradicts another, with its line.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         // Editors of other systems put a byte-order mark in front.
         let content = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -128,7 +132,8 @@ impl Config {
         })?;
         if let Some(service) = config.services.get(MAX_SERVICES) {
             let what = format!(
-                "there are {} services, and {MAX_SERVICES} are the most: give the others to another onionbalance",
+                "there are {} services, at most {MAX_SERVICES} are allowed: run another onionbalance for the \
+                 others",
                 config.services.len()
             );
             return Err(ConfigError::about(text, file, &service.key, what));
@@ -144,7 +149,7 @@ impl Config {
             }
         }
         if config.tors.is_some() && config.tor != TorDefaults::default() {
-            let what = "TOR_CONTROL_SOCKET, TOR_ADDRESS, TOR_PORT: have no effect, because there is `tor`";
+            let what = "TOR_CONTROL_SOCKET, TOR_ADDRESS, TOR_PORT: have no effect, because `tor` is set";
             config.warnings.push(what.to_owned());
         }
         let v3_only = config.services.iter().all(|service| matches!(service.instances, Instances::V3(_)));
@@ -157,7 +162,7 @@ impl Config {
     }
 }
 
-/// The parser ends its messages with ` at line 3 column 5`; the line stands in front here.
+/// Cuts the parser's ` at line 3 column 5` off: our messages begin with the line.
 fn without_location(message: &str) -> String {
     message.split_once(" at line ").map_or(message, |(what, _)| what).to_owned()
 }

@@ -14,22 +14,22 @@ const MAX_LEN: usize = 40;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Name(String);
 
-/// A text is not a name.
+/// The text is not a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NameError {
-    /// Longer than 40 characters.
+    /// The text has more than 40 characters.
     #[error("a name has at most {MAX_LEN} characters")]
     Length,
-    /// It would break lines of the log and of the status.
+    /// The text has control characters, which would break lines of the log and of the status.
     #[error("a name has no line ends or other control characters")]
     ControlCharacter,
-    /// It could not be told from the same name without.
+    /// The text begins or ends with a blank, so that it looks like another name.
     #[error("a name does not begin or end with a blank")]
     Blank,
-    /// It would be taken for the address that it shows.
+    /// The text is an onion address, which could be mistaken for the backend's own.
     #[error("an onion address is not a name: remove `name`, the address is shown where there is none")]
     Address,
-    /// No characters.
+    /// The text is empty.
     #[error("a name has at least one character")]
     Empty,
 }
@@ -83,7 +83,8 @@ impl<A: Display> Display for Named<'_, A> {
     }
 }
 
-/// Reads a name that may be missing. Onionbalance passed over names, so that an empty one is as good as none.
+/// Reads a name that may be missing. An empty name is `None`, because Onionbalance ignored names. Fails if
+/// the text is not a name.
 pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Name>, D::Error> {
     Ok(Option::<Written>::deserialize(deserializer)?.and_then(|written| written.0))
 }

@@ -1,5 +1,6 @@
-//! Frontends that are their own backends, directly or by way of others. Such a frontend would list its own introduction
-//! points: those of dead and of removed backends would go round for ever, certified by its own key.
+//! Frontends that are their own backends, directly or through others. Such a frontend would list its own
+//! introduction points, so that those of dead and of removed backends would never disappear, certified by its
+//! own key.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -8,12 +9,12 @@ use std::path::Path;
 use super::error::{ConfigError, line_in_service};
 use super::service::{Address, Instances, Service};
 
-/// Checks that no frontend has its own address among its instances, and that there is no circle of frontends of which each has
-/// the next one's address.
+/// Fails if a frontend has its own address among its instances, or if frontends form a circle in which each
+/// has the next one's address.
 ///
-/// `address` tells the frontend's address by its `key`: it is known when the key file was read. A frontend over other
-/// frontends is legitimate: Onionbalance 0.1.8 published more than ten backends in that way. A circle through frontends of
-/// other machines is not seen.
+/// `address` gives a frontend's address by its `key`; `None`: its key file has not been read. A frontend over
+/// other frontends is legitimate: Onionbalance 0.1.8 published more than ten backends in that way. A circle
+/// through frontends of other machines is not detected.
 pub fn check_own_backends(
     services: &[Service],
     address: impl Fn(&str) -> Option<Address>,
@@ -48,7 +49,7 @@ pub fn check_own_backends(
             others.join(", ")
         )
     };
-    let what = format!("{what}: list the addresses of backends that are no frontends");
+    let what = format!("{what}: list the addresses of backends that are not frontends");
     Err(ConfigError::about(text, file, last, what))
 }
 
@@ -61,14 +62,14 @@ fn own_backend(service: &Service, own: impl Display, name: &str, text: &str, fil
     ConfigError { file: file.display().to_string(), line: line_in_service(text, &service.key, is_own), what }
 }
 
-/// The keys of frontends of which each lists the next one, and the last one the first, if there are any. It is the same circle
-/// each time, whatever the order of a hash.
+/// The keys of a circle of frontends, in which each lists the next one, and the last one the first; `None`:
+/// there is no circle. The result does not depend on the order of the hash map.
 fn circle<'a>(frontends: &HashMap<Address, &'a Service>) -> Option<Vec<&'a str>> {
     let key = |address: &Address| frontends.get(address).map(|service| service.key.as_str());
     let backends = |address: &Address| {
         frontends.get(address).into_iter().flat_map(|service| addresses(&service.instances))
     };
-    // Frontends that list none of the rest are in no circle. Without them there may be others.
+    // Frontends that list none of the rest are in no circle. Their removal may leave others of this kind.
     let mut rest: HashSet<Address> = frontends.keys().copied().collect();
     loop {
         let lists_any = |address: &&Address| backends(address).any(|backend| rest.contains(&backend));
@@ -78,7 +79,7 @@ fn circle<'a>(frontends: &HashMap<Address, &'a Service>) -> Option<Vec<&'a str>>
         }
         rest = above;
     }
-    // From each of the rest there is a way on, which comes back to where it has been.
+    // Each of the rest lists another of them, so that the way comes back to a frontend that it has passed.
     let mut way = vec![rest.iter().copied().min_by_key(key)?];
     loop {
         let listed = backends(way.last()?).filter(|backend| rest.contains(backend));
@@ -115,7 +116,7 @@ mod tests {
         crate::fixture::Backend::new(number).address()
     }
 
-    /// What is said of services `a`, `b`, … at these addresses, with these instances.
+    /// The line and the message for services `a`, `b`, … at these addresses, with these instances.
     fn said(services: &[(Address, &[&str])]) -> Option<(usize, String)> {
         let mut text = String::from("services:\n");
         for ((_, instances), key) in services.iter().zip('a'..) {
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn a_circle_of_any_length_is_found_and_a_chain_is_none() {
         let texts: Vec<String> = (0..9).map(|number| v3(number).to_string()).collect();
-        // Each lists the next, the last one no frontend; the first two share what is below them.
+        // Each lists the next; the last one lists no frontend; the first two list a frontend in common.
         let chain: Vec<[&str; 2]> =
             (0..7).map(|number| [texts[number + 1].as_str(), texts[(number + 2).min(8)].as_str()]).collect();
         let listing = |lists: &[[&str; 2]]| {
@@ -183,7 +184,7 @@ mod tests {
         let mut circle = chain.clone();
         circle[5] = [&texts[8], &texts[2]];
         let (line, what) = listing(&circle).unwrap();
-        // From c by way of d to f, as the keys' order has it; a, b and g are in none.
+        // The circle is c, d, e, f, in the keys' order; a, b and g are in none.
         assert!(
             what.starts_with(
                 "the frontends with the keys c, d, e and f are backends of each other in a circle: "

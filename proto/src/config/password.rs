@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A password: never shown.
+/// A password of a control port. Its `Debug` form hides it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct ControlPassword(pub String);
 
@@ -21,7 +21,7 @@ impl<'de> Deserialize<'de> for ControlPassword {
     }
 }
 
-/// The errors that serde has of its own repeat what they found, so none of the scalars is left to it.
+/// Refuses each scalar itself: serde's own errors repeat the value that they found.
 struct PasswordVisitor;
 
 impl Visitor<'_> for PasswordVisitor {
@@ -60,7 +60,7 @@ impl Visitor<'_> for PasswordVisitor {
     }
 }
 
-/// YAML has taken the text for something else, and may have lost some of it: the zeros in front of a number.
+/// YAML has read the text as another type and may have lost a part of it, such as a number's leading zeros.
 fn unquoted<E: de::Error>() -> E {
     E::custom("a password is a text: put it in quotes")
 }

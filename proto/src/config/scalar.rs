@@ -1,11 +1,11 @@
-//! Single values as Onionbalance up to 0.1.8 took them: what Python holds for false was as good as not set.
+//! Single values as Onionbalance up to 0.1.8 took them: a value that is false in Python meant not set.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, Visitor};
 
-/// A value as it is written.
+/// A value as it is written in the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scalar<'a> {
     Switch(bool),
@@ -13,22 +13,23 @@ pub(super) enum Scalar<'a> {
     Text(&'a str),
 }
 
-/// What a key was set to.
+/// The setting of a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Setting<T> {
-    /// To this.
+    /// The key is set to this value.
     To(T),
-    /// To the number 0, which was as good as nothing.
+    /// The key is set to the number 0, which meant not set.
     Zero,
-    /// To an empty text, `False`, or nothing at all.
+    /// The key is set to an empty text or `False`, or has no value.
     Nothing,
 }
 
-/// Reads a value. It is judged while it is being visited, so that its own line is named.
+/// Reads a value. It is judged while it is visited, so that an error has the value's own line.
 pub(super) struct Reading<F> {
-    /// What a value means; `Ok(None)` if nothing, `Err` with what is wrong where more can be said than `write`.
+    /// The meaning of a value. `Ok(None)`: it has none, and `write` is the message. `Err`: it has none, for
+    /// this reason.
     pub(super) meaning: F,
-    /// What to write where the value means nothing.
+    /// The values that are allowed, for the message `write ...`.
     pub(super) write: &'static str,
 }
 

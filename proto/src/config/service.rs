@@ -18,15 +18,15 @@ use crate::{text, v2, v3};
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// The key file, as it was written: what the two processes call the service between them.
+    /// The key file, as it is written in the file. Both processes name the service by it.
     pub key: String,
-    /// Its name, which no other service has.
+    /// Its name, unique among the services; `None`: it has none.
     #[serde(default, deserialize_with = "name::optional")]
     pub name: Option<Name>,
     /// The backends, of the frontend's own version.
     #[serde(default)]
     pub instances: Instances,
-    /// The tors that look for this service's backends and publish it, if it has tors of its own.
+    /// The tors of this service alone; `None`: it uses the tors of all services.
     #[serde(default)]
     pub tor: Option<TorPool>,
     /// The password of their control ports.
@@ -35,7 +35,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Says what is wrong with it besides its form. `is_first`: no service before it has its key.
+    /// Checks the service beyond its form. `is_first`: no service before it has its key. `Err`: the message
+    /// for the operator.
     pub(super) fn check(&self, is_first: bool) -> Result<(), String> {
         let key = &self.key;
         if key.len() > MAX_KEY_LENGTH {
@@ -46,8 +47,8 @@ impl Service {
         }
         if self.tor.is_none() && self.tor_control_password.is_some() {
             return Err(format!(
-                "the service with the key {key} has a tor-control-password and no `tor`: say which tor it is for, or \
-                 put it where it holds for all services"
+                "the service with the key {key} has a tor-control-password and no `tor`: add `tor`, or move \
+                 the password to the top of the file"
             ));
         }
         Ok(())
@@ -57,17 +58,17 @@ impl Service {
 /// The backends of one frontend, at most [`MAX_INSTANCES`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Instances {
-    /// None yet: nothing is published for the service. Its version is that of its key.
+    /// No backends: nothing is published for the service. Its version is determined by its key.
     #[default]
     None,
-    /// Of version 2.
+    /// Backends of a version-2 service.
     V2(Vec<InstanceV2>),
-    /// Of version 3.
+    /// Backends of a version-3 service.
     V3(Vec<InstanceV3>),
 }
 
 impl Instances {
-    /// The name of `instance` that another of these backends has.
+    /// The name of `instance` if another of these backends has it too, else `None`.
     fn named_as<'a>(&self, instance: &'a Instance) -> Option<&'a Name> {
         match (self, instance) {
             (Self::V2(all), Instance::V2(InstanceV2 { address, name: Some(name), .. })) => {
@@ -82,7 +83,7 @@ impl Instances {
         }
     }
 
-    /// How many there are.
+    /// The number of backends.
     pub fn count(&self) -> usize {
         match self {
             Self::None => 0,
@@ -92,18 +93,18 @@ impl Instances {
     }
 }
 
-/// A backend of version 2.
+/// A version-2 backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InstanceV2 {
     /// Its onion address.
     pub address: v2::OnionAddress,
-    /// The cookie of a client that the backend authorizes, if it does.
+    /// The cookie of a client that the backend authorizes; `None`: the backend is open to every client.
     pub auth: Option<Cookie>,
     /// Its name, which no other backend of the service has.
     pub name: Option<Name>,
 }
 
-/// A backend of version 3.
+/// A version-3 backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InstanceV3 {
     /// Its onion address.
@@ -141,7 +142,7 @@ impl<'de> Visitor<'de> for InstancesVisitor {
         f.write_str("a list of instances, each with its `address`")
     }
 
-    /// `instances:` with nothing behind it.
+    /// `instances:` without a value.
     fn visit_unit<E: de::Error>(self) -> Result<Instances, E> {
         Ok(Instances::None)
     }
@@ -153,8 +154,8 @@ impl<'de> Visitor<'de> for InstancesVisitor {
     }
 }
 
-/// The next instance, which has to be of the version of those before it. What is wrong with it is said while it is being
-/// visited, so that its own line is named.
+/// The next instance, of the same version as those before it. It is checked while it is visited, so that an
+/// error has the instance's own line.
 struct Next<'a>(&'a mut Instances);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
@@ -191,8 +192,8 @@ impl<'de> Visitor<'de> for Next<'_> {
             (none @ Instances::None, Instance::V3(instance)) => *none = Instances::V3(vec![instance]),
             (Instances::V2(_), Instance::V3(_)) | (Instances::V3(_), Instance::V2(_)) => {
                 return Err(de::Error::custom(
-                    "v2 and v3 addresses stand under one service: a frontend's backends are of its own version, so \
-                     give each version a service and a key of its own",
+                    "v2 and v3 addresses are listed under one service: give each version a service and a \
+                     key of its own",
                 ));
             }
         }
@@ -200,7 +201,7 @@ impl<'de> Visitor<'de> for Next<'_> {
     }
 }
 
-/// An instance as it is written.
+/// An instance as it is written in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -228,12 +229,12 @@ impl Written {
     }
 }
 
-/// An onion address, whose length tells its version.
+/// An onion address of either version. The length determines the version.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Address {
-    /// Of version 2.
+    /// A version-2 address.
     V2(v2::OnionAddress),
-    /// Of version 3.
+    /// A version-3 address.
     V3(v3::OnionAddress),
 }
 
@@ -246,16 +247,16 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a text is no onion address.
+/// The text is not an onion address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// Of another length than either version's.
+    /// The text has neither version's length.
     #[error("an onion address has 56 characters (v3) or 16 (v2) before .onion, this one has {0}")]
     Length(usize),
-    /// As long as one of version 2.
+    /// The text has the length of a v2 address, but is not one.
     #[error(transparent)]
     V2(#[from] v2::address::AddressError),
-    /// As long as one of version 3.
+    /// The text has the length of a v3 address, but is not one.
     #[error(transparent)]
     V3(#[from] v3::address::AddressError),
 }

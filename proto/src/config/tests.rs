@@ -51,7 +51,7 @@ fn reads_what_the_first_version_read() {
 
 const EXAMPLE: &str = include_str!("../../../config.yaml.example");
 
-/// Whether a line of the example is a key at the top of the file, commented out.
+/// True for a line of the example that is a top-level key, commented out.
 fn is_key(line: &str) -> bool {
     let name = line.split_once(": ").map_or("", |(name, _)| name);
     let own = ["user", "tor"].contains(&name)
@@ -90,7 +90,7 @@ fn the_example_is_a_configuration() {
     assert!(config.tor.socket.is_some() && config.tor.address.is_some() && config.tor.port.is_some());
     assert_eq!(config.tors.map(|tors| tors.places().len()), Some(2));
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
-    assert!(warning.ends_with("have no effect, because there is `tor`"), "{warning}");
+    assert!(warning.ends_with("have no effect, because `tor` is set"), "{warning}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn says_what_is_wrong_and_where() {
         ("services: []\n".into(), "config.yaml:1: there are no services"),
         (
             service.replace("5sid", "5sie"),
-            "config.yaml:4: services[0].instances[0].address: the address is of",
+            "config.yaml:4: services[0].instances[0].address: the address has version",
         ),
         (
             service.replace("25nj", "35nj"),
@@ -126,11 +126,11 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             service.clone() + "  - address: jyvfq5umznvka34v\n",
-            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses stand under one service",
+            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses are listed under one service",
         ),
         (
             service.replace(ADDRESS, "jyvfq5umznvka34v") + "  - address: " + ADDRESS + "\n",
-            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses stand under one service",
+            "config.yaml:5: services[0].instances[1]: v2 and v3 addresses are listed under one service",
         ),
         (
             service.clone() + "    auth: dCmx3qIvArbil8A0KM4KgQ\n",
@@ -138,7 +138,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             service.replace(ADDRESS, "jyvfq5umznvka34v") + "    auth: dCmx3qIvArbil8A0KM4KgD\n",
-            "config.yaml:5: services[0].instances[0].auth: the descriptor cookie is of no known type",
+            "config.yaml:5: services[0].instances[0].auth: the descriptor cookie has an unknown type",
         ),
         (
             service.replace(ADDRESS, "jyvfq5umznvka341"),
@@ -182,7 +182,7 @@ fn names_are_optional_and_told_apart() {
     };
     let config = named("web 1", "shop").unwrap();
     assert_eq!(config.services[0].name.as_ref().map(Name::as_str), Some("shop"));
-    // What Onionbalance passed over is passed over.
+    // An empty name is ignored, as Onionbalance ignored it.
     assert_eq!(named("''", "").unwrap().services[0].name, None);
     assert_eq!(named("7", "").unwrap().services[0].instances.count(), 2);
     // One backend that is listed twice may have its name twice.
@@ -275,24 +275,24 @@ fn what_python_holds_for_false_is_not_set() {
     )
     .unwrap();
     assert_eq!(config, Config { warnings: config.warnings.clone(), ..with("").unwrap() });
-    assert_eq!(config.warnings, ["TOR_CONTROL_SOCKET: 0 is taken as not set, as Onionbalance took it"]);
+    assert_eq!(config.warnings, ["TOR_CONTROL_SOCKET: 0 means not set, as in Onionbalance 0.1.8"]);
 }
 
 #[test]
 fn what_has_another_effect_than_the_file_says_is_told() {
     let cases = [
-        ("INITIAL_DELAY: 0", "INITIAL_DELAY: 0 is taken as not set"),
+        ("INITIAL_DELAY: 0", "INITIAL_DELAY: 0 means not set"),
         (
             "max_intro_points: 12",
-            "max_intro_points: is taken as 10: tor's clients refuse descriptors with more",
+            "max_intro_points: is reduced to 10: tor's clients refuse descriptors with more",
         ),
         ("replicas: 3", "replicas: has no effect: tor's clients look for 2"),
-        ("HSDIR_SET: 4", "HSDIR_SET: has no effect: tor's clients ask these 3 HSDirs"),
+        ("HSDIR_SET: 4", "HSDIR_SET: has no effect: tor's clients ask 3 HSDirs"),
         (
             "DESCRIPTOR_OVERLAP_PERIOD: 7200",
             "has no effect: the next period's descriptors are published in the hour",
         ),
-        ("DESCRIPTOR_VALIDITY_PERIOD: 1", "has no effect: tor's periods are days"),
+        ("DESCRIPTOR_VALIDITY_PERIOD: 1", "has no effect: tor's periods are always one day"),
         ("PUBLISH_CHECK_INTERVAL: 60", "has no effect: changes are published when they are seen"),
     ];
     for (line, wanted) in cases {
@@ -435,10 +435,10 @@ fn several_tors_may_share_the_work() {
         assert!(error.contains(wanted), "{error}");
     }
     let config = with("tor: /run/tor/control\nTOR_PORT: 9051\n").unwrap();
-    assert!(config.warnings[0].contains("have no effect, because there is `tor`"), "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("have no effect, because `tor` is set"), "{:?}", config.warnings);
 }
 
-/// Of Onionbalance 0.1.8, where the backends of a deployment may come later.
+/// Onionbalance 0.1.8 took services without instances, because the backends of a deployment may come later.
 #[test]
 fn a_service_may_have_no_instances_yet() {
     let other = format!("- key: other\n  instances:\n  - address: {ADDRESS}\n");

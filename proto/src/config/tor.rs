@@ -1,4 +1,4 @@
-//! Where a tor's control port is: one grammar for the file, the command line and the environment.
+//! The place of a tor's control port: one grammar for the file, the command line and the environment.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,33 +27,34 @@ pub enum TorPlace {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TorSocket(PathBuf);
 
-/// The machine of a `ControlPort`: an IP address without brackets, or a host name.
+/// The host of a `ControlPort`: an IP address without brackets, or a host name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TorHost(String);
 
-/// A text is not the place of a control port.
+/// The text is not the place of a control port.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TorPlaceError {
     /// Digits only.
     #[error("the address is missing: write ADDRESS:PORT, such as 127.0.0.1:9051")]
     NoAddress,
-    /// A machine alone.
+    /// The text is a host without a port.
     #[error("the port is missing: write ADDRESS:PORT, such as {0}:9051")]
     NoPort(TorHost),
-    /// There is a colon, but no port behind the last one, or no address before it, or an IPv6 address without brackets.
+    /// The text has a colon, but no port after the last one, no address before it, or an IPv6 address without
+    /// brackets.
     #[error(
         "not a control port: write the path of tor's control socket, or ADDRESS:PORT, such as 127.0.0.1:9051 or [::1]:9051"
     )]
     Unknown,
-    /// Not the path of a socket.
+    /// The text is not the path of a socket.
     #[error(transparent)]
     Socket(#[from] TorSocketError),
 }
 
-/// A text is not the path of a control socket.
+/// The text is not the path of a control socket.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TorSocketError {
-    /// Nothing, or nothing behind `unix:`.
+    /// The text is empty, or empty after `unix:`.
     #[error("the path is missing: write the path of tor's control socket, such as /run/tor/control")]
     Empty,
     /// Digits only.
@@ -70,54 +71,55 @@ pub enum TorSocketError {
         /// The TCP port.
         port: u16,
     },
-    /// An IP address, with or without brackets.
+    /// The text is an IP address, with or without brackets.
     #[error("{0} is an address, not the path of a control socket: give it as the address (-i, TOR_ADDRESS)")]
     Address(TorHost),
     /// `http://…` and the like.
     #[error("a URL is not the path of a control socket: write the path alone, such as /run/tor/control")]
     Url,
-    /// It ends with a slash.
+    /// The text ends with a slash.
     #[error(
         "a directory is not a control socket: write the path of the socket in it, such as /run/tor/control"
     )]
     Directory,
-    /// Longer than `sun_path` of `sockaddr_un`, or with a zero byte in it (unix(7)).
+    /// The text is longer than `sun_path` of `sockaddr_un`, or has a zero byte (unix(7)).
     #[error("the path of a socket has at most {MAX_SOCKET_PATH} bytes, and no zero byte")]
     Path,
 }
 
-/// A text is not a machine.
+/// The text is not a host.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TorHostError {
-    /// `unix:` in front, or a slash in it.
+    /// The text begins with `unix:`, or has a slash.
     #[error("a path is not an address: give it as the control socket (-s, TOR_CONTROL_SOCKET)")]
     Socket,
     /// `http://…` and the like.
     #[error("a URL is not an address: write an IP address or a host name alone, such as 127.0.0.1")]
     Url,
-    /// A port behind it.
+    /// The text is a host with a port.
     #[error("write {host} alone, and give {port} as the port (-p, TOR_PORT)")]
     Port {
         /// The machine.
         host: TorHost,
-        /// The text behind the last colon.
+        /// The TCP port, 1 to 65535.
         port: u16,
     },
-    /// Nothing of the above, or nothing at all.
+    /// The text is empty, or none of the above.
     #[error("write an IP address, such as 127.0.0.1 or ::1, or a host name")]
     Unknown,
 }
 
-/// What `sun_path` takes besides the zero byte at its end.
+/// The longest path in `sun_path`, in bytes, without the zero byte at its end.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// The longest name of the DNS, in its text form (RFC 1035, 2.3.4).
+/// The longest name in the DNS, in characters of its text form (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;
 
 impl FromStr for TorPlace {
     type Err = TorPlaceError;
 
-    /// What has a slash or no colon is a path; tor's own way to write one, with `unix:` in front, is known too.
+    /// Reads a path or `ADDRESS:PORT`. A text with a slash or without a colon is a path; tor's own form with
+    /// the prefix `unix:` is accepted too.
     fn from_str(text: &str) -> Result<Self, TorPlaceError> {
         if let Some((host, port)) = split_port(text) {
             return Ok(Self::Port { host, port });
@@ -140,12 +142,12 @@ impl FromStr for TorPlace {
 const UNIX: &str = "unix:";
 
 impl TorSocket {
-    /// Where it is.
+    /// The path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The same, with a relative path starting from `directory`.
+    /// The same socket, with a relative path resolved from `directory`.
     #[must_use]
     pub fn from_directory(&self, directory: &Path) -> Self {
         Self(directory.join(&self.0))
@@ -155,7 +157,7 @@ impl TorSocket {
 impl FromStr for TorSocket {
     type Err = TorSocketError;
 
-    /// Reads a path, with or without tor's `unix:` in front.
+    /// Reads a path, with or without tor's prefix `unix:`.
     fn from_str(text: &str) -> Result<Self, TorSocketError> {
         let path = text.strip_prefix(UNIX).unwrap_or(text);
         if path.is_empty() {
@@ -184,12 +186,12 @@ impl FromStr for TorSocket {
 }
 
 impl TorHost {
-    /// As resolvers take it: an IP address without brackets, or a name.
+    /// The form that resolvers take: an IP address without brackets, or a name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is an IP address; a name has to be resolved first.
+    /// True for an IP address; a name has to be resolved first.
     pub fn is_ip_address(&self) -> bool {
         self.0.parse::<IpAddr>().is_ok()
     }
@@ -198,7 +200,7 @@ impl TorHost {
 impl FromStr for TorHost {
     type Err = TorHostError;
 
-    /// Reads an IP address, of version 6 also in brackets, or a host name.
+    /// Reads an IP address, an IPv6 address in brackets, or a host name.
     fn from_str(text: &str) -> Result<Self, TorHostError> {
         if let Some(host) = host(text) {
             return Ok(host);
@@ -227,13 +229,14 @@ impl From<Ipv4Addr> for TorHost {
 }
 
 impl fmt::Display for TorHost {
-    /// As it stands before a colon and a port: IPv6 addresses in brackets.
+    /// The form before a colon and a port: IPv6 addresses have brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(&self.0) }
     }
 }
 
-/// `ADDRESS:PORT`. An IPv6 address has brackets here: its last group cannot be told from a port.
+/// Splits `ADDRESS:PORT`; `None` for any other text. An IPv6 address has brackets here, because its last
+/// group cannot be told from a port.
 fn split_port(text: &str) -> Option<(TorHost, u16)> {
     let (before, port) = text.rsplit_once(':')?;
     if before.contains(':') && !before.starts_with('[') {
@@ -254,8 +257,8 @@ fn host(text: &str) -> Option<TorHost> {
     }
 }
 
-/// Letters, digits, hyphens and underscores between dots. The last part of a name is never a number (RFC 1123, 2.1), so that
-/// `127.0.0.256` is none.
+/// Letters, digits, hyphens and underscores between dots. The last part of a name is never a number (RFC
+/// 1123, 2.1), so that `127.0.0.256` is none.
 fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::tor::TorPlace;
 
-/// The most tors of one list. Each is a connection, and holds every service while all others are away.
+/// The most tors of one list. Each has a connection of its own, and carries every service while all others
+/// are unreachable.
 pub const MAX_TORS: usize = 32;
 
 /// Tors that share the work of services: 1 to [`MAX_TORS`], each once.
@@ -43,7 +44,7 @@ impl<'de> Visitor<'de> for TorPoolVisitor {
         Ok(TorPool(vec![text.parse().map_err(E::custom)?]))
     }
 
-    /// A port without an address, which is refused as it is in a text.
+    /// A port without an address. It gets the same error as in a text.
     fn visit_u64<E: de::Error>(self, port: u64) -> Result<TorPool, E> {
         self.visit_str(&port.to_string())
     }

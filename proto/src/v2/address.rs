@@ -11,18 +11,18 @@ use crate::text;
 /// Characters of base32 before `.onion`.
 pub(crate) const TEXT_LENGTH: usize = 16;
 
-/// The permanent id of an onion service: the first 10 bytes of the SHA-1 digest of its permanent key. There is no
-/// checksum, so that any 10 bytes are the address of some service.
+/// The permanent id of an onion service: the first 10 bytes of the SHA-1 digest of its permanent key. There
+/// is no checksum, so that any 10 bytes are the address of some service.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct OnionAddress([u8; 10]);
 
-/// Why a text is no version 2 onion address.
+/// The text is not a version-2 onion address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
-    /// Not 16 characters, `.onion` left aside.
+    /// The text does not have 16 characters before `.onion`; it has this number.
     #[error("a v2 onion address has 16 characters before .onion, this one has {0}")]
     Length(usize),
-    /// A character that is not in a-z, 2-7.
+    /// The text has a character outside a-z, 2-7.
     #[error("an onion address consists of the letters a-z and the digits 2-7")]
     Alphabet,
 }
@@ -38,7 +38,7 @@ impl OnionAddress {
         &self.0
     }
 
-    /// The 16 characters before `.onion`, as tor's control port wants them.
+    /// The 16 characters before `.onion`, the form of tor's control port.
     pub fn without_suffix(&self) -> String {
         lower_base32().encode(&self.0)
     }
@@ -47,7 +47,8 @@ impl OnionAddress {
 impl FromStr for OnionAddress {
     type Err = AddressError;
 
-    /// Takes the address with or without `.onion`, in either case.
+    /// Reads the address with or without `.onion`, in lower or upper case. Fails if it has another length or
+    /// another character.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.to_ascii_lowercase();
         let text = text.strip_suffix(".onion").unwrap_or(&text);
@@ -71,7 +72,7 @@ impl fmt::Debug for OnionAddress {
     }
 }
 
-/// As its text form: configuration and wire share one parser.
+/// Serialized in its text form, so that configuration and wire share one parser.
 impl Serialize for OnionAddress {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

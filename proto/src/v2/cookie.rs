@@ -1,4 +1,4 @@
-//! The descriptor cookie: what an authorized client and its service share (rend-spec-v2 §2).
+//! The descriptor cookie: the secret that an authorized client and its service share (rend-spec-v2 §2).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,41 +8,43 @@ use serde::{Deserialize, Deserializer};
 
 use crate::text;
 
-/// How a service authorizes its clients.
+/// The way in which a service authorizes its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AuthType {
     /// One descriptor for all clients, with its key encrypted to each cookie (rend-spec-v2 §2.1).
     Basic,
-    /// A descriptor and an address for each client, at ids that none but it can compute (rend-spec-v2 §2.2).
+    /// A descriptor and an address for each client, at ids that only this client can compute (rend-spec-v2
+    /// §2.2).
     Stealth,
 }
 
-/// A descriptor cookie. Its 16 bytes are never shown.
+/// A descriptor cookie of 16 bytes. Its `Debug` form hides them.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Cookie {
     bytes: [u8; 16],
     auth_type: Option<AuthType>,
 }
 
-/// Why a text is no descriptor cookie. The text itself is not repeated: it may be a secret with one letter mistyped.
+/// The text is not a descriptor cookie. The message does not repeat the text: it may be a secret with one
+/// letter mistyped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CookieError {
-    /// Neither of the two lengths.
+    /// The text has neither 22 nor 24 characters.
     #[error(
         "a descriptor cookie has 22 characters, or 24 with == at the end: copy it from the backend's hostname or \
          client_keys file"
     )]
     Length,
-    /// Not base64.
+    /// The text is not base64.
     #[error("a descriptor cookie is written in base64: A-Z, a-z, 0-9, + and /")]
     Alphabet,
-    /// The last character's low bits name no type.
-    #[error("the descriptor cookie is of no known type: its last character was mistyped")]
+    /// The low bits of the last character are not the number of a type.
+    #[error("the descriptor cookie has an unknown type: its last character was mistyped")]
     Type,
 }
 
 impl Cookie {
-    /// A cookie of these bytes.
+    /// The cookie with these bytes, for this kind of authorization.
     pub fn new(bytes: [u8; 16], auth_type: AuthType) -> Self {
         Self { bytes, auth_type: Some(auth_type) }
     }
@@ -52,12 +54,14 @@ impl Cookie {
         &self.bytes
     }
 
-    /// For which kind of authorization it is, if its text says so: the lines of `client_keys` (24 characters) do not.
+    /// The kind of authorization that the cookie is for. `None`: it was read from a line of `client_keys` (24
+    /// characters), which does not contain the kind.
     pub fn auth_type(&self) -> Option<AuthType> {
         self.auth_type
     }
 
-    /// The 22 characters that `HidServAuth` takes for this kind of authorization (tor: `rend_auth_encode_cookie`).
+    /// The 22 characters that `HidServAuth` takes for this kind of authorization (tor:
+    /// `rend_auth_encode_cookie`).
     pub fn hid_serv_auth(&self, auth_type: AuthType) -> String {
         let auth_type = match auth_type {
             AuthType::Basic => 0,
@@ -68,7 +72,7 @@ impl Cookie {
         bytes.copy_from_slice(&self.bytes);
         last.fill(auth_type << 4);
         let mut text = BASE64_NOPAD.encode(&extended);
-        // 16 bytes and 4 bits: the 23rd character has nothing to say.
+        // 16 bytes and 4 bits are 22 characters; the 23rd holds no bits of the cookie.
         text.truncate(22);
         text
     }
@@ -77,8 +81,9 @@ impl Cookie {
 impl FromStr for Cookie {
     type Err = CookieError;
 
-    /// Reads both forms: 22 characters of `hostname` and `HidServAuth`, of which the last four bits are the type, and
-    /// 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`).
+    /// Reads both forms: the 22 characters of `hostname` and `HidServAuth`, in which the last four bits are
+    /// the type, and the 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`). Fails for another
+    /// length, for text that is not base64, and for an unknown type.
     fn from_str(text: &str) -> Result<Self, CookieError> {
         let (text, typed) = match text.len() {
             24 => (text.strip_suffix("==").ok_or(CookieError::Alphabet)?, false),
@@ -87,7 +92,7 @@ impl FromStr for Cookie {
         if text.len() != 22 {
             return Err(CookieError::Length);
         }
-        // Four characters more make three bytes of the last two characters; `A` is six bits of zeroes.
+        // Two more characters complete the last group of four, which makes three bytes; `A` is six zero bits.
         let mut extended = BASE64_NOPAD
             .decode([text.as_bytes(), b"AA"].concat().as_slice())
             .map_err(|_| CookieError::Alphabet)?;

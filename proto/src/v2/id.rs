@@ -1,4 +1,4 @@
-//! Descriptor ids: where on the ring of HSDirs a descriptor is found (rend-spec-v2 §1.3).
+//! Descriptor ids: the places of descriptors on the ring of HSDirs (rend-spec-v2 §1.3).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +8,24 @@ use sha1::{Digest, Sha1};
 use super::{Cookie, OnionAddress, TimePeriod};
 use crate::base32::lower_base32;
 
-/// Which of the two descriptors of a period; tor refuses others (`REND_NUMBER_OF_NON_CONSECUTIVE_REPLICAS`).
+/// One of the two descriptors of a period; tor refuses other numbers
+/// (`REND_NUMBER_OF_NON_CONSECUTIVE_REPLICAS`).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Replica {
-    /// Number 0.
+    /// Replica 0.
     First = 0,
-    /// Number 1.
+    /// Replica 1.
     Second = 1,
 }
 
-/// Neither 0 nor 1.
+/// The number is neither 0 nor 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("there is no replica {0}: replicas are 0 and 1")]
 pub struct ReplicaError(u8);
 
 impl Replica {
-    /// Both, in the order of their numbers.
+    /// Both replicas, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::First, Self::Second];
 }
 
@@ -46,7 +47,7 @@ impl TryFrom<u8> for Replica {
     }
 }
 
-/// Not 32 characters of base32.
+/// The text is not 32 characters of base32.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not 32 of the characters a-z, 2-7")]
 pub struct IdError;
@@ -80,7 +81,7 @@ macro_rules! digest {
         impl FromStr for $name {
             type Err = IdError;
 
-            /// Takes lower case only, as tor does.
+            /// Reads 32 characters of lower-case base32, as tor does. Fails for any other text.
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let bytes = lower_base32().decode(text.as_bytes()).map_err(|_| IdError)?;
                 bytes.try_into().map(Self).map_err(|_| IdError)
@@ -90,17 +91,17 @@ macro_rules! digest {
 }
 
 digest! {
-    /// What a descriptor says of its period and replica: H(period | cookie | replica).
+    /// The hash of period and replica in a descriptor: H(period | cookie | replica).
     SecretIdPart
 }
 digest! {
-    /// Where the descriptor is found: H(permanent id | secret-id-part).
+    /// The place of the descriptor on the ring: H(permanent id | secret-id-part).
     DescriptorId
 }
 
 impl SecretIdPart {
-    /// That of the period and replica. `cookie` is the client's for a service with stealth authorization; for all
-    /// others, basic authorization included, there is none in it.
+    /// The secret-id-part of the period and replica. `cookie` is the client's if the service has stealth
+    /// authorization; `None` for all other services, also for those with basic authorization.
     pub fn derive(period: TimePeriod, replica: Replica, cookie: Option<&Cookie>) -> Self {
         let digest = Sha1::new()
             .chain_update(period.0.to_be_bytes())
@@ -137,7 +138,8 @@ mod tests {
     /// Address, moment, replica, secret-id-part, descriptor-id.
     type Known = (&'static str, u64, Replica, &'static str, &'static str);
 
-    /// Onionbalance's tests, tor's (`test_hs.c`), and descriptors of the public network of 2014 and 2015.
+    /// Values from Onionbalance's tests, from tor's (`test_hs.c`), and from descriptors of the public network
+    /// of 2014 and 2015.
     const KNOWN: &[Known] = &[
         (
             "jyvfq5umznvka34v",
@@ -225,7 +227,7 @@ mod tests {
         assert_eq!(stealth, ["jczvydhzetbpdiylj3d5nsnjvaigs7xm", "ubf3xeibzlfil6s4larq6y5peup2z3oj"]);
     }
 
-    /// What tor reports in RECEIVED for a fetch by address: the id with a cookie of zeroes.
+    /// Tor reports this id in RECEIVED for a fetch by address: the id with a cookie of zeroes.
     #[test]
     fn names_tors_bogus_id() {
         let address = "btw3fzsvt7ge6pvn";

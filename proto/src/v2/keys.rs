@@ -1,4 +1,4 @@
-//! The public RSA keys of version 2, in the DER form of PKCS#1. All have 1024 bits.
+//! The public RSA keys of version-2 services, in the DER form of PKCS#1. All have 1024 bits.
 
 use std::fmt;
 
@@ -10,28 +10,28 @@ use sha1::{Digest, Sha1};
 
 use super::OnionAddress;
 
-/// Bits of every key (tor: `NEED_KEY_1024`).
+/// The length of every modulus, in bits (tor: `NEED_KEY_1024`).
 pub const BITS: usize = 1024;
-/// Bytes of a modulus and of a signature.
+/// The length of a modulus and of a signature, in bytes.
 pub const LENGTH: usize = BITS / 8;
-/// The exponent that tor demands of an introduction point's keys (`crypto_pk_public_exponent_ok`).
+/// The exponent that tor requires in an introduction point's keys (`crypto_pk_public_exponent_ok`).
 const EXPONENT: u32 = 65_537;
 
-/// Why bytes are no key that may stand in a descriptor.
+/// The bytes are not a key that is allowed in a descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
-    /// Not the DER form of a public RSA key, or not the only one that this key has.
+    /// The bytes are not the DER form of a public RSA key.
     #[error("not a public RSA key in DER")]
     Form,
-    /// Another size.
+    /// The modulus has another length; it has this number of bits.
     #[error("an RSA key of {0} bits: v2 services have {BITS}")]
     Size(usize),
-    /// Another exponent.
+    /// The exponent is not 65537.
     #[error("an RSA key whose exponent is not {EXPONENT}")]
     Exponent,
 }
 
-/// A service's permanent key, which its address is made of and which signs its descriptors.
+/// A service's permanent key. It determines the address and signs the descriptors.
 #[derive(Clone, Eq, PartialEq)]
 pub struct PermanentKey {
     key: RsaPublicKey,
@@ -39,13 +39,14 @@ pub struct PermanentKey {
 }
 
 impl PermanentKey {
-    /// Reads the DER form. Tor demands no certain exponent here.
+    /// Reads the DER form, with any exponent, as tor does. Fails if the bytes are not the DER form of a
+    /// public RSA key of 1024 bits.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let permanent = Self::new(RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?)?;
         if permanent.der == der { Ok(permanent) } else { Err(KeyError::Form) }
     }
 
-    /// The key as `rsa` has it.
+    /// The permanent key with this RSA key. Fails if it does not have 1024 bits.
     pub fn new(key: RsaPublicKey) -> Result<Self, KeyError> {
         if key.n().bits() != BITS {
             return Err(KeyError::Size(key.n().bits()));
@@ -59,14 +60,14 @@ impl PermanentKey {
         &self.der
     }
 
-    /// The address of the service that has this key.
+    /// The address of the service with this key.
     pub fn address(&self) -> OnionAddress {
         let [id @ .., _, _, _, _, _, _, _, _, _, _] = <[u8; 20]>::from(Sha1::digest(&self.der));
         OnionAddress::from_permanent_id(id)
     }
 
-    /// Whether `signature` is this key's over the SHA-1 digest: PKCS#1 v1.5 type 1 around the bare 20 bytes, without
-    /// the `DigestInfo` that others put in front (tor: `crypto_pk_private_sign_digest`).
+    /// True if `signature` is this key's over the SHA-1 digest: PKCS#1 v1.5 type 1 around the bare 20 bytes,
+    /// without the usual `DigestInfo` (tor: `crypto_pk_private_sign_digest`).
     pub fn verifies(&self, digest: &[u8; 20], signature: &[u8]) -> bool {
         self.key.verify(Pkcs1v15Sign::new_unprefixed(), digest, signature).is_ok()
     }
@@ -78,12 +79,14 @@ impl fmt::Debug for PermanentKey {
     }
 }
 
-/// A key of an introduction point: its relay's onion key, or the service's own at this point. Its exponent is 65537.
+/// A key of an introduction point: its relay's onion key, or the service's own at this point. Its exponent is
+/// 65537.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PointKey([u8; LENGTH]);
 
 impl PointKey {
-    /// Reads the DER form.
+    /// Reads the DER form. Fails if the bytes are not the DER form of a public RSA key of 1024 bits with the
+    /// exponent 65537.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?;
         if key.n().bits() != BITS {
@@ -120,7 +123,7 @@ mod tests {
                        MAws66c/q70Vs8OiPKHVWz/pNWp+1Lew+SVDQi2utnADCG0cLRZoTKvBgk05IIGrfCm6l1CGlHJYkWozCb36IEIb\
                        VBwlAgMBAAE=";
 
-    /// By that key over the digest 2a447f04….
+    /// The signature by that key over the digest 2a447f04….
     const SIGNATURE: &str = "YYCRshFA6mSO/1mRkePy5NiRJzsaEmyA+jGmftVcCQxgptvjbOV4926TH37U5WAI\
                              5ut7/cgOmBv3ilPFRtq9ucpjlVGBPFS49wpij6g3Fse2Qtp62NiOCQ0neE4zT/KG\
                              iWEoZgWv0kL6SrK1cQ0vOCAD9guafURCO2L6JlV4aNI=";
@@ -161,7 +164,7 @@ mod tests {
             der[at] = byte;
             der
         };
-        // 0x7F in front of the modulus makes 1031 bits of 1024; less its first byte, 1016 at most are left.
+        // 0x7F before the modulus makes 1031 bits of 1024. Without its first byte it has at most 1016.
         assert_eq!(errors(&with(6, 0x7F)), [Some(KeyError::Size(1031)); 2]);
         let short = [&[0x30, 0x81, 0x87, 0x02, 0x7F, 0x7F], &der[9..]].concat();
         assert!(

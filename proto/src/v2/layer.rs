@@ -1,5 +1,5 @@
-//! How the introduction points are encrypted to authorized clients (rend-spec-v2 §2.1, §2.2): AES-128 in counter mode,
-//! without a code of its own, since the descriptor's signature covers it.
+//! The encryption of introduction points to authorized clients (rend-spec-v2 §2.1, §2.2): AES-128 in counter
+//! mode. It has no authentication code, because the descriptor's signature covers it.
 
 use aes::Aes128;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -14,40 +14,41 @@ const IV_LENGTH: usize = 16;
 const KEY_LENGTH: usize = 16;
 const CLIENT_ID_LENGTH: usize = 4;
 const ENTRY_LENGTH: usize = CLIENT_ID_LENGTH + KEY_LENGTH;
-/// Clients are counted up to a multiple of this, so that onlookers do not learn their number (tor:
+/// The number of entries is rounded up to a multiple of this, which hides the number of clients (tor:
 /// `REND_BASIC_AUTH_CLIENT_MULTIPLE`).
 const BLOCK: usize = 16;
 /// The most clients that tor lets a service authorize (`REND_BASIC_AUTH_MAX_CLIENTS`).
 pub const MAX_CLIENTS: usize = 512;
-/// What every list of points begins with, and what tells the right session key from others.
+/// The beginning of every list of points, by which the right session key is recognized.
 pub(super) const BEGINNING: &[u8] = b"introduction-point ";
 
 type Cipher = ctr::Ctr128BE<Aes128>;
 
-/// Why the introduction points stay closed.
+/// The introduction points cannot be encrypted or decrypted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LayerError {
-    /// They are encrypted, and there is no cookie.
+    /// The introduction points are encrypted, and the caller gave no cookie.
     #[error(
         "the introduction points are for authorized clients only: set the backend's `auth` to a cookie of its own"
     )]
     NoCookie,
-    /// Neither form of encryption, and not in the clear.
+    /// The message has neither form of encryption, and is not plain text either.
     #[error("the introduction points are neither in the clear nor encrypted in a known way")]
     Form,
-    /// Too short for what it says it holds.
+    /// The message is shorter than its header requires.
     #[error("the encrypted introduction points are cut")]
     Cut,
-    /// Encrypted, but not to this cookie.
+    /// The introduction points are encrypted to other cookies.
     #[error("the introduction points do not open with the cookie: the backend does not know it")]
     Cookie,
-    /// More than [`MAX_CLIENTS`].
-    #[error("{0} cookies where tor authorizes {MAX_CLIENTS} clients at most")]
+    /// The caller gave more cookies than [`MAX_CLIENTS`]; their number.
+    #[error("{0} cookies, tor authorizes at most {MAX_CLIENTS} clients")]
     TooManyClients(usize),
 }
 
-/// Encrypts to the holders of all `cookies` (tor: `rend_encrypt_v2_intro_points_basic`). Onlookers, and the clients
-/// themselves, learn only between which multiples of 16 their number lies.
+/// Encrypts to the holders of all `cookies` (tor: `rend_encrypt_v2_intro_points_basic`). Observers and the
+/// clients themselves learn their number only to the next multiple of 16. Fails for more cookies than
+/// [`MAX_CLIENTS`].
 pub fn encrypt_basic(
     plaintext: &[u8],
     cookies: &[Cookie],
@@ -68,15 +69,15 @@ pub fn encrypt_basic(
         rng.fill_bytes(&mut unused);
         entries.push(unused);
     }
-    // Otherwise their order would tell the real ones.
+    // Unsorted, the real entries would be the first ones.
     entries.sort_unstable();
     let blocks = u8::try_from(blocks).map_err(|_| too_many)?;
     let ciphertext = apply(&session_key, &iv, plaintext);
     Ok([&[BASIC, blocks], entries.as_flattened(), &iv, &ciphertext].concat())
 }
 
-/// Encrypts to the one holder of `cookie` as tor does (`rend_encrypt_v2_intro_points_stealth`), which loses the last
-/// byte: of the two line ends behind the last point one is left.
+/// Encrypts to the one holder of `cookie` as tor does (`rend_encrypt_v2_intro_points_stealth`), which loses
+/// the last byte: one of the two line ends after the last point is left.
 pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoRngCore) -> Vec<u8> {
     let mut iv = [0; IV_LENGTH];
     rng.fill_bytes(&mut iv);
@@ -84,8 +85,9 @@ pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoR
     [&[STEALTH][..], &iv, &apply(cookie.secret(), &iv, kept)].concat()
 }
 
-/// The plaintext of a descriptor's `introduction-points`, whichever way they are encrypted, if they are (tor:
-/// `rend_decrypt_introduction_points`).
+/// The plaintext of a descriptor's `introduction-points`, encrypted or not (tor:
+/// `rend_decrypt_introduction_points`). Fails if they are encrypted and `cookie` is `None` or another
+/// client's, and if the message is malformed.
 pub fn decrypt(message: &[u8], cookie: Option<&Cookie>) -> Result<Vec<u8>, LayerError> {
     if message.starts_with(BEGINNING) {
         return Ok(message.to_vec());
@@ -110,7 +112,7 @@ fn decrypt_basic(blob: &[u8], cookie: &Cookie) -> Result<Vec<u8>, LayerError> {
         .filter_map(|entry| entry.split_first_chunk::<CLIENT_ID_LENGTH>())
         .filter(|(found, _)| **found == id)
         .filter_map(|(_, key)| <[u8; KEY_LENGTH]>::try_from(key).ok())
-        // An unused entry may have the same id: only what the key opens tells.
+        // An unused entry may have the same id, so each key is tried until a plaintext begins correctly.
         .map(|key| apply(&session_key(cookie, key), iv, ciphertext))
         .find(|plaintext| plaintext.starts_with(BEGINNING))
         .ok_or(LayerError::Cookie)
@@ -131,14 +133,14 @@ fn entry(cookie: &Cookie, iv: &[u8; IV_LENGTH], key: [u8; KEY_LENGTH]) -> [u8; E
     entry
 }
 
-/// H(cookie | IV), cut short.
+/// The first four bytes of H(cookie | IV).
 fn client_id(cookie: &Cookie, iv: &[u8; IV_LENGTH]) -> [u8; CLIENT_ID_LENGTH] {
     let digest: [u8; 20] = Sha1::new().chain_update(cookie.secret()).chain_update(iv).finalize().into();
     let [b0, b1, b2, b3, ..] = digest;
     [b0, b1, b2, b3]
 }
 
-/// Encrypts the session key to the cookie, or decrypts it: the same in counter mode.
+/// Encrypts the session key to the cookie, or decrypts it: both are the same operation in counter mode.
 fn session_key(cookie: &Cookie, mut key: [u8; KEY_LENGTH]) -> [u8; KEY_LENGTH] {
     Cipher::new(cookie.secret().into(), &[0; IV_LENGTH].into()).apply_keystream(&mut key);
     key
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_sorted_and_nobody_opens_one_for_nobody() {
+    fn entries_are_sorted_and_unused_ones_open_for_no_client() {
         let blob = encrypt_basic(TEXT, &[], &mut rng()).unwrap();
         let (entries, _) = blob[2..322].as_chunks::<20>();
         assert!(entries.is_sorted());
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_clear_needs_no_cookie() {
+    fn plain_points_need_no_cookie() {
         for cookie in [None, Some(&cookie(1))] {
             assert_eq!(decrypt(TEXT, cookie).as_deref(), Ok(TEXT));
         }

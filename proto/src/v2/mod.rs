@@ -1,6 +1,7 @@
 //! Version 2 onion services (rend-spec-v2): RSA-1024 and SHA-1, for networks of tor 0.4.5.10 and before.
 //!
-//! Tor's own code speaks where the specification is silent; names such as `rend_…` are functions of tor 0.4.5.
+//! Where the specification is silent, comments cite tor's own code: names such as `rend_…` are functions of
+//! tor 0.4.5.
 
 pub mod address;
 pub mod cookie;

@@ -1,15 +1,16 @@
-//! Time periods: for how long a descriptor has one id (rend-spec-v2 §1.3). They last a day and begin at a time of day
-//! of each service's own, so that not all descriptors move at once.
+//! Time periods: the spans in which a descriptor has one id (rend-spec-v2 §1.3). They last a day. Each
+//! service's periods begin at another time of day, so that not all descriptors move at once.
 
 use serde::{Deserialize, Serialize};
 
 use super::OnionAddress;
 use crate::time::UnixTime;
 
-/// How long a period lasts, in seconds (tor: `REND_TIME_PERIOD_V2_DESC_VALIDITY`).
+/// The length of a period, in seconds (tor: `REND_TIME_PERIOD_V2_DESC_VALIDITY`).
 pub const LENGTH: u64 = 86_400;
-/// For how long before a period begins its descriptors are published beside those of the present one, in seconds (tor:
-/// `REND_TIME_PERIOD_OVERLAPPING_V2_DESCS`): clients' clocks differ.
+/// The time before a period begins in which its descriptors are published beside those of the present one, in
+/// seconds (tor: `REND_TIME_PERIOD_OVERLAPPING_V2_DESCS`). It allows for the differences between clients'
+/// clocks.
 pub const OVERLAP: u64 = 3600;
 
 /// The number of a service's time period.
@@ -17,7 +18,8 @@ pub const OVERLAP: u64 = 3600;
 pub struct TimePeriod(pub u32);
 
 impl TimePeriod {
-    /// The period of the service that holds `moment` (tor: `get_time_period`); the last there is for a moment beyond.
+    /// The period of the service that contains `moment` (tor: `get_time_period`); the last possible one for
+    /// any later moment.
     pub fn at(moment: UnixTime, service: &OnionAddress) -> Self {
         let number = moment.0.saturating_add(offset(service)) / LENGTH;
         Self(u32::try_from(number).unwrap_or(u32::MAX))
@@ -35,7 +37,7 @@ impl TimePeriod {
         Self(self.0.saturating_sub(1))
     }
 
-    /// When this period of the service begins; the epoch for one that began before it.
+    /// The beginning of this period of the service; the epoch if it began before that.
     pub fn start(self, service: &OnionAddress) -> UnixTime {
         UnixTime(u64::from(self.0).saturating_mul(LENGTH).saturating_sub(offset(service)))
     }
@@ -46,7 +48,8 @@ pub fn seconds_left(moment: UnixTime, service: &OnionAddress) -> u64 {
     LENGTH - moment.0.saturating_add(offset(service)) % LENGTH
 }
 
-/// How long before midnight UTC the service's periods begin, in seconds. Tor cuts half a second off.
+/// The time between the beginning of the service's periods and the next midnight UTC, in seconds. As in tor,
+/// half a second is rounded down.
 fn offset(service: &OnionAddress) -> u64 {
     let [first, ..] = service.permanent_id();
     u64::from(*first) * LENGTH / 256

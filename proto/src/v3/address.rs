@@ -18,28 +18,30 @@ const DECODED_LENGTH: usize = 35;
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct OnionAddress(VerifyingKey);
 
-/// Why a text or a key is no version 3 onion address.
+/// The text or the key is not a version-3 onion address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
-    /// Not 56 characters, `.onion` left aside.
+    /// The text does not have 56 characters before `.onion`; it has this number.
     #[error("a v3 onion address has 56 characters before .onion, this one has {0}")]
     Length(usize),
-    /// A character that is not in a-z, 2-7.
+    /// The text has a character outside a-z, 2-7.
     #[error("an onion address consists of the letters a-z and the digits 2-7")]
     Alphabet,
-    /// The last byte is not 3.
-    #[error("the address is of version {0}, not 3: it was mistyped or is not a v3 address")]
+    /// The last byte, the version, is not 3.
+    #[error("the address has version {0}, not 3: it was mistyped or is not a v3 address")]
     Version(u8),
-    /// The checksum does not fit the key.
+    /// The checksum does not match the key.
     #[error("the address's checksum is wrong: it was mistyped or cut")]
     Checksum,
-    /// The key is not a point of the curve's prime-order subgroup, as tor demands (`ed25519_validate_pubkey`).
+    /// The key is not a point of the curve's prime-order subgroup, which tor requires
+    /// (`ed25519_validate_pubkey`).
     #[error("the address holds no valid ed25519 key")]
     Key,
 }
 
 impl OnionAddress {
-    /// The address of the service with this identity key.
+    /// The address of the service with this identity key. Fails if the key is not a point of the curve's
+    /// prime-order subgroup.
     pub fn from_identity(key: [u8; 32]) -> Result<Self, AddressError> {
         let key = VerifyingKey::from_bytes(&key).map_err(|_| AddressError::Key)?;
         if key.is_weak() || !key.to_edwards().is_torsion_free() {
@@ -57,7 +59,7 @@ impl OnionAddress {
         &self.0
     }
 
-    /// The 56 characters before `.onion`, as tor's control port wants them.
+    /// The 56 characters before `.onion`, the form of tor's control port.
     pub fn without_suffix(&self) -> String {
         let mut bytes = [0; DECODED_LENGTH];
         let (key, rest) = bytes.split_at_mut(32);
@@ -72,7 +74,8 @@ impl OnionAddress {
 impl FromStr for OnionAddress {
     type Err = AddressError;
 
-    /// Takes the address with or without `.onion`, in either case.
+    /// Reads the address with or without `.onion`, in lower or upper case. Fails if the length, a character,
+    /// the version, the checksum or the key is wrong.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.to_ascii_lowercase();
         let text = text.strip_suffix(".onion").unwrap_or(&text);
@@ -114,7 +117,7 @@ impl fmt::Debug for OnionAddress {
     }
 }
 
-/// As its text form: configuration and wire share one parser.
+/// Serialized in its text form, so that configuration and wire share one parser.
 impl Serialize for OnionAddress {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

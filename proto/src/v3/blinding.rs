@@ -1,4 +1,4 @@
-//! Key blinding: the key that a service signs with in one time period (rend-spec-v3 \[KEYBLIND\]).
+//! Key blinding: a service's key for one time period (rend-spec-v3 \[KEYBLIND\]).
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl BlindedKey {
         self.0.as_bytes()
     }
 
-    /// The key to verify this period's certificate of the descriptor-signing key with.
+    /// The key that verifies this period's certificate of the descriptor-signing key.
     pub fn verifying_key(&self) -> &VerifyingKey {
         &self.0
     }
@@ -42,8 +42,8 @@ impl fmt::Debug for BlindedKey {
     }
 }
 
-/// The factor that turns the identity key pair of `address` into its blinded one for `period`. Public: whoever
-/// knows the address can compute it, so a blinded secret scalar is worth as much as the identity's.
+/// The factor that turns the identity key pair of `address` into its blinded one for `period`. It is public:
+/// the address is enough to compute it, so that a blinded secret scalar is worth as much as the identity's.
 pub fn blinding_factor(address: &OnionAddress, period: TimePeriod) -> Scalar {
     let hash = Sha3_256::new()
         .chain_update(b"Derive temporary signing key\0")
@@ -56,7 +56,7 @@ pub fn blinding_factor(address: &OnionAddress, period: TimePeriod) -> Scalar {
     Scalar::from_bytes_mod_order(clamp_integer(hash.into()))
 }
 
-/// What a client must know, beside the blinded key, to decrypt a descriptor (rend-spec-v3 \[SUBCRED\]).
+/// The value that a client needs, beside the blinded key, to decrypt a descriptor (rend-spec-v3 \[SUBCRED\]).
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Subcredential([u8; 32]);
 

@@ -1,5 +1,5 @@
-//! Ed25519 certificates (cert-spec; proposal 220), in the one form that tor gives those of onion services:
-//! 140 bytes with a single extension that names the signing key.
+//! Ed25519 certificates (cert-spec; proposal 220), in the one form that tor uses for onion services: 140
+//! bytes with a single extension that names the signing key.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
@@ -13,7 +13,7 @@ const KEY_TYPE: u8 = 1;
 /// One extension: 32 bytes, type 04 (signed-with-ed25519-key), no flags.
 const EXTENSION: [u8; 5] = [1, 0, 32, 4, 0];
 
-/// What a certificate certifies (cert-spec, list of certificate types).
+/// The type of a certificate (cert-spec, list of certificate types).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum CertType {
@@ -25,12 +25,12 @@ pub enum CertType {
     EncKey = 0x0B,
 }
 
-/// When a certificate runs out, in hours since the epoch.
+/// The expiry of a certificate, in hours since the epoch.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
 pub struct ExpiryHour(pub u32);
 
 impl ExpiryHour {
-    /// The first moment at which the certificate no longer counts.
+    /// The first moment at which the certificate is not valid.
     pub fn moment(self) -> UnixTime {
         UnixTime(u64::from(self.0) * 3600)
     }
@@ -46,25 +46,25 @@ impl ExpiryHour {
     }
 }
 
-/// Why a certificate proves nothing.
+/// The certificate does not prove the claim.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CertError {
-    /// Not in the form that tor writes.
+    /// The bytes do not have the form that tor writes.
     #[error("certificate is not in tor's form")]
     Form,
-    /// Of another type than its place demands.
-    #[error("certificate is of type {found:02X}, not {wanted:02X}")]
+    /// The certificate has another type than its place requires.
+    #[error("certificate has type {found:02X}, not {wanted:02X}")]
     Type {
-        /// The type its place demands.
+        /// The type that its place requires.
         wanted: u8,
-        /// The type it has.
+        /// The type that it has.
         found: u8,
     },
-    /// Past its hour.
+    /// The certificate has expired.
     #[error("certificate has expired")]
     Expired,
-    /// Certifies another key, or is signed by another, than the place it stands in says.
-    #[error("certificate is for or by another key")]
+    /// The certificate certifies another key than its place requires, or is signed by another.
+    #[error("certificate certifies another key or is signed by another key")]
     OtherKey,
     /// The signature is wrong.
     #[error("certificate's signature is wrong")]
@@ -74,13 +74,13 @@ pub enum CertError {
 /// All of a certificate but its signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Claim {
-    /// What is certified.
+    /// The type, which determines the kinds of both keys.
     pub kind: CertType,
-    /// Until when.
+    /// The hour at which the certificate expires.
     pub expires: ExpiryHour,
     /// The certified key, 32 bytes.
     pub certified: [u8; 32],
-    /// The ed25519 key that signs, 32 bytes.
+    /// The ed25519 key that signs the certificate, 32 bytes.
     pub signed_by: [u8; 32],
 }
 
@@ -109,7 +109,8 @@ impl Claim {
         bytes
     }
 
-    /// Checks that this claim holds at `now` under `signature` of `signer`.
+    /// Verifies the claim at `now`. Fails if it has expired, if it names another key than `signer`, or if
+    /// `signature` is not `signer`'s.
     pub fn verify(
         &self,
         signature: &Signature,
@@ -131,9 +132,9 @@ impl Claim {
 /// A certificate: a claim and its signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Certificate {
-    /// What it says.
+    /// The signed contents.
     pub claim: Claim,
-    /// By whom it is said.
+    /// The signature by the key [`Claim::signed_by`].
     pub signature: Signature,
 }
 
@@ -147,7 +148,8 @@ impl Certificate {
         bytes
     }
 
-    /// Reads the binary form of a certificate that must be of type `kind`. Nothing is verified yet.
+    /// Reads the binary form of a certificate, and verifies nothing. Fails if the form is not tor's, or if
+    /// the type is not `kind`.
     pub fn decode(bytes: &[u8], kind: CertType) -> Result<Self, CertError> {
         let (head, rest) = bytes.split_first_chunk::<7>().ok_or(CertError::Form)?;
         let (certified, rest) = rest.split_first_chunk::<32>().ok_or(CertError::Form)?;
@@ -165,7 +167,8 @@ impl Certificate {
         Ok(Self { claim: Claim { kind, expires, certified: *certified, signed_by: *signed_by }, signature })
     }
 
-    /// Checks that this certificate, in a place where `certified` is to be proven, is by `signer` and valid at `now`.
+    /// Verifies that `signer` certifies the key `certified` at `now`. Fails if the certificate is about
+    /// another key or by another signer, has expired, or has a wrong signature.
     pub fn verify(
         &self,
         certified: &[u8; 32],

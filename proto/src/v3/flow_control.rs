@@ -1,33 +1,36 @@
-//! The `flow-control` line: what congestion control a service speaks (proposal 324; rend-spec-v3 \[HS-DESC-SECOND-LAYER\]).
+//! The `flow-control` line: the congestion control that a service supports (proposal 324; rend-spec-v3
+//! \[HS-DESC-SECOND-LAYER\]).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Versions of the `FlowCtrl` subprotocol, and the cells that one SENDME acknowledges.
+/// Versions of the `FlowCtrl` subprotocol, and the number of cells that one SENDME acknowledges.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FlowControl {
-    /// One bit per version, version 0 lowest; not zero. Protocol versions run from 0 to 63 (tor-spec, Subprotocols).
+    /// One bit per version, version 0 lowest; not zero. Protocol versions run from 0 to 63 (tor-spec,
+    /// Subprotocols).
     versions: u64,
-    /// `sendme_inc`, 1 to 254.
+    /// `sendme_inc`, in cells, 1 to 254.
     increment: u8,
 }
 
-/// Not the arguments of a `flow-control` line.
+/// The text is not the arguments of a `flow-control` line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`flow-control` is malformed: versions such as 1-2 and an increment from 1 to 254 are wanted")]
+#[error("`flow-control` is malformed: expected versions such as 1-2 and an increment from 1 to 254")]
 pub struct FlowControlError;
 
 impl FlowControl {
-    /// What two services both speak: clients take one line for all introduction points. `None` if the increments
-    /// differ or no version is common, so that clients fall back to what needs no agreement.
+    /// The congestion control that two services have in common, because clients use one line for all
+    /// introduction points. `None`: the increments differ or no version is common. Clients then use the fixed
+    /// windows, which need no agreement.
     pub fn common(self, other: Self) -> Option<Self> {
         let versions = self.versions & other.versions;
         (self.increment == other.increment && versions != 0).then_some(Self { versions, ..self })
     }
 
-    /// Whether the values are such as could have been parsed: for a value that came over the wire.
+    /// True if the values could have been parsed from a line; for values that came over the wire.
     pub fn is_well_formed(self) -> bool {
         self.versions != 0 && (1..=254).contains(&self.increment)
     }
@@ -54,7 +57,7 @@ impl FromStr for FlowControl {
     }
 }
 
-/// The line's arguments, as tor writes them: `1-2 31`.
+/// The line's arguments in tor's form: `1-2 31`.
 impl fmt::Display for FlowControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has = |version: u32| version < 64 && self.versions & (1 << version) != 0;

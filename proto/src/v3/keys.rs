@@ -1,4 +1,4 @@
-//! The public keys that a descriptor carries, each a type of its own so that none is taken for another.
+//! The public keys in a descriptor. Each has a type of its own, so that one cannot be used as another.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use data_encoding::BASE64_NOPAD;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-/// Bytes that are no usable key: not on the curve, a point of small order (all zeroes among them), or an encryption key
-/// written otherwise than tor does. Tor before 0.4.9.11 crashes on some of these (TROVE-2026-013), so they never get
-/// into a frontend descriptor.
+/// The bytes are not a usable key: not on the curve, a point of small order (such as all zeroes), or an
+/// encryption key in another form than tor's. Tor before 0.4.9.11 crashes on some of these (TROVE-2026-013),
+/// so they are never listed in a frontend descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a usable key: off the curve, of small order, or in an unusual form")]
 pub struct KeyError;
@@ -43,7 +43,8 @@ macro_rules! public_key {
 }
 
 public_key! {
-    /// The introduction point's authentication key (`KP_hs_ipt_sid`, ed25519): what names the point at its relay.
+    /// The introduction point's authentication key (`KP_hs_ipt_sid`, ed25519), which names the point at its
+    /// relay.
     AuthKey
 }
 public_key! {
@@ -74,7 +75,7 @@ impl TryFrom<[u8; 32]> for OnionKey {
 pub struct DescriptorSigningKey(VerifyingKey);
 
 impl DescriptorSigningKey {
-    /// The key to verify with.
+    /// The key in the form that verifies signatures.
     pub fn verifying_key(&self) -> &VerifyingKey {
         &self.0
     }
@@ -88,8 +89,8 @@ impl TryFrom<[u8; 32]> for DescriptorSigningKey {
     }
 }
 
-/// The service's encryption key at one introduction point (`KP_hss_ntor`, x25519): whoever holds its secret can answer
-/// a client.
+/// The service's encryption key at one introduction point (`KP_hss_ntor`, x25519). The holder of its secret
+/// can answer a client.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EncKey {
     bytes: [u8; 32],
@@ -112,11 +113,12 @@ impl EncKey {
 impl TryFrom<[u8; 32]> for EncKey {
     type Error = KeyError;
 
-    /// Several texts make one x25519 key, and its certificate covers them all; but both ends of the handshake hash the
-    /// text, so only the reduced one, which tor writes, is the service's.
+    /// Accepts only the reduced encoding, which tor writes. Several encodings are one x25519 key, and its
+    /// certificate covers all of them. But both ends of the handshake hash the encoding, so that only one of
+    /// them works.
     fn try_from(bytes: [u8; 32]) -> Result<Self, KeyError> {
         let reduced = bytes.iter().rev().lt(FIELD_PRIME.iter().rev());
-        // What lies on the curve's twist has no such form, points of small order among them.
+        // A point on the curve's twist has no ed25519 form.
         let point = MontgomeryPoint(bytes).to_edwards(0).ok_or(KeyError)?;
         if !reduced || point.is_small_order() {
             return Err(KeyError);
@@ -135,7 +137,7 @@ fn verifying_key(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyError> {
     VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).ok_or(KeyError)
 }
 
-/// 2^255 - 19, least byte first.
+/// 2^255 - 19, least significant byte first.
 const FIELD_PRIME: [u8; 32] = {
     let mut bytes = [0xFF; 32];
     bytes[0] = 0xED;
@@ -143,7 +145,8 @@ const FIELD_PRIME: [u8; 32] = {
     bytes
 };
 
-/// Whether the point's order divides 8, so that it makes a secret of zeroes with every key (RFC 7748, section 6.1).
+/// True if the point's order divides 8, so that its shared secret with every key is zero (RFC 7748, section
+/// 6.1).
 fn has_small_order(bytes: &[u8; 32]) -> bool {
     let eight = [true, false, false, false];
     MontgomeryPoint(*bytes).mul_bits_be(eight.into_iter()) == MontgomeryPoint([0; 32])
@@ -172,7 +175,7 @@ mod tests {
         let base = curve25519_dalek::constants::X25519_BASEPOINT.to_bytes();
         let mut with_high_bit = base;
         with_high_bit[31] |= 0x80;
-        // 9 and the field's modulus.
+        // 9 plus the field's modulus.
         let mut unreduced = [0xFF; 32];
         (unreduced[0], unreduced[31]) = (0xF6, 0x7F);
         assert!(EncKey::try_from(base).is_ok());
@@ -180,7 +183,8 @@ mod tests {
         assert_eq!(MontgomeryPoint(base), MontgomeryPoint(unreduced));
         assert_eq!(EncKey::try_from(with_high_bit), Err(KeyError));
         assert_eq!(EncKey::try_from(unreduced), Err(KeyError));
-        // A relay's onion key is the relay's to write: one that writes it oddly must not cost a backend its descriptor.
+        // A relay writes its own onion key. A relay with an unusual encoding must not make a backend's
+        // descriptor unusable.
         assert!(OnionKey::try_from(with_high_bit).is_ok());
     }
 }

@@ -11,16 +11,17 @@ use super::blinding::{BlindedKey, Subcredential};
 const SALT_LENGTH: usize = 16;
 const MAC_LENGTH: usize = 32;
 
-/// Which of the two layers.
+/// One of the two encrypted layers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Layer {
-    /// The `superencrypted` object: holds the authorized clients' lines.
+    /// The `superencrypted` object, which contains the authorized clients' lines.
     Middle,
-    /// The `encrypted` object: holds the introduction points.
+    /// The `encrypted` object, which contains the introduction points.
     Inner,
 }
 
-/// What the layers of one descriptor are encrypted with. Anyone who knows the onion address can compute it.
+/// The values from which the keys of a descriptor's layers are derived. The onion address is enough to
+/// compute them.
 #[derive(Clone, Copy)]
 pub struct LayerContext {
     /// The service's blinded key.
@@ -31,13 +32,13 @@ pub struct LayerContext {
     pub revision: u64,
 }
 
-/// The blob is too short, or its authentication code is wrong.
+/// The layer is too short, or its authentication code is wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the {0:?} layer does not decrypt: altered, or encrypted for another service or period")]
 pub struct LayerError(Layer);
 
 impl Layer {
-    /// Encrypts `plaintext` in place of itself: the result is salt, ciphertext and code.
+    /// Encrypts `plaintext`; the result is the salt, the ciphertext and the authentication code.
     pub fn encrypt(self, context: &LayerContext, salt: [u8; SALT_LENGTH], plaintext: &[u8]) -> Vec<u8> {
         let mut keys = self.keys(context, &salt);
         let mut blob = Vec::with_capacity(SALT_LENGTH + plaintext.len() + MAC_LENGTH);
@@ -50,7 +51,8 @@ impl Layer {
         blob
     }
 
-    /// Checks the code and decrypts. The plaintext ends at the first NUL: the rest is padding.
+    /// Checks the code and decrypts. The plaintext ends before the first NUL; the rest is padding. Fails if
+    /// `blob` is too short, or if its code is wrong.
     pub fn decrypt(self, context: &LayerContext, blob: &[u8]) -> Result<Vec<u8>, LayerError> {
         let (salt, rest) = blob.split_first_chunk::<SALT_LENGTH>().ok_or(LayerError(self))?;
         let (ciphertext, code) = rest.split_last_chunk::<MAC_LENGTH>().ok_or(LayerError(self))?;

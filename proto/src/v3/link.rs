@@ -1,4 +1,5 @@
-//! Link specifiers: where an introduction relay is reached (tor-spec, EXTEND2; rend-spec-v3 \[INTRO-POINT\]).
+//! Link specifiers: the addresses and identities of an introduction relay (tor-spec, EXTEND2; rend-spec-v3
+//! \[INTRO-POINT\]).
 
 use std::fmt;
 
@@ -10,9 +11,10 @@ const IPV6: u8 = 1;
 const RSA_IDENTITY: u8 = 2;
 const ED25519_IDENTITY: u8 = 3;
 
-/// A whole list of link specifiers in its binary form, known to be well-formed: at most [`LinkSpecifiers::MAX_LENGTH`]
-/// bytes, each of the length its type has, exactly one RSA identity, at most one ed25519 identity, and an IP address.
-/// Specifiers of types that are not known here are carried along, as clients hand them on.
+/// A whole list of link specifiers in its binary form, known to be well-formed: at most
+/// [`LinkSpecifiers::MAX_LENGTH`] bytes, each of the length its type has, exactly one RSA identity, at most
+/// one ed25519 identity, and an IP address. Specifiers of unknown types are kept, because clients pass them
+/// to the relay.
 #[derive(Clone, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct LinkSpecifiers {
@@ -20,25 +22,26 @@ pub struct LinkSpecifiers {
     rsa_identity: [u8; 20],
 }
 
-/// Why link specifiers lead nowhere.
+/// The bytes are not usable link specifiers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LinkError {
-    /// The list is cut, has bytes left over, or exceeds the limit.
-    #[error("link specifiers are cut, too long, or followed by something else")]
+    /// The list is truncated, has trailing bytes, or is longer than [`LinkSpecifiers::MAX_LENGTH`].
+    #[error("link specifiers are truncated, too long, or have trailing bytes")]
     Length,
-    /// A specifier has not the length its type demands.
+    /// A specifier of this type does not have the length that the type requires.
     #[error("a link specifier of type {0} has a wrong length")]
     SpecifierLength(u8),
-    /// Not exactly one RSA identity, or more than one ed25519 identity.
+    /// The list does not have exactly one RSA identity, or has more than one ed25519 identity.
     #[error("link specifiers do not name exactly one relay")]
     Identity,
-    /// No IP address.
+    /// The list has no IP address.
     #[error("link specifiers hold no IP address")]
     Address,
 }
 
 impl LinkSpecifiers {
-    /// Room for an IPv4 and an IPv6 address, both identities, and as much again of types to come.
+    /// The longest list, in bytes: an IPv4 and an IPv6 address, both identities, and more than the same again
+    /// for future types.
     pub const MAX_LENGTH: usize = 256;
 
     /// The binary form: a count, then type, length and data of each.
@@ -46,7 +49,7 @@ impl LinkSpecifiers {
         &self.bytes
     }
 
-    /// The RSA identity: the relay's fingerprint.
+    /// The RSA identity, 20 bytes: the relay's fingerprint.
     pub fn rsa_identity(&self) -> [u8; 20] {
         self.rsa_identity
     }
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_tor_writes_and_types_to_come() {
+    fn accepts_tors_lists_and_future_types() {
         for list in [&[(0, 6), (2, 20), (3, 32)][..], &[(1, 18), (2, 20)], &[(0, 6), (2, 20), (77, 5)]] {
             assert_eq!(specifiers(list).unwrap().rsa_identity(), [1; 20], "{list:?}");
         }

@@ -1,4 +1,4 @@
-//! Version 3 onion services (rend-spec-v3).
+//! Version-3 onion services (rend-spec-v3).
 
 pub mod address;
 pub mod blinding;

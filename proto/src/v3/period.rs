@@ -1,21 +1,22 @@
-//! Time periods: how long one blinded key stands (rend-spec-v3 \[TIME-PERIODS\]).
+//! Time periods: the spans in which a service has one blinded key (rend-spec-v3 \[TIME-PERIODS\]).
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::UnixTime;
 
-/// The length of a time period in minutes, within what a consensus may say (`hsdir_interval`, 5 to 14400).
+/// The length of a time period in minutes, within the bounds of the consensus parameter `hsdir_interval`: 5
+/// to 14400.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct PeriodLength(u16);
 
-/// A length outside 5 to 14400 minutes.
+/// The length is outside 5 to 14400 minutes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a time period of {0} minutes: tor allows 5 to 14400")]
 pub struct PeriodLengthError(u16);
 
 impl PeriodLength {
-    /// A day: what the public network has.
+    /// A day, as on the public network.
     pub const DAY: Self = Self(1440);
 
     /// The length in minutes.
@@ -43,18 +44,19 @@ impl From<PeriodLength> for u16 {
     }
 }
 
-/// One time period: the `number`-th since the epoch, of this `length`.
+/// One time period: the `number`-th of this `length` since the epoch, counted from 0.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct TimePeriod {
-    /// How long each period lasts.
+    /// The length of each period.
     pub length: PeriodLength,
-    /// How many periods came before this one.
+    /// The number of periods before this one.
     pub number: u64,
 }
 
 impl TimePeriod {
-    /// The period that holds `moment`, where periods begin `offset_minutes` after a multiple of their length
-    /// (twelve voting intervals, so that a period begins half-way between two shared random values).
+    /// The period that contains `moment`. Periods begin `offset_minutes` after a multiple of their length.
+    /// The offset is twelve voting intervals, so that a period begins half-way between two shared random
+    /// values.
     pub fn at(moment: UnixTime, length: PeriodLength, offset_minutes: u64) -> Self {
         let number = moment.minutes().saturating_sub(offset_minutes) / length.minutes();
         Self { length, number }
@@ -72,7 +74,7 @@ impl TimePeriod {
         Self { number: self.number.saturating_sub(1), ..self }
     }
 
-    /// When this period begins, with the same offset as in [`TimePeriod::at`].
+    /// The beginning of this period, with the same offset as in [`TimePeriod::at`].
     pub fn start(self, offset_minutes: u64) -> UnixTime {
         let minutes = self.number.saturating_mul(self.length.minutes()).saturating_add(offset_minutes);
         UnixTime(minutes.saturating_mul(60))
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_what_a_consensus_may_say() {
+    fn length_has_the_bounds_of_the_consensus_parameter() {
         for (minutes, allowed) in [(4, false), (5, true), (14400, true), (14401, false)] {
             assert_eq!(PeriodLength::try_from(minutes).is_ok(), allowed, "{minutes}");
         }

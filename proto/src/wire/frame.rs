@@ -10,7 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::message::{Reply, Request};
 
 const MAGIC: [u8; 2] = *b"OB";
-/// Changes with every change of a message: both programs come from one build, so there is nothing to negotiate.
+/// The protocol's version. It changes with every change of a message. Both programs come from one build, so
+/// there is nothing to negotiate.
 const VERSION: u16 = 4;
 
 /// A message that travels in frames.
@@ -20,8 +21,8 @@ pub trait Message: Serialize + DeserializeOwned {
 }
 
 impl Message for Request {
-    /// For v3, 160 points of at most 600 bytes each, their backends and their sets; for v2, ten backends' descriptors of
-    /// at most 20 480 bytes each.
+    /// For v3, 160 points of at most 600 bytes each, their backends and their sets; for v2, ten backends'
+    /// descriptors of at most 20 480 bytes each.
     const MAX_LENGTH: usize = 256 * 1024;
 }
 
@@ -30,24 +31,24 @@ impl Message for Reply {
     const MAX_LENGTH: usize = 512 * 1024;
 }
 
-/// Why bytes are no message. The connection they came on is of no further use.
+/// Bytes are not a message. The connection that they came on cannot be used further.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Not the two letters that every frame begins with: not our protocol.
+    /// The first two bytes are not the ones that every frame begins with: the peer speaks another protocol.
     #[error("not a frame of this protocol")]
     Magic,
-    /// Another version of the protocol.
-    #[error("protocol version {0} where {VERSION} is spoken: run the balancer and the signer of one release")]
+    /// The frame has another version of the protocol.
+    #[error("protocol version {0}, expected {VERSION}: run the balancer and the signer of one release")]
     Version(u16),
-    /// The body would be longer than any message is.
-    #[error("frame of {length} bytes where {most} are the most")]
+    /// The body would be longer than any message of this type.
+    #[error("frame of {length} bytes, at most {most} are allowed")]
     Length {
-        /// How long the body would be.
+        /// The body's length, in bytes.
         length: usize,
-        /// How long it may be.
+        /// The longest allowed body, in bytes.
         most: usize,
     },
-    /// The body is no message, or has bytes left over.
+    /// The body is not a message, or has trailing bytes.
     #[error("malformed message: {0}")]
     Body(bincode::Error),
 }
@@ -59,10 +60,11 @@ pub struct Header {
 }
 
 impl Header {
-    /// Bytes of a header.
+    /// The length of a header, in bytes.
     pub const LENGTH: usize = 8;
 
-    /// Reads a header, and refuses a body that is too long for an `M`.
+    /// Reads a header. Fails for another protocol, for another version of this one, and for a body longer
+    /// than [`Message::MAX_LENGTH`].
     pub fn decode<M: Message>(bytes: [u8; Self::LENGTH]) -> Result<Self, FrameError> {
         let [m0, m1, v0, v1, length @ ..] = bytes;
         if [m0, m1] != MAGIC {
@@ -79,13 +81,13 @@ impl Header {
         Ok(Self { length })
     }
 
-    /// Bytes of the body that follows.
+    /// The length of the body that follows, in bytes.
     pub fn body_length(self) -> usize {
         self.length
     }
 }
 
-/// A whole frame: header and body.
+/// A whole frame: header and body. Fails if the body is longer than [`Message::MAX_LENGTH`].
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
     let mut frame = vec![0; Header::LENGTH];
     codec::<M>().serialize_into(&mut frame, message).map_err(FrameError::Body)?;
@@ -97,12 +99,12 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-/// The message in a frame's body, which must hold nothing else.
+/// The message in a frame's body. Fails if the body is malformed or has trailing bytes.
 pub fn decode<M: Message>(body: &[u8]) -> Result<M, FrameError> {
     codec::<M>().deserialize(body).map_err(FrameError::Body)
 }
 
-/// Bytes that this takes in a frame's body.
+/// The length of `part` in a frame's body, in bytes.
 pub(super) fn encoded_length(part: &impl Serialize) -> usize {
     let length = encoding().serialized_size(part).unwrap_or(u64::MAX);
     usize::try_from(length).unwrap_or(usize::MAX)

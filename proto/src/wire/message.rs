@@ -1,7 +1,7 @@
-//! What the balancer may ask, and what it may be answered.
+//! The balancer's requests, and the signer's replies.
 //!
-//! Requests carry structure, never bytes to be signed. Their fields are raw: the signer parses each one as it judges,
-//! so that every rule that is broken has a [`Refusal`] of its own.
+//! Requests carry structure, never bytes to be signed. Their fields are raw: the signer parses each field
+//! when it judges it, so that every broken rule has a [`Refusal`] of its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,12 @@ use crate::time::UnixTime;
 use crate::v2::OnionAddress as OnionAddressV2;
 use crate::v3::OnionAddress as OnionAddressV3;
 
-/// What the balancer may ask.
+/// A request of the balancer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Request {
-    /// Which services are held?
+    /// List the services whose keys the signer holds.
     Services {
-        /// The index, in the signer's configuration, of the first service that is wanted.
+        /// The index of the first service wanted, in the order of the signer's configuration.
         from: u32,
     },
     /// Render and sign a v3 frontend's descriptors.
@@ -27,7 +27,7 @@ pub enum Request {
     FrontendV2(v2::FrontendRequest),
 }
 
-/// What the signer answers.
+/// A reply of the signer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Reply {
     /// To [`Request::Services`].
@@ -36,30 +36,30 @@ pub enum Reply {
     FrontendV3(v3::SignedFrontend),
     /// To [`Request::FrontendV2`].
     FrontendV2(v2::SignedFrontend),
-    /// A rule was broken; nothing was signed.
+    /// The request broke this rule, and nothing was signed.
     Refused(Refusal),
-    /// To whatever was asked, by a signer that cannot start: it ends after this reply.
+    /// The signer cannot start, and ends after this reply. It answers any request.
     NotReady(Reason),
 }
 
-/// A service whose key the signer holds: public parts only.
+/// The public parts of a service whose key the signer holds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum HeldService {
-    /// Of version 2.
+    /// A version-2 service.
     V2(Held<OnionAddressV2>),
-    /// Of version 3.
+    /// A version-3 service.
     V3 {
         /// Its addresses.
         held: Held<OnionAddressV3>,
-        /// When the last time period of the delegation ends; `None` if the signer holds the identity key itself.
+        /// The end of the delegation's last time period; `None` if the signer holds the identity key itself.
         delegation_ends: Option<UnixTime>,
     },
 }
 
-/// The addresses of a service, of the same version all.
+/// The addresses of a service, all of one version.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Held<Address> {
-    /// The `key` of the service as the signer's configuration has it, so that both sides mean the same service.
+    /// The `key` of the service in the signer's configuration, by which both sides name it.
     pub key: String,
     /// The frontend's address.
     pub address: Address,
@@ -68,7 +68,7 @@ pub struct Held<Address> {
 }
 
 impl HeldService {
-    /// The `key` of the service as the signer's configuration has it.
+    /// The `key` of the service in the signer's configuration.
     pub fn key(&self) -> &str {
         match self {
             Self::V2(held) => &held.key,

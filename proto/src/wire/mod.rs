@@ -1,7 +1,8 @@
 //! The conversation between the balancer and the signer: frames and messages.
 //!
-//! One stream, one request in flight: the balancer sends a [`Request`], the signer answers it with one [`Reply`].
-//! Either side closes the connection at the first thing that it does not understand. Nothing here reads or writes.
+//! One stream, one request in flight: the balancer sends a [`Request`], the signer answers it with one
+//! [`Reply`]. Either side closes the connection at the first message that it does not understand. This module
+//! does no I/O.
 
 pub mod frame;
 pub mod message;

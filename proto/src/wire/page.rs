@@ -1,28 +1,30 @@
-//! The list of held services, in parts that fit a frame.
+//! The list of held services, in pages that fit a frame.
 
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Message};
 use super::message::{HeldService, Reply};
 
-/// A part of the list of held services.
+/// A page of the list of held services.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Page {
     /// The signer's release, such as `1.0.0`.
     pub version: String,
-    /// Drawn at random whenever the signer reads its configuration: pages with different numbers are of different lists.
+    /// A random number, drawn each time the signer reads its configuration. Pages with different numbers
+    /// belong to different lists.
     pub edition: u64,
-    /// How many services the whole list has.
+    /// The number of services in the whole list.
     pub total: u32,
-    /// Consecutive services in the order of the signer's configuration. Empty only at the end of the list.
+    /// Consecutive services in the order of the signer's configuration. Empty only past the end of the list.
     pub services: Vec<HeldService>,
 }
 
 impl Page {
     /// Adds as many of `services`, in their order, as a reply has room for.
     ///
-    /// A service within the configuration's bounds ([`crate::config::MAX_INSTANCES`], [`crate::config::MAX_KEY_LENGTH`]) fits
-    /// an empty page, so that whoever reads page after page reads the whole list.
+    /// A service within the configuration's bounds ([`crate::config::MAX_INSTANCES`],
+    /// [`crate::config::MAX_KEY_LENGTH`]) fits an empty page, so that a reader that asks for page after page
+    /// gets the whole list.
     #[must_use]
     pub fn fill(mut self, services: impl IntoIterator<Item = HeldService>) -> Self {
         let mut length = frame::encoded_length(&Reply::Services(self.clone()));

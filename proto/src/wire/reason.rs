@@ -1,4 +1,4 @@
-//! Why a signer is not ready, as a text for people.
+//! The reason why a signer is not ready, as a text for people.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,8 @@ const MAX_LENGTH: usize = 1024;
 pub struct Reason(String);
 
 impl From<&str> for Reason {
-    /// Line ends and other control characters become spaces. A text that is too long is cut, and ends with `…`.
+    /// Line ends and other control characters become spaces. A text that is too long is cut, and ends with
+    /// `…`.
     fn from(text: &str) -> Self {
         const CUT: char = '…';
         let clean = |character: char| if character.is_control() { ' ' } else { character };

@@ -1,4 +1,4 @@
-//! Why the signer says no: numbers that logs, metrics and tests can rely on.
+//! The signer's refusals, with numbers that logs, metrics and tests can rely on.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
-        /// The rule that a request broke. Nothing else is said: the signer's reasons are in its own log.
+        /// The rule that a request broke. The balancer learns no more than that: the details are in the
+        /// signer's own log.
         #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
         #[serde(try_from = "u16", into = "u16")]
         #[repr(u16)]
@@ -28,16 +29,16 @@ macro_rules! refusals {
 
 refusals! {
     UnknownService = 1, "this signer holds no key for the service";
-    PeriodLength = 2, "the period's length is not within 5 to 14400 minutes, or not the one that the network has had within the last ten minutes";
+    PeriodLength = 2, "the period's length is outside 5 to 14400 minutes, or another length was asked for within the last ten minutes";
     Period = 3, "the period is not the present one, nor next to it, by the signer's clock";
-    NoSets = 5, "no set of introduction points is given";
-    TooManySets = 6, "more sets are given than a frontend has HSDirs to tell apart";
+    NoSets = 5, "the request contains no set of introduction points";
+    TooManySets = 6, "the request contains more sets than a frontend has HSDirs";
     EmptySet = 7, "a set holds no introduction point";
     SetTooLarge = 8, "a set holds more introduction points than clients accept";
-    SetMember = 9, "a set names a point that is not given, or one point twice";
-    TooManyPoints = 10, "more points or backends are given than the sets can hold";
+    SetMember = 9, "a set lists a point that the request does not contain, or lists one point twice";
+    TooManyPoints = 10, "the request contains more points or backends than the sets can hold";
     UnknownBackend = 11, "the signer's configuration does not list the backend for this service";
-    BackendPeriod = 12, "the backend's certificate is of a period that is not next to the frontend's";
+    BackendPeriod = 12, "the backend's certificate belongs to a period that is neither the frontend's nor next to it";
     BackendCert = 13, "the backend's certificate for its descriptor-signing key is wrong";
     BackendCertExpired = 14, "the backend's certificate for its descriptor-signing key has expired";
     LinkSpecifiers = 15, "a point's link specifiers are malformed";
@@ -49,18 +50,18 @@ refusals! {
     EncCert = 21, "a point's encryption key is not the one its backend certified";
     EncCertExpired = 22, "the certificate of a point's encryption key has expired";
     FlowControl = 23, "the flow-control values are malformed";
-    RateLimit = 25, "too many signatures are asked for in too short a time";
+    RateLimit = 25, "more signatures were requested than the limit per minute allows";
     TooLong = 26, "the descriptor would be longer than HSDirs keep";
     Replica = 27, "the replica is neither 0 nor 1";
-    PublicationTime = 28, "the publication time is no whole hour, or ahead of the signer's clock, or older than a day";
+    PublicationTime = 28, "the publication time is not a whole hour, is ahead of the signer's clock, or is more than a day old";
     BackendDescriptor = 29, "a backend's descriptor is malformed, or not signed by the key it names";
-    BackendDescriptorPeriod = 30, "a backend's descriptor is of a period that ended long ago, or is not yet the next, by the signer's clock";
+    BackendDescriptorPeriod = 30, "a backend's descriptor belongs to a period that ended more than three hours ago or is later than the next, by the signer's clock";
     BackendCookie = 31, "a backend's descriptor does not open with what the signer's configuration has for it";
-    ClientAuthorization = 32, "points of an authorized backend are to be shown to all, or no backend has a cookie";
-    NotDelegated = 33, "the key is a delegation that does not reach to the period: make another where the identity key is (onionbalance-key delegate)";
+    ClientAuthorization = 32, "the points of a backend that authorizes its clients would be readable by everyone, or client authorization is requested and no backend has a cookie";
+    NotDelegated = 33, "the key is a delegation that does not cover the period: make another on the machine that has the identity key (onionbalance-key delegate)";
 }
 
-/// Not the number of a refusal.
+/// No refusal has this number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0} is not the number of a refusal")]
 pub struct UnknownRefusal(u16);

@@ -1,4 +1,4 @@
-//! What is asked and answered about the frontends of version 3.
+//! Requests and replies about version-3 frontends.
 
 use ed25519_dalek::Signature;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
 use crate::v3::document::inner::IntroductionPoint;
 use crate::v3::{FlowControl, OnionAddress};
 
-/// All of a frontend's descriptors of one period.
+/// A request to render and sign all of a frontend's descriptors of one period.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct FrontendRequest {
     /// The frontend's identity key.
@@ -22,13 +22,13 @@ pub struct FrontendRequest {
     pub points: Vec<ProvenPoint>,
     /// For each distinct descriptor the indices of its points in `points`.
     pub sets: Vec<Vec<u8>>,
-    /// The `flow-control` line, if there is to be one.
+    /// The `flow-control` line; `None`: the descriptors have none.
     pub flow_control: Option<FlowControl>,
-    /// Whether to say `single-onion-service`.
+    /// True: the descriptors have the line `single-onion-service`.
     pub single_onion: bool,
-    /// The revision counter is to exceed this: the highest for this service and period that the signer gave before, or that
-    /// is known or supposed to be on an HSDir; 0 if there was none. The signer counts no further than to the value that its
-    /// counter has an hour later.
+    /// The revision counter that the signer has to exceed: the highest for this service and period that it
+    /// gave before, or that an HSDir is known or assumed to hold; 0 if there is none. The signer counts no
+    /// further than to the value that its counter has an hour later.
     pub revision_seen: u64,
 }
 
@@ -46,7 +46,7 @@ pub struct BackendProof {
 }
 
 impl BackendProof {
-    /// What `certificate` proves of the backend at `address` in the period of this number.
+    /// The proof that `certificate` gives for the backend at `address` in the period of this number.
     pub fn new(address: &OnionAddress, period_number: u64, certificate: &Certificate) -> Self {
         let signing_key = certificate.claim.certified;
         Self { identity: *address.identity(), period_number, signing_key, cert: certificate.into() }
@@ -56,7 +56,7 @@ impl BackendProof {
 /// An introduction point with its backend's certificates.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ProvenPoint {
-    /// Index in [`FrontendRequest::backends`].
+    /// The backend's index in [`FrontendRequest::backends`].
     pub backend: u8,
     /// The link specifiers, in their binary form.
     pub link_specifiers: Vec<u8>,
@@ -66,9 +66,9 @@ pub struct ProvenPoint {
     pub auth_key: [u8; 32],
     /// The service's encryption key.
     pub enc_key: [u8; 32],
-    /// The type-09 certificate.
+    /// The type-09 certificate of the authentication key.
     pub auth_cert: CertProof,
-    /// The type-0B certificate.
+    /// The type-0B certificate of the encryption key.
     pub enc_cert: CertProof,
 }
 
@@ -87,18 +87,18 @@ impl ProvenPoint {
     }
 }
 
-/// What a certificate holds beyond the keys that are given anyway. From it and them the signer rebuilds the
-/// certificate, so that it parses none.
+/// The parts of a certificate besides the keys, which the request has anyway. The signer rebuilds the
+/// certificate from both, so that it parses none.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct CertProof {
-    /// When it runs out.
+    /// The hour at which the certificate expires.
     pub expires: ExpiryHour,
     /// The signature.
     pub signature: Signature,
 }
 
 impl CertProof {
-    /// The certificate that this proves, were it for `certified` and by `signed_by`.
+    /// The certificate with this expiry and signature, for the key `certified` by the key `signed_by`.
     pub fn certificate(&self, kind: CertType, certified: [u8; 32], signed_by: [u8; 32]) -> Certificate {
         let claim = Claim { kind, expires: self.expires, certified, signed_by };
         Certificate { claim, signature: self.signature }

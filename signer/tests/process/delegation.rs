@@ -142,7 +142,7 @@ fn the_period_after_its_last_is_refused_by_name() {
     assert!(ask(&online, &offline.address, period, now).is_ok());
     assert_eq!(ask(&online, &offline.address, period.next(), now), Err(Refusal::NotDelegated));
     let refused = logged(&signer, "refused service=");
-    assert!(refused.contains("code=33 reason=\"the key is a delegation that does not reach"), "{refused}");
+    assert!(refused.contains("code=33 reason=\"the key is a delegation that does not cover"), "{refused}");
     assert!(ask(&online, &offline.address, period, now).is_ok());
 }
 

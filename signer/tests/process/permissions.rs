@@ -324,10 +324,7 @@ fn a_linked_configuration_is_read_again() {
     fs::rename(current.join("config.yaml"), other.join("config.yaml")).unwrap();
     symlink("../store2/config.yaml", current.join("config.yaml")).unwrap();
     let line = reload();
-    assert!(
-        line.contains("in another directory than at the start it can be read after a restart only"),
-        "{line}"
-    );
+    assert!(line.contains("if it is in another directory than at the start, restart the program"), "{line}");
 }
 
 #[needs_root]

@@ -43,7 +43,7 @@ fn is_published_from_a_delegation_until_that_ends_and_from_the_next_one() -> Res
     let ended = self::signer(&site, "ended")?;
     let told = ended.wait_line("the delegation for", SOON)?;
     ensure!(told.contains(" WARN ") && told.contains(" ended at "), "{told}");
-    let refused = balancer.wait_line("the key is a delegation that does not reach to the period", CHANGE)?;
+    let refused = balancer.wait_line("the key is a delegation that does not cover the period", CHANGE)?;
     ensure!(refused.contains(" WARN ") && refused.contains("onionbalance-key delegate"), "{refused}");
     let last = observer.newest(&site.address)?.revision;
 

@@ -1,4 +1,5 @@
-//! Backends whose descriptors lie inside, where no HSDir can see: they are skipped and named, and the others go on.
+//! Backends whose descriptors lie inside, where no HSDir can see: they are skipped and named, and the others
+//! go on.
 
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -30,7 +31,7 @@ fn liars() -> [Liar; 4] {
             without_auth_key,
             "not a usable key: off the curve, of small order, or in an unusual form",
         ),
-        liar(103, 3, with_foreign_enc_key, "certificate is for or by another key"),
+        liar(103, 3, with_foreign_enc_key, "certificate certifies another key or is signed by another key"),
         liar(104, 3, with_expired_certificate, "certificate has expired"),
     ]
 }

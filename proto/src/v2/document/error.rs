@@ -1,4 +1,4 @@
-//! The faults of a version-2 descriptor.
+//! The errors of a version-2 descriptor.
 
 use super::{MAX_LENGTH, MAX_POINTS};
 use crate::netdoc::NetdocError;
@@ -6,49 +6,49 @@ use crate::v2::OnionAddress;
 use crate::v2::keys::KeyError;
 use crate::v2::layer::LayerError;
 
-/// Why a text is not the descriptor it should be.
+/// The text is not the descriptor that was expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DocumentError {
-    /// Longer than HSDirs take.
+    /// The text is longer than HSDirs accept; its length in bytes.
     #[error("descriptor has {0} bytes, HSDirs keep {MAX_LENGTH} at most")]
     Length(usize),
-    /// The text is not in the common form, or an item is not what it should be.
+    /// The text does not have the common form of Tor's documents, or an item is malformed.
     #[error(transparent)]
     Netdoc(#[from] NetdocError),
-    /// Something stands in front of the first line.
+    /// The text does not begin with the first line of a descriptor.
     #[error("descriptor does not begin with `rendezvous-service-descriptor`")]
     Beginning,
-    /// Not `version 2`.
-    #[error("descriptor is not of version 2")]
+    /// The version is not 2.
+    #[error("descriptor does not have version 2")]
     Version,
-    /// Something stands behind the signature.
-    #[error("descriptor goes on after its signature")]
+    /// The text continues after the signature.
+    #[error("descriptor has text after its signature")]
     AfterSignature,
-    /// An unusable key.
+    /// A key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The signature over the whole is wrong.
+    /// The signature of the descriptor is wrong.
     #[error("descriptor's signature is wrong")]
     Signature,
-    /// The descriptor-id does not follow from the key and the secret-id-part.
+    /// The descriptor id does not follow from the key and the secret-id-part.
     #[error("descriptor's id is not that of its key and secret-id-part")]
     Id,
-    /// Signed by another service's key.
-    #[error("descriptor is of {0}, another service")]
+    /// The descriptor is signed by the key of another service, which has this address.
+    #[error("descriptor belongs to another service, {0}")]
     OtherService(OnionAddress),
-    /// Of neither replica of any period that was expected.
-    #[error("descriptor is of another period, or its id takes another cookie")]
+    /// The descriptor is neither replica of any expected period.
+    #[error("descriptor belongs to another period, or its id was computed with another cookie")]
     Period,
-    /// The introduction points stay closed.
+    /// The introduction points do not decrypt.
     #[error(transparent)]
     Layer(#[from] LayerError),
-    /// The introduction points are not text.
+    /// The introduction points are not UTF-8 text.
     #[error("the introduction points are not UTF-8 text")]
     Encoding,
-    /// No introduction point at all.
+    /// The descriptor has no introduction points.
     #[error("descriptor has no introduction points")]
     NoPoints,
-    /// More introduction points than clients take.
+    /// The descriptor has more introduction points than clients accept.
     #[error("descriptor has more than {MAX_POINTS} introduction points")]
     TooManyPoints,
 }

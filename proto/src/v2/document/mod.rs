@@ -1,7 +1,7 @@
 //! The descriptor (rend-spec-v2 §1.3): one signed document around the introduction points.
 //!
-//! [`Descriptor::seal`] makes one, [`open`] takes one apart, demands what tor's own parser does
-//! (`rend_parse_v2_service_descriptor`), and believes nothing that it has not verified.
+//! [`Descriptor::seal`] renders a descriptor. [`open`] reads one with the checks of tor's own parser
+//! (`rend_parse_v2_service_descriptor`), and verifies everything that it returns.
 
 mod error;
 pub mod outer;
@@ -18,12 +18,13 @@ use points::IntroductionPoint;
 
 const RSA_PUBLIC_KEY: &str = "RSA PUBLIC KEY";
 
-/// Clients refuse a descriptor with more introduction points as a whole (tor: `MAX_INTRO_POINTS`).
+/// The most introduction points of a descriptor. Clients refuse the whole of a descriptor with more (tor:
+/// `MAX_INTRO_POINTS`).
 pub const MAX_POINTS: usize = 10;
-/// HSDirs, and tor at HSPOST, refuse a descriptor that is longer (tor: `REND_DESC_MAX_SIZE`).
+/// The longest descriptor, in bytes, that HSDirs, and tor at HSPOST, accept (tor: `REND_DESC_MAX_SIZE`).
 pub const MAX_LENGTH: usize = 20_480;
 
-/// The publication time of what is published at `now`: tor tells HSDirs no more than the hour.
+/// The publication time of a descriptor that is published at `now`: the beginning of the hour, as in tor.
 pub fn publication_time(now: UnixTime) -> UnixTime {
     now.minus(now.0 % 3600)
 }
@@ -31,29 +32,30 @@ pub fn publication_time(now: UnixTime) -> UnixTime {
 /// A descriptor in the clear.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Descriptor {
-    /// Its period.
+    /// The time period.
     pub period: TimePeriod,
-    /// Which of the period's two it is.
+    /// The replica: which of the period's two descriptors it is.
     pub replica: Replica,
-    /// When it was published, to the hour.
+    /// The publication time, a whole hour.
     pub published: UnixTime,
-    /// The introduction points, in the order in which they stand.
+    /// The introduction points, in the descriptor's order.
     pub points: Vec<IntroductionPoint>,
 }
 
-/// Who shall be able to read the introduction points.
+/// The readers of the introduction points.
 #[derive(Clone, Copy, Debug)]
 pub enum Readers<'a> {
-    /// Whoever has the descriptor.
+    /// Everyone with the descriptor.
     Everyone,
-    /// The clients that hold one of these cookies (basic authorization).
+    /// The clients with one of these cookies (basic authorization).
     Basic(&'a [Cookie]),
-    /// The one client that holds this cookie, and that alone can compute the id (stealth authorization).
+    /// The one client with this cookie, which alone can compute the id (stealth authorization).
     Stealth(&'a Cookie),
 }
 
 impl Descriptor {
-    /// Renders the descriptor of the service with this key. What is left to do is to sign the result.
+    /// Renders the descriptor of the service with this key; the caller signs the result. Fails for more
+    /// cookies than [`layer::MAX_CLIENTS`].
     pub fn seal(
         &self,
         key: &PermanentKey,
@@ -71,8 +73,11 @@ impl Descriptor {
     }
 }
 
-/// Reads the descriptor of the service, which must be of one of these periods, and verifies all that can be. `cookie`
-/// opens the introduction points where they are encrypted.
+/// Reads the descriptor of the service and verifies it. `cookie` decrypts the introduction points of a
+/// service that authorizes its clients.
+///
+/// Fails if the text is malformed or not validly signed, if it belongs to another service or to none of
+/// `periods`, or if `cookie` does not decrypt the introduction points.
 pub fn open(
     text: &str,
     service: &OnionAddress,
@@ -86,8 +91,10 @@ pub fn open(
     outer.open(periods, cookie)
 }
 
-/// Reads the descriptor without its introduction points, and verifies its signature and its id: what an HSDir can do.
-/// Whose it is says its key.
+/// Reads the descriptor without its introduction points, and verifies its signature and its id, as an HSDir
+/// does. The service is the one with [`Outer::key`].
+///
+/// Fails if the text is too long, malformed or not validly signed, or if the id does not follow from the key.
 pub fn open_outer(text: &str) -> Result<Outer<'_>, DocumentError> {
     if text.len() > MAX_LENGTH {
         return Err(DocumentError::Length(text.len()));

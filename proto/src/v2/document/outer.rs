@@ -1,4 +1,4 @@
-//! The document around the introduction points: what HSDirs read and check.
+//! The document around the introduction points: the part that HSDirs read and check.
 
 use std::fmt::Write;
 
@@ -12,10 +12,10 @@ use crate::v2::{Cookie, DescriptorId, PermanentKey, Replica, SecretIdPart, TimeP
 
 const MESSAGE: &str = "MESSAGE";
 const SIGNATURE: &str = "SIGNATURE";
-/// The line on whose end the signed text ends.
+/// The last line of the signed text.
 const SIGNATURE_LINE: &str = "signature\n";
 
-/// A descriptor, all but its signature: the text up to and with the line end behind `signature`.
+/// A descriptor without its signature: the text up to the line `signature`, with its line end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unsigned(String);
 
@@ -43,12 +43,12 @@ impl Unsigned {
         Self(text)
     }
 
-    /// What the permanent key has to sign: the bare SHA-1 digest.
+    /// The SHA-1 digest that the permanent key has to sign, without a `DigestInfo`.
     pub fn digest(&self) -> [u8; 20] {
         Sha1::digest(&self.0).into()
     }
 
-    /// The finished text.
+    /// The descriptor with `signature`, which is the permanent key's over [`Unsigned::digest`].
     pub fn finish(mut self, signature: &[u8; LENGTH]) -> String {
         netdoc::push_object(&mut self.0, SIGNATURE, signature);
         self.0.push('\n');
@@ -56,16 +56,16 @@ impl Unsigned {
     }
 }
 
-/// A descriptor that was read but for its introduction points.
+/// A descriptor that was read except for its introduction points.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outer<'a> {
-    /// Where on the ring it stands.
+    /// The id, which determines the HSDirs.
     pub id: DescriptorId,
     /// The service's permanent key.
     pub key: PermanentKey,
-    /// What the id was made of besides the key.
+    /// The part of the id's hash input besides the key.
     pub secret_id_part: SecretIdPart,
-    /// When it was published, to the hour.
+    /// The publication time; tor writes whole hours.
     pub published: UnixTime,
     pub(super) message: Option<Vec<u8>>,
     pub(super) signature: Vec<u8>,
@@ -73,7 +73,8 @@ pub struct Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir does. Nothing is verified yet.
+    /// Reads the document as an HSDir does, and verifies nothing. Fails if an item is missing, repeated or
+    /// malformed.
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         if !text.starts_with("rendezvous-service-descriptor ") {
             return Err(DocumentError::Beginning);
@@ -85,7 +86,7 @@ impl<'a> Outer<'a> {
         draft.finish(text)
     }
 
-    /// Checks the signature, and that the id follows from the key and the secret-id-part.
+    /// Fails if the signature is wrong, or if the id does not follow from the key and the secret-id-part.
     pub fn verify(&self) -> Result<(), DocumentError> {
         if !self.key.verifies(&Sha1::digest(self.signed_text).into(), &self.signature) {
             return Err(DocumentError::Signature);
@@ -96,8 +97,9 @@ impl<'a> Outer<'a> {
         Ok(())
     }
 
-    /// Which period's and replica's it is, among `periods`. The `client_keys` form of a cookie does not tell its type,
-    /// so that the id may take it or not, whatever it says.
+    /// The period, among `periods`, and the replica that the secret-id-part was made for; `None`: there is
+    /// none. The id is computed with and without `cookie`, because the `client_keys` form of a cookie does
+    /// not contain its type.
     pub fn place(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Option<(TimePeriod, Replica)> {
         let places = periods.iter().flat_map(|period| Replica::ALL.map(|replica| (*period, replica)));
         let derives =
@@ -107,12 +109,13 @@ impl<'a> Outer<'a> {
             .find(|place| derives(*place, None) || cookie.is_some_and(|cookie| derives(*place, Some(cookie))))
     }
 
-    /// Whether the introduction points are for authorized clients only.
+    /// True if the introduction points are encrypted to authorized clients.
     pub fn is_encrypted(&self) -> bool {
         self.message.as_ref().is_some_and(|message| !message.starts_with(layer::BEGINNING))
     }
 
-    /// The whole descriptor, if it is of one of these periods.
+    /// The whole descriptor. Fails if it belongs to none of `periods`, or if its introduction points do not
+    /// decrypt with `cookie`, are malformed or missing.
     pub fn open(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Result<Descriptor, DocumentError> {
         let (period, replica) = self.place(periods, cookie).ok_or(DocumentError::Period)?;
         let message = self.message.as_ref().ok_or(DocumentError::NoPoints)?;
@@ -122,7 +125,7 @@ impl<'a> Outer<'a> {
     }
 }
 
-/// A document that is being read: each item once at most.
+/// A document that is being read: each item occurs at most once.
 #[derive(Default)]
 struct Draft {
     id: Option<DescriptorId>,

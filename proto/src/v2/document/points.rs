@@ -9,25 +9,25 @@ use crate::base32::lower_base32;
 use crate::netdoc::{self, Item, NetdocError, once};
 use crate::v2::PointKey;
 
-/// What one point's text takes at most: the keywords, the longest address and port, two keys.
+/// The longest text of a point, in bytes: the keywords, the longest address and port, two keys.
 const POINT_LENGTH: usize = 640;
 
 /// An introduction point as a descriptor lists it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct IntroductionPoint {
-    /// The SHA-1 digest of the relay's RSA identity key, 20 bytes: all by which a client finds the relay.
+    /// The SHA-1 digest of the relay's RSA identity key, 20 bytes. A client finds the relay by it alone.
     pub relay: [u8; 20],
-    /// The relay's address.
+    /// The relay's IPv4 address.
     pub address: Ipv4Addr,
-    /// The relay's port.
+    /// The relay's `ORPort`.
     pub port: NonZeroU16,
     /// The relay's onion key for the TAP handshake.
     pub onion_key: PointKey,
-    /// The service's own key at this point: whoever holds its secret can answer a client.
+    /// The service's own key at this point. The holder of its secret can answer a client.
     pub service_key: PointKey,
 }
 
-/// Renders the points as tor does (`rend_encode_v2_intro_points`): at the very end stands a second line end.
+/// Renders the points as tor does (`rend_encode_v2_intro_points`), with a second line end at the end.
 pub fn encode(points: &[IntroductionPoint]) -> String {
     let mut text = String::with_capacity(points.len() * POINT_LENGTH + 1);
     for point in points {
@@ -37,8 +37,8 @@ pub fn encode(points: &[IntroductionPoint]) -> String {
     text
 }
 
-/// Reads the points, of which there must be 1 to [`MAX_POINTS`], as tor's clients demand
-/// (`rend_parse_introduction_points`). Items of no meaning here are passed over, as tor does.
+/// Reads the points with the checks of tor's clients (`rend_parse_introduction_points`). Unknown items are
+/// ignored, as in tor. Fails if there are none or more than [`MAX_POINTS`], or if a point is malformed.
 pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
     let mut points = Vec::new();
     let mut draft: Option<Draft> = None;
@@ -51,7 +51,7 @@ pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
             }
             draft = Some(Draft::begin(&item)?);
         } else {
-            // Tor sees no point at all where something else comes first.
+            // Tor finds no point in a text that begins with another item.
             draft.as_mut().ok_or(NetdocError::Missing("introduction-point"))?.read(&item)?;
         }
     }

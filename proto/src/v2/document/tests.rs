@@ -12,7 +12,7 @@ use crate::netdoc::NetdocError;
 use crate::v2::DescriptorId;
 use crate::v2::keys::KeyError;
 
-/// By tor 0.4.5.9 without and with authorization, and by OnionBalance 0.1.8 (`testdata/v2`).
+/// Descriptors of tor 0.4.5.9 without and with authorization (`testdata/v2`).
 const BACKEND: &str = include_str!("../../../testdata/v2/b2-replica0.desc");
 const BASIC: &str = include_str!("../../../testdata/v2/basic1.desc");
 const STEALTH: &str = include_str!("../../../testdata/v2/stealth1.desc");
@@ -25,7 +25,7 @@ fn testdata(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2").join(file)).unwrap()
 }
 
-/// A descriptor with what a second program found in it.
+/// A descriptor with its contents as a second program read them.
 struct Known {
     value: Value,
     text: String,
@@ -65,7 +65,7 @@ impl Known {
 }
 
 #[test]
-fn opens_what_was_published() {
+fn opens_published_descriptors() {
     for known in Known::all() {
         let cookies = known.cookies();
         let first = cookies.first();
@@ -103,13 +103,14 @@ fn closed_without_the_cookie() {
     let stealth = Known::named("stealth1.desc");
     assert_eq!(stealth.open(None), Err(DocumentError::Period));
     assert_eq!(stealth.open(Some(&stranger)), Err(DocumentError::Period));
-    // `client_keys` writes the cookie in the form that says basic.
+    // `client_keys` has the cookie in the form without the type, whose bits are those of basic authorization.
     assert!(stealth.open(Some(&"1LWjaYKD5ufodnNvVIZvpA==".parse().unwrap())).is_ok());
 }
 
-/// All of what tor and OnionBalance rendered comes out again byte for byte, less the line ends that OnionBalance left out.
+/// The texts of tor and OnionBalance are rendered again byte for byte, except for the line ends that
+/// OnionBalance left out.
 #[test]
-fn renders_byte_for_byte_what_tor_renders() {
+fn renders_the_same_bytes_as_tor() {
     for known in Known::all() {
         let outer = open_outer(&known.text).unwrap();
         let message = outer.message.as_ref().unwrap();
@@ -131,7 +132,7 @@ fn renders_byte_for_byte_what_tor_renders() {
 }
 
 #[test]
-fn what_is_sealed_opens_for_its_readers() {
+fn a_sealed_descriptor_opens_for_its_readers() {
     let service = Backend::generate(&mut rng());
     let cookies: Vec<Cookie> = ["TRTUFLcJe7zonSx/Ben5Sg", "5d2e0u1K41rdlW3j6lkOiw", "1LWjaYKD5ufodnNvVIZvpB"]
         .map(|text| text.parse().unwrap())
@@ -188,9 +189,9 @@ fn notices_any_alteration() {
     assert_eq!(open_outer(&"x".repeat(20_481)), Err(DocumentError::Length(20_481)));
 }
 
-/// What tor's parser refuses although the service signed it.
+/// Tor's parser refuses these texts although the service signed them.
 #[test]
-fn demands_what_tor_demands() {
+fn refuses_the_texts_that_tor_refuses() {
     let service = Backend::generate(&mut rng());
     let descriptor = service.publish(UnixTime(1_795_334_036), 2, &mut rng());
     let text = service.text(&descriptor, Readers::Everyone, &mut rng());
@@ -246,7 +247,7 @@ fn demands_what_tor_demands() {
 }
 
 #[test]
-fn demands_of_each_point_what_tor_demands() {
+fn refuses_the_points_that_tor_refuses() {
     let point = point(&mut rng());
     let text = points::encode(&[point]);
     let decode = |from: &str, to: &str| {

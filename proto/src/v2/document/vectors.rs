@@ -1,5 +1,5 @@
-//! Published test vectors: the descriptors of OnionBalance's own tests, and real ones of the public network of 2014 and 2015
-//! as stem's tests have them (`testdata/v2/public-*`).
+//! Published test vectors: the descriptors of OnionBalance's own tests, and those of the public network of
+//! 2014 and 2015 in stem's tests (`testdata/v2/public-*`).
 
 use data_encoding::{BASE64, HEXLOWER};
 use rsa::BigUint;
@@ -18,7 +18,7 @@ fn sha1(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(&Sha1::digest(bytes))
 }
 
-/// What is known of a real descriptor.
+/// A descriptor of the public network with its known contents.
 struct Public {
     text: &'static str,
     address: &'static str,
@@ -28,9 +28,10 @@ struct Public {
     period: u32,
     replica: Replica,
     cookie: Option<&'static str>,
-    /// Length and digest of the introduction points in the clear.
+    /// The length in bytes and the SHA-1 digest of the decrypted introduction points.
     points: (usize, &'static str),
-    /// The first introduction points: how their relays' identities begin in base32, and where they are.
+    /// The first introduction points: the beginning of the relay's identity in base32, and of its address and
+    /// port.
     first: &'static [(&'static str, &'static str)],
 }
 
@@ -101,7 +102,7 @@ const PUBLIC: [Public; 5] = [
     },
 ];
 
-/// Without the annotation that collectors put in front.
+/// The descriptor without the annotation line of the archive.
 fn without_annotation(text: &str) -> &str {
     text.strip_prefix("@type hidden-service-descriptor 1.0\n").unwrap_or(text)
 }
@@ -144,7 +145,7 @@ fn encrypted_ones_are_built_as_known() {
     assert_eq!(layer::decrypt(&basic, Some(&stranger)), Err(LayerError::Cookie));
 }
 
-/// The signed digests of those that are not encrypted.
+/// The signed digests of the descriptors without client authorization are known.
 #[test]
 fn digests_are_as_known() {
     for (index, digest) in [
@@ -165,8 +166,8 @@ fn the_other_replica_has_the_id_that_is_known() {
     assert_eq!((period.0, id.to_string().as_str()), (PUBLIC[4].period, "rciwtgqbrluqbldwgxmqhc3cyvil5eym"));
 }
 
-/// The descriptor that OnionBalance makes of the stealth descriptor's message with its key, as its tests have it. Its form
-/// lacks the last line end.
+/// The descriptor that OnionBalance's tests make of the stealth descriptor's message with key K, and its
+/// digest. OnionBalance's form lacks the last line end.
 fn by_onionbalance(period: TimePeriod, replica: Replica) -> (String, String) {
     let key = Backend::from_pem(KEY);
     let message = open_outer(without_annotation(PUBLIC[3].text)).unwrap().message.unwrap();
@@ -186,7 +187,7 @@ fn renders_onionbalances_descriptor_byte_for_byte() {
     assert_eq!((text.len(), sha1(&text).as_str()), (3276, "df4f4a7a15492205f073c32cbcfc4eb9511e4ad8"));
 }
 
-/// Its tests count the deviation in periods where seconds were meant: 86 400 periods on.
+/// OnionBalance's tests give the deviation in periods instead of seconds: 86 400 periods later.
 #[test]
 fn renders_onionbalances_descriptor_of_a_far_period() {
     let (text, _) = by_onionbalance(TimePeriod(103_011), Replica::Second);

@@ -1,4 +1,4 @@
-//! The faults of a version-3 descriptor.
+//! The errors of a version-3 descriptor.
 
 use super::MAX_LENGTH;
 use crate::netdoc::NetdocError;
@@ -7,49 +7,49 @@ use crate::v3::keys::KeyError;
 use crate::v3::layer::LayerError;
 use crate::v3::link::LinkError;
 
-/// Why a text is not the descriptor it should be.
+/// The text is not the descriptor that was expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DocumentError {
-    /// Longer than HSDirs take.
+    /// The text is longer than HSDirs accept; its length in bytes.
     #[error("descriptor has {0} bytes, HSDirs keep less than {MAX_LENGTH}")]
     Length(usize),
-    /// One of the three texts is not in the common form.
+    /// One of the three documents does not have the common form of Tor's documents, or an item is malformed.
     #[error(transparent)]
     Netdoc(#[from] NetdocError),
-    /// Not `hs-descriptor 3`.
-    #[error("descriptor is not of version 3")]
+    /// The version is not 3.
+    #[error("descriptor does not have version 3")]
     Version,
-    /// Wants to be kept for longer than HSDirs do.
-    #[error("descriptor's lifetime is beyond 720 minutes")]
+    /// The lifetime is longer than HSDirs accept.
+    #[error("descriptor's lifetime is longer than 720 minutes")]
     Lifetime,
-    /// Something stands behind the signature.
-    #[error("descriptor goes on after its signature")]
+    /// The text continues after the signature.
+    #[error("descriptor has text after its signature")]
     AfterSignature,
-    /// The signature over the whole is wrong.
+    /// The signature of the descriptor is wrong.
     #[error("descriptor's signature is wrong")]
     Signature,
-    /// A certificate proves nothing.
+    /// A certificate is not valid.
     #[error(transparent)]
     Cert(#[from] CertError),
     /// A layer does not decrypt.
     #[error(transparent)]
     Layer(#[from] LayerError),
-    /// A decrypted layer is not text.
+    /// A decrypted layer is not UTF-8 text.
     #[error("a decrypted layer is not UTF-8 text")]
     Encoding,
-    /// An unusable key.
+    /// A key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Malformed link specifiers.
+    /// The link specifiers of a point are malformed.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// No introduction point at all.
+    /// The descriptor has no introduction points.
     #[error("descriptor has no introduction points")]
     NoPoints,
-    /// More introduction points than clients take.
+    /// The descriptor has more introduction points than the reader allows.
     #[error("descriptor has more than {most} introduction points")]
     TooManyPoints {
-        /// How many may be there.
+        /// The most introduction points allowed.
         most: usize,
     },
 }

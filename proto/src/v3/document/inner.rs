@@ -14,21 +14,21 @@ use crate::v3::link::LinkSpecifiers;
 /// The ntor handshake's type among `create2-formats` (tor-spec, CREATE2).
 const NTOR: &str = "2";
 
-/// What the innermost layer says.
+/// The contents of the innermost layer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Inner {
-    /// Congestion control, if the service speaks it.
+    /// The congestion control that the service supports; `None`: none.
     pub flow_control: Option<FlowControl>,
-    /// Whether the service gives up its own anonymity (`single-onion-service`).
+    /// True if the service has given up its own anonymity (`single-onion-service`).
     pub single_onion: bool,
-    /// The introduction points, in the order in which they stand.
+    /// The introduction points, in the layer's order.
     pub points: Vec<IntroductionPoint>,
 }
 
 /// An introduction point as a descriptor lists it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IntroductionPoint {
-    /// Where its relay is reached.
+    /// The addresses and identities of its relay.
     pub link_specifiers: LinkSpecifiers,
     /// The relay's ntor onion key.
     pub onion_key: OnionKey,
@@ -36,16 +36,16 @@ pub struct IntroductionPoint {
     pub auth_key: AuthKey,
     /// The service's encryption key.
     pub enc_key: EncKey,
-    /// Type 09: the descriptor-signing key certifies the authentication key.
+    /// The type-09 certificate: the descriptor-signing key certifies the authentication key.
     pub auth_cert: Certificate,
-    /// Type 0B: the descriptor-signing key certifies the encryption key in its ed25519 form.
+    /// The type-0B certificate: the descriptor-signing key certifies the encryption key in its ed25519 form.
     pub enc_cert: Certificate,
 }
 
 impl Inner {
     /// Renders the layer as tor does (`get_inner_encrypted_layer_plaintext`).
     pub fn encode(&self) -> String {
-        // About 900 bytes a point.
+        // A point takes about 900 bytes.
         let mut text = String::with_capacity(64 + self.points.len() * 1024);
         text.push_str("create2-formats 2\n");
         if self.single_onion {
@@ -61,10 +61,11 @@ impl Inner {
         text
     }
 
-    /// Reads the layer. Lines of no meaning here are passed over, as tor does; points with a `legacy-key`
-    /// (for relays of before 2018) are left out, since no certificate of ours can stand beside them.
+    /// Reads the layer. Unknown lines are ignored, as in tor. Points with a `legacy-key` (for relays before
+    /// 2018) are left out, because the signer renders no `legacy-key-cert`.
     ///
-    /// Stops at the first point beyond `max_points`, so that work and memory are bounded.
+    /// Fails if `create2-formats` lacks ntor, if a point is malformed, or at the first point beyond
+    /// `max_points`, so that work and memory are bounded.
     pub fn decode(text: &str, max_points: usize) -> Result<Self, DocumentError> {
         let mut head = Head::default();
         let mut points = Vec::new();
@@ -94,7 +95,7 @@ impl Inner {
     }
 }
 
-/// What stands before the first introduction point.
+/// The lines before the first introduction point.
 #[derive(Default)]
 struct Head {
     ntor: bool,
@@ -152,7 +153,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The point, unless it is of the old kind.
+    /// The point; `None` for one with a `legacy-key`.
     fn finish(self) -> Result<Option<IntroductionPoint>, DocumentError> {
         if self.legacy {
             return Ok(None);

@@ -7,15 +7,17 @@ use rand_core::CryptoRngCore;
 use super::{DocumentError, MESSAGE};
 use crate::netdoc::{self, NetdocError, once};
 
-/// A service without authorized clients lists as many made-up ones (tor: `HS_DESC_AUTH_CLIENT_MULTIPLE`).
+/// The number of made-up clients that a service without authorized clients lists (tor:
+/// `HS_DESC_AUTH_CLIENT_MULTIPLE`).
 const CLIENTS: usize = 16;
-/// Tor pads the layer to a multiple of this (`HS_DESC_SUPERENC_PLAINTEXT_PAD_MULTIPLE`), and so hides the number of points.
+/// The layer is padded to a multiple of this, in bytes, which hides the number of points (tor:
+/// `HS_DESC_SUPERENC_PLAINTEXT_PAD_MULTIPLE`).
 const PADDING: usize = 10_000;
 
-/// The lines that stand where authorized clients would: random bytes, different in each descriptor.
+/// The lines in the place of authorized clients: random bytes, different in each descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientLines {
-    /// A public x25519 key, of which nobody keeps the secret.
+    /// A public x25519 key with a discarded secret.
     ephemeral_key: [u8; 32],
     clients: [ClientLine; CLIENTS],
 }
@@ -29,7 +31,7 @@ struct ClientLine {
 }
 
 impl ClientLines {
-    /// Lines that no client can use and no onlooker can tell from real ones.
+    /// Lines that no client can use and no observer can tell from real ones.
     pub fn made_up(rng: &mut impl CryptoRngCore) -> Self {
         let secret = x25519_dalek::EphemeralSecret::random_from_rng(&mut *rng);
         let ephemeral_key = x25519_dalek::PublicKey::from(&secret).to_bytes();
@@ -44,7 +46,7 @@ impl ClientLines {
 
     /// Renders the layer around the encrypted inner one, padded with NULs to a multiple of 10 000 bytes.
     pub fn encode(&self, encrypted: &[u8]) -> String {
-        // 48 bytes a base64 line of 65 characters, and the clients' lines.
+        // A base64 line of 65 characters holds 48 bytes; the rest is for the clients' lines and the padding.
         let mut text = String::with_capacity((encrypted.len() / 48 + 1) * 65 + 2048 + PADDING);
         text.push_str("desc-auth-type x25519\ndesc-auth-ephemeral-key ");
         BASE64.encode_append(&self.ephemeral_key, &mut text);
@@ -64,8 +66,9 @@ impl ClientLines {
     }
 }
 
-/// The encrypted inner layer out of the middle layer's text. The clients' lines are left alone: without restricted
-/// discovery they are made up, and with it the inner layer does not decrypt.
+/// Reads the encrypted inner layer from the middle layer's text. The clients' lines are ignored: without
+/// restricted discovery they are made up, and with it the inner layer does not decrypt. Fails if `encrypted`
+/// or `desc-auth-type x25519` is missing, repeated or malformed.
 pub fn decode(text: &str) -> Result<Vec<u8>, DocumentError> {
     let (mut kind, mut encrypted) = (None, None);
     for item in netdoc::items(text) {

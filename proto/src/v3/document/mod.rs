@@ -1,7 +1,7 @@
 //! The descriptor: three documents one inside the other, two of them encrypted (rend-spec-v3 \[HS-DESC\]).
 //!
-//! [`Descriptor::seal`] makes one from the inside out, [`open`] takes one apart from the outside in and believes
-//! nothing that it has not verified.
+//! [`Descriptor::seal`] renders a descriptor from the inside out. [`open`] reads one from the outside in, and
+//! verifies everything that it returns.
 
 mod error;
 pub mod inner;
@@ -22,12 +22,14 @@ use outer::{Outer, Unsigned};
 const CERTIFICATE: &str = "ED25519 CERT";
 const MESSAGE: &str = "MESSAGE";
 
-/// Clients refuse a descriptor with more introduction points as a whole (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).
+/// The most introduction points of a descriptor. Clients refuse the whole of a descriptor with more (tor:
+/// `HS_CONFIG_V3_MAX_INTRO_POINTS`).
 pub const MAX_POINTS: usize = 20;
-/// HSDirs refuse a descriptor that is not shorter than this (consensus parameter `HSV3MaxDescriptorSize`'s default).
+/// The length in bytes that a descriptor must be below, or HSDirs refuse it (the default of the consensus
+/// parameter `HSV3MaxDescriptorSize`).
 pub const MAX_LENGTH: usize = 50_000;
 
-/// The keys that one service's descriptors of one period go with; all of them public.
+/// The public keys of one service's descriptors of one period.
 #[derive(Clone, Copy)]
 pub struct PeriodKeys {
     /// The blinded key.
@@ -60,7 +62,8 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Renders and encrypts the layers, each with its own salt. What is left to do is to sign the result.
+    /// Renders and encrypts the layers, each with its own salt: `salts` are the inner and the middle layer's.
+    /// The caller signs the result.
     pub fn seal(&self, keys: &PeriodKeys, clients: &ClientLines, salts: [[u8; 16]; 2]) -> Unsigned {
         let context = keys.layers(self.revision);
         let [inner_salt, middle_salt] = salts;
@@ -71,9 +74,12 @@ impl Descriptor {
     }
 }
 
-/// Reads the descriptor of the service and period that `keys` belong to, and verifies all that can be at `now`:
-/// the certificate of the descriptor-signing key, the signature, both layers, and the certificates of each point,
-/// its encryption key against the certified one included.
+/// Reads the descriptor of the service and period that `keys` belong to, and verifies at `now` the
+/// certificate of the descriptor-signing key, the signature, both layers, and the certificates of each point.
+/// The certified encryption key of a point must be the listed one.
+///
+/// Fails if the text is too long or malformed, if it belongs to another service or period, or if a check
+/// fails.
 pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, DocumentError> {
     let (outer, signing_key) = verified_outer(text, keys, now)?;
     let context = keys.layers(outer.revision);
@@ -87,12 +93,13 @@ pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, 
     Ok(Descriptor { signing_cert: outer.signing_cert, revision: outer.revision, inner })
 }
 
-/// Reads the outer document alone and verifies it at `now`: what an HSDir can do.
+/// Reads the outer document alone and verifies it at `now`, as an HSDir does. Fails if it is too long or
+/// malformed, or if its certificate or signature is not valid.
 pub fn open_outer<'a>(text: &'a str, keys: &PeriodKeys, now: UnixTime) -> Result<Outer<'a>, DocumentError> {
     verified_outer(text, keys, now).map(|(outer, _)| outer)
 }
 
-/// The outer document, and the key that has signed it.
+/// The outer document, and the key that signed it.
 fn verified_outer<'a>(
     text: &'a str,
     keys: &PeriodKeys,

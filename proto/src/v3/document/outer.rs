@@ -1,4 +1,4 @@
-//! The outer document: what HSDirs read and check (rend-spec-v3 \[DESC-OUTER\]).
+//! The outer document: the part that HSDirs read and check (rend-spec-v3 \[DESC-OUTER\]).
 
 use std::fmt::Write;
 
@@ -9,14 +9,14 @@ use super::{CERTIFICATE, DocumentError, MESSAGE};
 use crate::netdoc::{self, NetdocError, from_base64, once};
 use crate::v3::cert::{CertType, Certificate};
 
-/// What the signature covers besides the text.
+/// The prefix of the signed text.
 const SIGNATURE_PREFIX: &[u8] = b"Tor onion service descriptor sig v3";
-/// How long HSDirs keep it, in minutes (tor: `HS_DESC_DEFAULT_LIFETIME`).
+/// The time for which HSDirs keep the descriptor, in minutes (tor: `HS_DESC_DEFAULT_LIFETIME`).
 const LIFETIME: u64 = 180;
-/// HSDirs refuse a longer one (tor: `HS_DESC_MAX_LIFETIME`).
+/// The longest lifetime that HSDirs accept, in minutes (tor: `HS_DESC_MAX_LIFETIME`).
 const MAX_LIFETIME: u64 = 720;
 
-/// The outer document, all but its signature: the text up to and with the line end before `signature`.
+/// The outer document without its signature: the text up to the line `signature`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unsigned(String);
 
@@ -34,12 +34,13 @@ impl Unsigned {
         Self(text)
     }
 
-    /// What the descriptor-signing key has to sign.
+    /// The bytes that the descriptor-signing key has to sign.
     pub fn signed_bytes(&self) -> Vec<u8> {
         [SIGNATURE_PREFIX, self.0.as_bytes()].concat()
     }
 
-    /// The finished text.
+    /// The descriptor with `signature`, which is the descriptor-signing key's over
+    /// [`Unsigned::signed_bytes`].
     pub fn finish(mut self, signature: &Signature) -> String {
         self.0.push_str("signature ");
         BASE64_NOPAD.encode_append(&signature.to_bytes(), &mut self.0);
@@ -48,10 +49,10 @@ impl Unsigned {
     }
 }
 
-/// An outer document that was read. Nothing is verified yet.
+/// An outer document as [`Outer::decode`] read it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outer<'a> {
-    /// Type 08: the blinded key certifies the descriptor-signing key.
+    /// The type-08 certificate: the blinded key certifies the descriptor-signing key.
     pub signing_cert: Certificate,
     /// The revision counter.
     pub revision: u64,
@@ -62,7 +63,8 @@ pub struct Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir or a client does.
+    /// Reads the document as an HSDir or a client does, and verifies nothing. Fails if an item is missing,
+    /// repeated or malformed, or if the version or the lifetime is not acceptable.
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         let (mut version, mut lifetime, mut signing_cert, mut revision) = (None, None, None, None);
         let (mut superencrypted, mut signature) = (None, None);
@@ -105,7 +107,8 @@ impl<'a> Outer<'a> {
         })
     }
 
-    /// Checks the signature by the descriptor-signing key, which the certificate must have proven before.
+    /// Fails if the signature is not by `signing_key`. The caller has verified the certificate of this key
+    /// before.
     pub fn verify(&self, signing_key: &VerifyingKey) -> Result<(), DocumentError> {
         let signed = [SIGNATURE_PREFIX, self.signed_text.as_bytes()].concat();
         ed25519_dalek::Verifier::verify(signing_key, &signed, &self.signature)

@@ -4,8 +4,9 @@ use super::*;
 use crate::v3::cert::CertError;
 use crate::v3::{FlowControl, PeriodLength};
 
-/// Taken from tor 0.4.9.11 at this moment (`testdata/v3`). Periods of 8 minutes, offset 4; a new one had begun half a
-/// minute before, and the tor that fetched still had the consensus of the one before.
+/// The descriptors were fetched by tor 0.4.9.11 at this moment (`testdata/v3`). Periods have 8 minutes and
+/// the offset 4. A period had begun half a minute before, and the tor still had the consensus of the previous
+/// one.
 const TAKEN_AT: UnixTime = UnixTime(1_795_336_111);
 const BACKEND0: &str = include_str!("../../../testdata/v3/backend0.desc");
 const BACKEND1: &str = include_str!("../../../testdata/v3/backend1.desc");
@@ -55,9 +56,9 @@ fn passes_over_proof_of_work() {
     assert_eq!(descriptor.inner.points.len(), 3);
 }
 
-/// Both layers of tor's own document, and its outer text, come out again byte for byte.
+/// Both layers of tor's own descriptor, and its outer text, are rendered again byte for byte.
 #[test]
-fn renders_byte_for_byte_what_tor_renders() {
+fn renders_the_same_bytes_as_tor() {
     let outer = open_outer(BACKEND0, &backend0(), TAKEN_AT).unwrap();
     let rendered = Unsigned::new(&outer.signing_cert, outer.revision, &outer.superencrypted);
     assert!(BACKEND0.starts_with(std::str::from_utf8(&rendered.signed_bytes()[35..]).unwrap()));
@@ -73,7 +74,7 @@ fn renders_byte_for_byte_what_tor_renders() {
     assert_eq!(Inner::decode(&inner, MAX_POINTS).unwrap().encode(), inner);
 }
 
-/// A text with the random base64 taken out: lengths and line ends stay.
+/// A text with its random base64 replaced; lengths and line ends are kept.
 fn shape(text: &str) -> String {
     let random = |line: &str| line.starts_with("auth-client") || line.starts_with("desc-auth-ephemeral");
     let blank = |line: &str| match line.split_once(' ') {
@@ -90,7 +91,7 @@ fn refuses_another_service_or_period_and_an_expired_certificate() {
     assert_eq!(open(BACKEND0, &backend1(), TAKEN_AT), Err(CertError::OtherKey.into()));
     let late = UnixTime(1_795_532_400);
     assert_eq!(open(BACKEND0, &backend0(), late), Err(CertError::Expired.into()));
-    // The points' certificates run out an hour before that of the descriptor-signing key.
+    // The points' certificates expire an hour before that of the descriptor-signing key.
     assert_eq!(open(BACKEND0, &backend0(), late.minus(1)), Err(CertError::Expired.into()));
 }
 

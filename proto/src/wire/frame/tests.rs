@@ -83,8 +83,8 @@ fn body(frame: &[u8]) -> &[u8] {
     &frame[Header::LENGTH..]
 }
 
-/// What goes over the wire is pinned: a change of these bytes is a change of the protocol's version.
-/// Each golden file is the frame in hexadecimal; `UPDATE_GOLDEN=1` writes them anew.
+/// The bytes on the wire are pinned: if they change, the protocol's version changes. Each golden file is the
+/// frame in hexadecimal; `UPDATE_GOLDEN=1` rewrites them.
 #[test]
 fn bytes_are_those_of_the_golden_files() {
     let golden = |name: &str, frame: Vec<u8>| {
@@ -154,7 +154,7 @@ fn refusals_keep_their_numbers() {
 }
 
 proptest! {
-    /// A length inside the body that lies about what follows must not make the decoder allocate it.
+    /// A false length inside the body does not make the decoder allocate it.
     #[test]
     fn arbitrary_bodies_are_refused_or_understood(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = decode::<Request>(&bytes);
