@@ -182,7 +182,10 @@ fn what_the_service_did_not_sign_is_refused_by_name() {
         assert!(altered(at).contains("has a certificate for period"), "byte {at}: {}", altered(at));
     }
     assert!(altered(44).starts_with(&wrong_certificate), "{}", altered(44));
-    assert!(altered(0).starts_with("is for no onion service") || altered(0).starts_with(&wrong_certificate));
+    assert!(
+        altered(0).starts_with("has an identity key that is not usable")
+            || altered(0).starts_with(&wrong_certificate)
+    );
     assert!(altered(32).starts_with("is for a time period of") || altered(32).contains("certificate"));
     let form = Some("is not in the form that `onionbalance-key delegate` writes".to_owned());
     for length in [0, 31, 43, 44, 60, 113, 140, whole.len() - 1] {

@@ -1,5 +1,5 @@
-//! What an operator gets wrong: each fault is one line that says where it is and what to do, status 78 where starting
-//! again would not help, and nothing is served or published.
+//! What an operator gets wrong: each fault is one line that says where it is and what to do, status 78 where
+//! starting again would not help, and nothing is served or published.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -256,7 +256,7 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
     let none = "is not a key file: give tor's hs_ed25519_secret_key or private_key, or another PEM file with such a key";
     let cases: [(&[u8], &str); 6] = [
         (&public, "is tor's public key: give hs_ed25519_secret_key, which is beside it"),
-        (&FRONT_TOR[..60], "has tor's header but 60 bytes where tor writes 96: it is cut or damaged"),
+        (&FRONT_TOR[..60], "has tor's header but 60 bytes, not 96: it is cut or damaged"),
         (rsa.as_bytes(), "holds a key that is cut or damaged: give the whole file"),
         (
             RSA_PKCS8.as_bytes(),

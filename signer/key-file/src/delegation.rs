@@ -1,7 +1,8 @@
-//! Delegations: for some time periods of a version 3 service the descriptor-signing keys with their certificates, and the keys of
-//! the revision counters. Neither the identity secret is in one nor any blinded secret, which would be worth as much.
+//! Delegations: the descriptor-signing keys with their certificates, and the keys of the revision counters,
+//! for some time periods of a version-3 service. A delegation contains neither the identity secret nor a
+//! blinded secret, which would be worth as much.
 //!
-//! A delegation is these bytes, numbers with the highest byte first:
+//! A delegation is these bytes. Numbers are big-endian, and lengths are in bytes:
 //!
 //! ```text
 //! identity key 32 | period length 2, in minutes | number of the first period 8 | periods 2, then for each period
@@ -9,8 +10,8 @@
 //!     | signature 64 of each certificate
 //! ```
 //!
-//! The blinded keys are derived from the address, and the certificates rebuilt from the keys: so nothing has to be
-//! compared.
+//! The blinded keys are derived from the address, and the certificates are rebuilt from the keys, so that
+//! none has to be compared.
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use onionbalance_proto::time::UnixTime;
@@ -20,18 +21,18 @@ use onionbalance_proto::v3::period::PeriodLengthError;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
 use zeroize::Zeroizing;
 
-/// Bytes before the first period.
+/// The length of the part before the first period, in bytes.
 const HEAD_LENGTH: usize = 32 + 2 + 8 + 2;
-/// Bytes of a period without its signatures.
+/// The length of a period without its signatures, in bytes.
 const PERIOD_LENGTH: usize = 64 + 4 + 2;
 
-/// A delegation that was read and verified. Its secrets are where it was read from.
+/// A delegation that was read and verified. Its secrets are references into the bytes that were read.
 pub struct Delegation<'a> {
     /// The address of the service.
     pub address: OnionAddress,
-    /// The periods that it is for.
+    /// The periods that it covers.
     pub span: Span,
-    /// The keys of each of them.
+    /// The keys of each period, in order.
     pub periods: Vec<DelegatedPeriod<'a>>,
 }
 
@@ -45,34 +46,37 @@ pub struct DelegatedPeriod<'a> {
     pub certificates: IssuedCertificates,
 }
 
-/// The type-08 certificates of one descriptor-signing key, one for each hour at which they may have to run out.
+/// The type-08 certificates of one descriptor-signing key, one for each hour at which tor could let it
+/// expire.
 #[derive(Clone)]
 pub struct IssuedCertificates {
     signer: VerifyingKey,
     first: ExpiryHour,
-    /// Of one that runs out at the first hour, and of those that follow hour by hour. At least one.
+    /// The signatures of the certificates that expire at the first hour and at each following hour. At least
+    /// one.
     signatures: Vec<Signature>,
 }
 
-/// Why bytes are no delegation.
+/// The bytes are not a delegation. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum DelegationError {
-    /// Too short, too long, or without a period or a certificate.
+    /// The bytes are too few or too many, or have no period or no certificate.
     #[error("is not in the form that `onionbalance-key delegate` writes")]
     Form,
-    /// No onion service has this identity key.
-    #[error("is for no onion service: {0}")]
+    /// The identity key is not one of an onion service.
+    #[error("has an identity key that is not usable: {0}")]
     Address(#[from] AddressError),
-    /// No network has such periods.
+    /// No network has periods of this length.
     #[error("is for {0}")]
     Length(#[from] PeriodLengthError),
-    /// A certificate that this service did not sign for this key and period.
+    /// A certificate of this period has a wrong signature.
     #[error("has a certificate for period {0} that the service's key did not sign")]
     Certificate(u64),
 }
 
 impl<'a> Delegation<'a> {
-    /// Reads and verifies the whole.
+    /// Reads a delegation and verifies every certificate. Fails if the form, the identity key, the period
+    /// length or a signature is wrong.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DelegationError> {
         let mut reader = Reader(bytes);
         let address = OnionAddress::from_identity(*reader.take()?)?;
@@ -111,7 +115,7 @@ impl<'a> DelegatedPeriod<'a> {
     }
 }
 
-/// Takes bytes from the front.
+/// Reads bytes from the front.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -123,23 +127,23 @@ impl<'a> Reader<'a> {
 }
 
 impl IssuedCertificates {
-    /// Whether all of them are by the blinded key, for this signing key.
+    /// True if the blinded key signed all certificates, for this signing key.
     fn verify(&self, signing: &VerifyingKey) -> bool {
         (u64::from(self.first.0)..).zip(&self.signatures).all(|(hour, signature)| {
             let Ok(hour) = u32::try_from(hour) else { return false };
             let claim = Claim::of_signing_key(signing, &self.signer, ExpiryHour(hour));
-            // Expired ones, too: the time is checked when one is used.
+            // Expired certificates pass, too: the time is checked when one is used.
             claim.verify(signature, &self.signer, UnixTime(0)).is_ok()
         })
     }
 
-    /// The blinded key, which signed them.
+    /// The blinded key that signed the certificates.
     pub fn signer(&self) -> &VerifyingKey {
         &self.signer
     }
 
-    /// The certificate that runs out at this hour, or else the one that comes nearest to it. `signing` has to be the key that these
-    /// certificates are for.
+    /// The certificate with this expiry, or else with the nearest one. `signing` is the descriptor-signing
+    /// key that was delegated. `None`: there are no certificates.
     pub fn nearest(&self, signing: &VerifyingKey, expires: ExpiryHour) -> Option<Certificate> {
         let last = u32::try_from(self.signatures.len()).ok()?.checked_sub(1)?;
         let index = expires.0.saturating_sub(self.first.0).min(last);
@@ -153,7 +157,8 @@ impl IssuedCertificates {
 pub struct Encoder(Zeroizing<Vec<u8>>);
 
 impl Encoder {
-    /// Begins the delegation for these periods, which have so many certificates together.
+    /// Begins the delegation for these periods. `certificates` is the number of certificates of all periods
+    /// together.
     pub fn new(address: &OnionAddress, span: Span, certificates: usize) -> Self {
         // Room for the whole from the start: a buffer that grew would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(encoded_length(span, certificates)));
@@ -164,8 +169,8 @@ impl Encoder {
         Self(bytes)
     }
 
-    /// Adds the next period: the seed of its descriptor-signing key, the key of the revision counter, and the signatures of the
-    /// certificates that run out from the first hour on.
+    /// Adds the next period: the seed of its descriptor-signing key, the key of its revision counter, and the
+    /// signatures of the certificates that expire at the first hour and at each following hour.
     pub fn add(&mut self, seed: &[u8; 32], counter: &[u8; 32], first: ExpiryHour, signatures: &[Signature]) {
         self.0.extend(seed);
         self.0.extend(counter);
@@ -174,13 +179,14 @@ impl Encoder {
         self.0.extend(signatures.iter().flat_map(Signature::to_bytes));
     }
 
-    /// The whole, to be sealed.
+    /// The encoded delegation, which the caller seals.
     pub fn finish(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }
 
-/// Bytes of the encoded delegation for these periods, which have so many certificates together.
+/// The length, in bytes, of the encoded delegation for these periods, which have this number of certificates
+/// together.
 pub fn encoded_length(span: Span, certificates: usize) -> usize {
     HEAD_LENGTH + usize::from(span.count) * PERIOD_LENGTH + certificates * Signature::BYTE_SIZE
 }
@@ -188,9 +194,9 @@ pub fn encoded_length(span: Span, certificates: usize) -> usize {
 /// Consecutive time periods of one length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span {
-    /// The first of them.
+    /// The first period.
     pub first: TimePeriod,
-    /// How many there are, the first included.
+    /// The number of periods, with the first one.
     pub count: u16,
 }
 
@@ -209,19 +215,20 @@ impl Span {
         TimePeriod { number: self.first.number.saturating_add(index.into()), ..self.first }
     }
 
-    /// When its first period begins.
+    /// The beginning of the first period.
     pub fn begins(self) -> UnixTime {
         self.first.start(offset(self.first.length))
     }
 
-    /// When its last period ends: clients find the service no longer then.
+    /// The end of the last period, after which clients do not find the service.
     pub fn ends(self) -> UnixTime {
         self.last().next().start(offset(self.first.length))
     }
 }
 
-/// Minutes after a multiple of their length at which periods begin: twelve voting intervals, which are half a day on the
-/// public network and half a period on testing networks (tor: `hs_get_time_period_num`, `get_time_period_length`).
+/// The offset of periods, in minutes after a multiple of their length: twelve voting intervals, which are
+/// half a day on the public network and half a period on testing networks (tor: `hs_get_time_period_num`,
+/// `get_time_period_length`).
 pub fn offset(length: PeriodLength) -> u64 {
     length.minutes() / 2
 }

@@ -1,4 +1,4 @@
-//! Where the passphrases of encrypted keys come from: a file, a file descriptor, or the terminal.
+//! The sources of passphrases for encrypted keys: a file, a file descriptor, or the terminal.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,48 +9,48 @@ use crate::read::{ReadError, read};
 use crate::terminal::Terminal;
 use crate::{Encrypted, Key, KeyFile, KeyFileError};
 
-/// How often a passphrase may be typed.
+/// The number of times that a passphrase may be typed.
 const TRIES: usize = 3;
 
-/// Why a key file does not open. The message follows the name of the file.
+/// A key file does not open. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not a key file, or a damaged one.
+    /// The file is not a key file, or is damaged.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// Nobody to ask.
+    /// There is no terminal to ask at.
     #[error(
         "is encrypted, and there is no terminal to ask for its passphrase ({0}): start the program on a \
          terminal, or with --passphrase-file or --passphrase-fd"
     )]
     NoTerminal(io::Error),
-    /// The question was not answered.
+    /// No passphrase was typed.
     #[error("is encrypted, and no passphrase was typed: {0}")]
     NotTyped(io::Error),
-    /// None of those that were typed fits.
+    /// None of the typed passphrases fits.
     #[error("does not open with any of the {TRIES} passphrases that were typed")]
     Mistyped,
-    /// None of those in the file fits.
+    /// None of the passphrases in this file fits.
     #[error("does not open with any passphrase in {0}: write each on a line of its own")]
     NotInFile(PathBuf),
 }
 
-/// Where the command line says that passphrases are.
+/// The source of passphrases that the command line names.
 #[derive(Clone)]
 pub enum Source {
-    /// A person at the terminal knows them.
+    /// A person at the terminal.
     Terminal,
-    /// In a file.
+    /// A file, one passphrase a line.
     File(PathBuf),
 }
 
 impl Source {
-    /// In a file descriptor that was inherited. The kernel lets even an undumpable process open it by this name.
+    /// An inherited file descriptor. The kernel lets even an undumpable process open it by this name.
     pub fn descriptor(number: u32) -> Self {
         Self::File(PathBuf::from(format!("/dev/fd/{number}")))
     }
 
-    /// Reads them, or says what is wrong with their place.
+    /// Reads the passphrases. `Err`: the file cannot be read; the message names it.
     pub fn read(&self) -> Result<Passphrases, String> {
         match self {
             Self::Terminal => Ok(Passphrases::Terminal),
@@ -60,26 +60,27 @@ impl Source {
     }
 }
 
-/// Where to find passphrases.
+/// Passphrases for encrypted keys.
 pub enum Passphrases {
     /// A person types them at the terminal.
     Terminal,
-    /// They were read from a file.
+    /// The passphrases of a file.
     File {
         /// The file.
         path: PathBuf,
-        /// One passphrase a line: each is tried with each key.
+        /// One passphrase a line. Each is tried with each key.
         text: Zeroizing<Vec<u8>>,
     },
 }
 
 impl Passphrases {
-    /// Reads the passphrases in the file at `path`, which may be a pipe.
+    /// Reads the passphrases in the file at `path`, which may be a pipe. Fails if it cannot be read or is too
+    /// long.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         Ok(Self::File { path: path.to_owned(), text: read(path)? })
     }
 
-    /// Those in the file.
+    /// The passphrases of the file; none for [`Passphrases::Terminal`].
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let text = match self {
             Self::Terminal => &[][..],
@@ -89,7 +90,8 @@ impl Passphrases {
         lines.filter(|line| !line.is_empty())
     }
 
-    /// The key in `file`, the contents of the file at `path`.
+    /// The key in `file`, the contents of the file at `path`. Fails if `file` does not hold a usable key, or
+    /// if no passphrase opens it.
     pub fn open(&self, file: &[u8], path: &Path) -> Result<Key, OpenError> {
         let encrypted = match KeyFile::parse(file)? {
             KeyFile::Plain(key) => return Ok(key),
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_is_an_error() {
+    fn a_missing_or_endless_file_is_an_error() {
         assert!(matches!(Passphrases::read(Path::new("/nonexistent")), Err(ReadError::Io(_))));
         assert!(matches!(Passphrases::read(Path::new("/dev/zero")), Err(ReadError::TooLong)));
         assert!(Source::descriptor(1_000_000).read().is_err());

@@ -1,5 +1,5 @@
-//! PEM (RFC 7468): read as leniently as openssl does, with text and other blocks around the key, blank lines, spaces and line
-//! ends of any kind; written strictly.
+//! PEM (RFC 7468): The reader is as lenient as openssl: it allows text and other blocks around the key, blank
+//! lines, spaces and line ends of any kind. The writer is strict.
 
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ pub struct Pem<'a> {
 }
 
 impl<'a> Pem<'a> {
-    /// The first block with a secret key; without one, the first block.
+    /// The first block with a secret key, else the first block. `None`: the file has no block.
     pub fn find(file: &'a [u8]) -> Option<Self> {
         let mut lines = Lines(file);
         let mut first = None;
@@ -30,19 +30,19 @@ impl<'a> Pem<'a> {
         first
     }
 
-    /// Whether a header says that the contents are encrypted, as openssl did before PKCS#8.
+    /// True if a header marks the contents as encrypted, as openssl wrote it before PKCS#8.
     pub fn is_encrypted(&self) -> bool {
         self.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED"))
     }
 
-    /// The value of the header with this name (RFC 1421).
+    /// The value of the header with this name (RFC 1421); `None` if it is missing.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         let block = self.lines.clone().take_while(|line| !line.starts_with(b"-----"));
         let mut headers = block.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
         headers.find_map(|(found, value)| (found == name).then_some(value.trim_start()))
     }
 
-    /// The contents.
+    /// The contents. Fails if the `END` line is missing or has another label, or if the lines are not base64.
     pub fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         // Room for the whole from the start: a buffer that grew would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(self.lines.0.len()));
@@ -64,7 +64,7 @@ impl<'a> Pem<'a> {
     }
 }
 
-/// The file with these contents.
+/// The PEM file with these contents.
 pub fn encode(label: &str, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     let (begin, end) = (format!("-----BEGIN {label}-----\n"), format!("-----END {label}-----\n"));
     let lines = contents.len().div_ceil(LINE) * (LINE / 3 * 4 + 1);
@@ -79,7 +79,7 @@ pub fn encode(label: &str, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     file
 }
 
-/// Bytes that a full line of 64 characters encodes.
+/// The number of bytes that a full line of 64 characters encodes.
 const LINE: usize = 48;
 
 /// The label in a line that begins with `start`.
@@ -87,8 +87,8 @@ fn boundary<'a>(line: &'a [u8], start: &str) -> Option<&'a str> {
     std::str::from_utf8(line).ok()?.strip_prefix(start)?.strip_suffix("-----")
 }
 
-/// The lines of a file, from their first visible character to the last: without spaces, carriage returns, and the NUL with
-/// which tor 0.4.5 ends its `private_key`.
+/// The lines of a file, from their first visible character to the last: without spaces, carriage returns, and
+/// the NUL with which tor 0.4.5 ends its `private_key`.
 #[derive(Clone)]
 struct Lines<'a>(&'a [u8]);
 

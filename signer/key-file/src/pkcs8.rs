@@ -1,4 +1,5 @@
-//! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): the form that openssl 3 writes, for keys of both versions.
+//! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): the form that openssl 3 writes, for keys of
+//! both versions.
 
 use ed25519_dalek::pkcs8::ALGORITHM_OID as ED25519;
 use pkcs8::der::{ErrorKind, Tag};
@@ -16,15 +17,15 @@ pub const LABEL: &str = "PRIVATE KEY";
 /// The PEM label of an encrypted one.
 pub const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
-/// Bytes that scrypt may take: eight times as many as openssl lets it have.
+/// The most memory that scrypt may use, in bytes: eight times openssl's limit.
 const MAX_SCRYPT_MEMORY: u64 = 1 << 28;
-/// Bytes that it may go through: some seconds.
+/// The most work that scrypt may do, in bytes that it processes: some seconds.
 const MAX_SCRYPT_WORK: u64 = 1 << 30;
 
-/// The bytes before a seed: 32 octets follow (RFC 8410, section 7).
+/// The bytes before a seed of 32 octets (RFC 8410, section 7).
 const SEED_TAG: [u8; 2] = [0x04, 0x20];
 
-/// The key in DER.
+/// Reads a key in DER. Fails if it is damaged, or neither ed25519 nor RSA.
 pub(crate) fn parse(der: &[u8]) -> Result<Key, KeyFileError> {
     key(PrivateKeyInfo::try_from(der).map_err(|_| KeyFileError::Damaged)?)
 }
@@ -32,7 +33,7 @@ pub(crate) fn parse(der: &[u8]) -> Result<Key, KeyFileError> {
 fn key(info: PrivateKeyInfo<'_>) -> Result<Key, KeyFileError> {
     match info.algorithm.oid {
         ED25519 => {
-            // From the place where it was read: `ed25519`'s own type would be a copy that nobody wipes.
+            // Copied from the bytes that were read: `ed25519`'s own type would be a copy that is not wiped.
             let seed = info.private_key.strip_prefix(&SEED_TAG).and_then(secret_array);
             seed.map(Key::Seed).ok_or(KeyFileError::Damaged)
         }
@@ -53,8 +54,8 @@ impl Encrypted {
     pub(crate) fn open(&self, passphrase: &[u8]) -> Result<Option<Key>, KeyFileError> {
         let decrypted = match info(&self.0)?.decrypt(passphrase) {
             Ok(decrypted) => decrypted,
-            // `pkcs5` calls a bad padding by either name. One wrong passphrase in 256 leaves a good padding behind; the bytes
-            // before it are not even DER then.
+            // `pkcs5` uses both errors for a bad padding. One wrong passphrase in 256 yields a good padding;
+            // the bytes before it are not DER then.
             Err(
                 Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed)
                 | Error::Asn1(_),
@@ -63,7 +64,7 @@ impl Encrypted {
                 return Err(KeyFileError::Cipher(format!("PBES2 in a way that is unknown ({error})")));
             }
         };
-        // DER of something else: a wrong passphrase, too.
+        // DER of something else is a wrong passphrase, too.
         PrivateKeyInfo::try_from(decrypted.as_bytes()).ok().map(key).transpose()
     }
 }
@@ -71,7 +72,7 @@ impl Encrypted {
 /// The parameters of encryption, and the ciphertext.
 fn info(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, KeyFileError> {
     let info = EncryptedPrivateKeyInfo::try_from(der).map_err(|error| match error {
-        // The old schemes are not even parsed.
+        // `pkcs8` does not parse schemes older than PBES2.
         Error::Asn1(asn1) if matches!(asn1.kind(), ErrorKind::Value { tag: Tag::ObjectIdentifier }) => {
             KeyFileError::Cipher("a scheme older than PBES2".into())
         }
@@ -81,7 +82,8 @@ fn info(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, KeyFileError> {
     Ok(info)
 }
 
-/// scrypt's cost in a damaged file can be any number. `pkcs5` bounds the iterations of PBKDF2 itself.
+/// Fails if scrypt's cost is too high: in a damaged file it can be any number. `pkcs5` bounds the iterations
+/// of PBKDF2 itself.
 fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), KeyFileError> {
     let Some(scrypt) = encrypted.encryption_algorithm.pbes2().and_then(|pbes2| pbes2.kdf.scrypt()) else {
         return Ok(());
@@ -124,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether an encrypted key whose scrypt has this N, r and p opens.
+    /// True if an encrypted key with these N, r and p of scrypt opens.
     fn opens(cost: u64, block_size: u16, parallelization: u16) -> Result<bool, String> {
         let params = Params::new(14, 8, 1, 32).unwrap();
         let mut pbes2 = Parameters::scrypt_aes256cbc(params, b"salt", &[0; 16]).unwrap();
@@ -139,14 +141,15 @@ mod tests {
         encrypted(pbes2)?.open(b"x").map(|key| key.is_some()).map_err(|error| error.to_string())
     }
 
-    /// Nonsense that is said to be encrypted in this way.
+    /// A key file with these parameters, and a ciphertext of no key.
     fn encrypted(pbes2: Parameters<'_>) -> Result<Encrypted, String> {
         let info = EncryptedPrivateKeyInfo { encryption_algorithm: pbes2.into(), encrypted_data: &[1; 48] };
         let der = SecretDocument::encode_msg(&info).unwrap();
         Encrypted::parse(der.to_bytes()).map_err(|error| error.to_string())
     }
 
-    /// Of 2000 some eight leave a good padding behind; `pkcs8` finds that what is in front of it is no DER.
+    /// Of 2000 wrong passphrases about eight yield a good padding, before which `pkcs8` finds bytes that are
+    /// not DER.
     #[test]
     fn a_wrong_passphrase_with_a_good_padding_is_a_wrong_passphrase() {
         let pbes2 = Parameters::pbkdf2_sha256_aes256cbc(1, b"saltsalt", &[0; 16]).unwrap();

@@ -1,5 +1,5 @@
-//! Reads files with secrets in them, whole and without a copy that nobody wipes. [`onionbalance_trust`] has the rule for
-//! the writers and the readers of a key.
+//! Reads files with secrets, whole and without a copy that is not wiped. [`onionbalance_trust`] has the rule
+//! for the writers and the readers of a key.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -11,26 +11,27 @@ use zeroize::Zeroizing;
 
 use crate::{MAX_LENGTH, TORS_NAMES};
 
-/// Larger than any file with a key or passphrases but a delegation.
+/// The first capacity of a buffer, in bytes. Only a delegation is larger.
 const USUAL_LENGTH: usize = 16 * 1024;
 
-/// Why a file with a secret in it cannot be read. The message follows the name of the file.
+/// A file with a secret cannot be read. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A directory, such as tor's `HiddenServiceDir`, and the key file in it, if it is tor's.
+    /// The path is a directory; the path of the key file in it if it is tor's `HiddenServiceDir`, else
+    /// `None`.
     #[error("is a directory: name the key file in it{}", .0.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default())]
     Directory(Option<PathBuf>),
-    /// Something else that is no file.
+    /// The path is something else that is not a file.
     #[error("is {0}: name a key file")]
     Kind(&'static str),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot be read: {0}; check the path and that the signer's user may read it")]
     Io(#[from] io::Error),
-    /// It is not ours alone.
+    /// The file can be changed or read by other users.
     #[error(transparent)]
     Trust(TrustError),
-    /// Too long for a key or a passphrase.
-    #[error("is too long: no file with a key or a passphrase has more than {MAX_LENGTH} bytes")]
+    /// The file is longer than [`MAX_LENGTH`].
+    #[error("is too long: a file with a key or passphrases has at most {MAX_LENGTH} bytes")]
     TooLong,
 }
 
@@ -43,10 +44,11 @@ impl From<TrustError> for ReadError {
     }
 }
 
-/// All of the key file at `path`, which nobody else may read or change.
+/// The contents of the key file at `path`. Fails if other users can read or change it, if it is not a file or
+/// too long, or if it cannot be read.
 pub fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let found = trust.find(path)?;
-    // Before it is opened: a device may do something then, and a socket says nothing that helps.
+    // Judged before it is opened: to open a device may have effects, and the error of a socket does not help.
     must_be_file(path, found.metadata())?;
     read_all(found.open_key()?)
 }
@@ -69,13 +71,15 @@ fn must_be_file(path: &Path, found: &Metadata) -> Result<(), ReadError> {
     }))
 }
 
-/// All of the file at `path`. Its owner and mode are not judged.
+/// The contents of the file at `path`. Its owner and mode are not judged. Fails if it cannot be read or is
+/// too long.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     read_all(File::open(path)?)
 }
 
 fn read_all(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    // Room for the whole from the start: a buffer that grew would leave copies behind. A pipe says that it has no length.
+    // Room for the whole from the start: a buffer that grew would leave copies behind. A pipe reports the
+    // length 0.
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_LENGTH);
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.clamp(USUAL_LENGTH, MAX_LENGTH) + 1));
     file.take(MAX_LENGTH as u64 + 1).read_to_end(&mut bytes)?;

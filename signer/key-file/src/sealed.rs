@@ -1,11 +1,12 @@
-//! The sealed container, in PEM: the encrypted form of tor's expanded key and of delegations, which have no other. It holds
+//! The sealed container, in PEM: the encrypted form of tor's expanded keys and of delegations, for which
+//! openssl has none. It contains
 //!
 //! ```text
 //! version 1 byte | kind 1 byte | salt 16 bytes | ciphertext | HMAC-SHA-256 of all before it, 32 bytes
 //! ```
 //!
-//! scrypt (RFC 7914) makes the keys of cipher and code from passphrase and salt; the version says at what cost. A container
-//! that opens is whole and unaltered.
+//! scrypt (RFC 7914) derives the keys of the cipher and of the code from passphrase and salt. The version
+//! determines its cost. A container that opens is whole and unaltered.
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -21,12 +22,12 @@ use super::{Key, KeyFileError, pem, secret_array};
 
 /// The PEM label.
 pub const LABEL: &str = "ONIONBALANCE SEALED KEY";
-/// The first byte.
+/// The version of the container: its first byte.
 const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 16;
-/// Bytes before the ciphertext.
+/// The length of the part before the ciphertext, in bytes.
 const HEAD_LENGTH: usize = 2 + SALT_LENGTH;
-/// Bytes of the code after the ciphertext.
+/// The length of the code after the ciphertext, in bytes.
 const CODE_LENGTH: usize = 32;
 
 /// The kind of contents.
@@ -39,14 +40,15 @@ pub enum Kind {
     Delegation = 2,
 }
 
-/// A container that is closed.
+/// A sealed container.
 pub struct Sealed {
     kind: Kind,
     bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Sealed {
-    /// Reads the contents of the PEM.
+    /// Reads the contents of the PEM. Fails for another version, and if the bytes are too few or of an
+    /// unknown kind.
     pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>) -> Result<Self, KeyFileError> {
         let kind = match bytes.as_slice() {
             short if short.len() < HEAD_LENGTH + CODE_LENGTH => return Err(KeyFileError::Damaged),
@@ -57,7 +59,8 @@ impl Sealed {
         Ok(Self { kind, bytes })
     }
 
-    /// The key, if this is the passphrase and nothing was altered.
+    /// The key. `None`: the passphrase is wrong, or the container was altered. Fails if the contents have a
+    /// wrong length.
     pub(crate) fn open(&self, passphrase: &[u8]) -> Result<Option<Key>, KeyFileError> {
         let keys = self.bytes.first_chunk().and_then(|head| Keys::derive(passphrase, head));
         let Some(contents) = keys.and_then(|keys| self.contents(&keys)) else { return Ok(None) };
@@ -77,7 +80,7 @@ impl Sealed {
     }
 }
 
-/// The file with these contents under a passphrase. `None` if this machine cannot derive keys.
+/// The file with these contents, encrypted under the passphrase. `None` if scrypt fails on this machine.
 pub fn seal(
     kind: Kind,
     contents: &[u8],
@@ -102,7 +105,7 @@ pub fn seal(
 struct Keys(Zeroizing<[u8; 64]>);
 
 impl Keys {
-    /// Those for a container that begins with `head`. `None` if this machine cannot derive them.
+    /// The keys of a container that begins with `head`. `None` if scrypt fails on this machine.
     fn derive(passphrase: &[u8], head: &[u8; HEAD_LENGTH]) -> Option<Self> {
         let salt = head.last_chunk::<SALT_LENGTH>()?;
         let mut keys = Zeroizing::new([0; 64]);
@@ -110,7 +113,8 @@ impl Keys {
         Some(Self(keys))
     }
 
-    /// Encrypts or decrypts. No two containers have one key, since each has a salt of its own; so the counter may begin at 0.
+    /// Encrypts or decrypts. Each container has a salt and so a key of its own, so that the counter may begin
+    /// at 0.
     fn apply_keystream(&self, bytes: &mut [u8]) {
         let (key, _) = self.0.split_at(32);
         ctr::Ctr128BE::<Aes256>::new(key.into(), &[0; 16].into()).apply_keystream(bytes);
@@ -125,8 +129,8 @@ impl Keys {
     }
 }
 
-/// The cost of a guess at a passphrase: 16 MiB, five times over; RFC 7914's N = 2^14, r = 8, p = 5. With more memory at a time,
-/// and fewer times, openssl would not open what is encrypted at this cost too.
+/// The cost of one guess at a passphrase: 16 MiB, five times (RFC 7914: N = 2^14, r = 8, p = 5). PKCS#8 files
+/// are encrypted at the same cost, and openssl would refuse more memory at a time.
 pub(crate) fn cost() -> pkcs5::Result<Params> {
     Params::new(14, 8, 5, 64).map_err(|_| pkcs5::Error::AlgorithmParametersInvalid { oid: SCRYPT_OID })
 }
@@ -148,7 +152,7 @@ mod tests {
         Pem::find(file).unwrap().decode().unwrap()
     }
 
-    /// The contents of a file, if this is its passphrase.
+    /// The contents of a file; `None` if the passphrase is wrong.
     fn opened(file: &[u8], passphrase: &[u8]) -> Option<(Kind, Vec<u8>)> {
         match Sealed::parse(decoded(file)).unwrap().open(passphrase).unwrap()? {
             Key::Expanded(key) => Some((Kind::ExpandedKey, key.to_vec())),
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens() {
+    fn sealed_contents_open() {
         let mut rng = StdRng::seed_from_u64(1);
         for (kind, contents) in
             [(Kind::ExpandedKey, vec![7; 64]), (Kind::Delegation, (0..=255).cycle().take(9000).collect())]
@@ -179,7 +183,7 @@ mod tests {
             assert_eq!(opened(&file, b"right"), Some((kind, contents)));
             assert_eq!(opened(&file, b"wrong"), None);
         }
-        // Under the right code, but of another length.
+        // The code is right, but the contents have another length.
         let file = seal(Kind::ExpandedKey, &[7; 63], b"right", &mut rng).unwrap();
         assert!(matches!(Sealed::parse(decoded(&file)).unwrap().open(b"right"), Err(KeyFileError::Damaged)));
     }
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn every_altered_byte_is_noticed() {
         let whole = decoded(KEY);
-        // The right ones for each: a code must tell even where the keys do not.
+        // The keys of the whole container are used for each: the code alone must show the change.
         let keys = Keys::derive(PASSPHRASE, whole.first_chunk().unwrap()).unwrap();
         let opens = |bytes: &[u8]| {
             let sealed = Sealed::parse(Zeroizing::new(bytes.to_vec()));
@@ -208,7 +212,7 @@ mod tests {
             altered[at] ^= 2;
             assert_ne!(opens(&altered), Ok(true), "byte {at}");
         }
-        // The kind is covered, too.
+        // The code covers the kind, too.
         let mut other = whole.clone();
         other[1] = Kind::Delegation as u8;
         assert_eq!(opens(&other), Ok(false));

@@ -1,4 +1,4 @@
-//! Asks for a secret on the controlling terminal, and does not show what is typed.
+//! Asks for a secret on the controlling terminal, without echo.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,20 +13,21 @@ use zeroize::Zeroizing;
 /// Signals that would end or stop the process.
 const DEFERRED: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTSTP];
-/// Bytes of a line that a terminal passes on at most, its end included (termios(3)).
+/// The longest line that a terminal passes on, in bytes, with its end (termios(3)).
 const MAX_LENGTH: usize = 4096;
 
-/// The terminal of this process, whatever its standard streams are.
+/// The controlling terminal of this process, which does not depend on its standard streams.
 pub struct Terminal(File);
 
 impl Terminal {
-    /// Opens it, if there is one.
+    /// Opens the terminal. Fails if there is none.
     pub fn open() -> io::Result<Self> {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
 
-    /// Asks, and reads a line, which the terminal lets be edited. A signal, such as that of Ctrl-C, has its effect once the
-    /// terminal is as it was before.
+    /// Asks, and reads a line, which can be edited at the terminal. A signal, such as that of Ctrl-C, takes
+    /// effect after the terminal's mode is restored. Fails if a signal, Ctrl-D or a closed terminal ends the
+    /// line.
     pub fn ask(&mut self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let deferred = Deferred::begin()?;
         let silent = Silent::begin(&self.0)?;
@@ -39,10 +40,10 @@ impl Terminal {
     }
 }
 
-/// [`DEFERRED`] signals wait until this is dropped, and have their effect then.
+/// The [`DEFERRED`] signals are blocked until this is dropped, and take effect then.
 struct Deferred {
     before: SigSet,
-    /// Can be read as soon as a signal waits. It is not to be read: the signal would be gone.
+    /// Readable while a signal is pending. It is only polled: a read would remove the signal.
     waiting: SignalFd,
 }
 
@@ -56,12 +57,12 @@ impl Deferred {
 
 impl Drop for Deferred {
     fn drop(&mut self) {
-        // It was the mask before, so the kernel takes it.
+        // The kernel accepts the mask that was set before.
         let _ = self.before.thread_set_mask();
     }
 }
 
-/// A terminal that shows nothing, until this is dropped.
+/// A terminal without echo until this is dropped.
 struct Silent<'a> {
     terminal: &'a File,
     before: Termios,
@@ -80,12 +81,12 @@ impl<'a> Silent<'a> {
 
 impl Drop for Silent<'_> {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // A closed terminal needs no restoring.
         let _ = tcsetattr(self.terminal, SetArg::TCSAFLUSH, &self.before);
     }
 }
 
-/// A line without its end, if none of these signals comes before.
+/// Reads a line, without its end. Fails if one of these signals arrives before the line's end.
 fn read_line(mut terminal: &File, signals: &Deferred) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut waiting = [signals.waiting.as_fd(), terminal.as_fd()]
         .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
@@ -97,7 +98,7 @@ fn read_line(mut terminal: &File, signals: &Deferred) -> io::Result<Zeroizing<Ve
     let mut line = Zeroizing::new(vec![0; MAX_LENGTH]);
     let length = terminal.read(&mut line)?;
     line.truncate(length);
-    // The end is missing at Ctrl-D, and at a terminal that is gone.
+    // The end is missing after Ctrl-D, and if the terminal was closed.
     if line.pop() == Some(b'\n') { Ok(line) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
 
@@ -109,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// The answer of a person who types this, and all that the terminal shows.
+    /// The answer read while these keys are typed, and the terminal's whole output.
     fn typed(keys: &[u8]) -> (io::Result<Zeroizing<Vec<u8>>>, String) {
         let pty = openpty(None, None).unwrap();
         let (mut person, terminal) = (File::from(pty.master), File::from(pty.slave));
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_typed_is_shown_and_the_terminal_is_as_before() {
+    fn typed_keys_are_not_shown_and_the_terminal_is_restored() {
         for (keys, wanted) in [
             (&b"secret\n"[..], "secret"),
             (b"two words\r", "two words"),

@@ -21,12 +21,13 @@ fn text(file: &str) -> String {
     String::from_utf8(testdata(file)).unwrap()
 }
 
-/// The address in this file, without `.onion`.
+/// The address in this file of the test data, without `.onion`.
 fn address(file: &str) -> String {
     text(file).trim().trim_end_matches(".onion").to_owned()
 }
 
-/// The key in a file: with the first of these passphrases that opens it, if it is encrypted.
+/// The key in a file. An encrypted one is opened with the first passphrase that fits; `None`: none of them
+/// does.
 fn open(file: &[u8], passphrases: &str) -> Result<Option<Key>, KeyFileError> {
     match KeyFile::parse(file)? {
         KeyFile::Plain(key) => Ok(Some(key)),
@@ -37,7 +38,7 @@ fn open(file: &[u8], passphrases: &str) -> Result<Option<Key>, KeyFileError> {
     }
 }
 
-/// The address of the service with this key, without `.onion`; or the message.
+/// The address of the service with this key, without `.onion`; `Err`: the message.
 fn opened(file: &[u8], passphrases: &str) -> Result<String, String> {
     let v3 = |identity| {
         let address = OnionAddress::from_identity(identity).unwrap().to_string();
@@ -106,7 +107,7 @@ fn onionbalances_encrypted_key_is_read() {
     assert_eq!(address, Ok("jyvfq5umznvka34v".to_owned()));
 }
 
-/// One wrong passphrase in 256 leaves a good padding behind.
+/// One wrong passphrase in 256 yields a good padding.
 #[test]
 fn no_wrong_passphrase_opens_a_key() {
     let many = |number| (0..number).map(|number| format!("wrong {number}")).collect::<Vec<_>>().join("\n");
@@ -123,7 +124,7 @@ fn no_wrong_passphrase_opens_a_key() {
     }
 }
 
-/// Text around the key, as `openssl pkcs12` writes it, and the traces of editors and copying.
+/// Text around the key, as `openssl pkcs12` writes it, and changes by editors and copying, are allowed.
 #[test]
 fn what_surrounds_a_key_is_passed_over() {
     for file in [

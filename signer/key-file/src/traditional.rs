@@ -1,5 +1,5 @@
-//! The encryption that openssl gave PEM files before it wrote PKCS#8: `Proc-Type: 4,ENCRYPTED` (RFC 1421), one round of MD5
-//! between the passphrase and the key.
+//! The encryption of PEM files that openssl used before PKCS#8: `Proc-Type: 4,ENCRYPTED` (RFC 1421), with one
+//! round of MD5 from the passphrase to the key.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::cipher::block_padding::Pkcs7;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::KeyFileError;
 use super::pem::Pem;
 
-/// Bytes of the initialization vector that serve as salt (openssl: `PKCS5_SALT_LEN`).
+/// The length of the salt, the beginning of the initialization vector, in bytes (openssl: `PKCS5_SALT_LEN`).
 const SALT_LENGTH: usize = 8;
 
 /// An encrypted key.
@@ -25,7 +25,8 @@ pub struct Encrypted {
 }
 
 impl Encrypted {
-    /// Reads the header that names cipher and initialization vector, and the ciphertext.
+    /// Reads the header with the cipher and the initialization vector, and the ciphertext. Fails if the
+    /// header is malformed, names another cipher, or if the base64 is damaged.
     pub(crate) fn parse(pem: &Pem<'_>) -> Result<Self, KeyFileError> {
         let info = pem.header("DEK-Info").and_then(|info| info.split_once(','));
         let (name, iv) = info.ok_or(KeyFileError::Header)?;
@@ -38,7 +39,7 @@ impl Encrypted {
         Ok(Self { cipher, iv, ciphertext: pem.decode()? })
     }
 
-    /// The key, if this is its passphrase: the wrong one leaves a bad padding, or no key.
+    /// The key. `None`: the passphrase is wrong, because the padding is bad or the contents are not a key.
     pub(crate) fn open(&self, passphrase: &[u8]) -> Option<RsaPrivateKey> {
         let key = bytes_to_key(passphrase, self.iv.get(..SALT_LENGTH)?, self.cipher.key_length);
         let mut text = self.ciphertext.clone();
@@ -47,7 +48,8 @@ impl Encrypted {
     }
 }
 
-/// Decrypts in place by key and initialization vector. The length of what is left without its padding.
+/// Decrypts in place with a key and an initialization vector. The result is the length of the plaintext
+/// without its padding, in bytes; `None`: the padding is bad.
 type Decrypt = fn(&[u8], &[u8], &mut [u8]) -> Option<usize>;
 
 /// A cipher in CBC mode. Lengths are in bytes.
@@ -58,7 +60,7 @@ struct Cipher {
 }
 
 impl Cipher {
-    /// The ciphers that openssl's `-des`, `-des3` and `-aes…` name.
+    /// The cipher of openssl's `-des`, `-des3` or `-aes…`; `None` for any other name.
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "DES-CBC" => Self::new::<Des>(),
@@ -84,7 +86,7 @@ fn decrypt<C: BlockCipher + BlockDecryptMut + KeyInit>(
     cipher.decrypt_padded_mut::<Pkcs7>(text).ok().map(<[u8]>::len)
 }
 
-/// The key of this length that openssl derives (`EVP_BytesToKey` with MD5, once).
+/// The key of `length` bytes that openssl derives (`EVP_BytesToKey` with MD5 and one iteration).
 fn bytes_to_key(passphrase: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
     let mut block: Zeroizing<Vec<u8>> = Zeroizing::default();

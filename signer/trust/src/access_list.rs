@@ -1,33 +1,34 @@
-//! Access lists of files (acl(5)), in the form of the attribute `system.posix_acl_access` (`linux/posix_acl_xattr.h`).
+//! Access lists of files (acl(5)), in the form of the attribute `system.posix_acl_access`
+//! (`linux/posix_acl_xattr.h`).
 
-/// The owner.
+/// The entry of the file's owner.
 pub(crate) const USER_OBJ: u16 = 0x01;
-/// A user by its id.
+/// The entry of a user with this id.
 pub(crate) const USER: u16 = 0x02;
-/// The file's own group.
+/// The entry of the file's own group.
 pub(crate) const GROUP_OBJ: u16 = 0x04;
-/// A group by its id.
+/// The entry of a group with this id.
 pub(crate) const GROUP: u16 = 0x08;
-/// The most that any entry gives, but those of the owner and of others.
+/// The mask: the most permissions of any entry except those of the owner and of others.
 pub(crate) const MASK: u16 = 0x10;
-/// Everybody else.
+/// The entry of all other users.
 const OTHER: u16 = 0x20;
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 
 const READ: u16 = 0o4;
-/// Bytes of an entry: tag 2, permissions 2, id 4, each with the lowest first.
+/// The length of an entry in bytes: tag 2, permissions 2, id 4, each little-endian.
 const ENTRY: usize = 8;
 
 /// An entry of a list.
 pub(crate) struct Entry {
-    /// The kind of user or group that it is about: one of the constants, or a tag that is not known.
+    /// The kind of user or group: one of the constants, or an unknown tag.
     pub(crate) tag: u16,
-    /// Of the user or group that it names, if it names one.
+    /// The id of the user or group; without meaning for the other tags.
     pub(crate) id: u32,
 }
 
-/// The entries of a list that let somebody read, as far as the mask does, without the one for everybody else, which the file's
-/// mode has, too. `None` if its form is not known.
+/// The entries of a list that give read permission within the mask. The entry of all other users is left out,
+/// because the file's mode has it, too. `None`: the form of the list is unknown.
 pub(crate) fn readers(list: &[u8]) -> Option<Vec<Entry>> {
     let entries = list.strip_prefix(&VERSION)?.chunks(ENTRY).map(|entry| {
         let [t0, t1, p0, p1, id @ ..] = <[u8; ENTRY]>::try_from(entry).ok()?;
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn those_are_readers_whom_the_mask_lets_read() {
+    fn readers_have_read_permission_within_the_mask() {
         let nobody = u32::MAX;
         let entries =
             [(USER_OBJ, 6, nobody), (USER, 4, 7), (USER, 2, 8), (GROUP_OBJ, 0, nobody), (OTHER, 4, nobody)];

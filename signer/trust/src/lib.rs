@@ -1,37 +1,41 @@
-//! The rule for the files that the signer and `onionbalance-key` believe: permitted writers of all, permitted readers of keys.
+//! The rule for the files that the signer and `onionbalance-key` trust: the permitted writers of all files,
+//! and the permitted readers of keys.
 //!
-//! The configuration lists the allowed backends, and a key file is the service. So a file is believed only if nobody
-//! but trusted users decides what its path leads to and what is in it.
+//! The configuration lists the allowed backends, and a key file is the service. So a file is trusted only if
+//! trusted users alone determine the file that its path leads to, and its contents.
 //!
 //! # Terms
 //!
-//! - A **trusted user** is root, or the one other user of [`Trust`]. A **trusted group** is one of that user's own.
-//! - The **way** to a file is every directory and every symbolic link that the kernel passes when it follows the path: the
-//!   directories from `/` to the file, and those from `/` to the target of each link.
+//! - A **trusted user** is root, or the one other user of [`Trust`]. A **trusted group** is one of that
+//!   user's own.
+//! - The **way** to a file is every directory and every symbolic link that the kernel passes when it follows
+//!   the path: the directories from `/` to the file, and those from `/` to the target of each link.
 //! - **Others** are all users that are not trusted.
 //!
 //! # The rule
 //!
 //! 1. The file and everything on the way to it is owned by a trusted user.
-//! 2. Others cannot write to the file, nor to any directory on the way. A sticky directory such as `/tmp` counts as not
-//!    writable, since its entries are safe in the hands of their owners. So does a directory that nobody can write to by
-//!    any path, as on a read-only file system.
-//! 3. Others cannot read a key. A key that its mode or access list lets others read is taken only if a directory on the way
-//!    keeps them out, or if all that can read it are trusted users and, where root owns it, members of trusted groups.
+//! 2. Others cannot write to the file, nor to any directory on the way. A sticky directory such as `/tmp`
+//!    counts as not writable, because only the owners of its entries can replace them. A directory that is
+//!    not writable by any path counts as not writable, too, as on a read-only file system.
+//! 3. Others cannot read a key. A key with read permission for others in its mode or access list is accepted
+//!    in two cases: a directory on the way keeps them out; or all its readers are trusted users and, if root
+//!    owns it, members of trusted groups.
 //!
-//! [`Trust::find`] follows the way and judges it. [`Found::open`] and [`Found::open_key`] open the file and judge that.
-//! Every directory stays open, and modes and owners are those of open files: the judged file is the file that is read,
-//! even if its path leads elsewhere by then.
+//! [`Trust::find`] follows the way and judges it. [`Found::open`] and [`Found::open_key`] open the file and
+//! judge it. Every directory stays open, and modes and owners are those of open files: the judged file is the
+//! file that is read, even if its path leads elsewhere by then.
 //!
 //! # Limitations
 //!
-//! - Root is trusted with everything. Root's password, the disk and the server of a network file system are not judged.
-//! - The modes and owners of a file system are believed. One that does not keep them, or that a user mounts by FUSE, can say
-//!   what it likes.
+//! - Root is trusted with everything. Root's password, the disk and the server of a network file system are
+//!   not judged.
+//! - The modes and owners that a file system reports are trusted. A file system that does not store them, or
+//!   that a user mounts by FUSE, can report any.
 //! - The members of a trusted group are not looked up: root gave the file to the group.
-//! - Without `/proc` nothing is known to be read-only, so that more is refused.
-//! - Access lists of directories are judged by the mode of the directory. The group permission in it is their mask (acl(5)):
-//!   a list that lets any other user write shows as writable for the group.
+//! - Without `/proc` no mount is known to be read-only, so that more files are refused.
+//! - Access lists of directories are judged by the mode of the directory. The group permission in it is their
+//!   mask (acl(5)): a list that lets any other user write shows as writable for the group.
 //! - Security modules and capabilities of other processes are not considered.
 
 mod access_list;
@@ -51,66 +55,67 @@ use nix::unistd::{Gid, Uid, User, getegid, getgrouplist, getgroups};
 use self::mounts::Mounts;
 pub use self::walk::Found;
 
-/// Write for group and others.
+/// Write permission for group and others.
 const OTHERS_WRITE: u32 = 0o022;
-/// Only who owns a file may remove or rename it, as in `/tmp`.
+/// Only the owner of a file may remove or rename it, as in `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// Why a file is not taken. To be printed behind the file's name.
+/// A file is not trusted. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// It cannot be reached or opened.
+    /// The file cannot be reached or opened.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// Its own mode.
+    /// The mode of the file allows others too much.
     #[error("may be {} by others (mode {mode:03o}): {remedy}", if *.is_key { "read or changed" } else { "changed" })]
     File {
-        /// Whether it is to be secret, too.
+        /// True if the file is a key, which others must not read either.
         is_key: bool,
         /// Its permissions.
         mode: u32,
         /// The remedy.
         remedy: &'static str,
     },
-    /// A directory on the way to it.
+    /// A directory on the way to the file is writable for others.
     #[error("lies below {}, which others may change (mode {mode:04o}): {remedy}", path.display())]
     Directory {
-        /// Its path, without links.
+        /// The directory's path, without links.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
         /// The remedy.
         remedy: &'static str,
     },
-    /// The owner of the file, or of a directory or a link on the way to it.
+    /// The file, or a directory or a link on the way to it, has an owner that is not trusted.
     #[error("is not safe from the user {uid}, who owns {}: chown that to {owners}", path.display())]
     Owner {
         /// The file, directory or link.
         path: PathBuf,
-        /// The owner.
+        /// The user id of the owner.
         uid: u32,
-        /// Those who may own it.
+        /// The permitted owners, in words.
         owners: &'static str,
     },
 }
 
-/// Reads the access list of an open file: the attribute `system.posix_acl_access`, empty where the file has none.
+/// Reads the access list of an open file: the attribute `system.posix_acl_access`, empty where the file has
+/// none.
 pub type ReadAccessList = fn(&File) -> io::Result<Vec<u8>>;
 
 /// The users and groups that are trusted with a file.
 pub struct Trust {
-    /// Besides root.
+    /// The one trusted user besides root.
     user: Uid,
-    /// Groups with nobody in them who may not read keys.
+    /// The trusted groups: all their members may read keys.
     groups: Vec<Gid>,
-    /// Whether others may read keys.
+    /// True if others may read keys.
     allows_readers: bool,
     mounts: Mounts,
     read_access_list: ReadAccessList,
 }
 
 impl Trust {
-    /// Trusts root, the user that this process runs as, and its groups with reading.
+    /// Trusts root and the user that this process runs as; the process's groups may read keys.
     pub fn in_this_process(read_access_list: ReadAccessList) -> Self {
         let mut groups = getgroups().unwrap_or_default();
         groups.push(getegid());
@@ -123,45 +128,48 @@ impl Trust {
         }
     }
 
-    /// Trusts this user in place of the process's own, and the groups of that user with reading.
+    /// Trusts this user instead of the process's own; the user's groups may read keys. Fails if the groups
+    /// cannot be looked up.
     pub fn in_user(self, user: &User) -> Result<Self, Errno> {
         let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let groups = getgrouplist(&name, user.gid)?;
         Ok(Self { user: user.uid, groups, ..self })
     }
 
-    /// Trusts the owner of the file at `path`, if this process is root's: root works on the files of others by hand.
+    /// If this process runs as root, trusts the owner of the file at `path`: root runs `onionbalance-key` on
+    /// the files of other users.
     #[must_use]
     pub fn in_owner_of(self, path: &Path) -> Self {
         let owner = path.metadata().ok().filter(|_| self.user.is_root()).map(|found| found.uid());
         Self { user: owner.map_or(self.user, Uid::from_raw), ..self }
     }
 
-    /// Trusts no member of these groups.
+    /// Removes these groups from the trusted ones.
     #[must_use]
     pub fn without_groups(mut self, groups: &[Gid]) -> Self {
         self.groups.retain(|group| !groups.contains(group));
         self
     }
 
-    /// Lets others read keys, if `allows`. Nobody else may write to them all the same.
+    /// Lets others read keys if `allows`. They must not be able to write to them in any case.
     #[must_use]
     pub fn allowing_readers(self, allows: bool) -> Self {
         Self { allows_readers: allows, ..self }
     }
 
-    /// Judges a directory or a link on the way.
+    /// Judges a directory or a link on the way. Fails if it has another owner than root or the trusted user,
+    /// or if others can write to it.
     fn judge_step(&self, path: &Path, found: &Metadata) -> Result<(), TrustError> {
         self.judge_owner(path, found)?;
         let mode = found.mode() & 0o7777;
-        // A link's own mode says nothing (symlink(7)). An entry of a sticky directory is safe in its owner's hands, and
-        // every entry's owner is judged.
+        // A link's own mode has no meaning (symlink(7)). Only its owner can replace an entry of a sticky
+        // directory, and every entry's owner is judged.
         let is_writable = !found.is_symlink() && mode & OTHERS_WRITE != 0 && mode & STICKY == 0;
         if !is_writable || self.mounts.is_never_written(path) {
             return Ok(());
         }
         let remedy = if self.mounts.is_read_only(path) {
-            "let its owner alone write to it, where it comes from (Kubernetes: mount a Secret or a projected volume)"
+            "make it writable for its owner alone in its source (Kubernetes: mount a Secret or a projected volume)"
         } else {
             "chmod go-w that directory"
         };
@@ -178,19 +186,20 @@ impl Trust {
 
     fn remedy(&self, path: &Path) -> &'static str {
         if self.mounts.is_read_only(path) {
-            "let its owner alone write to it, where it comes from (Kubernetes: defaultMode; Docker: mode)"
+            "make it writable for its owner alone in its source (Kubernetes: defaultMode; Docker: mode)"
         } else {
             "chmod go-w it"
         }
     }
 
-    /// The remedy for a key. The owner alone can `chmod`, and a key of root's with mode 600 could not be read by another user.
+    /// The remedy for a key. Only the owner can `chmod`, and another user could not read a key of root's with
+    /// mode 600.
     fn remedy_for_key(&self, path: &Path, found: &Metadata) -> &'static str {
         let user = Uid::effective();
         if (user.is_root() || user.as_raw() == found.uid()) && !self.mounts.is_read_only(path) {
             "chmod 600 it"
         } else {
-            "give it mode 400 where it comes from, or 440 and a group of the signer's alone (Kubernetes: defaultMode and \
+            "give it mode 400 in its source, or 440 and a group of the signer's alone (Kubernetes: defaultMode and \
              fsGroup; Docker: mode and uid), or set `signer-allow-readable-keys: true`, which lets others read it"
         }
     }
@@ -198,14 +207,15 @@ impl Trust {
 
 /// The judgement of the file itself.
 impl Found<'_> {
-    /// Opens the file to read what nobody else may have written. It must be a file: see [`Found::metadata`].
+    /// Opens the file. Fails if it is not a file (see [`Found::metadata`]), if its owner is not trusted, or
+    /// if others can write to it.
     pub fn open(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         self.judge(&found, false, found.mode() & OTHERS_WRITE != 0)?;
         Ok(file)
     }
 
-    /// Opens the file to read a key, which nobody else may read either.
+    /// Opens a key file. Fails as [`Found::open`] does, and if others can read it.
     pub fn open_key(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         let is_readable = !self.trust.allows_readers && readers::has_others(self, &file, &found);

@@ -1,38 +1,40 @@
-//! Read-only mounts, by `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+//! Read-only mounts, from `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
-/// Where a kubelet keeps a `ConfigMap`: a directory that everybody may write to, below one of root's that nobody else can
-/// enter (`/var/lib/kubelet/pods`).
+/// The place of a `ConfigMap` in a kubelet's directories: a directory that is writable for everybody, below
+/// one that only root can enter (`/var/lib/kubelet/pods`).
 const CONFIG_MAP: &str = "/volumes/kubernetes.io~configmap/";
 
-/// The list of mounts, held open: a confined process reads it again, and can open it no more.
+/// The list of mounts, held open. A confined process can read it again, but cannot open it.
 pub(crate) struct Mounts(Option<File>);
 
 impl Mounts {
-    /// Without `/proc` nothing is known to be read-only.
+    /// Opens the list. Without `/proc` no mount is known to be read-only.
     pub(crate) fn open() -> Self {
         Self(File::open("/proc/self/mountinfo").ok())
     }
 
-    /// Whether nothing can be written by this path.
+    /// True if the mount at this path is read-only.
     pub(crate) fn is_read_only(&self, path: &Path) -> bool {
         let list = self.list();
         find(&list, path).is_some_and(|mount| mount.is_read_only || mount.is_whole_read_only)
     }
 
-    /// True if nobody can write to the file at this path, by this path or another. A read-only mount alone is no proof: its files
-    /// may be writable in the place that it is mounted from, as under `BindReadOnlyPaths=` (systemd.exec(5)). So the file
-    /// system has to be read-only, or the mount to be of a `ConfigMap`.
+    /// True if no process can write to the file at this path, by this path or another. A read-only mount
+    /// alone is not a proof: its files may be writable in the place that it is mounted from, as with
+    /// `BindReadOnlyPaths=` (systemd.exec(5)). So the file system has to be read-only, or the mount has to be
+    /// a `ConfigMap`.
     pub(crate) fn is_never_written(&self, path: &Path) -> bool {
         let list = self.list();
         let is_config_map = |mount: &Mount<'_>| mount.is_read_only && mount.root.contains(CONFIG_MAP);
         find(&list, path).is_some_and(|mount| mount.is_whole_read_only || is_config_map(&mount))
     }
 
-    /// Whether both paths are in one mount, so that the one cannot be mounted from elsewhere without the other.
+    /// True if both paths are in one mount, so that neither can be reached through another mount without the
+    /// other.
     pub(crate) fn are_together(&self, one: &Path, other: &Path) -> bool {
         let list = self.list();
         let point = |path| find(&list, path).map(|mount| mount.point);
@@ -53,7 +55,7 @@ struct Mount<'a> {
     root: &'a str,
     point: &'a Path,
     is_read_only: bool,
-    /// The file system itself, by whichever mount.
+    /// True if the file system itself is read-only, not only this mount.
     is_whole_read_only: bool,
 }
 
@@ -68,8 +70,9 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// The mount that a path without links is in: the innermost, and of several at one place the last. A mount point with a blank
-/// in it is written with `\040`, so that it is not found: files below it seem to be of the mount around it.
+/// The mount that contains a path without links: the innermost one, and the last one of several at one place.
+/// A mount point with a blank is written with `\040` and is not found: files below it seem to be in the mount
+/// around it.
 fn find<'a>(list: &'a str, path: &Path) -> Option<Mount<'a>> {
     let mounts = list.lines().filter_map(Mount::parse).filter(|mount| path.starts_with(mount.point));
     mounts.max_by_key(|mount| mount.point.as_os_str().len())

@@ -1,4 +1,4 @@
-//! The readers of a key file, as far as its mode, its access list and the directories above it tell.
+//! The readers of a key file, from its mode, its access list and the directories above it.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -9,11 +9,12 @@ use super::{Found, Trust, access_list};
 
 const GROUP_READ: u32 = 0o040;
 const OTHERS_READ: u32 = 0o004;
-/// A directory that only its owner can enter. Without a permission for the group there is none for anybody in an access list.
+/// Search permission for group and others: without it only the owner can enter a directory. The group's
+/// permission is the mask of an access list, so that none of its entries has more.
 const OTHERS_SEARCH: u32 = 0o011;
 
-/// Whether anybody can read the file but root, the trusted user and, if root owns it, members of trusted groups. That other
-/// users are in none of these groups is up to root, who gave the file to the group.
+/// True if others than root, the trusted user and, if root owns the file, members of trusted groups can read
+/// it. The members of these groups are root's decision, because root gave the file to the group.
 pub(crate) fn has_others(found: &Found<'_>, file: &File, metadata: &Metadata) -> bool {
     let mode = metadata.mode();
     if mode & (GROUP_READ | OTHERS_READ) == 0 || is_enclosed(found) {
@@ -22,17 +23,17 @@ pub(crate) fn has_others(found: &Found<'_>, file: &File, metadata: &Metadata) ->
     mode & OTHERS_READ != 0 || metadata.uid() != 0 || !is_groups_alone(found.trust, file, metadata)
 }
 
-/// Whether a directory on the way keeps everybody out but its owner, who was judged. One above the mount that the file is in
-/// does not count: the file can be reached where it is mounted from, too.
+/// True if only the owner, which was judged, can enter a directory on the way. A directory above the file's
+/// mount does not count, because the file can be reached in the place that is mounted, too.
 fn is_enclosed(found: &Found<'_>) -> bool {
     let file = found.path();
     let mut closed = found.way().filter(|directory| directory.found.mode() & OTHERS_SEARCH == 0);
     closed.any(|directory| found.trust.mounts.are_together(&directory.path, &file))
 }
 
-/// True if all users behind the group's permission are trusted. With an access list the permission is the most that the list
-/// gives to any group and to any user besides the owner (acl(5)). systemd lets a unit's user read its credentials in this way since
-/// version 254 (`fd_acl_add_user` in exec-credential.c).
+/// True if all users that the group's permission applies to are trusted. With an access list this permission
+/// is the mask of all groups and of all users besides the owner (acl(5)). Since version 254, systemd uses it
+/// to let a unit's user read its credentials (`fd_acl_add_user` in exec-credential.c).
 fn is_groups_alone(trust: &Trust, file: &File, metadata: &Metadata) -> bool {
     let is_trusted = |group: u32| trust.groups.contains(&Gid::from_raw(group));
     let Ok(list) = (trust.read_access_list)(file) else { return false };

@@ -1,5 +1,6 @@
-//! Follows a path as the kernel does (`path_resolution(7)`): one name after the other, from `/` on, and each link's target in
-//! turn. Every directory stays open: a name is looked up in the directory that was judged, even if its path leads elsewhere by then.
+//! Follows a path as the kernel does (`path_resolution(7)`): one name after the other, from `/` on, and each
+//! link's target in turn. Every directory stays open, so that a name is looked up in the directory that was
+//! judged, even if its path leads elsewhere by then.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -14,22 +15,24 @@ use nix::sys::stat::Mode;
 
 use super::{Trust, TrustError};
 
-/// As many links as the kernel follows (`MAXSYMLINKS` in linux/namei.h).
+/// The most links that are followed, as in the kernel (`MAXSYMLINKS` in linux/namei.h).
 const MAX_LINKS: usize = 40;
 
-/// The end of a path on which nobody but root and a trusted user decides what it leads to.
+/// The end of a path that only root and the trusted user can redirect.
 pub struct Found<'a> {
     pub(crate) trust: &'a Trust,
     way: Way,
-    /// The name of the end in the last directory of the way.
+    /// The name of the end in the way's last directory.
     name: OsString,
     metadata: Metadata,
-    /// Directories with links that the last name of the path, or of a link in its place, led to.
+    /// The directories of the links at the end of the path: of the path's own last name, and of each link
+    /// that it leads to.
     links: Vec<PathBuf>,
 }
 
 impl Trust {
-    /// Finds what is at `path`, as the kernel does, and judges every directory and link on the way, but not the end.
+    /// Finds the end of `path`, as the kernel does, and judges every directory and link on the way, but not
+    /// the end. Fails if a part is missing or not trusted, or after too many links.
     pub fn find(&self, path: &Path) -> Result<Found<'_>, TrustError> {
         let root = Step::open(AT_FDCWD, "/".into(), "/".as_ref())?;
         self.judge_step(&root.path, &root.found)?;
@@ -80,7 +83,7 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> + '_ {
 }
 
 impl Found<'_> {
-    /// The metadata of the end of the path, which may be no file. It is not judged.
+    /// The metadata of the end of the path, which may be something else than a file. It is not judged.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -90,7 +93,8 @@ impl Found<'_> {
         &self.way.last().found
     }
 
-    /// The directory that the file is in, and those of the links that lead from the path's own last name to it.
+    /// The directory that the file is in, and those of the links that lead from the path's own last name to
+    /// it.
     pub fn directories(&self) -> Vec<PathBuf> {
         self.links.iter().chain(once(&self.way.last().path)).cloned().collect()
     }
@@ -105,9 +109,10 @@ impl Found<'_> {
         once(&self.way.root).chain(&self.way.below)
     }
 
-    /// Opens the file. The metadata of the open file is what has to be judged.
+    /// Opens the file, and returns the metadata of the open file for judgement. Fails if it is not a file.
     pub(crate) fn open_unjudged(&self) -> io::Result<(File, Metadata)> {
-        // A file may have been replaced by a pipe just now, which would be waited for (fifo(7)), or by a link.
+        // The file may have been replaced meanwhile by a pipe, on which `open` would wait (fifo(7)), or by a
+        // link.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.way.last().file, self.name.as_os_str(), flags, Mode::empty())?);
         let found = file.metadata()?;
@@ -118,7 +123,7 @@ impl Found<'_> {
     }
 }
 
-/// The directories from `/` to where the walk is.
+/// The directories from `/` to the present one.
 struct Way {
     root: Step,
     below: Vec<Step>,
@@ -132,7 +137,7 @@ impl Way {
 
 /// A directory or a link on the way.
 pub(crate) struct Step {
-    /// Without links.
+    /// The path, without links.
     pub(crate) path: PathBuf,
     file: File,
     pub(crate) found: Metadata,
@@ -140,7 +145,7 @@ pub(crate) struct Step {
 
 impl Step {
     fn open(directory: impl AsFd, path: PathBuf, name: &OsStr) -> io::Result<Self> {
-        // `O_PATH`: nothing of it is read, and a link is not followed but opened itself (open(2)).
+        // `O_PATH`: the contents are not read, and a link itself is opened instead of its target (open(2)).
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = File::from(openat(directory, name, flags, Mode::empty())?);
         let found = file.metadata()?;
