@@ -1,4 +1,5 @@
-//! `onionbalance-key delegate`: issues what a signer needs for some time, where the identity key is.
+//! `onionbalance-key delegate`: issues the keys that a signer needs for some time, on the machine with the
+//! identity key.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,20 +20,20 @@ use crate::{Command, Problem, Work, issue, output, say, secret, show};
 pub(crate) static COMMAND: Command = Command {
     name: "delegate",
     help: "\
-Issues what a signer needs to publish a version 3 service for some time periods, without
-the service's key: for a machine without network, which alone keeps that. The file is
-encrypted. With its passphrase it is as good as the key until its last period ends, and
-nothing can take that back.
+Issues the keys that a signer needs to publish a v3 service for some time periods, without
+the service's key. Run it on a machine without network, which alone keeps that key. The
+file is encrypted. With its passphrase it is worth as much as the key until its last
+period ends, and cannot be revoked.
 
 Usage: onionbalance-key delegate --key FILE --periods NUMBER -o FILE [OPTIONS]
 
       --key FILE                  the service's key
-      --periods NUMBER            how many periods, from the present one on; the one before
-                                  goes with it as long as its descriptor is published
+      --periods NUMBER            number of periods from the present one on; the previous
+                                  one is added while its descriptor is published
       --from TIME                 begin at this time instead of the present, YYYY-MM-DD or
                                   'YYYY-MM-DD HH:MM:SS', UTC
-      --period-length MINUTES     of the network's periods [default: 1440, the public
-                                  network's]
+      --period-length MINUTES     length of the network's periods [default: 1440, as on the
+                                  public network]
   -o, --output FILE               the delegation to write; must not exist
       --passphrase-file FILE      file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER      the same, read from this file descriptor
@@ -66,7 +67,7 @@ fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Resul
     check_length(issue::length(span), span.count)?;
     let protection = Protection::choose(false, &options.new_passphrase, output)?;
     let bytes = issue::issue(&identity, span, &mut OsRng);
-    // As the signer reads it: every certificate is verified.
+    // Read as the signer does, which verifies every certificate.
     Delegation::decode(&bytes).map_err(|error| Problem::new(format_args!("the delegation {error}")))?;
     output::create(output, &render(&Key::Delegation(bytes), &protection)?)?;
     say(identity.address());
@@ -74,22 +75,22 @@ fn delegate(key: &Path, output: &Path, periods: u16, options: &Options) -> Resul
     Ok(())
 }
 
-/// Checks that a signer will read the file.
+/// Fails if the file would be longer than a signer reads.
 fn check_length(bytes: usize, periods: u16) -> Result<(), Problem> {
-    // A line of PEM takes 65 bytes for 48; the first and the last line, salt and code take less than 500.
+    // A line of PEM has 65 bytes for 48; the first and the last line, salt and code have less than 500.
     let file = bytes / 48 * 65 + 500;
     if file <= MAX_LENGTH {
         return Ok(());
     }
     Err(Problem::new(format_args!(
-        "a delegation for {periods} periods takes {file} bytes, and a signer reads {MAX_LENGTH}: ask for fewer"
+        "a delegation for {periods} periods takes {file} bytes, a signer reads at most {MAX_LENGTH}: ask for fewer"
     )))
 }
 
 fn identity(key: &Key) -> Result<IdentitySecret, Problem> {
     match secret(key)? {
         Secret::V2(_) => Err(Problem::new(
-            "a version 2 service cannot delegate: its own key signs each descriptor. Only version 3 can",
+            "a v2 service cannot delegate, because its own key signs each descriptor: give the key of a v3 service",
         )),
         Secret::V3(Authority::Identity(identity)) => Ok(identity),
         Secret::V3(Authority::Delegation(_)) => {

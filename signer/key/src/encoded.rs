@@ -1,36 +1,38 @@
-//! Tor's `hs_ed25519_secret_key` as text: `base64 hs_ed25519_secret_key`, or the YAML that mkp224o and others print
-//! (`mkp224o -y`), in which it is the value of that name.
+//! Tor's `hs_ed25519_secret_key` as text: the output of `base64 hs_ed25519_secret_key`, or YAML with a value
+//! of that name, as `mkp224o -y` and others print it.
 
 use base64ct::{Base64, Encoding};
 use onionbalance_key_file::TOR_TAG_BASE64;
 use zeroize::Zeroizing;
 
-/// Characters of base64 for the 96 bytes of the file.
+/// The length of the 96 bytes of the file in base64, in characters.
 const LENGTH: usize = 128;
 
 /// A key that was found in a text.
 pub(crate) struct Encoded {
-    /// Tor's file.
+    /// The contents of tor's file.
     pub(crate) file: Zeroizing<Vec<u8>>,
-    /// The address that YAML names beside it.
+    /// The address beside the key in YAML; `None`: there is none.
     pub(crate) hostname: Option<String>,
 }
 
-/// Why there is not one key in a text. The message follows the name of its file.
+/// A text does not hold exactly one key. The message follows the name of its file.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum EncodedError {
-    /// More than one.
+    /// The text holds more than one key.
     #[error("holds the keys of several services: give a file with one of them")]
     Several,
-    /// No base64, or too little.
+    /// The text after the tag is too short, or is not base64.
     #[error("holds tor's key in base64 that is cut or damaged: give the whole file")]
     Damaged,
 }
 
 impl Encoded {
-    /// The key in a file. `None`: it holds nothing of tor's in base64.
+    /// The key in a file. `None`: it holds no key of tor's in base64. Fails if it holds more than one, or a
+    /// damaged one.
     pub(crate) fn find(file: &[u8]) -> Result<Option<Self>, EncodedError> {
-        // Lines may have any length. Room for the whole from the start: a buffer that grew would leave copies behind.
+        // All visible characters in one buffer, because lines may have any length. It has room for the whole
+        // from the start: a buffer that grew would leave copies behind.
         let mut letters = Zeroizing::new(Vec::with_capacity(file.len()));
         letters.extend(file.iter().filter(|byte| **byte > b' '));
         let tag = TOR_TAG_BASE64.as_bytes();

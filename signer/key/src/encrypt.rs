@@ -1,4 +1,4 @@
-//! `onionbalance-key encrypt`: encrypts a key, or encrypts it under another passphrase.
+//! `onionbalance-key encrypt`: encrypts a key, or changes its passphrase.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use crate::{Command, Problem, Work, address, output, say};
 pub(crate) static COMMAND: Command = Command {
     name: "encrypt",
     help: "\
-Writes a key encrypted under a new passphrase: PKCS#8 with scrypt where the key has that
-form, a sealed file for tor's hs_ed25519_secret_key and for delegations. The file that is
-read stays: remove it with shred(1) once the new one is known to open.
+Writes a key encrypted under a new passphrase: PKCS#8 with scrypt if the key has that
+form, a sealed file for tor's hs_ed25519_secret_key and for delegations. The old file is
+kept: remove it with shred(1) after the new one has opened.
 
 Usage: onionbalance-key encrypt FILE -o FILE [OPTIONS]
 

@@ -1,4 +1,4 @@
-//! `onionbalance-key export`: writes a key as tor itself does, so that a tor can have the service.
+//! `onionbalance-key export`: writes a key in tor's form, so that a tor can serve the service.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use crate::{Command, Problem, Work, address, output, say};
 pub(crate) static COMMAND: Command = Command {
     name: "export",
     help: "\
-Writes a key as tor has it in a HiddenServiceDir, so that a tor by itself can serve:
-hs_ed25519_secret_key, or private_key of version 2, neither of them encrypted. Prints the
-address, which tor writes into the file hostname.
+Writes a key in the form of a HiddenServiceDir, so that a tor alone can serve the service:
+hs_ed25519_secret_key, or private_key of a v2 service, neither of them encrypted. Prints
+the address, which tor writes into the file hostname.
 
 Usage: onionbalance-key export FILE -o FILE [OPTIONS]
 
@@ -44,7 +44,7 @@ fn export(file: &Path, passphrases: &Source, output: &Path) -> Result<(), Proble
     Ok(())
 }
 
-/// The file as tor writes it.
+/// The contents of tor's file. Fails for a delegation.
 fn tors(key: &Key) -> Result<Zeroizing<Vec<u8>>, Problem> {
     match key {
         Key::Rsa(key) => Ok(pem::encode(PKCS1_LABEL, key.to_pkcs1_der().map_err(Problem::new)?.as_bytes())),
@@ -56,7 +56,7 @@ fn tors(key: &Key) -> Result<Zeroizing<Vec<u8>>, Problem> {
         }
         Key::Expanded(key) => Ok(Zeroizing::new([TOR_TAG, key.as_slice()].concat())),
         Key::Delegation(_) => Err(Problem::new(
-            "a delegation is not the service's key, which tor needs: export the key that it was issued with",
+            "a delegation is not the service's key, which tor needs: export the key that issued it",
         )),
     }
 }

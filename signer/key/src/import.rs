@@ -1,4 +1,4 @@
-//! `onionbalance-key import`: takes a key over from tor or Onionbalance.
+//! `onionbalance-key import`: imports a key from tor, mkp224o or Onionbalance.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,14 +14,13 @@ use crate::{Command, Problem, Work, address, output, say};
 pub(crate) static COMMAND: Command = Command {
     name: "import",
     help: "\
-Takes over the key of a service that tor or Onionbalance has had, or that mkp224o has
-found, and prints its address. If a file `hostname` is beside the key, it must name the
-same address.
+Imports the key of a service from tor, Onionbalance or mkp224o, and prints its address.
+If a file `hostname` is beside the key, it must name the same address.
 
 Usage: onionbalance-key import SOURCE -o FILE [OPTIONS]
 
 SOURCE is tor's HiddenServiceDir, a key file in it (hs_ed25519_secret_key, or private_key
-of version 2), the former in base64, alone or in mkp224o's YAML, or Onionbalance's key.
+of a v2 service), the former in base64, alone or in mkp224o's YAML, or Onionbalance's key.
 
   -o, --output FILE               the key file to write; must not exist
       --plain                     do not encrypt
@@ -64,7 +63,8 @@ fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem
     Ok(())
 }
 
-/// The key file that `source` is, or that is in it.
+/// The key file `source`, or the one in the directory `source`. Fails if a directory holds none of tor's key
+/// files, or both.
 fn key_in(source: &Path) -> Result<PathBuf, Problem> {
     if !source.is_dir() {
         return Ok(source.to_owned());
@@ -83,7 +83,8 @@ fn key_in(source: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
-/// Tor writes the address beside the key; in version 2 a client's cookie may follow it.
+/// Fails if the file `hostname` beside the key names another address. In a v2 service's a client's cookie may
+/// follow the address.
 fn check_hostname(key: &Path, address: &str) -> Result<(), Problem> {
     let file = key.with_file_name("hostname");
     let text = match fs::read_to_string(&file) {

@@ -1,4 +1,4 @@
-//! Issues a delegation where the identity secret is.
+//! Issues a delegation from the identity secret.
 
 use std::ops::RangeInclusive;
 
@@ -13,12 +13,12 @@ use onionbalance_signer::v3::secret::{DescriptorSigningSecret, IdentitySecret};
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
-/// Beyond a period's usual time, in seconds, its descriptor is still published where the consensus is late: it is valid for
-/// three voting intervals, of an hour on the public network.
+/// The time after a period's usual end in which its descriptor is still published if the consensus is late,
+/// in seconds: a consensus is valid for three voting intervals, of an hour each on the public network.
 const LATE: u64 = 3 * 3600;
 
-/// So many periods from the one that holds `now` on. In the first half of a period the descriptor of the one before is
-/// published, too: it comes first then, and is one more.
+/// This number of periods from the one that contains `now` on. In the first half of a period the descriptor
+/// of the previous one is published, too: the span then begins with that one, and has one more.
 pub fn span(now: UnixTime, length: PeriodLength, periods: u16) -> Span {
     let present = TimePeriod::at(now, length, offset(length));
     let half = present.start(offset(length)).plus(length.seconds() / 2);
@@ -29,7 +29,7 @@ pub fn span(now: UnixTime, length: PeriodLength, periods: u16) -> Span {
     }
 }
 
-/// The encoded delegation for these periods; secrets are in it.
+/// The encoded delegation for these periods, which contains secrets.
 pub fn issue(identity: &IdentitySecret, span: Span, rng: &mut impl CryptoRngCore) -> Zeroizing<Vec<u8>> {
     let mut encoder = Encoder::new(&identity.address(), span, certificates(span));
     for period in span.periods() {
@@ -46,7 +46,7 @@ pub fn issue(identity: &IdentitySecret, span: Span, rng: &mut impl CryptoRngCore
     encoder.finish()
 }
 
-/// Bytes of the encoded delegation for these periods.
+/// The length of the encoded delegation for these periods, in bytes.
 pub(crate) fn length(span: Span) -> usize {
     encoded_length(span, certificates(span))
 }
@@ -55,9 +55,10 @@ fn certificates(span: Span) -> usize {
     span.periods().map(|period| hours(period).count()).sum()
 }
 
-/// The hours at which tor could let a certificate run out while the period's descriptor is published: from the shared-random
-/// run that begins before the period, when it is the second, to the end of the run that begins in it, when it is the first
-/// (rend-spec-v3 \[TIME-PERIODS\]). At most 700, since a period lasts at most ten days.
+/// The hours at which tor could let a certificate expire while the period's descriptor is published. They
+/// begin with the shared-random run before the period, in which it is the second descriptor. They end with
+/// the run that begins in the period, in which it is the first (rend-spec-v3 \[TIME-PERIODS\]). At most 700,
+/// because a period lasts at most ten days.
 fn hours(period: TimePeriod) -> RangeInclusive<u32> {
     let half = period.length.seconds() / 2;
     let begins = period.start(offset(period.length)).minus(half);
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_period_before_goes_along_while_it_is_published() {
+    fn the_previous_period_is_added_while_it_is_published() {
         let noon: UnixTime = "2026-11-22 12:00:00".parse().unwrap();
         for (hours, first, periods) in
             [(0, 20_778, 4), (11, 20_778, 4), (12, 20_779, 3), (23, 20_779, 3), (24, 20_779, 4)]

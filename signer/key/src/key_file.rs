@@ -1,4 +1,4 @@
-//! A key file of any kind, to be read.
+//! Reading a key file of any kind.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,19 @@ use zeroize::Zeroizing;
 use crate::Problem;
 use crate::encoded::Encoded;
 
-/// A file that was read, and is not open yet.
+/// A key file that was read but not decrypted.
 pub(crate) struct KeyFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     passphrases: Passphrases,
-    /// Whether it was in base64.
+    /// True if the file held tor's key in base64.
     is_encoded: bool,
     hostname: Option<String>,
 }
 
 impl KeyFile {
-    /// Reads the file at `path`, which has to be its owner's alone as for serving, and the passphrases.
+    /// Reads the file at `path` and the passphrases. Fails if either cannot be read, or if others than its
+    /// owner can read or write the key file, as for the signer.
     pub(crate) fn read(path: &Path, passphrases: &Source) -> Result<Self, Problem> {
         let trust = Trust::in_this_process(access_list::read).in_owner_of(path);
         let bytes = read_key(path, &trust).map_err(|error| problem(path, error))?;
@@ -39,17 +40,17 @@ impl KeyFile {
         })
     }
 
-    /// The key.
+    /// The key. Fails if the file is not a key file, or if no passphrase opens it.
     pub(crate) fn open(&self) -> Result<Key, Problem> {
         self.passphrases.open(&self.bytes, &self.path).map_err(|error| problem(&self.path, error))
     }
 
-    /// The address that the file itself names.
+    /// The address in the file's own text; `None`: there is none.
     pub(crate) fn hostname(&self) -> Option<&str> {
         self.hostname.as_deref()
     }
 
-    /// The name of its form, and whether that is an encrypted one.
+    /// The name of its form, and true if that is encrypted.
     pub(crate) fn form(&self) -> (&'static str, bool) {
         let pem = match Pem::find(&self.bytes) {
             Some(pem) => pem,

@@ -1,12 +1,14 @@
-//! `onionbalance-key`: makes keys, shows them, encrypts, imports and exports them, and delegates. None of this runs where the
-//! signer serves.
+//! `onionbalance-key`: makes, shows, encrypts, imports, exports and delegates keys. The signer does none of
+//! this itself.
 //!
-//! `options` reads the command line; `new`, `show`, `encrypt`, `import`, `export` and `delegate` are the commands; `key_file` opens
-//! the file that any of them reads; `render` and `output` make the file that it writes. [`issue`] makes delegations.
+//! `options` reads the command line; `new`, `show`, `encrypt`, `import`, `export` and `delegate` are the
+//! commands; `key_file` opens the file that a command reads; `render` and `output` make the file that it
+//! writes. [`issue`] makes delegations.
 //!
-//! [`onionbalance_key_file`] reads and opens key files, and [`onionbalance_trust`] has the rule of who may have written one.
-//! From the signer come the place for secrets and the computations with them, so that there is one such place; the protection of
-//! the process; the reading of access lists, which takes `unsafe`; and the form of error lines.
+//! [`onionbalance_key_file`] reads and opens key files, and [`onionbalance_trust`] has the rule for their
+//! writers and readers. The signer's library provides the memory for secrets and the computations with them,
+//! the protection of the process, the reading of access lists, which needs `unsafe`, and the form of error
+//! lines.
 
 mod delegate;
 mod encoded;
@@ -40,22 +42,22 @@ Makes and keeps the keys of onion services.
 Usage: onionbalance-key COMMAND [OPTIONS]
 
   new       make a key
-  show      show what a key file is, without its secret
+  show      show the address and the form of a key file
   encrypt   encrypt a key
-  import    take a key over from tor, mkp224o or Onionbalance
-  export    write a key as tor has it
-  delegate  issue what a signer needs for some time, without the key
+  import    import a key from tor, mkp224o or Onionbalance
+  export    write a key in tor's form
+  delegate  issue the keys that a signer needs for some time
 
-Every file that is written is encrypted unless --plain is given or it is exported, and
-readable for its owner alone. No file is ever overwritten. docs/keys.md is the manual.
+Written files are readable for their owner alone, and encrypted unless --plain is given
+or the key is exported. No file is ever overwritten. The manual is docs/keys.md.
 
-  -h, --help     print this; after a command, what it takes
+  -h, --help     print this help, or a command's help after its name
   -V, --version  print the version
 ";
 
 const VERSION: &str = concat!("onionbalance-key ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// A command: its name, its help, the options that it knows, and how it gets ready for its work.
+/// A command: its name, its help, its options, and the function that turns the options into its work.
 struct Command {
     name: &'static str,
     help: &'static str,
@@ -77,9 +79,9 @@ static COMMANDS: [&Command; 6] = [
 
 /// The request of a command line.
 pub enum Task {
-    /// To print this text.
+    /// Print this text.
     Print(&'static str),
-    /// To do this.
+    /// Do this work.
     Run(Work),
 }
 
@@ -99,7 +101,7 @@ impl Display for Problem {
     }
 }
 
-/// Reads the command line.
+/// Reads the command line. Fails for an unknown command or option, and for a missing or malformed value.
 pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     let word = match parser.next()? {
         None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Print(HELP)),
@@ -116,9 +118,10 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     })
 }
 
-/// Does the work of a command. An error is a line on standard error, and the exit status 1.
+/// Does the work of a command. If it fails, prints a line on standard error and returns the exit status 1.
 pub fn run(work: Work) -> ExitCode {
-    // A machine that never serves may have no secret memory. Locked memory is enough there: nobody else is on it.
+    // A machine that keeps keys offline may have a kernel without secret memory. Locked memory is enough
+    // there, because it has no other users.
     let reserved = secret_memory::reserve(SECRETS, true).map_err(Problem::new);
     match reserved.and_then(|_| work()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,10 +132,10 @@ pub fn run(work: Work) -> ExitCode {
     }
 }
 
-/// Enough for a key, its blinded key, and a descriptor-signing key.
+/// The number of secrets: enough for a key, its blinded key, and a descriptor-signing key.
 const SECRETS: usize = 8;
 
-/// The address of the service with this key, with `.onion`.
+/// The address of the service with this key, with `.onion`. Fails if the key is not usable.
 fn address(key: &Key) -> Result<String, Problem> {
     Ok(match secret(key)? {
         Secret::V2(secret) => secret.address().to_string(),
@@ -140,13 +143,13 @@ fn address(key: &Key) -> Result<String, Problem> {
     })
 }
 
-/// The secret that a key is.
+/// The secret of this key. Fails if the key is not usable.
 fn secret(key: &Key) -> Result<Secret, Problem> {
     keys::secret(key).map_err(Problem::new)
 }
 
-/// Prints a line of the answer.
+/// Prints a line on standard output.
 fn say(line: impl Display) {
-    // Where nobody reads the answer, the file is written all the same.
+    // The file is written already, so that a closed standard output is not an error.
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! `onionbalance-key`: see the library for what it does, `--help` for its commands.
+//! The program `onionbalance-key`. The library describes it, `--help` its commands.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,12 @@ use onionbalance_key::Task;
 use onionbalance_signer::log::{self, Priority};
 use onionbalance_signer::system::hardening;
 
-/// The usual status for a wrong command line.
+/// The usual exit status for a wrong command line.
 const BAD_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     log::leave_out_time();
-    // Before a key is read, as in the signer.
+    // Hardened before a key is read, as in the signer.
     if let Err(error) = hardening::harden() {
         log::line(Priority::Error, format_args!("cannot protect the process's memory: {error}"));
         return ExitCode::FAILURE;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+#[expect(clippy::print_stdout, reason = "the text is the program's output")]
 fn print(text: &str) -> ExitCode {
     print!("{text}");
     ExitCode::SUCCESS

@@ -20,7 +20,7 @@ Makes the key of a new onion service, and prints its address.
 Usage: onionbalance-key new -o FILE [OPTIONS]
 
   -o, --output FILE           the key file to write; must not exist
-      --version 2|3           of onion services [default: 3]
+      --version 2|3           version of the onion service [default: 3]
       --plain                 do not encrypt
       --passphrase-file FILE  file with the passphrase alone
       --passphrase-fd NUMBER  the same, read from this file descriptor; without either
@@ -44,7 +44,7 @@ fn new(output: &Path, options: &Options) -> Result<(), Problem> {
             OsRng.fill_bytes(seed.as_mut_slice());
             Key::Seed(seed)
         }
-        // Of 1024 bits and with the exponent 65537, as tor makes them (`crypto_pk_generate_key`).
+        // 1024 bits and the exponent 65537, as in tor (`crypto_pk_generate_key`).
         Version::V2 => RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?.into(),
     };
     output::create(output, &render(&key, &protection)?)?;

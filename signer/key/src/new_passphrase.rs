@@ -8,10 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::Problem;
 
-/// How often two passphrases may differ.
+/// The number of times that two typed passphrases may differ.
 const TRIES: usize = 3;
 
-/// Reads the passphrase for the file at `path`.
+/// Reads the passphrase for the new file at `path`. Fails if `source` is not exactly one line, or if none is
+/// typed at the terminal.
 pub(crate) fn read(source: &Source, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let passphrases = source.read().map_err(Problem::new)?;
     let Passphrases::File { path: file, .. } = &passphrases else { return ask(path) };
@@ -22,7 +23,7 @@ pub(crate) fn read(source: &Source, path: &Path) -> Result<Zeroizing<Vec<u8>>, P
             Err(Problem::new(format_args!("{} holds no passphrase: write one line", file.display())))
         }
         (Some(_), Some(_)) => Err(Problem::new(format_args!(
-            "{} holds more than one line: which of them encrypts a new file cannot be told, so write one",
+            "{} holds more than one line: write only the passphrase of the new file",
             file.display()
         ))),
     }

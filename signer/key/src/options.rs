@@ -1,4 +1,4 @@
-//! The options of the `key` commands. Each command says which of them it knows.
+//! The options of all commands. Each command lists those that it accepts.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ pub(crate) struct Options {
     file: Option<PathBuf>,
     output: Option<PathBuf>,
     periods: Option<u16>,
-    /// The generation of onion services.
+    /// The version of the onion service.
     pub(crate) version: Version,
-    /// Whether to write without encryption.
+    /// True: write without encryption.
     pub(crate) plain: bool,
-    /// The begin of a delegation; the present if `None`.
+    /// The beginning of a delegation; `None`: the present.
     pub(crate) from: Option<UnixTime>,
-    /// How long the network's time periods are.
+    /// The length of the network's time periods.
     pub(crate) period_length: PeriodLength,
     /// The passphrases of the key that is read.
     pub(crate) passphrases: Source,
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     pub(crate) new_passphrase: Source,
 }
 
-/// A generation of onion services.
+/// A version of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Version {
     /// RSA.
@@ -37,23 +37,24 @@ pub(crate) enum Version {
 }
 
 impl Options {
-    /// The file to read.
+    /// The file to read. Fails if it is missing.
     pub(crate) fn file(&self) -> Result<PathBuf, lexopt::Error> {
         self.file.clone().ok_or_else(|| "the key file is missing".into())
     }
 
-    /// The file to write.
+    /// The file to write. Fails if it is missing.
     pub(crate) fn output(&self) -> Result<PathBuf, lexopt::Error> {
         self.output.clone().ok_or_else(|| "-o FILE is missing: name the file to write".into())
     }
 
-    /// How many periods to delegate for.
+    /// The number of periods to delegate. Fails if it is missing or 0.
     pub(crate) fn periods(&self) -> Result<u16, lexopt::Error> {
         self.periods.filter(|periods| *periods > 0).ok_or_else(|| "--periods NUMBER is missing, or 0".into())
     }
 }
 
-/// Reads the options of a command that knows these. `None` if its help was asked for.
+/// Reads the options of a command that accepts these. `None`: its help was requested. Fails for any other
+/// option, and for a missing or malformed value.
 pub(crate) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
         file: None,
@@ -74,7 +75,7 @@ pub(crate) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Option
             Arg::Value(_) => "key",
             Arg::Short(_) => "",
         };
-        // The table outlives the argument, which has to go before the parser is asked for its value.
+        // The name from the table outlives the argument, which borrows the parser until it has gone.
         let Some(name) = known.iter().find(|known| **known == name) else {
             return Err(argument.unexpected());
         };
@@ -111,7 +112,7 @@ fn version(text: &str) -> Result<Version, &'static str> {
     match text {
         "2" => Ok(Version::V2),
         "3" => Ok(Version::V3),
-        _ => Err("onion services are of version 2 or 3"),
+        _ => Err("onion services have version 2 or 3"),
     }
 }
 
@@ -119,7 +120,7 @@ fn length(text: &str) -> Result<PeriodLength, Box<dyn Error + Send + Sync>> {
     Ok(PeriodLength::try_from(text.parse::<u16>()?)?)
 }
 
-/// A day or a second, UTC.
+/// Reads a day or a second, UTC. Fails for any other text.
 fn moment(text: &str) -> Result<UnixTime, TimeError> {
     text.parse().or_else(|_| format!("{text} 00:00:00").parse())
 }

@@ -1,4 +1,5 @@
-//! Writes a file that is whole or not there, readable for its owner alone from its first moment, never over another file.
+//! Writes a file completely or not at all, readable for its owner alone from the start, and never over
+//! another file.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -10,21 +11,23 @@ use rand_core::{OsRng, RngCore};
 
 use crate::Problem;
 
-/// Refuses early what [`create`] would refuse late.
+/// Fails if something exists at `path`. It is checked early, so that no passphrase is typed in vain;
+/// [`create`] checks it again.
 pub(crate) fn must_be_absent(path: &Path) -> Result<(), Problem> {
-    // A link that leads nowhere is something, too.
+    // A dangling link counts as existing.
     if fs::symlink_metadata(path).is_ok() { Err(taken(path)) } else { Ok(()) }
 }
 
-/// Writes the file at `path`, which must not exist.
+/// Writes the file at `path`, and syncs it. Fails if something exists there, or if the directory cannot be
+/// written.
 pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<(), Problem> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let temporary = Temporary::write(directory, contents).map_err(|error| failed(path, &error))?;
-    // A link replaces nothing, even if another process makes a file of this name at this moment.
+    // `link` never replaces a file, even if another process creates one of this name at this moment.
     fs::hard_link(&temporary.0, path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => taken(path),
         ErrorKind::PermissionDenied => Problem::new(format_args!(
-            "cannot write {}: {error}; a FAT filesystem knows no links: write elsewhere, and copy",
+            "cannot write {}: {error}; if the filesystem has no hard links (FAT), write elsewhere and copy the file",
             path.display()
         )),
         _ => failed(path, &error),
@@ -44,7 +47,7 @@ fn failed(path: &Path, error: &io::Error) -> Problem {
     Problem::new(format_args!("cannot write {}: {error}", path.display()))
 }
 
-/// A file that nobody knows of yet. Its name goes when this is dropped.
+/// A temporary file with a random name, which is removed when this is dropped.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -62,7 +65,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // One that cannot be removed is no secret beside the file itself.
+        // If it cannot be removed, it exposes no more than the file itself.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -75,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_at_one_moment_one_file_stands_and_is_whole() {
+    fn one_of_many_simultaneous_writers_succeeds_completely() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         let start = Barrier::new(16);

@@ -11,22 +11,23 @@ use zeroize::Zeroizing;
 
 use crate::{Problem, new_passphrase};
 
-/// How a file is to be protected.
+/// The protection of a written file.
 pub(crate) enum Protection {
-    /// By its mode alone.
+    /// The file's mode alone.
     Plain,
-    /// By a passphrase.
+    /// Encryption under this passphrase.
     Passphrase(Zeroizing<Vec<u8>>),
 }
 
 impl Protection {
-    /// None with `--plain`, else the passphrase for the file at `path`.
+    /// The file's mode alone with `--plain`, else the passphrase for the file at `path`. Fails if the
+    /// passphrase cannot be read.
     pub(crate) fn choose(plain: bool, source: &Source, path: &Path) -> Result<Self, Problem> {
         if plain { Ok(Self::Plain) } else { new_passphrase::read(source, path).map(Self::Passphrase) }
     }
 }
 
-/// The file for a key.
+/// The contents of the file for a key. Fails for a delegation without encryption.
 pub(crate) fn render(key: &Key, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Problem> {
     match (key, protection) {
         (Key::Rsa(key), _) => {

@@ -14,8 +14,8 @@ use crate::{Command, Problem, Work, say, secret};
 pub(crate) static COMMAND: Command = Command {
     name: "show",
     help: "\
-Shows what a key file is: address, version, form; of a delegation its periods, and
-when it ends. Never a secret.
+Shows the address, the version and the form of a key file, and the periods of a
+delegation with its beginning and end. It never shows a secret.
 
 Usage: onionbalance-key show FILE [OPTIONS]
 
@@ -50,7 +50,7 @@ fn show(file: &Path, passphrases: &Source) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The lines about a delegation, which `delegate` prints too.
+/// Prints the lines about a delegation. `delegate` uses them, too.
 pub(crate) fn show_span(span: Span) {
     let (first, last) = (span.first, span.last());
     let length = first.length.minutes();

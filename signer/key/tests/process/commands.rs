@@ -1,4 +1,5 @@
-//! The files that commands write are readable for openssl and the signer; the files that they read stay as they are.
+//! The files that commands write are readable for openssl and the signer; the files that they read are not
+//! changed.
 
 use std::fs;
 use std::io::Write;
@@ -39,7 +40,7 @@ fn a_new_key_is_read_by_openssl_and_by_the_signer() {
     }
 }
 
-/// Each key of the tests' data, with its address and form.
+/// The keys of the test data, with their forms, and true if they are encrypted.
 const KEYS: [(&str, &str, bool); 7] = [
     ("front.pem", "PKCS#8", false),
     ("front-aes256.pem", "PKCS#8", true),
@@ -192,7 +193,7 @@ fn each_command_has_its_help_and_wrong_command_lines_are_told() {
         (&["new"], "-o FILE is missing"),
         (&["new", "front.pem", "-o", "x"], "unexpected argument"),
         (&["new", "-o", "x", "--periods", "1"], "invalid option '--periods'"),
-        (&["new", "-o", "x", "--version", "1"], "onion services are of version 2 or 3"),
+        (&["new", "-o", "x", "--version", "1"], "onion services have version 2 or 3"),
         (&["show"], "the key file is missing"),
         (&["show", "a", "b"], "unexpected argument"),
         (&["encrypt", "front.pem", "-o", "x", "--plain"], "invalid option '--plain'"),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::harness::{Directory, frontend, testdata};
 
-/// The bytes in a PEM.
+/// The bytes in a PEM file.
 fn decoded(file: &[u8]) -> Zeroizing<Vec<u8>> {
     Pem::find(file).unwrap().decode().unwrap()
 }
@@ -63,7 +63,7 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
         let blinded: Scalar = blinding_factor(&address, period) * identity.to_scalar();
         secrets.push(blinded.to_bytes());
     }
-    assert!(holds(address.identity()), "what is there is found");
+    assert!(holds(address.identity()), "the search finds what the file holds");
     for secret in &secrets {
         assert!(!secret.chunks(8).any(holds));
     }
@@ -73,7 +73,7 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_the_file() {
 fn only_the_key_of_a_v3_service_delegates() {
     let directory = Directory::new();
     for (key, wanted) in [
-        ("b2.key", "a version 2 service cannot delegate"),
+        ("b2.key", "a v2 service cannot delegate"),
         ("front-delegation.pem", "a delegation cannot be delegated: give the service's own key"),
     ] {
         let arguments = ["delegate", "--key", key, "--periods", "1", "-o", "x", "--passphrase-file", "old"];
@@ -82,5 +82,5 @@ fn only_the_key_of_a_v3_service_delegates() {
     }
     let arguments = ["delegate", "--key", "front.pem", "--periods", "65535", "-o", "x"];
     let error = directory.refused(&[&arguments[..], &NEW].concat());
-    assert!(error.contains("and a signer reads 6291456: ask for fewer"), "{error}");
+    assert!(error.contains("a signer reads at most 6291456: ask for fewer"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Runs the program in a directory of its own, and reads what it wrote as the signer does.
+//! Runs the program in a directory of its own, and reads the files that it wrote as the signer does.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,20 +14,21 @@ use onionbalance_trust::Trust;
 use tempfile::TempDir;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/testdata");
-/// Of the encrypted keys in the tests' data.
+/// The passphrases of the encrypted keys in the test data.
 const PASSPHRASES: &str = "onion balance v2\nonion balance v3\npassword\n";
 
-/// A file of the tests' data.
+/// A file of the test data.
 pub(crate) fn testdata(name: &str) -> Vec<u8> {
     fs::read(Path::new(TESTDATA).join(name)).unwrap()
 }
 
-/// The service of the keys that begin with `front`.
+/// The address of the keys with names that begin with `front`.
 pub(crate) fn frontend() -> OnionAddress {
     String::from_utf8(testdata("v3/front.hostname")).unwrap().trim().parse().unwrap()
 }
 
-/// Keys of all kinds, `old` with the passphrases that open them, and `new`, the passphrase of new files.
+/// A directory with keys of all kinds; `old` has the passphrases that open them, `new` the passphrase of new
+/// files.
 pub(crate) struct Directory(TempDir);
 
 impl Directory {
@@ -55,7 +56,7 @@ impl Directory {
         self.0.path().join(name)
     }
 
-    /// Writes a file for nobody else.
+    /// Writes a file that only its owner can read.
     pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         fs::write(self.path(name), contents).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -65,7 +66,7 @@ impl Directory {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// The program, to be run here.
+    /// The program, with this directory as its working directory.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onionbalance-key"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
@@ -76,7 +77,7 @@ impl Directory {
         self.command(arguments).output().unwrap()
     }
 
-    /// The first line of what it prints, having done what it was asked to do.
+    /// The first line that the program prints; it has to succeed.
     pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -85,7 +86,7 @@ impl Directory {
         text.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Its one line of complaint, having written nothing.
+    /// The one error line of the program; it has to fail without writing a file.
     pub(crate) fn refused(&self, arguments: &[&str]) -> String {
         let before = self.names();
         let output = self.run(arguments);
@@ -111,7 +112,7 @@ impl Directory {
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// That the signer takes this key, for this address.
+    /// Asserts that the signer reads this key, and that it has this address.
     pub(crate) fn is_read(&self, key: &str, address: &str) {
         let passphrases = Passphrases::read(&self.path("old")).unwrap();
         let trust = Trust::in_this_process(access_list::read);

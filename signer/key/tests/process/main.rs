@@ -1,4 +1,4 @@
-//! The real program.
+//! Tests that run the real program.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 

@@ -9,8 +9,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use crate::harness::Directory;
 
-/// The terminal's contents after these lines were typed, and the end of the program. While it waits, it is as well protected as a
-/// signer that serves.
+/// The terminal's contents after these lines were typed, and the output of the program. While the program
+/// waits, it must be protected like a signer.
 fn at_a_terminal(directory: &Directory, arguments: &[&str], typed: &[&str]) -> (String, Output) {
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut person = File::from(pty.master);
@@ -65,14 +65,14 @@ fn a_new_passphrase_is_typed_twice() {
     }
 }
 
-/// The command, to be run on a kernel without `memfd_secret`.
+/// The command, run as if the kernel had no `memfd_secret`.
 fn without_secret_memory(mut command: Command) -> Command {
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     let rules = [(nix::libc::SYS_memfd_secret, Vec::new())].into();
     let missing = SeccompAction::Errno(nix::libc::ENOSYS.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
-    #[expect(unsafe_code, reason = "between fork and exec a process may do little")]
+    #[expect(unsafe_code, reason = "`pre_exec` is unsafe: between fork and exec few calls are allowed")]
     // SAFETY: one system call on memory that was prepared before.
     unsafe {
         command.pre_exec(move || apply_filter(&program).map_err(std::io::Error::other));
@@ -80,7 +80,8 @@ fn without_secret_memory(mut command: Command) -> Command {
     command
 }
 
-/// Kernels before 6.5 have it only if they are told so, and a machine that keeps keys offline may have such a one.
+/// Kernels before 6.5 have secret memory only with a boot parameter, and a machine that keeps keys offline
+/// may have such a kernel.
 #[test]
 fn keys_are_made_and_delegated_without_secret_memory() {
     let directory = Directory::new();

@@ -1,4 +1,4 @@
-//! From tor's form and back to it.
+//! Import from tor's form, and export back to it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use crate::harness::{Directory, frontend, testdata};
 
 const KEY: &str = "front.hs_ed25519_secret_key";
 
-/// As `mkp224o -y` prints a key.
+/// A key as `mkp224o -y` prints it.
 fn yaml(hostname: &str) -> String {
     let base64 = BASE64.encode(&testdata("v3/front.hs_ed25519_secret_key"));
     format!("---\nhostname: {hostname}\nhs_ed25519_secret_key: {base64}\ntime: 2023-10-24 08:09:29 Z\n")
@@ -53,7 +53,7 @@ fn every_key_goes_back_to_tors_form() {
         let exported = format!("{key}.exported");
         let address = directory.done(&["export", key, "-o", &exported, "--passphrase-file", "old"]);
         assert_eq!(address, frontend().to_string());
-        // Tor wrote the original from the same seed.
+        // Tor made the original file from the same seed.
         assert_eq!(directory.read(&exported), testdata("v3/front.hs_ed25519_secret_key"), "{key}");
         let found = fs::metadata(directory.path(&exported)).unwrap();
         assert_eq!(found.mode() & 0o7777, 0o600);
@@ -69,7 +69,7 @@ fn every_key_goes_back_to_tors_form() {
         );
         directory.openssl(&["rsa", "-check", "-noout", "-in", &exported]);
     }
-    // Tor 0.4.5 ends it with a NUL.
+    // Tor 0.4.5 ends the file with a NUL.
     assert_eq!([&directory.read("b2.key.exported")[..], b"\0"].concat(), testdata("v2/b2.key"));
     let error = directory.refused(&["export", "front-delegation.pem", "-o", "x", "--passphrase-file", "old"]);
     assert!(error.contains("a delegation is not the service's key, which tor needs"), "{error}");
