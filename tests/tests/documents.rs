@@ -1,4 +1,4 @@
-//! What the documents name, is there.
+//! The files and tests that the documents name exist.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The threat model names a test for each thing that it says is stopped, as `path::function`.
+/// The threat model names a test for each attack that is stopped, as `path::function`.
 #[test]
 fn every_test_of_the_threat_model_exists() -> Result<()> {
     let text = fs::read_to_string(Path::new(ROOT).join("docs/threat-model.md"))?;
