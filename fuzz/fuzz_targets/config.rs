@@ -1,4 +1,4 @@
-//! The configuration: refused with file and reason, or understood with at least one service.
+//! The configuration: it is refused with file, line and reason, or accepted with at least one service.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
             assert!(!config.services.is_empty());
         }
         Err(error) => {
-            // What YAML takes for the end of a line.
+            // The characters that end a line in YAML.
             let ends = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
             assert!(error.line.is_none_or(|line| (1..=ends + 2).contains(&line)), "{error}");
             assert!(!error.what.is_empty());

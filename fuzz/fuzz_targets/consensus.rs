@@ -1,4 +1,4 @@
-//! The consensus: what is read of it is within tor's bounds, in proportion to the text, and makes a schedule.
+//! The consensus: its values are within tor's bounds and in proportion to the text, and make a schedule.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use onionbalance::v3::schedule::Schedule;
 
 fuzz_target!(|text: &[u8]| {
     let Ok(consensus) = Consensus::parse(text) else { return };
-    // The control port takes the last line end off.
+    // The control port removes the last line end.
     assert_eq!(Consensus::parse(&[text, b"\n"].concat()).as_ref(), Ok(&consensus));
 
     let lines = text.split(|byte| *byte == b'\n');

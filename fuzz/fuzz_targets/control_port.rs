@@ -1,5 +1,5 @@
-//! What tor's control port sends, in pieces of any length: the messages do not depend on the pieces, take memory in
-//! proportion, and come back from the bytes that they are written as.
+//! The output of tor's control port, in pieces of any length. The messages do not depend on the pieces, take
+//! memory in proportion, and are the same after being written and read.
 //!
 //! The first byte of an input is the length of a piece.
 
@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     let (messages, _) = decoded;
     let texts = messages.iter().flat_map(|message| &message.lines);
     let held: usize = texts.map(|line| line.text.len() + line.data.as_ref().map_or(0, String::len)).sum();
-    // A byte that is no UTF-8 becomes a character of three.
+    // A byte that is not UTF-8 becomes a character of three bytes.
     assert!(held <= 3 * wire.len());
     for message in messages {
         let written = write(&message);
@@ -43,7 +43,7 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Message>, Result<(
     (messages, Ok(()))
 }
 
-/// As tor would send it.
+/// The message as tor would send it.
 fn write(message: &Message) -> Vec<u8> {
     let mut wire = Vec::new();
     for (index, line) in message.lines.iter().enumerate() {

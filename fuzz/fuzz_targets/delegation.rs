@@ -1,4 +1,5 @@
-//! Delegations, which come out of a sealed file: one that is taken lasts some time, and says nothing that cannot be logged.
+//! Delegations, the contents of sealed files: an accepted one covers some time, and its notices can be
+//! logged.
 
 #![no_main]
 

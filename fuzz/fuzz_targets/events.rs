@@ -1,6 +1,6 @@
-//! tor's events: what is understood of one counts for at least the texts that it holds.
+//! Tor's events: the accounted size of an event covers at least the texts that it holds.
 //!
-//! The first line of an input is the event's, the rest is its data block.
+//! The first line of an input is the event's line, the rest is its data block.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Frames and the messages in them: a frame that is understood is the one frame of its message.
+//! Frames and the messages in them: an accepted frame is the only frame of its message.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fn check<M: Message>(input: &[u8]) {
     let promised = Header::decode::<M>(*header).ok().map(Header::body_length);
     assert!(promised.is_none_or(|length| length <= M::MAX_LENGTH));
     if let Ok(message) = frame::decode::<M>(body) {
-        let written = frame::encode(&message).expect("no longer than it was");
+        let written = frame::encode(&message).expect("as long as the frame was");
         let (header, rest) = written.split_first_chunk().expect("a header");
         assert_eq!(rest, body);
         assert_eq!(Header::decode::<M>(*header).expect("our own").body_length(), body.len());

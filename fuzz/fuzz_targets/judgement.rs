@@ -1,6 +1,6 @@
-//! Judgement: whatever a request is made of, what is approved and signed lists nothing but configured backends' points.
+//! Judgement: an approved and signed descriptor lists points of configured backends only.
 //!
-//! An input is a request as it travels, without its header.
+//! An input is a request in its wire form, without the header.
 
 #![no_main]
 
@@ -40,7 +40,7 @@ fn sign_v3(service: &mut Service, request: &FrontendRequest) {
     let keys = PeriodKeys::derive(&service.address(), approved.period);
     let genuine = &PUBLISHED.descriptor.inner.points;
     for (text, set) in signed.texts.iter().zip(&request.sets) {
-        let opened = document::open(text, &keys, NOW).expect("what was signed opens");
+        let opened = document::open(text, &keys, NOW).expect("a signed descriptor opens");
         assert_eq!(opened.inner.points.len(), set.len());
         for point in opened.inner.points {
             assert!(genuine.iter().any(|own| own.auth_key == point.auth_key));
@@ -56,7 +56,7 @@ fn judge_v2(request: &onionbalance_proto::wire::v2::FrontendRequest) {
     let Ok(approved) = judge_v2::judge(request, &frontend, &backends, &mut known, NOW) else { return };
     assert!((1..=10).contains(&approved.descriptor.points.len()));
     assert!(approved.descriptor.points.iter().all(|point| v2::PUBLISHED.points.contains(point)));
-    // What was verified once is judged alike.
+    // A descriptor that was verified before gets the same judgement.
     let again = judge_v2::judge(request, &frontend, &backends, &mut known, NOW).expect("the same request");
     assert_eq!(again.descriptor, approved.descriptor);
 }

@@ -1,4 +1,4 @@
-//! Key files of both versions: what is taken for a key signs, and what is none is refused with a reason.
+//! Key files of both versions: an accepted key can sign, and any other file is refused with a reason.
 //!
 //! The first line of an input is the passphrase, the rest is the key file.
 
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
             let certificate = authority
                 .period(period, &mut rng(1))
                 .and_then(|secrets| authority.certify(secrets.signing.public(), period, period.start(720)));
-            // A delegation need not reach to this period.
+            // A delegation may not cover this period.
             if let Ok(certificate) = certificate {
                 let blinded = BlindedKey::derive(&authority.address(), period);
                 assert_eq!(certificate.claim.signed_by, *blinded.as_bytes());

@@ -1,4 +1,4 @@
-//! Microdescriptors: each is found where a reader that copies every text finds it.
+//! Microdescriptors: the results are those of a reader that copies every text.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The list of relays that v2 services live by: no more HSDirs than have the flag, and a ring that answers.
+//! The list of relays for v2 services: no more HSDirs than relays with the flag, and a ring that answers.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The small formats: what is read is written as it was, or in the one form that there is.
+//! The small formats: an accepted value is written as it was read, or in its only form.
 
 #![no_main]
 

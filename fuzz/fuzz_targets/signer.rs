@@ -1,7 +1,8 @@
-//! The signer's conversation over a stream: it answers what is whole, and closes after what is no frame.
+//! The signer's conversation over a stream: it answers complete frames, and closes the stream after anything
+//! else.
 //!
-//! An input is what a balancer sends. In it `<v3>`, `<v2>` and `<?>` stand for whole frames that are honest and of this moment;
-//! all else is sent as it is.
+//! An input is the bytes of a balancer. `<v3>`, `<v2>` and `<?>` are replaced by complete honest frames of
+//! the present moment; all other bytes are sent unchanged.
 
 #![no_main]
 
@@ -17,7 +18,7 @@ use onionbalance_proto::wire::Reply;
 use onionbalance_signer::serve::Services;
 use onionbalance_signer::serve::connection::Connection;
 
-/// So much is sent, and answered, without anyone reading in between.
+/// The most bytes that are sent, and answered, without a reader in between.
 const MAX_LENGTH: usize = 1024;
 
 thread_local! {
@@ -36,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     SERVICES.with_borrow_mut(|services| serve(services, theirs));
 
     let mut received = Vec::new();
-    // A stream that was closed before its end was read is reset, after all that was sent.
+    // A stream that is closed before its input is read is reset, after all output.
     let _ = ours.read_to_end(&mut received);
     let replies = replies(&received);
     match input {
@@ -47,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Replies to all requests. There is always more to read, an end or an error, so that nothing has to be waited for.
+/// Replies to all requests. The stream always has more bytes, an end or an error, so that no read waits.
 fn serve(services: &mut Services, stream: UnixStream) {
     let now = Instant::now();
     let mut connection = Connection::new(stream, now).expect("a peer");

@@ -1,4 +1,4 @@
-//! The state file: what is understood comes back from its own rendering.
+//! The state file: accepted contents are the same after being written and read.
 
 #![no_main]
 

@@ -1,6 +1,7 @@
-//! A v2 descriptor's introduction points, in the clear and encrypted in both ways. The target signs around them.
+//! A v2 descriptor's introduction points, plain and encrypted in both ways. The target signs around them.
 //!
-//! The first byte of an input says how the rest is encrypted: it is the plaintext, or the message as it stands.
+//! The first byte of an input chooses the encryption of the rest: the rest is a plaintext to encrypt, or a
+//! whole message.
 
 #![no_main]
 

@@ -1,7 +1,8 @@
-//! The innermost layer of a v3 descriptor. An input is its plaintext; the target encrypts and signs around it.
+//! The innermost layer of a v3 descriptor. An input is its plaintext; the target encrypts and signs around
+//! it.
 //!
-//! What opens holds the backend's own keys. What can be read at all comes back from its own rendering, and, certified by the
-//! backend, from a whole descriptor.
+//! A layer that opens holds the backend's own keys. A layer that can be read is the same after being written
+//! and read, and, certified by the backend, in a whole descriptor.
 
 #![no_main]
 
@@ -37,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The point with certificates of the backend's, valid now.
+/// The point with valid certificates of the backend.
 fn certified(point: IntroductionPoint) -> IntroductionPoint {
     let expires = PUBLISHED.descriptor.signing_cert.claim.expires;
     IntroductionPoint {

@@ -1,4 +1,4 @@
-//! A signer with one service of each version, and what an honest balancer asks of it.
+//! A signer with one service of each version, and an honest balancer's requests to it.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,10 +19,10 @@ use crate::{rng, v2, v3};
 
 const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
 
-/// The most honest frames of one input: each costs milliseconds.
+/// The most honest frames in one input: each takes milliseconds.
 const MAX_HONEST: usize = 4;
 
-/// Services that sign as often as they are asked to.
+/// Services without a limit of requests.
 pub fn services() -> Services {
     let backend = InstanceV2 { address: v2::BACKEND.address(), auth: None, name: None };
     let v2 = service("v2.key", Secret::V2(v2_secret()), &Instances::V2(vec![backend]));
@@ -38,12 +38,12 @@ fn service(key: &str, secret: Secret, instances: &Instances) -> Service {
     service
 }
 
-/// What stands for whole frames in an input.
+/// The frames that replace placeholders in an input.
 pub struct Script([(&'static [u8], Vec<u8>); 3]);
 
 impl Script {
-    /// With frames of this moment.
-    #[expect(clippy::new_without_default, reason = "it asks for the time")]
+    /// Makes the frames for the present moment.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Self {
         let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
         let frame = |request: Request| frame::encode(&request).expect("a short one");
@@ -54,7 +54,7 @@ impl Script {
         ])
     }
 
-    /// The input with its honest frames in full.
+    /// The input with its placeholders replaced by honest frames.
     pub fn spell_out(&self, mut input: &[u8]) -> Vec<u8> {
         let mut sent = Vec::new();
         let mut honest = 0;
@@ -89,7 +89,7 @@ fn v2_request(now: UnixTime) -> Request {
     Request::FrontendV2(fixture::v2::request(&v2_secret().address(), now, vec![text], 2))
 }
 
-/// The replies in what was received, all of which has to be replies.
+/// The replies in the received bytes, which contain nothing else.
 pub fn replies(mut received: &[u8]) -> Vec<Reply> {
     let mut replies = Vec::new();
     while let Some((header, rest)) = received.split_first_chunk::<{ Header::LENGTH }>() {

@@ -12,14 +12,14 @@ use sha1::{Digest, Sha1};
 
 use crate::{NOW, rng};
 
-/// The service that is somebody's backend.
+/// The service that is the backend.
 pub static BACKEND: LazyLock<Backend> =
     LazyLock::new(|| Backend::from_pem(include_str!("../../proto/testdata/v2/onionbalance.key")));
 
-/// What it publishes, with two introduction points.
+/// The backend's descriptor, with two introduction points.
 pub static PUBLISHED: LazyLock<Descriptor> = LazyLock::new(|| BACKEND.publish(NOW, 2, &mut rng(4)));
 
-/// The backend as the configuration has it.
+/// The backend's entry in the configuration.
 pub fn instance(cookie: Option<Cookie>) -> InstanceV2 {
     InstanceV2 { address: BACKEND.address(), auth: cookie, name: None }
 }
@@ -45,7 +45,7 @@ pub fn around_message(message: &[u8]) -> String {
     BACKEND.sign(Unsigned::new(BACKEND.permanent_key(), part, NOW, message))
 }
 
-/// `text`, which ends before `signature`, with the permanent key's signature behind it.
+/// `text`, which ends before `signature`, followed by the permanent key's signature.
 pub fn signed(text: &str) -> String {
     let mut text = format!("{text}signature\n");
     let signature = BACKEND.signature(&Sha1::digest(&text).into());

@@ -16,17 +16,17 @@ use onionbalance_signer::v3::secret::IdentitySecret;
 
 use crate::{NOW, rng};
 
-/// The secret of the frontend, as a PKCS#8 file has it.
+/// The seed of the frontend's secret, as in a PKCS#8 file.
 const FRONTEND_SEED: [u8; 32] = [7; 32];
 
 /// The backend's descriptor, with two introduction points.
 pub static PUBLISHED: LazyLock<Published> = LazyLock::new(|| published(NOW));
 
-/// The keys that go with it.
+/// The period keys of this descriptor.
 pub static KEYS: LazyLock<PeriodKeys> =
     LazyLock::new(|| PeriodKeys::derive(&PUBLISHED.address, PUBLISHED.period));
 
-/// What the backend publishes at `now`.
+/// The backend's publication at `now`.
 pub fn published(now: UnixTime) -> Published {
     let length = PeriodLength::try_from(1440).expect("a usual length");
     Backend::new(1).publish(TimePeriod::at(now, length, 720), now, 2, &mut rng(1))
@@ -37,7 +37,7 @@ pub fn frontend() -> IdentitySecret {
     IdentitySecret::from_seed(&FRONTEND_SEED).expect("a key of our own")
 }
 
-/// What an honest balancer asks of the signer about what the backend published.
+/// An honest balancer's request for the backend's publication.
 pub fn request(frontend: &OnionAddress, published: &Published) -> FrontendRequest {
     fixture::request(frontend, published.period, std::slice::from_ref(published))
 }
@@ -61,7 +61,7 @@ pub fn around_middle(middle: &[u8]) -> String {
     unsigned.finish(&signature)
 }
 
-/// `text` with the descriptor-signing key's signature behind it.
+/// `text`, followed by the descriptor-signing key's signature.
 pub fn signed(text: &str) -> String {
     let signature =
         PUBLISHED.signing.sign(&[b"Tor onion service descriptor sig v3", text.as_bytes()].concat());

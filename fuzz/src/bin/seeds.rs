@@ -1,10 +1,10 @@
-//! Writes what each target begins with, for all that is no accident: made-up documents in their present form, and what real
-//! programs wrote. `corpus/` holds what fuzzing found besides.
+//! Writes the seeds of each target: made-up documents in their present form, and the output of real programs.
+//! `corpus/` holds further inputs that fuzzing found.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-// Has what the coverage calls.
+// The library has the functions that the coverage calls.
 use libfuzzer_sys as _;
 use onionbalance::engine::{BackendId, Newest};
 use onionbalance_fuzz::{NOW, rng, v2, v3};
@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
     seeds.texts()
 }
 
-/// Where they go: a directory for each target.
+/// The directory of the seeds, with a directory for each target.
 struct Seeds {
     directory: PathBuf,
 }
@@ -51,7 +51,7 @@ impl Seeds {
         self.add("router_statuses", "tor", fs::read(data.join("ns-all.txt"))?)
     }
 
-    /// All that a tor said, as a whole and event by event.
+    /// The whole output of a tor, and each of its events.
     fn control_port(&self) -> io::Result<()> {
         for (name, talk) in files("balancer/tests/data/v2-talk", "received")? {
             self.add("control_port", &name, [&[7], &talk[..]].concat())?;
@@ -181,7 +181,7 @@ fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The files of a directory whose names end so: the rest of their names, and what is in them.
+/// The files of a directory with this ending: the rest of their names, and their contents.
 fn files(directory: &str, ending: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(repository().join(directory))? {
