@@ -1,4 +1,4 @@
-//! What one test runs: a configuration with its keys, and the two programs.
+//! The deployment of one test: a configuration with its keys, and the two programs.
 
 use std::fmt::Display;
 use std::fs::{self, Permissions};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::network::{Daemon, Network};
 use crate::programs::{Programs, Running};
 
-/// From a program's start to its first sign of life.
+/// The longest time from a program's start to its first output.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Writes a file that its owner alone may read.
@@ -22,7 +22,7 @@ pub fn write_secret(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
     Ok(fs::set_permissions(path, Permissions::from_mode(0o600))?)
 }
 
-/// A directory that every user may enter, with `config.yaml` and what it names.
+/// A directory that every user may enter, with `config.yaml` and the files that it names.
 #[derive(Debug)]
 pub struct Deployment {
     directory: TempDir,
@@ -31,7 +31,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// An empty directory. The programs' logs lie beside those of the network's tors, under this name.
+    /// An empty directory. The programs' logs are beside those of the network's tors, under this name.
     pub fn new(network: &Network, name: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -54,7 +54,7 @@ impl Deployment {
         Ok(fs::write(self.path("config.yaml"), yaml)?)
     }
 
-    /// A copy of a program where every user may run it.
+    /// A copy of a program in a directory where every user may run it.
     pub fn copy(&self, program: &Path) -> Result<PathBuf> {
         let copy = self.path(&program.file_name().context("a program has a name")?.to_string_lossy());
         let copied = Command::new("cp").arg(program).arg(&copy).status()?;

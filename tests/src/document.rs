@@ -1,4 +1,4 @@
-//! The project's documents as a reader with a terminal follows them: their blocks, section by section.
+//! The blocks of the project's documents, by section, for tests that follow the documents.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ pub struct Document {
 /// A fenced block.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Block {
-    /// The heading that it is below, whatever that heading's level.
+    /// The nearest heading above it, of any level.
     section: String,
-    /// The word behind the fence: `console`, `yaml`, or nothing.
+    /// The word after the fence: `console`, `yaml`, or nothing.
     language: String,
     text: String,
 }
@@ -65,8 +65,8 @@ impl Document {
         self.blocks.iter().filter(wanted).map(|block| block.text.as_str()).collect()
     }
 
-    /// The commands of a section's `console` blocks, a script for each block: lines with a prompt (`$` a user's, `#` root's)
-    /// are commands, all others are what a command writes.
+    /// The commands of a section's `console` blocks, a script for each block: lines with a prompt (`$` for a
+    /// user, `#` for root) are commands, all others are output.
     pub fn console(&self, section: &str) -> Vec<String> {
         let command = |line: &str| {
             let (_, command) =

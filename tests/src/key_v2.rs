@@ -10,7 +10,7 @@ use rand_core::OsRng;
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{EncodeRsaPrivateKey, LineEnding};
 
-/// A key that is new in the world.
+/// A fresh key.
 #[derive(Clone, Debug)]
 pub struct KeyV2 {
     key: RsaPrivateKey,
@@ -18,24 +18,25 @@ pub struct KeyV2 {
 }
 
 impl KeyV2 {
-    /// Makes one.
+    /// Makes a key.
     pub fn generate() -> Result<Self> {
         let key = RsaPrivateKey::new(&mut OsRng, onionbalance_proto::v2::keys::BITS)?;
         let address = PermanentKey::new(key.to_public_key())?.address();
         Ok(Self { key, address })
     }
 
-    /// Makes one whose next time period begins, counted from `now`, after so many seconds: at which time of day it does is
-    /// a matter of its first byte, so that no clock has to be set to see it. A range of less than 338 seconds may have none.
+    /// Makes a key with its next time period beginning within this range of seconds after `now`. The first
+    /// byte of the address determines the time of day, so that no clock has to be set. Fails for a range
+    /// without such a time: the times are 338 seconds apart.
     pub fn with_period_ending(now: UnixTime, after: RangeInclusive<u64>) -> Result<Self> {
-        // One in 256 does, at worst.
+        // At least one key in 256 fits.
         let keys = std::iter::repeat_with(Self::generate).take(4096);
         let mut fitting = keys
             .filter(|key| key.as_ref().map_or(true, |key| after.contains(&seconds_left(now, &key.address))));
         fitting.next().with_context(|| format!("no key's period ends after {after:?} seconds"))?
     }
 
-    /// The address of the service that has it.
+    /// The address of the service with this key.
     pub fn address(&self) -> OnionAddress {
         self.address
     }

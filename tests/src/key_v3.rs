@@ -12,22 +12,22 @@ use rand_core::{OsRng, RngCore};
 pub struct KeyV3(SigningKey);
 
 impl KeyV3 {
-    /// Makes one that is new in the world.
+    /// Makes a fresh key.
     pub fn generate() -> Self {
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
         Self(SigningKey::from_bytes(&seed))
     }
 
-    /// The one that belongs to a name of up to 32 bytes: always the same, so that backends can know its address before
-    /// anything else does.
+    /// The key that is derived from a name of up to 32 bytes. It is always the same, so that backends can be
+    /// configured with its address first.
     pub fn named(name: &str) -> Self {
         let mut seed = [0xF0; 32];
         seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
         Self(SigningKey::from_bytes(&seed))
     }
 
-    /// The address of the service that has it.
+    /// The address of the service with this key.
     pub fn address(&self) -> Result<OnionAddress> {
         Ok(OnionAddress::from_identity(self.0.verifying_key().to_bytes())?)
     }

@@ -1,10 +1,11 @@
-//! Private Tor networks of real daemons on loopback, and what tests and the demo need around them; and the [`simulator`],
-//! which needs none.
+//! Private Tor networks of real daemons on loopback, with the tools of tests and demo around them, and the
+//! [`simulator`], which needs no network.
 //!
-//! Everything is blocking and on threads: a test that needs an async runtime brings its own. Nothing here is part of
-//! the delivered programs.
+//! Everything is blocking and on threads: a test that needs an async runtime brings its own. No part of this
+//! crate is in the delivered programs.
 //!
-//! No process outlives the one that started it, however that one ends: see [`process`]; and no directory: see [`owned`].
+//! Child processes ([`process`]) and directories ([`owned`]) do not outlive the process that made them, even
+//! if it is killed.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
 //! Directories that do not outlive this process.
 //!
-//! An [`Owned`] directory is removed when it is dropped, and [`remove_all`] removes every one at once (for Ctrl-C). Both
-//! hold the registry's lock until the files are gone, so that this process cannot exit while a directory is half removed.
+//! An [`Owned`] directory is removed when it is dropped, and [`remove_all`] removes every one at once (for
+//! Ctrl-C). Both hold the registry's lock until the files are gone, so that this process cannot exit while a
+//! directory is half removed.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -24,7 +25,8 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    /// Makes a directory, which must not exist; the one that holds it must. After [`remove_all`] this is an error.
+    /// Makes a directory, which must not exist; the one that holds it must. After [`remove_all`] this is an
+    /// error.
     pub(crate) fn create(path: PathBuf) -> Result<Self> {
         REGISTRY.create(path)
     }
@@ -33,7 +35,7 @@ impl Owned {
         &self.path
     }
 
-    /// Leaves the directory where it is when this is dropped, for someone to read the logs in it.
+    /// Keeps the directory when this is dropped, so that its logs can be read.
     pub(crate) fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
     }
@@ -47,7 +49,7 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         let mut state = lock(&self.registry.0);
-        // A kept one stays registered: a failure that Ctrl-C interrupts leaves nothing behind either.
+        // A kept directory stays registered, so that Ctrl-C removes it, too.
         if !self.is_kept() {
             remove(&self.path);
             state.paths.retain(|path| *path != self.path);
@@ -63,7 +65,7 @@ pub fn remove_all() {
 
 /// Removes a directory that other threads may still be writing to.
 pub(crate) fn remove(path: &Path) {
-    // The paths that writers know lead nowhere once the directory has another name.
+    // After the directory has another name, the writers' paths are not valid.
     let aside = path.with_extension("removed");
     let path = if fs::rename(path, &aside).is_ok() { &aside } else { path };
     // A file that was being created during the renaming makes the first attempt fail.

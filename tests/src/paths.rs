@@ -1,6 +1,7 @@
-//! Where cargo builds to, told by the running executable.
+//! Cargo's build directories, found from the running executable.
 //!
-//! Everything that the tests and the demo write goes below the target directory, so `cargo clean` removes it all.
+//! The tests and the demo write below the target directory only, so that `cargo clean` removes all their
+//! files.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,12 +13,13 @@ use anyhow::{Context, Result};
 pub struct BuildPaths {
     /// Cargo's target directory: the one that holds `CACHEDIR.TAG`.
     pub target: PathBuf,
-    /// Where the programs of the same profile lie, such as `target/debug`.
+    /// The directory of the programs of the same profile, such as `target/debug`.
     pub profile: PathBuf,
 }
 
 impl BuildPaths {
-    /// Finds both from the running executable: `…/target/debug/demo` or `…/target/debug/deps/network-0123abcd`.
+    /// Finds both from the running executable: `…/target/debug/demo` or
+    /// `…/target/debug/deps/network-0123abcd`.
     pub fn find() -> Result<Self> {
         let executable = env::current_exe().context("the running executable has no path")?;
         Self::of_executable(&executable).with_context(|| {

@@ -1,9 +1,10 @@
 //! Child processes that cannot outlive this one.
 //!
-//! A [`Process`] is killed when it is dropped, and [`end_all`] ends every one at once (for Ctrl-C). For all other ends of
-//! this process – a panic, `exit`, SIGKILL – a *warden* stands by: a shell that reads from a pipe whose other end only
-//! this process holds. When the pipe closes, it kills what is left. Every child leads a process group of its own: the
-//! terminal's Ctrl-C reaches this process alone, and a child's own children end with it.
+//! A [`Process`] is killed when it is dropped, and [`end_all`] ends every one at once (for Ctrl-C). For all
+//! other ends of this process – a panic, `exit`, SIGKILL – there is a *warden*: a shell that reads from a
+//! pipe, with its other end in this process only. When the pipe closes, it kills the remaining children.
+//! Every child leads a process group of its own: the terminal's Ctrl-C reaches this process alone, and a
+//! child's own children end with it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,18 +26,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its standard output and standard error in the file `output`, and nothing to read.
+    /// Starts `command` with its standard output and standard error in the file `output`, and nothing to
+    /// read.
     pub fn spawn(command: &mut Command, output: &Path) -> Result<Self> {
         Self::spawn_reading(command, Path::new("/dev/null"), output)
     }
 
-    /// As [`Process::spawn`], with the file `input` to read.
+    /// Starts `command` as [`Process::spawn`] does, with the file `input` as its standard input.
     pub fn spawn_reading(command: &mut Command, input: &Path, output: &Path) -> Result<Self> {
         let input = File::open(input).with_context(|| format!("cannot read {}", input.display()))?;
         Self::spawn_with(command, input, output)
     }
 
-    /// As [`Process::spawn`], with `input` for its standard input, whatever that is.
+    /// Starts `command` as [`Process::spawn`] does, with any `input` as its standard input.
     pub fn spawn_with(command: &mut Command, input: impl Into<Stdio>, output: &Path) -> Result<Self> {
         let output = File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
         command.stdin(input).stdout(output.try_clone()?).stderr(output);
@@ -62,7 +64,7 @@ impl Process {
         kill(self.pid, signal).with_context(|| format!("cannot send {signal} to process {}", self.pid))
     }
 
-    /// How the process ended, or `None` while it runs.
+    /// The exit status; `None` while the process runs.
     pub fn exited(&self) -> Result<Option<ExitStatus>> {
         let status = lock(&self.child).try_wait()?;
         if status.is_some() {
@@ -103,13 +105,13 @@ impl Drop for Process {
     }
 }
 
-/// Runs `command` to its end and returns what it wrote (standard output and error, kept in the file `output` too); an
-/// exit status other than 0 is an error that quotes the last lines.
+/// Runs `command` to its end and returns its output (standard output and error, also kept in the file
+/// `output`). An exit status other than 0 is an error that quotes the last lines.
 pub fn run(command: &mut Command, output: &Path) -> Result<String> {
     run_reading(command, Path::new("/dev/null"), output)
 }
 
-/// As [`run`], with the file `input` to read.
+/// Runs `command` as [`run`] does, with the file `input` as its standard input.
 pub fn run_reading(command: &mut Command, input: &Path, output: &Path) -> Result<String> {
     let program = command.get_program().display().to_string();
     let status = Process::spawn_reading(command, input, output)?.wait()?;
@@ -135,7 +137,7 @@ pub fn end_all() {
     }
 }
 
-/// Whether [`end_all`] has been called: what fails from now on, fails because of it.
+/// True if [`end_all`] has been called: later failures are a consequence of it.
 pub fn is_ending() -> bool {
     lock(&REGISTRY).closed
 }
@@ -153,7 +155,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines.iter().skip(start).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Locks a mutex whose holders leave the value whole even when they panic.
+/// Locks a mutex, also after a panic of a holder: holders keep the value consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -185,7 +187,7 @@ impl Registry {
 
     fn remove(&mut self, pid: Pid) {
         if self.children.remove(&pid).is_some() {
-            // A warden that is gone cannot kill anything by mistake.
+            // A warden that has ended cannot kill a process by mistake.
             let _ = self.tell_warden('-', pid);
         }
     }

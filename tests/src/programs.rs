@@ -16,7 +16,7 @@ use crate::paths::BuildPaths;
 use crate::process::{Process, last_lines, read_lossy, run};
 use crate::wait::until;
 
-/// Where the programs lie, freshly built with the profile of the running executable.
+/// The paths of the programs, freshly built with the profile of the running executable.
 #[derive(Clone, Debug)]
 pub struct Programs {
     /// `onionbalance`.
@@ -35,7 +35,7 @@ impl Programs {
     }
 }
 
-/// The signer, and those of its tests that start it.
+/// The signer, and the program of its tests that start it.
 #[derive(Clone, Debug)]
 pub struct SignerTests {
     /// The tests' own program.
@@ -75,20 +75,20 @@ impl Running {
         Ok(Self { process: Process::spawn_with(command, input, output)?, output: output.to_owned() })
     }
 
-    /// All that it has written.
+    /// Its whole output.
     pub fn output(&self) -> Result<String> {
         read_lossy(&self.output)
     }
 
-    /// Waits for a whole line that contains `text`, and returns it. That the program ends first is an error.
+    /// Waits for a whole line that contains `text`, and returns it. Fails if the program ends first.
     pub fn wait_line(&self, text: &str, timeout: Duration) -> Result<String> {
         self.wait_output(&format!("no line with {text:?}"), timeout, |output| {
             whole_lines(output).find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
-    /// Waits until `look` finds something in all that the program has written; `without` says what is missing if it
-    /// does not. That the program ends first is an error.
+    /// Waits until `look` finds something in the program's whole output. `without` describes the missing
+    /// output in the error. Fails if the program ends first.
     pub fn wait_output<T>(
         &self,
         without: &str,
@@ -96,7 +96,7 @@ impl Running {
         look: impl Fn(&str) -> Option<T>,
     ) -> Result<T> {
         until(timeout, || {
-            // Looked at before the output: what it wrote at its end counts.
+            // Checked before the output is read, so that the program's last output counts.
             let ended = self.process.exited()?;
             match (look(&self.output()?), ended) {
                 (Some(found), _) => Ok(Some(found)),
@@ -112,7 +112,7 @@ impl Running {
         until(timeout, || self.process.exited()).with_context(|| self.failure("did not end"))
     }
 
-    /// How the program ended, or `None` while it runs.
+    /// The exit status; `None` while the program runs.
     pub fn exited(&self) -> Result<Option<ExitStatus>> {
         self.process.exited()
     }
@@ -137,7 +137,7 @@ impl Running {
         self.process.rss_kib()
     }
 
-    /// A sentence on what went wrong, with the end of its output.
+    /// A sentence about a failure, with the end of its output.
     pub fn failure(&self, what: &str) -> String {
         let output = self.output().unwrap_or_default();
         let path = self.output.display();
@@ -167,7 +167,8 @@ fn build() -> Result<Programs> {
     Ok(programs)
 }
 
-/// The program of the only test target in cargo's messages, each of which is a line of JSON (The Cargo Book, External Tools).
+/// The program of the only test target in cargo's messages, each of which is a line of JSON (The Cargo Book,
+/// External Tools).
 fn test_program(messages: &str) -> Option<PathBuf> {
     let text = |message: &Value, place: &str| Some(message.pointer(place)?.as_str()?.to_owned());
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -187,7 +188,8 @@ fn cargo<'a>(paths: &BuildPaths, arguments: impl IntoIterator<Item = &'a str>) -
     run(&mut command, &work.path().join("cargo.log"))
 }
 
-/// The directory is named for the profile, but for that of `dev`; with `--target`, it lies below that target's.
+/// The profile has the name of the directory, except for `dev`. With `--target`, the directory is below the
+/// target's.
 fn profile_arguments(paths: &BuildPaths) -> Result<Vec<String>> {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let profile = name(&paths.profile).context("the profile's directory has no name")?;
@@ -239,7 +241,7 @@ mod tests {
         let child = line.strip_prefix("child ").unwrap();
         let state = format!("/proc/{child}/stat");
         drop(running);
-        // A zombie is dead, whether or not anybody collects it.
+        // A zombie is dead, whether it is reaped or not.
         until(SOON, || {
             let stat = fs::read_to_string(&state).unwrap_or_else(|_| ") Z".to_owned());
             Ok(stat.contains(") Z").then_some(()))

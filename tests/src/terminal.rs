@@ -1,4 +1,4 @@
-//! A program that a person has started at a terminal.
+//! A program at a terminal.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,10 +20,12 @@ pub struct AtTerminal {
 }
 
 impl AtTerminal {
-    /// Starts the program of `command` in `directory` with its arguments, and with standard error in the file `log`.
+    /// Starts the program of `command` in `directory` with its arguments, and with standard error in the file
+    /// `log`.
     pub fn start(command: &Command, directory: &Path, log: &Path) -> Result<Self> {
         let pty = openpty(None, None)?;
-        // Not in a process group of its own: setsid(1) would have to start a process that is not ours to kill.
+        // Not in a process group of its own: setsid(1) would then fork, and the process that runs would not
+        // be our child.
         let program = Command::new("setsid")
             .arg("--ctty")
             .arg(command.get_program())
@@ -36,7 +38,7 @@ impl AtTerminal {
         Ok(Self { program, terminal: File::from(pty.master), log: log.to_owned() })
     }
 
-    /// Reads what stands on the terminal up to the next colon, and types a line.
+    /// Reads the terminal's output up to the next colon, and types a line.
     pub fn answer(&mut self, line: &str) -> Result<String> {
         let mut prompt = Vec::new();
         while !prompt.ends_with(b": ") {

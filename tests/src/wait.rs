@@ -1,11 +1,11 @@
-//! Waiting for a state that nothing announces.
+//! Waiting for a state without an event.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Looks again and again until `look` finds something, fails, or the time is over.
+/// Repeats `look` until it finds something. Fails if `look` fails, or if the time is over.
 pub fn until<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + timeout;
     loop {

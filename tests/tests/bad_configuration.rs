@@ -1,5 +1,5 @@
-//! What an operator gets wrong: each fault is one line that says where it is and what to do, status 78 where
-//! starting again would not help, and nothing is served or published.
+//! An operator's mistakes. Each causes one line with its place and the remedy, and the exit status 78 if a
+//! restart would not help; nothing is served or published.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -19,9 +19,9 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(20);
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: i32 = 78;
-/// clap's.
+/// clap's exit status for a wrong command line.
 const WRONG_COMMAND_LINE: i32 = 2;
-/// A user who owns nothing.
+/// A user without files.
 const NOBODY: u32 = 65_534;
 const SOCKET: &str = "signer-socket-location: signer\n";
 const FRONT_PEM: &str = include_str!("../../proto/testdata/v3/front.pem");
@@ -215,7 +215,7 @@ fn a_log_that_cannot_be_kept_is_named() -> Result<()> {
     Ok(())
 }
 
-/// A log line would spoil a key, and a state file that makes no sense is moved aside.
+/// A log line would damage a key, and an unreadable state file is moved aside.
 #[test]
 fn no_key_and_no_configuration_is_written_over() -> Result<()> {
     for (key, path) in [
@@ -272,11 +272,11 @@ fn each_wrong_key_file_is_named_with_what_to_give_instead() -> Result<()> {
         assert_eq!(place.signer()?, (Some(BAD_CONFIGURATION), line.clone()));
         assert!(!place.path("signer").exists());
 
-        // The signer that the balancer starts says the same, and both end.
+        // The signer that the balancer starts reports the same, and both end.
         fs::write(place.path("config.yaml"), service("front.pem"))?;
         let (status, log) = place.balancer()?;
         assert_eq!(status, Some(BAD_CONFIGURATION), "{log}");
-        // Each of the two writes when it comes to it.
+        // The two write in any order.
         assert!(log.contains(&line), "{log}\nwanted {line}");
         assert_eq!(log.lines().count(), 2, "{log}");
     }
@@ -298,7 +298,7 @@ fn what_may_not_be_read_is_named() -> Result<()> {
     let (status, log) = as_nobody(&signer, &["-c", "config.yaml"])?;
     assert_eq!((status, without_time(&log)), (Some(BAD_CONFIGURATION), format!("ERROR {wanted}")));
 
-    // A signer of root's lets nobody in who is not of its group, and refuses who is not on its list.
+    // A signer of root's has a socket for its group only, and refuses users outside its list.
     let _signer = place.serve()?;
     let balancer = place.copy(&Programs::build()?.balancer)?;
     let mut command = Command::new(balancer);
@@ -325,7 +325,7 @@ fn a_signer_that_is_not_there_is_waited_for_by_name() -> Result<()> {
         Ok(())
     };
     says("No such file or directory (os error 2)")?;
-    // It was there once.
+    // The socket existed before.
     place.serve()?.kill()?;
     says("Connection refused (os error 111)")
 }
@@ -365,7 +365,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Without a configuration.
+    /// The directory without a configuration.
     fn empty() -> Result<Self> {
         let place = Self(tempfile::tempdir()?);
         fs::set_permissions(place.0.path(), Permissions::from_mode(0o755))?;
@@ -377,7 +377,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// A copy of a program where every user may run it.
+    /// A copy of a program in a directory where every user may run it.
     fn copy(&self, program: &Path) -> Result<PathBuf> {
         let copy = self.path(&program.file_name().context("a program has a name")?.to_string_lossy());
         ensure!(Command::new("cp").arg(program).arg(&copy).status()?.success(), "cannot copy a program");
@@ -389,7 +389,7 @@ impl Place {
         Running::start(command, &self.path("log"))
     }
 
-    /// How a program ends that ends by itself, and all that it says.
+    /// The exit status of a program that ends by itself, and its whole output.
     fn end(&self, command: &mut Command) -> Result<(Option<i32>, String)> {
         let running = self.start(command)?;
         let status = running.wait_exit(SOON)?;
@@ -419,13 +419,13 @@ fn service(key: &str) -> String {
     format!("services:\n- key: {key}\n  instances:\n  - address: {}\n", Backend::new(1).address())
 }
 
-/// One letter is another.
+/// An address with one letter changed.
 fn mistyped(address: &str) -> String {
     let first = if address.starts_with('a') { "b" } else { "a" };
     address.chars().skip(1).fold(first.to_owned(), |text, letter| text + &letter.to_string())
 }
 
-/// The balancer's line without the time at its front.
+/// The balancer's line without the time at its beginning.
 fn without_time(line: &str) -> String {
     line.split_once(' ').map_or(line, |(_, rest)| rest).trim_start().to_owned()
 }

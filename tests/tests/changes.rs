@@ -1,4 +1,4 @@
-//! What can be done to a running network.
+//! Changes of a running network.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn frontends_can_be_given_later() -> Result<()> {
     let network = Network::start(&Plan { backends: 2, ..Plan::default() })?;
     let backend = network.backend(0)?;
     assert!(!backend.tor().log()?.contains("OnionBalance"));
-    // Of tor's src/test/hs_build_address.py: any valid address will do.
+    // The address in tor's src/test/hs_build_address.py; any valid address would do.
     let frontend: OnionAddress = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse()?;
     network.set_frontends(&[frontend])?;
     for backend in network.backends() {

@@ -1,4 +1,4 @@
-//! Whatever way a process ends that owns a network: no tor outlives it.
+//! No tor outlives the process that owns its network, however that ends.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 const UP: Duration = Duration::from_mins(5);
 const SOON: Duration = Duration::from_secs(30);
-/// The demo's line when all tors of its network run.
+/// The demo's line after all tors of its network have started.
 const RELAYS_UP: &str = "relays up";
 
 #[test]
 fn a_killed_owner_leaves_no_tor() -> Result<()> {
     let demo = Demo::start()?;
-    // A stopped process must go too.
+    // A frozen process must end, too.
     let (frozen, _) = demo.tors()?.pop().context("no tor runs")?;
     kill(frozen, Signal::SIGSTOP)?;
     demo.running.signal(Signal::SIGKILL)?;
@@ -60,14 +60,14 @@ struct Demo {
 }
 
 impl Demo {
-    /// With its tors up and its network still on the way.
+    /// The demo with its tors started, before its network is complete.
     fn start() -> Result<Self> {
         let demo = Self::start_until(RELAYS_UP)?;
         assert_eq!(demo.tors()?.len(), 9);
         Ok(demo)
     }
 
-    /// Started, and come to the line with `stage`.
+    /// The demo after its line with `stage`.
     fn start_until(stage: &str) -> Result<Self> {
         let (output, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -77,7 +77,7 @@ impl Demo {
         Ok(Self { running, target: BuildPaths::find()?.target, temporary, _output: output })
     }
 
-    /// What it has made and not removed, of which what is in the target directory is named for the process.
+    /// The files that it has made and not removed. Those in the target directory are named after the process.
     fn left_over(&self) -> Result<Vec<PathBuf>> {
         let pid = self.running.pid().to_string();
         let is_ours = |path: &PathBuf| {
@@ -93,7 +93,7 @@ impl Demo {
         Ok(paths)
     }
 
-    /// The live processes that were started with a file of the demo's directory.
+    /// The live processes with a file of the demo's directory in their command line.
     fn tors(&self) -> Result<Vec<(Pid, String)>> {
         let ours = format!("{}/networks/{}-", self.target.display(), self.running.pid());
         let mut tors = Vec::new();
@@ -123,7 +123,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// A process's command line; `None` if it is gone, or dead and not yet collected by its parent: then it has none.
+/// A process's command line; `None` if it has ended, or is a zombie, which has none.
 fn live_arguments(process: &Path) -> Option<String> {
     let arguments = String::from_utf8_lossy(&fs::read(process.join("cmdline")).ok()?).into_owned();
     Some(arguments).filter(|arguments| !arguments.is_empty())

@@ -1,4 +1,4 @@
-//! The way back: an exported key serves in a tor by itself.
+//! A tor alone serves an exported key.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,7 +14,7 @@ use onionbalance_tests::programs::Programs;
 use onionbalance_tests::provision::TorProgram;
 use onionbalance_tests::wait::until;
 
-/// A tor without network is ready at once.
+/// The longest start of a tor without network.
 const SOON: Duration = Duration::from_secs(20);
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata");
 

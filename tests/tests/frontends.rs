@@ -1,4 +1,4 @@
-//! Frontends of both versions on real networks, in one process: their tests wait side by side.
+//! Frontends of both versions on real networks. One process runs their tests, which wait in parallel.
 
 mod frontend;
 mod frontend_v2;

@@ -1,8 +1,8 @@
-//! A thousand services with ten backends each: both programs start with them and reload them, the signer within the limits of
-//! its unit.
+//! A thousand services with ten backends each: both programs start with them and reload them, the signer
+//! within the limits of its unit.
 //!
-//! `ONIONBALANCE_TEST_SERVICES=5000 cargo test --release -p onionbalance-tests --test many_services` makes it five times as
-//! large.
+//! `ONIONBALANCE_TEST_SERVICES=5000 cargo test --release -p onionbalance-tests --test many_services` makes it
+//! five times as large.
 
 use std::env;
 use std::fmt::Write;
@@ -24,9 +24,10 @@ use tempfile::TempDir;
 
 const SERVICES: usize = 1000;
 const BACKENDS: usize = 10;
-/// `nobody`, as whom the signer runs: to root the limit of locked memory does not apply.
+/// `nobody`, the signer's user: the limit of locked memory does not apply to root.
 const NOBODY: u32 = 65_534;
-/// From a program's start, or a signal, to what comes of it; programs without optimisation on a busy machine.
+/// The longest time from a program's start, or a signal, to its effect, for programs without optimisation on
+/// a busy machine.
 const LONG: Duration = Duration::from_mins(5);
 const UNIT: &str = include_str!("../../packaging/systemd/onionbalance-signer.service");
 
@@ -40,7 +41,7 @@ fn many_services_start_and_reload_within_the_units_limits() -> Result<()> {
     let signer = place.start_signer()?;
     signer.wait_line("listening on", LONG)?;
     let balancer = place.start_balancer(&tor)?;
-    // The log introduces a hundred of them.
+    // The log names a hundred of the services.
     balancer.wait_line(&format!("balancing {} services besides", services - 100), LONG)?;
     balancer.wait_line("connected to tor", LONG)?;
 
@@ -69,7 +70,7 @@ fn many_services_start_and_reload_within_the_units_limits() -> Result<()> {
     Ok(())
 }
 
-/// A directory of the signer's user with keys and a configuration.
+/// A directory of the signer's user, with keys and a configuration.
 struct Place {
     directory: TempDir,
     /// The addresses of each service's backends.
@@ -135,7 +136,7 @@ impl Place {
         Running::start(command, &self.path().join(output))
     }
 
-    /// A copy of a program that every user may run.
+    /// A copy of a program in a directory where every user may run it.
     fn copy(&self, program: &Path) -> Result<PathBuf> {
         let copy = self.path().join(program.file_name().context("a program has a name")?);
         ensure!(Command::new("cp").arg(program).arg(&copy).status()?.success(), "cannot copy the program");

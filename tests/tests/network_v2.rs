@@ -1,4 +1,4 @@
-//! A private network with version 2 of onion services.
+//! A private network with v2 onion services.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Files of Onionbalance's first version and of 0.1.8 are accepted as they are by both programs, up to the
-//! point where tor is looked for.
+//! Both programs accept files of Onionbalance's first version and of 0.1.8 unchanged, up to the connection to
+//! tor.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(40);
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v2");
 
-/// The first version's own example, but for the paths of the keys, of which the second is encrypted.
+/// The first version's own example, with other paths of the keys. The second key is encrypted.
 const FIRST_VERSION: &str = "\
 refresh: 600 # How often to poll for updated descriptors
 services:
@@ -85,7 +85,7 @@ fn every_key_of_0_1_8_is_taken() -> Result<()> {
     let mut command = Command::new(&Programs::build()?.balancer);
     command.args(["-c", "config.yaml"]).current_dir(place.path());
     let balancer = Running::start(&mut command, &inside("stderr"))?;
-    // tor is where the file says: first the socket, then the port.
+    // The file determines the place of tor: first the socket, then the port.
     balancer.wait_line("cannot connect to tor's control port unix:tor-control: No such file", SOON)?;
     assert!(fs::symlink_metadata(inside("control"))?.file_type().is_socket());
 
@@ -93,8 +93,7 @@ fn every_key_of_0_1_8_is_taken() -> Result<()> {
     assert_eq!(balancer.wait_exit(SOON)?.code(), Some(0));
     assert!(!inside("control").exists());
     let shown = balancer.output()?;
-    // The log file has what standard error has, but for the signer's lines there, and for each line a time of
-    // its own.
+    // The log file has the lines of standard error without the signer's, and each line has a time of its own.
     let file = fs::read_to_string(inside("onionbalance.log"))?;
     assert!(without_times(&file).eq(without_times(&shown)), "{file}\nand on standard error:\n{shown}");
     for warning in [
@@ -107,7 +106,7 @@ fn every_key_of_0_1_8_is_taken() -> Result<()> {
     Ok(())
 }
 
-/// The balancer's lines: the signer's times have no fractions of seconds.
+/// Only the balancer's lines: the signer's times have no fractions of seconds.
 fn without_times(log: &str) -> impl Iterator<Item = &str> {
     let lines = log.lines().filter_map(|line| line.split_once(' '));
     lines.filter_map(|(time, rest)| time.contains('.').then_some(rest))

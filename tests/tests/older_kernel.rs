@@ -9,8 +9,8 @@ use onionbalance_tests::programs::SignerTests;
 
 const SIGNER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../signer/tests");
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata");
-/// Those of the signer's tests that attack it or ask the kernel for something. The others read keys and configurations, which is
-/// the same on every kernel.
+/// The signer's tests of attacks and of kernel features. The others read keys and configurations, which does
+/// not depend on the kernel.
 const MODULES: &str = "confinement:: conversation:: floods:: hostile:: isolation:: memory::";
 /// `SO_PASSRIGHTS`, by which a listener refuses descriptors.
 const PASS_RIGHTS: (u32, u32) = (6, 16);
@@ -20,7 +20,7 @@ const ATTACKS: [&str; 3] = [
     "hostile::a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel",
     "hostile::descriptors_that_were_passed_before_the_start_hold_nobody",
 ];
-/// Several times what it takes on an idle machine.
+/// Several times the duration on an idle machine.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Includes the tests that need root, also where this one runs without it: the script is root in the machine.
@@ -31,7 +31,7 @@ fn the_signer_withstands_its_attackers_on_a_kernel_that_passes_descriptors() -> 
     let machine = Emulated::new()?;
     machine.add_program(&tests.program)?;
     machine.add_program(&tests.signer)?;
-    // The tests find their data by way of the other directory.
+    // The tests' path of their data leads through the signer's directory.
     machine.add_directory(Path::new(TESTDATA))?;
     machine.add_directory(Path::new(SIGNER))?;
     let program = tests.program.display();

@@ -1,4 +1,5 @@
-//! A signer that the balancer starts asks a person for the passphrase of an encrypted key, who may take his time.
+//! A signer that the balancer starts asks for the passphrase of an encrypted key at the terminal, and waits
+//! for it.
 
 use std::fs;
 use std::path::Path;

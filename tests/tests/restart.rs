@@ -1,5 +1,5 @@
-//! The signer dies and is started again behind a socket that somebody else holds, as systemd does, while a balancer's client
-//! keeps asking: every request is answered.
+//! The signer dies and is started again behind a socket that another process holds, as systemd does. The
+//! balancer's client keeps sending requests, and every one is answered.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -46,7 +46,7 @@ fn behind_its_socket_a_restart_loses_no_request() -> Result<()> {
         thread::spawn(move || keep_asking(&socket, &request, &answered, &stop))
     };
     for number in 1..=RESTARTS {
-        // In the midst of the work, and each time at another point of it.
+        // Killed at another point of its work each time.
         let before = answered.load(Ordering::Relaxed);
         until(SOON, || {
             ensure!(!asking.is_finished(), "a request was lost");
@@ -61,7 +61,8 @@ fn behind_its_socket_a_restart_loses_no_request() -> Result<()> {
     Ok(())
 }
 
-/// Has descriptors signed, one after the other, until it is stopped: how many. That one is not answered is an error.
+/// Has descriptors signed, one after the other, until it is stopped: how many. That one is not answered is an
+/// error.
 fn keep_asking(
     socket: &Path,
     request: &FrontendRequest,
@@ -91,7 +92,7 @@ fn start_signer(place: &TempDir, listener: &UnixListener, number: usize) -> Resu
     Running::start_with(&mut command, OwnedFd::from(listener.try_clone()?), &log)
 }
 
-/// What the configuration allows.
+/// The limit of the configuration.
 fn request() -> Result<FrontendRequest> {
     let frontend: OnionAddress =
         fs::read_to_string(Path::new(TESTDATA).join("front.hostname"))?.trim().parse()?;

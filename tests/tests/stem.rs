@@ -1,5 +1,5 @@
-//! Stem reads what the signer signs: the library that the original OnionBalance, and much else, read descriptors by. What
-//! the original signed is read in `proto/src/v2/document/tests.rs`.
+//! Stem reads the signer's descriptors. It is the library with which the original OnionBalance and other
+//! programs read descriptors. `proto/src/v2/document/tests.rs` reads the original's descriptors.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn stem_reads_what_the_signer_signs() -> Result<()> {
     let mut rng = StdRng::seed_from_u64(0x57E4);
     let backends: Vec<Backend> = (0..BACKENDS).map(|_| Backend::generate(&mut rng)).collect();
     let cases = (0..CASES).map(|number| {
-        // Without clients, with one, with more than fit a block of sixteen.
+        // Without clients, with one, and with more than a block of sixteen.
         let clients = [0, 0, 1, 2, BACKENDS].into_iter().nth(number % 5).unwrap_or_default();
         sign(directory.path(), number, clients, &backends, &mut rng)
     });
@@ -45,7 +45,8 @@ fn stem_reads_what_the_signer_signs() -> Result<()> {
     Ok(())
 }
 
-/// Has a descriptor signed whose first so many backends authorize clients, and says what stem should find in it.
+/// A signed descriptor in which this number of backends, the first ones, authorize clients, with the contents
+/// that stem has to find.
 fn sign(
     directory: &Path,
     number: usize,

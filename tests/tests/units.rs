@@ -1,6 +1,6 @@
-//! The units in `packaging/` are as strict as they claim, and systemd knows every word in them.
+//! The units in `packaging/` are as strict as documented, and systemd accepts every setting in them.
 //!
-//! `systemd-analyze` creates /run/systemd where systemd does not run, which takes root.
+//! Without a running systemd `systemd-analyze` creates /run/systemd, which needs root.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ const DROP_INS: [(&str, &str); 2] = [
     (SIGNER, "drop-ins/onionbalance-signer-passphrase.conf"),
 ];
 
-/// What our units name of others, and what systemd adds by itself.
+/// The units that ours name, and those that systemd adds by itself.
 const OTHERS: [&str; 6] = [
     "basic.target",
     "multi-user.target",
@@ -30,7 +30,7 @@ const OTHERS: [&str; 6] = [
     "tor.service",
 ];
 
-/// Ours, and one of the package procps, which containers lack.
+/// The project's programs, and one of the package procps, which containers may lack.
 const INSTALLED_LATER: [&str; 3] = ["/usr/bin/onionbalance", "/usr/bin/onionbalance-signer", "/usr/bin/kill"];
 
 /// Ten times the highest exposure that is allowed: 0.3.
@@ -112,19 +112,19 @@ fn exposure(units: &Units, unit: &str) -> Result<()> {
     run(&mut command, &units.0.path().join("exposure.log")).map(drop)
 }
 
-/// What systemd has to say against the units. It warns of what it does not know, and succeeds; a program that is not there
-/// is an error.
+/// systemd's complaints about the units. It warns of unknown settings and succeeds; a missing program is an
+/// error.
 fn verify(units: &Units) -> Result<String> {
     let mut command = systemd_analyze()?;
     command
         .args(["verify", "--man=no", SIGNER, SOCKET, BALANCER])
         .current_dir(units.0.path())
-        // None of the system's, so that only ours are judged.
+        // Without the system's units, so that only ours are judged.
         .env("SYSTEMD_UNIT_PATH", units.0.path());
     run(&mut command, &units.0.path().join("verify.log"))
 }
 
-/// Copies of the units among such others as they need.
+/// Copies of the units, with the other units that they need.
 struct Units(TempDir);
 
 impl Units {
@@ -154,12 +154,12 @@ fn source(name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// With a program that every system has in the place of each that need not be installed here.
+/// A program that every system has replaces each program that may not be installed here.
 fn with_some_program(unit: &str) -> String {
     let lines = unit.lines().map(|line| match line.split_once('=') {
         Some((key, command)) if key.starts_with("Exec") && key != "ExecPaths" => {
             let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
-            // `+` and others say how it is started (systemd.service(5)).
+            // `+` and other prefixes are not part of the path (systemd.service(5)).
             let path = program.trim_start_matches(['@', '-', ':', '+', '!']);
             let prefix = program.strip_suffix(path).unwrap_or_default();
             let path = if INSTALLED_LATER.contains(&path) { "/bin/true" } else { path };

@@ -5,7 +5,8 @@
 mod list;
 
 fn main() -> std::io::Result<()> {
-    // As for any test program, arguments ask for a part of the tests, or for a list.
+    // Arguments select a part of the tests or a list, as for any test program. The notice is for a whole run
+    // only.
     if std::env::args().len() > 1 {
         return Ok(());
     }

@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::wait::until;
 
-/// A directory in the hierarchy of cgroups, which goes with this value.
+/// A directory in the hierarchy of cgroups, which is removed with this value.
 #[derive(Debug)]
 pub(super) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// Makes one at the root of version 2's hierarchy, named for this process; those of dead processes are removed.
+    /// Makes a cgroup at the root of the cgroup2 hierarchy, named after this process, and removes those of
+    /// dead processes.
     pub(super) fn create(name: &str) -> Result<Self> {
         let hierarchy = hierarchy()?;
         for stale in stale(&hierarchy)? {
@@ -31,7 +32,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The kernel takes a moment to bury the processes of a namespace whose first one was killed.
+        // The kernel needs a moment to remove the processes of a namespace after its first one was killed.
         let _ = until(Duration::from_secs(5), || {
             remove(&self.0);
             Ok((!self.0.exists()).then_some(()))
@@ -41,7 +42,7 @@ impl Drop for Cgroup {
 
 const PREFIX: &str = "onionbalance-booted-";
 
-/// Where version 2's hierarchy is mounted.
+/// The mount point of the cgroup2 hierarchy.
 fn hierarchy() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let found = mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
@@ -51,7 +52,7 @@ fn hierarchy() -> Result<PathBuf> {
     found.context("no hierarchy of cgroups of version 2 is mounted, which systemd needs")
 }
 
-/// The cgroups that processes made which are no more.
+/// The cgroups of processes that have ended.
 fn stale(hierarchy: &Path) -> Result<Vec<PathBuf>> {
     let mut stale = Vec::new();
     for entry in fs::read_dir(hierarchy)? {
@@ -65,7 +66,7 @@ fn stale(hierarchy: &Path) -> Result<Vec<PathBuf>> {
     Ok(stale)
 }
 
-/// Removes a cgroup with those below it, as far as no process is in them. Their files go with them.
+/// Removes a cgroup with those below it, as far as they have no processes. The kernel removes their files.
 fn remove(path: &Path) {
     let Ok(entries) = fs::read_dir(path) else { return };
     for entry in entries.filter_map(Result::ok) {

@@ -1,11 +1,11 @@
 //! A Debian with a real systemd as its first process, over this system's own files.
 //!
-//! [`Booted::start`] lays a file system in memory over the system's, and boots it in namespaces of its own in about two
-//! seconds. What this system lacks of Debian's tor, systemd and procps is laid over it from Debian's packages. Nothing that happens
-//! in there changes this system; only its kernel and its clock are shared, and the network of the thread that starts it:
-//! [`isolate_network`] gives that thread one of its own.
+//! [`Booted::start`] mounts a file system in memory over the system's, and boots it in namespaces of its own
+//! in about two seconds. The files of Debian's tor, systemd and procps that this system lacks come from
+//! Debian's packages. The booted system cannot change this one. It shares its kernel and its clock, and the
+//! network of the thread that starts it: [`isolate_network`] gives that thread one of its own.
 //!
-//! It needs root, overlayfs and version 2 of cgroups.
+//! It needs root, overlayfs and cgroup2.
 
 mod cgroup;
 
@@ -42,20 +42,20 @@ pub struct Booted {
     _cgroup: Cgroup,
 }
 
-/// How a command ended, and what it wrote: standard output and standard error.
+/// The exit status of a command, and its output.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// 124 if it took longer than it may.
     pub status: ExitStatus,
-    /// Of both.
+    /// Standard output and standard error.
     pub output: String,
 }
 
-/// Gives this thread, and all threads and processes that it starts, a network of their own. It has nothing but a loopback
-/// interface, which a booted system brings up.
+/// Gives this thread, and all threads and processes that it starts, a network of their own. It has only a
+/// loopback interface, which a booted system brings up.
 pub fn isolate_network() -> Result<()> {
     ensure!(Uid::effective().is_root(), NEEDS_ROOT);
-    // What has to be fetched is out of reach afterwards.
+    // Packages cannot be fetched afterwards.
     debian_machine()?;
     TorProgram::find(OnionVersion::V3)?;
     Programs::build()?;
@@ -63,8 +63,9 @@ pub fn isolate_network() -> Result<()> {
 }
 
 impl Booted {
-    /// Boots a system in which nothing of this project is installed. The directory `/root/onionbalance` is a checkout as far
-    /// as it takes to install it, with the programs in `target/release/`. `name` tells it from others of this process.
+    /// Boots a system without an installation of this project. The directory `/root/onionbalance` has the
+    /// files of a checkout that an installation needs, with the programs in `target/release/`. `name`
+    /// distinguishes it from others of this process.
     pub fn start(name: &str) -> Result<Self> {
         ensure!(Uid::effective().is_root(), NEEDS_ROOT);
         let packages = debian_machine()?;
@@ -132,14 +133,15 @@ impl Booted {
         Ok(())
     }
 
-    /// Runs a script of `sh` as root in `/root/onionbalance`, and returns what it wrote. A status other than 0 is an error.
+    /// Runs a script of `sh` as root in `/root/onionbalance`, and returns its output. An exit status other
+    /// than 0 is an error.
     pub fn sh(&self, script: &str) -> Result<String> {
         let Outcome { status, output } = self.attempt(script)?;
         ensure!(status.success(), "`{script}` failed ({status}):\n{}", last_lines(&output, 20));
         Ok(output)
     }
 
-    /// As [`Booted::sh`], of a script that may fail.
+    /// Runs a script as [`Booted::sh`] does; it may fail.
     pub fn attempt(&self, script: &str) -> Result<Outcome> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let output = self.directory.path().join(format!("command-{number}.log"));
@@ -156,8 +158,8 @@ impl Booted {
         Ok(Outcome { status, output: written })
     }
 
-    /// Where a file of the system lies for this process, as long as the system runs. AF_UNIX sockets can be connected to
-    /// by this path.
+    /// The path of a file of the system for this process, as long as the system runs. AF_UNIX sockets can be
+    /// connected to by this path.
     pub fn path(&self, inside: &str) -> PathBuf {
         Path::new("/proc").join(self.init.to_string()).join("root").join(inside.trim_start_matches('/'))
     }
@@ -176,8 +178,8 @@ impl Booted {
         })
     }
 
-    /// The messages that a unit's processes have logged since the system has booted: of this priority and more urgent ones
-    /// (`warning`, `info` …).
+    /// The messages that a unit's processes have logged since the system has booted: of this priority and
+    /// more urgent ones (`warning`, `info` …).
     pub fn journal(&self, unit: &str, priority: &str) -> Result<Vec<String>> {
         let wanted = format!("journalctl -b --no-pager -o cat -p {priority} -u {unit}");
         Ok(self.sh(&wanted)?.lines().map(str::to_owned).collect())
@@ -204,14 +206,15 @@ impl Drop for Booted {
 const NEEDS_ROOT: &str = "this test boots a system in namespaces of its own: run it as root";
 const TREE: &str = include_str!("tree.sh");
 const BOOT: &str = include_str!("boot.sh");
-/// What Debian's packages do when they are installed, for those that were only unpacked.
+/// The actions of Debian's maintainer scripts, for packages that were only unpacked.
 const PREPARE: &str = include_str!("prepare.sh");
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
-/// systemd gives each service this long by default, and those of this project ten seconds.
+/// The time that systemd gives each service to stop by default; the services of this project have ten
+/// seconds.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(90);
 const COMMAND_SECS: &str = "120";
 
-/// The process of which `pid` is the parent.
+/// The child of the process `pid`.
 fn child_of(pid: i32) -> Result<Option<Pid>> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -226,7 +229,7 @@ fn child_of(pid: i32) -> Result<Option<Pid>> {
     Ok(None)
 }
 
-/// Whether the first process has become systemd and answers `systemctl`.
+/// True if the first process has become systemd and answers `systemctl`.
 fn listens(init: Pid) -> bool {
     let process = Path::new("/proc").join(init.to_string());
     let name = fs::read_to_string(process.join("comm")).unwrap_or_default();

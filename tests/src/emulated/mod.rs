@@ -1,8 +1,8 @@
-//! A machine with another kernel than this one's, emulated, over files of this system.
+//! An emulated machine with another kernel than this one's, and with files of this system.
 //!
-//! [`Emulated`] collects programs and their files, each under the path that it has here, and [`Emulated::run`] boots them from
-//! memory with busybox, runs a script as root, and returns what the script wrote. The machine has a loopback interface and no
-//! disk.
+//! [`Emulated`] collects programs and their files, each under the path that it has here, and
+//! [`Emulated::run`] boots them from memory with busybox, runs a script as root, and returns its output. The
+//! machine has a loopback interface and no disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use crate::process::{last_lines, run};
 use crate::programs::Running;
 use crate::provision::Emulator;
 
-/// The files of a machine that is yet to boot; dropping it removes them.
+/// The files of a machine before its boot; dropping it removes them.
 #[derive(Debug)]
 pub struct Emulated {
     emulator: Emulator,
@@ -25,7 +25,7 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    /// A machine with busybox, the users `root`, `daemon` and `nobody`, and nothing else.
+    /// A machine with only busybox and the users `root`, `daemon` and `nobody`.
     pub fn new() -> Result<Self> {
         let machine = Self { emulator: Emulator::get()?, directory: Directory::create()? };
         machine.copy(machine.emulator.busybox(), Path::new("/bin/busybox"))?;
@@ -55,8 +55,8 @@ impl Emulated {
         Ok(())
     }
 
-    /// Boots the machine and runs a script of `sh` until it ends or fails; the result is all that the machine wrote, lines of
-    /// the kernel's included. It is an error if the script fails, or the machine is not off in time.
+    /// Boots the machine, runs a script of `sh`, and returns the machine's whole output, with the kernel's
+    /// lines. Fails if the script fails, or if the machine is not off in time.
     pub fn run(&self, script: &str, timeout: Duration) -> Result<String> {
         self.write("/script", script)?;
         self.pack()?;
@@ -96,7 +96,7 @@ impl Emulated {
         run(&mut command, &self.log("cpio")).map(|_| ())
     }
 
-    /// The place of one of the machine's paths before it boots.
+    /// The file on this system that will be this path of the machine.
     fn inside(&self, path: &Path) -> PathBuf {
         self.directory.path().join("root").join(path.strip_prefix("/").unwrap_or(path))
     }
@@ -114,13 +114,14 @@ const INIT: &str = include_str!("init.sh");
 const PASSWD: &str =
     "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n";
 const GROUP: &str = "root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n";
-/// Secret memory has to be asked for before Linux 6.5. A kernel that panics reboots, which ends QEMU. The check of the timer's
-/// interrupt fails where a busy machine emulates it too late.
+/// Before Linux 6.5 secret memory needs a boot parameter. A kernel that panics reboots, which ends QEMU. The
+/// check of the timer's interrupt is off, because it fails if a busy machine emulates it too late.
 const KERNEL_OPTIONS: &str = "console=ttyS0 loglevel=1 panic=-1 secretmem.enable=1 no_timer_check";
 /// The machine's memory, of which the files take a tenth, twice while they are unpacked.
 const MEMORY: &str = "1G";
 
-/// The libraries in what `ldd` writes: `libm.so.6 => /lib/libm.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
+/// The libraries in the output of `ldd`: `libm.so.6 => /lib/libm.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2
+/// (0x…)`.
 fn absolute_paths(ldd: &str) -> impl Iterator<Item = &Path> {
     ldd.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new)
 }

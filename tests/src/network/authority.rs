@@ -1,4 +1,5 @@
-//! Directory authorities: their keys, their line in everybody's configuration, and their own.
+//! Directory authorities: their keys, their line in the configuration of every tor, and their own
+//! configuration.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -23,12 +24,12 @@ pub(crate) struct Authority {
     dir_port: u16,
     /// The SHA-1 digest of the authority identity key (dir-spec, `fingerprint` of the key certificate).
     v3_identity: String,
-    /// The relay identity's.
+    /// The fingerprint of the relay identity.
     fingerprint: String,
 }
 
 impl Authority {
-    /// Makes the keys: a second or two.
+    /// Makes the keys, in a second or two.
     pub(crate) fn create(base: &Base, number: usize) -> Result<Self> {
         let name = format!("authority-{number}");
         let directory = base.directory.path().join(&name);
@@ -49,7 +50,7 @@ impl Authority {
         &self.fingerprint
     }
 
-    /// The line by which every tor knows the authority.
+    /// The line that makes a tor use the authority.
     pub(crate) fn dir_authority(&self) -> String {
         let Self { name, or_port, dir_port, v3_identity, fingerprint } = self;
         let name = name.replace('-', "");
@@ -92,8 +93,9 @@ impl Authority {
     }
 }
 
-/// Waits until every authority has the descriptors of all relays, and lets them vote at once: the first consensus is
-/// complete, and nobody waits for the next full interval. A node that has seen an incomplete one is slow to forget it.
+/// Waits until every authority has the descriptors of all relays, and lets them vote at once: the first
+/// consensus is complete, and comes before the next full interval. A node that has used an incomplete
+/// consensus is slow to replace it.
 pub(crate) fn vote(base: &Base, authorities: &[Daemon], fingerprints: &[&str], plan: &Plan) -> Result<()> {
     let relays = fingerprints.len();
     let now = now()?;
@@ -118,8 +120,8 @@ pub(crate) fn vote(base: &Base, authorities: &[Daemon], fingerprints: &[&str], p
     Ok(())
 }
 
-/// Has an authority that runs vote for a relay no more. tor reads its list of relays with its configuration, which must not
-/// forget what it was told meanwhile.
+/// Makes a running authority stop voting for a relay. tor reads its list of relays with its configuration, so
+/// the configuration has to include earlier changes.
 pub(crate) fn reject(authority: &Daemon, fingerprint: &str) -> Result<()> {
     fs::write(authority.directory().join("approved-routers"), format!("!reject {fingerprint}\n"))?;
     let mut control = authority.control()?;
@@ -127,14 +129,15 @@ pub(crate) fn reject(authority: &Daemon, fingerprint: &str) -> Result<()> {
     control.send("SIGNAL RELOAD").map(drop)
 }
 
-/// The file of measured bandwidths that all authorities vote by.
+/// The file of measured bandwidths that all authorities use in their votes.
 fn bandwidths(base: &Base) -> PathBuf {
     base.directory.path().join("bandwidths")
 }
 
-/// Each relay is to be picked as often as any other; authorities hardly at all, as in the real network. What they measure themselves in their first seconds differs so
-/// much that one of them would be guard, middle and end of nearly every circuit, and so of none that can be built. The relays
-/// from `hsdirs_from` on are picked by nobody for anything.
+/// The measured bandwidths: each relay is chosen as often as any other, authorities almost never, as in the
+/// real network. Without this file the relays' own measurements in their first seconds differ so much that
+/// one relay would be guard, middle and end of nearly every circuit, which cannot be built. The relays from
+/// `hsdirs_from` on are never chosen for circuits.
 fn measured(fingerprints: &[&str], hsdirs_from: usize, now: u64) -> String {
     let bandwidth = |number| if number < hsdirs_from { 1000 } else { 0 };
     let line = |(number, fingerprint)| format!("node_id=${fingerprint} bw={}", bandwidth(number));
@@ -147,16 +150,18 @@ fn descriptors(control: &mut Control) -> Result<usize> {
     Ok(text.lines().filter(|line| line.starts_with("router ")).count())
 }
 
-/// Seconds for votes, and again for signatures, to reach everybody; two such must fit in half an interval.
+/// Seconds for votes, and again for signatures, to reach all authorities. Twice this time must fit in half an
+/// interval.
 const VOTE_DELAY: u64 = 2;
 const HALF_HOUR: u64 = 1800;
 /// Seconds that authorities and relays may take to start on a busy machine.
 const START: u64 = 40;
 const PUBLISH_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A voting interval that ends when relays have started, and soon after: authorities do nothing for a shared-random value
-/// before the end of the first interval that they knew of (tor, `sr_state_update`). tor wants a divisor of half an hour;
-/// in its last seconds there is no good one, and the first consensus may be incomplete.
+/// The first voting interval. It ends soon after the relays have started, because authorities do not begin a
+/// shared-random run before the end of their first interval (tor, `sr_state_update`). tor requires a divisor
+/// of half an hour. In the last seconds of a half hour none is long enough, and the first consensus may be
+/// incomplete.
 fn hold(now: u64) -> u64 {
     let left = |interval: &u64| interval - now % interval;
     let divisors = (30..=HALF_HOUR).filter(|interval| HALF_HOUR.is_multiple_of(*interval));
@@ -184,7 +189,7 @@ fn make_certificate(base: &Base, keys: &Path, dir_port: u16) -> Result<String> {
     Ok(fingerprint.context("the certificate has no fingerprint")?.to_owned())
 }
 
-/// Has tor make the relay identity, and returns its fingerprint, 40 hexadecimal digits.
+/// Makes the relay identity by running tor, and returns its fingerprint, 40 hexadecimal digits.
 fn make_fingerprint(base: &Base, directory: &Path) -> Result<String> {
     let empty = directory.join("empty-torrc");
     fs::write(&empty, "")?;

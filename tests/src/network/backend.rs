@@ -1,4 +1,4 @@
-//! Backends: onion services of plain tors, each with a web site that says its name.
+//! Backends: onion services of plain tors, each with a web site that answers with its name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -18,7 +18,7 @@ use super::webserver::WebServer;
 use crate::process::lock;
 use crate::wait::until;
 
-/// A backend; its web server and its address stay the same through all that happens to its tor.
+/// A backend. Its web server and its address stay the same when its tor is stopped or restarted.
 #[derive(Debug)]
 pub struct Backend {
     name: String,
@@ -30,7 +30,7 @@ pub struct Backend {
     watch: Mutex<UploadWatch>,
 }
 
-/// How a v2 backend authorizes its clients, of which it has two.
+/// The authorization of a v2 backend, which has two clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Authorization {
     /// One address for all clients.
@@ -76,7 +76,7 @@ impl Backend {
         Ok(Self { name, tor, service, web, address, clients, watch })
     }
 
-    /// What the web site answers.
+    /// The name, with which the web site answers.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -86,7 +86,7 @@ impl Backend {
         self.address
     }
 
-    /// The clients that it authorizes, if it does so.
+    /// The clients that it authorizes; empty without authorization.
     pub fn clients(&self) -> &[AuthorizedClient] {
         &self.clients
     }
@@ -96,17 +96,17 @@ impl Backend {
         self.tor.kill()
     }
 
-    /// Stops its tor in its tracks: introductions go unanswered, and its descriptor stays where it is.
+    /// Freezes its tor (SIGSTOP): introductions are not answered, and its descriptors stay on the HSDirs.
     pub fn freeze(&self) -> Result<()> {
         self.tor.freeze()
     }
 
-    /// Lets a frozen tor go on.
+    /// Continues a frozen tor.
     pub fn thaw(&self) -> Result<()> {
         self.tor.thaw()
     }
 
-    /// Starts a killed tor again, or a running one anew.
+    /// Restarts its tor.
     pub fn revive(&self) -> Result<()> {
         self.tor.start()?;
         let mut watch = lock(&self.watch);
@@ -114,7 +114,8 @@ impl Backend {
         Ok(())
     }
 
-    /// Waits until the descriptors of the present run of tor lie on their HSDirs: both, or both of each client.
+    /// Waits until the descriptors of the present run of tor are on their HSDirs: both, or both of each
+    /// client.
     pub fn wait_published(&self) -> Result<()> {
         lock(&self.watch).wait().with_context(|| self.tor.failure("did not publish its descriptors"))
     }
@@ -124,16 +125,17 @@ impl Backend {
         &self.tor
     }
 
-    /// Makes these the frontends. tor 0.4.9 computes their keys only when it builds descriptors, hence the restart: after
-    /// SIGHUP alone, introductions through a new frontend would fail until the next time period.
+    /// Makes these the frontends. tor 0.4.9 computes their keys only when it builds descriptors, hence the
+    /// restart: after SIGHUP alone, introductions through a new frontend would fail until the next time
+    /// period.
     pub(crate) fn set_frontends(&self, base: &Base, frontends: &[OnionAddress]) -> Result<()> {
         self.tor.configure(&base.torrc(&self.name, &role_v3(&self.service, &self.web, frontends)?))?;
         self.revive()
     }
 }
 
-/// Writes `ob_config`, which tor wants to read before it takes `HiddenServiceOnionBalanceInstance` from its configuration,
-/// and returns that configuration. Without a frontend the backend is a plain service: tor crashes over an empty
+/// Writes `ob_config`, which tor reads before it accepts `HiddenServiceOnionBalanceInstance`, and returns the
+/// configuration with that line. Without a frontend the backend is a plain service: tor crashes over an empty
 /// `ob_config`.
 fn role_v3(service: &Path, web: &WebServer, frontends: &[OnionAddress]) -> Result<String> {
     let lines: Vec<_> = frontends.iter().map(|address| format!("MasterOnionAddress {address}\n")).collect();
@@ -175,7 +177,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 struct UploadWatch {
     control: Control,
-    /// How many different descriptors there will be.
+    /// The number of different descriptors to wait for.
     wanted: usize,
     uploads: Uploads,
 }
@@ -205,7 +207,7 @@ impl UploadWatch {
 /// The `HS_DESC` events of a service: for each HSDir one UPLOAD, then UPLOADED or FAILED.
 #[derive(Debug, Default)]
 struct Uploads {
-    /// Blinded keys, or the ids of v2.
+    /// The descriptors, by blinded key, or for v2 by id.
     descriptors: BTreeSet<String>,
     begun: usize,
     accepted: usize,

@@ -1,4 +1,4 @@
-//! What all tors of one network have in common.
+//! The common parts of all tors of one network.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use crate::provision::TorProgram;
 pub(crate) struct Base {
     pub(crate) program: TorProgram,
     pub(crate) directory: Directory,
-    /// Of the onion services.
+    /// The version of the onion services.
     pub(crate) version: OnionVersion,
     common: String,
 }
@@ -25,7 +25,7 @@ impl Base {
         Self { program, directory, version, common: String::new() }
     }
 
-    /// Settles the voting interval and the authorities, which every tor must know before it starts.
+    /// Fixes the voting interval and the authorities, which every tor needs before it starts.
     pub(crate) fn settle(&mut self, plan: &Plan, authorities: &str) {
         let interval = plan.voting_interval;
         self.common = format!(
@@ -42,12 +42,12 @@ impl Base {
         );
     }
 
-    /// The part of the configuration that makes a tor one of this network's, whoever starts it.
+    /// The part of the configuration that makes any tor a member of this network.
     pub(crate) fn common(&self) -> &str {
         &self.common
     }
 
-    /// The whole configuration of the tor of this name, which ends with this process.
+    /// The whole configuration of the tor of this name. The tor ends with this process.
     pub(crate) fn torrc(&self, name: &str, role: &str) -> String {
         let directory = self.directory.path().join(name);
         let directory = directory.display();
@@ -74,9 +74,10 @@ impl Base {
 
 /// tor picks the control port itself.
 pub(crate) const CONTROL_PORT: &str = "ControlPort auto\n";
-/// Clients of the directory that do not wait until caches have what the authorities have.
+/// Directory clients fetch from the authorities at once, and do not wait for caches.
 pub(crate) const EARLY: &str = "FetchDirInfoEarly 1\nFetchDirInfoExtraEarly 1\n";
-/// What makes a tor a relay of this network: reachable for sure, and a way to nowhere but loopback.
+/// The options of a relay of this network: it assumes that it is reachable, and its exit policy allows only
+/// loopback.
 pub(crate) const RELAY: &str = "Address 127.0.0.1\n\
      AssumeReachable 1\n\
      ContactInfo nobody\n\

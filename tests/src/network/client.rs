@@ -22,14 +22,14 @@ pub struct Client {
     requests: AtomicU64,
 }
 
-/// What came back for a request.
+/// The response to a request.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The HTTP status.
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
-    /// From the connection to the SOCKS port to the last byte.
+    /// The time from the connection to the SOCKS port to the last byte.
     pub time: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Client {
         Ok(Self { tor, socks, requests: AtomicU64::new(0) })
     }
 
-    /// Where tor takes SOCKS requests.
+    /// The address of tor's SOCKS port.
     pub fn socks_address(&self) -> SocketAddr {
         *lock(&self.socks)
     }
@@ -59,7 +59,7 @@ impl Client {
         self.get_within(REQUEST_TIMEOUT, host, port, path)
     }
 
-    /// As [`Client::get`], with another limit on tor's silence than a minute.
+    /// Asks for a page as [`Client::get`] does, with another limit for tor's silence than a minute.
     pub fn get_within(&self, silence: Duration, host: &impl Display, port: u16, path: &str) -> Result<Page> {
         let host = host.to_string();
         let started = Instant::now();
@@ -71,8 +71,8 @@ impl Client {
         Ok(Page { status, body, time: started.elapsed() })
     }
 
-    /// Has tor forget circuits and descriptors (NEWNYM), and waits until it has: at once, or up to 10 seconds after the
-    /// last time.
+    /// Makes tor forget circuits and descriptors (NEWNYM), and waits for it: tor does it at once, or up to 10
+    /// seconds after the last time.
     pub fn forget(&self) -> Result<()> {
         let mut control = self.control()?;
         control.set_events("SIGNAL")?;
@@ -81,12 +81,13 @@ impl Client {
         done.with_context(|| self.tor.failure("did not carry out NEWNYM")).map(drop)
     }
 
-    /// Gives tor the cookie of a v2 service that authorizes its clients, in the place of all others that it has.
+    /// Gives tor the cookie of a v2 service that authorizes its clients, instead of all earlier cookies.
     pub fn authorize(&self, service: &impl Display, cookie: &str) -> Result<()> {
         self.control()?.send(&format!("SETCONF HidServAuth=\"{service} {cookie}\"")).map(drop)
     }
 
-    /// Kills tor and starts it again; it keeps what it knows of relays, and forgets all descriptors of services.
+    /// Kills tor and starts it again. It keeps the consensus and the relays' descriptors, and forgets all
+    /// descriptors of services.
     pub fn restart(&self) -> Result<()> {
         self.tor.start()?;
         *lock(&self.socks) = socks_address(&self.tor)?;

@@ -1,10 +1,10 @@
-//! What tests want to know of a consensus.
+//! Reading a consensus, for tests.
 
 use anyhow::{Context, Result};
 use data_encoding::{BASE64_NOPAD, HEXUPPER};
 
-/// The fingerprints of the HSDirs in a reply to `GETINFO ns/all`: an `r` line per relay, and an `s` line with its flags
-/// (dir-spec).
+/// The fingerprints of the HSDirs in a reply to `GETINFO ns/all`: an `r` line per relay, and an `s` line with
+/// its flags (dir-spec).
 pub(crate) fn hsdirs_of(consensus: &str) -> Result<Vec<String>> {
     let mut hsdirs = Vec::new();
     let mut identity = "";

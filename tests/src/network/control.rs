@@ -1,6 +1,6 @@
-//! A small blocking client of tor's control port (control-spec), for what tests want to know.
+//! A small blocking client of tor's control port (control-spec), for tests.
 //!
-//! It is deliberately not the product's own: a mistake there must not blind the tests.
+//! It is deliberately not the product's own client: a mistake there must not be hidden from the tests.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -14,7 +14,8 @@ use data_encoding::HEXLOWER;
 use super::consensus::hsdirs_of;
 use super::onion::Onion;
 
-/// One authenticated connection. Events that come while a reply is awaited are kept for [`Control::wait_event`].
+/// One authenticated connection. Events that come while a reply is awaited are kept for
+/// [`Control::wait_event`].
 #[derive(Debug)]
 pub struct Control {
     stream: TcpStream,
@@ -41,7 +42,7 @@ pub struct MessageLine {
 }
 
 impl Message {
-    /// The first line's text: what happened, for an event.
+    /// The first line's text, which is the type and the contents of an event.
     pub fn text(&self) -> &str {
         self.lines.first().map_or("", |line| &line.text)
     }
@@ -92,7 +93,7 @@ impl Control {
         hsdirs_of(&self.getinfo("ns/all")?)
     }
 
-    /// Asks for these events (SETEVENTS): all others cease.
+    /// Subscribes to these events only (SETEVENTS).
     pub fn set_events(&mut self, events: &str) -> Result<()> {
         self.send(&format!("SETEVENTS {events}")).map(drop)
     }
@@ -118,9 +119,9 @@ impl Control {
         }
     }
 
-    /// Fetches a descriptor by HSFETCH, past tor's cache: from the HSDir with this fingerprint, or from a responsible
-    /// one that tor picks. `what` is an address or, with `v2-` in front and with a server, the id of a v2 descriptor. `None`
-    /// when the HSDir does not have it, or tor does not hand it out.
+    /// Fetches a descriptor by HSFETCH, past tor's cache: from the HSDir with this fingerprint, or from a
+    /// responsible one that tor picks. `what` is an address or, after `v2-` and with a server, the id of a v2
+    /// descriptor. `None`: the HSDir does not have it, or tor does not return it.
     pub fn hsfetch(&mut self, what: &str, server: Option<&str>) -> Result<Option<String>> {
         let what = what.strip_suffix(".onion").unwrap_or(what);
         let id = what.strip_prefix("v2-");
@@ -136,7 +137,7 @@ impl Control {
         Ok(data.filter(|text| !text.trim().is_empty()))
     }
 
-    /// Posts a service's descriptor to these HSDirs, each of which has to say that it stored it.
+    /// Posts a service's descriptor to these HSDirs. Fails if one of them does not acknowledge it.
     pub fn hspost(&mut self, service: &Onion, hsdirs: &[impl Display], text: &str) -> Result<()> {
         let servers: Vec<_> = hsdirs.iter().map(|hsdir| format!(" SERVER={hsdir}")).collect();
         let address = service.to_string();

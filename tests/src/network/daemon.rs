@@ -40,12 +40,12 @@ impl Daemon {
         fs::write(self.directory.join("torrc"), torrc).context("cannot write a torrc")
     }
 
-    /// Starts tor, or starts it anew, and waits until its control port answers.
+    /// Starts or restarts tor, and waits until its control port answers.
     pub fn start(&self) -> Result<()> {
         self.start_with(&[])
     }
 
-    /// As [`Daemon::start`], of a tor that connects to nobody before [`Daemon::go_online`].
+    /// Starts tor as [`Daemon::start`] does, but without network before [`Daemon::go_online`].
     pub fn start_offline(&self) -> Result<()> {
         self.start_with(&["--DisableNetwork", "1"])
     }
@@ -59,7 +59,7 @@ impl Daemon {
         let mut process = lock(&self.process);
         *process = None;
         for stale in [self.control_port_file(), self.cookie_file()] {
-            // There is none before the first start.
+            // The file does not exist before the first start.
             let _ = fs::remove_file(stale);
         }
         let mut command = self.program.tor();
@@ -71,7 +71,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Kills tor (SIGKILL): for everybody else, its machine lost power.
+    /// Kills tor (SIGKILL), as if its machine had lost power.
     pub fn kill(&self) -> Result<()> {
         if let Some(process) = lock(&self.process).take() {
             process.kill()?;
@@ -79,12 +79,12 @@ impl Daemon {
         Ok(())
     }
 
-    /// Stops tor in its tracks (SIGSTOP): its connections stay open, and nothing answers.
+    /// Freezes tor (SIGSTOP): its connections stay open, and are not answered.
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// Lets a frozen tor go on (SIGCONT).
+    /// Continues a frozen tor (SIGCONT).
     pub fn thaw(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
     }
@@ -100,7 +100,7 @@ impl Daemon {
         Control::connect(self.control_address()?, &cookie).with_context(|| self.failure("gives no control"))
     }
 
-    /// Where the control port listens, as long as this run of tor lasts.
+    /// The address of the control port in this run of tor.
     pub fn control_address(&self) -> Result<SocketAddr> {
         let written = read_lossy(&self.control_port_file())?;
         let address = written.lines().find_map(|line| line.strip_prefix("PORT="));
@@ -133,12 +133,12 @@ impl Daemon {
         &self.directory
     }
 
-    /// What tor has written since its last start, notices and above.
+    /// Tor's log since its last start, notices and above.
     pub fn log(&self) -> Result<String> {
         read_lossy(&self.log_file())
     }
 
-    /// A sentence on what went wrong, with the end of the log.
+    /// A sentence about a failure, with the end of the log.
     pub(crate) fn failure(&self, what: &str) -> String {
         let log = self.log().unwrap_or_default();
         format!("{} {what}; the end of {}:\n{}", self.name, self.log_file().display(), last_lines(&log, 10))

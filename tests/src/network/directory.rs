@@ -1,4 +1,4 @@
-//! The directory of one network, which no end of its owner leaves behind for good.
+//! The directory of one network, which is removed even if its owner is killed.
 
 use std::env;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ use crate::paths::BuildPaths;
 
 /// A directory below `target/networks`, named for the owning process and removed with this value.
 ///
-/// Its owner holds a lock on a file inside: what nobody locks belonged to a process that was killed, and the next one to
-/// create a directory sweeps it away. A kept directory stays for a day.
+/// Its owner holds a lock on a file inside. A directory without a lock belonged to a process that was killed,
+/// and the next creation of a directory removes it. A kept directory stays for a day.
 #[derive(Debug)]
 pub(crate) struct Directory {
     owned: Owned,
@@ -52,7 +52,7 @@ impl Directory {
         self.sockets.path()
     }
 
-    /// Leaves the directory where it is, for someone to read the logs in it.
+    /// Keeps the directory, so that its logs can be read.
     pub(crate) fn keep(&self) {
         self.owned.keep();
     }
@@ -66,7 +66,7 @@ impl Drop for Directory {
     }
 }
 
-/// Of one process.
+/// The most networks of one process.
 const NETWORKS_MAX: u32 = 1000;
 const LOCK: &str = "lock";
 const KEPT: &str = "kept";
@@ -76,7 +76,8 @@ const KEPT_FOR: Duration = Duration::from_hours(24);
 /// `sun_path` has 108 bytes; of these a socket's name may take 20.
 const SOCKETS_PATH_MAX: usize = 108 - 1 - 20;
 
-/// Beside everything else if its path is short enough, else in the system's directory for temporary files.
+/// In the network's directory if its path is short enough, else in the system's directory for temporary
+/// files.
 fn sockets_for(path: &Path) -> Result<Owned> {
     let beside = path.join(SOCKETS);
     if beside.as_os_str().len() <= SOCKETS_PATH_MAX {
@@ -84,7 +85,7 @@ fn sockets_for(path: &Path) -> Result<Owned> {
     }
     let name = path.file_name().context("the directory has no name")?.to_string_lossy();
     let short = env::temp_dir().join(format!("onionbalance-{name}"));
-    // One that is there already belonged to a dead process of the same id.
+    // An existing one belonged to a dead process with the same id.
     owned::remove(&short);
     let owned = Owned::create(short)?;
     symlink(owned.path(), &beside)?;
@@ -97,7 +98,7 @@ fn sweep(base: &Path) -> Result<()> {
         let kept = fs::metadata(path.join(KEPT)).and_then(|meta| meta.modified());
         let young = kept.is_ok_and(|since| since.elapsed().is_ok_and(|age| age < KEPT_FOR));
         if path.is_dir() && !young && !is_locked(&path) {
-            // As well as it goes: what is left, the next sweep tries again.
+            // Errors are ignored: the next sweep tries again.
             if let Ok(short) = fs::read_link(path.join(SOCKETS)) {
                 owned::remove(&short);
             }

@@ -10,7 +10,8 @@ use super::control::Control;
 use super::daemon::Daemon;
 use super::ports;
 
-/// A client tor with a SOCKS port, and with a control port on TCP and one on an AF_UNIX socket, both of which survive its restart.
+/// A client tor with a SOCKS port, and with a control port on TCP and one on an AF_UNIX socket, both of which
+/// survive its restart.
 #[derive(Debug)]
 pub struct Management {
     tor: Daemon,
@@ -45,7 +46,8 @@ impl Management {
         self.tor.control()
     }
 
-    /// Kills tor and starts it again, as a crash and its service manager would; what it knew of the network is kept.
+    /// Kills tor and starts it again, as after a crash under a service manager. It keeps its knowledge of the
+    /// network.
     pub fn restart(&self) -> Result<()> {
         self.tor.kill()?;
         self.tor.start()

@@ -1,12 +1,14 @@
 //! A private Tor network of real tor daemons on loopback.
 //!
-//! [`Network::start`] brings up authorities and relays, waits for a consensus that lists them all as HSDirs, and then
-//! starts a client, the tor that a balancer controls, and backends. Nothing leaves the machine. Dropping the network
-//! stops every tor and removes its directory; after a panic the directory stays, for its logs.
+//! [`Network::start`] brings up authorities and relays, waits for a consensus that lists them all as HSDirs,
+//! and then starts a client, the tor that a balancer controls, and backends. All traffic stays on the
+//! machine. Dropping the network stops every tor and removes its directory; after a panic the directory is
+//! kept, for its logs.
 //!
-//! Its start takes some 20 seconds, so tests that only look share one for their whole process by [`Network::shared`].
-//! Nothing drops that one: its tors end with the process, and the next network's start removes its directory. Plain
-//! `cargo test` runs a file's tests in one process; cargo-nextest gives each test a process, and so a network, of its own.
+//! Its start takes about 20 seconds, so tests that do not change it share one for their whole process by
+//! [`Network::shared`]. The shared one is never dropped: its tors end with the process, and the next
+//! network's start removes its directory. Plain `cargo test` runs a file's tests in one process;
+//! cargo-nextest gives each test a process, and so a network, of its own.
 
 mod authority;
 mod backend;
@@ -65,12 +67,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// Brings a network up until every backend's descriptors lie on their HSDirs.
+    /// Starts a network, and waits until every backend's descriptors are on their HSDirs.
     pub fn start(plan: &Plan) -> Result<Self> {
         Self::start_telling(plan, |_| {})
     }
 
-    /// As [`Network::start`], and tells of each stage that it reaches.
+    /// Starts a network as [`Network::start`] does, and reports each stage.
     pub fn start_telling(plan: &Plan, tell: impl Fn(Stage) + Sync) -> Result<Self> {
         let started = Instant::now();
         let tell = |what: String| tell(Stage { what, at: started.elapsed() });
@@ -135,7 +137,7 @@ impl Network {
         self.start_authorized_backend(None)
     }
 
-    /// As [`Network::start_backend`], of one that authorizes its clients (version 2 only).
+    /// Starts a backend as [`Network::start_backend`] does, but with client authorization (v2 only).
     pub fn start_authorized_backend(&self, authorization: Option<Authorization>) -> Result<Arc<Backend>> {
         let mut backends = lock(&self.backends);
         let started = Backend::start(&self.base, backends.len(), &lock(&self.frontends), authorization)?;
@@ -144,7 +146,8 @@ impl Network {
         Ok(backend)
     }
 
-    /// Makes these the frontends of all backends, whose tors are started anew, and waits until they have published.
+    /// Makes these the frontends of all backends, restarts the backends' tors, and waits until they have
+    /// published.
     pub fn set_frontends(&self, frontends: &[OnionAddress]) -> Result<()> {
         frontends.clone_into(&mut lock(&self.frontends));
         each(self.backends(), |backend| {
@@ -172,7 +175,7 @@ impl Network {
         Ok(client)
     }
 
-    /// As [`Network::new_tor_client`], several at once.
+    /// Starts several visitors at once, each as [`Network::new_tor_client`] does.
     pub fn new_tor_clients(&self, count: usize) -> Result<Vec<Client>> {
         each(0..count, |_| self.new_tor_client())
     }
@@ -183,13 +186,13 @@ impl Network {
         authority.control()?.hsdirs()
     }
 
-    /// Has all authorities leave a relay out of the next consensus. They would take three quarters of an hour to find out for
-    /// themselves that it is dead (tor, `REACHABLE_TIMEOUT`).
+    /// Makes all authorities leave a relay out of the next consensus. By themselves they would notice only
+    /// after three quarters of an hour that it is dead (tor, `REACHABLE_TIMEOUT`).
     pub fn expel(&self, relay: &Relay) -> Result<()> {
         self.authorities.iter().try_for_each(|authority| authority::reject(authority, relay.fingerprint()))
     }
 
-    /// The network's directory, for what belongs to a test: it goes with the network.
+    /// The network's directory, also for a test's files: it is removed with the network.
     pub fn directory(&self) -> &Path {
         self.base.directory.path()
     }
@@ -199,17 +202,17 @@ impl Network {
         self.base.directory.sockets()
     }
 
-    /// What the torrc of a tor needs that somebody else starts as a user of this network, or as an onion service in it.
+    /// The torrc lines of a client or an onion service of this network that the caller starts itself.
     pub fn torrc(&self) -> String {
         format!("{}{EARLY}SocksPort 0\n", self.base.common())
     }
 
-    /// Lets the directory stay when the network goes.
+    /// Keeps the directory when the network is dropped.
     pub fn keep_directory(&self) {
         self.base.directory.keep();
     }
 }
 
 const ATTEMPTS: usize = 3;
-/// In tor's log when another process took a port between our look and tor's start.
+/// Tor's message if another process took a port between its choice and tor's start.
 const PORT_TAKEN: &str = "Address already in use";

@@ -9,9 +9,9 @@ use onionbalance_proto::{v2, v3};
 /// A version of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnionVersion {
-    /// The original one, which needs a tor of its own.
+    /// Version 2, which needs a tor of its own.
     V2,
-    /// Today's.
+    /// Version 3.
     V3,
 }
 
@@ -25,22 +25,22 @@ pub enum Onion {
 }
 
 impl Onion {
-    /// The address, if it is of version 2.
+    /// The v2 address. Fails for a v3 address.
     pub fn v2(self) -> Result<v2::OnionAddress> {
         match self {
             Self::V2(address) => Some(address),
             Self::V3(_) => None,
         }
-        .with_context(|| format!("{self} is not of version 2"))
+        .with_context(|| format!("{self} is not a v2 address"))
     }
 
-    /// The address, if it is of version 3.
+    /// The v3 address. Fails for a v2 address.
     pub fn v3(self) -> Result<v3::OnionAddress> {
         match self {
             Self::V2(_) => None,
             Self::V3(address) => Some(address),
         }
-        .with_context(|| format!("{self} is not of version 3"))
+        .with_context(|| format!("{self} is not a v3 address"))
     }
 }
 

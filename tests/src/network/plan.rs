@@ -1,4 +1,4 @@
-//! What a network shall consist of, and how its start is told.
+//! The plan of a network, and the stages of its start.
 
 use std::time::Duration;
 
@@ -6,26 +6,29 @@ use onionbalance_proto::v3::address::OnionAddress;
 
 use super::onion::OnionVersion;
 
-/// The make-up of a network. The default is the smallest in which everything works as in the real one.
+/// The plan of a network. The default is the smallest network that works like the real one.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Directory authorities, which are relays and HSDirs too.
+    /// The number of directory authorities, which are relays and HSDirs too.
     pub authorities: usize,
-    /// Further relays. With fewer than 9 HSDirs in all, the two replicas of a descriptor share all of theirs.
+    /// The number of further relays. With fewer than 9 HSDirs in all, the two replicas of a descriptor share
+    /// all their HSDirs.
     pub relays: usize,
-    /// How many of these, the last ones, are HSDirs and nothing else: they stand in no circuit but as its end. There have
-    /// to be ten others, authorities included: for its two descriptors a service wants as many introduction points, all at
-    /// different relays, and takes whom it finds.
+    /// The number of these relays, the last ones, that are only HSDirs: circuits use them only as their end.
+    /// There have to be ten others, with the authorities: for its two descriptors a service needs this number
+    /// of introduction points at different relays, and would choose any relay.
     pub hsdirs_only: usize,
-    /// How many HSDirs each replica of a descriptor has, of which clients ask any. tor's default is four, and three of these.
+    /// The number of HSDirs of each replica of a descriptor, of which clients ask any. tor's default is four,
+    /// of which clients ask three.
     pub hsdir_spread: Option<usize>,
-    /// Onion services with a web server behind them, each of which answers with its own name.
+    /// The number of backends: onion services with a web server that answers with the backend's name.
     pub backends: usize,
-    /// Seconds between two consensuses. A time period has 24 of these intervals (tor, `get_time_period_length`).
+    /// Seconds between two consensuses. A time period has 24 of these intervals (tor,
+    /// `get_time_period_length`).
     pub voting_interval: u32,
-    /// The onion services' version. Version 2 needs a tor of its own, which is built the first time.
+    /// The onion services' version. v2 needs a tor of its own, which is built the first time.
     pub version: OnionVersion,
-    /// The frontends whose introductions the backends accept (`MasterOnionAddress`, version 3 only).
+    /// The frontends for which the backends accept introductions (`MasterOnionAddress`, v3 only).
     pub frontends: Vec<OnionAddress>,
 }
 
@@ -45,17 +48,17 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// The same for version 2. Its clients find an introduction point by its relay alone, hence more of these.
+    /// The same for v2. Its clients find an introduction point by its relay alone, so it has more relays.
     pub fn v2() -> Self {
         Self { relays: 9, version: OnionVersion::V2, ..Self::default() }
     }
 }
 
-/// Something that has been reached on the way up.
+/// A stage of a network's start.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// For people, such as `consensus with 9 HSDirs`.
+    /// Its description, such as `consensus with 9 HSDirs`.
     pub what: String,
-    /// Time since the start of the network.
+    /// The time since the start of the network.
     pub at: Duration,
 }

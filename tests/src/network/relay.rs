@@ -24,8 +24,9 @@ impl Relay {
         Ok(Self { tor, fingerprint })
     }
 
-    /// Has the relay fetch the consensus now that there is one, and waits until it knows the other relays: it looked for
-    /// one from its start, and looks ever more seldom. A relay extends no circuit to one that it does not know.
+    /// Makes the relay fetch the first consensus, and waits until it knows the other relays. By itself it
+    /// would retry in growing intervals since its start. A relay does not extend a circuit to an unknown
+    /// relay.
     pub(crate) fn learn(&self) -> Result<()> {
         let mut control = self.tor.control()?;
         control.send("SIGNAL RELOAD")?;
@@ -38,7 +39,7 @@ impl Relay {
         &self.fingerprint
     }
 
-    /// Kills the relay; the consensus goes on to list it for a while.
+    /// Kills the relay. The consensus lists it for some time longer.
     pub fn kill(&self) -> Result<()> {
         self.tor.kill()
     }
@@ -48,12 +49,12 @@ impl Relay {
         self.tor.start()
     }
 
-    /// Stops the relay in its tracks: its connections stay open, and nobody is answered.
+    /// Freezes the relay: its connections stay open, and are not answered.
     pub fn freeze(&self) -> Result<()> {
         self.tor.freeze()
     }
 
-    /// Lets a frozen relay go on.
+    /// Continues a frozen relay.
     pub fn thaw(&self) -> Result<()> {
         self.tor.thaw()
     }

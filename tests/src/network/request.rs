@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-/// Of a page, head included.
+/// The longest response, in bytes, with its head.
 const PAGE_MAX: u64 = 256 << 20;
-/// From here on a status is one of tor's own (socks-extensions), after which the page may come.
+/// The first of tor's own status codes (socks-extensions), after which a page may still follow.
 const EXTENDED: u8 = 0xF0;
 
-/// Asks `host` for a page through the SOCKS port at the other end of `stream`; returns the HTTP status and the body.
+/// Asks `host` for a page through the SOCKS port at the other end of `stream`; returns the HTTP status and
+/// the body.
 pub(super) fn request(
     stream: &mut (impl Read + Write),
     user: &str,
@@ -28,8 +29,8 @@ pub(super) fn request(
 
 /// SOCKS 5 (RFC 1928) with a user name (RFC 1929), by which tor keeps circuits apart (`IsolateSOCKSAuth`).
 ///
-/// Returns the failure that tor tells of in words of its own, if it does. If the stream is open all the same, that is the failure
-/// of an attempt before: of the HSDir that was asked first, say (`connection_ap_handshake_socks_reply`).
+/// Returns the failure of one of tor's own status codes. If the stream is open nevertheless, it is the
+/// failure of an earlier attempt, for example at the first HSDir (`connection_ap_handshake_socks_reply`).
 fn connect(stream: &mut (impl Read + Write), user: &str, host: &str, port: u16) -> Result<Option<String>> {
     stream.write_all(&[5, 1, 2])?;
     ensure!(read_array(stream)? == [5, 2], "the SOCKS port takes no user name");
@@ -46,7 +47,7 @@ fn connect(stream: &mut (impl Read + Write), user: &str, host: &str, port: u16) 
     let failure = || format!("tor's SOCKS port answered {}", meaning(status));
     ensure!(status == 0 || status >= EXTENDED, failure());
     ensure!(kind == 1, "tor's SOCKS port answered with an address of kind {kind}");
-    // The bound address and port, which mean nothing for an onion service.
+    // The bound address and port have no meaning for an onion service.
     read_array::<6>(stream)?;
     Ok((status != 0).then(failure))
 }
@@ -105,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// A SOCKS port that answers this, whatever it is asked.
+    /// A SOCKS port with this answer to every request.
     struct Port(Cursor<Vec<u8>>);
 
     impl Read for Port {

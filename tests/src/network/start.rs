@@ -23,7 +23,7 @@ pub(crate) struct Tors {
     pub(crate) users: Users,
 }
 
-/// The tors that must not start before there is a consensus: they would hold off for long.
+/// The tors that start after the first consensus; earlier they would wait long for their next attempt.
 #[derive(Debug)]
 pub(crate) struct Users {
     pub(crate) client: Client,

@@ -1,4 +1,4 @@
-//! The web site of a backend: enough HTTP to tell who answered, and to move bytes.
+//! The web site of a backend: enough HTTP to identify the backend, and to transfer bytes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ pub struct WebServer {
 }
 
 impl WebServer {
-    /// Starts one on a free port of loopback.
+    /// Starts a server on a free port of loopback.
     pub fn start(name: &str) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -30,7 +30,7 @@ impl WebServer {
                 }
                 if let Ok(stream) = stream {
                     let name = name.clone();
-                    // A visitor that goes away is none of the site's business.
+                    // A visitor that disconnects is not an error of the site.
                     thread::spawn(move || answer(&stream, &name).ok());
                 }
             }
@@ -38,7 +38,7 @@ impl WebServer {
         Ok(Self { address, stopped })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -52,7 +52,7 @@ impl Drop for WebServer {
     }
 }
 
-/// A request's head and a pause within one may be this long.
+/// The longest head of a request, in bytes, and the longest pause within one.
 const HEAD_MAX: u64 = 16 * 1024;
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -1,4 +1,4 @@
-//! A control port that lets in who shows its cookie, and is never ready for work.
+//! A control port that authenticates a client by its cookie, and is never ready for work.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ pub struct MadeUpTor {
 }
 
 impl MadeUpTor {
-    /// A tor whose control socket and cookie are in this directory, as Debian has them.
+    /// A tor with its control socket and cookie in this directory, as on Debian.
     pub fn start(directory: &Path) -> Result<Self> {
         Self::start_with(&directory.join("control"), &directory.join("control.authcookie"))
     }
@@ -53,7 +53,7 @@ impl MadeUpTor {
         &self.cookie
     }
 
-    /// Nobody reaches it any more.
+    /// Stops listening.
     pub fn stop(self) -> Result<()> {
         fs::remove_file(&self.socket)?;
         self.hang_up();
@@ -63,12 +63,12 @@ impl MadeUpTor {
     /// Closes all connections.
     pub fn hang_up(&self) {
         for connection in lock(&self.connections).drain(..) {
-            // One that the other end has closed is as good.
+            // The other end may have closed it already.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// As tor does at each start: a new file takes the place of the old one.
+    /// Replaces the cookie's file by a new one, as tor does at each start.
     pub fn renew_cookie(&self, byte: u8) -> Result<()> {
         let new = self.cookie.with_extension("tmp");
         fs::write(&new, [byte; 32])?;

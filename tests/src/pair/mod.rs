@@ -1,4 +1,4 @@
-//! The two programs at work beside each other, each as a user of its own. Their tor is made up: it lets the balancer in and
+//! The two programs, each as a user of its own. Their tor is made up: it authenticates the balancer, and
 //! never becomes ready.
 
 mod made_up_tor;
@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 pub use self::made_up_tor::MadeUpTor;
 
-/// `daemon`, as whom the signer runs.
+/// `daemon`, the signer's user.
 pub const SIGNER: u32 = 1;
-/// `nobody`, as whom the balancer runs.
+/// `nobody`, the balancer's user.
 pub const BALANCER: u32 = 65_534;
-/// From a program's start, or a signal, to what comes of it.
+/// The longest time from a program's start, or a signal, to its effect.
 pub const SOON: Duration = Duration::from_secs(20);
 
 const FRONT: &[u8] = include_bytes!("../../../proto/testdata/v3/front.pem");
@@ -51,7 +51,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// `more` is added to the configuration. The key is root's: the signer reads it before it becomes another user.
+    /// `more` is added to the configuration. The key is root's: the signer reads it before it becomes another
+    /// user.
     pub fn new(more: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -75,7 +76,7 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// Makes a directory as systemd-tmpfiles would; what is made in it belongs to its group.
+    /// Makes a directory as systemd-tmpfiles would; files in it get its group.
     fn prepare(&self, name: &str, user: u32, group: u32) -> Result<()> {
         let path = self.path(name);
         DirBuilder::new().mode(0o750).create(&path)?;
@@ -88,7 +89,7 @@ impl Place {
         Ok(self.command(&Programs::build()?.signer))
     }
 
-    /// The balancer, to be started with this configuration, and arguments that say where tor is.
+    /// The balancer, to be started with this configuration, and arguments that name tor's control port.
     pub fn balancer_command(&self, tor: [&str; 2]) -> Result<Command> {
         let mut command = self.command(&Programs::build()?.balancer);
         command.args(tor);
@@ -101,7 +102,7 @@ impl Place {
         command
     }
 
-    /// Starts a program whose output has this name.
+    /// Starts a program with its output in a file of this name.
     pub fn start(&self, mut command: Command, name: &str) -> Result<Running> {
         Running::start(&mut command, &self.path(&format!("{name}.output")))
     }
@@ -124,7 +125,7 @@ impl Place {
 /// Both programs.
 #[derive(Debug)]
 pub struct Pair {
-    /// Where they were started.
+    /// The directory in which they were started.
     pub place: Place,
     /// `onionbalance-signer`.
     pub signer: Running,

@@ -17,7 +17,7 @@ pub(super) fn tor(directory: &Path) -> Result<TorProgram> {
     Ok(unpacked_tor(&tor_root(directory)?))
 }
 
-/// Where Debian's tor is unpacked in `directory`, fetched unless it is there.
+/// The directory of Debian's unpacked tor below `directory`; fetches it unless it exists.
 pub(super) fn tor_root(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("debian");
     if !root.is_dir() {
@@ -35,7 +35,8 @@ fn unpacked_tor(root: &Path) -> TorProgram {
     TorProgram { tor: program("usr/sbin/tor"), gencert: program("usr/bin/tor-gencert") }
 }
 
-/// Fetches and unpacks in a directory of its own, which becomes `root` only when all is there and tor has run.
+/// Fetches and unpacks into a temporary directory, which becomes `root` after everything is unpacked and tor
+/// has run.
 fn fetch_tor(directory: &Path, root: &Path) -> Result<()> {
     let packages = Packages::new(directory)?;
     packages.fetch(&["tor"])?;
@@ -45,13 +46,13 @@ fn fetch_tor(directory: &Path, root: &Path) -> Result<()> {
     Ok(fs::rename(&unpacked, root)?)
 }
 
-/// Packages that are being fetched, in a directory that goes with this value.
+/// Packages that are being fetched, in a directory that is removed with this value.
 pub(super) struct Packages {
     work: Owned,
 }
 
 impl Packages {
-    /// With lists of what there is, in a directory of its own below `directory`.
+    /// Fetches the package lists into a new directory below `directory`.
     pub(super) fn new(directory: &Path) -> Result<Self> {
         for tool in ["apt-get", "dpkg-deb"] {
             search(tool).with_context(|| format!("this system has no {tool}"))?;
@@ -64,11 +65,12 @@ impl Packages {
         Ok(packages)
     }
 
-    /// Fetches these packages, and whatever they depend on that the system lacks.
+    /// Fetches these packages, and those of their dependencies that the system lacks.
     ///
-    /// apt-get itself says what that is: it knows alternatives, virtual packages, versions, and what is installed.
+    /// apt-get determines the dependencies: it handles alternatives, virtual packages, versions, and the
+    /// installed packages.
     pub(super) fn fetch(&self, packages: &[&str]) -> Result<()> {
-        // Those that are asked for, even if the system has them.
+        // The requested packages are fetched even if the system has them.
         let simulate = ["install", "--simulate", "--reinstall", "--no-install-recommends"];
         let plan = self.apt_get(&[&simulate, packages].concat())?;
         let download: Vec<&str> = to_be_unpacked(&plan).filter(|name| *name != C_LIBRARY).collect();
@@ -76,7 +78,7 @@ impl Packages {
         Ok(())
     }
 
-    /// Unpacks all that was fetched; the result is where.
+    /// Unpacks all fetched packages; returns the directory.
     pub(super) fn unpack(&self) -> Result<PathBuf> {
         let root = self.path("root");
         fs::create_dir_all(&root)?;
@@ -92,7 +94,7 @@ impl Packages {
         Ok(root)
     }
 
-    /// Where what is run meanwhile may write.
+    /// A file for the output of commands.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}.log"))
     }
@@ -101,7 +103,8 @@ impl Packages {
         self.work.path().join(below)
     }
 
-    /// Runs apt-get as the present user, with lists and caches of its own instead of the system's; what it wrote.
+    /// Runs apt-get as the present user, with lists and caches of its own instead of the system's; returns
+    /// its output.
     fn apt_get(&self, arguments: &[&str]) -> Result<String> {
         let option = |name: &str, value: &Path| format!("-o{name}={}", value.display());
         let mut command = Command::new("apt-get");
@@ -111,7 +114,7 @@ impl Packages {
             .arg(option("Dir::Cache", &self.path("cache")))
             .args(["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="])
             .args(["-oAcquire::Languages=none", "-oAcquire::Retries=2", "-oAcquire::http::Timeout=20"])
-            // The user `_apt`, to whom apt-get changes when root runs it, could not write here.
+            // Run by root, apt-get would change to the user `_apt`, which could not write here.
             .arg("-oAPT::Sandbox::User=root")
             .args(arguments)
             .current_dir(self.path("packages"));
@@ -119,7 +122,7 @@ impl Packages {
     }
 }
 
-/// The loader that runs is the system's own, and works with no other version of this package.
+/// The system's own loader is used, which works only with its own version of this package.
 const C_LIBRARY: &str = "libc6";
 
 /// The packages that `apt-get --simulate install` would unpack: `Inst NAME [INSTALLED VERSION] (VERSION …)`.
@@ -127,7 +130,7 @@ fn to_be_unpacked(plan: &str) -> impl Iterator<Item = &str> {
     plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next())
 }
 
-/// The directories of libraries in an unpacked root. They are named for the processor, as in
+/// The directories of libraries in an unpacked root. They are named after the processor, as in
 /// `usr/lib/x86_64-linux-gnu`; packages from before the merged `/usr` have them in `lib`.
 pub(super) fn libraries(root: &Path) -> Vec<PathBuf> {
     let entries = ["usr/lib", "lib"].into_iter().filter_map(|lib| fs::read_dir(root.join(lib)).ok());
@@ -135,8 +138,8 @@ pub(super) fn libraries(root: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.to_string_lossy().contains("-linux-")).collect()
 }
 
-/// Points links at the system's libraries where nothing was fetched for them: `libssl.so` of `libssl-dev` is a link to
-/// `libssl.so.3`, which lies beside it only if that is not installed.
+/// Redirects links to the system's libraries if their targets were not fetched: `libssl.so` of `libssl-dev`
+/// is a link to `libssl.so.3`, which is beside it only if the system does not have it installed.
 fn link_to_installed(libraries: &Path) -> Result<()> {
     let machine = libraries.file_name().context("the directory has no name")?;
     let installed = Path::new("/usr/lib").join(machine);
@@ -156,7 +159,7 @@ fn link_to_installed(libraries: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Of Debian 12 without any of it, but for zlib, of which an older version was installed.
+    /// The output on a Debian 12 with none of the packages except an older zlib.
     const PLAN: &str = "\
 NOTE: This is only a simulation!
 Reading package lists...
@@ -177,7 +180,8 @@ Conf zlib1g (1:1.2.13.dfsg-1 Debian:12.15/oldstable [amd64])
         assert_eq!(names, ["libc6", "zlib1g", "libevent-2.1-7", "libgcc-s1:i386"]);
     }
 
-    /// `zlib1g-dev` depends on `libc6-dev | libc-dev`: the second is virtual, and every system with a C compiler has the first.
+    /// `zlib1g-dev` depends on `libc6-dev | libc-dev`: the second is virtual, and every system with a C
+    /// compiler has the first.
     #[test]
     fn fetches_a_virtual_dependency_and_nothing_that_is_installed() -> Result<()> {
         let directory = tempfile::tempdir()?;

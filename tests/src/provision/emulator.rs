@@ -20,8 +20,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Fetches Debian's packages, unless they are there. The kernel is the one that `$KERNEL` names, or else that of the Debian
-    /// release which this system's apt-get knows.
+    /// Fetches Debian's packages unless they exist. The kernel is the one that `$KERNEL` names, or else that
+    /// of the Debian release in this system's apt sources.
     pub fn get() -> Result<Self> {
         let root = in_target(root)?;
         Ok(Self {
@@ -38,8 +38,8 @@ impl Emulator {
         })
     }
 
-    /// A command that boots the kernel in an emulated PC. Its processor is emulated as well, so the machine needs no root and
-    /// no support by this one, and is some twenty times slower.
+    /// A command that boots the kernel in an emulated PC. Its processor is emulated as well, so the machine
+    /// needs no root and no support by this one, and is some twenty times slower.
     pub fn qemu(&self) -> Command {
         let mut command = self.qemu.command();
         for directory in &self.firmware {
@@ -61,13 +61,14 @@ impl Emulator {
     }
 }
 
-/// In the packages, and where this system has those that were not fetched since they are installed.
+/// The places in the packages, and on this system for packages that were not fetched because they are
+/// installed.
 const FIRMWARE: [&str; 4] = ["usr/share/qemu", "usr/share/seabios", "/usr/share/qemu", "/usr/share/seabios"];
 
 const REMEDY: &str =
     "Debian's QEMU and kernel for x86-64 could not be fetched, which takes apt-get with Debian's sources";
 
-/// Where the packages are unpacked in `directory`, fetched unless they are there.
+/// The directory of the unpacked packages below `directory`; fetches them unless they exist.
 fn root(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("emulator");
     if !root.is_dir() {
@@ -90,7 +91,7 @@ fn fetch(directory: &Path, root: &Path) -> Result<()> {
     Ok(fs::rename(unpacked, root)?)
 }
 
-/// From the package, or the system's own where that is not fetched since it is installed.
+/// The program in the package, or the system's own if the package was not fetched because it is installed.
 fn packaged_kernel(root: &Path) -> Result<PathBuf> {
     let directories = [root.join("boot"), PathBuf::from("/boot")];
     let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
@@ -98,7 +99,7 @@ fn packaged_kernel(root: &Path) -> Result<PathBuf> {
     paths.find(|path| path.to_string_lossy().contains("/vmlinuz-")).context("Debian's package has no kernel")
 }
 
-/// The package has it in `bin` up to Debian 12.
+/// Up to Debian 12 the package has it in `bin`.
 fn busybox(root: &Path) -> Result<PathBuf> {
     let mut places = ["usr/bin/busybox", "bin/busybox"].into_iter().map(|file| root.join(file));
     places.find(|file| file.is_file()).context("Debian's package has no busybox")

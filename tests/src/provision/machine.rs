@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::debian::{self, Packages};
 use super::{in_target, systemd};
 
-/// Debian's packages that this system lacks of those that a booted Debian needs: systemd as the first process, `kill` for
+/// The packages that a booted Debian needs and this system lacks: systemd as the first process, `kill` for
 /// the units' `ExecReload=`, and tor with its service. Each is unpacked in a directory of its own.
 pub fn debian_machine() -> Result<Vec<PathBuf>> {
     let mut missing = Vec::new();

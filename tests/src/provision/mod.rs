@@ -1,9 +1,9 @@
 //! Finds a real tor, or gets one.
 //!
-//! For version 3, in this order: `$TOR`; a tor in `$PATH` or the places where systems put daemons; Debian's package. For
-//! version 2, which no packaged tor has any more: `$TOR_V2`, or one that is built from source. What is fetched or built
-//! lies below cargo's target directory; it needs no root and writes nowhere else. A tor counts only when `tor-gencert`,
-//! which makes authority keys, is beside it or in one of the usual places.
+//! For v3, in this order: `$TOR`; a tor in `$PATH` or in the usual directories of daemons; Debian's package.
+//! For v2, which no packaged tor supports: `$TOR_V2`, or one that is built from source. Fetched and built
+//! files are below cargo's target directory; neither needs root. A tor counts only when `tor-gencert`, which
+//! makes authority keys, is beside it or in one of the usual places.
 
 mod debian;
 mod emulator;
@@ -42,8 +42,8 @@ struct Program {
 }
 
 impl TorProgram {
-    /// Finds or gets a tor for onion services of this version. The first time on a machine, fetching takes a few seconds,
-    /// building a minute or two.
+    /// Finds or gets a tor for onion services of this version. The first time on a machine, fetching takes a
+    /// few seconds, building a minute or two.
     pub fn find(version: OnionVersion) -> Result<Self> {
         match version {
             OnionVersion::V3 => match named("TOR")? {
@@ -89,7 +89,7 @@ impl Program {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.file);
-        // A path with a colon in it cannot be named there: the program says what it lacks.
+        // A path with a colon cannot be in this variable; the program then reports the missing library.
         if let (false, Ok(path)) = (self.libraries.is_empty(), env::join_paths(&self.libraries)) {
             command.env("LD_LIBRARY_PATH", path);
         }
@@ -109,7 +109,8 @@ fn named(variable: &str) -> Result<Option<TorProgram>> {
     Ok(Some(TorProgram { tor: Program::of_system(tor), gencert: Program::of_system(gencert) }))
 }
 
-/// Gets something into cargo's target directory, unless it is there. Processes that want it at once wait for the first.
+/// Gets something into cargo's target directory, unless it is there. Processes that want it at once wait for
+/// the first.
 fn in_target<T>(get: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let directory = BuildPaths::find()?.target.join("tor");
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
@@ -119,7 +120,7 @@ fn in_target<T>(get: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     get(&directory)
 }
 
-/// Removes what processes were working at that were killed: whoever is at work has the lock.
+/// Removes the unfinished work of processes that were killed: a live one would hold the lock.
 fn sweep(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -131,7 +132,7 @@ fn sweep(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where daemons lie on systems whose plain users do not have these in their `$PATH`.
+/// The directories of daemons, which plain users may not have in their `$PATH`.
 const PLACES: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
 
 fn search(name: &str) -> Option<PathBuf> {
@@ -140,7 +141,7 @@ fn search(name: &str) -> Option<PathBuf> {
     places.map(|place| place.join(name)).find(|file| file.is_file())
 }
 
-/// Beside tor, in the `bin` next to its `sbin`, or wherever systems put it.
+/// Beside tor, in the `bin` next to its `sbin`, or in the usual directories.
 fn gencert_of(tor: &Path) -> Option<PathBuf> {
     let directory = tor.parent()?;
     let near = [directory.join("tor-gencert"), directory.join("../bin/tor-gencert")];

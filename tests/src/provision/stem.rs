@@ -1,4 +1,4 @@
-//! A Python that has stem, the library by which the original OnionBalance read descriptors: an oracle of version 2.
+//! A Python with stem, the library that the original OnionBalance read descriptors with: an oracle for v2.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::process::run;
 const REMEDY: &str = "there is no python3 in $PATH that has stem 1.8 and cryptography, and Debian's packages could not be \
     fetched: install them (Debian: apt-get install python3-stem python3-cryptography)";
 
-/// What it takes to open and verify descriptors: without cryptography stem passes over signatures in silence.
+/// The modules needed to open and verify descriptors: without cryptography stem silently skips signatures.
 const PROBE: &str = "import sys, stem.prereq, stem.descriptor.hidden_service as h; \
     sys.exit(not (stem.prereq.is_crypto_available() and hasattr(h, 'HiddenServiceDescriptorV2')))";
 
@@ -57,7 +57,7 @@ fn unpacked(root: &Path) -> Result<Command> {
             command.env("PYTHONHOME", &python_home);
             command
         }
-        // Not among what was fetched where the system has it.
+        // It was not fetched if the system has it.
         None => Command::new("/usr/bin/python3"),
     };
     command
@@ -66,7 +66,8 @@ fn unpacked(root: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// `python3.` with its minor version, which is the program; `python3` is a link to it that is made at installation.
+/// `python3.` with its minor version, which is the program; `python3` is a link to it that is made at
+/// installation.
 fn python_in(directory: &Path) -> Option<PathBuf> {
     let is_python = |path: &PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str);

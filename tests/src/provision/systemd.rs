@@ -14,7 +14,8 @@ use crate::process::run;
 const REMEDY: &str = "there is no systemd-analyze in $PATH and Debian's package could not be fetched: \
     install it (Debian: apt-get install systemd)";
 
-/// A command that runs `systemd-analyze`: the system's, or that of Debian's package, fetched unless it is there.
+/// A command that runs `systemd-analyze`: the system's, or that of Debian's package, fetched unless it is
+/// there.
 pub fn systemd_analyze() -> Result<Command> {
     match search("systemd-analyze") {
         Some(installed) => Ok(Command::new(installed)),
@@ -22,12 +23,12 @@ pub fn systemd_analyze() -> Result<Command> {
     }
 }
 
-/// From Debian's package in `directory`.
+/// The program of Debian's package, below `directory`.
 fn packaged(directory: &Path) -> Result<Command> {
     unpacked(&root(directory)?)
 }
 
-/// Where Debian's systemd is unpacked in `directory`, fetched unless it is there.
+/// The directory of Debian's unpacked systemd below `directory`; fetches it unless it exists.
 pub(super) fn root(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("systemd");
     if !root.is_dir() {
@@ -47,7 +48,7 @@ fn fetch(directory: &Path, root: &Path) -> Result<()> {
 
 fn unpacked(root: &Path) -> Result<Command> {
     let libraries = debian::libraries(root);
-    // What all of systemd's programs share lies in a directory of its own.
+    // The library that all of systemd's programs share is in a directory of its own.
     let shared = libraries.iter().map(|directory| directory.join("systemd"));
     let path = env::join_paths(shared.chain(libraries.iter().cloned()))?;
     let mut command = Command::new(root.join("usr/bin/systemd-analyze"));

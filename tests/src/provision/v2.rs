@@ -1,5 +1,5 @@
-//! The newest tor that has version 2 of onion services and whose source a package registry still has: 0.4.5.9, in a crate
-//! that wraps it for clients. None of the crate's Rust is compiled; tor's own `configure` and `make` are run on the source.
+//! The newest tor with v2 onion services and with its source in a package registry: 0.4.5.9, in a crate that
+//! wraps it for clients. The crate's Rust is not compiled; tor's own `configure` and `make` build the source.
 
 use std::env;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ const VERSION: &str = "=45.9.0";
 const REMEDY: &str = "tor 0.4.5.9 could not be built, which the tests of v2 onion services need: \
     install a C compiler, make, libssl-dev, zlib1g-dev and libevent-dev, or set TOR_V2=/path/to/tor with tor-gencert beside it";
 
-/// What the build needs of the system: a header, and the Debian package that has it.
+/// A requirement of the build: a header, and the Debian package that contains it.
 const HEADERS: [(&str, &str); 3] =
     [("event2/event.h", "libevent-dev"), ("openssl/ssl.h", "libssl-dev"), ("zlib.h", "zlib1g-dev")];
 
@@ -39,7 +39,7 @@ fn program(root: &Path) -> Program {
     Program { file: root.join("tor"), libraries: debian::libraries(&root.join("needed")) }
 }
 
-/// Builds in a directory of its own; `root` is there only when tor has run.
+/// Builds in a temporary directory, which becomes `root` after tor has run.
 fn build(directory: &Path, root: &Path) -> Result<()> {
     let owned = Owned::create(directory.join(format!("build-{}", process::id())))?;
     let work = owned.path();
@@ -48,7 +48,7 @@ fn build(directory: &Path, root: &Path) -> Result<()> {
     let needed = result.join("needed");
     fetch_missing(work, &needed)?;
     let source = fetch_source(work)?;
-    // Make would run the autotools, which nobody needs to have, over files that seem older than what they are made from.
+    // make would run the autotools, which may be missing, for files that seem older than their sources.
     set_mtimes(&source, SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50))?;
     configure(&source, &needed, work)?;
     make(&source, &needed, work)?;
@@ -70,7 +70,7 @@ fn fetch_missing(work: &Path, needed: &Path) -> Result<()> {
     Ok(fs::rename(packages.unpack()?, needed)?)
 }
 
-/// Whether compilers find the header: some lie in a directory that is named for the processor.
+/// True if compilers find the header: some are in a directory named after the processor.
 fn has_header(header: &str) -> bool {
     include_directories(Path::new("/")).iter().any(|directory| directory.join(header).is_file())
 }
@@ -80,11 +80,11 @@ fn include_directories(root: &Path) -> [PathBuf; 2] {
     [include.join(format!("{}-linux-gnu", env::consts::ARCH)), include]
 }
 
-/// Has cargo fetch the crate; the result is where tor's source lies.
+/// Fetches the crate by cargo; returns the directory of tor's source.
 fn fetch_source(work: &Path) -> Result<PathBuf> {
     let package = work.join("source");
     fs::create_dir_all(package.join("src"))?;
-    // A workspace of its own: it lies below ours.
+    // A workspace of its own, because it is below the project's.
     let manifest = format!(
         "[package]\nname = \"tor-source\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
          [dependencies]\n{CRATE} = \"{VERSION}\"\n[workspace]\n"
@@ -112,7 +112,7 @@ fn set_mtimes(directory: &Path, time: SystemTime) -> Result<()> {
     Ok(())
 }
 
-/// With nothing that a test network does not use.
+/// The options of configure: without the parts that a test network does not use.
 const WITHOUT: [&str; 10] = [
     "--disable-asciidoc",
     "--disable-manpage",
@@ -125,7 +125,7 @@ const WITHOUT: [&str; 10] = [
     "--disable-unittests",
     "--disable-tool-name-check",
 ];
-/// Instead of the autotools.
+/// Replaces the autotools by a command that does nothing.
 const NOTHING: [&str; 4] = ["ACLOCAL=:", "AUTOCONF=:", "AUTOMAKE=:", "AUTOHEADER=:"];
 
 fn configure(source: &Path, needed: &Path, work: &Path) -> Result<()> {
@@ -135,7 +135,7 @@ fn configure(source: &Path, needed: &Path, work: &Path) -> Result<()> {
     if !libraries.is_empty() {
         command.env("CPPFLAGS", flags("-I", &include_directories(needed)));
         command.env("LDFLAGS", flags("-L", &libraries));
-        // Configure runs what it links.
+        // configure runs the programs that it links.
         command.env("LD_LIBRARY_PATH", env::join_paths(&libraries)?);
     }
     run(&mut command, &work.join("configure.log"))?;

@@ -1,8 +1,8 @@
-//! Visits while something goes wrong.
+//! Visits during a fault.
 //!
-//! Every two seconds a visitor's tor asks the frontend for a page, and, beside it, one of the living backends directly. The
-//! second is the control group: what fails there, too, is tor's doing and not the frontend's. Each visit has circuits of its
-//! own, and none waits for another.
+//! Every two seconds a visitor's tor asks the frontend for a page, and, beside it, one of the living backends
+//! directly. The second is the control group: its failures are tor's and not the frontend's. Each visit has
+//! circuits of its own, and does not wait for another.
 
 mod period;
 mod tally;
@@ -25,31 +25,32 @@ use crate::wait::until;
 #[derive(Debug)]
 pub struct Traffic {
     scene: Arc<Scene>,
-    /// Dropped, it stops the visits.
+    /// Dropping it stops the visits.
     stop: Option<Sender<()>>,
     visits: Option<JoinHandle<Result<()>>>,
 }
 
-/// One request and what came of it.
+/// A request and its result.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// When it began.
+    /// The moment at which it began.
     pub begun: Instant,
-    /// How long it took.
+    /// The time that it took.
     pub time: Duration,
-    /// The name of the backend that answered, or why there is no page.
+    /// The name of the backend that answered; `Err`: the failure.
     pub answer: Result<String, String>,
-    /// Whether it failed while the visitor's tor learned of a new time period: tor then loses sight of descriptors that it has
-    /// just asked for, or opens them with the new period's keys (`hs_cache_lookup_as_client`, `hs_client_decode_descriptor`).
+    /// True if it failed while the visitor's tor began a new time period: tor then does not find descriptors
+    /// that it has just requested, or opens them with the new period's keys (`hs_cache_lookup_as_client`,
+    /// `hs_client_decode_descriptor`).
     pub spoiled: bool,
 }
 
-/// What all visits came to.
+/// The results of all visits.
 #[derive(Clone, Debug)]
 pub struct Visits {
-    /// Those to the frontend.
+    /// The visits to the frontend.
     pub frontend: Vec<Visit>,
-    /// Those to backends directly.
+    /// The direct visits to backends.
     pub direct: Vec<Visit>,
 }
 
@@ -84,7 +85,8 @@ impl Traffic {
         *lock(&self.scene.living) = living.iter().map(|backend| backend.address().to_string()).collect();
     }
 
-    /// Waits until so many visits to the frontend that began after this call have ended as `wanted` says.
+    /// Waits until this number of visits to the frontend that began after this call have ended as `wanted`
+    /// requires.
     pub fn wait(&self, count: usize, timeout: Duration, wanted: impl Fn(&Visit) -> bool) -> Result<()> {
         let now = Instant::now();
         until(timeout, || {
@@ -101,7 +103,7 @@ impl Traffic {
             .with_context(|| format!("{} never answered", backend.name()))
     }
 
-    /// Makes no more visits, and waits for those under way.
+    /// Stops, and waits for the visits under way.
     pub fn end(mut self) -> Result<Visits> {
         self.stop = None;
         let visits = self.visits.take().context("the visits have ended")?;
@@ -111,7 +113,7 @@ impl Traffic {
 }
 
 impl Visits {
-    /// Those that began before this moment, and the others.
+    /// The visits that began before this moment, and the others.
     pub fn divide(self, moment: Instant) -> (Self, Self) {
         let before = |visit: &Visit| visit.begun < moment;
         let (frontend, frontend_after) = self.frontend.into_iter().partition(before);
@@ -119,7 +121,8 @@ impl Visits {
         (Self { frontend, direct }, Self { frontend: frontend_after, direct: direct_after })
     }
 
-    /// That no more visits to the frontend failed than directly, and that there were enough of them to tell.
+    /// Fails if more visits to the frontend failed than direct ones, or if there were too few for a
+    /// comparison.
     pub fn assert_unharmed(&self) -> Result<()> {
         ensure!(self.frontend.len() >= ENOUGH, "only {} visits were made", self.frontend.len());
         let (failed, directly) = (failures(&self.frontend), failures(&self.direct));
@@ -135,7 +138,7 @@ impl Visits {
     }
 }
 
-/// Those that failed, but for tor's own mistake.
+/// The failed visits, without those that tor's own mistake explains.
 fn failures(visits: &[Visit]) -> Vec<&Visit> {
     visits.iter().filter(|visit| visit.answer.is_err() && !visit.spoiled).collect()
 }
@@ -147,7 +150,7 @@ impl Scene {
         let mut number = 0;
         loop {
             under_way.retain(|visit| !visit.is_finished());
-            // It would disturb visits under way.
+            // NEWNYM would disturb visits under way.
             if since_lookup >= VISITS_PER_LOOKUP && under_way.is_empty() {
                 self.visitor.forget()?;
                 since_lookup = 0;
@@ -163,7 +166,7 @@ impl Scene {
         under_way.into_iter().try_for_each(JoinHandle::join).map_err(|_| anyhow!("a visitor panicked"))
     }
 
-    /// Whom the visit of this number goes to directly: each in turn.
+    /// The backend of the direct visit with this number: each in turn.
     fn direct(&self, number: usize) -> Option<String> {
         let living = lock(&self.living);
         living.get(number.checked_rem(living.len())?).cloned()
@@ -193,7 +196,7 @@ impl Scene {
 }
 
 const BETWEEN_VISITS: Duration = Duration::from_secs(2);
-/// Every so many visits are made past the descriptors and circuits that tor has.
+/// The number of visits after which tor forgets its descriptors and circuits.
 const VISITS_PER_LOOKUP: usize = 8;
-/// Fewer visits show nothing.
+/// The fewest visits that allow a comparison.
 const ENOUGH: usize = 10;

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use super::Visit;
 
-/// How many visits there were, how many failed, and how long the others took.
+/// The number of visits, of failures, and the times of the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tally {
-    /// All.
+    /// The number of all visits.
     pub total: usize,
-    /// Those without a page.
+    /// The number of visits without a page.
     pub failed: usize,
-    /// The times of the others, the shortest first.
+    /// The times of the other visits, the shortest first.
     times: Vec<Duration>,
 }
 
 impl Tally {
-    /// Counts.
+    /// Counts these visits.
     pub fn of(visits: &[Visit]) -> Self {
         let answered = visits.iter().filter(|visit| visit.answer.is_ok());
         let mut times: Vec<_> = answered.map(|visit| visit.time).collect();
@@ -24,7 +24,7 @@ impl Tally {
         Self { total: visits.len(), failed: visits.len() - times.len(), times }
     }
 
-    /// The time within which so many of a hundred pages came; none without a page.
+    /// The time within which this percentage of the pages arrived; `None`: there are no pages.
     pub fn percentile(&self, hundredths: usize) -> Option<Duration> {
         let last = (self.times.len() * hundredths).div_ceil(100).checked_sub(1)?;
         self.times.get(last).copied()

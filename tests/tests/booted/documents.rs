@@ -1,4 +1,5 @@
-//! From nothing to a frontend that answers, by the documents' own commands; then everything that may happen to it.
+//! From an empty system to a frontend that answers, by the documents' own commands; then every event that it
+//! has to survive.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,7 @@ use super::installed::{BALANCER, Installed, SIGNER, block};
 
 /// From the balancer's start, or a change, to the last HSDir's acknowledgement.
 const PUBLISHED: Duration = Duration::from_secs(90);
-/// Starting a client takes a few seconds: each is later than the one before.
+/// The number of clients. The start of a client takes a few seconds, so each is later than the one before.
 const CLIENTS: usize = 8;
 /// From a backend's start to its first page.
 const REACHABLE: Duration = Duration::from_secs(90);
@@ -41,7 +42,7 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     wait_published(&front, 2)?;
     visit_all(&network, &address, &["web1", "web2"])?;
 
-    // One reload takes a backend away and adds one, for both programs.
+    // One reload removes a backend and adds one, for both programs.
     let published = published(&front)?;
     front.configure(&[&web2.address, &web3.address])?;
     front.follow("reload", &[])?;
@@ -60,7 +61,7 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     visit_all(&network, &address, &["web2", "web3"])
 }
 
-/// What may happen to the two services, in any order.
+/// The events of the two services, in any order.
 const EVENTS: [&str; 10] = [
     "systemctl kill --signal=KILL onionbalance",
     "systemctl kill --signal=KILL onionbalance-signer",
@@ -74,7 +75,7 @@ const EVENTS: [&str; 10] = [
     "systemctl restart tor@default",
 ];
 
-/// Makes something happen, and then another choice of backends: the frontend is published with these.
+/// Runs an event, and then changes the choice of backends: the frontend is published with these.
 fn outlives(front: &Installed, event: &str, [web1, web2, web3]: [&Backend; 3]) -> Result<()> {
     front.sh(event)?;
     front.wait_property(BALANCER, "ActiveState", "active", PUBLISHED)?;
@@ -96,7 +97,7 @@ struct Backend {
 }
 
 impl Backend {
-    /// Follows README's step *Backends*. The web site is where it is on this machine, and not at port 80.
+    /// Follows README's step *Backends*. The web site has this machine's port instead of port 80.
     fn start(name: &'static str, network: &Network, readme: &Document, frontend: &str) -> Result<Self> {
         let (system, web) = (Booted::start(name)?, WebServer::start(name)?);
         join(&system, network)?;
@@ -141,15 +142,15 @@ fn wait_published(front: &Installed, wanted: usize) -> Result<()> {
     })
 }
 
-/// Visits the frontend until each of these backends has answered; another must not.
+/// Visits the frontend until each of these backends has answered. Fails if another one answers.
 ///
-/// A client keeps a descriptor for hours, and a descriptor of one backend may come before that of both: the balancer publishes a
-/// backend that it knows already before it has found the one that was added. So several clients are asked.
+/// A client keeps a descriptor for hours, and a descriptor of one backend may come before that of both: the
+/// balancer publishes a known backend before it has found the added one. So several clients are used.
 fn visit_all(network: &Network, address: &str, names: &[&str]) -> Result<()> {
     let mut answered = BTreeSet::new();
     for _ in 0..CLIENTS {
         let client = network.new_tor_client()?;
-        // One of two backends is missed in 20 visits once in a million times.
+        // The chance that 20 visits miss one of two backends is one in a million.
         for _ in 0..20 {
             let name = client.get(&address, 80, "/")?.text();
             ensure!(names.contains(&name.as_str()), "{name} answered for the frontend");

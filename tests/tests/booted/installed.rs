@@ -1,4 +1,4 @@
-//! A booted system in which the programs are installed as README says.
+//! A booted system with the programs installed by README's commands.
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -11,7 +11,7 @@ use onionbalance_tests::key_v3::KeyV3;
 
 pub(crate) const BALANCER: &str = "onionbalance.service";
 pub(crate) const SIGNER: &str = "onionbalance-signer.service";
-/// From a command to what it has to bring about on this machine, without tor.
+/// The longest time from a command to its effect on this machine, without tor.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The system of the balancer and the signer.
@@ -45,13 +45,13 @@ impl Installed {
         Ok(Self { system, readme })
     }
 
-    /// Runs the `console` block of README's section *Run it* that contains `text`, with the reader's own words in the place
-    /// of the document's.
+    /// Runs the `console` block of README's section *Run it* that contains `text`, with replacements for the
+    /// document's examples.
     pub(crate) fn follow(&self, text: &str, own: &[(&str, &str)]) -> Result<String> {
         self.sh(&block(&self.readme, text, own)?)
     }
 
-    /// Makes the key as README says; the result is the frontend's address, with `.onion`.
+    /// Makes the key by README's command; returns the frontend's address, with `.onion`.
     pub(crate) fn make_key(&self) -> Result<String> {
         let output = self.follow("onionbalance-key new", &[])?;
         Ok(output
@@ -90,7 +90,7 @@ pub(crate) fn block(readme: &Document, text: &str, own: &[(&str, &str)]) -> Resu
     Ok(block)
 }
 
-/// Addresses of backends that nobody has.
+/// Addresses of backends that do not exist.
 pub(crate) fn strangers() -> Result<[String; 2]> {
     Ok([
         KeyV3::named("stranger").address()?.to_string(),

@@ -1,4 +1,4 @@
-//! What an operator reads with `journalctl`.
+//! The journal, as an operator reads it with `journalctl`.
 
 use anyhow::{Result, ensure};
 use needs_root::needs_root;
@@ -8,7 +8,7 @@ use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
 
 const TOR_IS_MISSING: &str = "cannot connect to tor's control port";
 
-/// Without tor there is something to warn of.
+/// A missing tor causes a warning.
 #[needs_root]
 #[test]
 fn warnings_are_warnings_and_have_one_time_stamp() -> Result<()> {

@@ -1,4 +1,4 @@
-//! The package under a real systemd: each test boots a Debian, or several, and does there what the documents say.
+//! The package under a real systemd: each test boots a Debian, or several, and follows the documents there.
 
 mod documents;
 mod installed;

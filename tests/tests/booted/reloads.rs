@@ -1,4 +1,4 @@
-//! One `systemctl reload onionbalance` is for both programs.
+//! One `systemctl reload onionbalance` reloads both programs.
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -40,7 +40,7 @@ fn name(address: &str) -> &str {
     address.trim_end_matches(".onion")
 }
 
-/// What the status socket shows, which is at its default place.
+/// The output of the status socket at its default path.
 fn status(system: &Installed) -> Result<String> {
     let mut shown = String::new();
     let socket = system.path("/run/onionbalance-status/status.sock");

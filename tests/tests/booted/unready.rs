@@ -1,4 +1,5 @@
-//! Installations that cannot work yet: nothing loops, nothing is lost, and what is mended works.
+//! Incomplete installations: no program is restarted in a loop, nothing is lost, and a corrected installation
+//! works.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,8 +51,8 @@ fn a_broken_configuration_fails_the_start_at_once_and_only_once() -> Result<()> 
     system.wait_property(SIGNER, "ActiveState", "active", SOON)
 }
 
-/// Root's own key is the likeliest first mistake. A signer that cannot read it is asked again every half minute: at most
-/// three starts in a minute, of which the first two come at once.
+/// A key owned by root is the likeliest first mistake. The balancer retries a signer that cannot read its key
+/// every half minute: at most three starts in a minute, the first two of them at once.
 #[needs_root]
 #[test]
 fn an_unreadable_key_starts_the_signer_few_times() -> Result<()> {
@@ -66,7 +67,8 @@ fn an_unreadable_key_starts_the_signer_few_times() -> Result<()> {
         "the balancer does not wait for the signer"
     );
     system.wait_journal(BALANCER, "the signer is not ready", SOON)?;
-    // Nothing shall happen: a socket that is triggered again and again starts the signer a hundred times meanwhile.
+    // The test waits without an event: a socket that is triggered repeatedly would start the signer a hundred
+    // times meanwhile.
     thread::sleep(QUIET);
     let early = starts(&system, SIGNER)?;
     ensure!(early <= 2, "the signer was started {early} times within {QUIET:?}");
@@ -81,10 +83,10 @@ fn an_unreadable_key_starts_the_signer_few_times() -> Result<()> {
     Ok(())
 }
 
-/// Less than the half minute until the balancer asks again.
+/// Less than the half minute until the balancer's next try.
 const QUIET: Duration = Duration::from_secs(25);
 
-/// How often systemd has started a service since the boot.
+/// The number of starts of a service since the boot.
 fn starts(system: &Installed, unit: &str) -> Result<usize> {
     Ok(system.journal(unit, "info")?.iter().filter(|message| message.starts_with("Starting ")).count())
 }

@@ -1,4 +1,4 @@
-//! What the balancer's user can reach of the signer's, and what an encrypted key needs.
+//! The limits of the balancer's user at the signer's files, and the needs of an encrypted key.
 
 use anyhow::{Context, Result, bail, ensure};
 use needs_root::needs_root;
@@ -14,7 +14,7 @@ fn nothing_of_the_signers_root_is_the_balancers() -> Result<()> {
     let mut system = Installed::start("walls")?;
     system.make_key()?;
     system.configure(&strangers()?.each_ref().map(String::as_str))?;
-    // In either order, and after a boot.
+    // The services are started in either order, and by a boot.
     for start in ["onionbalance", "onionbalance-signer"] {
         system.sh(&format!(
             "systemctl stop {BALANCER} {SIGNER}; systemctl start {start}; systemctl start {BALANCER}"
@@ -30,12 +30,12 @@ fn check(system: &Installed) -> Result<()> {
     system.wait_property(SIGNER, "ActiveState", "active", SOON)?;
     system.wait_property(BALANCER, "ActiveState", "active", SOON)?;
     let root = system.property(SIGNER, "RootDirectory")?;
-    // As the balancer's user, who may not look into some of the directories, and so owns none of those.
+    // Run as the balancer's user. It may not read some of the directories, and so owns no files in them.
     let found = system.sh(&format!(
         "runuser -u onionbalance -- find /run/onionbalance $(dirname {root}) {root} \
          \\( -user onionbalance -o -writable \\) -print 2>/dev/null | sort -u"
     ))?;
-    // It may write to the socket, which is what the socket is for.
+    // Write permission to the socket is needed to connect.
     ensure!(found.trim() == "/run/onionbalance/signer.sock", "the balancer's user can write to:\n{found}");
     let attempt = format!(
         "runuser -u onionbalance -- sh -c 'mkdir {root}/etc; echo /tmp/own.so >{root}/etc/ld.so.preload'"
@@ -46,7 +46,7 @@ fn check(system: &Installed) -> Result<()> {
     Ok(())
 }
 
-/// By the commands of docs/keys.md. The passphrase is what the reader types.
+/// Follows the commands of docs/keys.md; the test types the passphrase.
 #[needs_root]
 #[test]
 fn an_encrypted_key_opens_with_its_credential() -> Result<()> {

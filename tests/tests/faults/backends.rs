@@ -1,4 +1,4 @@
-//! Backends die, freeze and come back. Visitors who meet a dead introduction point go on to another.
+//! Backends die, freeze and return. A visitor at a dead introduction point tries another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +9,16 @@ use onionbalance_tests::network::{Backend, Network};
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network};
 
-/// From a backend's new descriptor to its points' being on all HSDirs of the frontend: the next look is 16.5 s away at most,
-/// changes are gathered for 1.5 s, and uploads take a few seconds.
+/// The longest time from a backend's new descriptor until all HSDirs of the frontend list its points: at most
+/// 16.5 s to the next fetch, 1.5 s in which changes are gathered, and a few seconds of uploads.
 pub(crate) const FOLLOWED: Duration = Duration::from_secs(30);
-/// A visitor who picks one of nine points misses one backend's three in all of fifty visits once in a hundred million times.
+/// The time of fifty visits. Each picks one of nine points: the chance that all miss one backend's three is one
+/// in a hundred million.
 const MET: Duration = Duration::from_secs(100);
-/// A time period and a half, of six minutes, and a look.
+/// One and a half time periods of six minutes, and a fetch.
 const FORGOTTEN: Duration = Duration::from_mins(10);
 
-/// What visits are like when nothing happens.
+/// Visits without a fault.
 pub(crate) fn nothing(fault: &'static str) -> Result<()> {
     let network = network()?;
     let site = Site::new(network, fault, backends(network)?)?;
@@ -30,7 +31,7 @@ pub(crate) fn nothing(fault: &'static str) -> Result<()> {
     visits.assert_unharmed()
 }
 
-/// A dead backend stays listed, but costs visitors time only.
+/// A dead backend stays listed, and only delays visitors.
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
     let network = network()?;
     let (site, living, victim) = with_victim(network, fault)?;
@@ -60,8 +61,8 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     ensure_within(followed, FOLLOWED)
 }
 
-/// It leaves the descriptor when no HSDir has one of it any more: with the next time period, or with the one after that if it
-/// had published for both.
+/// A dead backend leaves the descriptor when no HSDir has its own descriptor: with the next time period, or
+/// with the one after that if it had published for both.
 pub(crate) fn killed_for_good(fault: &'static str) -> Result<()> {
     let network = network()?;
     let (mut site, living, victim) = with_victim(network, fault)?;
@@ -82,7 +83,7 @@ pub(crate) fn killed_for_good(fault: &'static str) -> Result<()> {
     visits.assert_unharmed()
 }
 
-/// A frozen backend leaves visitors waiting for an answer before they try another point.
+/// Visitors wait for the answer of a frozen backend before they try another point.
 pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     let network = network()?;
     let (site, living, victim) = with_victim(network, fault)?;
@@ -107,8 +108,8 @@ pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     visits.assert_unharmed()
 }
 
-/// While every backend is dead nobody can be served. The last set stays published, and the first that comes back is followed
-/// at once.
+/// While all backends are dead, no visitor is served. The last set stays published, and the first backend
+/// that returns is published at once.
 pub(crate) fn all_killed(fault: &'static str) -> Result<()> {
     let network = network()?;
     let (first, second) = (network.start_backend()?, network.start_backend()?);
@@ -132,7 +133,7 @@ pub(crate) fn all_killed(fault: &'static str) -> Result<()> {
     site.wait_current()?;
     let (followed, healed) = (published.elapsed(), revived.elapsed());
     traffic.set_living(&[first]);
-    // Visits that began before have what was published before.
+    // Visits that began before use the earlier descriptor.
     let well = Instant::now();
     traffic.wait(VISITS, VISITED, |_| true)?;
 
@@ -143,7 +144,7 @@ pub(crate) fn all_killed(fault: &'static str) -> Result<()> {
     ensure_within(followed, FOLLOWED)
 }
 
-/// A frontend over two backends that nobody may harm, and one more.
+/// A frontend over two backends that no test may stop, and one more.
 pub(crate) fn with_victim<'a>(
     network: &'a Network,
     fault: &str,

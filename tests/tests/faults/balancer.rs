@@ -1,4 +1,4 @@
-//! The balancer is killed and started again: it keeps nothing that the network does not have.
+//! The balancer is killed and started again. It needs no state beyond the network's.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,11 @@ use anyhow::Result;
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network, wait_upload};
 
-/// From the balancer's start to a new descriptor at every HSDir: at most 3 s for backends that are late, and uploads.
+/// The longest time from the balancer's start to a new descriptor on every HSDir: at most 3 s of waiting for
+/// late backends, and uploads.
 const PUBLISHED: Duration = Duration::from_secs(15);
 
-/// Before it publishes anything, between two uploads of one publication, and when all is done.
+/// It is killed before its first publication, between two uploads of one publication, and after all uploads.
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
     let network = network()?;
     let site = Site::new(network, fault, backends(network)?)?;

@@ -1,5 +1,5 @@
-//! The balancer's tor is cut off from the network until its consensus is old, and is dormant when the network is back: such a tor
-//! fetches no consensus before somebody shows that it is in use.
+//! The balancer's tor is cut off from the network until its consensus is old, and is dormant when the network
+//! is back: such a tor fetches no consensus until a client uses it.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,15 +11,16 @@ use onionbalance_tests::wait::until;
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network};
 
-/// A consensus is valid for three intervals of 15 s, and counts as a current one for one more; the balancer looks every 30 s.
+/// A consensus is valid for three intervals of 15 s, and counts as current for one more. The balancer checks
+/// every 30 s.
 const OLD: Duration = Duration::from_secs(150);
-/// From the moment at which tor may go online: activity is shown once a minute, and then the consensus is fetched and read, and
-/// descriptors go to the HSDirs that are responsible by it.
+/// The longest time from the moment at which tor may go online. The balancer signals activity once a minute.
+/// After that the consensus is fetched and read, and descriptors are uploaded to its responsible HSDirs.
 const HEALED: Duration = Duration::from_mins(2);
-/// Tor looks every five minutes whether it has been idle for too long (`CHECK_PARTICIPATION_INTERVAL`).
+/// Tor checks every five minutes for how long it has been idle (`CHECK_PARTICIPATION_INTERVAL`).
 const CUT_OFF: Duration = Duration::from_mins(8);
 
-/// Tor goes dormant as at the end of `DormantClientTimeout`, by a signal.
+/// Tor is made dormant by a signal, as at the end of `DormantClientTimeout`.
 pub(crate) fn signalled(fault: &'static str) -> Result<()> {
     befalls(fault, "the balancer's tor cut off, dormant", |tor| {
         tor.control()?.send("SIGNAL DORMANT").map(drop)
@@ -29,7 +30,7 @@ pub(crate) fn signalled(fault: &'static str) -> Result<()> {
 /// Tor may go dormant by itself.
 pub(crate) fn timed_out(fault: &'static str) -> Result<()> {
     befalls(fault, "the balancer's tor cut off for long", |tor| {
-        // A testing network has no minimum.
+        // In a testing network the option has no minimum.
         tor.control()?.send("SETCONF DormantClientTimeout=60")?;
         sleep(CUT_OFF);
         Ok(())
@@ -64,7 +65,7 @@ fn befalls(fault: &'static str, what: &str, lull: impl FnOnce(&Daemon) -> Result
     ensure_within(healed - online, HEALED)
 }
 
-/// When tor's consensus came into use. Times are written so that the later is the greater text.
+/// The beginning of the validity of tor's consensus. In this form a later time is a greater text.
 fn consensus(tor: &Daemon) -> Result<String> {
     tor.control()?.getinfo("consensus/valid-after")
 }

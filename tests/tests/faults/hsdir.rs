@@ -1,4 +1,5 @@
-//! An HSDir of the frontend dies, and the consensus names another in its place; or freezes, and stays.
+//! An HSDir of the frontend dies, and the next consensus makes another one responsible; or it freezes, and
+//! stays in the consensus.
 
 use std::time::{Duration, Instant};
 
@@ -14,28 +15,30 @@ use crate::site::{RENEWED, SOON, Site, VISITED, VISITS, VOTING_INTERVAL, ensure_
 
 /// A consensus comes every 15 s; clients fetch it some seconds later.
 const CONSENSUS: Duration = Duration::from_mins(1);
-/// From the observer's consensus without the HSDir to the last HSDir's word: the balancer's tor may be as late as a voting
-/// interval, new HSDirs get an upload at once.
+/// The longest time from the observer's consensus without the HSDir to the last acknowledgement. The
+/// consensus of the balancer's tor may be a voting interval later; new HSDirs get an upload at once.
 const HEALED: Duration = Duration::from_secs(45);
 
-/// Relays beside those that are only HSDirs, and the authorities.
+/// The relays besides the authorities and those that are only HSDirs.
 const OTHERS: usize = 8;
-/// Two replicas make twelve relays the HSDirs of every descriptor: all that there are, or all but one. A young network without
-/// a previous shared-random value moves descriptors to other HSDirs as one comes.
+/// With two replicas, twelve relays are the HSDirs of every descriptor: all relays, or all but one. In a
+/// young network without a previous shared-random value, descriptors would move to other HSDirs with the next
+/// value.
 const SPREAD: usize = 6;
-/// An upload that has no answer is given up after 75 s.
+/// The balancer gives an unanswered upload up after 75 s.
 const GIVEN_UP: Duration = Duration::from_secs(80);
-/// A backend's HSDir that has no answer is given up after 15 s, and all others are asked.
+/// The balancer gives an unanswered fetch from a backend's HSDir up after 15 s, and asks all others.
 const FETCH_GIVEN_UP: Duration = Duration::from_secs(15);
-/// From the thaw to the HSDir's word: what went there while it was frozen may have to be given up, and is tried again 8 s
-/// later at most.
+/// The longest time from the thaw to the HSDir's acknowledgement: an upload to the frozen HSDir may have to
+/// be given up first, and is retried at most 8 s later.
 const TAKEN: Duration = Duration::from_secs(95);
-/// In a testing network tor asks the same HSDir again 5 s later, and not a quarter of an hour: a visitor could wait for
-/// the frozen one twice within one visit, 30 s each time.
+/// In a testing network tor asks the same HSDir again after 5 s instead of a quarter of an hour: one visit
+/// could wait for the frozen HSDir twice, 30 s each time.
 const VISITORS_PATIENCE: &str = "SETCONF TestingDirConnectionMaxStall=10";
 
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
-    // One of the two is an HSDir of the descriptor that visitors ask for now, and the other is one when it has died.
+    // One of the two is an HSDir of the descriptor that visitors request now. The other becomes one after the
+    // first has died.
     let network = network(fault, 2)?;
     let site = Site::new(&network, fault, network.backends())?;
     let _programs = site.serve(site.tor.tor())?;
@@ -59,7 +62,7 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     ensure_within(healed, HEALED)
 }
 
-/// A frozen HSDir stays in the consensus, and tor never says that it does not answer an upload.
+/// A frozen HSDir stays in the consensus, and tor never reports an unanswered upload.
 pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     let network = network(fault, 1)?;
     let victim = network.relay(OTHERS)?;
@@ -102,8 +105,8 @@ pub(crate) fn frozen(fault: &'static str) -> Result<()> {
     ensure_within(followed, FOLLOWED + FETCH_GIVEN_UP)
 }
 
-/// A network of its own, for HSDirs to fail in that are nobody's guard, nor in the midst of any circuit, nor an introduction
-/// point: these would be tor's troubles.
+/// A network of its own, with HSDirs that are neither guards, nor in the middle of circuits, nor introduction
+/// points. Failures in these roles would test tor.
 fn network(fault: &str, hsdirs_only: usize) -> Result<Network> {
     let plan = Plan {
         relays: OTHERS + hsdirs_only,
@@ -116,7 +119,7 @@ fn network(fault: &str, hsdirs_only: usize) -> Result<Network> {
     Network::start(&plan)
 }
 
-/// A relay that is only an HSDir, and that clients ask for the frontend's descriptor.
+/// A relay that is only an HSDir, and is responsible for the frontend's descriptor.
 fn responsible<'a>(network: &'a Network, site: &Site<'_>) -> Result<&'a Relay> {
     let (_, hsdirs) = site.observer.directory()?.fetch(&site.address);
     let hsdirs: Vec<_> = hsdirs.iter().map(ToString::to_string).collect();

@@ -1,7 +1,9 @@
-//! Things die, freeze and come back while visitors go on visiting: what they notice of it, and how long until all is well.
+//! Processes die, freeze and return under continuous visits. The tests measure the failed visits, and the
+//! time until everything is published again.
 //!
-//! Each fault has a frontend, a visitor and a balancer's tor of its own; what it breaks is its own too, so all happen at
-//! once on one network. At the end a table is printed, and written to `target/faults.md`.
+//! Each fault has a frontend, a visitor and a balancer's tor of its own, and breaks only its own processes,
+//! so that all faults run at once on one network. At the end a table is printed, and written to
+//! `target/faults.md`.
 
 mod backends;
 mod balancer;
@@ -11,7 +13,7 @@ mod hsdir;
 mod made_up;
 mod neighbours;
 #[path = "../frontend/observer.rs"]
-#[expect(dead_code, reason = "the tests of the frontend look at more")]
+#[expect(dead_code, reason = "the tests of the frontend use more of it")]
 mod observer;
 mod reload;
 mod report;
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use libtest_mimic::{Arguments, Trial, run};
 
-/// A fault's name, which is its frontend's too, and its test.
+/// The name of a fault and of its frontend, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
 const FAULTS: [Fault; 13] = [
@@ -43,13 +45,13 @@ const FAULTS: [Fault; 13] = [
     ("reloaded", reload::hangup),
 ];
 
-/// These take longer than anybody waits for a test: with `--include-ignored` only.
+/// The slowest faults, which run with `--include-ignored` only.
 const LONG: [Fault; 2] =
     [("backend_killed_for_good", backends::killed_for_good), ("tor_cut_off", dormant::timed_out)];
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    // They wait most of the time.
+    // The tests wait most of the time.
     arguments.test_threads.get_or_insert(names().count());
     let trial = |(name, fault): Fault| {
         Trial::test(name, move || fault(name).map_err(|error| format!("{error:#}").into()))
@@ -61,7 +63,7 @@ fn main() -> Result<ExitCode> {
     Ok(conclusion.exit_code())
 }
 
-/// Of all faults, in the order of the table.
+/// The names of all faults, in the order of the table.
 fn names() -> impl Iterator<Item = &'static str> {
     FAULTS.iter().chain(&LONG).map(|(name, _)| *name)
 }

@@ -1,4 +1,4 @@
-//! Two services of one balancer: what is wrong with the backends of one is none of the other's business.
+//! Two services of one balancer: bad backends of one do not delay the other.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,11 @@ use crate::made_up::publish;
 use crate::report::note;
 use crate::site::{Site, VISITED, VISITS, ensure_within, network, service};
 
-/// How many of the neighbour's backends lie, and how many have never published anything.
+/// The number of the neighbour's backends with false descriptors, and of those without any.
 const POISONED: u64 = 3;
 const DEAD: u64 = 9;
-/// What these may cost the other service at the start: each backend's next request waits for one of every other.
+/// The longest delay of the other service at the start: each backend's next request waits for one of every
+/// other.
 const DELAY: Duration = Duration::from_secs(5);
 
 pub(crate) fn poisoned(fault: &'static str) -> Result<()> {
@@ -55,7 +56,7 @@ pub(crate) fn poisoned(fault: &'static str) -> Result<()> {
     ensure_within(followed, FOLLOWED)
 }
 
-/// How long a balancer that is started now takes until everything is published.
+/// The time from the start of a balancer until everything is published.
 fn publication(site: &Site<'_>) -> Result<Duration> {
     let _signer = site.signer()?;
     let started = Instant::now();
@@ -64,7 +65,7 @@ fn publication(site: &Site<'_>) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// Takes an introduction point's key away: whoever opens the descriptor refuses it.
+/// Removes an introduction point's key, so that every reader refuses the descriptor.
 fn spoil(published: &mut Published, _: UnixTime) {
     let certificate = published.certify(CertType::AuthKey, [0; 32], ExpiryHour(u32::MAX));
     published.descriptor.inner.points.iter_mut().for_each(|point| point.auth_cert = certificate);

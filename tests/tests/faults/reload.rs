@@ -1,4 +1,4 @@
-//! SIGHUP: another configuration while visitors come and go.
+//! SIGHUP with another configuration, under visits.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use onionbalance_tests::programs::Running;
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network, service, wait_upload};
 
-/// From the balancer's signal to the last HSDir's word: a look for the backend that is new, and uploads.
+/// The longest time from the balancer's signal to the last acknowledgement: a fetch of the new backend, and
+/// uploads.
 const APPLIED: Duration = Duration::from_secs(15);
 
-/// First a configuration that cannot be, then one with a backend less and another more.
+/// First a configuration that is not valid, then one without one backend and with another.
 pub(crate) fn hangup(fault: &'static str) -> Result<()> {
     let network = network()?;
     let mut all = backends(network)?;
@@ -27,7 +28,7 @@ pub(crate) fn hangup(fault: &'static str) -> Result<()> {
     for program in [&signer, &balancer] {
         reload(program, "config.yaml:1: there are no services")?;
     }
-    // What was published goes on to be renewed.
+    // The published descriptors are still renewed.
     wait_upload(site.tor.tor(), &site.address)?;
 
     let removed = site.backends.remove(0);
@@ -36,7 +37,7 @@ pub(crate) fn hangup(fault: &'static str) -> Result<()> {
     reload(&signer, "reloaded ")?;
     let since = Instant::now();
     balancer.signal(Signal::SIGHUP)?;
-    // Every HSDir lists points of these two only, of both, and as many as there can be.
+    // Every HSDir lists points of exactly these two, and as many as possible.
     site.wait_current()?;
     let healed = since.elapsed();
     site.wait_stored()?;
@@ -49,7 +50,7 @@ pub(crate) fn hangup(fault: &'static str) -> Result<()> {
     ensure_within(healed, APPLIED)
 }
 
-/// Sends SIGHUP, and waits until the program says this of it.
+/// Sends SIGHUP, and waits for this line of the program.
 fn reload(program: &Running, answer: &str) -> Result<()> {
     program.signal(Signal::SIGHUP)?;
     program.wait_line(answer, SOON).map(drop)

@@ -1,4 +1,4 @@
-//! What came of each fault, in one table.
+//! The results of all faults, in one table.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,16 +15,17 @@ static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
 struct Row {
     /// The name of the fault.
     fault: &'static str,
-    /// What happened, for people.
+    /// The description of the fault.
     what: String,
     frontend: Tally,
     direct: Tally,
     healed: Option<Duration>,
-    /// Why visits failed.
+    /// The failures of visits.
     failures: Vec<String>,
 }
 
-/// Notes a row for the table. `healed` is how long it took until all was well, where anything had to be done for it.
+/// Adds a row to the table. `healed` is the time until everything was published again; `None`: nothing had to
+/// be published.
 pub(crate) fn note(fault: &'static str, what: impl Into<String>, visits: &Visits, healed: Option<Duration>) {
     let (frontend, direct) = (Tally::of(&visits.frontend), Tally::of(&visits.direct));
     let failures = visits.frontend.iter().chain(&visits.direct).filter_map(failure).collect();
@@ -32,17 +33,18 @@ pub(crate) fn note(fault: &'static str, what: impl Into<String>, visits: &Visits
     ROWS.lock().unwrap_or_else(PoisonError::into_inner).push(row);
 }
 
-/// Why a visit failed.
+/// The reason of a failed visit.
 fn failure(visit: &Visit) -> Option<String> {
     let spoiled = if visit.spoiled { ", as a time period began" } else { "" };
     visit.answer.as_ref().err().map(|reason| format!("{reason}{spoiled}"))
 }
 
-/// Prints the table, with the reasons of all failures, and writes it to `target/faults.md`; the faults in this order.
+/// Prints the table with the faults in this order, and with the reasons of all failures, and writes it to
+/// `target/faults.md`.
 pub(crate) fn finish<'a>(order: impl Iterator<Item = &'a str>) -> Result<()> {
     let rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
     if rows.is_empty() {
-        // As with `--list`, which has to have its output for itself.
+        // With `--list` there are no results, and no other output is allowed.
         return Ok(());
     }
     let mut table = String::from(HEAD);

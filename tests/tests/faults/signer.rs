@@ -1,4 +1,5 @@
-//! The signer dies, also over a request. What is published stays so, and the next descriptor waits for the next signer.
+//! The signer dies, also during a request. Published descriptors are not affected, and the next one waits for
+//! the next signer.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,13 @@ use onionbalance_tests::programs::Running;
 use crate::report::note;
 use crate::site::{RENEWED, SOON, Site, VISITED, VISITS, backends, ensure_within, network};
 
-/// From the start of a new signer to the last HSDir's word: at most 8.3 s until the next try, and uploads.
+/// The longest time from the start of a new signer to the last acknowledgement: at most 8.3 s until the next
+/// try, and uploads.
 const PUBLISHED: Duration = Duration::from_secs(20);
-/// A signer that says nothing is given up after 10 s.
+/// The balancer gives a silent signer up after 10 s.
 const SIGNER_GIVEN_UP: Duration = Duration::from_secs(10);
 
-/// First between two requests, then over one.
+/// The signer is killed between two requests, and then during one.
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
     let network = network()?;
     let site = Site::new(network, fault, backends(network)?)?;
@@ -27,8 +29,8 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     balancer.wait_line("start onionbalance-signer", RENEWED)?;
     let (signer, after_one) = start(&site)?;
 
-    // One descriptor's request has been given up. The other's, which waited for its turn, is now before a signer that will
-    // never answer.
+    // The request for one descriptor has been given up. The one for the other descriptor has waited for its
+    // turn, and is now sent to a signer that never answers.
     signer.signal(Signal::SIGSTOP)?;
     balancer.wait_line("the signer did not answer", RENEWED + SIGNER_GIVEN_UP)?;
     signer.kill()?;
@@ -42,7 +44,7 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     ensure_within(after_two, PUBLISHED)
 }
 
-/// Starts the signer, and takes the time until all is published that waited for it.
+/// Starts the signer, and measures the time until all waiting descriptors are published.
 fn start(site: &Site<'_>) -> Result<(Running, Duration)> {
     let started = Instant::now();
     let signer = site.signer()?;

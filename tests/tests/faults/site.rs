@@ -1,4 +1,4 @@
-//! What a fault befalls: a frontend over backends, the tor and the programs that publish it, and who looks on.
+//! The site of a fault: a frontend over backends, the tor and the programs that publish it, and an observer.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -20,18 +20,19 @@ use serde_json::Value;
 use crate::names;
 use crate::observer::{Observer, SETTLED};
 
-/// As in the tests of the frontend: time periods of six minutes, in which the balancer's timers shrink (`Timing::for_period`):
-/// a look at each backend every 15 s, a renewal every 15 to 30 s, 7.5 s at most between two tries of an upload.
+/// Time periods of six minutes, as in the tests of the frontend. The balancer's timers shrink with them
+/// (`Timing::for_period`): a fetch of each backend every 15 s, a renewal every 15 to 30 s, at most 7.5 s
+/// between two tries of an upload.
 pub(crate) const VOTING_INTERVAL: u32 = 15;
-/// Something that is under way already, on a busy machine.
+/// The longest time of an operation that has begun, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// A renewal comes after 30 s at the latest, and takes a few seconds.
+/// The longest time until a renewal: it begins after at most 30 s, and takes a few seconds.
 pub(crate) const RENEWED: Duration = Duration::from_secs(45);
-/// So many visits to the frontend, two seconds apart, show what it is like.
+/// The number of visits, two seconds apart, that measure a state of the frontend.
 pub(crate) const VISITS: usize = 25;
-/// Visits may hang for a minute each, at once.
+/// The longest time of these visits: each may hang for a minute, in parallel.
 pub(crate) const VISITED: Duration = Duration::from_secs(2 * VISITS as u64 + 70);
-/// Those of the network's start, which belong to no fault alone.
+/// The number of backends at the network's start, which all faults share.
 const BACKENDS: usize = 3;
 
 /// The network that most faults share.
@@ -46,18 +47,18 @@ pub(crate) fn network() -> Result<&'static Network> {
     SHARED.get_or_init(start).as_ref().map_err(|error| anyhow!("{error:#}"))
 }
 
-/// The backends of the network's start: nobody may harm them.
+/// The backends of the network's start, which no fault may stop.
 pub(crate) fn backends(network: &Network) -> Result<Vec<Arc<Backend>>> {
     (0..BACKENDS).map(|number| network.backend(number)).collect()
 }
 
-/// A frontend with its key and configuration, the balancer's tor, and somebody who looks at HSDirs.
+/// A frontend with its key and configuration, the balancer's tor, and an observer of HSDirs.
 pub(crate) struct Site<'a> {
     network: &'a Network,
     deployment: Deployment,
     pub(crate) address: OnionAddress,
     pub(crate) backends: Vec<Arc<Backend>>,
-    /// The balancer's.
+    /// The balancer's tor.
     pub(crate) tor: Client,
     pub(crate) observer: Observer,
 }
@@ -89,7 +90,7 @@ impl<'a> Site<'a> {
         self.configure(format!("services:\n{services}{places}"))
     }
 
-    /// Lets these tors share the work.
+    /// Configures these tors to share the work.
     pub(crate) fn share(&self, tors: &[Client]) -> Result<()> {
         let mut services = service("front.pem", &self.addresses()?)? + "  tor:\n";
         for tor in tors {
@@ -110,29 +111,29 @@ impl<'a> Site<'a> {
         Ok(programs)
     }
 
-    /// Has a visitor come who knows nothing yet; every backend lives.
+    /// Starts visits with a new visitor, while every backend lives.
     pub(crate) fn visit(&self) -> Result<Traffic> {
         Ok(Traffic::begin(self.network.new_tor_client()?, &self.address, &self.backends))
     }
 
-    /// Waits until every responsible HSDir lists what the backends have.
+    /// Waits until every responsible HSDir lists the backends' present points.
     pub(crate) fn wait_current(&self) -> Result<()> {
         self.observer.wait_current(&self.address, &self.addresses()?, &self.observer)
     }
 
-    /// Waits until the balancer says that all descriptors of all services that have any introduction points are on all their
-    /// HSDirs.
+    /// Waits until the balancer's status reports all descriptors of all services with introduction points on
+    /// all their HSDirs.
     pub(crate) fn wait_stored(&self) -> Result<()> {
         self.wait_stored_within(SETTLED)
     }
 
-    /// As [`Site::wait_stored`], with another limit than a minute.
+    /// Waits as [`Site::wait_stored`] does, with another limit than a minute.
     pub(crate) fn wait_stored_within(&self, timeout: Duration) -> Result<()> {
         until(timeout, || Ok(self.status().is_ok_and(|status| is_stored(&status)).then_some(())))
             .with_context(|| format!("the balancer's status stays {:?}", self.status()))
     }
 
-    /// What the balancer's status socket shows.
+    /// The output of the balancer's status socket.
     fn status(&self) -> Result<Value> {
         let mut text = String::new();
         UnixStream::connect(self.path("status"))?.read_to_string(&mut text)?;
@@ -158,7 +159,8 @@ pub(crate) fn service(key: &str, backends: &[OnionAddress]) -> Result<String> {
     Ok(yaml)
 }
 
-/// Waits until an HSDir has said to `tor` that it took a descriptor of the frontend: those for the others are on their way.
+/// Waits until an HSDir has acknowledged a descriptor of the frontend to `tor`, while the uploads to the
+/// others are under way.
 pub(crate) fn wait_upload(tor: &Daemon, frontend: &OnionAddress) -> Result<()> {
     let mut control = tor.control()?;
     control.set_events("HS_DESC")?;
@@ -168,7 +170,7 @@ pub(crate) fn wait_upload(tor: &Daemon, frontend: &OnionAddress) -> Result<()> {
     control.wait_event(RENEWED, uploaded)?.context("no HSDir took a descriptor").map(drop)
 }
 
-/// That something took no longer than it may.
+/// Fails if a duration is longer than its bound.
 pub(crate) fn ensure_within(took: Duration, bound: Duration) -> Result<()> {
     ensure!(took <= bound, "it took {:.1} s, more than {:.1} s", took.as_secs_f64(), bound.as_secs_f64());
     Ok(())

@@ -1,4 +1,4 @@
-//! The balancer's tor is killed over uploads, and comes back with another cookie, or not at all.
+//! The balancer's tor is killed during uploads, and returns with another cookie, or not at all.
 
 use std::fs;
 use std::thread;
@@ -10,14 +10,15 @@ use onionbalance_tests::network::Client;
 use crate::report::note;
 use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network, wait_upload};
 
-/// From the moment at which tor may go online to the last HSDir's word: tor knows the relays from its last run and bootstraps
-/// in a few seconds, what was under way is uploaded at once, and tried again within seconds.
+/// The longest time from the moment at which tor may go online to the last acknowledgement. Tor knows the
+/// relays from its last run and bootstraps in a few seconds. Interrupted uploads are repeated at once, and
+/// retried within seconds.
 const PUBLISHED: Duration = Duration::from_secs(20);
 
 pub(crate) fn killed(fault: &'static str) -> Result<()> {
     let network = network()?;
     let site = Site::new(network, fault, backends(network)?)?;
-    // Its control port stays where it is.
+    // The control port keeps its address.
     let tor = network.management().tor();
     let (_signer, balancer) = site.serve(tor)?;
     let traffic = site.visit()?;
@@ -30,7 +31,7 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     balancer.wait_line("the connection to tor is lost", SOON)?;
     tor.start_offline()?;
     ensure!(fs::read(tor.cookie_file())? != cookie, "tor kept its cookie");
-    // Once connected, it is told so.
+    // The balancer logs the new connection.
     balancer.wait_line("waiting for tor", SOON)?;
     let online = Instant::now();
     tor.go_online()?;
@@ -45,8 +46,8 @@ pub(crate) fn killed(fault: &'static str) -> Result<()> {
     ensure_within(healed, PUBLISHED)
 }
 
-/// From the death of a tor to the last HSDir's word to another one: a minute until its services move (`runtime/pool.rs`), a look at
-/// each backend, and the uploads.
+/// The longest time from the death of a tor to the last acknowledgement to another one: a minute until its
+/// services move (`runtime/pool.rs`), a fetch of each backend, and the uploads.
 const TAKEN_OVER: Duration = Duration::from_secs(90);
 
 /// One of two tors that share the work is killed and stays away.
@@ -55,7 +56,7 @@ pub(crate) fn killed_for_good(fault: &'static str) -> Result<()> {
     let site = Site::new(network, fault, backends(network)?)?;
     let tors: [Client; 2] = network.new_tor_clients(2)?.try_into().map_err(|_| anyhow!("two tors"))?;
     site.share(&tors)?;
-    // It has no service: those of the configuration have tors of their own.
+    // This tor has no service, because those of the configuration have tors of their own.
     let (_signer, balancer) = site.serve(network.management().tor())?;
     let traffic = site.visit()?;
     traffic.wait(1, SOON, |_| true)?;

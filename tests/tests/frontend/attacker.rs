@@ -1,6 +1,6 @@
-//! An attacker's program in the balancer's place: it owns a backend of its own that would answer for the frontend, asks the
-//! signer for all it can think of, and publishes whatever it gets. Nobody's request ends with it, and it outlasts nothing that
-//! the operator does.
+//! An attacker's program instead of the balancer. It has a backend of its own that would answer for the
+//! frontend, sends the signer every kind of request, and publishes every reply. No visit ends at its backend,
+//! and its effects do not outlast the operator's countermeasures.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,10 +19,11 @@ use onionbalance_tests::network::{Client, Onion};
 use super::observer::Observer;
 use super::site::{PUBLISHED, Site, backends, network, wait_published};
 
-/// A page takes less than a second.
+/// The longest time of a page, which usually takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(6);
 const VISITS: usize = 4;
-/// For each of two descriptors; together as many as the signer answers at once. Each gets a higher revision than the one before.
+/// The number of requests for each of two descriptors, together as many as the signer answers at once. Each
+/// reply has a higher revision than the one before.
 const REQUESTS: usize = 60;
 const WITH_SOCKET: &str = "signer-socket-location: signer\n";
 
@@ -30,14 +31,14 @@ struct Attacker<'a> {
     site: &'a Site,
     observer: Observer,
     signer: UnixStream,
-    /// The configured backends' points.
+    /// The points of the configured backends.
     genuine: Vec<BackendPoint>,
-    /// The points of a backend that accepts introductions for the frontend and is not configured.
+    /// The points of a backend that accepts introductions for the frontend but is not configured.
     own: Vec<BackendPoint>,
 }
 
 impl<'a> Attacker<'a> {
-    /// An attacker at the site's signer, who has what the genuine backends publish, and his own.
+    /// An attacker at the site's signer, with the points of the genuine backends and of its own.
     fn new(
         site: &'a Site,
         observer: Observer,
@@ -56,7 +57,7 @@ impl<'a> Attacker<'a> {
         })
     }
 
-    /// A request for the genuine points, and what becomes of it when `twist` has had its way with it.
+    /// A request for the genuine points, changed by `twist`.
     fn ask(
         &mut self,
         term: &DescriptorTerm,
@@ -72,7 +73,7 @@ impl<'a> Attacker<'a> {
         Ok(frame::decode(&body)?)
     }
 
-    /// Asks for both of the frontend's descriptors, `requests` times each, and publishes what is signed last.
+    /// Requests both of the frontend's descriptors, `requests` times each, and publishes the last replies.
     fn publish(
         &mut self,
         requests: usize,
@@ -106,7 +107,7 @@ fn points(observer: &Observer, service: &OnionAddress) -> Result<Vec<BackendPoin
     Ok(backend::open(service, period, &text.context("no descriptor")?, now)?.points)
 }
 
-/// How many visits ended at one of these backends; that one ended elsewhere is an error.
+/// The number of visits that ended at one of these backends. Fails if one ended elsewhere.
 fn visit(visitor: &Client, service: &OnionAddress, names: &[&str]) -> Result<usize> {
     let mut answered = 0;
     for _ in 0..VISITS {
@@ -131,14 +132,14 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     let mut attacker = Attacker::new(&site, Observer::new(network)?, &configured, &own)?;
     let [(term, _), _] = attacker.places()?;
 
-    // His own backend, with all its own proofs.
+    // The attacker's backend, with its own valid proofs.
     let reply = attacker.ask(&term, |request, own| *request = own.clone())?;
     assert_eq!(reply, Reply::Refused(Refusal::UnknownBackend));
-    // His own points, said to be of a configured backend.
+    // The attacker's points, claimed to belong to a configured backend.
     let reply = attacker.ask(&term, |request, own| request.points[0] = own.points[0].clone())?;
     assert_eq!(reply, Reply::Refused(Refusal::AuthCert));
-    // The takeover that tor's clients would not notice: his encryption key, at his own point's relay, beside certificates
-    // that are genuine.
+    // The attack that tor's clients would not notice: the attacker's encryption key, at the relay of its own
+    // point, beside genuine certificates.
     let reply = attacker.ask(&term, |request, own| {
         request.points[0].link_specifiers.clone_from(&own.points[0].link_specifiers);
         request.points[0].onion_key = own.points[0].onion_key;
@@ -146,11 +147,11 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     })?;
     assert_eq!(reply, Reply::Refused(Refusal::EncCert));
 
-    // What he may have signed is what the balancer would have.
+    // The signer accepts the request that the balancer would send.
     attacker.publish(1, |_, _| ())?;
     let visitor = network.new_tor_client()?;
     assert_eq!(visit(&visitor, &site.address, &names)?, VISITS);
-    // What no certificate covers: the relays of genuine points. It denies service, and that is all.
+    // No certificate covers the relays of genuine points. The attack denies service, and no more.
     attacker.publish(1, |request, own| {
         for point in &mut request.points {
             point.link_specifiers.clone_from(&own.points[0].link_specifiers);
@@ -161,8 +162,8 @@ fn an_attacker_in_the_balancers_place_leads_nobody_to_himself() -> Result<()> {
     visit(&visitor, &site.address, &names).map(drop)
 }
 
-/// The signer forgets at its restart what it has signed, and the balancer begins with no knowledge of it. Within the time of the
-/// balancer's usual start and a minute the honest descriptors replace all of it.
+/// A restarted signer has forgotten the attacker's descriptors, and the balancer does not know of them.
+/// Within the balancer's usual start and a minute the honest descriptors replace them.
 #[test]
 fn a_removed_backend_cannot_be_kept_in() -> Result<()> {
     let network = network()?;
@@ -171,7 +172,7 @@ fn a_removed_backend_cannot_be_kept_in() -> Result<()> {
     let site = Site::new(network, "removed_backend", &configured, WITH_SOCKET)?;
     let signer = site.signer()?;
     let observer = Observer::new(network)?;
-    // No descriptor moves for the next three minutes.
+    // Descriptors do not move to other HSDirs in the next three minutes.
     observer.wait_next_period()?;
 
     let mut attacker = Attacker::new(&site, observer, &[*removed], &[])?;
@@ -186,10 +187,10 @@ fn a_removed_backend_cannot_be_kept_in() -> Result<()> {
     let _signer = site.signer()?;
     let balancer = site.balancer(observer.client.tor())?;
     balancer.wait_line("HSDir refuses the descriptor", PUBLISHED)?;
-    // Both descriptors, on all their HSDirs.
+    // Both descriptors are on all their HSDirs.
     wait_published(&balancer)?;
     observer.wait_current(&site.address, kept, &observer)?;
-    // The removed backend still runs. A visit that tor itself loses ends nowhere.
+    // The removed backend still runs. A visit that tor itself loses does not count.
     let answered = visit(&network.new_tor_client()?, &site.address, &["backend-1", "backend-2"])?;
     ensure!(answered > VISITS / 2, "{answered} of {VISITS} visits were answered");
     Ok(())

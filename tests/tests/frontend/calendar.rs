@@ -1,5 +1,5 @@
-//! A new time period changes the frontend's blinded key, a new shared-random value the places of its HSDirs, and nobody
-//! who visits notices.
+//! A new time period changes the frontend's blinded key, a new shared-random value its HSDirs, and visitors
+//! do not notice.
 
 use anyhow::{Context, Result, ensure};
 use onionbalance_proto::v3::OnionAddress;
@@ -10,8 +10,8 @@ use onionbalance_tests::traffic::Traffic;
 use super::observer::{CHANGE, Observer};
 use super::site::{PUBLISHED, Site, backends, network, published, wait_published};
 
-/// Through one change of each kind, wherever on its way the network is at the start: every descriptor is where clients
-/// look for it, also those whose consensus is not the newest, and it lists what the backends have.
+/// The test waits for one change of each kind, from any phase of the network. Every descriptor is on the
+/// HSDirs that clients ask, also clients with an older consensus, and lists the backends' present points.
 #[test]
 fn nobody_notices_a_new_period_and_a_new_shared_random_value() -> Result<()> {
     let network = network()?;
@@ -33,7 +33,7 @@ fn nobody_notices_a_new_period_and_a_new_shared_random_value() -> Result<()> {
     visits.assert_unharmed()
 }
 
-/// Looks at every HSDir after each change, until both kinds have been seen.
+/// Checks every HSDir after each change, until both kinds have occurred.
 fn watch(
     network: &Network,
     observer: &Observer,
@@ -48,12 +48,12 @@ fn watch(
         let after = observer.wait_change(&before, CHANGE)?;
         let (period, run) = (after.period != before.period, after.run != before.run);
         if !period && !run {
-            // Authorities that have just started agree on their first value in the middle of a run, and never again.
+            // Authorities agree on a value in the middle of a run only once, after their start.
             continue;
         }
         if run && after.previous != before.current {
-            // They may also not remember it in the next run: then clients look elsewhere from one moment to the next, and no
-            // service could have been there before.
+            // They may also not keep it in the next run. Clients then ask other HSDirs from one moment to the
+            // next, and no service could have published there before.
             continue;
         }
         periods += usize::from(period);
@@ -72,10 +72,10 @@ fn look(
     frontend: &OnionAddress,
     backends: &[OnionAddress],
 ) -> Result<()> {
-    // The descriptors that clients look for now, by the new consensus or the old one, have been there for long.
+    // The descriptors that clients look for now, by the new or the old consensus, were published long before.
     observer.copies(frontend)?;
     late.copies(frontend)?;
-    // The one that they will look for next comes now; every HSDir says that it has it.
+    // The descriptor that clients look for next is published now, and every HSDir acknowledges it.
     let schedule = *observer.directory()?.schedule();
     let wanted = [schedule.first.period.number, schedule.second.period.number];
     balancer.wait_output(&format!("not that {wanted:?} are published"), PUBLISHED, |output| {

@@ -1,4 +1,4 @@
-//! Without `signer-socket-location` the balancer has a signer of its own, as its child.
+//! Without `signer-socket-location` the balancer starts a signer as its child.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;

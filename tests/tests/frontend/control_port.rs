@@ -1,4 +1,4 @@
-//! A control port that does not let the balancer in: one line that says what to do, and an end.
+//! A control port that refuses the balancer: the balancer logs one line with the remedy, and ends.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
@@ -53,14 +53,14 @@ fn a_tor_that_is_too_old_is_named() -> Result<()> {
     let port = listener.local_addr()?.port().to_string();
     let tor = thread::spawn(move || -> Result<Vec<String>> {
         let mut asked = Vec::new();
-        // Before the balancer confines itself, and after.
+        // The first connection is before the balancer confines itself, the second after.
         for _ in 0..2 {
             let (mut stream, _) = listener.accept()?;
             let mut lines = BufReader::new(stream.try_clone()?).lines();
             asked.push(lines.next().context("nothing was asked")??);
             let auth = "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n";
             write!(stream, "{auth}250-VERSION Tor=\"0.4.5.10\"\r\n250 OK\r\n")?;
-            // Until the balancer hangs up.
+            // Reads until the balancer closes the connection.
             asked.extend(lines.collect::<Result<Vec<_>, _>>()?);
         }
         Ok(asked)
@@ -95,12 +95,12 @@ fn tors_socks_port_is_not_its_control_port() -> Result<()> {
     )
 }
 
-/// That it ends with one error, which is its last line, and has never been let in.
+/// Asserts that the balancer ends with one error, which is its last line, and was never authenticated.
 fn assert_refused(balancer: &Running, error: &str) -> Result<()> {
     let status = balancer.wait_exit(SOON)?;
     let log = balancer.output()?;
     assert_eq!(status.code(), Some(1), "{log}");
-    // A signer of its own, whose times have no fractions of seconds, sees its connection end.
+    // The child signer, with times without fractions of seconds, logs the end of its connection.
     let is_balancers = |line: &&str| line.split_once(' ').is_some_and(|(time, _)| time.contains('.'));
     let last = log.lines().rfind(is_balancers).context("nothing was said")?;
     assert!(last.ends_with(&format!(" ERROR {error}")), "{log}\nwanted {error}");

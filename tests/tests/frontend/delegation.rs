@@ -1,4 +1,4 @@
-//! A frontend whose key is nowhere near: the signer has what was delegated to it, until that ends.
+//! A frontend without its key: the signer has a delegation, until that ends.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,8 @@ use super::site::{SOON, Site, backends, network, wait_published};
 
 /// A period on this network, in minutes.
 const PERIOD: u64 = 6;
-/// A descriptor is signed anew when the period or the shared-random value changes, every three minutes.
+/// The longest time until a descriptor is signed again: the period or the shared-random value changes every
+/// three minutes.
 const CHANGE: Duration = Duration::from_mins(4);
 
 #[test]
@@ -22,7 +23,7 @@ fn is_published_from_a_delegation_until_that_ends_and_from_the_next_one() -> Res
     let network = network()?;
     let backends = backends(network)?;
     let site = Site::new(network, "delegation", &backends, "signer-socket-location: signer\n")?;
-    // The machine without network, which is not asked again.
+    // This file is for the machine without network: it is removed after the delegations were issued.
     fs::rename(site.path("front.pem"), site.path("identity.pem"))?;
     site.write_secret("passphrase", "of the delegation\n")?;
     let long_ago = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() - 20 * PERIOD * 60);
@@ -74,7 +75,7 @@ fn delegate(site: &Site, name: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Starts the signer with this delegation in the place of the key.
+/// Starts the signer with this delegation instead of the key.
 fn signer(site: &Site, delegation: &str) -> Result<Running> {
     fs::copy(site.path(delegation), site.path("front.pem")).context("the delegation is there")?;
     let mut command = Command::new(&Programs::build()?.signer);

@@ -1,5 +1,5 @@
-//! Backends whose descriptors lie inside, where no HSDir can see: they are skipped and named, and the others
-//! go on.
+//! Backends with false contents in the encrypted layers, which no HSDir can read: they are skipped and named
+//! in the log, and the others are published.
 
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -12,7 +12,7 @@ use super::made_up::publish;
 use super::observer::Observer;
 use super::site::{PUBLISHED, Site, backends, network, wait_published};
 
-/// A lie, and what the balancer says of it.
+/// A backend with false contents, and the balancer's reason.
 struct Liar {
     backend: Backend,
     points: usize,
@@ -23,7 +23,7 @@ struct Liar {
 fn liars() -> [Liar; 4] {
     let liar = |number, points, lie, reason| Liar { backend: Backend::new(number), points, lie, reason };
     [
-        // This one is too much for tor itself, which does not say why.
+        // Tor itself refuses this descriptor, and gives no reason.
         liar(101, 21, |_, _| (), "tor cannot parse it"),
         liar(
             102,

@@ -1,4 +1,4 @@
-//! Descriptors on HSDirs without a tor that made them.
+//! Made-up descriptors on real HSDirs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,8 +10,8 @@ use rand_core::OsRng;
 
 use super::observer::Observer;
 
-/// Puts the descriptors of a backend with so many made-up points, the first and the second, where clients and balancers
-/// look for them. Before they are signed, `alter` may change what is in them.
+/// Uploads the first and the second descriptor of a backend with this number of made-up points to their
+/// HSDirs. `alter` may change the contents before they are signed.
 pub(crate) fn publish(
     observer: &Observer,
     backend: &Backend,

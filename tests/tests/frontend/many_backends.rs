@@ -11,10 +11,10 @@ use super::observer::{Observer, Point, SETTLED, is_full};
 use super::site::{Site, backends, network, wait_published};
 
 const BACKENDS: usize = 12;
-/// Clients take no more (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).
+/// The most points that clients accept (tor: `HS_CONFIG_V3_MAX_INTRO_POINTS`).
 const POINTS_MAX: usize = 20;
 
-/// A client finds the first point at a relay only, and the network has half as many relays as there are backends.
+/// A client finds only the first point at a relay, and the network has half as many relays as backends.
 #[test]
 fn twelve_backends_take_turns_at_six_relays() -> Result<()> {
     let network = network()?;
@@ -42,7 +42,7 @@ fn twelve_backends_take_turns_at_six_relays() -> Result<()> {
     Ok(())
 }
 
-/// Clients refuse a descriptor of 21 as a whole.
+/// Clients refuse the whole of a descriptor with 21 points.
 #[test]
 fn thirty_six_points_stand_in_descriptors_of_twenty() -> Result<()> {
     let network = network()?;
@@ -62,7 +62,7 @@ fn thirty_six_points_stand_in_descriptors_of_twenty() -> Result<()> {
             listed.len() == POINTS_MAX && shares.all(|share| share > 0)
         })
     })?;
-    // A new time period has other points: what is compared has to be of one.
+    // A new time period has other points: the comparison must be within one.
     until(SETTLED, || {
         let offered: BTreeSet<Point> = observer.points(&all)?.into_iter().flatten().collect();
         Ok((offered.len() == 3 * BACKENDS && union(&observer, &site)? == offered).then_some(()))
@@ -70,7 +70,7 @@ fn thirty_six_points_stand_in_descriptors_of_twenty() -> Result<()> {
     .context("the descriptors together do not list every point")
 }
 
-/// What all HSDirs' descriptors together list.
+/// The points in all HSDirs' descriptors together.
 fn union(observer: &Observer, site: &Site) -> Result<BTreeSet<Point>> {
     Ok(observer.copies(&site.address)?.into_iter().flat_map(|copy| copy.points).collect())
 }

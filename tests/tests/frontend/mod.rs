@@ -1,7 +1,7 @@
-//! The two programs at work on a real network, as separate processes: what operators and visitors see.
+//! The two programs on a real network, as separate processes, seen by operators and visitors.
 //!
-//! All tests share one network. Each has a frontend, an address, of its own among those whose introductions the backends
-//! accept, and a tor of its own for the balancer, so none disturbs another.
+//! All tests share one network. Each has a frontend of its own, among those that the backends accept
+//! introductions for, and a tor of its own for the balancer, so that tests do not disturb each other.
 
 mod attacker;
 mod calendar;

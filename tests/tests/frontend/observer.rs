@@ -1,4 +1,4 @@
-//! Someone who looks descriptors up at every HSDir, and reads them by Arti's code as a client would.
+//! An observer that fetches descriptors from every HSDir, and reads them with Arti's code as a client would.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,29 +14,30 @@ use tor_checkable::TimeBound;
 use tor_hscrypto::pk::{HsBlindId, HsId, HsIdKey};
 use tor_netdoc::doc::hsdesc::HsDesc;
 
-/// From a backend's new descriptor to its points' being on all HSDirs of the frontend: a look every 15 s, and uploads.
+/// The longest time from a backend's new descriptor until all HSDirs of the frontend list its points: a fetch
+/// every 15 s, and uploads.
 pub(crate) const SETTLED: Duration = Duration::from_mins(1);
 
-/// Three minutes lie between two changes of where descriptors belong.
+/// The time between two changes of the responsible HSDirs is three minutes.
 pub(crate) const CHANGE: Duration = Duration::from_mins(4);
 
-/// A tor with a control port, and nothing cached.
+/// An observer: a tor with a control port, and without cached descriptors.
 pub(crate) struct Observer {
     pub(crate) client: Client,
-    /// An HSDir that answers nobody, and is not asked.
+    /// An HSDir that does not answer, and is not asked.
     pub(crate) avoids: Option<Fingerprint>,
 }
 
 /// An introduction point.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Point {
-    /// Its relay's onion key, of which each relay has its own.
+    /// Its relay's onion key, which identifies the relay.
     pub(crate) relay: [u8; 32],
     auth_key: [u8; 32],
     enc_key: [u8; 32],
 }
 
-/// Where the network's two clocks stand, by one consensus.
+/// The phase of the network's two clocks, from one consensus.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Phase {
     /// The number of the period whose descriptor clients look for.
@@ -45,7 +46,7 @@ pub(crate) struct Phase {
     pub(crate) run: UnixTime,
     /// The current shared random value, if the consensus has one.
     pub(crate) current: Option<String>,
-    /// The one of the run before.
+    /// The shared random value of the previous run.
     pub(crate) previous: Option<String>,
 }
 
@@ -60,19 +61,19 @@ impl Observer {
         Ok(Self::of(network.new_tor_client()?))
     }
 
-    /// One with this tor.
+    /// The observer with this tor.
     pub(crate) fn of(client: Client) -> Self {
         Self { client, avoids: None }
     }
 
-    /// One that keeps the consensus that it has.
+    /// An observer that keeps its present consensus.
     pub(crate) fn left_behind(network: &Network) -> Result<Self> {
         let observer = Self::new(network)?;
         observer.client.control()?.send("SETCONF FetchServerDescriptors=0")?;
         Ok(observer)
     }
 
-    /// The network as the observer's tor knows it.
+    /// The network in the observer's consensus.
     pub(crate) fn directory(&self) -> Result<Directory> {
         let mut control = self.client.control()?;
         until(SETTLED, || {
@@ -99,7 +100,7 @@ impl Observer {
         })
     }
 
-    /// Waits for a consensus of another phase.
+    /// Waits for a consensus with another phase.
     pub(crate) fn wait_change(&self, before: &Phase, timeout: Duration) -> Result<Phase> {
         let mut control = self.client.control()?;
         control.set_events("NEWCONSENSUS")?;
@@ -114,7 +115,8 @@ impl Observer {
         }
     }
 
-    /// Waits for the beginning of a time period. The next change of where descriptors belong is half a period away then.
+    /// Waits for the beginning of a time period. The next change of the responsible HSDirs comes half a
+    /// period later.
     pub(crate) fn wait_next_period(&self) -> Result<()> {
         let before = self.phase()?;
         let mut phase = before.clone();
@@ -124,7 +126,7 @@ impl Observer {
         Ok(())
     }
 
-    /// The newest copy of the descriptor of a service that clients look for, of those at two of its HSDirs.
+    /// The newest copy of a service's present descriptor from two of its HSDirs.
     pub(crate) fn newest(&self, address: &OnionAddress) -> Result<Copy> {
         self.within_period(address, |period, hsdirs| {
             let mut copies = Vec::new();
@@ -143,8 +145,8 @@ impl Observer {
         of.iter().map(|address| Ok(self.newest(address)?.points)).collect()
     }
 
-    /// The copies of the descriptor of `frontend` that clients with this observer's consensus look for. That a
-    /// responsible HSDir has none, or one that no client could read, is an error.
+    /// The copies of the descriptor of `frontend` that clients with this observer's consensus look for. Fails
+    /// if a responsible HSDir has none, or one that a client could not read.
     pub(crate) fn copies(&self, frontend: &OnionAddress) -> Result<Vec<Copy>> {
         self.within_period(frontend, |period, hsdirs| {
             ensure!(!hsdirs.is_empty(), "nobody is responsible");
@@ -157,8 +159,8 @@ impl Observer {
         })
     }
 
-    /// Waits until every responsible HSDir has a copy that lists what it should of the points that `witness` sees at the
-    /// backends, and some of each: there are relays enough.
+    /// Waits until every responsible HSDir has a copy with the right choice of the points that `witness`
+    /// finds at the backends, and some of each: there are enough relays.
     pub(crate) fn wait_current(
         &self,
         frontend: &OnionAddress,
@@ -173,7 +175,7 @@ impl Observer {
         })
     }
 
-    /// Waits until every responsible HSDir has a copy with points that are `right`, as it is to be judged at the moment.
+    /// Waits until every responsible HSDir has a copy with points that are `right` at that moment.
     pub(crate) fn wait_copies<J: Fn(&BTreeSet<Point>) -> bool>(
         &self,
         frontend: &OnionAddress,
@@ -194,8 +196,8 @@ impl Observer {
         }
     }
 
-    /// Does something at the HSDirs of a service. If the next period begins meanwhile, does it again: tor then looked for
-    /// that period's descriptors where this one's were expected.
+    /// Runs an action at the HSDirs of a service. If the next period begins meanwhile, repeats it: tor then
+    /// looked for that period's descriptors on the HSDirs of this one.
     fn within_period<T>(
         &self,
         address: &OnionAddress,
@@ -216,7 +218,8 @@ impl Observer {
     }
 }
 
-/// Whether a descriptor lists one of these backends' points at each relay where they have any: clients find the first only.
+/// True if a descriptor lists one point at each relay of these backends' points: clients find only the first
+/// at a relay.
 pub(crate) fn is_full(listed: &BTreeSet<Point>, offered: &[BTreeSet<Point>]) -> bool {
     let relays_offered: BTreeSet<_> = offered.iter().flatten().map(|point| point.relay).collect();
     let relays: BTreeSet<_> = listed.iter().map(|point| point.relay).collect();
@@ -226,7 +229,7 @@ pub(crate) fn is_full(listed: &BTreeSet<Point>, offered: &[BTreeSet<Point>]) -> 
 
 const CONSENSUS: &str = "dir/status-vote/current/consensus-microdesc";
 
-/// Opens the text with Arti's code.
+/// Reads the text with Arti's code.
 fn read(address: &OnionAddress, period: TimePeriod, text: &str) -> Result<Copy> {
     let minutes = u32::from(u16::from(period.length));
     let period = tor_hscrypto::time::TimePeriod::from_parts(minutes, period.number, 0);

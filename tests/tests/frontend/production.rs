@@ -1,4 +1,5 @@
-//! Both programs as the package has them: the signer on a socket, each as a user of its own, who may read no key.
+//! Both programs as in the package: the signer on a socket, and each program as a user of its own. The
+//! balancer's user cannot read the key.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
@@ -17,7 +18,7 @@ use super::observer::Observer;
 use super::secrets::Secrets;
 use super::site::{HASHED_PASSWORD, SOON, Site, backends, network, wait_published};
 
-/// A user who owns nothing: the balancer's.
+/// The balancer's user, without files.
 const NOBODY: u32 = 65_534;
 
 const USERS: &str = "\
@@ -35,7 +36,7 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     let network = network()?;
     let backends = backends(network)?;
     let site = Site::new(network, "production", &backends, USERS)?;
-    // As systemd-tmpfiles would: what the signer makes in there belongs to the balancer's group.
+    // Made as by systemd-tmpfiles: the signer's files in it get the balancer's group.
     let run = site.path("run");
     DirBuilder::new().mode(0o750).create(&run)?;
     let daemon = User::from_name("daemon")?.context("there is no user daemon")?;
@@ -59,7 +60,7 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     let state = fs::read_to_string(site.path("state/state.json"))?;
     assert!(backends.iter().all(|backend| state.contains(&backend.to_string())), "{state}");
 
-    // Nothing went wrong on the way, and everything signed was asked for by that user.
+    // Nothing was refused, and only that user requested signatures.
     let log = balancer.output()?;
     assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     let log = signer.output()?;
@@ -68,14 +69,14 @@ fn publishes_and_every_backend_answers() -> Result<()> {
     Ok(())
 }
 
-/// That nothing of the frontend's key is in what root can read of either program, or in its log.
+/// Asserts that no part of the frontend's key is in the readable memory or in the log of either program.
 fn expect_no_secret(site: &Site, observer: &Observer, programs: [&Running; 2]) -> Result<()> {
     let period = observer.directory()?.fetch(&site.address).0;
     let secrets = Secrets::of(site.key.signing_key(), &site.address, period);
     for program in programs {
         secrets.expect_hidden(program)?;
     }
-    // The search finds what is there.
+    // The search finds an existing secret.
     let mut holder = Command::new("sleep");
     holder.arg("1000").env("KEY", OsStr::from_bytes(site.key.signing_key().as_bytes()));
     let holder = site.start(&mut holder, "holder")?;

@@ -1,4 +1,4 @@
-//! SIGHUP: a new configuration is balanced by whole, or not at all.
+//! SIGHUP: a new configuration is applied completely or not at all.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::site::{SOON, Site, backends, network, wait_published};
 
 const WITH_SOCKET: &str = "signer-socket-location: signer\n";
 
-/// Sends SIGHUP and waits for what `program` says to it, which it has not said before.
+/// Sends SIGHUP, and waits for a new line of `program`.
 fn reload(program: &Running, answer: &str) -> Result<String> {
     let before = program.output()?.matches(answer).count();
     program.signal(Signal::SIGHUP)?;
@@ -34,7 +34,7 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     wait_published(&balancer)?;
     observer.wait_current(&site.address, first, &observer)?;
 
-    // The signer has not been told.
+    // The signer has not reloaded yet.
     site.set_backends(last, WITH_SOCKET)?;
     let refused = reload(&balancer, "reload refused")?;
     assert!(refused.contains("config.yaml:2: the signer does not know"), "{refused}");
@@ -60,7 +60,7 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     let refused = reload(&balancer, "reload refused")?;
     assert!(refused.contains("cannot be read"), "{refused}");
 
-    // What runs is still what was read last.
+    // The last valid configuration is still in use.
     observer.wait_current(&site.address, last, &observer)?;
     network.new_tor_client()?.get(&site.address, 80, "/")?;
     assert_eq!(balancer.output()?.matches("connected to tor").count(), 1, "{}", balancer.output()?);

@@ -1,4 +1,5 @@
-//! A frontend's secrets, looked for where they must not be: in a process's memory, as root reads it, and in its log.
+//! A search for a frontend's secrets in a process's memory, as root reads it, and in its log, where they must
+//! not be.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -15,11 +16,11 @@ use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_tests::programs::Running;
 use sha2::{Digest, Sha512};
 
-/// Each would do to impersonate the frontend, 32 bytes; of blinded keys, for a period.
+/// Secrets of 32 bytes. Each is enough to impersonate the frontend; those of a blinded key for one period.
 pub(crate) struct Secrets(Vec<(String, [u8; 32])>);
 
 impl Secrets {
-    /// Those of the identity, and of the blinded keys of this period and its neighbours.
+    /// The secrets of the identity, and of the blinded keys of this period and its neighbours.
     pub(crate) fn of(key: &SigningKey, address: &OnionAddress, period: TimePeriod) -> Self {
         let identity = ExpandedSecretKey::from(key.as_bytes());
         let mut hashed = [0; 32];
@@ -37,7 +38,7 @@ impl Secrets {
         Self(secrets)
     }
 
-    /// That none is in the memory or the log of a program.
+    /// Fails if a secret is in the memory or the log of a program.
     pub(crate) fn expect_hidden(&self, program: &Running) -> Result<()> {
         let (readable, found) = self.in_memory(program.pid())?;
         ensure!(readable > 1 << 20, "only {readable} bytes could be read");
@@ -52,7 +53,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// How much root can read of a process's memory, in bytes, and which of them are in it.
+    /// The length of the memory of a process that root can read, in bytes, and the secrets in it.
     pub(crate) fn in_memory(&self, process: Pid) -> Result<(usize, Vec<&str>)> {
         let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
         let mut memory = File::open(format!("/proc/{process}/mem"))?;
@@ -63,7 +64,7 @@ impl Secrets {
             let (begin, end) = (u64::from_str_radix(begin, 16)?, u64::from_str_radix(end, 16)?);
             let mut bytes = Vec::new();
             memory.seek(SeekFrom::Start(begin))?;
-            // What cannot be read, is not: secret memory, guard pages.
+            // Secret memory and guard pages cannot be read, and are skipped.
             let _ = (&mut memory).take(end - begin).read_to_end(&mut bytes);
             readable += bytes.len();
             let held = self.0.iter().filter(|(_, secret)| memmem::find(&bytes, secret).is_some());

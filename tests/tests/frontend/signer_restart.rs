@@ -1,4 +1,4 @@
-//! The signer dies and comes back while the balancer runs.
+//! The signer dies and returns while the balancer runs.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -26,7 +26,7 @@ fn the_next_publication_finds_the_signer_again() -> Result<()> {
     let warning = balancer.wait_line("descriptor not published", PUBLISHED)?;
     assert!(warning.contains(" WARN ") && warning.contains("start onionbalance-signer"), "{warning}");
     let last = observer.newest(&site.address)?.revision;
-    // What is published stays so.
+    // Published descriptors stay on the HSDirs.
     visitor.get(&site.address, 80, "/")?;
 
     let again = site.signer()?;
@@ -38,8 +38,8 @@ fn the_next_publication_finds_the_signer_again() -> Result<()> {
     Ok(())
 }
 
-/// While nothing can be signed the status shows when an HSDir stored a descriptor, however often it is tried again; and
-/// everything has its name.
+/// While the signer is missing, the status keeps showing the time at which an HSDir stored a descriptor, in
+/// spite of further tries; and it shows all names.
 #[test]
 fn the_status_shows_what_was_stored_and_not_what_was_tried() -> Result<()> {
     let network = network()?;
@@ -73,7 +73,7 @@ fn the_status_shows_what_was_stored_and_not_what_was_tried() -> Result<()> {
         let stored = service["descriptors"].as_array()?.iter().filter_map(|one| one["lastStored"].as_str());
         stored.max().map(str::to_owned)
     };
-    // Times are written so that the later is the greater text.
+    // In this form a later time is a greater text.
     let service = until(PUBLISHED, || {
         let service = json()?;
         let tried = service["publishAttemptFirstDescriptor"].as_str().map(str::to_owned);

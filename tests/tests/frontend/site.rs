@@ -1,4 +1,4 @@
-//! What one test works with: a frontend, a configuration, and the programs.
+//! The site of one test: a frontend, a configuration, and the programs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,10 +16,10 @@ use onionbalance_tests::network::{Client, Network, Plan};
 use onionbalance_tests::programs::Running;
 use onionbalance_tests::wait::until;
 
-/// The fewest seconds that make time periods of whole minutes and leave room for tor's voting; shared-random value and
-/// time period change by turns every three minutes.
+/// The voting interval, in seconds: the shortest one with time periods of whole minutes and with room for
+/// tor's voting. Shared-random value and time period change alternately every three minutes.
 const VOTING_INTERVAL: u32 = 15;
-/// The frontends of all tests, which the backends have to know from their start.
+/// The frontends of all tests, which the backends need in their configuration from the start.
 const FRONTENDS: [&str; 15] = [
     "attacker",
     "calendar",
@@ -37,13 +37,13 @@ const FRONTENDS: [&str; 15] = [
     "twenty_points",
     "units",
 ];
-/// The backends that belong to no test alone.
+/// The number of backends that all tests share.
 const BACKENDS: usize = 3;
 /// `HashedControlPassword` of "loopback".
 pub(crate) const HASHED_PASSWORD: &str = "16:7BB9D867BD25FA8B605444128CD5A59F882750911F6CD552C060C7090A";
-/// From a program's start to its first sign of life.
+/// The longest time from a program's start to its first output.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-/// From the balancer's start, or a change, to the last HSDir's word.
+/// The longest time from the balancer's start, or a change, to the last acknowledgement.
 pub(crate) const PUBLISHED: Duration = Duration::from_secs(90);
 
 /// The network that all tests share.
@@ -103,11 +103,11 @@ impl Site {
         self.configure(yaml + more)
     }
 
-    /// Has `client` visit the frontend until each of these has answered.
+    /// Visits the frontend with `client` until each of these backends has answered.
     pub(crate) fn visit_all(&self, client: &Client, names: &[&str]) -> Result<()> {
         let mut answered = BTreeSet::new();
-        // A client picks one of nine points: that one of three backends is never met in so many visits happens once in
-        // 10^10 times.
+        // A client picks one of nine points. The chance that these visits miss one of three backends is one
+        // in 10^10.
         for _ in 0..60 {
             let page = client.get(&self.address, 80, "/")?;
             ensure!(names.contains(&page.text().as_str()), "{} answered for the frontend", page.text());
@@ -120,23 +120,23 @@ impl Site {
     }
 }
 
-/// Waits until the balancer has told that all HSDirs have the first descriptor and the second.
+/// Waits until the balancer has logged that all HSDirs have the first and the second descriptor.
 pub(crate) fn wait_published(balancer: &Running) -> Result<()> {
     balancer.wait_output("not that it published two descriptors", PUBLISHED, |output| {
         (published(output).len() >= 2).then_some(())
     })
 }
 
-/// The periods of the descriptors that the balancer has told to be on all their HSDirs.
+/// The periods of the descriptors that are on all their HSDirs by the balancer's log.
 pub(crate) fn published(output: &str) -> BTreeSet<u64> {
-    // What is being written may be cut anywhere.
+    // The last line may be incomplete.
     let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let lines = whole.lines().filter(|line| line.contains(" published descriptor "));
     let period = |line: &str| line.split(' ').find_map(|word| word.strip_prefix("period="))?.parse().ok();
     lines.filter_map(period).collect()
 }
 
-/// Waits until a process that is not our child has ended, whether or not anybody collects it.
+/// Waits until a process that is not our child has ended; a zombie has ended.
 pub(crate) fn wait_gone(pid: &str) -> Result<()> {
     let stat = PathBuf::from(format!("/proc/{pid}/stat"));
     until(SOON, || {

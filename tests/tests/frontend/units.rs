@@ -1,5 +1,5 @@
-//! Both programs under what the package's units put on them, as far as it can be put on without systemd: users,
-//! capabilities, limits, system calls, the network, and the file system. All of it is read from the units.
+//! Both programs under the restrictions of the package's units that can be applied without systemd: users,
+//! capabilities, limits, system calls, the network, and the file system. All of them are read from the units.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -25,7 +25,7 @@ const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd")
 const NOBODY: &str = "65534";
 /// The users, in the order in which they are in a Debian system without the package.
 const SIGNER_USER: &str = "1";
-/// Tells the copy of this program that it is to become another under a filter of system calls.
+/// The variable that makes a copy of this program apply a filter of system calls and execute another program.
 const FILTER: &str = "ONIONBALANCE_TEST_FILTER";
 const PROGRAM: &str = "ONIONBALANCE_TEST_PROGRAM";
 const LAUNCHER: &str = "frontend::units::the_programs_work_under_what_their_units_put_on_them";
@@ -54,7 +54,7 @@ impl Unit {
         self.all(name).last() == Some("yes")
     }
 
-    /// The names of the system calls that it leaves: groups are resolved, lines with a tilde take away.
+    /// The names of the allowed system calls: groups are resolved, and lines with a tilde remove calls.
     fn system_calls(&self) -> Result<BTreeSet<String>> {
         let mut calls = BTreeSet::new();
         for line in self.all("SystemCallFilter") {
@@ -104,7 +104,7 @@ fn group(name: &str) -> Result<Vec<String>> {
     Ok(calls)
 }
 
-/// The filter, in the form of `seccompiler`, of those calls that this machine has.
+/// The filter of those calls that this machine has, in the form of `seccompiler`.
 fn filter(calls: &BTreeSet<String>) -> Result<String> {
     let json = |calls: &[String]| {
         let rules: Vec<String> = calls.iter().map(|call| format!("{{\"syscall\": \"{call}\"}}")).collect();
@@ -124,7 +124,7 @@ fn compile(json: &str) -> Result<BpfProgram> {
     filters.remove("it").context("no filter")
 }
 
-/// The command that `sh` runs at last: the program with its unit's user, capabilities, limits and system calls.
+/// The last command of `sh`: the program with its unit's user, capabilities, limits and system calls.
 fn under(unit: &Unit, user: &str, group: &str) -> Result<String> {
     ensure!(unit.is_on("NoNewPrivileges") && unit.one("CapabilityBoundingSet")?.is_empty());
     Ok(format!(
@@ -134,7 +134,7 @@ fn under(unit: &Unit, user: &str, group: &str) -> Result<String> {
     ))
 }
 
-/// What `sh` does first, in namespaces of its own.
+/// The first commands of `sh`, in namespaces of its own.
 fn in_namespaces(unit: &Unit, script: &str) -> Result<Command> {
     ensure!(unit.is_on("PrivateNetwork") && unit.is_on("PrivateIPC"));
     ensure!(unit.one("ProtectSystem")? == "strict");
@@ -171,7 +171,7 @@ fn the_programs_work_under_what_their_units_put_on_them() -> Result<()> {
     fs::set_permissions(&control, Permissions::from_mode(0o666))?;
     let balancer = start_balancer(&site, &launcher, &control)?;
     wait_published(&balancer)?;
-    // One filter is the unit's; the signer puts on another itself, the balancer two.
+    // One filter is the unit's; the signer adds one itself, the balancer two.
     is_confined(&signer, SIGNER_USER, 2)?;
     is_confined(&balancer, NOBODY, 3)?;
     let log = balancer.output()?;
@@ -179,7 +179,7 @@ fn the_programs_work_under_what_their_units_put_on_them() -> Result<()> {
     Ok(())
 }
 
-/// That what was put on a program is on it, by the kernel's word.
+/// Asserts that the kernel reports the restrictions of a program.
 fn is_confined(program: &Running, user: &str, filters: usize) -> Result<()> {
     let process = PathBuf::from(format!("/proc/{}", program.pid()));
     let status = fs::read_to_string(process.join("status"))?;
@@ -200,7 +200,7 @@ fn is_confined(program: &Running, user: &str, filters: usize) -> Result<()> {
     Ok(())
 }
 
-/// Behind a socket that is handed over, with the root directory that the unit describes.
+/// The signer runs behind a socket that is passed to it, in the root directory that the unit describes.
 fn start_signer(site: &Site, launcher: &Path) -> Result<Running> {
     let unit = Unit::read("onionbalance-signer.service")?;
     let filter_file = site.path("signer.filter");
@@ -215,7 +215,7 @@ fn start_signer(site: &Site, launcher: &Path) -> Result<Running> {
         "exec 3<&0 0</dev/null; R=\"$ROOT\"; mount --bind \"$R\" \"$R\"; mkdir -p \"$R/proc\" \"$R/dev\" \"$R/etc\";",
     );
     for path in unit.one("BindReadOnlyPaths")?.split(' ').map(|path| path.trim_start_matches('-')) {
-        // The configuration of this test stands where it stands.
+        // The configuration of this test is mounted at its own path.
         let source = if path == "/etc/onionbalance" { directory } else { Path::new(path) };
         if source.is_dir() {
             write!(
@@ -245,7 +245,7 @@ fn start_signer(site: &Site, launcher: &Path) -> Result<Running> {
     Ok(signer)
 }
 
-/// With nothing but AF_UNIX sockets, on a file system that is read-only.
+/// The balancer runs with AF_UNIX sockets only, on a read-only file system.
 fn start_balancer(site: &Site, launcher: &Path, control: &Path) -> Result<Running> {
     let unit = Unit::read("onionbalance.service")?;
     let filter_file = site.path("balancer.filter");

@@ -1,4 +1,5 @@
-//! Backends that authorize their clients: they are fetched as one of these, and the frontend's clients are theirs.
+//! Backends that authorize their clients: the balancer fetches their descriptors as one of these clients, and
+//! the frontend has the same clients.
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -14,12 +15,12 @@ use onionbalance_tests::programs::Running;
 use super::observer::Observer;
 use super::site::{Instance, Site, network, wait_published};
 
-/// Long enough for a page.
+/// The longest time of a page.
 const PATIENCE: Duration = Duration::from_secs(10);
 const STATUS: &str = "status-socket-location: json\nSTATUS_SOCKET_LOCATION: text\n";
 
-/// A backend with this authorization, and the first of its clients as the configuration has it, in the form of
-/// `hostname`.
+/// A backend with this authorization, and the cookie of its first client in the form of `hostname`, as in the
+/// configuration.
 fn authorized(network: &Network, authorization: Authorization) -> Result<(Arc<Backend>, Instance, String)> {
     let backend = network.start_authorized_backend(Some(authorization))?;
     backend.wait_published()?;
@@ -28,16 +29,17 @@ fn authorized(network: &Network, authorization: Authorization) -> Result<(Arc<Ba
     Ok((Arc::clone(&backend), (client.address.v2()?, Some(cookie.clone())), cookie))
 }
 
-/// The cookie in the 22 characters that are for basic authorization.
+/// The cookie in its 22 characters for basic authorization.
 fn as_basic(cookie: &str) -> Result<String> {
     Ok(cookie.parse::<Cookie>()?.hid_serv_auth(AuthType::Basic))
 }
 
-/// What an operator hands out: what follows `HidServAuth` in the line of the log, which both statuses show too.
+/// The line that an operator gives to clients: the text after `HidServAuth` in the log, which both statuses
+/// show, too.
 fn handed_out(site: &Site, balancer: &Running) -> Result<String> {
     let told = balancer.wait_line("clients need this line in their torrc: HidServAuth ", PATIENCE)?;
     let (_, line) = told.split_once("torrc: HidServAuth ").context("it was awaited")?;
-    // What follows are the fields.
+    // The fields follow.
     let line: Vec<&str> = line.split(' ').take(2).collect();
     let line = line.join(" ");
     for socket in ["text", "json"] {
@@ -53,7 +55,7 @@ fn their_clients_reach_them_through_the_frontend_and_others_do_not() -> Result<(
     let network = network()?;
     let (basic, basic_instance, basic_cookie) = authorized(network, Authorization::Basic)?;
     let (stealth, stealth_instance, stealth_cookie) = authorized(network, Authorization::Stealth)?;
-    // The form of `client_keys` does not tell which authorization it is for.
+    // The form of `client_keys` does not contain the kind of authorization.
     let untyped_instance = (stealth_instance.0, Some(format!("{}==", as_basic(&stealth_cookie)?)));
     let [over_basic, over_stealth, over_untyped] =
         [KeyV2::generate()?, KeyV2::generate()?, KeyV2::generate()?];
@@ -76,12 +78,12 @@ fn their_clients_reach_them_through_the_frontend_and_others_do_not() -> Result<(
     Ok(())
 }
 
-/// Visits as somebody without authorization, and then as somebody with this line of `HidServAuth` as it is.
+/// Visits without authorization, and then with exactly this line of `HidServAuth`.
 fn visit(network: &Network, frontend: &KeyV2, backend: &Backend, line: &str) -> Result<()> {
     let service = frontend.address();
     let observer = Observer::new(network)?;
     let visitor = network.new_tor_client()?;
-    // Whoever has no cookie cannot even read the descriptor, not to speak of being let in.
+    // A visitor without a cookie cannot read the descriptor.
     assert!(visitor.get_within(PATIENCE, &service, 80, "/").is_err());
     assert!(observer.copies(&service).is_err());
     visitor.control()?.send(&format!("SETCONF HidServAuth=\"{line}\""))?;

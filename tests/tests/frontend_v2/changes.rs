@@ -1,4 +1,4 @@
-//! Backends and tors that go and come back.
+//! Backends and tors that disappear and return.
 
 use anyhow::Result;
 use onionbalance_tests::key_v2::KeyV2;
@@ -19,7 +19,7 @@ fn a_backend_dies_and_comes_back_with_other_points() -> Result<()> {
     let balancer = site.balancer(observer.client.tor())?;
     wait_published(&balancer, &key.address(), 2)?;
 
-    // Its points stay listed as long as its descriptor is young: clients go on to the other's.
+    // Its points stay listed while its descriptor is young; clients use the other backend's points.
     mortal.kill()?;
     let visitor = network.new_tor_client()?;
     for _ in 0..5 {
@@ -27,7 +27,7 @@ fn a_backend_dies_and_comes_back_with_other_points() -> Result<()> {
     }
     mortal.revive()?;
     mortal.wait_published()?;
-    // The same address, the same hour, other points.
+    // The restarted backend has the same address, the same publication hour, and other points.
     balancer.wait_line("backend has other introduction points", PUBLISHED)?;
     observer.wait_copies(&key.address(), &backends, |copies, points| shares(copies, points).map(drop))?;
     visit_until(&visitor, &key, mortal)
@@ -35,7 +35,7 @@ fn a_backend_dies_and_comes_back_with_other_points() -> Result<()> {
 
 fn visit_until(visitor: &onionbalance_tests::network::Client, key: &KeyV2, wanted: &Backend) -> Result<()> {
     visitor.restart()?;
-    // One of two answers: to miss it so often happens once in 10^9 times.
+    // The chance that this number of visits misses one of two backends is one in 10^9.
     for _ in 0..30 {
         if visitor.get(&key.address(), 80, "/")?.text() == wanted.name() {
             return Ok(());

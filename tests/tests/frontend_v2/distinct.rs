@@ -1,4 +1,4 @@
-//! More introduction points than a descriptor may list: clients refuse a descriptor of eleven as a whole.
+//! More introduction points than a descriptor may list: clients refuse the whole of a descriptor with eleven.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn twelve_backends_take_turns_at_six_hsdirs() -> Result<()> {
             .map(|copy| copy.descriptor.points.iter().map(|point| modulus(&point.service_key)).collect())
             .collect();
         ensure!(different.len() == 6, "only {} different descriptors", different.len());
-        // How evenly, depends on who shares how many relays with whom.
+        // The distribution depends on the relays that the backends share.
         shares(copies, points).map(drop)
     })?;
 

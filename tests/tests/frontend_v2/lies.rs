@@ -1,4 +1,4 @@
-//! Descriptors that are not what they should be, on HSDirs that say nothing of it.
+//! Wrong descriptors on HSDirs that accept them silently.
 
 use anyhow::{Context, Result, ensure};
 use onionbalance_proto::fixture::v2::Backend;
@@ -14,7 +14,7 @@ use super::site::{PUBLISHED, Site, backends, network, now, plain, wait_published
 
 const HOUR: u64 = 3600;
 
-/// Puts descriptors of the service with this key on all its HSDirs, published at this time.
+/// Uploads descriptors of the service with this key and publication time to all its HSDirs.
 fn publish(observer: &Observer, key: &Backend, published: UnixTime, points: usize) -> Result<()> {
     let service = key.address();
     let mut control = observer.client.control()?;
@@ -28,7 +28,7 @@ fn publish(observer: &Observer, key: &Backend, published: UnixTime, points: usiz
     Ok(())
 }
 
-/// A backend whose descriptor is hours old serves nobody, and one from the future is nobody's; the others go on.
+/// Backends with a descriptor that is hours old, or from the future, are not published; the others are.
 #[test]
 fn the_dead_and_the_liars_are_named_and_left_out() -> Result<()> {
     let network = network()?;
@@ -55,7 +55,7 @@ fn the_dead_and_the_liars_are_named_and_left_out() -> Result<()> {
     Ok(())
 }
 
-/// HSDirs keep the one that was published later, and say to the other that it is stored.
+/// HSDirs keep the descriptor with the later publication time, and acknowledge the other one, too.
 #[test]
 fn an_hsdirs_word_is_not_taken_for_the_deed() -> Result<()> {
     let network = network()?;
@@ -64,7 +64,7 @@ fn an_hsdirs_word_is_not_taken_for_the_deed() -> Result<()> {
     let key = KeyV2::generate()?;
     let service = key.address();
     let own = Backend::from_pem(&key.pem()?);
-    // On the HSDirs of one replica only.
+    // It is uploaded to the HSDirs of one replica only.
     let mut later = own.publish(now()?, 1, &mut OsRng);
     later.published = later.published.plus(20 * HOUR);
     let [(term, hsdirs), _] = observer.places(&service)?;

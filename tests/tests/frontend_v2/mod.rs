@@ -1,7 +1,7 @@
-//! The two programs at work on a real v2 network, as separate processes: what operators and visitors see.
+//! The two programs on a real v2 network, as separate processes, seen by operators and visitors.
 //!
-//! All tests share one network of tor 0.4.5.9. Each has frontends of its own, and a tor of its own for the balancer, so
-//! none disturbs another.
+//! All tests share one network of tor 0.4.5.9. Each has frontends of its own, and a tor of its own for the
+//! balancer, so that tests do not disturb each other.
 
 mod authorized;
 mod changes;

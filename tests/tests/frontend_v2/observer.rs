@@ -1,4 +1,4 @@
-//! Someone who looks descriptors up at every HSDir.
+//! An observer that fetches descriptors from every HSDir.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -14,12 +14,12 @@ use onionbalance_tests::network::{Backend, Client, Network};
 
 use super::site::{PUBLISHED, now};
 
-/// A tor with a control port, and nothing cached.
+/// An observer: a tor with a control port, and without cached descriptors.
 pub(crate) struct Observer {
     pub(crate) client: Client,
 }
 
-/// What one HSDir holds.
+/// The copy on one HSDir.
 pub(crate) struct Copy {
     pub(crate) hsdir: Fingerprint,
     pub(crate) text: String,
@@ -40,13 +40,13 @@ impl Observer {
         Ok(Directory::new(relays.as_bytes(), [valid_after, fresh_until, valid_until])?)
     }
 
-    /// Where the descriptors of the service's present period belong.
+    /// The HSDirs of the descriptors of the service's present period.
     pub(crate) fn places(&self, service: &OnionAddress) -> Result<[(DescriptorTerm, Vec<Fingerprint>); 2]> {
         Ok(self.directory()?.fetch(service, now()?))
     }
 
-    /// What the HSDirs of both replicas hold for this period. That one has nothing, or what no client could read, is an
-    /// error.
+    /// The copies on the HSDirs of both replicas for this period. Fails if one has none, or one that a client
+    /// could not read.
     pub(crate) fn copies_of(&self, service: &OnionAddress, period: TimePeriod) -> Result<Vec<Copy>> {
         let directory = self.directory()?;
         let mut copies = Vec::new();
@@ -63,7 +63,7 @@ impl Observer {
         Ok(copies)
     }
 
-    /// What the HSDirs hold that clients ask now.
+    /// The copies on the HSDirs that clients ask now.
     pub(crate) fn copies(&self, service: &OnionAddress) -> Result<Vec<Copy>> {
         self.copies_of(service, TimePeriod::at(now()?, service))
     }
@@ -100,8 +100,8 @@ impl Observer {
     }
 }
 
-/// That every copy lists points of these backends only, none of them twice and no two at one relay; and all copies together
-/// list every backend. Returns how often each backend is listed.
+/// Asserts that every copy lists only points of these backends, none of them twice and no two at one relay,
+/// and that all copies together list every backend. Returns the number of points of each backend.
 pub(crate) fn shares(
     copies: &[Copy],
     points: &BTreeMap<String, Vec<IntroductionPoint>>,

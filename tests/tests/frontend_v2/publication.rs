@@ -1,4 +1,5 @@
-//! The main job: every HSDir has been proven to hold what a tor would have published, and every backend answers.
+//! The main task: every HSDir holds the descriptor that a tor would have published, and every backend
+//! answers.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -29,7 +30,7 @@ fn every_hsdir_has_it_and_every_backend_answers() -> Result<()> {
     assert_eq!(copies.len(), 6);
     for copy in &copies {
         assert!(copy.descriptor.published <= now()? && copy.descriptor.published.0.is_multiple_of(3600));
-        // To the byte as tor renders it.
+        // The text has the same bytes as tor's.
         let own_key = open_outer(&copy.text)?.key;
         let rendered = copy.descriptor.seal(&own_key, Readers::Everyone, &mut OsRng)?;
         let unsigned = rendered.finish(&[0; 128]);
@@ -38,7 +39,7 @@ fn every_hsdir_has_it_and_every_backend_answers() -> Result<()> {
     }
 
     let mut answered = BTreeSet::new();
-    // Each client keeps to the descriptor of one HSDir; all of them list every backend.
+    // Each client uses the descriptor of one HSDir; each descriptor lists every backend.
     for visitor in network.new_tor_clients(2)? {
         for _ in 0..20 {
             answered.insert(visitor.get(&service, 80, "/")?.text());

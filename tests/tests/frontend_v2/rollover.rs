@@ -1,7 +1,7 @@
-//! A new time period moves the frontend's descriptors to other HSDirs, and nobody who visits notices.
+//! A new time period moves the frontend's descriptors to other HSDirs, and visitors do not notice.
 //!
-//! At which time of day a service's period begins is a matter of its key, so the clock need not be set: the frontends' keys
-//! are made to fit the time of day.
+//! A service's key determines the time of day at which its periods begin. So the frontends' keys are chosen
+//! to fit the time of day, and no clock has to be set.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -18,12 +18,13 @@ use super::observer::{Observer, shares};
 use super::site::{PUBLISHED, Site, backends, network, now, plain, wait_published};
 
 const BETWEEN_VISITS: Duration = Duration::from_secs(2);
-/// Every so many visits are made past the cache.
+/// The number of visits after which the client forgets its descriptors.
 const VISITS_PER_LOOKUP: usize = 8;
-/// Time for the first publication, and as long as a day is cut into by the keys' first byte.
+/// Time for the first publication, in seconds.
 const SOON: u64 = 45;
+/// Seconds between two possible beginnings of periods: a key's first byte divides a day into 256 parts.
 const STEP: u64 = 338;
-/// Visits go on for so many seconds in the new period.
+/// The time for which visits continue in the new period.
 const AFTERWARDS: u64 = 30;
 
 #[test]
@@ -39,7 +40,7 @@ fn nobody_notices_a_new_period() -> Result<()> {
     let visitor = network.new_tor_client()?;
     let _signer = site.signer()?;
     let balancer = site.balancer(network.management().tor())?;
-    // Within its overlap: those of the next period have been published too.
+    // The overlap has begun: the next period's descriptors have been published, too.
     wait_published(&balancer, &rolls.address(), 4)?;
     wait_published(&balancer, &overlaps.address(), 2)?;
     let next = TimePeriod::at(now()?, &rolls.address()).next();
@@ -83,7 +84,7 @@ fn watch(
     )?;
     ensure!(seconds_left(now()?, overlaps) <= OVERLAP, "too early");
     ensure!(observer.copies_of(overlaps, period)?.len() == 6, "not at all HSDirs");
-    // No event tells of a period's end: it is the time that is awaited.
+    // A period's end has no event, so the test waits for its time.
     thread::sleep(Duration::from_secs(end.since(now()?)));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What one test works with: frontends, a configuration in the form of Onionbalance 0.1.8, and the programs.
+//! The site of one test: frontends, a configuration in the form of Onionbalance 0.1.8, and the programs.
 
 use std::fmt::Write as _;
 use std::ops::Deref;
@@ -33,10 +33,10 @@ pub(crate) fn now() -> Result<UnixTime> {
     Ok(UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()))
 }
 
-/// A backend as the configuration has it: its address and, if it authorizes clients, the cookie of one.
+/// A backend in the configuration: its address and, if it authorizes clients, the cookie of one.
 pub(crate) type Instance = (OnionAddress, Option<String>);
 
-/// These backends, none of which authorizes clients.
+/// These backends, without client authorization.
 pub(crate) fn plain(backends: &[Arc<Backend>]) -> Result<Vec<Instance>> {
     backends.iter().map(|backend| Ok((backend.address().v2()?, None))).collect()
 }
@@ -79,7 +79,8 @@ impl Site {
     }
 }
 
-/// Waits until the balancer has told that the HSDirs of so many of the service's descriptors have been proven to have them.
+/// Waits until the balancer has logged that this number of the service's descriptors were read back from
+/// their HSDirs.
 pub(crate) fn wait_published(balancer: &Running, service: &OnionAddress, descriptors: usize) -> Result<()> {
     let named = format!("service={service}");
     balancer.wait_output(&format!("not that it published {service}"), PUBLISHED, |output| {

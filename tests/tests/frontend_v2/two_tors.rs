@@ -39,7 +39,7 @@ fn v2_and_v3_services_run_side_by_side() -> Result<()> {
         instances(std::slice::from_ref(&v3_backend))?
     );
 
-    // A tor without version 2 would never answer: that is said at once.
+    // A tor without v2 would never answer: the balancer reports it at once.
     site.configure(v2_only)?;
     let refused = site.balancer(v3_network.management().tor())?;
     assert_eq!(refused.wait_exit(SOON)?.code(), Some(1));

@@ -1,5 +1,5 @@
-//! Which files, sockets and ports are left to a confined balancer. The program cannot be made to do what it must not, so a copy
-//! of this one confines itself in the same way and tries.
+//! The files, sockets and ports of a confined balancer. The program itself cannot be made to break its rules,
+//! so a copy of this test program confines itself in the same way and tries.
 
 use std::env;
 use std::fs::{self, File};
@@ -20,7 +20,8 @@ use tempfile::TempDir;
 
 use onionbalance_tests::pair::BALANCER;
 
-/// Tells the copy of this program the ports: one that is named in the configuration, and another.
+/// The variable that gives a copy of this program two ports: one that is named in the configuration, and
+/// another.
 const PORTS: &str = "ONIONBALANCE_TEST_PORTS";
 
 #[needs_root]
@@ -53,7 +54,7 @@ fn nothing_is_left_but_what_the_configuration_names() -> Result<()> {
 }
 
 fn try_all(named: u16, other: u16) -> Result<()> {
-    // As the signer's: whoever may open it may connect to it, wherever it is.
+    // A socket like the signer's: a process that may open it may connect to it, at any path.
     let _listener = UnixListener::bind("other/socket")?;
     let mut reach = Reach::default();
     reach.configuration(Path::new("config/file"));
@@ -70,7 +71,7 @@ fn try_all(named: u16, other: u16) -> Result<()> {
         ensure!(text == "text", "{readable}: {text}");
     }
     writable()?;
-    // The filter of system calls leaves threads, which are confined as well.
+    // The filter of system calls allows threads, which are confined as well.
     let elsewhere = thread::spawn(|| File::open("other/file")).join();
     refused("a file to read in a thread", elsewhere.map_err(|_| anyhow!("the thread panicked"))?)?;
     UnixStream::connect("other/socket")?;
@@ -89,7 +90,7 @@ fn try_all(named: u16, other: u16) -> Result<()> {
     refused("a port to listen at", TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
 
-/// All that is done with logs, sockets of the status, and what is kept.
+/// Every operation on logs, status sockets and the state file.
 fn writable() -> Result<()> {
     writeln!(File::options().append(true).open("log/file")?, "more")?;
     fs::rename("log/file", "log/file.1")?;

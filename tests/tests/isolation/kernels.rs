@@ -1,4 +1,4 @@
-//! The programs on a kernel that lacks what they confine themselves with, and with a user that they cannot become.
+//! The programs on a kernel without the mechanisms of confinement, and with a user that they cannot become.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

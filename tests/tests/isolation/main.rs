@@ -1,7 +1,8 @@
-//! Both programs as processes: what they can still do once they serve, and what others can do to them.
+//! Both programs as processes: their remaining rights while they serve, and the rights of other processes
+//! over them.
 //!
-//! They run as the package runs them, started by root, each as a user of its own. Their tor is made up: it lets the balancer
-//! in and never becomes ready.
+//! They run as in the package, started by root, each as a user of its own. Their tor is made up: it
+//! authenticates the balancer, and never becomes ready.
 
 mod files;
 mod kernels;

@@ -1,4 +1,4 @@
-//! What another process can do to them, even one of the same user.
+//! The rights of another process over the programs, even of one of the same user.
 
 use std::env;
 use std::fs::File;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use onionbalance_tests::pair::{Pair, SOON};
 
-/// Tells the copy of this program that plays the other process whom to look into.
+/// The variable that gives a copy of this program, which plays the other process, its target.
 const VICTIM: &str = "ONIONBALANCE_TEST_VICTIM";
 
 #[needs_root]
@@ -60,7 +60,7 @@ fn look_into(victim: Pid) -> Result<()> {
     Ok(())
 }
 
-/// Reads a byte of the process's memory.
+/// Tries to read a byte of the process's memory.
 fn read_memory(pid: Pid) -> Result<()> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let start = maps.split_once('-').context("nothing is mapped")?.0;

@@ -1,4 +1,4 @@
-//! What the kernel says of the processes, and of the files that they make.
+//! The kernel's view of the processes, and of the files that they make.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use onionbalance_tests::pair::{BALANCER, Pair, SIGNER};
 fn both_are_their_users_and_nothing_more() -> Result<()> {
     let pair = Pair::start()?;
     expect_status(&pair.signer, SIGNER, 1)?;
-    // Of the balancer's two filters one hides a single system call.
+    // One of the balancer's two filters refuses a single system call.
     expect_status(&pair.balancer, BALANCER, 2)
 }
 
@@ -34,7 +34,7 @@ fn expect_status(program: &Running, user: u32, filters: usize) -> Result<()> {
         ("NoNewPrivs", "1".to_owned()),
         ("Seccomp", "2".to_owned()),
         ("Seccomp_filters", filters.to_string()),
-        // Each thread has filters of its own: there was no other when they were put on.
+        // Each thread has filters of its own: the process had one thread when they were installed.
         ("Threads", "1".to_owned()),
     ] {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -45,7 +45,7 @@ fn expect_status(program: &Running, user: u32, filters: usize) -> Result<()> {
     let core = limits.lines().find(|line| line.starts_with("Max core file size"));
     let core: Vec<_> = core.unwrap_or_default().split_whitespace().skip(4).take(2).collect();
     ensure!(core == ["0", "0"], "{limits}");
-    // What is in there belongs to root instead of the process's user when the process is undumpable.
+    // The entries of an undumpable process belong to root instead of the process's user.
     let owner = fs::metadata(format!("/proc/{}/environ", program.pid()))?.uid();
     ensure!(owner == 0, "the process of {user} is dumpable");
     Ok(())

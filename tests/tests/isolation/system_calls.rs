@@ -1,5 +1,5 @@
-//! Every system call of the machine is tried under each filter, in a process of its own: what is not listed ends it, and what
-//! is listed reaches the kernel.
+//! Every system call of the machine is tried under each filter, in a process of its own. An unlisted call
+//! ends the process, and a listed one reaches the kernel.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -15,7 +15,7 @@ use onionbalance::tor::Endpoint;
 use onionbalance_signer::system::confinement as signer;
 use seccompiler::{BpfProgram, apply_filter};
 
-/// Tells the copy of this program, which has one thread, which filter to put on.
+/// The variable that gives a copy of this program, which has one thread, its filter.
 const SUBJECT: &str = "ONIONBALANCE_TEST_SUBJECT";
 const DONE: &str = "all were tried";
 
@@ -25,20 +25,20 @@ const LAST: libc::c_long = 1023;
 #[cfg(target_arch = "x86_64")]
 const X32: libc::c_long = 0x4000_0000;
 
-/// `uretprobe` and `uprobe`: the kernel's own breakpoints make them, and they pass all filters since Linux 6.14. They do nothing
-/// elsewhere.
+/// `uretprobe` and `uprobe`: the kernel's own breakpoints make them, and they pass all filters since Linux
+/// 6.14. They do nothing elsewhere.
 #[cfg(target_arch = "x86_64")]
 const UNFILTERABLE: &[libc::c_long] = &[335, 336];
 #[cfg(not(target_arch = "x86_64"))]
 const UNFILTERABLE: &[libc::c_long] = &[];
 
-/// The process id of a signer that is a child: larger than the kernel gives any.
+/// The process id of a child signer: larger than any in the kernel.
 const CHILD: i32 = i32::MAX;
 
-/// Arguments, of which the kernel itself makes nothing: no such descriptor, no such address, no such flag.
+/// Arguments without effect in the kernel: no such descriptor, no such address, no such flag.
 const NONSENSE: [libc::c_long; 6] = [-1; 6];
 
-/// Who is tried, by name, and the filters that are put on.
+/// The tested programs, by name, and their filters.
 fn subject(name: &str) -> Result<(Vec<BpfProgram>, BTreeSet<libc::c_long>)> {
     let mut reach = Reach::default();
     match name {
@@ -139,7 +139,7 @@ const CONDITIONAL: [libc::c_long; 13] = [
     libc::SYS_tgkill,
 ];
 
-/// A system call, the argument that counts, its value, and for whom it passes.
+/// A system call, the judged argument, its value, and the programs for which it passes.
 type Condition = (libc::c_long, usize, libc::c_long, &'static [&'static str]);
 
 fn conditions() -> Vec<Condition> {
@@ -201,11 +201,11 @@ fn attempt(filters: &[BpfProgram], number: libc::c_long, arguments: [libc::c_lon
     match waitpid(child, None)? {
         WaitStatus::Signaled(_, Signal::SIGSYS, _) => Ok(false),
         WaitStatus::Exited(_, UNFILTERED) => bail!("the filter could not be put on"),
-        // `exit` ends it, `rt_sigreturn` with what is no signal's frame, too.
+        // `exit` ends the process, and `rt_sigreturn` without a signal's frame does, too.
         WaitStatus::Exited(..) | WaitStatus::Signaled(_, Signal::SIGSEGV, _) => Ok(true),
         other => bail!("the system call {number}: {other:?}"),
     }
 }
 
-/// The status of a child that has not come to the attempt.
+/// The exit status of a child that has not reached the attempt.
 const UNFILTERED: i32 = 77;

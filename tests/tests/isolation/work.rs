@@ -1,4 +1,4 @@
-//! That a confined balancer does all of its work: what it must not do ends it, and nothing here may.
+//! A confined balancer does all of its work: a forbidden call would end it.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -24,7 +24,7 @@ fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
     let (balancer, log) = (&pair.balancer, pair.place.path("balancer/log"));
     let lost = |times| wait_times(balancer, "connected to tor", times);
 
-    // A tor that was started anew has another cookie.
+    // A restarted tor has another cookie.
     pair.place.tor.renew_cookie(2)?;
     pair.place.tor.hang_up();
     lost(2)?;
@@ -59,7 +59,7 @@ fn it_looks_hosts_up_by_their_names() -> Result<()> {
     let _signer = place.signer()?;
     for host in ["localhost", "no-such-host.invalid"] {
         let balancer = place.start(place.balancer_command(["-i", host])?, host)?;
-        // Once more after the first failure: every attempt asks anew.
+        // Repeated after the first failure, because every attempt looks the address up again.
         wait_times(&balancer, &format!("cannot connect to tor's control port {host}:9051: "), 2)?;
         balancer.signal(Signal::SIGTERM)?;
         ensure!(balancer.wait_exit(SOON)?.code() == Some(0), "{}", balancer.failure("ended badly"));
@@ -99,7 +99,7 @@ fn a_signer_that_it_has_started_ends_with_it() -> Result<()> {
     Ok(())
 }
 
-/// The signer that the balancer says it has started.
+/// The process id of the signer in the balancer's log.
 fn child(balancer: &Running) -> Result<Pid> {
     let line = balancer.wait_line("started a signer", SOON)?;
     Ok(Pid::from_raw(line.rsplit_once("pid=").context("the signer has a pid")?.1.parse()?))

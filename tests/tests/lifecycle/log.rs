@@ -1,4 +1,4 @@
-//! The form of the log, by who reads it.
+//! The form of the log, by its reader.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use onionbalance_tests::pair::{MADE_UP_TOR, Place, SOON};
 #[test]
 fn the_journal_gets_priorities_and_no_time() -> Result<()> {
     let place = Place::for_two()?;
-    // The inode of the file to which standard error goes, as the service manager names its stream.
+    // The inode of standard error's file, as in the service manager's variable.
     let output = place.path("balancer.output");
     let file = File::create(&output)?.metadata()?;
     let mut command = place.balancer_command(MADE_UP_TOR)?;

@@ -20,7 +20,7 @@ impl Manager {
         Ok(Self(socket))
     }
 
-    /// Waits until it is told something with this in it.
+    /// Waits for a notification with this text.
     fn wait(&self, text: &str) -> Result<String> {
         let deadline = Instant::now() + SOON;
         let mut heard = Vec::new();
@@ -96,7 +96,7 @@ fn one_that_does_not_read_is_not_waited_for() -> Result<()> {
     let _signer = place.signer()?;
     let _manager = Manager::listen(&place)?;
     let mut command = place.balancer_command(MADE_UP_TOR)?;
-    // It is told a hundred times a second, and its queue is full after ten messages or so.
+    // The program notifies a hundred times a second, and the queue is full after about ten messages.
     command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "30000");
     let balancer = place.start(command, "balancer")?;
     for times in 1..4_u8 {

@@ -35,7 +35,7 @@ fn it_waits_for_the_signer_to_read_the_same_file() -> Result<()> {
     signer.signal(Signal::SIGSTOP)?;
     signer.signal(Signal::SIGHUP)?;
     balancer.signal(Signal::SIGHUP)?;
-    // The question is on its way before the signer goes on.
+    // The request is sent before the signer continues.
     balancer.signal(Signal::SIGUSR2)?;
     signer.signal(Signal::SIGCONT)?;
     let read = balancer.wait_line("reloaded config.yaml", SOON)?;
@@ -127,7 +127,7 @@ fn a_file_that_is_none_is_not_waited_for() -> Result<()> {
     Ok(())
 }
 
-/// A child that had read the new file would refuse what the balancer asks by the old one.
+/// A child with the new file would refuse the balancer's requests from the old one.
 #[needs_root]
 #[test]
 fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
@@ -145,7 +145,7 @@ fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
     fs::write(&file, text)?;
     balancer.signal(Signal::SIGHUP)?;
     balancer.wait_line("reloaded config.yaml", SOON)?;
-    // The signer's own words, once for each time that it was told.
+    // The signer's own lines, one for each signal.
     let told = balancer.output()?.matches("2 backends").count();
     ensure!(told == 1, "the signer was told {told} times: {}", balancer.output()?);
     Ok(())
@@ -163,7 +163,7 @@ fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     ensure!(warning.contains(" WARN state-file-location takes effect at the next restart of onionbalance"));
     let read = balancer.wait_line("reloaded config.yaml", SOON)?;
     ensure!(read.contains("backends=2"), "{read}");
-    // The new level is in force: tor's connection is lost and sought again, which says much at this level.
+    // The new level is used: the loss of tor's connection, and the new attempts, log much at this level.
     place.tor.hang_up();
     balancer.wait_line(" DEBUG ", SOON).map(drop)
 }

@@ -1,4 +1,4 @@
-//! A signer that is not there, not ready, or of another configuration: it is waited for.
+//! The balancer waits for a signer that is missing, not ready, or has another configuration.
 
 use std::fs;
 use std::io::{Read, Write};

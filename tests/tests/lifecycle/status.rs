@@ -1,4 +1,4 @@
-//! The status sockets: where they are, and whose.
+//! The paths and the owners of the status sockets.
 
 use std::fs;
 use std::io::Read;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const CONNECTED: &str = "connected to tor";
 
-/// A directory that the balancer's user owns, so that what is above a cookie in it is not left readable.
+/// A directory of the balancer's user, so that the directory above a cookie in it does not stay readable.
 fn elsewhere() -> Result<TempDir> {
     let directory = tempfile::tempdir()?;
     chown(directory.path(), Some(BALANCER), None)?;

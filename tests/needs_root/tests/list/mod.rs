@@ -1,4 +1,4 @@
-//! The tests that are marked `#[needs_root]`, as their sources have them.
+//! The tests that are marked `#[needs_root]`, found in the sources.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Where the marked tests are, below the workspace.
 const PLACES: [&str; 2] = ["signer/tests", "tests/tests"];
 
-/// Prints which tests a user who is not root does not run; nothing for root.
+/// Prints the tests that a user other than root does not run; prints nothing for root.
 ///
 /// # Errors
 /// A source cannot be read, or none is marked.

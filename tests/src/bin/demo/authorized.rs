@@ -1,4 +1,5 @@
-//! A backend that authorizes its clients, behind a frontend of its own: who has a cookie gets in, others do not.
+//! A backend that authorizes its clients, behind a frontend of its own: clients with a cookie reach it,
+//! others do not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::screen::Screen;
 /// A frontend for authorized clients.
 pub(crate) struct Closed {
     pub(crate) frontend: Frontend,
-    /// The only one.
+    /// The only backend of this frontend.
     pub(crate) backends: [Arc<Backend>; 1],
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Frontend {
     pem: String,
 }
 
-/// What has been written for the programs.
+/// The files that were written for the programs.
 pub(crate) struct Config {
     /// `config.yaml`.
     pub(crate) file: PathBuf,

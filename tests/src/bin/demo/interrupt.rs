@@ -1,4 +1,4 @@
-//! Ctrl-C: everything stops at once, and nothing stays behind.
+//! Ctrl-C: all processes end at once, and all files are removed.
 
 use std::process::exit;
 use std::thread;
@@ -10,7 +10,8 @@ use signal_hook::iterator::Signals;
 
 use crate::screen;
 
-/// From now on, a signal to end kills all processes, removes all files, and ends this process with status 130.
+/// From now on, a signal to end kills all processes, removes all files, and ends this process with status
+/// 130.
 pub(crate) fn watch() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
@@ -24,7 +25,7 @@ pub(crate) fn watch() -> Result<()> {
     Ok(())
 }
 
-/// Leaves the last word to the signal if there was one: whatever failed since, failed because of it.
+/// Waits for the end of the process if a signal has arrived: later failures are a consequence of it.
 pub(crate) fn yield_to() {
     while process::is_ending() {
         thread::park();

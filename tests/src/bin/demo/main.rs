@@ -1,5 +1,5 @@
-//! `cargo demo`: a private Tor network, three backends, the signer and the balancer, and 60 visits to the frontend; with
-//! `--v2`, of version 2 of onion services, and with a fourth backend that authorizes its clients.
+//! `cargo demo`: a private Tor network, three backends, the signer and the balancer, and 60 visits to the
+//! frontend; `--v2` uses v2 onion services, and a fourth backend that authorizes its clients.
 //!
 //! Ends with status 0 only if every backend answered and no request failed.
 
@@ -24,14 +24,14 @@ use self::frontend::{Config, Frontend, write_config};
 use self::screen::Screen;
 use self::visits::Visits;
 
-/// Shows Onionbalance at work: a private Tor network on this machine, three backends behind one frontend address, and
-/// 60 requests to it through Tor. Takes less than 3 minutes once built, leaves nothing behind, and contacts nobody
-/// (but Debian's package archive for a tor, where none is installed).
+/// Shows Onionbalance at work: a private Tor network on this machine, three backends behind one frontend
+/// address, and 60 requests to it through Tor. Takes less than 3 minutes once built, removes all its files,
+/// and uses no other network than Debian's package archive, for a tor if none is installed.
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo")]
 struct Arguments {
-    /// Show version 2 of onion services, on a tor that still has them: it is built from source the first time, in a minute
-    /// or two
+    /// Use v2 onion services, on a tor that still has them: it is built from source the first time, in a
+    /// minute or two
     #[arg(long)]
     v2: bool,
 }
@@ -70,8 +70,8 @@ fn demonstrate(screen: &Screen, v2: bool) -> Result<()> {
     })
 }
 
-/// Runs the two programs until the frontends have been visited; the time from the balancer's start to its first publication,
-/// and what the visits were like.
+/// Runs the two programs until the frontends have been visited. Returns the time from the balancer's start to
+/// its first publication, and the results of the visits.
 fn balance(
     screen: &Screen,
     programs: &Programs,
@@ -127,7 +127,7 @@ fn start_balancer(programs: &Programs, network: &Network, config: &Config) -> Re
     Running::start(&mut command, &network.directory().join("onionbalance.log"))
 }
 
-/// The balancer says `published` for each descriptor that is at all its HSDirs.
+/// The balancer logs `published` for each descriptor that is on all its HSDirs.
 fn wait_published(balancer: &Running, frontend: &Frontend) -> Result<()> {
     let service = format!("service={}", frontend.onion);
     let published = |log: &str| {

@@ -1,4 +1,4 @@
-//! What people see. Nothing else of the demo prints.
+//! The demo's output. No other module of the demo prints.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -52,13 +52,13 @@ pub(crate) fn result(backends: &[String], to_network: Duration, to_publication: 
     ));
 }
 
-/// A line of its own.
+/// Prints a line.
 pub(crate) fn note(line: &str) {
-    // A terminal that is gone is no reason to stop.
+    // A closed terminal does not stop the demo.
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
-/// What failed, with its causes.
+/// Prints an error with its causes.
 pub(crate) fn failure(error: &Error) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "\nerror: {error}");

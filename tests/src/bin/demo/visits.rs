@@ -1,4 +1,4 @@
-//! The visits to the frontend, and what they were like.
+//! The visits to the frontend, and their results.
 
 use std::fmt::Display;
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use onionbalance_tests::network::{Client, Page};
 
-/// What came of all requests.
+/// The results of all requests.
 #[derive(Debug)]
 pub(crate) struct Visits {
     pages: Vec<Page>,
@@ -18,7 +18,8 @@ pub(crate) struct Visits {
 }
 
 impl Visits {
-    /// Has all clients make their requests, over circuits of their own; each client fetches the descriptor twice.
+    /// Makes the requests of all clients, over circuits of their own; each client fetches the descriptor
+    /// twice.
     pub(crate) fn make(clients: &[Client], host: &(impl Display + Sync), start: Instant) -> Result<Self> {
         let mut visits = Self { pages: Vec::new(), first_page: None, failures: Vec::new() };
         let outcomes = thread::scope(|scope| {
@@ -52,19 +53,19 @@ impl Visits {
         self.pages.iter().filter(|page| page.text() == backend).count()
     }
 
-    /// The time within which this many of ten requests were answered.
+    /// The time within which this number of ten requests were answered.
     pub(crate) fn time_of(&self, tenths: usize) -> Option<Duration> {
         let last = (self.pages.len() * tenths).div_ceil(10).checked_sub(1)?;
         self.pages.get(last).map(|page| page.time)
     }
 }
 
-/// When a request ended, counted from the balancer's start, and how.
+/// The end of a request, counted from the balancer's start, and its result.
 type Outcome = (Duration, Result<Page>);
 
-/// Requests between two fetches of the descriptor.
+/// The number of requests between two fetches of the descriptor.
 const BATCH: usize = 5;
-/// A visitor leaves for good after so many failures: each may take a minute.
+/// The number of failures after which a visitor gives up: each may take a minute.
 const PATIENCE: usize = 2;
 
 fn visit(client: &Client, host: &impl Display, start: Instant) -> Result<Vec<Outcome>> {
