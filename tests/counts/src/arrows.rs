@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
-use crate::graph::Graph;
+use crate::graph::{self, Graph};
 use crate::scope::Module;
 use crate::workspace::Package;
 
@@ -17,6 +17,12 @@ const ROOT: &str = "lib";
 
 /// The first and the last line around the list in a document.
 const FENCES: [&str; 2] = ["```arrows\n", "```\n"];
+
+/// The indentation of a module's line.
+const INDENTATION: &str = "    ";
+
+/// The sign between the modules of a circle.
+const CIRCLE: &str = " ↔ ";
 
 /// The arrows that start at one module or package: from it, to all of these.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -54,12 +60,9 @@ impl List {
 
     /// Reads the list from a document. Fails if it has none, or a line that is no arrow.
     pub fn parse(document: &str) -> Result<Self> {
-        let [start, end] = FENCES;
-        let (_, text) = document.split_once(start).context("there is no list of arrows")?;
-        let (text, _) = text.split_once(end).context("the list of arrows has no end")?;
         let mut list = Self::default();
         let mut folder = String::new();
-        for line in text.lines() {
+        for line in block(document)?.lines().filter(|line| !line.contains(CIRCLE)) {
             let (from, to) = line.split_once('→').unwrap_or((line, ""));
             let to =
                 to.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
@@ -79,15 +82,22 @@ impl List {
     /// The list as it is written in a document, without the fences.
     pub fn write(&self) -> String {
         let mut text = String::new();
-        let mut add = |indentation: &str, from: &str, to: &BTreeSet<String>| {
+        let mut add = |indentation: &str, line: &str| {
+            for part in [indentation, line, "\n"] {
+                text.push_str(part);
+            }
+        };
+        let joined = |from: &str, to: &BTreeSet<String>| {
             let to = to.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            text.push_str(format!("{indentation}{from} → {to}").trim_end_matches([' ', '→']));
-            text.push('\n');
+            format!("{from} → {to}")
         };
         for (folder, used) in &self.packages {
-            add("", folder, used);
+            add("", joined(folder, used).trim_end_matches(" → "));
             for (from, to) in self.modules.get(folder).into_iter().flatten() {
-                add("    ", from, to);
+                add(INDENTATION, &joined(from, to));
+            }
+            for circle in self.modules.get(folder).into_iter().flat_map(circles) {
+                add(INDENTATION, &circle);
             }
         }
         text
@@ -107,6 +117,21 @@ impl List {
         };
         all(self).difference(&all(other)).cloned().collect()
     }
+}
+
+/// The text of the list in a document, between its fences. Fails if there is none.
+pub fn block(document: &str) -> Result<&str> {
+    let [start, end] = FENCES;
+    let (_, text) = document.split_once(start).context("there is no list of arrows")?;
+    let (text, _) = text.split_once(end).context("the list of arrows has no end")?;
+    Ok(text)
+}
+
+/// The circles between a package's top modules, without those through the library's root.
+fn circles(arrows: &Arrows) -> Vec<String> {
+    let pairs = arrows.iter().flat_map(|(from, to)| to.iter().map(move |to| (from.clone(), to.clone())));
+    let pairs = pairs.filter(|(from, to)| from != ROOT && to != ROOT).map(|pair| (pair, ()));
+    graph::circles(&pairs.collect()).iter().map(|members| members.join(CIRCLE)).collect()
 }
 
 fn top(module: &Module) -> String {
@@ -134,7 +159,7 @@ mod tests {
                 &[
                     ("src/lib.rs", "mod a; mod b;"),
                     ("src/a.rs", "use crate::b::B; use second::C; use crate::D;"),
-                    ("src/b.rs", ""),
+                    ("src/b.rs", "use crate::a::A;"),
                 ],
             ),
             package("two", "second", &[("src/lib.rs", "pub struct C;")]),
@@ -146,15 +171,15 @@ mod tests {
     fn lists_and_reads_back() {
         let list = list();
         let text = list.write();
-        assert_eq!(text, "one → two\n    a → b, lib\ntwo\n");
+        assert_eq!(text, "one → two\n    a → b, lib\n    b → a\n    a ↔ b\ntwo\n");
         assert_eq!(List::parse(&format!("Words.\n\n```arrows\n{text}```\n")).unwrap(), list);
     }
 
     #[test]
     fn tells_missing_from_superfluous_arrows() {
-        let written = List::parse("```arrows\none → two\n    a → lib\n    b → a\ntwo\n```\n").unwrap();
+        let written = List::parse("```arrows\none → two\n    a → lib\n    b → a, c\ntwo\n```\n").unwrap();
         assert_eq!(list().without(&written), ["one: a → b"]);
-        assert_eq!(written.without(&list()), ["one: b → a"]);
+        assert_eq!(written.without(&list()), ["one: b → c"]);
     }
 
     #[test]

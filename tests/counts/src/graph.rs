@@ -118,7 +118,7 @@ impl Graph {
 }
 
 /// Each largest set of nodes that reach one another, if it has two or more.
-fn circles<T>(arrows: &BTreeMap<(String, String), T>) -> Vec<Vec<String>> {
+pub fn circles<T>(arrows: &BTreeMap<(String, String), T>) -> Vec<Vec<String>> {
     let reach = |start: &String| {
         let mut reached = BTreeSet::new();
         let mut left = vec![start];
