@@ -118,8 +118,8 @@ pub trait Directory<G: Generation>: Send + Sync {
     /// Where the backend's present descriptor lies at `now`.
     fn backend(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> BackendView;
 
-    /// The lookup of the backend's descriptor at this HSDir and `now`.
-    fn lookup(&self, backend: &G::Backend, hsdir: Fingerprint, now: UnixTime) -> Lookup;
+    /// The lookup of this replica of the backend's descriptor at `now`; `None` if there is no such replica.
+    fn lookup(&self, backend: &G::Backend, replica: u8, now: UnixTime) -> Option<Lookup>;
 
     /// The lookup of the backend's descriptor at `now` as one of its clients; `None` if it does not authorize them. Tor's consensus or its clock
     /// may be ahead of ours, or behind.

@@ -91,8 +91,14 @@ pub enum Proof {
 /// Whom a backend's descriptor is asked of.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Source {
-    /// This HSDir.
-    Hsdir(Fingerprint),
+    /// An HSDir, which is asked for one replica. One that is responsible for both replicas of a v2 descriptor is two sources: it
+    /// may lack either of them, and each takes a request of its own.
+    Hsdir {
+        /// The HSDir.
+        hsdir: Fingerprint,
+        /// The replica, as in [`DescriptorSlot`].
+        replica: u8,
+    },
     /// Whichever HSDir tor asks: it does not let itself be told where it can only fetch as a client.
     Any,
 }
@@ -115,7 +121,7 @@ pub struct NetworkView {
 pub struct BackendView {
     /// The period whose descriptor tor would fetch now.
     pub period: u64,
-    /// Whom it can be asked of.
+    /// Whom it can be asked of, each once.
     pub sources: Vec<Source>,
 }
 
@@ -343,7 +349,7 @@ pub struct Chosen<P> {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hsdir(hsdir) => hsdir.fmt(f),
+            Self::Hsdir { hsdir, .. } => hsdir.fmt(f),
             Self::Any => f.write_str("one of tor's choice"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A look asks one or two of the backend's HSDirs, in turn from look to look, and more of them where the
 //! answers leave doubt. It ends when everyone asked has answered or was given up. What the answers mean is
-//! not decided here.
+//! not decided here. An HSDir of both replicas counts as two.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

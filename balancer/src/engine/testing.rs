@@ -202,7 +202,7 @@ impl Script {
         hsdir: Fingerprint,
         outcome: FetchOutcome<Key>,
     ) -> Vec<Action<Key>> {
-        self.send(Event::Fetched { backend: backend.into(), source: Source::Hsdir(hsdir), outcome })
+        self.send(Event::Fetched { backend: backend.into(), source: source(hsdir), outcome })
     }
 
     /// An HSDir gives a fresh copy of a backend's descriptor of period 1.
@@ -276,9 +276,14 @@ pub(super) fn relays(numbers: Range<u8>) -> Vec<Fingerprint> {
     numbers.map(relay).collect()
 }
 
+/// An HSDir, as whom a backend's descriptor is asked of.
+pub(super) fn source(hsdir: Fingerprint) -> Source {
+    Source::Hsdir { hsdir, replica: 0 }
+}
+
 /// Relays with these numbers, as whom a backend's descriptor is asked of.
 pub(super) fn sources(numbers: Range<u8>) -> Vec<Source> {
-    numbers.map(|number| Source::Hsdir(relay(number))).collect()
+    numbers.map(relay).map(source).collect()
 }
 
 pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
@@ -347,7 +352,7 @@ pub(super) fn asked(actions: &[Action<Key>], name: &str) -> Vec<Fingerprint> {
 /// The HSDir that a source is.
 pub(super) fn hsdir_of(source: Source) -> Fingerprint {
     match source {
-        Source::Hsdir(hsdir) => hsdir,
+        Source::Hsdir { hsdir, .. } => hsdir,
         Source::Any => panic!("nobody in particular is asked"),
     }
 }

@@ -65,14 +65,15 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// False if the backend, the directory or the cookie for it is missing.
+    /// False if the backend, the directory, the replica or the cookie for it is missing.
     fn fetch_from(&mut self, id: &BackendId, source: Source) -> bool {
         let request = self.next_request();
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return false };
         let now = wall_clock();
         match source {
-            Source::Hsdir(hsdir) => {
-                self.network.fetch(request, directory.lookup(backend, hsdir, now), hsdir);
+            Source::Hsdir { hsdir, replica } => {
+                let Some(lookup) = directory.lookup(backend, replica, now) else { return false };
+                self.network.fetch(request, lookup, hsdir);
             }
             Source::Any => {
                 let Some(lookup) = directory.client_lookup(backend, now) else { return false };

@@ -165,7 +165,7 @@ mod tests {
         builder.backend(&"front.onion".into(), &"a.onion".into(), &"web3".parse().unwrap());
         let mut known = Introductions::new(builder.build());
         let backend = || "a.onion".into();
-        let source = || Source::Hsdir(Fingerprint([1; 20]));
+        let source = || Source::Hsdir { hsdir: Fingerprint([1; 20]), replica: 0 };
         let told = logged(
             &[
                 Notice::BackendNotFound { backend: backend() },

@@ -132,7 +132,8 @@ mod tests {
             let found = &network.backends[&BackendId::from(address(number).to_string().as_str())];
             let (period, hsdirs) = survey.directory.fetch(&address(number));
             assert_eq!(found.period, period.number);
-            assert!(found.sources.iter().copied().eq(hsdirs.into_iter().map(Source::Hsdir)));
+            let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
+            assert!(found.sources.iter().copied().eq(sources));
         }
     }
 

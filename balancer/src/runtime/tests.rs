@@ -2,6 +2,7 @@
 //! revision and the numbers of their points.
 
 mod made_up;
+mod replicas;
 
 use std::time::Duration;
 
@@ -19,25 +20,40 @@ use crate::signer::{SignerClient, SignerPlace};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A runtime at work, and what is around it.
-struct World {
+struct World<G: Generation = MadeUp> {
     stage: Stage,
     signer: SharedSigner,
     inquirer: mpsc::Sender<Inquiry>,
-    _configurations: mpsc::UnboundedSender<Configuration<MadeUp>>,
+    _configurations: mpsc::UnboundedSender<Configuration<G>>,
 }
 
 impl World {
     /// So many frontends of one backend. The network is not there yet.
     fn begin(frontends: u16) -> Self {
-        let (network, stage) = MadeUpNetwork::new();
-        let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
-        let frontends = (1..=frontends)
-            .map(|number| Frontend { address: address(number), backends: vec![address(BACKEND)] })
-            .collect();
-        let names = NamesBuilder::default().build();
-        let (tuning, memory) = (Tuning::default(), Memory::default());
-        let presence = Presence::new(Arc::default());
-        let runtime = Runtime::new(frontends, network, signer.clone(), memory, &tuning, names, presence);
+        let (runtime, stage) = World::runtime(frontends);
+        Self::around(runtime, stage)
+    }
+
+    /// A runtime with so many frontends of one backend, which has not begun.
+    fn runtime(frontends: u16) -> (Runtime<MadeUp, MadeUpNetwork>, Stage) {
+        let frontend = |number| Frontend { address: address(number), backends: vec![address(BACKEND)] };
+        runtime((1..=frontends).map(frontend).collect())
+    }
+}
+
+/// A runtime with these frontends, which has not begun.
+fn runtime<G: Generation>(frontends: Vec<Frontend<G>>) -> (Runtime<G, MadeUpNetwork>, Stage) {
+    let (network, stage) = MadeUpNetwork::new();
+    let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
+    let names = NamesBuilder::default().build();
+    let (tuning, memory) = (Tuning::default(), Memory::default());
+    let presence = Presence::new(Arc::default());
+    (Runtime::new(frontends, network, signer, memory, &tuning, names, presence), stage)
+}
+
+impl<G: Generation> World<G> {
+    fn around(runtime: Runtime<G, MadeUpNetwork>, stage: Stage) -> Self {
+        let signer = runtime.signer.clone();
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(1);
         tokio::spawn(runtime.run(Vec::new(), from_us, inquiries));

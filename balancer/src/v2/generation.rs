@@ -151,16 +151,21 @@ impl generation::Directory<V2> for Directory {
         let sources = if backend.auth.is_some() {
             vec![Source::Any]
         } else {
-            let places = self.fetch(&backend.address, now).map(|(_, hsdirs)| hsdirs);
-            places.concat().into_iter().map(Source::Hsdir).collect()
+            let place = |(term, hsdirs): (DescriptorTerm, Vec<Fingerprint>)| {
+                let replica = term.replica.into();
+                hsdirs.into_iter().map(move |hsdir| Source::Hsdir { hsdir, replica })
+            };
+            self.fetch(&backend.address, now).into_iter().flat_map(place).collect()
         };
         BackendView { period, sources }
     }
 
-    /// Each HSDir is asked for the replica that it holds; one that holds both, for the first.
-    fn lookup(&self, backend: &InstanceV2, hsdir: Fingerprint, now: UnixTime) -> Lookup {
-        let [(first, held), (second, _)] = self.fetch(&backend.address, now);
-        lookup(&backend.address, if held.contains(&hsdir) { first } else { second })
+    fn lookup(&self, backend: &InstanceV2, replica: u8, now: UnixTime) -> Option<Lookup> {
+        let term = DescriptorTerm {
+            period: TimePeriod::at(now, &backend.address),
+            replica: replica.try_into().ok()?,
+        };
+        Some(lookup(&backend.address, term))
     }
 
     fn client_lookup(&self, backend: &InstanceV2, now: UnixTime) -> Option<ClientLookup> {
@@ -200,24 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn each_hsdir_is_asked_for_the_replica_that_it_holds() {
-        let view = directory().backend(&mut (), &backend(None), NOW);
-        let from: Vec<_> = view
-            .sources
-            .iter()
-            .map(|source| match source {
-                Source::Hsdir(hsdir) => *hsdir,
+    fn each_hsdir_is_asked_for_each_replica_that_it_is_responsible_for() {
+        let address = backend(None).address;
+        // On a ring of four, two HSDirs at least are responsible for both.
+        let four = directory().fetch(&address, NOW).map(|(_, hsdirs)| hsdirs).concat()[..4].to_vec();
+        for directory in [directory(), Directory::of(*directory().lifetime(), four)] {
+            let sources = directory.backend(&mut (), &backend(None), NOW).sources;
+            let places = directory.fetch(&address, NOW).into_iter().flat_map(|(term, hsdirs)| {
+                let id = term.id(&address);
+                hsdirs.into_iter().map(move |hsdir| (hsdir, Some(Lookup::V2 { address, id })))
+            });
+            let asked = sources.iter().map(|source| match source {
+                Source::Hsdir { hsdir, replica } => (*hsdir, directory.lookup(&backend(None), *replica, NOW)),
                 Source::Any => panic!("nobody has to be authorized"),
-            })
-            .collect();
-        assert_eq!(from.len(), 6);
-        let [first, second] = directory().fetch(&backend(None).address, NOW);
-        for (number, hsdir) in from.into_iter().enumerate() {
-            let (term, _) = if number < 3 { &first } else { &second };
-            let lookup = directory().lookup(&backend(None), hsdir, NOW);
-            let address = backend(None).address;
-            assert_eq!(lookup, Lookup::V2 { address, id: term.id(&address) });
+            });
+            assert_eq!(sources.len(), 6);
+            assert!(asked.eq(places));
         }
+        assert_eq!(directory().lookup(&backend(None), 2, NOW), None);
     }
 
     #[test]

@@ -145,11 +145,12 @@ impl generation::Directory<V3> for Directory {
     fn backend(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> BackendView {
         let (which, term) = (self.schedule().fetched, self.schedule().fetched_term());
         let hsdirs = self.responsible(which, keys.get(backend, term.period));
-        BackendView { period: term.period.number, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
+        let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
+        BackendView { period: term.period.number, sources: sources.collect() }
     }
 
-    fn lookup(&self, backend: &OnionAddress, _: Fingerprint, _: UnixTime) -> Lookup {
-        Lookup::V3(*backend)
+    fn lookup(&self, backend: &OnionAddress, _: u8, _: UnixTime) -> Option<Lookup> {
+        Some(Lookup::V3(*backend))
     }
 
     fn client_lookup(&self, _: &OnionAddress, _: UnixTime) -> Option<ClientLookup> {

@@ -7,6 +7,7 @@ use super::carrying::FAILURES;
 use super::generation::Generation;
 use super::network::cache::Key;
 use super::network::relay::{Given, RelayId};
+use super::service::Spot;
 use super::world::{Happening, World};
 
 impl<G: Generation> World<G> {
@@ -15,7 +16,7 @@ impl<G: Generation> World<G> {
         let (call, backend) = (self.balancer.call, number_of(&backend.0));
         for source in from {
             let relay = match source {
-                Source::Hsdir(hsdir) => Some(self.relays.find(hsdir)),
+                Source::Hsdir { hsdir, .. } => Some(self.relays.find(hsdir)),
                 Source::Any => None,
             };
             self.report.fetches += 1;
@@ -32,7 +33,7 @@ impl<G: Generation> World<G> {
             return;
         }
         let (slot, given) = match source {
-            Source::Hsdir(hsdir) => self.give_tor(number, self.relays.find(hsdir)),
+            Source::Hsdir { hsdir, replica } => self.give_tor(number, self.relays.find(hsdir), replica),
             Source::Any => self.give_tor_as_a_client(number),
         };
         let outcome = match given {
@@ -57,29 +58,25 @@ impl<G: Generation> World<G> {
         self.tell(Event::Fetched { backend, source, outcome });
     }
 
-    /// What an HSDir has of the descriptor that tor looks for by its own consensus.
-    fn give_tor(&self, number: usize, relay: RelayId) -> (DescriptorSlot, Given<G>) {
+    /// What an HSDir has of a replica of the descriptor that tor looks for by its own consensus.
+    fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<G>) {
         let backend = &self.backends[number];
         let wall = self.balancer.wall(self.now);
         let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
-        // In version 2 each HSDir is asked for the replica that is its own.
-        let own = |slot: &&DescriptorSlot| {
-            let spot = backend.spots.iter().find(|spot| spot.slot == **slot);
-            spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| *hsdir == relay))
-        };
-        let slot = looked_for.iter().find(own).copied().unwrap_or(looked_for[0]);
+        let slot =
+            looked_for.into_iter().find(|slot| slot.replica == replica).expect("a replica that there is");
         (slot, self.relays.give(relay, Key { owner: backend.address, slot }, self.now))
     }
 
     /// Where tor asks as a client it takes one HSDir after the other, in an order of its own, until one has something.
     fn give_tor_as_a_client(&mut self, number: usize) -> (DescriptorSlot, Given<G>) {
         let spots = &self.backends[number].spots;
-        let mut hsdirs: Vec<RelayId> =
-            spots.iter().flat_map(|spot| &spot.hsdirs).map(|(hsdir, _)| *hsdir).collect();
+        let hsdirs = |spot: &Spot| spot.hsdirs.iter().map(|(hsdir, _)| (*hsdir, spot.slot.replica)).collect();
+        let mut places: Vec<(RelayId, u8)> = spots.iter().flat_map::<Vec<_>, _>(hsdirs).collect();
         let mut last = (spots[0].slot, Given::Failed);
-        while !hsdirs.is_empty() {
-            let hsdir = hsdirs.swap_remove(self.dice.index(hsdirs.len()));
-            last = self.give_tor(number, hsdir);
+        while !places.is_empty() {
+            let (hsdir, replica) = places.swap_remove(self.dice.index(places.len()));
+            last = self.give_tor(number, hsdir, replica);
             if matches!(last.1, Given::Text(_)) {
                 break;
             }

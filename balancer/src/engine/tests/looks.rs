@@ -257,7 +257,7 @@ fn other_points_under_the_same_revision_count_where_most_hsdirs_have_them() {
     let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| !first.contains(hsdir)).collect();
     // Those that gave the old ones are responsible no more: nobody can be seen to replace them.
     let mut next = view(&[("s", &["a"])], &[(1, 1..9)]);
-    next.backends.get_mut(&"a".into()).unwrap().sources = others.iter().copied().map(Source::Hsdir).collect();
+    next.backends.get_mut(&"a".into()).unwrap().sources = others.iter().copied().map(source).collect();
     script.send(Event::Network(next));
     script.copy("a", others[0], 10, &[5]);
     script.pass(Duration::from_secs(2));

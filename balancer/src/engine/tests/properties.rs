@@ -142,8 +142,7 @@ impl World {
             }
             Step::Fetched { which, outcome, revision, points, age, lead } => {
                 let asked = self.asked.get(which % self.asked.len().max(1)).cloned();
-                let (backend, source) =
-                    asked.unwrap_or((BACKENDS[which % 4].into(), Source::Hsdir(relay(100))));
+                let (backend, source) = asked.unwrap_or((BACKENDS[which % 4].into(), source(relay(100))));
                 let copy = DescriptorCopy {
                     revision,
                     published: self.script.now.wall.minus(age),

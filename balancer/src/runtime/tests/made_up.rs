@@ -1,4 +1,5 @@
-//! A network in memory, and a generation of onion services whose formats are a line of numbers.
+//! A network in memory, and a generation of onion services whose formats are a line of numbers. The network carries descriptors of
+//! version 2, too, but only from HSDirs.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
+use onionbalance_proto::v2::DescriptorId;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -192,11 +194,12 @@ impl Directory<MadeUp> for MadeUpDirectory {
     }
 
     fn backend(&self, (): &mut (), _: &OnionAddress, _: UnixTime) -> BackendView {
-        BackendView { period: SLOT.period, sources: hsdirs().into_iter().map(Source::Hsdir).collect() }
+        let sources = hsdirs().into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
+        BackendView { period: SLOT.period, sources: sources.collect() }
     }
 
-    fn lookup(&self, backend: &OnionAddress, _: Fingerprint, _: UnixTime) -> Lookup {
-        Lookup::V3(*backend)
+    fn lookup(&self, backend: &OnionAddress, _: u8, _: UnixTime) -> Option<Lookup> {
+        Some(Lookup::V3(*backend))
     }
 
     fn client_lookup(&self, _: &OnionAddress, _: UnixTime) -> Option<ClientLookup> {
@@ -230,6 +233,10 @@ struct State {
     held: HashMap<(OnionAddress, Fingerprint), String>,
     /// The verdicts of HSDirs that have the same one for every upload.
     verdicts: HashMap<Fingerprint, Verdict>,
+    /// The directory of version 2. `None`: an empty one, which is enough for the made-up generation.
+    documents: Option<Documents>,
+    /// The answer of all HSDirs for each descriptor of version 2 that they do not deny.
+    answers: HashMap<DescriptorId, Fetched>,
 }
 
 impl MadeUpNetwork {
@@ -288,6 +295,12 @@ impl Stage {
         state.verdicts.extend(verdict.map(|verdict| (hsdirs()[hsdir], verdict)));
     }
 
+    /// The network has this directory of version 2, and all its HSDirs these answers for these descriptors.
+    pub(super) fn is_of_version_2(&self, documents: Documents, answers: HashMap<DescriptorId, Fetched>) {
+        let mut state = self.state();
+        (state.documents, state.answers) = (Some(documents), answers);
+    }
+
     pub(super) fn posts(&self) -> usize {
         self.state().posts
     }
@@ -323,9 +336,9 @@ impl Network for MadeUpNetwork {
     type Error = Infallible;
 
     fn read_directory(&mut self) {
-        // An empty one is enough.
-        let documents = Documents::V2 { router_statuses: String::new(), times: Default::default() };
-        self.stage.say(Message::Directory(Ok(documents)));
+        let empty = || Documents::V2 { router_statuses: String::new(), times: Default::default() };
+        let documents = self.stage.state().documents.clone();
+        self.stage.say(Message::Directory(Ok(documents.unwrap_or_else(empty))));
     }
 
     fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint) {
@@ -336,7 +349,7 @@ impl Network for MadeUpNetwork {
                 let held = state.held.get(&(address, hsdir));
                 held.map_or(Fetched::NotFound, |text| Fetched::Text(text.clone()))
             }
-            Lookup::V2 { .. } => Fetched::NotFound,
+            Lookup::V2 { id, .. } => state.answers.get(&id).cloned().unwrap_or(Fetched::NotFound),
         };
         self.stage.say(Message::Fetched(request, fetched));
     }

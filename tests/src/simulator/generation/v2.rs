@@ -6,7 +6,7 @@ use std::time::Duration;
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
 use onionbalance::relay::Fingerprint;
 use onionbalance::v2::directory::Directory;
-use onionbalance::v2::schedule;
+use onionbalance::v2::schedule::{self, DescriptorTerm};
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::{DescriptorId, Replica, SecretIdPart, TimePeriod};
 
@@ -70,8 +70,14 @@ impl Generation for V2 {
 
     fn backend(directory: &Directory, address: &mut Address, now: UnixTime) -> BackendView {
         let period = TimePeriod::at(now, &address.v2).0.into();
-        let places = directory.fetch(&address.v2, now).map(|(_, hsdirs)| hsdirs);
-        BackendView { period, sources: places.concat().into_iter().map(Source::Hsdir).collect() }
+        let place = |(term, hsdirs): (DescriptorTerm, Vec<Fingerprint>)| {
+            let replica = term.replica.into();
+            hsdirs.into_iter().map(move |hsdir| Source::Hsdir { hsdir, replica })
+        };
+        BackendView {
+            period,
+            sources: directory.fetch(&address.v2, now).into_iter().flat_map(place).collect(),
+        }
     }
 
     fn changes_at(address: &Address, now: UnixTime) -> Option<UnixTime> {

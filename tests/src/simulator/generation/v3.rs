@@ -72,7 +72,8 @@ impl Generation for V3 {
     fn backend(directory: &Directory, address: &mut Address, _: UnixTime) -> BackendView {
         let period = directory.schedule().fetched_term().period.number;
         let hsdirs = directory.responsible(directory.schedule().fetched, &address.blinded);
-        BackendView { period, sources: hsdirs.into_iter().map(Source::Hsdir).collect() }
+        let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
+        BackendView { period, sources: sources.collect() }
     }
 
     fn changes_at(_: &Address, _: UnixTime) -> Option<UnixTime> {
