@@ -137,6 +137,21 @@ async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
     assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 2")));
 }
 
+/// The network is lost when its directory has been read, and before it is known where everything is.
+#[tokio::test]
+async fn a_network_that_is_lost_while_its_directory_is_read_is_not_ready() {
+    let (mut runtime, stage) = World::runtime(1);
+    stage.backend_has(&copy(7, &[1]));
+    runtime.on_network(Message::Ready);
+    let Message::Directory(directory) = runtime.network.next().await else { panic!("another message") };
+    runtime.on_network(Message::Directory(directory));
+    runtime.on_network(Message::Lost);
+    let surveyed = runtime.reports.received.recv().await.unwrap();
+    runtime.on_report(surveyed);
+    assert_eq!(stage.asked_while_away(), 0);
+    assert_eq!(runtime.engine.load(runtime.now()).in_flight, 0);
+}
+
 /// 30 services at 9 s a signature: each is signed once, and then when it is due; a question does not wait for all.
 #[tokio::test(start_paused = true)]
 async fn a_slow_signer_gets_each_descriptor_once() {
