@@ -1,6 +1,11 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
 use ed25519_dalek::Signature;
 use proptest::prelude::*;
 
+use self::field_map::Field;
 use super::*;
 use crate::time::UnixTime;
 use crate::v3::cert::ExpiryHour;
@@ -8,6 +13,8 @@ use crate::wire::{
     BackendProof, CertProof, FrontendRequest, Held, HeldService, Page, ProvenPoint, Reason, Refusal,
     SignedFrontend, v2,
 };
+
+mod field_map;
 
 fn proof(byte: u8) -> CertProof {
     CertProof { expires: ExpiryHour(498_000), signature: Signature::from_bytes(&[byte; 64]) }
@@ -83,27 +90,102 @@ fn body(frame: &[u8]) -> &[u8] {
     &frame[Header::LENGTH..]
 }
 
-/// The bytes on the wire are pinned: if they change, the protocol's version changes. Each golden file is the
-/// frame in hexadecimal; `UPDATE_GOLDEN=1` rewrites them.
+/// The samples: one file each in [`golden_directory`]. A variant without a name does not compile.
+fn requests() -> [(&'static str, Request); 3] {
+    [Request::Services { from: 5 }, request(), request_v2()].map(|request| {
+        let name = match request {
+            Request::Services { .. } => "request-services",
+            Request::FrontendV3(_) => "request-frontend-v3",
+            Request::FrontendV2(_) => "request-frontend-v2",
+        };
+        (name, request)
+    })
+}
+
+fn named_replies() -> [(&'static str, Reply); 5] {
+    replies().map(|reply| {
+        let name = match reply {
+            Reply::Services(_) => "reply-services",
+            Reply::FrontendV3(_) => "reply-frontend-v3",
+            Reply::FrontendV2(_) => "reply-frontend-v2",
+            Reply::Refused(_) => "reply-refused",
+            Reply::NotReady(_) => "reply-not-ready",
+        };
+        (name, reply)
+    })
+}
+
+/// The golden files of this version of the protocol.
+fn golden_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/wire").join(format!("v{VERSION}"))
+}
+
+/// A golden file: for each field its bytes in hexadecimal, 32 a line, and its path beside the first line.
+fn golden_text(message: &impl Message) -> String {
+    let frame = encode(message).unwrap();
+    let head =
+        [("magic: \"OB\"", &frame[..2]), ("version", &frame[2..4]), ("length of the body", &frame[4..8])];
+    let mut fields: Vec<Field> =
+        head.map(|(path, bytes)| Field { path: path.to_owned(), bytes: bytes.to_vec() }).into();
+    fields.extend(field_map::fields("body", message));
+    assert_eq!(fields.iter().flat_map(|field| field.bytes.clone()).collect::<Vec<u8>>(), frame);
+    let mut text = String::new();
+    for Field { path, bytes } in fields {
+        let mut lines = bytes.chunks(32).map(|line| HEXLOWER.encode(line));
+        let first = lines.next().unwrap_or_default();
+        text.extend([format!("{first:<64}  {path}\n")]);
+        text.extend(lines.map(|line| line + "\n"));
+    }
+    text
+}
+
+/// The frame in a golden file.
+fn golden_frame(text: &str) -> Vec<u8> {
+    let hex: String = text.lines().filter_map(|line| line.split("  ").next()).map(str::trim).collect();
+    HEXLOWER.decode(hex.as_bytes()).unwrap()
+}
+
+fn check_golden(name: &str, message: &impl Message) {
+    let path = golden_directory().join(format!("{name}.txt"));
+    let text = golden_text(message);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.try_exists().unwrap() {
+        fs::create_dir_all(golden_directory()).unwrap();
+        fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name}: raise VERSION if the bytes must change");
+}
+
+/// The bytes on the wire are pinned: other bytes are another version of the protocol, with files of its own.
+/// `UPDATE_GOLDEN=1` writes missing files, and never changes one.
 #[test]
 fn bytes_are_those_of_the_golden_files() {
-    let golden = |name: &str, frame: Vec<u8>| {
-        let path = format!("{}/testdata/wire/{name}.hex", env!("CARGO_MANIFEST_DIR"));
-        let lines: Vec<String> = frame.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line)).collect();
-        let text = lines.join("\n") + "\n";
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}");
-    };
-    golden("request-services", encode(&Request::Services { from: 5 }).unwrap());
-    golden("request-frontend-v3", encode(&request()).unwrap());
-    golden("request-frontend-v2", encode(&request_v2()).unwrap());
-    let names =
-        ["reply-services", "reply-frontend-v3", "reply-frontend-v2", "reply-refused", "reply-not-ready"];
-    for (name, reply) in names.iter().zip(replies()) {
-        golden(name, encode(&reply).unwrap());
+    for (name, request) in requests() {
+        check_golden(name, &request);
     }
+    for (name, reply) in named_replies() {
+        check_golden(name, &reply);
+    }
+}
+
+/// Each golden file is found in its directory, read as the message that its name says, and written again.
+#[test]
+fn every_golden_file_is_read_and_written_again() {
+    fn again<M: Message>(frame: &[u8]) -> Vec<u8> {
+        let (header, body) = frame.split_first_chunk().unwrap();
+        assert_eq!(Header::decode::<M>(*header).unwrap().body_length(), body.len());
+        encode(&decode::<M>(body).unwrap()).unwrap()
+    }
+    let mut found = 0;
+    for entry in fs::read_dir(golden_directory()).unwrap() {
+        let path = entry.unwrap().path();
+        let frame = golden_frame(&fs::read_to_string(&path).unwrap());
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+        let written =
+            if name.starts_with("request-") { again::<Request>(&frame) } else { again::<Reply>(&frame) };
+        assert_eq!(written, frame, "{name}");
+        found += 1;
+    }
+    assert_eq!(found, requests().len() + replies().len(), "each file has its sample");
 }
 
 #[test]
