@@ -1,4 +1,5 @@
-//! The document around a v2 descriptor's introduction points. An input is the text before `signature`; the target signs it.
+//! The document around a v2 descriptor's introduction points. An input is the text before `signature`; the
+//! target signs it.
 
 #![no_main]
 

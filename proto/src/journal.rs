@@ -20,6 +20,7 @@ pub struct JournalStreamError;
 impl FromStr for JournalStream {
     type Err = JournalStreamError;
 
+    /// Reads `DEVICE:INODE`. Fails for any other text.
     fn from_str(text: &str) -> Result<Self, JournalStreamError> {
         let (device, inode) = text.split_once(':').ok_or(JournalStreamError)?;
         let number = |digits: &str| digits.parse().map_err(|_| JournalStreamError);

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-/// The limit that this process cannot raise for its children, by `prlimit`'s name for it: in a container even root may lack
-/// the capability. [`u64::MAX`] if there is none.
+/// The hard limit of this process with this `prlimit` name. In a container even root may lack the capability
+/// to raise it. [`u64::MAX`]: no limit.
 pub fn hard_limit(option: &str) -> Result<u64> {
     let printed = Command::new("prlimit")
         .args([&format!("--{option}"), "--output=HARD", "--noheadings", "--raw"])

@@ -1,10 +1,11 @@
-//! Doing several things at once, on threads.
+//! Running several functions at once, on threads.
 
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
-/// Does something with each item at once, and waits for all; the results in the items' order, or their first error.
+/// Runs a function on all items at once, and waits for all. Returns the results in the items' order, or the
+/// first error in this order.
 pub(crate) fn each<I, T>(items: I, act: impl Fn(I::Item) -> Result<T> + Sync) -> Result<Vec<T>>
 where
     I: IntoIterator<Item: Send>,
@@ -18,7 +19,7 @@ where
     })
 }
 
-/// Does two things at once, and waits for both.
+/// Runs two functions at once, and waits for both.
 pub(crate) fn both<A: Send, B>(
     one: impl FnOnce() -> Result<A> + Send,
     other: impl FnOnce() -> Result<B>,

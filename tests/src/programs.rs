@@ -241,7 +241,7 @@ mod tests {
         let child = line.strip_prefix("child ").unwrap();
         let state = format!("/proc/{child}/stat");
         drop(running);
-        // A zombie is dead, whether it is reaped or not.
+        // A zombie counts as dead before it is reaped.
         until(SOON, || {
             let stat = fs::read_to_string(&state).unwrap_or_else(|_| ") Z".to_owned());
             Ok(stat.contains(") Z").then_some(()))

@@ -61,8 +61,8 @@ fn behind_its_socket_a_restart_loses_no_request() -> Result<()> {
     Ok(())
 }
 
-/// Has descriptors signed, one after the other, until it is stopped: how many. That one is not answered is an
-/// error.
+/// Sends requests, one after the other, until it is stopped, and counts the replies. Fails if one is not
+/// answered.
 fn keep_asking(
     socket: &Path,
     request: &FrontendRequest,
@@ -82,7 +82,8 @@ fn keep_asking(
     Ok(asked)
 }
 
-/// As systemd does it: with the listening socket as the first descriptor after the three usual ones.
+/// Starts the signer as systemd does, with the listening socket as the first descriptor after the three usual
+/// ones.
 fn start_signer(place: &TempDir, listener: &UnixListener, number: usize) -> Result<Running> {
     let mut command = Command::new("sh");
     command.args(["-c", "exec 3<&0 0</dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\""]);

@@ -44,6 +44,7 @@ impl Name {
 impl FromStr for Name {
     type Err = NameError;
 
+    /// Reads a name. Fails for a text that is not one: see [`NameError`].
     fn from_str(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);

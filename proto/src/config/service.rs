@@ -264,6 +264,7 @@ pub enum AddressError {
 impl FromStr for Address {
     type Err = AddressError;
 
+    /// Reads an address of either version, with or without `.onion`. Fails for a text that is neither.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.parse() {
             Ok(address) => Ok(Self::V2(address)),

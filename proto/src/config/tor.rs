@@ -119,7 +119,8 @@ impl FromStr for TorPlace {
     type Err = TorPlaceError;
 
     /// Reads a path or `ADDRESS:PORT`. A text with a slash or without a colon is a path; tor's own form with
-    /// the prefix `unix:` is accepted too.
+    /// the prefix `unix:` is accepted too. Fails for a port or a host alone, and for a malformed path or
+    /// address.
     fn from_str(text: &str) -> Result<Self, TorPlaceError> {
         if let Some((host, port)) = split_port(text) {
             return Ok(Self::Port { host, port });
@@ -157,7 +158,8 @@ impl TorSocket {
 impl FromStr for TorSocket {
     type Err = TorSocketError;
 
-    /// Reads a path, with or without tor's prefix `unix:`.
+    /// Reads a path, with or without tor's prefix `unix:`. Fails for a text that is an address, a port, a URL
+    /// or a directory, and for a path that is too long.
     fn from_str(text: &str) -> Result<Self, TorSocketError> {
         let path = text.strip_prefix(UNIX).unwrap_or(text);
         if path.is_empty() {
@@ -200,7 +202,8 @@ impl TorHost {
 impl FromStr for TorHost {
     type Err = TorHostError;
 
-    /// Reads an IP address, an IPv6 address in brackets, or a host name.
+    /// Reads an IP address, an IPv6 address in brackets, or a host name. Fails for any other text, such as a
+    /// host with a port.
     fn from_str(text: &str) -> Result<Self, TorHostError> {
         if let Some(host) = host(text) {
             return Ok(host);

@@ -39,6 +39,8 @@ impl FlowControl {
 impl FromStr for FlowControl {
     type Err = FlowControlError;
 
+    /// Reads the arguments of a line, and ignores further ones. Fails if the versions or the increment are
+    /// missing, malformed or out of their bounds.
     fn from_str(arguments: &str) -> Result<Self, FlowControlError> {
         let mut words = arguments.split_ascii_whitespace();
         let (ranges, increment) = words.next().zip(words.next()).ok_or(FlowControlError)?;

@@ -34,7 +34,7 @@ pub struct Booted {
     /// Boots the tree once for each line.
     boots: PipeWriter,
     init: Pid,
-    /// How often it has booted.
+    /// The number of its boots.
     boot_count: usize,
     tree: Running,
     commands: AtomicUsize,

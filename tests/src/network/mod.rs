@@ -197,7 +197,7 @@ impl Network {
         self.base.directory.path()
     }
 
-    /// A directory for AF_UNIX sockets, whose path is short enough for their addresses.
+    /// A directory for AF_UNIX sockets, with a path that is short enough for their addresses.
     pub fn sockets(&self) -> &Path {
         self.base.directory.sockets()
     }

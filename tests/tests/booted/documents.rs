@@ -14,11 +14,11 @@ use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, block};
 
-/// From the balancer's start, or a change, to the last HSDir's acknowledgement.
+/// The longest time from the balancer's start, or a change, to the last HSDir's acknowledgement.
 const PUBLISHED: Duration = Duration::from_secs(90);
 /// The number of clients. The start of a client takes a few seconds, so each is later than the one before.
 const CLIENTS: usize = 8;
-/// From a backend's start to its first page.
+/// The longest time from a backend's start to its first page.
 const REACHABLE: Duration = Duration::from_secs(90);
 
 #[needs_root]
@@ -129,7 +129,7 @@ fn append(system: &Booted, file: &str, text: &str) -> Result<()> {
     Ok(fs::write(path, before + text)?)
 }
 
-/// How many times the balancer has logged since the boot that a descriptor is at all its HSDirs.
+/// The number of descriptors that the balancer has logged as being on all their HSDirs since the boot.
 fn published(front: &Installed) -> Result<usize> {
     let messages = front.journal(BALANCER, "info")?;
     Ok(messages.iter().filter(|message| message.contains("published descriptor ")).count())

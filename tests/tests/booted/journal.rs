@@ -40,7 +40,7 @@ fn warnings_are_warnings_and_have_one_time_stamp() -> Result<()> {
     ensure!(system.journal(BALANCER, "err")?.is_empty(), "a warning is an error");
     let mut others = system.journal(BALANCER, "debug")?;
     others.retain(|message| !warnings.contains(message));
-    ensure!(others.iter().any(|message| message.starts_with("balancing ")), "what is no warning: {others:?}");
+    ensure!(others.iter().any(|message| message.starts_with("balancing ")), "no other messages: {others:?}");
     ensure!(!others.iter().any(|message| message.contains("cannot ")), "a warning among {others:?}");
     Ok(())
 }

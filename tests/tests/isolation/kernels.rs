@@ -28,7 +28,7 @@ fn without_landlock_they_warn_and_serve() -> Result<()> {
     Ok(())
 }
 
-/// As a kernel answers that was built without it.
+/// The error of a kernel without this mechanism.
 fn hide_landlock(command: &mut Command) -> Result<()> {
     let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let rules = [(libc::SYS_landlock_create_ruleset, Vec::new())].into();
@@ -55,7 +55,7 @@ fn a_user_that_the_balancer_cannot_become_is_an_error() -> Result<()> {
         ),
     ] {
         let place = Place::new(&format!("user: {user}\n"))?;
-        // Where that user may run it.
+        // In a directory where that user may run it.
         let program = place.path("onionbalance");
         ensure!(Command::new("cp").arg(&Programs::build()?.balancer).arg(&program).status()?.success());
         let mut command = Command::new(program);

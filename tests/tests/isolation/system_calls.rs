@@ -180,7 +180,7 @@ fn conditions() -> Vec<Condition> {
     ]
 }
 
-/// Whether a process under these filters survives the system call, or comes to its own end by it.
+/// True if a process under these filters survives the system call, or ends itself by it.
 #[expect(unsafe_code, reason = "fork, and a system call by its number")]
 fn attempt(filters: &[BpfProgram], number: libc::c_long, arguments: [libc::c_long; 6]) -> Result<bool> {
     // SAFETY: the child makes system calls only, on memory that was prepared before, and ends.

@@ -14,7 +14,7 @@ use onionbalance_tests::wait::until;
 
 use onionbalance_tests::pair::{Pair, Place, SOON};
 
-/// Where a log file is put aside.
+/// The new name of a rotated log file.
 const LARGE: u64 = 10 * 1024 * 1024;
 
 #[needs_root]

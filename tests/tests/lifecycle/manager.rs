@@ -9,7 +9,7 @@ use needs_root::needs_root;
 use nix::sys::signal::Signal;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Place, SOON};
 
-/// Where a service manager listens.
+/// The socket of a service manager.
 struct Manager(UnixDatagram);
 
 impl Manager {
@@ -47,7 +47,7 @@ fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
     let mut command = place.balancer_command(MADE_UP_TOR)?;
     command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "900000");
     let balancer = place.start(command, "balancer")?;
-    // Without a signer: that is no reason to be started again.
+    // Without a signer: the balancer must not be restarted for it.
     manager.wait("READY=1")?;
     manager.wait("STATUS=waiting for the signer: cannot reach the signer at run/signer: No such file")?;
     let _signer = place.signer()?;

@@ -1,4 +1,4 @@
-//! SIGHUP: all or nothing, and in step with the signer.
+//! SIGHUP: a reload is complete or has no effect, and follows the signer's.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +11,7 @@ use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::key_v3::KeyV3;
 use onionbalance_tests::pair::{Pair, Place, SOON};
 
-/// Adds a backend to the only service; its address.
+/// Adds a backend to the only service; returns its address.
 fn add_backend(place: &Place) -> Result<String> {
     let file = place.path("config.yaml");
     let text = fs::read_to_string(&file)?;
@@ -55,7 +55,7 @@ fn it_is_refused_where_the_signer_is_not_told() -> Result<()> {
     Ok(())
 }
 
-/// It gives no key up before its end.
+/// A signer keeps its keys until its end.
 #[needs_root]
 #[test]
 fn what_a_child_refuses_is_refused() -> Result<()> {
@@ -76,7 +76,7 @@ fn what_a_child_refuses_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// It would sign for a backend that was removed, which its operator has to know.
+/// The signer would still sign for a removed backend, so the operator is warned.
 #[needs_root]
 #[test]
 fn a_signer_that_still_allows_more_is_named() -> Result<()> {
@@ -91,7 +91,8 @@ fn a_signer_that_still_allows_more_is_named() -> Result<()> {
     balancer.wait_line("reloaded config.yaml", SOON).map(drop)
 }
 
-/// Else it would be asked for a backend that it does not allow any more, and refuse everything.
+/// Otherwise the balancer would request points of a backend that the signer does not allow, and every request
+/// would be refused.
 #[needs_root]
 #[test]
 fn a_signer_that_took_what_was_refused_is_followed() -> Result<()> {
@@ -168,7 +169,7 @@ fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     balancer.wait_line(" DEBUG ", SOON).map(drop)
 }
 
-/// Root could read it at the start.
+/// Root reads the configuration at the start; the programs' users cannot read it at a reload.
 #[needs_root]
 #[test]
 fn a_configuration_that_a_reload_cannot_read_is_told_at_the_start() -> Result<()> {
@@ -188,7 +189,7 @@ fn a_configuration_that_a_reload_cannot_read_is_told_at_the_start() -> Result<()
     Ok(())
 }
 
-/// Each place on the way to it is as readable for the one as for the other.
+/// Both programs follow the link through the same directories.
 #[needs_root]
 #[test]
 fn both_read_a_linked_configuration_again() -> Result<()> {

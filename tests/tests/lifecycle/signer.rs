@@ -47,7 +47,8 @@ fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
         said.contains("the signer is not ready: cannot read the key shop.key: permission denied"),
         "{said}"
     );
-    // Each question starts it once more where a service manager listens for it: none may come at once.
+    // Each request starts the signer again if a service manager holds its socket, so that requests must not
+    // follow each other at once.
     listener.set_nonblocking(true)?;
     balancer.signal(Signal::SIGUSR1)?;
     balancer.wait_line("status: waiting for the signer", SOON)?;
@@ -55,7 +56,7 @@ fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
     Ok(())
 }
 
-/// The services that both know are balanced; the others when the signer knows them.
+/// Services in both configurations are balanced at once, the others after the signer has them.
 #[needs_root]
 #[test]
 fn one_with_another_configuration_is_asked_again() -> Result<()> {
@@ -75,7 +76,7 @@ fn one_with_another_configuration_is_asked_again() -> Result<()> {
     );
     balancer.wait_line("connected to tor", SOON)?;
 
-    // The new file is the old one: nothing is missing any more.
+    // The new file is the old one, so that no service is missing.
     fs::write(&file, both)?;
     balancer.signal(Signal::SIGHUP)?;
     balancer.wait_line("reloaded config.yaml", SOON)?;

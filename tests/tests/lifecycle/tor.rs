@@ -1,4 +1,4 @@
-//! A tor that comes after the balancer, or comes back with its cookie in another place.
+//! A tor that starts after the balancer, or returns with its cookie in another place.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, chown};
@@ -41,7 +41,7 @@ fn one_that_starts_later_may_keep_its_cookie_anywhere() -> Result<()> {
     let directory = elsewhere()?;
     let tor = MadeUpTor::start_with(&control, &make(directory.path().join("data"))?.join("cookie"))?;
     wait_connected(&balancer, 1)?;
-    // The first that it met: now it has given up reading elsewhere.
+    // The first tor: after it the balancer cannot read other directories.
     tor.stop()?;
     let other = elsewhere()?;
     let _tor = MadeUpTor::start_with(&control, &make(other.path().join("data"))?.join("cookie"))?;
@@ -51,7 +51,7 @@ fn one_that_starts_later_may_keep_its_cookie_anywhere() -> Result<()> {
     Ok(())
 }
 
-/// As systemd makes a `RuntimeDirectory=` again when tor is started again.
+/// Replaces a directory, as systemd does with a `RuntimeDirectory=` when tor restarts.
 #[needs_root]
 #[test]
 fn one_whose_directory_was_made_again_is_found() -> Result<()> {
@@ -62,7 +62,7 @@ fn one_whose_directory_was_made_again_is_found() -> Result<()> {
     let _signer = place.signer()?;
     let balancer = place.balancer()?;
     for times in 2..4 {
-        // The directory above is root's.
+        // The directory above belongs to root.
         fs::remove_dir_all(&data)?;
         make(data.clone())?;
         tor.renew_cookie(times)?;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where the marked tests are, below the workspace.
+/// The directories with marked tests, below the workspace.
 const PLACES: [&str; 2] = ["signer/tests", "tests/tests"];
 
 /// Prints the tests that a user other than root does not run; prints nothing for root.

@@ -22,7 +22,7 @@ pub(crate) struct Frontend {
 pub(crate) struct Config {
     /// `config.yaml`.
     pub(crate) file: PathBuf,
-    /// Where the signer is to listen.
+    /// The path of the signer's socket.
     pub(crate) signer_socket: PathBuf,
 }
 

@@ -48,7 +48,7 @@ impl Visits {
         self.pages.len() + self.failures.len()
     }
 
-    /// How many requests this backend answered.
+    /// The number of requests that this backend answered.
     pub(crate) fn answers_of(&self, backend: &str) -> usize {
         self.pages.iter().filter(|page| page.text() == backend).count()
     }
