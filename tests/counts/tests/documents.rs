@@ -1,5 +1,5 @@
-//! ARCHITECTURE.md is true where a program can tell: each path that it names exists, and its arrows are those of the
-//! sources.
+//! The documents about the sources are true where a program can tell: each path that they name exists, and the arrows of
+//! ARCHITECTURE.md are those of the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,29 +9,33 @@ use anyhow::{Result, ensure};
 use onionbalance_counts::arrows::{self, List};
 use onionbalance_counts::workspace;
 
+/// Documents with paths of sources, each with the least number that it names.
+const DOCUMENTS: [(&str, usize); 2] = [("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 30)];
+
 /// Names with a slash that are none of a file.
 const NO_PATHS: [&str; 1] = ["md/all"];
 
 #[test]
 fn every_path_exists() -> Result<()> {
-    let text = fs::read_to_string(workspace::root().join("ARCHITECTURE.md"))?;
     let mut known = BTreeSet::new();
     list(workspace::root(), "", &mut known)?;
-    let mut missing = Vec::new();
-    let mut number = 0;
-    for section in text.split("\n#") {
-        // The paths of the section so far: a short name such as `pace.rs` is looked up beside the last of them first.
-        let mut before: Vec<String> = Vec::new();
-        for path in named(section) {
-            number += 1;
-            match find(&path, &before, &known) {
-                Ok(path) => before.push(path),
-                Err(problem) => missing.push(format!("{path}: {problem}")),
+    for (document, least) in DOCUMENTS {
+        let text = fs::read_to_string(workspace::root().join(document))?;
+        let (mut number, mut missing) = (0, Vec::new());
+        for section in text.split("\n#") {
+            // The paths of the section so far: a short name such as `pace.rs` is looked up beside the last of them first.
+            let mut before: Vec<String> = Vec::new();
+            for path in named(section) {
+                number += 1;
+                match find(&path, &before, &known) {
+                    Ok(path) => before.push(path),
+                    Err(problem) => missing.push(format!("{path}: {problem}")),
+                }
             }
         }
+        ensure!(number > least, "{document} names only {number} paths");
+        ensure!(missing.is_empty(), "{document}:\n{}", missing.join("\n"));
     }
-    ensure!(number > 60, "only {number} paths are named");
-    ensure!(missing.is_empty(), "ARCHITECTURE.md:\n{}", missing.join("\n"));
     Ok(())
 }
 
