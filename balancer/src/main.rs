@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use onionbalance::cli::Arguments;
+use onionbalance::clock::wall_clock;
 use onionbalance::confinement::{hardening, user};
 use onionbalance::lifecycle::service_manager::ServiceManager;
 use onionbalance::lifecycle::signals::{Endings, Requests};
 use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
-use onionbalance::runtime::wall_clock;
 use onionbalance::signer::SignerError;
 use onionbalance_proto::config::{ConfigError, LogSettings};
 use tokio::runtime::Builder;

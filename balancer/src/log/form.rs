@@ -6,14 +6,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::journal::JournalStream;
+use onionbalance_proto::time::UnixTime;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::wall_clock;
 
 /// The reader of standard error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,7 +89,7 @@ pub(super) struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let UnixTime(seconds) = wall_clock();
         write!(writer, "{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
     }
 }

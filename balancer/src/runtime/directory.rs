@@ -7,8 +7,9 @@ use onionbalance_proto::time::UnixTime;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::Runtime;
 use super::survey::{Survey, Surveyed};
-use super::{Runtime, wall_clock};
+use crate::clock::wall_clock;
 use crate::engine::Event;
 use crate::generation::{Directory, Generation};
 use crate::network::{Documents, Network};

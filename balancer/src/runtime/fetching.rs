@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use tracing::field::display;
 use tracing::warn;
 
-use super::{Runtime, wall_clock};
+use super::Runtime;
+use crate::clock::wall_clock;
 use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
 use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};

@@ -24,7 +24,6 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::time::UnixTime;
@@ -39,6 +38,7 @@ pub use fleet::{Configuration, Share};
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
 
+use crate::clock::wall_clock;
 use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
 };
@@ -334,9 +334,4 @@ fn service_id<G: Generation>(address: &G::Address) -> ServiceId {
 
 fn backend_id<G: Generation>(backend: &G::Backend) -> BackendId {
     BackendId::from(G::backend_address(backend).to_string().as_str())
-}
-
-/// The time, by this machine's clock.
-pub fn wall_clock() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

@@ -1,11 +1,10 @@
 //! One publication on its way: composed, signed, looked at, posted.
 
+use crate::clock::wall_clock;
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::generation::{Generation, Order, SignError, Signed};
 use crate::relay::Fingerprint;
 use crate::signer::SharedSigner;
-
-use super::wall_clock;
 
 /// A publication with a new revision, which the signer has to give it.
 pub(super) struct Publication<G: Generation> {

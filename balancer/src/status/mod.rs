@@ -21,7 +21,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::health::Health;
-use crate::runtime::{State, StatusBoard, wall_clock};
+use crate::clock::wall_clock;
+use crate::runtime::{State, StatusBoard};
 
 /// A reader that does not read is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -257,9 +258,9 @@ mod tests {
         std::fs::remove_file(&places[0].path).unwrap();
         let second = StatusSockets::bind(&places).await.unwrap();
         drop(first);
-        assert!(places[0].path.exists());
+        assert!(places[0].path.try_exists().unwrap());
         drop(second);
-        assert!(!places[0].path.exists());
+        assert!(!places[0].path.try_exists().unwrap());
     }
 
     #[tokio::test]
@@ -283,7 +284,7 @@ mod tests {
         let _others = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         let error = StatusSockets::bind(&[place(path.clone(), Form::Json)]).await.err().unwrap();
         assert!(error.to_string().contains("Address already in use"), "{error}");
-        assert!(path.exists());
+        assert!(path.try_exists().unwrap());
     }
 
     #[tokio::test]

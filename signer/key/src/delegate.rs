@@ -2,12 +2,11 @@
 //! identity key.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_key_file::delegation::Delegation;
 use onionbalance_key_file::{Key, MAX_LENGTH};
-use onionbalance_proto::time::UnixTime;
 use onionbalance_signer::keys::Secret;
+use onionbalance_signer::now;
 use onionbalance_signer::v3::authority::Authority;
 use onionbalance_signer::v3::secret::IdentitySecret;
 use rand_core::OsRng;
@@ -97,8 +96,4 @@ fn identity(key: &Key) -> Result<IdentitySecret, Problem> {
             Err(Problem::new("a delegation cannot be delegated: give the service's own key"))
         }
     }
-}
-
-fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

@@ -69,14 +69,23 @@ fn key_in(source: &Path) -> Result<PathBuf, Problem> {
     if !source.is_dir() {
         return Ok(source.to_owned());
     }
-    let mut found = TORS_NAMES.iter().map(|name| source.join(name)).filter(|path| path.exists());
-    match (found.next(), found.next()) {
-        (Some(key), None) => Ok(key),
-        (None, _) => Err(Problem::new(format_args!(
+    let mut found = Vec::new();
+    for path in TORS_NAMES.map(|name| source.join(name)) {
+        match path.try_exists() {
+            Ok(true) => found.push(path),
+            Ok(false) => {}
+            Err(error) => {
+                return Err(Problem::new(format_args!("cannot look for {}: {error}", path.display())));
+            }
+        }
+    }
+    match found.as_slice() {
+        [key] => Ok(key.clone()),
+        [] => Err(Problem::new(format_args!(
             "{} holds neither hs_ed25519_secret_key nor private_key: name a HiddenServiceDir or a key file",
             source.display()
         ))),
-        (Some(_), Some(_)) => Err(Problem::new(format_args!(
+        [_, _, ..] => Err(Problem::new(format_args!(
             "{} holds the keys of two services: name one of the files",
             source.display()
         ))),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,9 +35,7 @@ pub(crate) fn frontend() -> OnionAddress {
     fs::read_to_string(Path::new(TESTDATA).join("front.hostname")).unwrap().trim().parse().unwrap()
 }
 
-pub(crate) fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
-}
+pub(crate) use onionbalance_signer::now;
 
 /// A request that the configuration of [`Directory::new`] allows, and its period.
 pub(crate) fn genuine() -> (FrontendRequest, TimePeriod) {

@@ -13,7 +13,7 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod}
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::super::wall_clock;
+use crate::clock::wall_clock;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{
     ClientLine, Directory, DirectoryError, Frontend, Generation, Order, SignError, Signed,

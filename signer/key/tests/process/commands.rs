@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Stdio;
 
 use onionbalance_proto::v2::PermanentKey;
@@ -92,7 +92,7 @@ fn every_readable_key_is_shown_encrypted_and_read_as_the_same_service() {
 fn what_is_taken_over_belongs_to_the_address_beside_it() {
     let directory = Directory::new();
     let path = |name: &str| directory.path(name);
-    for name in ["v3", "v2", "other", "both", "empty"] {
+    for name in ["v3", "v2", "other", "both", "empty", "circle"] {
         fs::create_dir(path(name)).unwrap();
     }
     let key = fs::read(path("front.hs_ed25519_secret_key")).unwrap();
@@ -102,6 +102,7 @@ fn what_is_taken_over_belongs_to_the_address_beside_it() {
         directory.write(&format!("{name}/hostname"), &hostname);
     }
     directory.write("both/private_key", "");
+    symlink("private_key", path("circle/private_key")).unwrap();
     let rsa = fs::read(path("b2.key")).unwrap();
     fs::copy(path("b2.key"), path("v2/private_key")).unwrap();
     directory.write("v2/hostname", "lijeinqkg3odt3fl.onion dCmx3qIvArbil8A0KM4KgQ # client: one\n");
@@ -130,6 +131,7 @@ fn what_is_taken_over_belongs_to_the_address_beside_it() {
         ("other", "names lijeinqkg3odt3fl.onion: they do not belong together"),
         ("both", "holds the keys of two services"),
         ("empty", "holds neither hs_ed25519_secret_key nor private_key"),
+        ("circle", "cannot look for circle/private_key: Too many levels of symbolic links"),
         ("none", "the key file none cannot be read: No such file"),
         ("everybodys", "may be read or changed by others"),
     ] {
