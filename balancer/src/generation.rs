@@ -164,7 +164,7 @@ pub struct ClientLine {
 
 impl fmt::Display for ClientLine {
     /// `HidServAuth ADDRESS.onion COOKIE`. Frontends are published with basic authorization, whichever the backends have, and
-    /// tor reads from the cookie's last character for which of the two it is (rend-spec-v2, 2.1).
+    /// tor reads from the cookie's last character for which of the two it is (rend-spec-v2 §2.1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HidServAuth {} {}", self.frontend, self.cookie.hid_serv_auth(AuthType::Basic))
     }

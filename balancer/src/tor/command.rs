@@ -65,7 +65,7 @@ impl Command {
 
     /// Adds `KEY="VALUE"`.
     pub(super) fn quoted(self, key: &'static str, value: &str) -> Self {
-        // As `decode_escaped_string` reads it. A line end would end the command.
+        // As tor reads it (tor: `decode_escaped_string`). A line end would end the command.
         let value: String = value
             .chars()
             .filter(|character| !matches!(character, '\r' | '\n'))

@@ -51,7 +51,7 @@ fn word(bytes: &mut Peekable<Bytes<'_>>) -> Option<Word> {
     Some(word)
 }
 
-/// The rest of a string in quotes, with C's escapes, as tor's `esc_for_log` writes it.
+/// The rest of a string in quotes, with C's escapes, as tor writes it (tor: `esc_for_log`).
 fn quoted(bytes: &mut Peekable<Bytes<'_>>) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     loop {

@@ -35,7 +35,7 @@ pub struct BackendDescriptor {
 impl Point for BackendPoint {
     type Id = (Fingerprint, PointKey);
 
-    // `rend_client_report_intro_point_failure`.
+    // tor: `rend_client_report_intro_point_failure`.
     const FAILED_IS_STRUCK_OFF: bool = true;
 
     /// A backend that restarts may choose the same relay again, with another key of its own.

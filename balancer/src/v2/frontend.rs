@@ -69,7 +69,7 @@ pub fn check(
 }
 
 /// The cookie of one of the frontend's clients, if it has to authorize them: a backend that authorizes its own drops the
-/// introductions of all others (`rend_service_validate_intro_late`).
+/// introductions of all others (tor: `rend_service_validate_intro_late`).
 pub fn client_cookie(backends: &[InstanceV2]) -> Option<&Cookie> {
     backends.iter().find_map(|backend| backend.auth.as_ref())
 }

@@ -30,7 +30,7 @@ impl Generation for V2 {
     type Keys = ();
     type Directory = Directory;
 
-    // An HSDir says 200 to descriptors that it throws away (`rend_cache_store_v2_desc_as_dir`).
+    // An HSDir says 200 to descriptors that it throws away (tor: `rend_cache_store_v2_desc_as_dir`).
     const VERSION: Version = Version::V2;
     const PROOF: Proof = Proof::ReadBack;
     const REPLICAS_DIFFER: bool = true;

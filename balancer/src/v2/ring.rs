@@ -1,6 +1,6 @@
 //! The hash ring: which HSDirs are responsible for a descriptor (rend-spec-v2 §1.4).
 //!
-//! Answers exactly as tor's `hid_serv_get_responsible_directories`, so that we store where clients look.
+//! Answers exactly as tor does (tor: `hid_serv_get_responsible_directories`), so that we store where clients look.
 
 use onionbalance_proto::v2::DescriptorId;
 

@@ -43,7 +43,7 @@ pub struct BackendClaims {
 impl Point for BackendPoint {
     type Id = (AuthKey, EncKey);
 
-    // It is not used again, and yet found first at its relay (`handle_introduce_ack_bad`).
+    // It is not used again, and yet found first at its relay (tor: `handle_introduce_ack_bad`).
     const FAILED_IS_STRUCK_OFF: bool = false;
 
     fn id(&self) -> Self::Id {

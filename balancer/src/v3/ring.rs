@@ -1,6 +1,6 @@
 //! The hash ring: which HSDirs are responsible for a descriptor (rend-spec-v3 \[WHERE-HSDESC\]).
 //!
-//! Answers exactly as C tor's `hs_get_responsible_hsdirs`, so that we store where clients look.
+//! Answers exactly as tor does (tor: `hs_get_responsible_hsdirs`), so that we store where clients look.
 
 use onionbalance_proto::v3::{BlindedKey, TimePeriod};
 use sha3::{Digest, Sha3_256};

@@ -82,7 +82,7 @@ pub struct ScheduleError {
 
 impl Schedule {
     /// The schedule by `consensus`. `testing` says that tor runs with `TestingTorNetwork`, where a time period is as
-    /// long as a shared-random run and `hsdir_interval` is not looked at (C tor, `get_time_period_length`).
+    /// long as a shared-random run and `hsdir_interval` is not looked at (tor: `get_time_period_length`).
     pub fn new(consensus: &Consensus, testing: bool) -> Result<Self, ScheduleError> {
         let valid_after = consensus.lifetime.valid_after();
         let interval = consensus.lifetime.voting_interval();
@@ -95,12 +95,12 @@ impl Schedule {
         let offset = interval.saturating_mul(ROUNDS_PER_PHASE);
         let offset_minutes = offset / 60;
 
-        // Counted in rounds from this one: a network that began off the grid stays off it (C tor,
+        // Counted in rounds from this one: a network that began off the grid stays off it (tor:
         // `sr_state_get_start_time_of_current_protocol_run`).
         let rounds = valid_after.0.checked_div(interval).unwrap_or(0) % ROUNDS_PER_RUN;
         let run_start = valid_after.minus(rounds.saturating_mul(interval));
 
-        // `hs_in_period_between_tp_and_srv`, where the offset counts to the second.
+        // tor: `hs_in_period_between_tp_and_srv`, where the offset counts to the second.
         let next_period = TimePeriod::at(run_start, length, offset_minutes).next().start(0).plus(offset);
         let current = TimePeriod::at(valid_after, length, offset_minutes);
         let (first, second, fetched) = if (run_start..next_period).contains(&valid_after) {

@@ -14,7 +14,7 @@ use super::OnionAddress;
 pub const BITS: usize = 1024;
 /// The length of a modulus and of a signature, in bytes.
 pub const LENGTH: usize = BITS / 8;
-/// The exponent that tor requires in an introduction point's keys (`crypto_pk_public_exponent_ok`).
+/// The exponent that tor requires in an introduction point's keys (tor: `crypto_pk_public_exponent_ok`).
 const EXPONENT: u32 = 65_537;
 
 /// The bytes are not a key that is allowed in a descriptor.

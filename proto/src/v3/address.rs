@@ -34,7 +34,7 @@ pub enum AddressError {
     #[error("the address's checksum is wrong: it was mistyped or cut")]
     Checksum,
     /// The key is not a point of the curve's prime-order subgroup, which tor requires
-    /// (`ed25519_validate_pubkey`).
+    /// (tor: `ed25519_validate_pubkey`).
     #[error("the address holds no valid ed25519 key")]
     Key,
 }

@@ -44,7 +44,7 @@ fn new(output: &Path, options: &Options) -> Result<(), Problem> {
             OsRng.fill_bytes(seed.as_mut_slice());
             Key::Seed(seed)
         }
-        // 1024 bits and the exponent 65537, as in tor (`crypto_pk_generate_key`).
+        // 1024 bits and the exponent 65537, as in tor (tor: `crypto_pk_generate_key`).
         Version::V2 => RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?.into(),
     };
     output::create(output, &render(&key, &protection)?)?;

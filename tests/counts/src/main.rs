@@ -8,17 +8,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lexopt::Arg;
-use onionbalance_counts::arrows;
 use onionbalance_counts::counts::{Counts, LISTS, List};
 use onionbalance_counts::report::report;
 use onionbalance_counts::workspace::{self, Package};
+use onionbalance_counts::{arrows, citations};
 
 const USAGE: &str = "\
-usage: cargo counts [--list LIST | --arrows]
+usage: cargo counts [--list LIST | --arrows | --spec-map]
 
 Without options: the counts of each package. They gate nothing.
   --list LIST  the places behind a count: clauses, tiny, long, silent, unsafe, circles, files or functions
   --arrows     the list of arrows between modules for ARCHITECTURE.md
+  --spec-map   docs/spec-map.md: where sections of specifications and functions of tor are cited
 ";
 
 /// The task that the command line names.
@@ -26,6 +27,7 @@ enum Task {
     Counts,
     Places(List),
     Arrows,
+    SpecMap,
     Help,
 }
 
@@ -49,6 +51,7 @@ fn parse(arguments: &mut lexopt::Parser) -> Result<Task> {
             Task::Places(list.with_context(|| format!("there is no list {name:?}; see --help"))?)
         }
         Some(Arg::Long("arrows")) => Task::Arrows,
+        Some(Arg::Long("spec-map")) => Task::SpecMap,
         Some(Arg::Long("help") | Arg::Short('h')) => Task::Help,
         Some(other) => return Err(other.unexpected().into()),
     };
@@ -63,6 +66,7 @@ fn run(task: &Task) -> Result<String> {
     Ok(match task {
         Task::Help => USAGE.into(),
         Task::Arrows => arrows::List::of(&workspace::read(root)?).write(),
+        Task::SpecMap => citations::document(&workspace::read(root)?),
         Task::Counts => report(&rows(root, &workspace::read(root)?)?),
         Task::Places(list) => {
             let rows = rows(root, &workspace::read(root)?)?;

@@ -1,5 +1,5 @@
 //! The documents about the sources are true where a program can tell: each path that they name exists, and the arrows of
-//! ARCHITECTURE.md are those of the sources.
+//! ARCHITECTURE.md and the citations of docs/spec-map.md are those of the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use onionbalance_counts::arrows::{self, List};
+use onionbalance_counts::citations;
 use onionbalance_counts::workspace;
 
 /// Documents with paths of sources, each with the least number that it names.
@@ -48,6 +49,18 @@ fn its_arrows_are_those_of_the_sources() -> Result<()> {
         "ARCHITECTURE.md lacks {:?}, and has {:?} which the sources lack; `cargo counts --arrows` prints the list",
         list.without(&written),
         written.without(&list)
+    );
+    Ok(())
+}
+
+#[test]
+fn the_map_of_specifications_is_that_of_the_sources() -> Result<()> {
+    let written = fs::read_to_string(workspace::root().join("docs/spec-map.md"))?;
+    let map = citations::document(&workspace::read(workspace::root())?);
+    let missing: Vec<&str> = map.lines().filter(|line| !written.contains(line)).collect();
+    ensure!(
+        written == map,
+        "docs/spec-map.md lacks {missing:#?}: run `cargo counts --spec-map > docs/spec-map.md`"
     );
     Ok(())
 }

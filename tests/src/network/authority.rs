@@ -159,7 +159,7 @@ const START: u64 = 40;
 const PUBLISH_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The first voting interval. It ends soon after the relays have started, because authorities do not begin a
-/// shared-random run before the end of their first interval (tor, `sr_state_update`). tor requires a divisor
+/// shared-random run before the end of their first interval (tor: `sr_state_update`). tor requires a divisor
 /// of half an hour. In the last seconds of a half hour none is long enough, and the first consensus may be
 /// incomplete.
 fn hold(now: u64) -> u64 {

@@ -187,7 +187,7 @@ impl Network {
     }
 
     /// Makes all authorities leave a relay out of the next consensus. By themselves they would notice only
-    /// after three quarters of an hour that it is dead (tor, `REACHABLE_TIMEOUT`).
+    /// after three quarters of an hour that it is dead (tor: `REACHABLE_TIMEOUT`).
     pub fn expel(&self, relay: &Relay) -> Result<()> {
         self.authorities.iter().try_for_each(|authority| authority::reject(authority, relay.fingerprint()))
     }

@@ -23,7 +23,7 @@ pub struct Plan {
     pub hsdir_spread: Option<usize>,
     /// The number of backends: onion services with a web server that answers with the backend's name.
     pub backends: usize,
-    /// Seconds between two consensuses. A time period has 24 of these intervals (tor,
+    /// Seconds between two consensuses. A time period has 24 of these intervals (tor:
     /// `get_time_period_length`).
     pub voting_interval: u32,
     /// The onion services' version. v2 needs a tor of its own, which is built the first time.

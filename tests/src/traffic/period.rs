@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use crate::network::Client;
 
 /// Counts the time periods of a day by the rule of testing networks: one is 24 voting intervals long, and the
-/// first begins half of that after midnight (tor, `get_time_period_length`, `hs_get_time_period_num`).
+/// first begins half of that after midnight (tor: `get_time_period_length`, `hs_get_time_period_num`).
 pub(super) fn time_period(client: &Client) -> Result<i64> {
     let mut control = client.control()?;
     let mut time = |which| seconds_of_day(&control.getinfo(&format!("consensus/{which}"))?);

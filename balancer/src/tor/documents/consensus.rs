@@ -148,13 +148,13 @@ impl Lifetime {
         self.valid_until
     }
 
-    /// Seconds from one consensus to the next, at least 1 (C tor, `get_voting_interval`).
+    /// Seconds from one consensus to the next, at least 1 (tor: `get_voting_interval`).
     pub fn voting_interval(&self) -> u64 {
         self.fresh_until.since(self.valid_after)
     }
 
     /// Whether it is in use at `now`, give or take one voting interval. Tor fetches the next one before the authorities want this
-    /// one out of use (`update_consensus_networkstatus_fetch_time_impl`).
+    /// one out of use (tor: `update_consensus_networkstatus_fetch_time_impl`).
     pub fn is_current(&self, now: UnixTime) -> bool {
         let interval = self.voting_interval();
         self.valid_after.since(now) <= interval && now.since(self.valid_until) <= interval

@@ -29,7 +29,7 @@ pub struct Microdescriptor {
 
 /// Reads concatenated microdescriptors, with or without annotations between them.
 ///
-/// Each one reaches from its `onion-key` line to before the next one or an annotation (C tor,
+/// Each one reaches from its `onion-key` line to before the next one or an annotation (tor:
 /// `find_start_of_next_microdesc`). The control protocol takes the last line's newline off the reply; the last
 /// microdescriptor's digest is that of its text with the newline.
 pub fn microdescriptors(text: &[u8]) -> impl Iterator<Item = Microdescriptor> {

@@ -1,7 +1,7 @@
 //! The descriptor (rend-spec-v2 §1.3): one signed document around the introduction points.
 //!
 //! [`Descriptor::seal`] renders a descriptor. [`open`] reads one with the checks of tor's own parser
-//! (`rend_parse_v2_service_descriptor`), and verifies everything that it returns.
+//! (tor: `rend_parse_v2_service_descriptor`), and verifies everything that it returns.
 
 mod error;
 pub mod outer;

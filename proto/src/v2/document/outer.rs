@@ -20,7 +20,7 @@ const SIGNATURE_LINE: &str = "signature\n";
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Renders the document as tor does (`rend_encode_v2_descriptors`).
+    /// Renders the document as tor does (tor: `rend_encode_v2_descriptors`).
     pub fn new(
         key: &PermanentKey,
         secret_id_part: SecretIdPart,

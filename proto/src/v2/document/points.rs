@@ -27,7 +27,7 @@ pub struct IntroductionPoint {
     pub service_key: PointKey,
 }
 
-/// Renders the points as tor does (`rend_encode_v2_intro_points`), with a second line end at the end.
+/// Renders the points as tor does (tor: `rend_encode_v2_intro_points`), with a second line end at the end.
 pub fn encode(points: &[IntroductionPoint]) -> String {
     let mut text = String::with_capacity(points.len() * POINT_LENGTH + 1);
     for point in points {
@@ -37,7 +37,7 @@ pub fn encode(points: &[IntroductionPoint]) -> String {
     text
 }
 
-/// Reads the points with the checks of tor's clients (`rend_parse_introduction_points`). Unknown items are
+/// Reads the points with the checks of tor's clients (tor: `rend_parse_introduction_points`). Unknown items are
 /// ignored, as in tor. Fails if there are none or more than [`MAX_POINTS`], or if a point is malformed.
 pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
     let mut points = Vec::new();

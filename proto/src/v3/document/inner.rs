@@ -43,7 +43,7 @@ pub struct IntroductionPoint {
 }
 
 impl Inner {
-    /// Renders the layer as tor does (`get_inner_encrypted_layer_plaintext`).
+    /// Renders the layer as tor does (tor: `get_inner_encrypted_layer_plaintext`).
     pub fn encode(&self) -> String {
         // A point takes about 900 bytes.
         let mut text = String::with_capacity(64 + self.points.len() * 1024);

@@ -21,7 +21,7 @@ const MAX_LIFETIME: u64 = 720;
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Renders the document as tor does (`desc_encode_v3`).
+    /// Renders the document as tor does (tor: `desc_encode_v3`).
     pub fn new(signing_cert: &Certificate, revision: u64, superencrypted: &[u8]) -> Self {
         let mut text = String::with_capacity((superencrypted.len() / 48 + 1) * 65 + 1024);
         // Writing to a String cannot fail.

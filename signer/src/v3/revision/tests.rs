@@ -13,7 +13,7 @@ fn at(seconds: u64) -> UnixTime {
     PERIOD.start(0).plus(seconds)
 }
 
-/// C tor, `crypto_ope` test vectors (`src/test/ope_ref.py`).
+/// The test vectors of tor's `crypto_ope` (tor: `ope_ref.py`).
 #[test]
 fn encrypts_as_tor_does() {
     let key = data_encoding::HEXLOWER
