@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::super::Context;
-use super::super::event::PublicationId;
+use super::super::event::{Proof, PublicationId};
 use super::super::notice::Notice;
 use super::super::upload::{Refusal, Upload};
 use super::Descriptor;
@@ -35,8 +35,9 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
-        // Its answer came so late that it was sent the same again, and an HSDir takes no equal revision.
-        if hsdir.has_acknowledged(revision) {
+        // Its answer came so late that it was sent the same again, and an HSDir takes no equal revision. One of version 2 does, and its
+        // revisions are hours, which descriptors with other points share: there the reason is another.
+        if self.proof == Proof::Word && hsdir.has_acknowledged(revision) {
             hsdir.settle();
             return self.settled(cx);
         }

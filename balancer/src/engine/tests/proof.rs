@@ -55,6 +55,26 @@ fn a_descriptor_is_published_when_every_hsdir_has_been_seen_to_have_it() {
     assert_eq!(states(&script), [UploadState::Stored; 6]);
 }
 
+/// HSDirs of version 2 take an equal revision: one that refuses it has another reason, and does not hold it.
+#[test]
+fn an_hsdir_that_refuses_other_points_within_the_hour_is_tried_again() {
+    let (mut script, asked) = acknowledged();
+    for (slot, hsdir) in asked {
+        script.read_back(slot, hsdir, copy(REVISION, &[1, 2]));
+    }
+    script.copy("a", relay(100), 11, &[3]);
+    let post = published(&script.pass(Duration::from_secs(2))).remove(0);
+    script.send(Event::Posted { id: post.id, revision: REVISION });
+    script.uploaded(post.id, &relays(1..2), &UploadOutcome::Refused("HTTP 400".into()));
+    assert_eq!(states(&script)[0], UploadState::Refused);
+    script.read_back(post.slot, relay(1), copy(REVISION, &[1, 2]));
+    let again = published(&script.pass(Duration::from_mins(6))).remove(0);
+    assert!(again.slot == post.slot && again.to.contains(&relay(1)), "{again:?}");
+    script.stored(&again, REVISION);
+    script.read_back(post.slot, relay(1), copy(REVISION, &[3]));
+    assert_eq!(states(&script)[0], UploadState::Stored);
+}
+
 #[test]
 fn what_tor_does_not_hand_out_is_believed_to_be_there() {
     let (mut script, asked) = acknowledged();
