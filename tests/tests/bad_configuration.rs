@@ -69,8 +69,8 @@ fn both_programs_say_in_one_line_what_is_wrong_with_the_file() -> Result<()> {
             format!("{service}signer-sockets: signer\n"),
             "config.yaml:5: unknown key `signer-sockets`: known are services, status-socket-location, \
              state-file-location, user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
-             signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, and those \
-             of Onionbalance up to 0.1.8"
+             signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, tor-restart-hint, and \
+             those of Onionbalance up to 0.1.8"
                 .into(),
         ),
         (

@@ -8,6 +8,7 @@
 //! services and knows none of their formats.
 
 use std::error::Error;
+use std::time::Duration;
 
 use onionbalance_proto::{v2, v3};
 
@@ -127,7 +128,11 @@ pub enum DescriptorName {
 #[derive(Debug)]
 pub enum Message<E> {
     /// Requests are carried from now on.
-    Ready,
+    Ready {
+        /// How long the process that carries them has been running; `None` if it does not say. It may have been restarted since
+        /// [`Message::Lost`].
+        uptime: Option<Duration>,
+    },
     /// No request is carried until [`Message::Ready`] comes again. All outstanding requests are void.
     Lost,
     /// No request will ever be carried, for this reason.

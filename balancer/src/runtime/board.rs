@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::{ConsensusAge, ServiceReport};
+use super::{ConsensusAge, PostLoad, ServiceReport};
 use crate::engine::Load;
 use crate::signer::Trouble;
 use crate::tor::Endpoint;
@@ -35,6 +35,8 @@ pub struct TorState {
     pub consensus: ConsensusAge,
     /// The requests that are outstanding at it, and those that wait to be made.
     pub load: Load,
+    /// The posts that it has taken.
+    pub posts: PostLoad,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
 }

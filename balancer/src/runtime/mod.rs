@@ -12,6 +12,7 @@ mod fleet;
 mod kept;
 mod notice;
 mod pool;
+mod post_count;
 mod posts;
 mod publication;
 mod publishing;
@@ -35,6 +36,7 @@ pub use behind::Behind;
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
 pub use fleet::{Configuration, Share};
+pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
 
@@ -44,7 +46,7 @@ use crate::engine::{
 };
 use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::{Introductions, Names};
-use crate::network::{Message, Network, RequestId};
+use crate::network::{Message, Network, RequestId, Version};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::Endpoint;
@@ -53,6 +55,7 @@ use directory::{Reading, View};
 use fetching::Questions;
 use kept::KeptTexts;
 use pool::Presence;
+use post_count::PostCount;
 use posts::Posts;
 use publication::Publication;
 use signing::SigningLine;
@@ -85,6 +88,9 @@ pub struct Runtime<G: Generation, N: Network> {
     questions: Questions,
     kept: KeptTexts,
     posts: Posts,
+    post_count: PostCount,
+    /// The number of posts after which tor is due for a restart. `None`: it never is.
+    restart_hint: Option<u64>,
     reports: Reports<G>,
     /// Events that the engine has not handled yet.
     events: VecDeque<Event<G::Point>>,
@@ -149,6 +155,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             questions: Questions::default(),
             kept: KeptTexts::default(),
             posts: Posts::default(),
+            post_count: PostCount::new(Instant::now()),
+            restart_hint: restart_hint::<G>(tuning),
             reports: Reports { to_us, received },
             events: VecDeque::new(),
             is_telling: false,
@@ -197,10 +205,12 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.tell_engine(Event::Configuration(specs));
         self.engine.remember(&self.memory.recall());
         self.tell_engine(Event::Timing(timing::<G>(&tuning)));
+        self.restart_hint = restart_hint::<G>(&tuning);
+        self.post_count.judge(self.restart_hint);
         self.show_network();
     }
 
-    fn state(&self, endpoints: &[Endpoint]) -> TorState {
+    fn state(&mut self, endpoints: &[Endpoint]) -> TorState {
         let names = self.known.names();
         let report = |status: ServiceStatus| {
             let frontend = self.frontends.get(&status.service);
@@ -208,12 +218,14 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 frontend.and_then(|frontend| G::client_line(&frontend.address, &frontend.backends));
             ServiceReport { status, names: names.clone(), client_line }
         };
+        let posts = self.post_count.load(Instant::now(), self.restart_hint);
         TorState {
             endpoints: endpoints.to_vec(),
             is_ready: self.is_ready,
             since: self.ready_changed.elapsed(),
             consensus: self.consensus.age(),
             load: self.engine.load(self.now()),
+            posts,
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
         }
     }
@@ -261,7 +273,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     fn on_network(&mut self, message: Message<N::Error>) {
         match message {
-            Message::Ready => {
+            Message::Ready { uptime } => {
+                self.post_count.tor_ready(Instant::now(), uptime);
                 self.is_ready = true;
                 self.presence.set(true);
                 self.ready_changed = Instant::now();
@@ -310,6 +323,11 @@ fn timing<G: Generation>(tuning: &Tuning) -> Timing {
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
     }
+}
+
+/// Tor frees all of a version-2 descriptor that is posted (`handle_control_hspost`).
+fn restart_hint<G: Generation>(tuning: &Tuning) -> Option<u64> {
+    tuning.tor_restart_hint.filter(|_| G::VERSION == Version::V3)
 }
 
 fn service_specs<G: Generation>(frontends: &[Frontend<G>], tuning: &Tuning) -> Vec<ServiceSpec> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::posts::Decided;
 use super::publication::Publication;
 use super::{Report, Runtime};
@@ -110,6 +112,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     /// A descriptor is being uploaded.
     pub(super) fn on_posted(&mut self, request: RequestId) {
+        self.post_count.taken(Instant::now());
+        self.post_count.judge(self.restart_hint);
         if let Some(decided) = self.posts.taken(request) {
             self.tell_decided(decided);
         }

@@ -24,7 +24,7 @@ struct World<G: Generation = MadeUp> {
     stage: Stage,
     signer: SharedSigner,
     inquirer: mpsc::Sender<Inquiry>,
-    _configurations: mpsc::UnboundedSender<Configuration<G>>,
+    configurations: mpsc::UnboundedSender<Configuration<G>>,
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl<G: Generation> World<G> {
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(1);
         tokio::spawn(runtime.run(Vec::new(), from_us, inquiries));
-        Self { stage, signer, inquirer, _configurations: configurations }
+        Self { stage, signer, inquirer, configurations }
     }
 
     async fn state(&self) -> TorState {
@@ -142,7 +142,7 @@ async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
 async fn a_network_that_is_lost_while_its_directory_is_read_is_not_ready() {
     let (mut runtime, stage) = World::runtime(1);
     stage.backend_has(&copy(7, &[1]));
-    runtime.on_network(Message::Ready);
+    runtime.on_network(Message::Ready { uptime: None });
     let Message::Directory(directory) = runtime.network.next().await else { panic!("another message") };
     runtime.on_network(Message::Directory(directory));
     runtime.on_network(Message::Lost);
@@ -150,6 +150,27 @@ async fn a_network_that_is_lost_while_its_directory_is_read_is_not_ready() {
     runtime.on_report(surveyed);
     assert_eq!(stage.asked_while_away(), 0);
     assert_eq!(runtime.engine.load(runtime.now()).in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
+    let world = World::begin(1);
+    world.stage.come(&copy(7, &[1]));
+    sleep(MINUTE).await;
+    let PostLoad { since_start, last_day, is_restart_due, .. } = world.state().await.posts;
+    assert_eq!((since_start, last_day, is_restart_due), (1, 1, false));
+    let tuning = Tuning { tor_restart_hint: Some(1), ..Tuning::default() };
+    let frontends = vec![Frontend { address: address(1), backends: vec![address(BACKEND)] }];
+    let configuration = Configuration { frontends, tuning, names: NamesBuilder::default().build() };
+    world.configurations.send(configuration).unwrap();
+    sleep(MINUTE).await;
+    assert!(world.state().await.posts.is_restart_due);
+    // Another process, which has taken nothing yet.
+    world.stage.go();
+    world.stage.come(&copy(7, &[1]));
+    sleep(MINUTE).await;
+    let PostLoad { since_start, last_day, is_restart_due, .. } = world.state().await.posts;
+    assert_eq!((since_start, last_day, is_restart_due), (0, 1, false));
 }
 
 /// 30 services at 9 s a signature: each is signed once, and then when it is due; a question does not wait for all.

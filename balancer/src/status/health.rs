@@ -96,6 +96,7 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
     let consensuses = state.tors.iter().filter(|tor| tor.is_ready).filter_map(old_consensus);
     let behind = state.tors.iter().filter(|tor| tor.load.behind_for.is_some());
     let behind = behind.map(|tor| format!("tor at {}: {}", tor.places(), Behind(&tor.load)));
+    let restarts = state.tors.iter().filter(|tor| tor.posts.is_restart_due).map(restart_due);
     let backends = state.services().flat_map(|ServiceReport { status, names, .. }| {
         status.backends.iter().filter_map(|backend| missing_backend(backend, names))
     });
@@ -103,7 +104,7 @@ fn degraded(state: &State) -> impl Iterator<Item = String> {
         let fails = status.descriptors.iter().any(is_failing);
         fails.then(|| format!("{}: uploads to some HSDirs fail", names.service(&status.service)))
     });
-    signer.chain(tors).chain(consensuses).chain(behind).chain(backends).chain(descriptors)
+    signer.chain(tors).chain(consensuses).chain(behind).chain(restarts).chain(backends).chain(descriptors)
 }
 
 fn old_consensus(tor: &TorState) -> Option<String> {
@@ -117,6 +118,14 @@ fn old_consensus(tor: &TorState) -> Option<String> {
             Some(format!("this machine's clock is {by} behind the consensus of tor at {}", tor.places()))
         }
     }
+}
+
+fn restart_due(tor: &TorState) -> String {
+    let posts = tor.posts.since_start;
+    format!(
+        "tor at {} has taken {posts} posts since it started, and loses memory with each: restart it",
+        tor.places()
+    )
 }
 
 fn missing_backend(backend: &BackendStatus, names: &Names) -> Option<String> {
@@ -282,6 +291,15 @@ mod tests {
             state.tors[0].consensus = consensus;
             assert_eq!(said(&state), told);
         }
+    }
+
+    #[test]
+    fn a_tor_that_is_due_for_a_restart_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        state.tors[0].posts.is_restart_due = true;
+        let told = "degraded: tor at unix:/run/tor/control has taken 30 posts since it started, and loses memory with each: \
+                    restart it";
+        assert_eq!(said(&state), told);
     }
 
     #[test]

@@ -31,6 +31,13 @@ struct Tor {
     longest_wait_seconds: u64,
     /// For how long there has been more to do than this tor can; null if there is not.
     behind_for_seconds: Option<u64>,
+    /// Posts (HSPOST) since tor began, or since the balancer did if that was later.
+    posts_since_start: u64,
+    /// Posts within so many seconds, a day at most.
+    posts_last_day: u64,
+    posts_last_day_seconds: u64,
+    /// Whether tor has taken as many since it began as `tor-restart-hint` says.
+    restart_due: bool,
 }
 
 #[derive(Serialize)]
@@ -96,7 +103,7 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
     text
 }
 
-fn tor(TorState { endpoints, is_ready, load, .. }: &TorState) -> Tor {
+fn tor(TorState { endpoints, is_ready, load, posts, .. }: &TorState) -> Tor {
     Tor {
         control_ports: endpoints.iter().map(ToString::to_string).collect(),
         ready: *is_ready,
@@ -107,6 +114,10 @@ fn tor(TorState { endpoints, is_ready, load, .. }: &TorState) -> Tor {
         read_backs_waiting: load.read_backs_waiting,
         longest_wait_seconds: load.longest_wait.as_secs(),
         behind_for_seconds: load.behind_for.map(|time| time.as_secs()),
+        posts_since_start: posts.since_start,
+        posts_last_day: posts.last_day,
+        posts_last_day_seconds: posts.day.as_secs(),
+        restart_due: posts.is_restart_due,
     }
 }
 
@@ -252,7 +263,8 @@ mod tests {
             serde_json::json!({
                 "controlPorts": ["unix:/run/tor/control"], "ready": true, "inFlight": 24, "mostInFlight": 24,
                 "fetchesWaiting": 6900, "uploadsWaiting": 12, "readBacksWaiting": 0, "longestWaitSeconds": 1200,
-                "behindForSeconds": 60,
+                "behindForSeconds": 60, "postsSinceStart": 30, "postsLastDay": 40, "postsLastDaySeconds": 3600,
+                "restartDue": false,
             })
         );
     }

@@ -8,7 +8,7 @@ use crate::engine::{
 };
 use crate::names::NamesBuilder;
 use crate::relay::Fingerprint;
-use crate::runtime::{ConsensusAge, ServiceReport, State, TorState};
+use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
 use crate::tor::Endpoint;
 
 /// A tor has more to do than it can.
@@ -22,12 +22,16 @@ pub(super) const BEHIND: Load = Load {
     behind_for: Some(Duration::from_secs(60)),
 };
 
+/// The posts of an hour.
+const POSTS: PostLoad =
+    PostLoad { since_start: 30, last_day: 40, day: Duration::from_secs(3600), is_restart_due: false };
+
 /// The state after an hour, with these services at one tor.
 pub(super) fn state_of(services: Vec<ServiceReport>) -> State {
     let (uptime, endpoints) = (Duration::from_secs(3600), vec![Endpoint::Unix("/run/tor/control".into())]);
     let consensus = ConsensusAge::Current;
-    let tor =
-        TorState { endpoints, is_ready: true, since: uptime, consensus, load: Load::default(), services };
+    let (load, posts) = (Load::default(), POSTS);
+    let tor = TorState { endpoints, is_ready: true, since: uptime, consensus, load, posts, services };
     State { uptime, signer: None, tors: vec![tor] }
 }
 

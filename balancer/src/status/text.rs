@@ -5,9 +5,10 @@ use std::fmt::{self, Write};
 
 use onionbalance_proto::time::UnixTime;
 
+use crate::age::Age;
 use crate::engine::{BackendState, BackendStatus, ServiceStatus};
 use crate::names::Names;
-use crate::runtime::{Behind, ServiceReport, State, TorState};
+use crate::runtime::{Behind, PostLoad, ServiceReport, State, TorState};
 
 /// The lines.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
@@ -18,10 +19,13 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
     text
 }
 
-/// A tor that does all that it is asked has no line, as with 0.1.8.
+/// A line with tor's posts, and another one if it is behind. 0.1.8 had neither: they come after all services.
 fn write_tor(text: &mut String, tor: &TorState) -> fmt::Result {
+    let PostLoad { since_start, last_day, day, .. } = tor.posts;
+    let (places, day) = (tor.places(), Age(day));
+    writeln!(text, "{places}: {last_day} posts in the last {day}, {since_start} since tor started")?;
     match tor.load.behind_for {
-        Some(_) => writeln!(text, "{}: {}", tor.places(), Behind(&tor.load)),
+        Some(_) => writeln!(text, "{places}: {}", Behind(&tor.load)),
         None => Ok(()),
     }
 }
@@ -75,6 +79,8 @@ mod tests {
     use crate::generation::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
+    const POSTS: &str = "unix:/run/tor/control: 40 posts in the last 1 h, 30 since tor started\n";
+
     #[test]
     fn lines_are_those_of_0_1_8() {
         let made = |name: &str, published| BackendStatus {
@@ -104,7 +110,7 @@ mod tests {
             render(&state_of(vec![report(status.clone(), None, &[]), report(unpublished, None, &[])]), now),
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
-             IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
+             IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n".to_owned() + POSTS
         );
         let line = ClientLine {
             frontend: "7s4hxwwifcslrus2".parse().unwrap(),
@@ -114,15 +120,18 @@ mod tests {
         assert_eq!(
             render(&state_of(vec![authorized]), now),
             "a.onion [not uploaded]\n  clients: HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA\n"
+                .to_owned()
+                + POSTS
         );
         let names = [("jyvfq5umznvka34v.onion", "srv 1"), ("nkz23ai6qesuwqhc.onion", "srv2")];
         assert_eq!(
             render(&state_of(vec![report(status, Some("shop"), &names)]), now),
             "shop 7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  srv 1 jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              srv2 nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
-             IPs\n"
+             IPs\n".to_owned() + POSTS
         );
     }
+
     #[test]
     fn a_tor_that_is_behind_has_a_line() {
         let mut state = state_of(vec![report(service("a.onion"), None, &[])]);

@@ -24,6 +24,8 @@ pub enum InfoKey {
     FreshUntil,
     /// When it goes out of force.
     ValidUntil,
+    /// For how many seconds tor has been running. Tor before 0.3.5.1 refuses (552).
+    Uptime,
 }
 
 impl InfoKey {
@@ -37,6 +39,7 @@ impl InfoKey {
             Self::ValidAfter => "consensus/valid-after",
             Self::FreshUntil => "consensus/fresh-until",
             Self::ValidUntil => "consensus/valid-until",
+            Self::Uptime => "uptime",
         }
     }
 

@@ -145,6 +145,18 @@ impl Session {
         }
     }
 
+    /// How long tor has been running, by its own count; `None` if it does not say.
+    pub async fn uptime(&self) -> Result<Option<Duration>, SessionError> {
+        match self.connection.get_info([InfoKey::Uptime]).await {
+            Ok([seconds]) => Ok(seconds.parse().ok().map(Duration::from_secs)),
+            Err(error @ ControlError::Refused { .. }) => {
+                debug!("{error}");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn status_change(&mut self) -> Result<(), Closed> {
         while !matches!(self.events.next().await?, Event::StatusClient(_)) {}
         Ok(())
@@ -338,6 +350,20 @@ mod tests {
         };
         let (ready, ()) = join!(session.wait_ready(), talk);
         ready.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_old_tor_does_not_say_how_long_it_has_been_running() {
+        for (reply, uptime) in [
+            ("250-uptime=259200\r\n250 OK\r\n", Some(Duration::from_hours(72))),
+            ("250-uptime=soon\r\n250 OK\r\n", None),
+            ("552 Unrecognized key \"uptime\"\r\n", None),
+        ] {
+            let (mut tor, connection, events) = Mock::connect();
+            let session = Session::new(connection, events, OLDEST_FOR_V3);
+            let (told, ()) = join!(session.uptime(), tor.answer("GETINFO uptime\r\n", reply));
+            assert_eq!(told.unwrap(), uptime, "{reply}");
+        }
     }
 
     /// Events or none, bootstrapped or not: nothing else wakes a dormant tor.

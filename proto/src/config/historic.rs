@@ -9,7 +9,7 @@ use serde::de::MapAccess;
 
 use super::Config;
 use super::level::LogLevel;
-use super::scalar::{Reading, Scalar, Setting};
+use super::scalar::{Reading, Scalar, Setting, number};
 use crate::v2::document::MAX_POINTS;
 
 /// The interval at which 0.1.8 republished an unchanged descriptor, in seconds.
@@ -51,11 +51,20 @@ pub struct Tuning {
     pub max_points_v2: Option<usize>,
     /// True: each HSDir may get introduction points of its own.
     pub distinct: bool,
+    /// The number of posts of v3 descriptors after which a tor is due for a restart, at least 1. `None`: it never is.
+    pub tor_restart_hint: Option<u64>,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { refresh: None, initial_delay: None, upload_period: None, max_points_v2: None, distinct: true }
+        Self {
+            refresh: None,
+            initial_delay: None,
+            upload_period: None,
+            max_points_v2: None,
+            distinct: true,
+            tor_restart_hint: None,
+        }
     }
 }
 
@@ -203,13 +212,6 @@ impl<'de, A: MapAccess<'de>> Values<'_, A> {
 
     fn warn(&mut self, what: &str) {
         self.warnings.push(format!("{}: {what}", self.name));
-    }
-}
-
-fn number(value: Scalar<'_>) -> Option<u64> {
-    match value {
-        Scalar::Number(number) if number > 0 => Some(number),
-        _ => None,
     }
 }
 

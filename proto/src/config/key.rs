@@ -22,6 +22,7 @@ pub(super) enum Key {
     SignerUser,
     User,
     Tor,
+    TorRestartHint,
     ControlPassword,
     Historic(HistoricKey),
 }
@@ -42,13 +43,14 @@ impl FromStr for Key {
             "user" => Self::User,
             "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
             "tor" => Self::Tor,
+            "tor-restart-hint" => Self::TorRestartHint,
             "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
             key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
                 format!(
                     "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
                      user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
-                     signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, and those of \
-                     Onionbalance up to 0.1.8"
+                     signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, tor-restart-hint, and \
+                     those of Onionbalance up to 0.1.8"
                 )
             })?),
         })

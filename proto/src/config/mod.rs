@@ -30,6 +30,7 @@ pub use self::level::{LogLevel, UnknownLevel};
 pub use self::name::{Name, NameError, Named};
 pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
+use self::scalar::{Reading, Scalar, number};
 pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 pub use self::tor_pool::{MAX_TORS, TorPool};
@@ -222,6 +223,11 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                     config.control_password = password.filter(|password| !password.0.is_empty());
                 }
                 Key::Tor => config.tors = Some(map.next_value()?),
+                Key::TorRestartHint => {
+                    let meaning = |value: Scalar<'_>| Ok(number(value));
+                    let reading = Reading { meaning, write: "a whole number of posts, such as 50000" };
+                    config.tuning.tor_restart_hint = map.next_value_seed(reading)?.value();
+                }
                 Key::Historic(key) => key.read(&name, &mut map, &mut config)?,
             }
         }

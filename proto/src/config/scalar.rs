@@ -24,6 +24,16 @@ pub(super) enum Setting<T> {
     Nothing,
 }
 
+impl<T> Setting<T> {
+    /// The value, if there is one.
+    pub(super) fn value(self) -> Option<T> {
+        match self {
+            Self::To(value) => Some(value),
+            Self::Zero | Self::Nothing => None,
+        }
+    }
+}
+
 /// Reads a value. It is judged while it is visited, so that an error has the value's own line.
 pub(super) struct Reading<F> {
     /// The meaning of a value. `Ok(None)`: it has none, and `write` is the message. `Err`: it has none, for
@@ -31,6 +41,14 @@ pub(super) struct Reading<F> {
     pub(super) meaning: F,
     /// The values that are allowed, for the message `write ...`.
     pub(super) write: &'static str,
+}
+
+/// A whole number, at least 1.
+pub(super) fn number(value: Scalar<'_>) -> Option<u64> {
+    match value {
+        Scalar::Number(number) if number > 0 => Some(number),
+        _ => None,
+    }
 }
 
 impl<F> Reading<F> {

@@ -84,6 +84,7 @@ fn the_example_is_a_configuration() {
         upload_period: Some(Duration::from_hours(1)),
         max_points_v2: Some(10),
         distinct: true,
+        tor_restart_hint: Some(50_000),
     };
     assert_eq!(config.tuning, tuning);
     assert!(config.log.level.is_some() && config.log.location.is_some());
@@ -233,6 +234,7 @@ fn keys_up_to_0_1_8_are_honoured() {
         upload_period: Some(Duration::from_mins(30)),
         max_points_v2: Some(7),
         distinct: false,
+        tor_restart_hint: None,
     };
     assert_eq!(config.tuning, tuning);
     let log = LogSettings { level: Some(LogLevel::Warning), location: Some("logs/ob".into()) };
@@ -344,6 +346,11 @@ fn nonsense_is_an_error_that_says_what_to_write() {
         ("refresh: 0.5", "refresh: invalid type: floating point `0.5`, expected a whole number of seconds"),
         ("refresh: [600]", "refresh: invalid type: sequence, expected a whole number of seconds"),
         ("refresh: 5000000000", "refresh: write a whole number of seconds"),
+        ("tor-restart-hint: often", "tor-restart-hint: write a whole number of posts, such as 50000"),
+        (
+            "tor-restart-hint: -1",
+            "tor-restart-hint: invalid type: integer `-1`, expected a whole number of posts",
+        ),
         ("REPLICAS: two", "REPLICAS: write a whole number, or remove the key: it has no effect"),
         ("TOR_PORT: 65536", "TOR_PORT: write a port from 1 to 65535"),
         ("TOR_ADDRESS: localhost:9051", "TOR_ADDRESS: write localhost alone, and give 9051 as the port"),
@@ -372,6 +379,17 @@ fn nonsense_is_an_error_that_says_what_to_write() {
         assert!(
             error.starts_with(&format!("config.yaml:{line}: {wanted}")),
             "{error}\nwanted {line} {wanted}"
+        );
+    }
+}
+
+#[test]
+fn the_hint_to_restart_tor_is_a_number_of_posts_or_none() {
+    for (value, wanted) in [("1", Some(1)), ("50000", Some(50_000)), ("0", None), ("", None)] {
+        assert_eq!(
+            with(&format!("tor-restart-hint: {value}")).unwrap().tuning.tor_restart_hint,
+            wanted,
+            "{value}"
         );
     }
 }

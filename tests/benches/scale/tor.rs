@@ -192,6 +192,7 @@ impl Shared {
         let value = match key {
             "status/bootstrap-phase" => "NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"",
             "status/enough-dir-info" => "1",
+            "uptime" => "60",
             "md/all" => return write!(reply, "250+{key}=\r\n{}", self.network.microdescriptors).unwrap(),
             _ => return write!(reply, "250+{key}=\r\n{}", self.network.consensus).unwrap(),
         };

@@ -261,7 +261,7 @@ impl Stage {
     pub(super) fn come(&self, backend: &str) {
         self.backend_has(backend);
         self.state().is_there = true;
-        self.say(Message::Ready);
+        self.say(Message::Ready { uptime: None });
     }
 
     /// The network is not there any more.

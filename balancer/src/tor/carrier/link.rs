@@ -1,6 +1,7 @@
 //! Keeps a session with tor open, for ever.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
 use tokio::sync::mpsc;
@@ -17,8 +18,8 @@ use crate::tor::{Endpoint, Event, Greeting, Password, Reconnect, Session, Sessio
 
 /// A message of the link to the carrier.
 pub(super) enum FromTor {
-    /// A tor that is bootstrapped; commands go to it until it is lost.
-    Ready(Tor),
+    /// A tor that is bootstrapped, and how long it has been running, if it says so; commands go to it until it is lost.
+    Ready(Tor, Option<Duration>),
     /// Something happened.
     Event(Box<Event>),
     /// The connection is gone; another one is being sought.
@@ -179,7 +180,7 @@ impl Link {
         reconnect.reset();
         *ever_ready = true;
         let tor = Tor { connection: session.connection.clone(), version: session.version };
-        let mut message = FromTor::Ready(tor);
+        let mut message = FromTor::Ready(tor, session.uptime().await?);
         loop {
             if to.send(message).await.is_err() {
                 return Ok(());

@@ -176,10 +176,10 @@ impl ControlPort {
 
     fn on_tor(&mut self, message: FromTor) {
         match message {
-            FromTor::Ready(tor) => {
+            FromTor::Ready(tor, uptime) => {
                 self.client_fetches.begin(&tor.connection);
                 self.tor = Some(tor);
-                self.say(Message::Ready);
+                self.say(Message::Ready { uptime });
             }
             FromTor::Lost => {
                 self.tor = None;

@@ -17,7 +17,7 @@ fn carrier(connection: Connection, mut events: Events) -> ControlPort {
     let (to_us, from_tor) = mpsc::channel(FROM_LINK);
     let link = tokio::spawn(async move {
         let version = TorVersion([0, 4, 5, 10]);
-        let mut message = FromTor::Ready(Tor { connection, version });
+        let mut message = FromTor::Ready(Tor { connection, version }, None);
         loop {
             to_us.send(message).await.unwrap();
             let Ok(event) = events.next().await else { break };
@@ -33,7 +33,7 @@ fn carrier(connection: Connection, mut events: Events) -> ControlPort {
 async fn ready() -> (ControlPort, Mock) {
     let (tor, connection, events) = Mock::connect();
     let mut carrier = carrier(connection, events);
-    assert!(matches!(carrier.next().await, Message::Ready));
+    assert!(matches!(carrier.next().await, Message::Ready { .. }));
     (carrier, tor)
 }
 
@@ -279,7 +279,7 @@ async fn each_request_has_exactly_one_answer_whatever_tor_does() {
         tokio::spawn(wild_tor(theirs, seed));
         let (connection, events) = Connection::start(ours);
         let mut carrier = carrier(connection, events);
-        assert!(matches!(carrier.next().await, Message::Ready));
+        assert!(matches!(carrier.next().await, Message::Ready { .. }));
         // The messages that each request has still to get: for a post a verdict of each HSDir, and one more after tor's reply.
         let mut awaited: HashMap<RequestId, usize> = HashMap::new();
         for number in 0..REQUESTS {
