@@ -52,15 +52,12 @@ impl<O: Copy + Ord> Deadlines<O> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Removes the deadlines that have come, and returns their owners, the earliest first.
-    pub(super) fn due(&mut self, now: Duration) -> Vec<O> {
-        let mut due = Vec::new();
-        while self.first().is_some_and(|at| at <= now) {
-            let Some((_, owner)) = self.by_time.pop_first() else { break };
-            self.by_owner.remove(&owner);
-            due.push(owner);
-        }
-        due
+    /// Removes the earliest deadline if it has come, and returns its owner.
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<O> {
+        self.first().filter(|at| *at <= now)?;
+        let (_, owner) = self.by_time.pop_first()?;
+        self.by_owner.remove(&owner);
+        Some(owner)
     }
 }
 
@@ -78,7 +75,9 @@ mod tests {
         deadlines.set('a', Some(second(1)));
         deadlines.set('c', None);
         assert_eq!(deadlines.first(), Some(second(1)));
-        assert_eq!(deadlines.due(second(4)), ['a', 'b']);
-        assert_eq!(deadlines.first(), None);
+        assert_eq!(deadlines.next_due(second(4)), Some('a'));
+        assert_eq!((deadlines.next_due(second(1)), deadlines.first()), (None, Some(second(2))));
+        assert_eq!(deadlines.next_due(second(2)), Some('b'));
+        assert_eq!((deadlines.next_due(second(4)), deadlines.first()), (None, None));
     }
 }

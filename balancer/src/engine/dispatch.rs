@@ -18,6 +18,10 @@ pub(super) enum Owner {
     Service(Number<ServiceId>),
 }
 
+/// How many backends may be weighed in one turn before the others have to wait for the next: as such and among those of a service,
+/// which chooses between them. A thousand services that all choose again take several turns.
+const WORK: usize = 1000;
+
 /// A descriptor that waits to be posted.
 #[derive(Clone, Copy)]
 pub(super) struct Posting {
@@ -34,23 +38,24 @@ pub(super) struct ReadBack {
 }
 
 impl<P: Point, R: RngCore> Engine<P, R> {
-    /// Wakes the backends and services whose deadline has come.
+    /// Wakes the backends and services whose deadline has come, the earliest first. Those beyond [`WORK`] are left for the next turn.
     pub(super) fn wake(&mut self) {
-        // Twice, because a backend may let a service decide at once. Nothing leads the other way.
-        for _ in 0..2 {
-            for key in self.deadlines.due(self.cx.now.elapsed) {
-                match key {
-                    Owner::Backend(number) => {
-                        if let Some(backend) = self.backends.get_mut(number) {
-                            let changed = backend.tick(&mut self.cx, self.tor_ready);
-                            self.backend_touched(number, changed);
-                        }
+        let mut work = 0;
+        while work < WORK {
+            let Some(owner) = self.deadlines.next_due(self.cx.now.elapsed) else { break };
+            work += 1;
+            match owner {
+                Owner::Backend(number) => {
+                    if let Some(backend) = self.backends.get_mut(number) {
+                        let changed = backend.tick(&mut self.cx, self.tor_ready);
+                        self.backend_touched(number, changed);
                     }
-                    Owner::Service(number) => {
-                        if let Some(service) = self.services.get_mut(number) {
-                            service.tick(&mut self.cx, &self.backends);
-                            self.service_touched(number);
-                        }
+                }
+                Owner::Service(number) => {
+                    if let Some(service) = self.services.get_mut(number) {
+                        work += service.backends().len();
+                        service.tick(&mut self.cx, &self.backends);
+                        self.service_touched(number);
                     }
                 }
             }

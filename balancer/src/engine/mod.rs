@@ -12,7 +12,8 @@
 //! - a descriptor that an HSDir has not acknowledged, or that is not proven to be there where an acknowledgement is not
 //!   enough, does not count as published there, and is uploaded again;
 //! - tor is asked for a bounded number of circuits at a time, at even distances, and no request waits for ever;
-//! - an event costs time only for the backends and services that it concerns.
+//! - an event costs time only for the backends and services that it concerns, and a bounded time: where all services have to
+//!   choose again, some do so at once and the others in the turns that follow.
 
 mod backend;
 mod capacity;
@@ -109,6 +110,10 @@ impl<R: RngCore> Context<R> {
     }
 }
 
+/// The least time between two turns in which backends and services are woken: if there is more work than fits in one, something else
+/// can be done before the next.
+const BETWEEN_TURNS: Duration = Duration::from_millis(1);
+
 /// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or eight.
 const GENERAL_SILENCE: u32 = 8;
 
@@ -172,10 +177,12 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         actions
     }
 
-    /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never in the
-    /// past.
+    /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never at the time of the last event
+    /// nor before it.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let deadlines = [self.deadlines.first(), self.capacity.deadline(self.cx.now.elapsed)];
+        let now = self.cx.now.elapsed;
+        let wake_at = self.deadlines.first().map(|at| at.max(now + BETWEEN_TURNS));
+        let deadlines = [wake_at, self.capacity.deadline(now)];
         deadlines.into_iter().flatten().min().map(|deadline| self.clock.monotonic(deadline))
     }
 
@@ -305,18 +312,18 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for spec in configuration {
             self.configure_service(spec);
         }
-        for service in self.services.values_mut() {
-            service.reconsider(&self.cx, &self.backends);
-        }
         self.all_touched();
     }
 
+    /// Takes the configuration of one service, all of whose backends are known.
     fn configure_service(&mut self, spec: &ServiceSpec) {
         let names: BTreeSet<&BackendId> = spec.backends.iter().collect();
         let mine: Vec<_> = names.into_iter().filter_map(|name| self.backends.number(name)).collect();
         let number = self.services.get_or_insert(spec.id.clone(), || Service::new(spec));
         if let Some(service) = self.services.get_mut(number) {
-            service.reconfigure(spec, mine.clone());
+            if service.reconfigure(spec, mine.clone()) {
+                service.reconsider(&self.cx, &self.backends);
+            }
         }
         for backend in mine {
             if let Some(backend) = self.backends.get_mut(backend) {

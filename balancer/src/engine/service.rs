@@ -56,12 +56,15 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names.
-    /// [`Service::reconsider`] has to follow.
-    pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) {
+    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names. Returns whether
+    /// [`Service::reconsider`] has to follow, because there can be other sets.
+    pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
+        let is_same =
+            self.backends == backends && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
         self.backends = backends;
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
+        !self.begun || !is_same
     }
 
     /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs. Returns whether

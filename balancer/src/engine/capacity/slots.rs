@@ -105,8 +105,8 @@ impl Slots {
 
     /// Frees the slots whose time has come.
     pub(super) fn expire(&mut self, now: Duration) {
-        self.given_up.due(now);
-        for owner in self.held.due(now) {
+        while self.given_up.next_due(now).is_some() {}
+        while let Some(owner) = self.held.next_due(now) {
             self.given_up.set(owner, Some(now + ANSWERED_LATE));
             self.count(owner.0, usize::saturating_sub);
         }

@@ -10,4 +10,5 @@ mod refusals;
 mod sets;
 mod signing;
 mod start;
+mod turns;
 mod without_backends;
