@@ -45,6 +45,8 @@ const POINTS: usize = 3;
 /// When the first consensus begins; those of the next day follow each other by the hour.
 const BEGIN: UnixTime = UnixTime(1_795_312_800);
 const SIMULATED: Duration = Duration::from_secs(3 * 3600);
+/// After a turn that leaves work for others.
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
@@ -157,7 +159,8 @@ fn copies(backends: &[Backend]) -> HashMap<BackendId, Copy> {
             single_onion: false,
         });
         let points = published.descriptor.inner.points.into_iter();
-        let points = points.map(|point| BackendPoint { point, backend: Arc::clone(&claims) }).collect();
+        let point = |point| BackendPoint { point: Arc::new(point), backend: Arc::clone(&claims) };
+        let points = points.map(point).collect();
         let copy = Copy { revision: 1, published: BEGIN, period: period.number, points };
         (backend_id(&published.address), copy)
     };
@@ -210,10 +213,12 @@ fn engine(
     life.run(&mut engine, SIMULATED);
     life.turn(&mut engine, "network, the same", Event::Network(first));
     life.turn(&mut engine, "network, other rings", Event::Network(next));
+    life.run(&mut engine, MINUTE);
     timed("loop: status", || engine.status(life.clock()));
     let mut fewer = specs.clone();
     fewer[0].backends.pop();
     life.turn(&mut engine, "configuration, one backend less", Event::Configuration(fewer));
+    life.run(&mut engine, MINUTE);
     life.turn(&mut engine, "tor lost", Event::TorLost);
     life.turn(&mut engine, "configuration, nothing", Event::Configuration(Vec::new()));
     life.turn(&mut engine, "configuration, everything", Event::Configuration(specs));

@@ -19,8 +19,8 @@ const CERT_LIFETIME: u64 = 54 * 3600;
 /// An introduction point with the proof that it is its backend's own.
 #[derive(Clone, Debug)]
 pub struct BackendPoint {
-    /// The point, with its two certificates.
-    pub point: IntroductionPoint,
+    /// The point, with its two certificates: 600 bytes, which the sets of all services that list it share.
+    pub point: Arc<IntroductionPoint>,
     /// What its descriptor says of all its points.
     pub backend: Arc<BackendClaims>,
 }
@@ -95,8 +95,8 @@ fn copy(
         single_onion: inner.single_onion,
     };
     let backend = Arc::new(claims);
-    let points =
-        inner.points.into_iter().map(|point| BackendPoint { point, backend: backend.clone() }).collect();
+    let point = |point| BackendPoint { point: Arc::new(point), backend: backend.clone() };
+    let points = inner.points.into_iter().map(point).collect();
     DescriptorCopy { revision, published, period: period.number, points }
 }
 

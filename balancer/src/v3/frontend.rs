@@ -128,7 +128,7 @@ mod tests {
         let recertified = points.iter().map(|wanted| IntroductionPoint {
             auth_cert: published.certify_like(&wanted.point.auth_cert),
             enc_cert: published.certify_like(&wanted.point.enc_cert),
-            ..wanted.point.clone()
+            ..IntroductionPoint::clone(&wanted.point)
         });
         published.descriptor.inner.points = recertified.collect();
         published.text(&mut OsRng)
