@@ -17,7 +17,7 @@ use crate::generation::{Frontend, Generation};
 use crate::names::Names;
 use crate::signer::SharedSigner;
 use crate::state::Memory;
-use crate::tor::carrier::{ControlPort, Link, LinkError, Patience};
+use crate::tor::carrier::{ControlPort, Link, LinkError, Patience, ReadingTurns};
 
 /// Inquiries that may wait for one runtime; further inquirers wait to send theirs.
 const INQUIRIES: usize = 4;
@@ -36,6 +36,7 @@ pub(super) struct Common {
     pub(super) signer: SharedSigner,
     pub(super) memory: Memory,
     pub(super) confinement: Confinement,
+    pub(super) reading_turns: ReadingTurns,
     /// Notified when a tor comes or goes.
     pub(super) tors_changed: Arc<Notify>,
 }
@@ -149,10 +150,11 @@ impl<G: Generation> Member<G> {
         common: &Common,
         running: &mut JoinSet<End<LinkError>>,
     ) -> Self {
-        let Common { signer, memory, confinement, tors_changed } = common;
+        let Common { signer, memory, confinement, reading_turns, tors_changed } = common;
         let count = frontends.len();
         let presence = Presence::new(tors_changed.clone());
-        let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement.clone());
+        let (confinement, turns) = (confinement.clone(), reading_turns.clone());
+        let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement, turns);
         let (signer, memory) = (signer.clone(), memory.clone());
         let runtime = Runtime::new(frontends, network, signer, memory, &tuning, names, presence.clone());
         let (configurations, from_us) = mpsc::unbounded_channel();

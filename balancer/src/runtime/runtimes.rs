@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::signer::{SharedSigner, SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
-use crate::tor::carrier::{LinkError, Patience};
+use crate::tor::carrier::{LinkError, Patience, ReadingTurns};
 use crate::tor::control::Closed;
 use crate::v2::V2;
 use crate::v3::V3;
@@ -51,6 +51,7 @@ impl Runtimes {
                 signer: SharedSigner::new(signer),
                 memory,
                 confinement,
+                reading_turns: ReadingTurns::new(),
                 tors_changed: Arc::new(Notify::new()),
             },
             running: JoinSet::new(),

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use tokio::time::Instant;
 
 use super::GIVEN_UP;
+use super::turns::Turn;
 use crate::network::{DescriptorName, Documents, Lookup, Post, RequestId, Version};
 use crate::relay::Fingerprint;
 use crate::tor::hsdir::{self, HsFetchError, HsPostError, Posted};
@@ -23,7 +24,7 @@ pub(super) struct Tor {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "all that may wait are a megabyte, beside the texts")]
 pub(super) enum Command {
-    Directory(Version),
+    Directory(Version, Turn),
     Fetch(RequestId, Lookup, Fingerprint),
     Post(RequestId, Post),
 }
@@ -94,7 +95,7 @@ impl Command {
     async fn run(self, tor: Tor) -> Done {
         let Tor { connection, version } = tor;
         match self {
-            Self::Directory(of) => Done::Directory(directory(&connection, of).await),
+            Self::Directory(of, _turn) => Done::Directory(directory(&connection, of).await),
             Self::Fetch(request, lookup, hsdir) => {
                 let lookup = tors_lookup(&lookup, version);
                 Done::Fetch(request, connection.hs_fetch(&lookup, &[hsdir]).await)

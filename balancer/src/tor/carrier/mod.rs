@@ -9,6 +9,7 @@ mod fetches;
 mod link;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod uploads;
 
 use std::collections::VecDeque;
@@ -20,11 +21,13 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 pub use self::link::{Link, LinkError, Patience};
+pub use self::turns::ReadingTurns;
 
 use self::client_fetch::{ClientFetches, Ended, Visited};
 use self::commands::{Command, Commands, Done, Tor};
 use self::fetches::Fetches;
 use self::link::FromTor;
+use self::turns::AwaitedTurn;
 use self::uploads::{Success, Uploads};
 use super::control::ControlError;
 use super::event::{Event, HsDesc, HsDescContent, StatusClient};
@@ -58,6 +61,8 @@ pub struct ControlPort {
     link: AbortHandle,
     tor: Option<Tor>,
     commands: Commands,
+    turns: ReadingTurns,
+    awaited_turn: AwaitedTurn,
     fetches: Fetches,
     uploads: Uploads,
     client_fetches: ClientFetches,
@@ -68,14 +73,25 @@ pub struct ControlPort {
 }
 
 impl ControlPort {
-    /// Begins to seek the tor that `link` leads to; needs a tokio runtime.
-    pub fn start(link: Link, version: Version, patience: Patience, confinement: Confinement) -> Self {
+    /// Begins to seek the tor that `link` leads to, and reads its directories at its `turns`; needs a tokio runtime.
+    pub fn start(
+        link: Link,
+        version: Version,
+        patience: Patience,
+        confinement: Confinement,
+        turns: ReadingTurns,
+    ) -> Self {
         let (to_us, from_tor) = mpsc::channel(FROM_LINK);
         let link = tokio::spawn(link.run(version, patience, confinement, to_us));
-        Self::over(from_tor, link.abort_handle(), version)
+        Self::over(from_tor, link.abort_handle(), version, turns)
     }
 
-    fn over(from_tor: mpsc::Receiver<FromTor>, link: AbortHandle, version: Version) -> Self {
+    fn over(
+        from_tor: mpsc::Receiver<FromTor>,
+        link: AbortHandle,
+        version: Version,
+        turns: ReadingTurns,
+    ) -> Self {
         let (client_fetches, visited) = ClientFetches::new();
         Self {
             version,
@@ -83,6 +99,8 @@ impl ControlPort {
             link,
             tor: None,
             commands: Commands::default(),
+            turns,
+            awaited_turn: AwaitedTurn::default(),
             fetches: Fetches::default(),
             uploads: Uploads::default(),
             client_fetches,
@@ -116,7 +134,7 @@ impl ControlPort {
         let Some(command) = self.tor.as_ref().and_then(|tor| self.commands.begin(tor)) else { return };
         // Before tor's reply: the first event may be handled before the reply is.
         match command {
-            Command::Directory(_) => {}
+            Command::Directory(..) => {}
             Command::Fetch(request, lookup, hsdir) => {
                 self.fetches.expect(request, &lookup, hsdir, Instant::now());
             }
@@ -184,6 +202,7 @@ impl ControlPort {
             FromTor::Lost => {
                 self.tor = None;
                 self.commands.clear();
+                self.awaited_turn.clear();
                 self.fetches.clear();
                 self.uploads.clear();
                 self.client_fetches.end();
@@ -281,7 +300,7 @@ impl ControlPort {
     fn refuse(&mut self, command: &Command, problem: &str) {
         let problem = problem.to_owned();
         self.say(match command {
-            Command::Directory(_) => Message::Directory(Err(problem)),
+            Command::Directory(..) => Message::Directory(Err(problem)),
             Command::Fetch(request, ..) => Message::Fetched(*request, Fetched::Failed(None)),
             Command::Post(request, _) => Message::NotPosted(*request, problem),
         });
@@ -307,7 +326,10 @@ impl Network for ControlPort {
     type Error = LinkError;
 
     fn read_directory(&mut self) {
-        self.take(Command::Directory(self.version));
+        if self.tor.is_none() {
+            return self.say(Message::Directory(Err(AWAY.to_owned())));
+        }
+        self.awaited_turn.begin(&self.turns);
     }
 
     fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint) {
@@ -336,6 +358,7 @@ impl Network for ControlPort {
                 // Tor's reply to a command comes before the events that it leads to.
                 biased;
                 done = self.commands.done() => self.on_done(done),
+                turn = self.awaited_turn.come() => self.take(Command::Directory(self.version, turn)),
                 Some(message) = self.from_tor.recv() => self.on_tor(message),
                 Some(visited) = self.visited.recv() => {
                     let ended = self.client_fetches.ended(&visited.address, visited.result);

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::join;
+use tokio::time::timeout;
 
 use super::*;
 use crate::network::DescriptorName;
@@ -9,11 +10,16 @@ use crate::tor::mock::Mock;
 use crate::tor::{Connection, Events, TorVersion};
 
 const ADDRESS: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+const MINUTE: Duration = Duration::from_secs(60);
 const V2_ADDRESS: &str = "lijeinqkg3odt3fl";
 const IDS: [&str; 2] = ["kkj45bfm57jmgw5ryxr6zmszjje2tdey", "zr4d5f4wkptx2oxhp754uui3dm7grv6x"];
 
 /// A carrier whose link is this connection, until that ends.
-fn carrier(connection: Connection, mut events: Events) -> ControlPort {
+fn carrier(connection: Connection, events: Events) -> ControlPort {
+    carrier_with(connection, events, ReadingTurns::new())
+}
+
+fn carrier_with(connection: Connection, mut events: Events, turns: ReadingTurns) -> ControlPort {
     let (to_us, from_tor) = mpsc::channel(FROM_LINK);
     let link = tokio::spawn(async move {
         let version = TorVersion([0, 4, 5, 10]);
@@ -26,7 +32,7 @@ fn carrier(connection: Connection, mut events: Events) -> ControlPort {
         to_us.send(FromTor::Lost).await.unwrap();
         std::future::pending::<()>().await;
     });
-    ControlPort::over(from_tor, link.abort_handle(), Version::V3)
+    ControlPort::over(from_tor, link.abort_handle(), Version::V3, turns)
 }
 
 /// A carrier that has said that it is ready, and its tor.
@@ -238,6 +244,30 @@ async fn more_than_tor_is_to_have_is_refused() {
     assert_eq!(next(&mut carrier, 1).await, [fetched(most, &Fetched::Failed(None))]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn directories_are_read_one_after_the_other() {
+    const LARGE: &str = "GETINFO dir/status-vote/current/consensus-microdesc md/all\r\n";
+    let turns = ReadingTurns::new();
+    let mut carriers = Vec::new();
+    let mut tors = Vec::new();
+    for _ in 0..3 {
+        let (tor, connection, events) = Mock::connect();
+        let mut carrier = carrier_with(connection, events, turns.clone());
+        assert!(matches!(carrier.next().await, Message::Ready));
+        carrier.read_directory();
+        carriers.push(tokio::spawn(async move { carrier.next().await }));
+        tors.push(tor);
+    }
+    let (connected, asked) = ("GETCONF TestingTorNetwork\r\n", "250 TestingTorNetwork=0\r\n");
+    tors[0].answer(connected, asked).await;
+    tors[0].expect(LARGE).await;
+    // The second one's turn comes with the end of the first one's, and not before.
+    assert!(timeout(MINUTE / 2, tors[1].expect("G")).await.is_err());
+    tors[0].send("551 No\r\n").await;
+    tors[1].answer(connected, asked).await;
+    assert!(!carriers[1].is_finished() && !carriers[2].is_finished());
+}
+
 /// A tor that does what it likes: takes a command or refuses it, and tells what comes of it once, twice or never.
 async fn wild_tor(stream: DuplexStream, mut dice: u64) {
     let (reader, mut writer) = tokio::io::split(stream);
@@ -305,7 +335,7 @@ async fn each_request_has_exactly_one_answer_whatever_tor_does() {
             let left = awaited.get_mut(&request).unwrap();
             *left = left.checked_sub(count).unwrap_or_else(|| panic!("{request:?} is answered twice"));
         }
-        let more = tokio::time::timeout(GIVEN_UP * 2, carrier.next()).await;
+        let more = timeout(GIVEN_UP * 2, carrier.next()).await;
         assert!(more.is_err(), "seed {seed}: {more:?}");
     }
 }
