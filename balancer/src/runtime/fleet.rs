@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::board::Inquiry;
+use super::kept::MOST_BYTES;
 use super::pool::{self, Presence, Standing};
 use super::{End, Runtime};
 use crate::age::Age;
@@ -46,6 +47,8 @@ pub struct Configuration<G: Generation> {
     pub(super) frontends: Vec<Frontend<G>>,
     pub(super) tuning: Tuning,
     pub(super) names: Names,
+    /// The bytes of signed texts that it may keep.
+    pub(super) kept_bytes: usize,
 }
 
 /// The runtimes of one generation.
@@ -84,16 +87,16 @@ impl<G: Generation> Fleet<G> {
         running: &mut JoinSet<End<LinkError>>,
     ) {
         (self.shares, self.tuning, self.names) = (shares, tuning.clone(), names.clone());
-        let assigned = self.assign();
+        let assigned = self.configurations();
         let mut old = std::mem::take(&mut self.members);
-        for (link, frontends) in assigned {
+        for (link, configuration) in assigned {
             let known = old.iter().position(|member| member.link == link);
             let member = if let Some(index) = known {
                 let mut member = old.swap_remove(index);
-                member.configure(self.configuration(frontends));
+                member.configure(configuration);
                 member
             } else {
-                Member::start(link, self.configuration(frontends), patience, common, running)
+                Member::start(link, configuration, patience, common, running)
             };
             self.members.push(member);
         }
@@ -123,45 +126,50 @@ impl<G: Generation> Fleet<G> {
     }
 
     fn redistribute(&mut self) {
-        for (link, frontends) in self.assign() {
-            let configuration = self.configuration(frontends);
+        for (link, configuration) in self.configurations() {
             if let Some(member) = self.members.iter_mut().find(|member| member.link == link) {
                 member.configure(configuration);
             }
         }
     }
 
-    fn assign(&self) -> Vec<(Link, Vec<Frontend<G>>)> {
+    /// The configuration for the runtime of each tor.
+    fn configurations(&self) -> Vec<(Link, Configuration<G>)> {
         let member = |link: &Link| self.members.iter().find(|member| member.link == *link);
         // A tor that is not known yet has a minute to become ready.
-        pool::assign(&self.shares, |link| member(link).is_none_or(|member| member.standing.has_services()))
-    }
-
-    fn configuration(&self, frontends: Vec<Frontend<G>>) -> Configuration<G> {
-        Configuration { frontends, tuning: self.tuning.clone(), names: self.names.clone() }
+        let has_services = |link: &Link| member(link).is_none_or(|member| member.standing.has_services());
+        let assigned = pool::assign(&self.shares, has_services);
+        let kept_bytes = MOST_BYTES / assigned.len().max(1);
+        let configuration = |frontends| Configuration {
+            frontends,
+            tuning: self.tuning.clone(),
+            names: self.names.clone(),
+            kept_bytes,
+        };
+        assigned.into_iter().map(|(link, frontends)| (link, configuration(frontends))).collect()
     }
 }
 
 impl<G: Generation> Member<G> {
     fn start(
         link: Link,
-        Configuration { frontends, tuning, names }: Configuration<G>,
+        configuration: Configuration<G>,
         patience: Patience,
         common: &Common,
         running: &mut JoinSet<End<LinkError>>,
     ) -> Self {
         let Common { signer, memory, confinement, reading_turns, tors_changed } = common;
-        let count = frontends.len();
+        let frontends = configuration.frontends.len();
         let presence = Presence::new(tors_changed.clone());
         let (confinement, turns) = (confinement.clone(), reading_turns.clone());
         let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement, turns);
         let (signer, memory) = (signer.clone(), memory.clone());
-        let runtime = Runtime::new(frontends, network, signer, memory, &tuning, names, presence.clone());
+        let runtime = Runtime::new(configuration, network, signer, memory, presence.clone());
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
         running.spawn(runtime.run(link.endpoints.clone(), from_us, inquiries));
         let standing = Standing::new(Instant::now());
-        Self { link, presence, standing, configurations, inquirer, frontends: count }
+        Self { link, presence, standing, configurations, inquirer, frontends }
     }
 
     fn configure(&mut self, configuration: Configuration<G>) {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::engine::{DescriptorSlot, ServiceId};
 
-/// Bytes of texts that are kept at most: those of some hundred services. The oldest go first; where they are missing, the engine
-/// has the descriptor published to all its HSDirs instead of one.
-const MOST: usize = 16 << 20;
+/// Bytes of texts that all runtimes of a generation keep together at most: those of some hundred services.
+pub(super) const MOST_BYTES: usize = 16 << 20;
 
-/// The last texts of each descriptor.
-#[derive(Debug, Default)]
+/// The last texts of each descriptor. The oldest go first; where they are missing, the engine has the descriptor published to all its
+/// HSDirs instead of one.
+#[derive(Debug)]
 pub(super) struct KeptTexts {
+    /// Bytes of texts that are kept at most.
+    most: usize,
     of: HashMap<(ServiceId, DescriptorSlot), Texts>,
     /// The descriptors, by the numbers of their texts: the oldest has the lowest.
     order: BTreeMap<u64, (ServiceId, DescriptorSlot)>,
@@ -34,6 +36,17 @@ impl Texts {
 }
 
 impl KeptTexts {
+    /// None yet, and no more than `most` bytes later.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, of: HashMap::new(), order: BTreeMap::new(), next: 0, bytes: 0 }
+    }
+
+    /// Keeps no more than `most` bytes from now on.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+        self.make_room();
+    }
+
     /// Keeps the texts of a descriptor by the numbers of their sets, in the place of those before.
     pub(super) fn keep(
         &mut self,
@@ -49,10 +62,7 @@ impl KeptTexts {
         self.bytes += texts.bytes();
         self.order.insert(texts.number, key.clone());
         self.of.insert(key, texts);
-        while self.bytes > MOST {
-            let Some((_, oldest)) = self.order.pop_first() else { return };
-            self.forget(&oldest);
-        }
+        self.make_room();
     }
 
     /// The texts that these sets of a descriptor had with this revision; `None` if one of them is not kept.
@@ -67,6 +77,13 @@ impl KeptTexts {
         sets.map(|set| texts.by_set.get(&set).cloned()).collect()
     }
 
+    fn make_room(&mut self) {
+        while self.bytes > self.most {
+            let Some((_, oldest)) = self.order.pop_first() else { return };
+            self.forget(&oldest);
+        }
+    }
+
     fn forget(&mut self, key: &(ServiceId, DescriptorSlot)) {
         if let Some(texts) = self.of.remove(key) {
             self.bytes -= texts.bytes();
@@ -79,6 +96,7 @@ impl KeptTexts {
 mod tests {
     use super::*;
 
+    const MOST: usize = 1000;
     const SLOT: DescriptorSlot = DescriptorSlot { period: 1, replica: 0 };
 
     fn service(number: usize) -> ServiceId {
@@ -91,7 +109,7 @@ mod tests {
 
     #[test]
     fn gives_what_was_signed_together_and_nothing_else() {
-        let mut kept = KeptTexts::default();
+        let mut kept = KeptTexts::new(MOST);
         kept.keep(&service(1), SLOT, 7, [(0, text(1)), (3, text(2))]);
         let get = |kept: &KeptTexts, revision, sets: &[usize]| {
             kept.get(&service(1), SLOT, revision, sets.iter().copied())
@@ -106,13 +124,17 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room() {
-        let mut kept = KeptTexts::default();
+        let mut kept = KeptTexts::new(MOST);
         for number in 0..5 {
             kept.keep(&service(number), SLOT, 1, [(0, text(MOST / 4))]);
         }
-        let held = |number: usize| kept.get(&service(number), SLOT, 1, [0].into_iter()).is_some();
-        assert_eq!([0, 1, 2, 3, 4].map(held), [false, true, true, true, true]);
-        kept.keep(&service(5), SLOT, 1, [(0, text(MOST + 1))]);
+        let held = |kept: &KeptTexts| {
+            [0, 1, 2, 3, 4].map(|number| kept.get(&service(number), SLOT, 1, [0].into_iter()).is_some())
+        };
+        assert_eq!(held(&kept), [false, true, true, true, true]);
+        kept.limit(MOST / 2);
+        assert_eq!(held(&kept), [false, false, false, true, true]);
+        kept.keep(&service(5), SLOT, 1, [(0, text(MOST))]);
         assert_eq!((kept.bytes, kept.of.len(), kept.order.len()), (0, 0, 0));
     }
 }

@@ -45,7 +45,7 @@ use crate::engine::{
     Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
 };
 use crate::generation::{Frontend, Generation, SignError, Signed};
-use crate::names::{Introductions, Names};
+use crate::names::Introductions;
 use crate::network::{Message, Network, RequestId, Version};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
@@ -122,18 +122,17 @@ struct Reports<G: Generation> {
 impl<G: Generation, N: Network> Runtime<G, N> {
     /// A runtime that has not begun.
     pub fn new(
-        frontends: Vec<Frontend<G>>,
+        configuration: Configuration<G>,
         network: N,
         signer: SharedSigner,
         memory: Memory,
-        tuning: &Tuning,
-        names: Names,
         presence: Presence,
     ) -> Self {
-        let settings = Settings { timing: timing::<G>(tuning), ..Settings::default() };
+        let Configuration { frontends, tuning, names, kept_bytes } = configuration;
+        let settings = Settings { timing: timing::<G>(&tuning), ..Settings::default() };
         let (to_us, received) = mpsc::unbounded_channel();
         let mut runtime = Self {
-            engine: Engine::new(&service_specs(&frontends, tuning), settings, OsRng),
+            engine: Engine::new(&service_specs(&frontends, &tuning), settings, OsRng),
             began: Instant::now(),
             backends: Arc::new(backends(&frontends)),
             frontends: Arc::new(by_service(frontends)),
@@ -153,10 +152,10 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             view: View::new(UnixTime(0)),
             last_request: RequestId(0),
             questions: Questions::default(),
-            kept: KeptTexts::default(),
+            kept: KeptTexts::new(kept_bytes),
             posts: Posts::default(),
             post_count: PostCount::new(Instant::now()),
-            restart_hint: restart_hint::<G>(tuning),
+            restart_hint: restart_hint::<G>(&tuning),
             reports: Reports { to_us, received },
             events: VecDeque::new(),
             is_telling: false,
@@ -197,8 +196,9 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     /// Balances these frontends from now on; the state of those that stay is kept.
     fn configure(&mut self, configuration: Configuration<G>) {
-        let Configuration { frontends, tuning, names } = configuration;
+        let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         self.known.configure(names);
+        self.kept.limit(kept_bytes);
         let specs = service_specs(&frontends, &tuning);
         self.backends = Arc::new(backends(&frontends));
         self.frontends = Arc::new(by_service(frontends));

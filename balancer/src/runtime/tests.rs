@@ -46,9 +46,9 @@ fn runtime<G: Generation>(frontends: Vec<Frontend<G>>) -> (Runtime<G, MadeUpNetw
     let (network, stage) = MadeUpNetwork::new();
     let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
     let names = NamesBuilder::default().build();
-    let (tuning, memory) = (Tuning::default(), Memory::default());
-    let presence = Presence::new(Arc::default());
-    (Runtime::new(frontends, network, signer, memory, &tuning, names, presence), stage)
+    let configuration = Configuration { frontends, tuning: Tuning::default(), names, kept_bytes: 1 << 20 };
+    let (memory, presence) = (Memory::default(), Presence::new(Arc::default()));
+    (Runtime::new(configuration, network, signer, memory, presence), stage)
 }
 
 impl<G: Generation> World<G> {
@@ -161,7 +161,8 @@ async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
     assert_eq!((since_start, last_day, is_restart_due), (1, 1, false));
     let tuning = Tuning { tor_restart_hint: Some(1), ..Tuning::default() };
     let frontends = vec![Frontend { address: address(1), backends: vec![address(BACKEND)] }];
-    let configuration = Configuration { frontends, tuning, names: NamesBuilder::default().build() };
+    let configuration =
+        Configuration { frontends, tuning, names: NamesBuilder::default().build(), kept_bytes: 1 << 20 };
     world.configurations.send(configuration).unwrap();
     sleep(MINUTE).await;
     assert!(world.state().await.posts.is_restart_due);

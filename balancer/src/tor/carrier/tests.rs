@@ -253,7 +253,7 @@ async fn directories_are_read_one_after_the_other() {
     for _ in 0..3 {
         let (tor, connection, events) = Mock::connect();
         let mut carrier = carrier_with(connection, events, turns.clone());
-        assert!(matches!(carrier.next().await, Message::Ready));
+        assert!(matches!(carrier.next().await, Message::Ready { .. }));
         carrier.read_directory();
         carriers.push(tokio::spawn(async move { carrier.next().await }));
         tors.push(tor);
