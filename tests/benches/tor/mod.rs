@@ -1,45 +1,36 @@
-//! A tor, as far as its control port shows one: a made-up network of the public one's size, backends that publish as real ones
-//! do, HSDirs that store everything, and as few circuits at a time as tor has.
+//! Tors, as far as their control ports show them: as few circuits at a time as a real one has, on a network that is made up.
+#![allow(dead_code, reason = "each benchmark has a use for another part")]
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+mod network;
+#[path = "../../../balancer/tests/synthetic/mod.rs"]
+mod synthetic;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use onionbalance_proto::fixture::Backend;
-use onionbalance_proto::time::UnixTime;
+pub(crate) use network::Network;
 use onionbalance_proto::v3::document::outer::Outer;
-use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::synthetic::{Shape, Texts, texts};
-
-const RELAYS: usize = 9_000;
-/// HSDirs of 100 relays, as on the public network.
-const HSDIRS_PERCENT: u32 = 50;
-const POINTS: usize = 3;
 /// Tor has so many client circuits pending at most (`MaxClientCircuitsPending`).
 const CIRCUITS: usize = 32;
 /// From the beginning of a circuit to the HSDir's answer, in milliseconds.
 const LATENCY: std::ops::Range<u64> = 1_000..4_000;
-/// A backend publishes its descriptor again after 60 to 120 min (`HS_SERVICE_NEXT_UPLOAD_TIME_MIN`, `_MAX`).
-const REPUBLISHED_AFTER: u64 = 90 * 60;
 
 /// Listens until the benchmark ends.
 pub(crate) struct Tor(Arc<Shared>);
 
 struct Shared {
-    network: Blocks,
-    period: TimePeriod,
-    backends: BTreeMap<String, u64>,
+    network: Arc<Network>,
     /// The balancer's connection; whole replies and events are written at once.
     stream: Mutex<Option<UnixStream>>,
     state: Mutex<State>,
@@ -49,12 +40,9 @@ struct Shared {
 struct State {
     circuits: Option<Sender<Circuit>>,
     counts: Counts,
-    /// The descriptors that HSDirs hold, by blinded key.
-    stored: HashSet<([u8; 32], String)>,
-    is_tenth_dead: bool,
 }
 
-/// The requests that tor got, and the work that it did.
+/// The requests that a tor got, and the work that it did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Descriptors that were asked of an HSDir.
@@ -69,30 +57,30 @@ pub(crate) struct Counts {
     pub(crate) most_outstanding: u64,
 }
 
+impl Counts {
+    /// Those of two tors: requests together, and outstanding circuits of the one that has more.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            fetches: self.fetches + other.fetches,
+            posts: self.posts + other.posts,
+            uploads: self.uploads + other.uploads,
+            outstanding: self.outstanding.max(other.outstanding),
+            most_outstanding: self.most_outstanding.max(other.most_outstanding),
+        }
+    }
+}
+
 /// A circuit, by its purpose.
 enum Circuit {
     Fetch { address: String, hsdir: String },
     Upload { address: String, blinded: [u8; 32], hsdir: String },
 }
 
-/// Data blocks of the control protocol.
-struct Blocks {
-    consensus: String,
-    microdescriptors: String,
-}
-
 impl Tor {
-    pub(crate) fn listen(path: &Path, backends: u64) -> Self {
-        let valid_after = now().minus(now().0 % 3600);
-        let Texts { consensus, microdescriptors } = network(valid_after);
-        let named = |number| (Backend::new(number).address().without_suffix(), number);
-        let shared = Arc::new(Shared {
-            network: Blocks { consensus: block(&consensus), microdescriptors: block(&microdescriptors) },
-            period: TimePeriod::at(valid_after, PeriodLength::DAY, 720),
-            backends: (0..backends).map(named).collect(),
-            stream: Mutex::default(),
-            state: Mutex::default(),
-        });
+    /// A tor of this network with its control socket at `path`.
+    pub(crate) fn listen(path: &Path, network: &Arc<Network>) -> Self {
+        let network = Arc::clone(network);
+        let shared = Arc::new(Shared { network, stream: Mutex::default(), state: Mutex::default() });
         let (listener, tor) = (UnixListener::bind(path).unwrap(), Arc::clone(&shared));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -106,24 +94,9 @@ impl Tor {
         self.0.state.lock().unwrap().counts
     }
 
-    /// How many HSDirs hold one of the descriptors, all descriptors together.
-    pub(crate) fn stored(&self) -> usize {
-        self.0.state.lock().unwrap().stored.len()
-    }
-
-    /// HSDirs lose everything, so that what is stored can be counted from here on.
-    pub(crate) fn forget_stored(&self) {
-        self.0.state.lock().unwrap().stored.clear();
-    }
-
-    /// The same consensus arrives again.
+    /// The network's present consensus arrives.
     pub(crate) fn announce_consensus(&self) {
         self.0.send("650 STATUS_CLIENT NOTICE CONSENSUS_ARRIVED\r\n");
-    }
-
-    /// One of ten backends has no descriptor at any HSDir any more.
-    pub(crate) fn kill_a_tenth(&self) {
-        self.0.state.lock().unwrap().is_tenth_dead = true;
     }
 
     /// The balancer has to connect again; all requests under way are lost.
@@ -193,8 +166,8 @@ impl Shared {
             "status/bootstrap-phase" => "NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"",
             "status/enough-dir-info" => "1",
             "uptime" => "60",
-            "md/all" => return write!(reply, "250+{key}=\r\n{}", self.network.microdescriptors).unwrap(),
-            _ => return write!(reply, "250+{key}=\r\n{}", self.network.consensus).unwrap(),
+            "md/all" => return write!(reply, "250+{key}=\r\n{}", self.network.microdescriptors()).unwrap(),
+            _ => return write!(reply, "250+{key}=\r\n{}", self.network.consensus()).unwrap(),
         };
         write!(reply, "250-{key}={value}\r\n").unwrap();
     }
@@ -238,71 +211,20 @@ impl Shared {
 
     fn finish(&self, circuit: Circuit) {
         let event = match circuit {
-            Circuit::Fetch { address, hsdir } => self.fetched(&address, &hsdir),
+            Circuit::Fetch { address, hsdir } => self.network.fetched(&address, &hsdir),
             Circuit::Upload { address, blinded, hsdir } => {
                 let event = format!("650 HS_DESC UPLOADED {address} UNKNOWN ${hsdir}\r\n");
-                self.state.lock().unwrap().stored.insert((blinded, hsdir));
+                self.network.store(blinded, hsdir);
                 event
             }
         };
-        self.state.lock().unwrap().counts.outstanding -= 1;
+        {
+            // After a restart nothing counts as outstanding, though a circuit may just be ending.
+            let outstanding = &mut self.state.lock().unwrap().counts.outstanding;
+            *outstanding = outstanding.saturating_sub(1);
+        }
         self.send(&event);
     }
-
-    fn fetched(&self, address: &str, hsdir: &str) -> String {
-        let number = self.backends[address];
-        let backend = Backend::new(number);
-        let id = format!("{:?}", BlindedKey::derive(&backend.address(), self.period));
-        if number.is_multiple_of(10) && self.state.lock().unwrap().is_tenth_dead {
-            return format!(
-                "650 HS_DESC FAILED {address} NO_AUTH ${hsdir} {id} REASON=NOT_FOUND\r\n\
-                 650+HS_DESC_CONTENT {address} {id} ${hsdir}\r\n\r\n.\r\n650 OK\r\n"
-            );
-        }
-        let content = block(&descriptor(&backend, number, self.period));
-        format!(
-            "650 HS_DESC RECEIVED {address} NO_AUTH ${hsdir} {id}\r\n\
-             650+HS_DESC_CONTENT {address} {id} ${hsdir}\r\n{content}650 OK\r\n"
-        )
-    }
-}
-
-/// The last descriptor that the backend of this number published. Its points are always the same.
-fn descriptor(backend: &Backend, number: u64, period: TimePeriod) -> String {
-    let mut rng = StdRng::seed_from_u64(number);
-    let phase = number * 7919 % REPUBLISHED_AFTER;
-    let round = (now().0 + phase) / REPUBLISHED_AFTER;
-    let published = UnixTime(round * REPUBLISHED_AFTER - phase);
-    let mut published = backend.publish(period, published, POINTS, &mut rng);
-    published.descriptor.revision = round;
-    published.text(&mut rng)
-}
-
-fn network(valid_after: UnixTime) -> Texts {
-    let mut rng = StdRng::seed_from_u64(9);
-    let shape = Shape {
-        relays: RELAYS,
-        hsdirs_percent: HSDIRS_PERCENT,
-        times: [0, 1, 3].map(|hours| date(valid_after.plus(hours * 3600))),
-        params: String::new(),
-        shared_random: [Some(rng.r#gen()), Some(rng.r#gen())],
-    };
-    texts(&shape, &mut rng)
-}
-
-/// `YYYY-MM-DD HH:MM:SS`.
-fn date(time: UnixTime) -> String {
-    let output = Command::new("date").args(["-u", "-d", &format!("@{}", time.0), "+%F %T"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
-fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
-}
-
-/// As a data block of the control protocol.
-fn block(text: &str) -> String {
-    text.trim_end().replace('\n', "\r\n") + "\r\n.\r\n"
 }
 
 fn fingerprints(servers: &[&str]) -> impl Iterator<Item = String> {
