@@ -1,8 +1,8 @@
 //! Citations of specifications and of tor's code in comments, and the table of them in docs/spec-map.md.
 //!
-//! They have these forms: `rend-spec-v3 [TIME-PERIODS]`, `rend-spec-v2 §2.1, §2.2`, `rend-spec-v3 appendix F`,
-//! `proposal 324`, and ``tor: `hs_get_time_period_num`, `get_time_period_length` `` for functions or files of tor.
-//! rustdoc wants a backslash before each bracket.
+//! They have these forms: `rend-spec-v3 [TIME-PERIODS]`, `rend-spec-v2 §2.1, §2.2`, `rend-spec-v3
+//! appendix F`, `proposal 324`, and ``tor: `hs_get_time_period_num`, `get_time_period_length` `` for functions or
+//! files of tor. rustdoc wants a backslash before each bracket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,7 +93,8 @@ fn citations(source: &Source) -> BTreeSet<(&'static str, String)> {
     found
 }
 
-/// The sections behind the name of a work: as many as follow one another with commas or semicolons between them.
+/// The sections behind the name of a work: as many as follow one another with commas or semicolons between
+/// them.
 fn sections(text: &str) -> Vec<String> {
     let mut sections = Vec::new();
     let mut rest = text.trim_start_matches([',', ' ']);

@@ -33,7 +33,7 @@ pub enum List {
     Long,
     /// Public functions that return a `Result` and do not say when they fail.
     Silent,
-    /// `unsafe` blocks.
+    /// Blocks of `unsafe` code.
     Unsafe,
     /// Circles between modules.
     Circles,

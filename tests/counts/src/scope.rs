@@ -16,7 +16,7 @@ pub type Module = Vec<String>;
 /// A module before its paths are resolved.
 #[derive(Default)]
 pub struct Scope {
-    /// The file.
+    /// The file that the module is in.
     pub path: String,
     /// The paths that `use` brings into the module, by their names there.
     pub imports: BTreeMap<String, Vec<String>>,

@@ -1,5 +1,5 @@
-//! The documents about the sources are true where a program can tell: each path that they name exists, and the arrows of
-//! ARCHITECTURE.md and the citations of docs/spec-map.md are those of the sources.
+//! The documents about the sources are true where a program can tell: each path that they name exists, and
+//! the arrows of ARCHITECTURE.md and the citations of docs/spec-map.md are those of the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -83,7 +83,8 @@ fn find(path: &str, before: &[String], known: &BTreeSet<String>) -> Result<Strin
     }
 }
 
-/// The paths between backticks: each word with a slash or a file's ending, its braces expanded, without a last slash.
+/// The paths between backticks: each word with a slash or a file's ending, its braces expanded, without a
+/// last slash.
 fn named(text: &str) -> Vec<String> {
     let prose: Vec<&str> = text.split("```").step_by(2).collect();
     let words = prose.iter().flat_map(|prose| prose.split('`').skip(1).step_by(2));
