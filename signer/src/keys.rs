@@ -19,6 +19,7 @@ use crate::v3::delegation::Delegation;
 use crate::v3::secret::IdentitySecret;
 
 /// The secret of a service.
+#[expect(clippy::large_enum_variant, reason = "there is one for each service, at the start")]
 pub enum Secret {
     /// Of version 2.
     V2(PermanentSecret),

@@ -103,10 +103,6 @@ pub struct Post {
 
 /// A service's own descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each post on its way, beside a text of kilobytes"
-)]
 pub enum DescriptorName {
     /// Of version 3.
     V3 {

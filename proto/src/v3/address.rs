@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::EdwardsPoint;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha3::{Digest, Sha3_256};
@@ -14,9 +15,10 @@ const VERSION: u8 = 3;
 /// 32 bytes of key, 2 of checksum, 1 of version: 56 characters of base32.
 const DECODED_LENGTH: usize = 35;
 
-/// The public identity key of an onion service, known to be a point of the prime-order subgroup.
+/// The public identity key of an onion service, known to be a point of the prime-order subgroup. It is kept as 32 bytes: the point
+/// takes 160 more, and a balancer knows thousands of addresses.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct OnionAddress(VerifyingKey);
+pub struct OnionAddress([u8; 32]);
 
 /// The text or the key is not a version-3 onion address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -42,21 +44,22 @@ pub enum AddressError {
 impl OnionAddress {
     /// The address of the service with this identity key. Fails if the key is not a point of the curve's
     /// prime-order subgroup.
-    pub fn from_identity(key: [u8; 32]) -> Result<Self, AddressError> {
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| AddressError::Key)?;
+    pub fn from_identity(identity: [u8; 32]) -> Result<Self, AddressError> {
+        let key = VerifyingKey::from_bytes(&identity).map_err(|_| AddressError::Key)?;
         if key.is_weak() || !key.to_edwards().is_torsion_free() {
             return Err(AddressError::Key);
         }
-        Ok(Self(key))
+        Ok(Self(identity))
     }
 
     /// The identity key, 32 bytes.
     pub fn identity(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        &self.0
     }
 
-    pub(super) fn verifying_key(&self) -> &VerifyingKey {
-        &self.0
+    /// The identity key as a point. It was one when the address was made: there is no other case.
+    pub(super) fn point(&self) -> EdwardsPoint {
+        VerifyingKey::from_bytes(&self.0).map(|key| key.to_edwards()).unwrap_or_default()
     }
 
     /// The 56 characters before `.onion`, the form of tor's control port.

@@ -21,7 +21,7 @@ pub struct BlindedKey(VerifyingKey);
 impl BlindedKey {
     /// The blinded key of the service at `address` in `period`.
     pub fn derive(address: &OnionAddress, period: TimePeriod) -> Self {
-        let point = blinding_factor(address, period) * address.verifying_key().to_edwards();
+        let point = blinding_factor(address, period) * address.point();
         Self(VerifyingKey::from(point))
     }
 
