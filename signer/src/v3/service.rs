@@ -1,7 +1,8 @@
 //! A version 3 service that is held: its authority, its rules, and what it has signed in each period.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use ed25519_dalek::Signature;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::document::inner::{Inner, IntroductionPoint};
@@ -48,9 +49,18 @@ struct Period {
     /// The signing key is one for the whole period, as tor has it, until the allowed backends change: no certificate of a
     /// removed backend's point stays usable beyond the descriptors that are out. A delegation has no other, though.
     secrets: PeriodSecrets,
-    /// The certificates of points' keys. They count from the last whole hour (tor: `setup_desc_intro_point`), so that they are
-    /// the same for an hour.
-    certified: HashMap<(CertType, [u8; 32]), Certificate>,
+    /// The end of all certificates of points' keys. They count from the last whole hour (tor: `setup_desc_intro_point`), so that they
+    /// are the same for an hour.
+    expires: ExpiryHour,
+    /// The signatures of these certificates. A list, which is searched: as a table it would take three times the memory.
+    certified: Vec<Certified>,
+}
+
+/// The signature of a certificate of this type for this key.
+struct Certified {
+    kind: CertType,
+    key: [u8; 32],
+    signature: Signature,
 }
 
 impl Service {
@@ -168,7 +178,8 @@ impl Service {
 impl Period {
     fn new(authority: &Authority, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Self, Refusal> {
         let keys = PeriodKeys::derive(&authority.address(), period);
-        Ok(Self { time: period, keys, secrets: authority.period(period, rng)?, certified: HashMap::new() })
+        let secrets = authority.period(period, rng)?;
+        Ok(Self { time: period, keys, secrets, expires: ExpiryHour(0), certified: Vec::new() })
     }
 
     fn sign_all(
@@ -181,11 +192,11 @@ impl Period {
     ) -> Result<SignedFrontend, Refusal> {
         let signing_cert = authority.certify(self.secrets.signing.public(), self.time, now)?;
         let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME));
-        self.certified.retain(|_, certificate| certificate.claim.expires == expires);
-        if self.certified.len() > CERTIFIED_KEPT {
+        if self.expires != expires || self.certified.len() > CERTIFIED_KEPT {
+            self.expires = expires;
             self.certified.clear();
         }
-        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point, expires)).collect();
+        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point)).collect();
         let mut texts = Vec::with_capacity(approved.sets.len());
         for set in &approved.sets {
             let points = set.iter().filter_map(|index| points.get(usize::from(*index)).cloned()).collect();
@@ -201,23 +212,29 @@ impl Period {
     }
 
     /// The point with the type-09 and type-0B certificates.
-    fn certify_point(&mut self, point: &ApprovedPoint, expires: ExpiryHour) -> IntroductionPoint {
+    fn certify_point(&mut self, point: &ApprovedPoint) -> IntroductionPoint {
         IntroductionPoint {
             link_specifiers: point.link_specifiers.clone(),
             onion_key: point.onion_key,
             auth_key: point.auth_key,
             enc_key: point.enc_key,
-            auth_cert: self.certify(CertType::AuthKey, *point.auth_key.as_bytes(), expires),
-            enc_cert: self.certify(CertType::EncKey, point.enc_key.to_ed25519(), expires),
+            auth_cert: self.certify(CertType::AuthKey, *point.auth_key.as_bytes()),
+            enc_cert: self.certify(CertType::EncKey, point.enc_key.to_ed25519()),
         }
     }
 
-    fn certify(&mut self, kind: CertType, certified: [u8; 32], expires: ExpiryHour) -> Certificate {
+    fn certify(&mut self, kind: CertType, key: [u8; 32]) -> Certificate {
         let signing = &self.secrets.signing;
-        *self.certified.entry((kind, certified)).or_insert_with(|| {
-            let claim = Claim { kind, expires, certified, signed_by: signing.public().to_bytes() };
-            Certificate { claim, signature: signing.sign(&claim.signed_bytes()) }
-        })
+        let claim =
+            Claim { kind, expires: self.expires, certified: key, signed_by: signing.public().to_bytes() };
+        let known = self.certified.iter().find(|known| known.kind == kind && known.key == key);
+        let known = known.map(|known| known.signature);
+        let signature = known.unwrap_or_else(|| {
+            let signature = signing.sign(&claim.signed_bytes());
+            self.certified.push(Certified { kind, key, signature });
+            signature
+        });
+        Certificate { claim, signature }
     }
 
     fn sign(&self, descriptor: &Descriptor, rng: &mut impl CryptoRngCore) -> String {
