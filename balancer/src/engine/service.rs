@@ -1,6 +1,7 @@
 //! One service: which introduction points its descriptors list, and when that is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::RngCore;
@@ -136,9 +137,10 @@ impl<P: Point> Service<P> {
             self.told_nothing = false;
         }
         if !self.sets.is_empty() {
+            let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
+            let sets = Arc::new(self.sets.iter().map(ids).collect());
             for descriptor in self.descriptors.values_mut() {
-                let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
-                descriptor.set_points(cx.now.elapsed, self.sets.iter().map(ids).collect());
+                descriptor.set_points(cx.now.elapsed, &sets);
             }
         }
     }

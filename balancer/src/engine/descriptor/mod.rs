@@ -8,6 +8,7 @@ mod refusals;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::RngCore;
@@ -29,8 +30,9 @@ pub(super) struct Descriptor<I> {
     slot: DescriptorSlot,
     proof: Proof,
     hsdirs: BTreeMap<Fingerprint, Upload>,
-    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are chosen.
-    sets: Vec<Vec<I>>,
+    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are chosen. A service's
+    /// descriptors share them.
+    sets: Arc<Vec<Vec<I>>>,
     /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
     incomplete_since: Option<Duration>,
     /// `None` before the first publication.
@@ -65,7 +67,7 @@ impl<I: Eq> Descriptor<I> {
             slot,
             proof,
             hsdirs: BTreeMap::new(),
-            sets: Vec::new(),
+            sets: Arc::new(Vec::new()),
             incomplete_since: None,
             round: None,
             round_wanted: false,
@@ -110,9 +112,9 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of them empty.
-    pub(super) fn set_points(&mut self, now: Duration, sets: Vec<Vec<I>>) {
-        if self.sets != sets {
-            self.sets = sets;
+    pub(super) fn set_points(&mut self, now: Duration, sets: &Arc<Vec<Vec<I>>>) {
+        if self.sets != *sets {
+            self.sets = Arc::clone(sets);
             self.incomplete_since = Some(now);
             self.want_round(now);
         }
