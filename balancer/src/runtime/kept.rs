@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{DescriptorSlot, ServiceId};
 
-/// Bytes of texts that all runtimes of a generation keep together at most: those of some hundred services.
-pub(super) const MOST_BYTES: usize = 16 << 20;
+/// Bytes of texts that all runtimes of a generation keep together at most: with a thousand services, those of some minutes. Most
+/// uploads that fail are tried again within seconds.
+pub(super) const MOST_BYTES: usize = 8 << 20;
 
 /// The last texts of each descriptor. The oldest go first; where they are missing, the engine has the descriptor published to all its
 /// HSDirs instead of one.
