@@ -149,7 +149,7 @@ impl World {
                     period: self.network.as_ref().map_or(0, |view| view.backends[&backend].period) + lead / 2,
                     points: points.into_iter().map(Key::new).collect(),
                 };
-                given = (age < 10_000).then_some((backend.clone(), copy.period, revision));
+                given = (outcome > 2 && age < 10_000).then_some((backend.clone(), copy.period, revision));
                 let outcome = match outcome {
                     0 => FetchOutcome::NotFound,
                     1 => FetchOutcome::Failed,
