@@ -6,7 +6,7 @@ use std::thread;
 
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 
-use super::ring::Ring;
+use super::ring::{Replicas, Ring};
 use super::schedule::{DescriptorTerm, Schedule, ScheduleError, Which};
 use crate::relay::Fingerprint;
 use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
@@ -121,11 +121,19 @@ impl Directory {
 
     /// The HSDirs of the first or the second descriptor of the service that has this blinded key in its period.
     pub fn responsible(&self, which: Which, blinded: &BlindedKey) -> Vec<Fingerprint> {
-        let ring = match which {
+        self.ring(which).responsible(blinded, self.parameters.replicas, self.parameters.spread_store)
+    }
+
+    /// The HSDirs of the first or the second descriptor that has these replicas.
+    pub fn holders(&self, which: Which, replicas: &Replicas) -> Vec<Fingerprint> {
+        self.ring(which).holders(replicas, self.parameters.spread_store)
+    }
+
+    fn ring(&self, which: Which) -> &Ring {
+        match which {
             Which::First => &self.first,
             Which::Second => &self.second,
-        };
-        ring.responsible(blinded, self.parameters.replicas, self.parameters.spread_store)
+        }
     }
 }
 

@@ -122,7 +122,8 @@ impl generation::Directory<V3> for Directory {
         _: UnixTime,
     ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
         let published = |(which, term): (Which, DescriptorTerm)| {
-            (term.slot(), self.responsible(which, keys.get(address, term.period)))
+            let replicas = keys.replicas(address, term.period, self.parameters().replicas);
+            (term.slot(), self.holders(which, replicas))
         };
         self.both().map(published).into()
     }
@@ -144,7 +145,8 @@ impl generation::Directory<V3> for Directory {
 
     fn backend(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> BackendView {
         let (which, term) = (self.schedule().fetched, self.schedule().fetched_term());
-        let hsdirs = self.responsible(which, keys.get(backend, term.period));
+        let replicas = keys.replicas(backend, term.period, self.parameters().replicas);
+        let hsdirs = self.holders(which, replicas);
         let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
         BackendView { period: term.period.number, sources: sources.collect() }
     }

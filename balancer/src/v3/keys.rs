@@ -1,31 +1,31 @@
-//! Blinded keys that were derived before. Each takes 48 µs, and each consensus asks for those of all backends and services
-//! again, which change once a day.
+//! What was worked out before from blinded keys: the places of descriptors on the ring. A key takes 48 µs and a place 1 µs, and each
+//! consensus asks for those of all backends and services again, which change once a day.
 
 use std::collections::HashMap;
 
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 
+use super::ring::Replicas;
 use crate::generation;
 
-/// The blinded keys that the last look at the network needed, and those that the present one has needed so far. About 250
-/// bytes each, three for a backend and two for a service.
+/// The places that the last look at the network needed, and those that the present one has needed so far. About 250
+/// bytes for each descriptor: three for a backend and two for a service.
 #[derive(Default)]
 pub struct BlindedKeys {
     last: Keys,
     present: Keys,
 }
 
-/// By identity key and period.
-type Keys = HashMap<([u8; 32], TimePeriod), BlindedKey>;
+/// By identity key, period and number of replicas.
+type Keys = HashMap<([u8; 32], TimePeriod, u8), Replicas>;
 
 impl BlindedKeys {
-    /// The blinded key of the service at `address` in `period`.
-    pub fn get(&mut self, address: &OnionAddress, period: TimePeriod) -> &BlindedKey {
-        let name = (*address.identity(), period);
+    /// The places of the descriptor of the service at `address` in `period`, which has `count` replicas.
+    pub fn replicas(&mut self, address: &OnionAddress, period: TimePeriod, count: u8) -> &Replicas {
+        let name = (*address.identity(), period, count);
         let Self { last, present } = self;
-        present
-            .entry(name)
-            .or_insert_with(|| last.remove(&name).unwrap_or_else(|| BlindedKey::derive(address, period)))
+        let new = || Replicas::new(&BlindedKey::derive(address, period), period, count);
+        present.entry(name).or_insert_with(|| last.remove(&name).unwrap_or_else(new))
     }
 }
 
@@ -52,11 +52,13 @@ mod tests {
         let [one, other] = [1, 2].map(|number| Backend::new(number).address());
         let mut keys = BlindedKeys::default();
         for (address, number) in [(&one, 7), (&one, 8), (&other, 7), (&one, 7)] {
-            assert!(*keys.get(address, period(number)) == BlindedKey::derive(address, period(number)));
+            let period = period(number);
+            let expected = Replicas::new(&BlindedKey::derive(address, period), period, 2);
+            assert_eq!(*keys.replicas(address, period, 2), expected);
         }
         assert_eq!(keys.present.len(), 3);
         keys.end_look();
-        keys.get(&one, period(8));
+        keys.replicas(&one, period(8), 2);
         assert_eq!((keys.last.len(), keys.present.len()), (2, 1), "it was derived again");
         keys.end_look();
         assert_eq!((keys.last.len(), keys.present.len()), (1, 0));

@@ -20,6 +20,17 @@ pub struct Ring {
 /// A place on the ring, 32 bytes, of a relay or of one of a service's replicas.
 type Index = [u8; 32];
 
+/// The places of a descriptor's replicas on the ring of its period: a hash each, which every consensus of that period needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replicas(Vec<Index>);
+
+impl Replicas {
+    /// Those of the descriptor that is signed with `blinded` in `period`, of which there are `count` replicas.
+    pub fn new(blinded: &BlindedKey, period: TimePeriod, count: u8) -> Self {
+        Self((1..=count).map(|replica| hs_index(blinded.as_bytes(), replica, period)).collect())
+    }
+}
+
 impl Ring {
     /// Puts every one of `relays` in its place for `term`.
     pub fn new(relays: &[(Fingerprint, RelayIdentity)], term: &DescriptorTerm) -> Self {
@@ -41,19 +52,20 @@ impl Ring {
         self.places.is_empty()
     }
 
-    /// The HSDirs of the descriptor signed with `blinded`, first replica first, none of them twice.
-    ///
-    /// Each of the `replicas` takes the next `spread` relays from its index on, round the ring, passing over those that
-    /// an earlier replica took. A ring that is too small gives all it has.
+    /// The HSDirs of the descriptor signed with `blinded`; see [`Ring::holders`].
     pub fn responsible(&self, blinded: &BlindedKey, replicas: u8, spread: u8) -> Vec<Fingerprint> {
-        self.walk((1..=replicas).map(|replica| hs_index(blinded.as_bytes(), replica, self.period)), spread)
+        self.holders(&Replicas::new(blinded, self.period, replicas), spread)
     }
 
-    fn walk(&self, starts: impl Iterator<Item = Index>, spread: u8) -> Vec<Fingerprint> {
-        let mut chosen = Vec::new();
+    /// The HSDirs of a descriptor of this ring's period, first replica first, none of them twice.
+    ///
+    /// Each replica takes the next `spread` relays from its place on, round the ring, passing over those that an earlier
+    /// replica took. A ring that is too small gives all it has.
+    pub fn holders(&self, Replicas(starts): &Replicas, spread: u8) -> Vec<Fingerprint> {
+        let mut chosen = Vec::with_capacity(starts.len() * usize::from(spread));
         for start in starts {
             let (before, from) =
-                self.places.split_at(self.places.partition_point(|(index, _)| *index < start));
+                self.places.split_at(self.places.partition_point(|(index, _)| index < start));
             let mut wanted = spread;
             for (_, relay) in from.iter().chain(before) {
                 if wanted == 0 {
@@ -147,7 +159,7 @@ mod tests {
         ];
         for (term, blinded, expected) in cases {
             let starts = (1..=2).map(|replica| hs_index(&hex(blinded), replica, term.period));
-            let chosen = Ring::new(&relays, &term).walk(starts, 4);
+            let chosen = Ring::new(&relays, &term).holders(&Replicas(starts.collect()), 4);
             assert_eq!(chosen, expected.map(|byte| Fingerprint([byte; 20])), "{}", term.period.number);
         }
     }
@@ -185,7 +197,7 @@ mod tests {
             spread in 1u8..20,
         ) {
             let ring = Ring { period: period(1), places: places.clone() };
-            let chosen = ring.walk(starts.iter().copied(), spread);
+            let chosen = ring.holders(&Replicas(starts.clone()), spread);
             prop_assert_eq!(chosen.len(), places.len().min(starts.len() * usize::from(spread)));
             prop_assert_eq!(chosen, naive(places, &starts, spread));
         }
