@@ -124,9 +124,9 @@ impl Capacity {
         self.read_backs.join_until(now, now, read_back);
     }
 
-    /// The first post, which stays in its line. `None` if none waits, or the pace holds it up.
+    /// The first post, which stays in its line. `None` if none waits, the pace holds it up, or no slot is free.
     pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
-        self.posts.first(now).copied()
+        self.posts.first(now).copied().filter(|_| self.room(Kind::Post, now) > 0)
     }
 
     /// Takes the first post out of its line, if there are slots for all its circuits. A post to more HSDirs than the share of posts
@@ -155,7 +155,7 @@ impl Capacity {
             self.posts.spend(now);
         }
         for upload in uploads {
-            self.slots.take(upload, now, now + HELD_FOR_SIGNING);
+            self.slots.take(upload, now + HELD_FOR_SIGNING);
         }
     }
 
@@ -165,7 +165,7 @@ impl Capacity {
             Request::Look(..) => self.looks.spend(now),
             _ => self.read_backs.spend(now),
         }
-        self.slots.take(request, now, now + HELD);
+        self.slots.take(request, now + HELD);
     }
 
     /// Tor has taken a publication: its uploads begin.

@@ -1,7 +1,6 @@
 //! Who wants to be woken when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// At most one deadline for each owner, ordered by time, so that an event costs nothing for whom it does not
@@ -11,19 +10,27 @@ pub(super) struct Deadlines<O> {
     by_time: BTreeSet<(Duration, O)>,
 }
 
+/// The earlier of two deadlines; `None` is never.
+pub(super) fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (at, None) | (None, at) => at,
+    }
+}
+
 impl<O: Copy + Ord> Deadlines<O> {
     pub(super) fn new() -> Self {
         Self { by_owner: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
-    /// Sets, moves or removes an owner's deadline. Returns the one before.
-    pub(super) fn set(&mut self, owner: O, at: Option<Duration>) -> Option<Duration> {
+    /// Sets, moves or removes an owner's deadline.
+    pub(super) fn set(&mut self, owner: O, at: Option<Duration>) {
         let known = match at {
             Some(at) => self.by_owner.insert(owner, at),
             None => self.by_owner.remove(&owner),
         };
         if known == at {
-            return known;
+            return;
         }
         if let Some(known) = known {
             self.by_time.remove(&(known, owner));
@@ -31,20 +38,6 @@ impl<O: Copy + Ord> Deadlines<O> {
         if let Some(at) = at {
             self.by_time.insert((at, owner));
         }
-        known
-    }
-
-    /// Moves all deadlines on by as much.
-    pub(super) fn postpone(&mut self, by: Duration) {
-        for at in self.by_owner.values_mut() {
-            *at = at.saturating_add(by);
-        }
-        self.by_time = self.by_owner.iter().map(|(owner, at)| (*at, *owner)).collect();
-    }
-
-    /// The owners in this range that have a deadline, in their order.
-    pub(super) fn owners(&self, range: RangeInclusive<O>) -> impl Iterator<Item = O> {
-        self.by_owner.range(range).map(|(owner, _)| *owner)
     }
 
     /// The earliest deadline.

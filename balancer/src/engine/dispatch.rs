@@ -85,10 +85,17 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// A service's state changed: its descriptors may want to be posted or read back, or it to be woken at
     /// another time.
     pub(super) fn service_touched(&mut self, number: Number<ServiceId>) {
+        self.descriptors_touched(number, None);
+    }
+
+    /// The same for one of its descriptors, or all.
+    fn descriptors_touched(&mut self, number: Number<ServiceId>, only: Option<DescriptorSlot>) {
         let Some(service) = self.services.get_mut(number) else { return };
         let now = self.cx.now.elapsed;
         let may_post = self.tor_ready && service.has_points();
-        for (slot, descriptor) in service.descriptors() {
+        for (slot, descriptor) in
+            service.descriptors().filter(|(slot, _)| only.is_none_or(|only| only == *slot))
+        {
             if may_post && !descriptor.in_line && descriptor.is_due(now) {
                 descriptor.in_line = true;
                 let until = descriptor.post_by(now, &self.cx.timing);
@@ -103,8 +110,9 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     self.capacity.join_read_backs(now, read_back);
                 }
             }
+            descriptor.set_deadline(may_post, self.tor_ready);
         }
-        let deadline = service.deadline(self.tor_ready, self.cx.timing.keep_last);
+        let deadline = service.deadline(self.cx.timing.keep_last);
         self.deadlines.set(Owner::Service(number), deadline);
     }
 
@@ -131,7 +139,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let Some(descriptor) = found.descriptor(slot) else { return };
         act(descriptor, &mut self.cx);
         found.note_recovery(&mut self.cx);
-        self.service_touched(service);
+        self.descriptors_touched(service, Some(slot));
     }
 
     /// Hands out the requests whose turn it is: posts, then looks, then read-backs.

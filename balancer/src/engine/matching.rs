@@ -5,48 +5,59 @@
 //! backend cannot get in one round it cannot get in a later one, so that in the end no backend could have more without
 //! taking from one that has no more than itself.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 /// A backend's points, in the order in which it offers them, by their places.
 pub(super) type Offer<'a, L> = &'a [L];
 
 /// Chooses up to `max` points. `order` says which backend comes first in each round. The result names offers and points
 /// within them.
-pub(super) fn choose<L: Ord>(offers: &[Offer<'_, L>], order: &[usize], max: usize) -> Vec<(usize, usize)> {
-    let mut matching = Matching { offers, held: BTreeMap::new() };
-    let mut hopeful = order.to_vec();
+pub(super) fn choose<L: Eq>(offers: &[Offer<'_, L>], order: &[usize], max: usize) -> Vec<(usize, usize)> {
+    let mut matching = Matching { offers, held: Vec::new() };
+    let (mut hopeful, mut tried) = (order.to_vec(), Vec::new());
     while !hopeful.is_empty() && matching.held.len() < max {
-        hopeful.retain(|offer| matching.held.len() < max && matching.gain(*offer, &mut BTreeSet::new()));
+        hopeful.retain(|offer| {
+            tried.clear();
+            matching.held.len() < max && matching.gain(*offer, &mut tried)
+        });
     }
-    matching.held.into_values().collect()
+    matching.held.into_iter().map(|(_, point)| point).collect()
 }
 
 struct Matching<'a, L> {
     offers: &'a [Offer<'a, L>],
-    /// Which offer holds a place, by which of its points.
-    held: BTreeMap<&'a L, (usize, usize)>,
+    /// Which offer holds a place, by which of its points. There are no more than fit a descriptor.
+    held: Vec<(&'a L, (usize, usize))>,
 }
 
-impl<'a, L: Ord> Matching<'a, L> {
+impl<'a, L: Eq> Matching<'a, L> {
     /// Gives the backend one more place, if there is a way; `tried` are places that lead nowhere.
-    fn gain(&mut self, offer: usize, tried: &mut BTreeSet<&'a L>) -> bool {
+    fn gain(&mut self, offer: usize, tried: &mut Vec<&'a L>) -> bool {
         let places = self.offers.get(offer).copied().unwrap_or_default();
         for (point, place) in places.iter().enumerate() {
-            let holder = self.held.get(place).map(|(holder, _)| *holder);
-            if holder == Some(offer) || !tried.insert(place) {
+            let holder = self.held.iter().find(|(held, _)| *held == place).map(|(_, (holder, _))| *holder);
+            if holder == Some(offer) || tried.contains(&place) {
                 continue;
             }
+            tried.push(place);
             if holder.is_none_or(|holder| self.gain(holder, tried)) {
-                self.held.insert(place, (offer, point));
+                self.hold(place, (offer, point));
                 return true;
             }
         }
         false
     }
+
+    fn hold(&mut self, place: &'a L, by: (usize, usize)) {
+        match self.held.iter_mut().find(|(held, _)| *held == place) {
+            Some((_, holder)) => *holder = by,
+            None => self.held.push((place, by)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -8,6 +8,7 @@ use rand_core::RngCore;
 
 use super::Context;
 use super::backend::Backend;
+use super::deadlines::earlier;
 use super::descriptor::Descriptor;
 use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, ServiceId, ServiceSpec};
 use super::notice::Notice;
@@ -239,12 +240,10 @@ impl<P: Point> Service<P> {
     }
 
     /// When [`Service::tick`] has something to do, or a descriptor becomes due.
-    pub(super) fn deadline(&self, tor_ready: bool, keep_last: Duration) -> Option<Duration> {
-        let may_post = tor_ready && self.has_points();
-        let descriptors =
-            self.descriptors.values().filter_map(|descriptor| descriptor.deadline(may_post, tor_ready));
+    pub(super) fn deadline(&self, keep_last: Duration) -> Option<Duration> {
         let dropped = self.stale_since.map(|since| since + keep_last);
-        descriptors.chain(dropped).chain(self.decide_at).min()
+        let descriptors = self.descriptors.values().map(Descriptor::deadline);
+        descriptors.fold(earlier(dropped, self.decide_at), earlier)
     }
 
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {

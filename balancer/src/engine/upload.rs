@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::Context;
+use super::deadlines::earlier;
 use super::event::{Found, Proof, PublicationId};
 use super::status::UploadState;
 
@@ -431,7 +432,7 @@ impl Upload {
             State::Acknowledged { at, in_line: false, .. } if may_ask => Some(at),
             _ => None,
         };
-        due.into_iter().chain(self.owed).min()
+        earlier(due, self.owed)
     }
 
     pub(super) fn status(&self) -> (UploadState, Option<u64>) {

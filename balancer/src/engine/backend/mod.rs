@@ -13,6 +13,7 @@ use rand_core::RngCore;
 
 use self::held::{HOUR, Held};
 use super::Context;
+use super::deadlines::earlier;
 use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
 use super::look::Looks;
 use super::notice::{Gone, Notice};
@@ -199,7 +200,7 @@ impl<P: Point> Backend<P> {
     /// When [`Backend::tick`] has something to do.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
-        self.looks.deadline().into_iter().chain(good_until).min()
+        earlier(self.looks.deadline(), good_until)
     }
 
     pub(super) fn status(&self, now: Duration) -> BackendStatus {

@@ -83,7 +83,8 @@ impl<T> Line<T> {
 /// So many requests a minute at even distances, and after a rest [`BURST`] at once.
 struct Pace {
     distance: Duration,
-    burst: u32,
+    /// How much earlier than at even distances a request may leave.
+    burst: Duration,
     /// When the next request would be due, if all had come at even distances.
     due: Duration,
 }
@@ -91,11 +92,12 @@ struct Pace {
 impl Pace {
     fn new(per_minute: usize) -> Self {
         let per_minute = u32::try_from(per_minute).unwrap_or(u32::MAX).max(1);
-        Self { distance: MINUTE / per_minute, burst: per_minute.min(BURST), due: Duration::ZERO }
+        let distance = MINUTE / per_minute;
+        Self { distance, burst: distance * (per_minute.min(BURST) - 1), due: Duration::ZERO }
     }
 
     fn ready_at(&self) -> Duration {
-        self.due.saturating_sub(self.distance * (self.burst - 1))
+        self.due.saturating_sub(self.burst)
     }
 
     fn spend(&mut self, now: Duration) {

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::deadlines::Deadlines;
 use super::super::event::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::super::registry::Number;
 use crate::relay::Fingerprint;
 
 /// Something that tor was asked for, at one HSDir.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub(in super::super) enum Request {
     /// To upload a descriptor.
     Upload(PublicationId, Fingerprint),
@@ -38,100 +37,94 @@ impl Request {
             Self::ReadBack(..) => Kind::ReadBack,
         }
     }
+
+    fn is_upload_of(&self, publication: PublicationId) -> bool {
+        matches!(self, Self::Upload(id, _) if *id == publication)
+    }
 }
 
 /// For how long after its slot has become free a request may be answered: tor gives it up after two minutes (`SocksTimeout`).
 const ANSWERED_LATE: Duration = Duration::from_secs(60);
 
-/// The slots that are taken.
+/// The slots that are taken. There are so few that a search among all of them costs less than an order would.
 pub(super) struct Slots {
-    /// Until when each request keeps its slot, if no answer comes. A request may be outstanding several times: it is told apart by
-    /// when it was made.
-    held: Deadlines<(Request, Duration)>,
+    /// In the order in which the requests were made.
+    held: Vec<Slot>,
     /// Requests whose slots have become free without an answer, until tor gives them up, too: one that is answered late must not free
     /// the slot of the same request made again.
-    given_up: Deadlines<(Request, Duration)>,
-    /// How many requests of each kind hold one.
-    held_by: [usize; 3],
+    given_up: Vec<Slot>,
+}
+
+struct Slot {
+    /// A request may be outstanding several times.
+    request: Request,
+    /// Until when it keeps its slot, or may be answered late, if no answer comes.
+    until: Duration,
 }
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { held: Deadlines::new(), given_up: Deadlines::new(), held_by: [0; 3] }
+        Self { held: Vec::new(), given_up: Vec::new() }
     }
 
     /// How many are taken.
     pub(super) fn len(&self) -> usize {
-        self.held_by.iter().sum()
+        self.held.len()
     }
 
     /// How many requests of this kind have taken.
     pub(super) fn held_by(&self, kind: Kind) -> usize {
-        self.held_by.get(kind as usize).copied().unwrap_or(0)
+        self.held.iter().filter(|slot| slot.request.kind() == kind).count()
     }
 
     /// A request takes a slot, at `until` at the latest it is free again.
-    pub(super) fn take(&mut self, request: Request, now: Duration, until: Duration) {
-        if self.held.set((request, now), Some(until)).is_none() {
-            self.count(request, usize::saturating_add);
-        }
+    pub(super) fn take(&mut self, request: Request, until: Duration) {
+        self.held.push(Slot { request, until });
     }
 
     /// Frees the slot of a request that was answered: the earliest, where it was made several times.
     pub(super) fn free(&mut self, request: Request) {
-        let all = (request, Duration::ZERO)..=(request, Duration::MAX);
-        let (late, first) = (self.given_up.owners(all.clone()).next(), self.held.owners(all).next());
-        if let Some(late) = late {
-            self.given_up.set(late, None);
-        } else if let Some(owner) = first {
-            self.held.set(owner, None);
-            self.count(request, usize::saturating_sub);
+        let first = |slots: &[Slot]| slots.iter().position(|slot| slot.request == request);
+        if let Some(late) = first(&self.given_up) {
+            self.given_up.remove(late);
+        } else if let Some(answered) = first(&self.held) {
+            self.held.remove(answered);
         }
     }
 
     /// Frees the slots of a publication that was not posted.
     pub(super) fn free_publication(&mut self, id: PublicationId) {
-        for (request, _) in self.uploads(id) {
-            self.free(request);
+        for slots in [&mut self.held, &mut self.given_up] {
+            slots.retain(|slot| !slot.request.is_upload_of(id));
         }
     }
 
     /// The uploads of a publication keep their slots until then.
     pub(super) fn keep_publication(&mut self, id: PublicationId, until: Duration) {
-        for owner in self.uploads(id) {
-            self.held.set(owner, Some(until));
+        for slot in self.held.iter_mut().filter(|slot| slot.request.is_upload_of(id)) {
+            slot.until = until;
         }
     }
 
     /// Frees the slots whose time has come.
     pub(super) fn expire(&mut self, now: Duration) {
-        while self.given_up.next_due(now).is_some() {}
-        while let Some(owner) = self.held.next_due(now) {
-            self.given_up.set(owner, Some(now + ANSWERED_LATE));
-            self.count(owner.0, usize::saturating_sub);
+        self.given_up.retain(|slot| slot.until > now);
+        while let Some(index) = self.held.iter().position(|slot| slot.until <= now) {
+            let given_up = self.held.remove(index);
+            self.given_up.push(Slot { until: now + ANSWERED_LATE, ..given_up });
         }
     }
 
     /// So much time has passed unnoticed, in which tor did nothing either.
     pub(super) fn wake_up(&mut self, slept: Duration) {
-        self.held.postpone(slept);
+        for slot in &mut self.held {
+            slot.until = slot.until.saturating_add(slept);
+        }
     }
 
     /// When the next slot becomes free at the latest; `None` if none is taken.
     pub(super) fn next_free(&self) -> Option<Duration> {
-        self.held.first()
-    }
-
-    fn uploads(&self, id: PublicationId) -> Vec<(Request, Duration)> {
-        let first = (Request::Upload(id, Fingerprint([0; 20])), Duration::ZERO);
-        let last = (Request::Upload(id, Fingerprint([0xFF; 20])), Duration::MAX);
-        self.held.owners(first..=last).collect()
-    }
-
-    fn count(&mut self, request: Request, change: fn(usize, usize) -> usize) {
-        if let Some(count) = self.held_by.get_mut(request.kind() as usize) {
-            *count = change(*count, 1);
-        }
+        self.held.iter().map(|slot| slot.until).min()
     }
 }
 
@@ -148,9 +141,9 @@ mod tests {
     #[test]
     fn a_slot_is_freed_by_the_answer_or_when_its_time_has_come() {
         let mut slots = Slots::new();
-        slots.take(upload(1, 1), AT(0), AT(60));
-        slots.take(upload(1, 2), AT(0), AT(60));
-        slots.take(upload(2, 1), AT(5), AT(65));
+        slots.take(upload(1, 1), AT(60));
+        slots.take(upload(1, 2), AT(60));
+        slots.take(upload(2, 1), AT(65));
         assert_eq!((slots.len(), slots.held_by(Kind::Post), slots.held_by(Kind::Look)), (3, 3, 0));
         slots.free(upload(1, 1));
         // Nobody holds it any more.
@@ -163,8 +156,8 @@ mod tests {
     #[test]
     fn a_request_that_is_made_again_takes_another_slot() {
         let mut slots = Slots::new();
-        slots.take(upload(1, 1), AT(0), AT(60));
-        slots.take(upload(1, 1), AT(30), AT(90));
+        slots.take(upload(1, 1), AT(60));
+        slots.take(upload(1, 1), AT(90));
         assert_eq!(slots.len(), 2);
         slots.free(upload(1, 1));
         assert_eq!((slots.len(), slots.next_free()), (1, Some(AT(90))));
@@ -173,17 +166,17 @@ mod tests {
     #[test]
     fn a_late_answer_frees_no_slot_of_the_same_request_made_again() {
         let mut slots = Slots::new();
-        slots.take(upload(1, 1), AT(0), AT(60));
-        slots.take(upload(1, 1), AT(20), AT(80));
+        slots.take(upload(1, 1), AT(60));
+        slots.take(upload(1, 1), AT(80));
         slots.expire(AT(60));
         slots.free(upload(1, 1));
         assert_eq!(slots.len(), 1);
         slots.free(upload(1, 1));
         assert_eq!(slots.len(), 0);
         // Tor has given up one that comes so late.
-        slots.take(upload(1, 1), AT(100), AT(160));
+        slots.take(upload(1, 1), AT(160));
         slots.expire(AT(160));
-        slots.take(upload(1, 1), AT(200), AT(260));
+        slots.take(upload(1, 1), AT(260));
         slots.expire(AT(220));
         slots.free(upload(1, 1));
         assert_eq!(slots.len(), 0);
@@ -193,7 +186,7 @@ mod tests {
     fn a_publications_slots_are_kept_and_freed_together() {
         let mut slots = Slots::new();
         for (id, hsdir) in [(1, 0), (1, 0xFF), (2, 0), (2, 7), (3, 0)] {
-            slots.take(upload(id, hsdir), AT(0), AT(60));
+            slots.take(upload(id, hsdir), AT(60));
         }
         slots.keep_publication(PublicationId(2), AT(70));
         slots.free_publication(PublicationId(1));

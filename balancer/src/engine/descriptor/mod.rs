@@ -17,6 +17,7 @@ use self::refusals::ReadBack;
 pub(super) use self::rounds::Batch;
 use self::rounds::Round;
 use super::Context;
+use super::deadlines::earlier;
 use super::event::{DescriptorSlot, Found, Proof, PublicationId, ServiceId, UploadOutcome};
 use super::notice::Notice;
 use super::revision::Floor;
@@ -55,6 +56,7 @@ pub(super) struct Descriptor<I> {
     /// The last problem of the signer or tor, which is told once, and how often it has come in a row.
     problem: Option<String>,
     not_posted: u32,
+    deadline: Option<Duration>,
     /// Whether it stands in the line of those that want to post.
     pub(super) in_line: bool,
 }
@@ -82,6 +84,7 @@ impl<I: Eq> Descriptor<I> {
             short_since: None,
             problem: None,
             not_posted: 0,
+            deadline: None,
             in_line: false,
         }
     }
@@ -90,6 +93,9 @@ impl<I: Eq> Descriptor<I> {
     /// tor did not know before. One that stays keeps the number of its set. A new one takes the lowest that is free; the
     /// numbers of a replica begin after those of the replicas before.
     pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
+        if listed.len() == self.hsdirs.len() && self.hsdirs.keys().all(|hsdir| listed.contains(hsdir)) {
+            return self.hsdirs.values_mut().for_each(|hsdir| hsdir.network_changed(now));
+        }
         let listed: BTreeSet<Fingerprint> = listed.iter().copied().collect();
         self.hsdirs.retain(|fingerprint, _| listed.contains(fingerprint));
         let first = usize::from(self.slot.replica) * listed.len();
@@ -189,6 +195,9 @@ impl<I: Eq> Descriptor<I> {
 
     /// The HSDirs that have to be read back now; from then on they stand in line for it.
     pub(super) fn queue_proofs(&mut self, now: Duration) -> Vec<Fingerprint> {
+        if self.proof == Proof::Word {
+            return Vec::new();
+        }
         let due =
             self.hsdirs.iter_mut().filter_map(|(hsdir, upload)| upload.queue_proof(now).then_some(*hsdir));
         due.collect()
@@ -258,16 +267,21 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to say;
-    /// `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
-    pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
+    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to say.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Works its deadline out, after anything has happened to it; `may_post` is whether a publication would be possible, `may_ask`
+    /// whether a read-back.
+    pub(super) fn set_deadline(&mut self, may_post: bool, may_ask: bool) {
         let may_post = may_post && !self.sets.is_empty() && !self.in_line && !self.awaits_signature();
-        let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post, may_ask));
         let read_back = match self.read_back {
             ReadBack::Waiting { until } => Some(until),
             _ => None,
         };
-        hsdirs.chain(read_back).chain(self.renew_at).min()
+        let hsdirs = self.hsdirs.values().map(|hsdir| hsdir.deadline(may_post, may_ask));
+        self.deadline = hsdirs.fold(earlier(read_back, self.renew_at), earlier);
     }
 
     pub(super) fn status(&self, now: Duration) -> DescriptorStatus {
@@ -297,9 +311,7 @@ impl<I: Eq> Descriptor<I> {
 
     /// Whether its set is on every HSDir that tor knows, and on one at least.
     pub(super) fn is_complete(&self) -> bool {
-        let unknown = self.hsdirs.values().filter(|hsdir| hsdir.is_unknown()).count();
-        let stored = self.stored_at();
-        stored > 0 && stored + unknown == self.hsdirs.len()
+        self.hsdirs.values().all(|hsdir| hsdir.is_stored() || hsdir.is_unknown()) && self.stored_at() > 0
     }
 
     /// On how many HSDirs its set is.

@@ -80,7 +80,8 @@ impl<I: Eq> Descriptor<I> {
         for (fingerprint, hsdir) in &self.hsdirs {
             let gets_it = if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
             if gets_it {
-                posts.entry(self.set_of(hsdir)?).or_default().push(*fingerprint);
+                let to = posts.entry(self.set_of(hsdir)?);
+                to.or_insert_with(|| Vec::with_capacity(self.hsdirs.len())).push(*fingerprint);
             }
         }
         let new = || Revision::New { floor: self.revision_floor() };
