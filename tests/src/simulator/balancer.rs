@@ -14,7 +14,7 @@ use super::carrying::{Order, Round};
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::cache::Key;
-use super::network::consensus::Consensus;
+use super::network::consensus::{Consensus, INTERVAL};
 use super::network::relay::RelayId;
 use super::service::move_spots;
 use super::time::Moment;
@@ -36,10 +36,14 @@ pub struct Balancer<G: Generation> {
     pub call: Call,
     /// Whether tor is there.
     pub tor_ready: bool,
+    /// Whether the engine knows that.
+    pub told_ready: bool,
     /// What tor is busy with.
     pub tor: Tor,
     /// The consensus that tor has.
     pub consensus: Rc<Consensus>,
+    /// The relays that it lists of which tor has no microdescriptors.
+    pub missing: Vec<RelayId>,
     /// The one that the balancer has read.
     pub read: Option<(Rc<Consensus>, G::Directory)>,
     /// The number of the last look at the clock that was planned.
@@ -56,6 +60,8 @@ pub struct Balancer<G: Generation> {
     pub signed: FxHashMap<Key, u64>,
     /// When the last upload of each descriptor to each HSDir ends.
     pub uploads: FxHashMap<(Key, RelayId), Moment>,
+    /// When the last upload of a service to an HSDir began of which nothing will be heard.
+    pub unheard: FxHashMap<(usize, RelayId), Moment>,
     /// The last revisions that were given at all, and when.
     pub given: FxHashMap<Key, (u64, Moment)>,
     /// What was signed last of each descriptor.
@@ -93,8 +99,10 @@ impl<G: Generation> Balancer<G> {
             remembered: BTreeMap::new(),
             call: Call { life: 0, tor: 0 },
             tor_ready: true,
+            told_ready: false,
             tor: Tor::default(),
             consensus,
+            missing: Vec::new(),
             read: None,
             clock_look: 0,
             clock_ahead: 0,
@@ -103,6 +111,7 @@ impl<G: Generation> Balancer<G> {
             signer_began: Moment::ZERO,
             signed: FxHashMap::default(),
             uploads: FxHashMap::default(),
+            unheard: FxHashMap::default(),
             given: FxHashMap::default(),
             kept: FxHashMap::default(),
             sets: FxHashMap::default(),
@@ -132,6 +141,7 @@ impl<G: Generation> Balancer<G> {
         // A period before the last, even by a clock that is a day behind.
         let past = now.wall().0 / 86_400 - 4;
         self.uploads.retain(|_, ends| *ends > now);
+        self.unheard.retain(|_, began| now.since(*began) < INTERVAL);
         self.given.retain(|key, _| key.slot.period > past);
         self.kept.retain(|key, _| key.slot.period > past);
         self.signed.retain(|key, _| key.slot.period > past);
@@ -189,6 +199,7 @@ impl<G: Generation> World<G> {
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
         self.balancer.orders.clear();
+        self.balancer.told_ready = false;
         self.balancer.tor.meet_another_engine();
         self.balancer.kept.clear();
         self.balancer.read = None;
@@ -199,6 +210,7 @@ impl<G: Generation> World<G> {
     pub fn fall_asleep(&mut self) {
         self.balancer.asleep = Some(self.now);
         self.balancer.call.tor += 1;
+        self.watch.prompt.interrupt();
     }
 
     /// The machine wakes up. The runtime looks at the clock within half a minute, and tor for a consensus.
@@ -206,6 +218,7 @@ impl<G: Generation> World<G> {
         let Some(since) = self.balancer.asleep.take() else { return };
         self.balancer.slept += self.now.since(since);
         self.watch.excuse_everything(self.now);
+        self.watch.prompt.interrupt();
         for (number, service) in self.services.iter().enumerate() {
             self.watch.reconfigured(self.now, number, service.configured.is_some(), &self.users);
         }
@@ -217,8 +230,10 @@ impl<G: Generation> World<G> {
 
     /// Tor ends, and everything that it was doing with it.
     pub fn stop_tor(&mut self) {
-        self.balancer.tor_ready = false;
+        (self.balancer.tor_ready, self.balancer.told_ready) = (false, false);
         self.balancer.call.tor += 1;
+        self.balancer.unheard.clear();
+        self.watch.prompt.interrupt();
         self.balancer.orders.clear();
         self.balancer.tor = Tor::default();
         self.tell(Event::TorLost);
@@ -254,10 +269,13 @@ impl<G: Generation> World<G> {
         }
         let consensus = self.balancer.consensus.clone();
         let first = self.balancer.read.is_none();
+        self.some_relays_are_missing();
         let directory = G::directory(&consensus);
         self.balancer.read = Some((consensus, directory));
         self.show_network();
         if first {
+            self.balancer.told_ready = true;
+            self.watch.prompt.resume(self.now);
             self.tell(Event::TorReady);
         }
     }
@@ -285,9 +303,12 @@ impl<G: Generation> World<G> {
                 changes.extend(G::changes_at(address, wall));
             }
         }
-        for backend in &mut self.backends {
+        let ready = self.balancer.told_ready && self.balancer.asleep.is_none();
+        for (number, backend) in self.backends.iter_mut().enumerate() {
             let address = &mut self.addresses[backend.address];
             let mut place = G::backend(directory, address, wall);
+            let can = ready && !self.users[number].is_empty();
+            self.watch.prompt.shown(number, place.period, can, self.now);
             if backend.sealed {
                 place.sources = vec![Source::Any];
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use onionbalance::engine::{
     Action, Event, Found, Point, Post, PublicationId, Revision, ServiceId, UploadOutcome,
@@ -10,6 +11,7 @@ use onionbalance::relay::Fingerprint;
 
 use super::balancer::{Call, SIGNING, number_of};
 use super::generation::Generation;
+use super::invariants::Invariant;
 use super::network::cache::{Key, Text};
 use super::network::relay::{Given, RelayId, Said};
 use super::time::Moment;
@@ -47,6 +49,11 @@ pub struct Upload<G> {
 
 /// Of 1000 requests so many come to nothing, and tor tells.
 pub const FAILURES: u64 = 15;
+/// When the runtime gives up an upload of which it hears nothing. Tor's word of a success does not say of which upload it is: until
+/// then that of a later one to the same HSDir may be the earlier one's.
+const GIVEN_UP: Duration = Duration::from_secs(140);
+/// Of uploads that are no further apart the runtime expects to hear of the earlier one, too, and says nothing before.
+const APART: Duration = Duration::from_secs(10);
 /// Why a publication is not posted that a later one replaces.
 const REPLACED: &str = "a later publication takes its place";
 /// Of 1000 texts that are to be posted once more so many are gone.
@@ -66,6 +73,7 @@ impl<G: Generation> World<G> {
         self.report.events += 1;
         self.watch.heard(self.now, &actions);
         self.check_deadline(now, deadline);
+        self.note_load();
         for action in actions {
             self.carry_out(action);
         }
@@ -160,6 +168,14 @@ impl<G: Generation> World<G> {
         };
         let sets = order.posts.iter().map(|(set, ..)| *set);
         let kept = self.balancer.kept.get(&key).filter(|round| round.revision == revision);
+        if let Some(set) = kept.and_then(|round| sets.clone().find(|set| !round.texts.contains_key(set))) {
+            let of = self.services[key.owner].id.0.clone();
+            return self.fail(
+                Invariant::Sets,
+                &of,
+                format!("set {set} was signed with the others of its revision"),
+            );
+        }
         let texts: Option<Vec<Rc<Text<G>>>> =
             kept.and_then(|round| sets.map(|set| round.texts.get(&set).cloned()).collect());
         let is_new = matches!(order.revision, Revision::New { .. });
@@ -167,21 +183,29 @@ impl<G: Generation> World<G> {
             self.watch.excuse(key, self.now);
             return self.tell(Event::NotKept { id });
         };
+        self.check_leak(key, texts.len());
         let mut unknown = Vec::new();
         for ((_, _, to), text) in order.posts.iter().zip(texts) {
             for relay in to.iter().copied() {
-                if self.balancer.consensus.relays.binary_search(&relay).is_err() {
+                let is_listed = self.balancer.consensus.relays.binary_search(&relay).is_ok();
+                if !is_listed || self.relays.get(relay).is_missing {
                     unknown.push(relay);
                     continue;
                 }
-                let Some(at) = self.upload_ends(key, relay) else { continue };
                 let (text, posted) = (text.clone(), self.now);
+                let Some(at) = self.upload_ends(key, relay) else {
+                    self.balancer.unheard.insert((key.owner, relay), posted);
+                    continue;
+                };
                 let upload = Upload { call, id, key, relay, text, posted };
                 self.queue.plan(at, Happening::Uploaded(Box::new(upload)));
             }
         }
         if let Some(held) = self.watch.held.get_mut(&key).filter(|_| !unknown.is_empty()) {
             held.unknown = true;
+        }
+        if let Some(held) = self.watch.held.get_mut(&key) {
+            held.highest = held.highest.max(revision);
         }
         self.tell(Event::Posted { id, revision });
         for relay in unknown {
@@ -246,14 +270,25 @@ impl<G: Generation> World<G> {
             self.watch.stored(key, relay, &text);
             self.relays.store(relay, key, &text, (now, until), G::supersedes, G::TELLS)
         };
+        let earlier = self.balancer.unheard.get(&(key.owner, relay)).copied();
+        let earlier = earlier.filter(|earlier| *earlier < posted && now.since(*earlier) < GIVEN_UP);
+        let unclear = said == Said::Stored && earlier.is_some();
+        if unclear && earlier.is_some_and(|earlier| posted.since(earlier) < APART) {
+            return;
+        }
         let outcome = match said {
+            Said::Stored if unclear => UploadOutcome::Unclear,
             Said::Stored => UploadOutcome::Stored,
             Said::Refused => UploadOutcome::Refused("HTTP 400".into()),
             Said::Failed => UploadOutcome::Failed,
             Said::Nothing => return,
         };
         if call == self.balancer.call && !self.dice.chance(SILENCE) {
-            self.watch.answered(key, relay, &text, (said, posted), now);
+            if unclear {
+                self.balancer.unheard.remove(&(key.owner, relay));
+            } else {
+                self.watch.answered(key, relay, &text, (said, posted), now);
+            }
             let hsdir = self.relays.get(relay).fingerprint;
             self.tell(Event::Uploaded { id, hsdir, outcome });
         }
@@ -269,7 +304,7 @@ impl<G: Generation> World<G> {
         // Tor of version 3 looks for no descriptor but the one that clients look for.
         let can = G::BY_THE_CLOCK || looked_for.contains(&key.slot);
         let found = match self.relays.give(relay, key, self.now) {
-            _ if !can || self.dice.chance(FAILURES) => Found::Failed,
+            _ if !can || self.dice.chance(FAILURES) || self.relays.get(relay).is_missing => Found::Failed,
             Given::Nothing => return,
             Given::Failed | Given::Garbage => Found::Failed,
             Given::NotFound => Found::Nothing,

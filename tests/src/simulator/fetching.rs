@@ -37,7 +37,7 @@ impl<G: Generation> World<G> {
             Source::Any => self.give_tor_as_a_client(number),
         };
         let outcome = match given {
-            _ if self.dice.chance(FAILURES) => FetchOutcome::Failed,
+            _ if self.dice.chance(FAILURES) || self.is_missing(source) => FetchOutcome::Failed,
             Given::Nothing => return,
             Given::Failed => FetchOutcome::Failed,
             Given::NotFound => FetchOutcome::NotFound,
@@ -45,6 +45,7 @@ impl<G: Generation> World<G> {
             Given::Text(text) => {
                 if !self.users[number].is_empty() {
                     self.watch.delivered(number, slot.period, &text);
+                    self.watch.prompt.offer(number, text.points.clone(), self.now);
                 }
                 FetchOutcome::Copy(DescriptorCopy {
                     revision: text.revision,
@@ -56,6 +57,11 @@ impl<G: Generation> World<G> {
         };
         let backend = self.backends[number].id.clone();
         self.tell(Event::Fetched { backend, source, outcome });
+    }
+
+    /// Whether tor lacks what it has to know of the HSDir.
+    fn is_missing(&self, source: Source) -> bool {
+        matches!(source, Source::Hsdir { hsdir, .. } if self.relays.get(self.relays.find(hsdir)).is_missing)
     }
 
     /// What an HSDir has of a replica of the descriptor that tor looks for by its own consensus.

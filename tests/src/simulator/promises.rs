@@ -28,6 +28,8 @@ pub struct Promises {
     pub unchanged: Duration,
     /// How many descriptors are posted in any minute at most.
     pub posts_per_minute: usize,
+    /// How many posts of one descriptor there are in any hour at most.
+    pub posts_of_a_descriptor: usize,
     /// How many HSDirs are asked for backends' descriptors in any minute at most.
     pub fetches_per_minute: usize,
     /// How many of the services' own are read back in any minute at most.
@@ -85,6 +87,9 @@ impl Promises {
             healed: renewed + seen,
             unchanged: republish_from,
             posts_per_minute,
+            // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
+            // doubled up to that; each of as many sets as there are HSDirs.
+            posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
             fetches_per_minute,
             read_backs_per_minute,
             in_flight,

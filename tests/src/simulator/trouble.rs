@@ -77,7 +77,7 @@ impl<G: Generation> World<G> {
         self.trace(|| format!("trouble {kind}"));
         match kind {
             0..=2 => self.relays_turn(),
-            3 => self.relays_restart(),
+            3 => self.relays_forget(),
             4 => self.hsdirs_of_a_service_turn(),
             5 | 6 => self.backend_fails(),
             7 => self.all_backends_of_a_service_fail(),
@@ -114,10 +114,14 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn relays_restart(&mut self) {
+    fn relays_forget(&mut self) {
         for _ in 0..=self.dice.index((self.relays.running.len() / 10).max(1)) {
             let relay = self.relays.running[self.dice.index(self.relays.running.len())];
-            self.relays.lose_everything(relay, self.now);
+            if self.dice.chance(500) {
+                self.relays.lose_everything(relay, self.now);
+            } else {
+                self.relays.drop_oldest(relay, self.now);
+            }
         }
         self.touch_all();
     }
@@ -169,12 +173,39 @@ impl<G: Generation> World<G> {
         self.mend_after(10 * MINUTE, 6 * HOUR, Mend::Poison(service));
     }
 
-    fn tor_ends(&mut self) {
+    /// Tor ends, for a while.
+    pub fn tor_ends(&mut self) {
         if self.balancer.tor_ready && self.balancer.asleep.is_none() {
             self.stop_tor();
             self.disturb();
             self.mend_after(Duration::from_secs(2), 30 * MINUTE, Mend::Tor);
         }
+    }
+
+    /// Tor may end again shortly after its start, when it has just been asked for a lot.
+    fn tor_may_end_again(&mut self) {
+        let at = self.now.after(self.dice.between(Duration::from_secs(5), 2 * MINUTE));
+        if self.dice.chance(300) && at < self.calm_from() {
+            self.queue.plan(at, Happening::TorEnds);
+        }
+    }
+
+    /// Tor has read a consensus, and may lack the microdescriptors of some relays until it reads the next; those that it lacked it
+    /// has got meanwhile.
+    pub fn some_relays_are_missing(&mut self) {
+        for relay in std::mem::take(&mut self.balancer.missing) {
+            let relay = self.relays.get_mut(relay);
+            (relay.is_missing, relay.fit_since) = (false, self.now);
+        }
+        if self.scenario.trouble && self.dice.chance(60) && self.now < self.calm_from() {
+            let running = &self.relays.running;
+            let some = (0..=running.len() / 20).map(|_| running[self.dice.index(running.len())]);
+            self.balancer.missing = some.collect();
+            for relay in &self.balancer.missing {
+                self.relays.get_mut(*relay).is_missing = true;
+            }
+        }
+        self.touch_all();
     }
 
     fn balancer_ends(&mut self) {
@@ -322,6 +353,7 @@ impl<G: Generation> World<G> {
             Mend::Tor => {
                 self.start_tor();
                 self.disturb();
+                self.tor_may_end_again();
             }
             Mend::Balancer => {
                 self.start_balancer();

@@ -107,6 +107,10 @@ pub enum Happening<G: Generation> {
     Uploaded(Box<Upload<G>>),
     /// An HSDir answers for one of the frontends' descriptors.
     ReadBack(Call, Key, RelayId),
+    /// The time to gather changes of a service is over.
+    PromptLook(Call, usize),
+    /// Tor ends again.
+    TorEnds,
     /// Something goes wrong.
     Trouble,
     /// Something is mended.
@@ -229,6 +233,8 @@ impl<G: Generation> World<G> {
             Happening::Handed(call, order) => self.post(call, &order),
             Happening::Uploaded(upload) => self.uploaded(*upload),
             Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
+            Happening::PromptLook(call, service) => self.check_listed(call, service),
+            Happening::TorEnds => self.tor_ends(),
             Happening::Trouble => self.trouble(),
             Happening::Mended(mend) => self.mend(mend),
         }

@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{Failure, Invariant};
 
 const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 /// Within so long only a part of all renewals may come; they are spread over an hour.
 const STEP: Duration = Duration::from_mins(5);
 
@@ -34,10 +35,11 @@ impl<G: Generation> World<G> {
     /// Looks at an action.
     pub fn check_action(&mut self, action: &Action<G>) {
         match action {
-            Action::Fetch { from, .. } => {
+            Action::Fetch { backend, from } => {
                 for _ in from {
                     self.check_fetch_budget();
                 }
+                self.check_look(number_of(&backend.0));
             }
             Action::ReadBack { service, slot, hsdir } => {
                 self.check_read_back_budget();
@@ -52,8 +54,11 @@ impl<G: Generation> World<G> {
                     self.check_post_budget();
                     self.check_set(number, points);
                 }
+                let key = Key { owner: number, slot: *slot };
+                self.check_order(key);
                 self.check_to(number, *slot, posts);
-                self.check_revision(Key { owner: number, slot: *slot }, *revision);
+                self.check_revision(key, *revision);
+                self.note_sets(key, posts, *revision);
             }
             Action::Notice(notice) => self.check_notice(notice),
         }
@@ -68,7 +73,40 @@ impl<G: Generation> World<G> {
         | Notice::BackendChanged { backend, .. }
         | Notice::BackendGone { backend, .. } = notice
         {
-            self.watch.changed[number_of(&backend.0)] = self.now;
+            let (number, lives) = (number_of(&backend.0), !matches!(notice, Notice::BackendGone { .. }));
+            self.watch.changed[number] = self.now;
+            self.backend_changed(number, lives);
+        }
+    }
+
+    /// Notes what a descriptor lists, and on which HSDirs.
+    fn note_sets(&mut self, key: Key, posts: &[Post<G>], revision: Revision) {
+        self.watch.prompt.publishes(key);
+        let Some(held) = self.watch.held.get_mut(&key) else { return };
+        if matches!(revision, Revision::New { .. }) {
+            held.sets.clear();
+            held.listed =
+                posts.iter().flat_map(|post| &post.points).map(|chosen| chosen.point.id()).collect();
+        }
+        for Post { set, to, .. } in posts {
+            held.sets.extend(to.iter().map(|hsdir| (self.relays.find(*hsdir), *set)));
+        }
+    }
+
+    /// Tor leaks memory at each post: a descriptor has no more in an hour than it takes to try every HSDir that fails as often as is
+    /// of use, and to publish every change.
+    pub fn check_leak(&mut self, key: Key, count: usize) {
+        let (now, most) = (self.now, self.promises.posts_of_a_descriptor);
+        let Some(held) = self.watch.held.get_mut(&key) else { return };
+        let posts = (0..count).map(|_| Watch::<G>::count(&mut held.posts, now, HOUR)).last().unwrap_or(0);
+        self.report.most_posts = self.report.most_posts.max(posts);
+        if posts > most {
+            let of = self.services[key.owner].id.0.clone();
+            self.fail(
+                Invariant::Budget,
+                &of,
+                format!("{posts} posts of {:?} within an hour, {most} may be", key.slot),
+            );
         }
     }
 
@@ -147,8 +185,16 @@ impl<G: Generation> World<G> {
     /// A new revision exceeds all that were read back; one that is kept is that of all other HSDirs.
     fn check_revision(&mut self, key: Key, revision: Revision) {
         let of = self.services[key.owner].id.0.clone();
-        let seen = self.watch.held.get(&key).map_or(0, |held| held.seen);
+        let held = self.watch.held.get(&key);
+        let seen = held.map_or(0, |held| held.seen);
+        let known = held.map_or(0, |held| held.highest.max(seen));
+        let may_guess = !G::TELLS || held.is_none_or(|held| held.may_guess);
         match revision {
+            Revision::New { floor } if floor.unwrap_or(0) > known && !may_guess => {
+                let expected =
+                    format!("most HSDirs refuse, or the revision has to exceed no more than {known}");
+                self.fail(Invariant::Guess, &of, expected);
+            }
             Revision::New { floor } if floor.unwrap_or(0) < seen => {
                 let expected = format!("the revision has to exceed {seen}, which was read back");
                 self.fail(Invariant::Revision, &of, expected);

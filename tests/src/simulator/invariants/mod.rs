@@ -2,6 +2,7 @@
 
 mod actions;
 mod healed;
+mod prompt;
 mod services;
 pub mod watch;
 
@@ -31,16 +32,22 @@ pub enum Invariant {
     LastSet,
     /// A set is not empty, not too long, and lists no two points that a client could not tell apart.
     Sets,
+    /// Where HSDirs have sets of their own, none is on more of them than another.
+    Fair,
     /// Tor is asked no more than so often in any minute.
     Budget,
     /// No more than so many requests are outstanding at tor at a time.
     InFlight,
     /// A revision that an HSDir was seen to hold is exceeded.
     Revision,
+    /// A revision exceeds no other floor than that, or one that is guessed because most HSDirs refuse.
+    Guess,
     /// All HSDirs of a descriptor hold one revision: a client discards what is below the one that it holds.
     Height,
     /// What an HSDir has is not sent there again before it has to be.
     Needless,
+    /// Changes are listed, and backends are looked for, within seconds, unless requests wait for their turn at tor.
+    Prompt,
     /// Services do not act in step.
     Spread,
     /// Everything is well some time after the last fault.
@@ -82,6 +89,8 @@ pub struct Report {
     pub look_ups: LookUps,
     /// The most publications that waited for the signer at a time.
     pub longest_line: usize,
+    /// The most posts of one descriptor within an hour.
+    pub most_posts: usize,
     /// How many times an HSDir was asked for a backend's descriptor.
     pub fetches: u64,
     /// How many of these tor answered later than the engine waits.

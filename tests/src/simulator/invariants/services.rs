@@ -3,6 +3,7 @@
 //! A service is looked at when something has happened to it, and when time alone may have broken a promise: looking at it
 //! at every other minute would show the same again.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -87,7 +88,10 @@ impl<G: Generation> World<G> {
         self.report.taken_for_dead += 1;
         let mut alarm = Alarm { now: self.now, next: Moment::NEVER };
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
-        let undisturbed = self.undisturbed.after(self.promises.seen + self.promises.posted);
+        // A backend that has just been configured may be found in an old copy first.
+        let known = self.users[backend].iter().filter_map(|service| self.services[*service].configured).min();
+        let undisturbed = known.map_or(Moment::NEVER, |known| known.max(self.undisturbed));
+        let undisturbed = undisturbed.after(self.promises.seen + self.promises.posted);
         if !self.is_disturbed() && undisturbed <= self.now && self.is_found(backend, since, &mut alarm) {
             let of = self.backends[backend].id.0.clone();
             self.fail(Invariant::Alive, &of, format!("it lives, and can be found since {since}"));
@@ -96,6 +100,7 @@ impl<G: Generation> World<G> {
 
     /// Looks at every service that it is time to look at.
     pub fn look_at_everything(&mut self) {
+        self.check_new_period();
         for number in 0..self.services.len() {
             let service = &self.services[number];
             if service.configured.is_none() {
@@ -131,6 +136,7 @@ impl<G: Generation> World<G> {
             // A last set may be dropped some time after its backends have been taken for dead.
             let listed = self.check_stored(number, alarm);
             self.check_height(number, alarm);
+            self.check_fair(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
@@ -289,6 +295,43 @@ impl<G: Generation> World<G> {
             let expected =
                 format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
             self.fail(Invariant::Height, &of, expected);
+        }
+    }
+
+    /// Some time after the last round each set is on as many of a period's HSDirs as another, or on one more.
+    fn check_fair(&mut self, number: usize, alarm: &mut Alarm) {
+        let service = &self.services[number];
+        if !service.distinct {
+            return;
+        }
+        let mut counts: BTreeMap<u64, Option<BTreeMap<usize, usize>>> = BTreeMap::new();
+        for spot in &service.spots {
+            let key = Key { owner: number, slot: spot.slot };
+            let counts = counts.entry(spot.slot.period).or_insert_with(|| Some(BTreeMap::new()));
+            let given =
+                self.balancer.given.get(&key).filter(|(_, at)| alarm.passed(at.after(self.promises.posted)));
+            let sets = self.watch.held.get(&key).map(|held| &held.sets);
+            for (id, _) in &spot.hsdirs {
+                match (given.and(sets).and_then(|sets| sets.get(id)), counts.as_mut()) {
+                    (Some(set), Some(counts)) => *counts.entry(*set).or_default() += 1,
+                    _ => *counts = None,
+                }
+            }
+        }
+        let is_fair = |counts: &BTreeMap<usize, usize>| {
+            let (least, most) = (counts.values().min(), counts.values().max());
+            most.zip(least).is_none_or(|(most, least)| most - least <= 1)
+        };
+        let unfair = counts
+            .into_iter()
+            .find_map(|(period, counts)| Some((period, counts.filter(|counts| !is_fair(counts))?)));
+        if let Some((period, counts)) = unfair {
+            let of = service.id.0.clone();
+            self.fail(
+                Invariant::Fair,
+                &of,
+                format!("of period {period}, sets are on so many HSDirs each: {counts:?}"),
+            );
         }
     }
 

@@ -13,6 +13,7 @@ use super::super::network::cache::{Key, Text};
 use super::super::network::relay::{RelayId, Said};
 use super::super::service::Service;
 use super::super::time::Moment;
+use super::prompt::Prompt;
 
 /// What was said and heard.
 pub struct Watch<G> {
@@ -31,6 +32,8 @@ pub struct Watch<G> {
     pub changed: Vec<Moment>,
     /// Renewals, in the last minutes.
     pub renewals: VecDeque<Moment>,
+    /// The promises that are due within seconds.
+    pub prompt: Prompt<G>,
 }
 
 /// The newest descriptor of a period, and others of the same revision.
@@ -66,13 +69,41 @@ pub struct Held<G> {
     pub unknown: bool,
     /// The highest revision that was read back.
     pub seen: u64,
+    /// The highest revision that it was posted with.
+    pub highest: u64,
+    /// The points of all sets that it was last signed with.
+    pub listed: BTreeSet<PointId>,
+    /// The number of the set that each HSDir was sent since then.
+    pub sets: FxHashMap<RelayId, usize>,
+    /// The HSDirs that have refused it since all of them had it.
+    refusing: BTreeSet<RelayId>,
+    /// Whether these were most of them at some time.
+    pub may_guess: bool,
+    /// When it was posted in the last hour.
+    pub posts: VecDeque<Moment>,
 }
 
 /// Nothing is known.
 impl<G> Default for Held<G> {
     fn default() -> Self {
-        let (by, sent, asked) = Default::default();
-        Self { by, sent, asked, renewed: None, excused: Moment::ZERO, hsdirs: 0, unknown: false, seen: 0 }
+        let (by, sent, asked, sets) = Default::default();
+        let (listed, refusing) = Default::default();
+        Self {
+            by,
+            sent,
+            asked,
+            renewed: None,
+            excused: Moment::ZERO,
+            hsdirs: 0,
+            unknown: false,
+            seen: 0,
+            highest: 0,
+            listed,
+            sets,
+            refusing,
+            may_guess: false,
+            posts: VecDeque::new(),
+        }
     }
 }
 
@@ -96,6 +127,7 @@ impl<G: Generation> Watch<G> {
             held: FxHashMap::default(),
             changed: vec![Moment::ZERO; backends],
             renewals: VecDeque::new(),
+            prompt: Prompt::new(backends),
         }
     }
 
@@ -110,6 +142,7 @@ impl<G: Generation> Watch<G> {
         self.fetches.clear();
         self.read_backs.clear();
         self.posts.clear();
+        self.prompt = Prompt::new(self.changed.len());
     }
 
     /// Other HSDirs are responsible: what the others have is of no interest, and will have to be sent again if they become
@@ -123,6 +156,7 @@ impl<G: Generation> Watch<G> {
                 |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
             held.by.retain(|id, _| stays(id));
             held.sent.retain(|id, _| stays(id));
+            held.sets.retain(|id, _| stays(id));
             let hsdirs = spot.map_or(0, |spot| spot.hsdirs.len());
             if std::mem::take(&mut held.unknown) {
                 held.excused = now;
@@ -135,6 +169,13 @@ impl<G: Generation> Watch<G> {
         for service in changed {
             self.excuse_all(service, now);
         }
+        let slots = |service: &Service| service.spots.iter().map(|spot| spot.slot).collect::<Vec<_>>();
+        let keys = services
+            .iter()
+            .map(slots)
+            .enumerate()
+            .flat_map(|(owner, slots)| slots.into_iter().map(move |slot| Key { owner, slot }));
+        self.prompt.shown_descriptors(keys.filter(|key| !self.held.contains_key(key)), now);
     }
 
     /// There is a reason to publish a descriptor to all HSDirs with a new revision.
@@ -163,10 +204,12 @@ impl<G: Generation> Watch<G> {
         self.excuse_all(service, now);
         if !configured {
             self.held.retain(|key, _| key.owner != service);
+            self.prompt.forget_service(service);
         }
-        for (newest, users) in self.newest.iter_mut().zip(users) {
+        for (number, (newest, users)) in self.newest.iter_mut().zip(users).enumerate() {
             if users.is_empty() {
                 newest.clear();
+                self.prompt.forget_backend(number);
             }
         }
     }
@@ -249,9 +292,19 @@ impl<G: Generation> Watch<G> {
     ) {
         match said {
             Said::Stored if G::TELLS => self.hold(key, relay, text, posted),
-            Said::Refused => self.excuse(key, now),
+            Said::Refused => {
+                self.excuse(key, now);
+                self.refused(key, relay);
+            }
             _ => {}
         }
+    }
+
+    /// An HSDir has refused a descriptor. Where most have, the engine may guess why.
+    fn refused(&mut self, key: Key, relay: RelayId) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.refusing.insert(relay);
+        held.may_guess |= held.refusing.len() * 2 >= held.hsdirs.max(1);
     }
 
     /// The engine is told what an HSDir has.
@@ -271,6 +324,11 @@ impl<G: Generation> Watch<G> {
         let held = self.held.entry(key).or_default();
         if held.sent.get(&relay).is_some_and(|sent| *sent <= posted) {
             held.by.insert(relay, text.points.clone());
+        }
+        // The engine forgets what it guessed once all have what it was published with last.
+        if held.by.len() == held.hsdirs {
+            held.refusing.clear();
+            held.may_guess = false;
         }
     }
 

@@ -94,6 +94,18 @@ impl<P> Cache<P> {
         self.retain(|keeper, _| keeper != relay);
     }
 
+    /// Takes away the older half of what an HSDir keeps.
+    pub fn drop_older_half(&mut self, relay: RelayId) {
+        let mut made: Vec<Moment> = Vec::new();
+        for Owned { places, kept } in &self.0 {
+            let own = places.iter().zip(kept).filter(|(place, _)| place.relay() == relay);
+            made.extend(own.map(|(_, kept)| kept.text.made));
+        }
+        made.sort_unstable();
+        let Some(median) = made.get(made.len() / 2).copied() else { return };
+        self.retain(|keeper, kept| keeper != relay || kept.text.made >= median);
+    }
+
     /// Takes away what has expired a while ago, but for what is `replayed` by who keeps it.
     pub fn clean(&mut self, now: Moment, replayed: impl Fn(RelayId) -> bool) {
         self.retain(|keeper, kept| kept.until.after(EXPIRED) > now || replayed(keeper));

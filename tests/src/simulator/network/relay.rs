@@ -93,6 +93,8 @@ pub struct Relay {
     pub fit_since: Moment,
     /// When it last lost something that it had said it stored.
     pub forgot_at: Option<Moment>,
+    /// Whether the balancer's tor has no microdescriptor of it.
+    pub is_missing: bool,
 }
 
 /// All relays that there ever were.
@@ -105,9 +107,9 @@ pub struct Relays<P> {
 }
 
 impl Relay {
-    /// Whether it runs and is honest.
+    /// Whether it runs and is honest, and the balancer's tor knows it.
     pub fn is_fit(&self) -> bool {
-        self.up && self.manner == Manner::Honest
+        self.up && self.manner == Manner::Honest && !self.is_missing
     }
 
     /// Whether a circuit to it comes about.
@@ -151,6 +153,7 @@ impl<P> Relays<P> {
             manner: Manner::Honest,
             fit_since: now,
             forgot_at: None,
+            is_missing: false,
         });
         self.running.push(id);
     }
@@ -258,6 +261,12 @@ impl<P> Relays<P> {
     /// An HSDir loses everything, as by a restart.
     pub fn lose_everything(&mut self, id: RelayId, now: Moment) {
         self.cache.clear(id);
+        self.all[id].forgot_at = Some(now);
+    }
+
+    /// An HSDir is short of memory, and drops the older half of what it keeps (tor: `hs_cache_handle_oom`).
+    pub fn drop_oldest(&mut self, id: RelayId, now: Moment) {
+        self.cache.drop_older_half(id);
         self.all[id].forgot_at = Some(now);
     }
 

@@ -1,0 +1,285 @@
+//! Promises of the engine that hold within seconds, unless requests wait for their turn at tor.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use onionbalance::engine::Point;
+use onionbalance::relay::Fingerprint;
+use rustc_hash::FxHashMap;
+
+use super::super::balancer::Call;
+use super::super::generation::{Generation, PointId};
+use super::super::network::cache::Key;
+use super::super::time::Moment;
+use super::super::world::{Happening, World};
+use super::Invariant;
+
+/// The promises that are due within seconds.
+pub struct Prompt<G> {
+    backends: Vec<Looked<G>>,
+    /// The services that were published since they were configured, in this life of the balancer.
+    begun: BTreeSet<usize>,
+    /// The copy of a backend's descriptor that the engine is about to hear of.
+    offered: Option<(usize, Rc<[G]>)>,
+    /// When a request last had to wait for its turn.
+    waited: Moment,
+    /// Descriptors that were never published, of services that were, and since when the engine has known of them.
+    awaited: FxHashMap<Key, Moment>,
+}
+
+/// The last word of the engine on a backend, and its last questions.
+struct Looked<G> {
+    /// The introduction points that it lists; `None` while it does not take the backend to be alive.
+    points: Option<Rc<[G]>>,
+    /// The points before that.
+    before: Option<Rc<[G]>>,
+    /// When it last said that its points are others, or that it is gone.
+    changed: Moment,
+    /// The first time it asked since it last said that the backend lives: it may have missed it since then.
+    asked_first: Option<Moment>,
+    /// The last time it asked; `None` if what it asked was interrupted.
+    asked_last: Option<Moment>,
+    /// How many times since then it asked for another reason than that the time had come.
+    forced: u32,
+    /// The last time it was given a copy.
+    given: Moment,
+    /// The period that it looks at.
+    period: Option<u64>,
+    /// Since when it has to ask because the period is another; `None` if it does not.
+    look_owed: Option<Moment>,
+}
+
+impl<G> Prompt<G> {
+    /// Nothing is known of so many backends.
+    pub fn new(backends: usize) -> Self {
+        let looked = || Looked {
+            points: None,
+            before: None,
+            changed: Moment::ZERO,
+            asked_first: None,
+            asked_last: None,
+            forced: 0,
+            given: Moment::ZERO,
+            period: None,
+            look_owed: None,
+        };
+        Self {
+            backends: (0..backends).map(|_| looked()).collect(),
+            begun: BTreeSet::new(),
+            offered: None,
+            waited: Moment::ZERO,
+            awaited: FxHashMap::default(),
+        }
+    }
+
+    /// The engine is about to hear of this copy.
+    pub fn offer(&mut self, backend: usize, points: Rc<[G]>, now: Moment) {
+        self.backends[backend].given = now;
+        self.offered = Some((backend, points));
+    }
+
+    /// Tor will answer none of the questions.
+    pub fn interrupt(&mut self) {
+        self.awaited.clear();
+        for looked in &mut self.backends {
+            (looked.asked_last, looked.look_owed) = (None, None);
+        }
+    }
+
+    /// A backend that serves nobody is forgotten.
+    pub fn forget_backend(&mut self, backend: usize) {
+        let period = self.backends[backend].period;
+        self.backends[backend] = Looked { period, ..Self::new(1).backends.remove(0) };
+    }
+
+    /// A service that is not configured is forgotten.
+    pub fn forget_service(&mut self, service: usize) {
+        self.begun.remove(&service);
+        self.awaited.retain(|key, _| key.owner != service);
+    }
+
+    /// A descriptor is published.
+    pub fn publishes(&mut self, key: Key) {
+        self.begun.insert(key.owner);
+        self.awaited.remove(&key);
+    }
+
+    /// The engine is about to be shown descriptors, of which these were never published.
+    pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = Key>, now: Moment) {
+        let known = std::mem::take(&mut self.awaited);
+        let begun = unpublished.filter(|key| self.begun.contains(&key.owner));
+        self.awaited = begun.map(|key| (key, known.get(&key).copied().unwrap_or(now))).collect();
+    }
+
+    /// Tor is back: descriptors join the line, and all backends are looked for.
+    pub fn resume(&mut self, now: Moment) {
+        self.backends.iter_mut().for_each(|looked| looked.forced += 1);
+        self.awaited.values_mut().for_each(|since| *since = now);
+    }
+
+    /// The engine is shown in which period to look for a backend, which it does at once if it `can`.
+    pub fn shown(&mut self, backend: usize, period: u64, can: bool, now: Moment) {
+        let looked = &mut self.backends[backend];
+        let is_other = looked.period.replace(period) != Some(period);
+        if is_other && can {
+            looked.look_owed = Some(now);
+            looked.forced += 1;
+        }
+    }
+}
+
+/// Slack for work that does not have to wait.
+const AT_ONCE: Duration = Duration::from_millis(200);
+/// How long a look takes at most: each of eight HSDirs may be silent for 15 s, one after the other.
+const LONGEST: Duration = Duration::from_mins(2);
+/// How soon a backend is looked for in another period.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl<G: Generation> World<G> {
+    /// Whether the engine can do at once what it wants to do.
+    fn is_free(&self) -> bool {
+        let engine = self.balancer.engine().filter(|_| self.balancer.asleep.is_none());
+        engine.is_some() && self.balancer.told_ready
+    }
+
+    /// Notes whether requests have to wait for their turn.
+    pub fn note_load(&mut self) {
+        let now = self.balancer.now(self.now);
+        let load = self.balancer.engine().map(|engine| engine.load(now));
+        if load.is_some_and(|load| load.posts_waiting + load.looks_waiting > 0) {
+            self.watch.prompt.waited = self.now;
+        }
+    }
+
+    /// The engine has said that a backend lives with other introduction points, or lives no more. Its services list that soon.
+    pub fn backend_changed(&mut self, number: usize, lives: bool) {
+        let offered = self.watch.prompt.offered.take().filter(|(backend, _)| lives && *backend == number);
+        let looked = &mut self.watch.prompt.backends[number];
+        if !lives && looked.points.is_none() {
+            return;
+        }
+        looked.before = std::mem::replace(&mut looked.points, offered.map(|(_, points)| points));
+        looked.changed = self.now;
+        if lives {
+            (looked.asked_first, looked.forced) = (None, 0);
+        }
+        for service in &self.users[number] {
+            let look = Happening::PromptLook(self.balancer.call, *service);
+            self.queue.plan(self.now.after(self.gathers_for(*service) + AT_ONCE), look);
+        }
+    }
+
+    /// For how long changes are gathered before a service lists them.
+    fn gathers_for(&self, service: usize) -> Duration {
+        if self.watch.prompt.begun.contains(&service) { G::timing().debounce } else { G::timing().settle }
+    }
+
+    /// The time to gather changes is over: those that are as old as that are listed.
+    pub fn check_listed(&mut self, call: Call, number: usize) {
+        let since = Moment(self.now.0 - Moment::ZERO.after(self.gathers_for(number) + AT_ONCE).0);
+        let configured = self.services[number].configured.is_some_and(|at| at <= since);
+        if call != self.balancer.call || !configured || !self.is_free() || self.watch.prompt.waited > since {
+            return;
+        }
+        let service = &self.services[number];
+        let looked = |backend: &usize| &self.watch.prompt.backends[*backend];
+        let points = |backend: &usize| looked(backend).points.iter().flat_map(|points| points.iter());
+        let before = |backend: &usize| {
+            let before = Some(looked(backend)).filter(|looked| looked.changed > since);
+            before.and_then(|looked| looked.before.as_ref()).into_iter().flat_map(|points| points.iter())
+        };
+        let all = || service.backends.iter().flat_map(|backend| points(backend).chain(before(backend)));
+        let relays: BTreeSet<Fingerprint> = all().map(Point::relay).collect();
+        // Otherwise some of them may find no place, or the last ones stay.
+        let have_room = all().count() <= G::MAX_POINTS && relays.len() == all().count();
+        let old = || service.backends.iter().filter(|backend| looked(backend).changed <= since);
+        if !have_room || old().flat_map(points).next().is_none() {
+            return;
+        }
+        let is_listed = |key: Key, backend: &usize| {
+            let listed = self.watch.held.get(&key).map(|held| &held.listed);
+            let of_it = |point: &&PointId| self.fates[**point as usize].backend == *backend;
+            let listed: Option<BTreeSet<PointId>> =
+                listed.map(|all| all.iter().filter(of_it).copied().collect());
+            listed.is_some_and(|listed| listed == points(backend).map(Point::id).collect())
+        };
+        let slots = || service.spots.iter().map(|spot| spot.slot);
+        let missing = old()
+            .flat_map(|backend| slots().map(move |slot| (backend, slot)))
+            .find(|(backend, slot)| !is_listed(Key { owner: number, slot: *slot }, backend));
+        if let Some((backend, slot)) = missing {
+            let (of, backend) = (service.id.0.clone(), &self.backends[*backend].id);
+            let expected = format!("{slot:?} lists what is known of {backend} since {since}");
+            self.fail(Invariant::Prompt, &of, expected);
+        }
+    }
+
+    /// The engine looks for a backend. After a look in vain the next follows soon, and each further one after twice the time.
+    pub(super) fn check_look(&mut self, number: usize) {
+        let now = self.now;
+        let looked = &mut self.watch.prompt.backends[number];
+        let first = *looked.asked_first.get_or_insert(now);
+        let last = looked.asked_last.replace(now);
+        looked.look_owed = None;
+        let in_vain = looked.given.after(LONGEST);
+        let Some(last) = last.filter(|last| self.watch.prompt.waited.max(in_vain) < *last) else { return };
+        let timing = G::timing();
+        // Each look in vain that came before its time has doubled the wait all the same.
+        let doubled = 1 << looked.forced.min(9);
+        let wait = (timing.look_again + last.since(first).mul_f64(1.2)).mul_f64(1.1) * doubled;
+        let most = timing.fetch_timeout + wait + timing.look_again / 6;
+        // One with client authorization is asked for through tor, which may give an old copy: the look is in vain all the same.
+        if now.since(last) > most && !self.backends[number].sealed {
+            let of = self.backends[number].id.0.clone();
+            let expected =
+                format!("it was looked for in vain from {first} to {last}, and not again within {most:?}");
+            self.fail(Invariant::Prompt, &of, expected);
+        }
+    }
+
+    /// A descriptor is published. If it was before, no descriptor that nobody has waits in line behind it.
+    pub(super) fn check_order(&mut self, key: Key) {
+        let now = self.now;
+        let published = self.balancer.given.get(&key).filter(|_| self.watch.held.contains_key(&key));
+        // A clock that is set forward makes renewals overdue.
+        let Some((_, published)) = published.filter(|(_, at)| *at > self.clock_stepped) else { return };
+        // A renewal is not due before that; all of them wait behind what is due earlier.
+        let until = published.after(G::timing().republish_to);
+        let prompt = &self.watch.prompt;
+        let lists = |backend: &usize, since: Moment| {
+            let looked = &prompt.backends[*backend];
+            looked.points.is_some() && looked.changed < since
+        };
+        let overtaken = prompt.awaited.iter().find(|(first, since)| {
+            let has_points =
+                self.services[first.owner].backends.iter().any(|backend| lists(backend, **since));
+            since.after(AT_ONCE) < now && **since < until && has_points
+        });
+        if let Some((first, since)) = overtaken.filter(|_| self.is_free()) {
+            let of = self.services[first.owner].id.0.clone();
+            let slot = first.slot;
+            let expected =
+                format!("{slot:?}, which nobody has and is due since {since}, is posted before {key:?}");
+            self.fail(Invariant::Prompt, &of, expected);
+        }
+    }
+
+    /// In a new period backends are looked for at once.
+    pub(super) fn check_new_period(&mut self) {
+        let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(LOOK).0));
+        if !self.is_free() || self.watch.prompt.waited > since {
+            return;
+        }
+        let is_late = |looked: &Looked<G>| looked.look_owed.is_some_and(|owed| owed <= since);
+        let late = self.watch.prompt.backends.iter().position(is_late);
+        if let Some(late) = late.filter(|backend| !self.users[*backend].is_empty()) {
+            let of = self.backends[late].id.0.clone();
+            self.fail(
+                Invariant::Prompt,
+                &of,
+                format!("it is looked for in its new period, seen before {since}"),
+            );
+        }
+    }
+}
