@@ -42,6 +42,9 @@ pub struct Timing {
     /// The age at which a descriptor's backend is taken for dead: tor makes a new one every 60 to 120
     /// minutes, and HSDirs keep one for 180. Does not shrink with the period: tor's schedule does not either.
     pub max_age: Duration,
+    /// For how long an HSDir keeps a descriptor: 180 minutes in version 3, by what tor's descriptors say. Those of version 2 keep it for
+    /// three days (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`). Does not shrink with the period.
+    pub hsdir_keeps: Duration,
     /// How long the last introduction points stay published when every backend is gone. Tor keeps a point for
     /// 18 hours at least, so they may work all that time if it is only us who cannot see the backends.
     pub keep_last: Duration,
@@ -82,6 +85,7 @@ impl Default for Timing {
             fetch_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_secs(75),
             max_age: HOUR * 3,
+            hsdir_keeps: HOUR * 3,
             keep_last: HOUR * 18,
             republish_from: HOUR,
             republish_to: HOUR * 2,
@@ -155,6 +159,7 @@ impl Timing {
             // A descriptor says the hour in which it was made: one that lives is never more than 2 hours behind, and is
             // seen with the next look.
             max_age: MINUTE * 135,
+            hsdir_keeps: DAY * 3,
             ..Self::default()
         }
     }

@@ -32,11 +32,11 @@ pub(super) struct Held<P> {
 }
 
 /// The wall clock has gone forward by itself: the machine has slept, or the clock was set. HSDirs tell which, for they drop a copy
-/// that has become too old.
+/// after [`Timing::hsdir_keeps`](super::super::Timing). One that still gives a copy which is older by the wall clock shows that this was set.
 struct Awake {
     /// The time until which the copy is good if the clock was set.
     good_until: Duration,
-    /// The HSDirs that have given the copy since.
+    /// The HSDirs that have given the copy since, though it is so old by the wall clock that they should have dropped it.
     given: BTreeSet<Source>,
     /// The HSDirs that have denied since that there is one.
     denied: BTreeSet<Source>,
@@ -72,12 +72,15 @@ impl<P> Held<P> {
     }
 
     /// An HSDir gave the same copy again, which is good until then by the wall clock. The clock may have been wrong at first sight.
-    pub(super) fn given_by(&mut self, source: Source, good_until: Duration) {
+    pub(super) fn given_by(&mut self, cx: &Context<impl RngCore>, source: Source, good_until: Duration) {
         self.others.remove(&source);
         self.from.insert(source);
         if let Some(awake) = &mut self.awake {
             awake.denied.remove(&source);
-            awake.given.insert(source);
+            let age = Duration::from_secs(cx.now.wall.since(self.copy.published));
+            if age >= cx.timing.hsdir_keeps {
+                awake.given.insert(source);
+            }
         }
         self.good_until = self.good_until.max(good_until.min(self.good_until_at_most));
     }

@@ -257,7 +257,7 @@ impl<P: Point> Backend<P> {
         }
         match (relation, &mut self.held) {
             (Relation::Same, Some(held)) => {
-                held.given_by(from, good_until);
+                held.given_by(cx, from, good_until);
                 // It may become too old before the next look, and somebody else may have a newer one. Where it is tor who
                 // chooses whom to ask, only another look can find that.
                 let expires = held.good_until() <= now + cx.timing.refresh * 2;

@@ -62,6 +62,24 @@ fn after_a_long_sleep_nobody_lives_on_by_the_word_of_one_hsdir() {
     assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
 }
 
+/// HSDirs of version 2 keep a descriptor for days. That they have it shows nothing.
+#[test]
+fn after_a_long_sleep_no_backend_lives_on_by_a_copy_that_hsdirs_keep_for_days() {
+    let mut script = Script::of_v2(ONE);
+    script.copy("a", relay(100), 10, &[1]);
+    let points = vec![Key::new(1)];
+    let published = script.now.wall;
+    let copy = FetchOutcome::Copy(DescriptorCopy { revision: 10, published, period: 1, points });
+    sleep(&mut script, 12 * HOUR);
+    script.run(Duration::from_mins(40), |script, action| {
+        let Action::Fetch { backend, from } = action else { return };
+        for hsdir in from.iter().copied().map(hsdir_of) {
+            script.fetched(&backend.0, hsdir, copy.clone());
+        }
+    });
+    assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
+}
+
 #[test]
 fn a_short_sleep_only_makes_things_older() {
     let mut script = settled();
