@@ -81,8 +81,13 @@ fn citations(source: &Source) -> BTreeSet<(&'static str, String)> {
     for block in comments::blocks(&source.comments) {
         let text = block.iter().map(|comment| comment.text.trim()).collect::<Vec<_>>().join(" ");
         for (_, work) in WORKS {
-            for rest in text.split(work).skip(1) {
-                let sections = sections(rest);
+            for (start, _) in text.match_indices(work) {
+                let Some((before, from)) = text.split_at_checked(start) else { continue };
+                // Not where a longer word ends with it, as "descriptor:" does.
+                if before.ends_with(char::is_alphanumeric) {
+                    continue;
+                }
+                let sections = sections(from.trim_start_matches(work));
                 if sections.is_empty() && work.starts_with("rend-spec") {
                     found.insert((work, WHOLE.into()));
                 }
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn finds_citations_over_line_ends() {
-        let text = "//! As the specification has it (rend-spec-v3\n//! \\[SUBCRED\\]; proposal 324).\n\n// As tor does (tor: `a_b`,\n// `c_d`).\n";
+        let text = "//! As the specification has it (rend-spec-v3\n//! \\[SUBCRED\\]; proposal 324).\n\n// As tor does (tor: `a_b`,\n// `c_d`).\n\n// Of a descriptor: 180.\n";
         let source = Source::parse("x", "x/src/lib.rs", text).unwrap();
         let found: Vec<_> = citations(&source).into_iter().collect();
         let expected =
