@@ -25,7 +25,7 @@ use onionbalance::engine::{
     Action, BackendId, DescriptorCopy, Engine, Event, FetchOutcome, NetworkView, Newest, Now, ServiceId,
     ServiceSpec, Settings, UploadOutcome,
 };
-use onionbalance::generation::{Directory as _, Generation, Keys};
+use onionbalance::generation::{Directory as _, Generation, Known};
 use onionbalance::state::Memory;
 use onionbalance::v3::V3;
 use onionbalance::v3::backend::{BackendClaims, BackendPoint};
@@ -61,10 +61,10 @@ fn main() {
 
     configuration(&parts);
     let directories = [0, 24].map(directory);
-    let mut keys = <V3 as Generation>::Keys::default();
+    let mut known = <V3 as Generation>::Known::default();
     let [first, next] = [&directories[0], &directories[1]].map(|directory| {
-        timed("survey, keys unknown", || network(directory, &parts, &mut keys));
-        timed("survey, keys known", || network(directory, &parts, &mut keys))
+        timed("survey, keys unknown", || network(directory, &parts, &mut known));
+        timed("survey, keys known", || network(directory, &parts, &mut known))
     });
     let copies = timed("descriptors made", || copies(&made_up));
     memory(&addresses);
@@ -128,7 +128,7 @@ fn directory(hours: u64) -> Directory {
 fn network(
     directory: &Directory,
     parts: &[(OnionAddress, &[OnionAddress])],
-    keys: &mut <V3 as Generation>::Keys,
+    known: &mut <V3 as Generation>::Known,
 ) -> NetworkView {
     let mut view = NetworkView {
         period_length: directory.period_length(),
@@ -136,13 +136,13 @@ fn network(
         backends: BTreeMap::new(),
     };
     for (address, backends) in parts {
-        let slots = directory.published(keys, address, BEGIN).into_iter().collect();
+        let slots = directory.published(known, address, BEGIN).into_iter().collect();
         view.services.insert(service_id(address), slots);
         for backend in *backends {
-            view.backends.insert(backend_id(backend), directory.backend(keys, backend, BEGIN));
+            view.backends.insert(backend_id(backend), directory.backend(known, backend, BEGIN));
         }
     }
-    keys.end_look();
+    known.end_look();
     view
 }
 

@@ -28,8 +28,8 @@ pub trait Generation: Clone + Send + Sync + 'static {
     type Point: Point<Id: Send + Sync> + Send + Sync;
     /// The particulars of one of a frontend's descriptors: its time period and more.
     type Term: Copy + Send + Sync;
-    /// Keys that are kept from one survey of the network to the next.
-    type Keys: Keys;
+    /// The results that are kept from one survey of the network to the next.
+    type Known: Known;
     /// Where descriptors lie, by one consensus.
     type Directory: Directory<Self>;
 
@@ -101,7 +101,7 @@ pub trait Directory<G: Generation>: Send + Sync {
     /// The descriptors that the service keeps published at `now`, each with its HSDirs.
     fn published(
         &self,
-        keys: &mut G::Keys,
+        known: &mut G::Known,
         address: &G::Address,
         now: UnixTime,
     ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
@@ -116,7 +116,7 @@ pub trait Directory<G: Generation>: Send + Sync {
     fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot) -> Option<Lookup>;
 
     /// Where the backend's present descriptor lies at `now`.
-    fn backend(&self, keys: &mut G::Keys, backend: &G::Backend, now: UnixTime) -> BackendView;
+    fn backend(&self, known: &mut G::Known, backend: &G::Backend, now: UnixTime) -> BackendView;
 
     /// The lookup of this replica of the backend's descriptor at `now`; `None` if there is no such replica.
     fn lookup(&self, backend: &G::Backend, replica: u8, now: UnixTime) -> Option<Lookup>;
@@ -129,13 +129,13 @@ pub trait Directory<G: Generation>: Send + Sync {
     fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
 }
 
-/// Keys that were derived from addresses, and are needed again with the next consensus.
-pub trait Keys: Default + Send {
-    /// Ends a survey of all services and backends: forgets the keys that none of them needed.
+/// Results that follow from addresses alone, and are needed again with the next consensus.
+pub trait Known: Default + Send {
+    /// Ends a survey of all services and backends: forgets the results that none of them needed.
     fn end_look(&mut self);
 }
 
-impl Keys for () {
+impl Known for () {
     fn end_look(&mut self) {}
 }
 

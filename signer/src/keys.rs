@@ -47,7 +47,7 @@ pub fn load(
     Err(format!("holds the key of a v{held} service, but the instances are v{listed}: {remedy}").into())
 }
 
-/// The secret that a key is. Of a delegation every certificate is verified.
+/// The secret of `key`. Every certificate of a delegation is verified.
 ///
 /// # Errors
 /// It is no key of a service or no delegation, or there is no memory for it. The message follows the name of the file.

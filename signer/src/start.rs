@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{self, ExitCode};
 
 use nix::sys::signal::Signal;
+use onionbalance_key_file::passphrase::Source;
 
 use crate::config_file::ConfigFile;
 use crate::log::{self, Priority};
@@ -17,7 +18,6 @@ use crate::system::confinement;
 use crate::system::guard::Guard;
 use crate::system::signals::{self, Signals};
 use crate::system::user;
-use onionbalance_key_file::passphrase::Source;
 
 /// The options of the command line.
 pub struct Options {
@@ -29,8 +29,8 @@ pub struct Options {
     pub passphrases: Source,
 }
 
-/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that connect. Without options
-/// there is a problem, which the balancers are told of that wait at the socket of the service manager.
+/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that connect. `Err` in place of
+/// options is a problem that was found before. Any problem is also told to the balancers that wait at the service manager's socket.
 pub fn serve(options: Result<Options, Problem>) -> ExitCode {
     // First of all, so that each later failure can be told to the balancers that wait there.
     let handed_over = match handed_over() {
@@ -104,7 +104,7 @@ fn prepare(
 
 /// Gives up what serving does not need, and tries whether a reload can still read the configuration.
 fn confine(config: &ConfigFile) -> Result<(), Problem> {
-    // A directory that cannot be reached is told of below.
+    // If a directory cannot be reached, `open` below fails, and says so.
     let directories = config.directories().unwrap_or_default();
     if !confinement::confine(&directories).map_err(Problem::lasting)? {
         log::line(

@@ -121,7 +121,7 @@ pub struct NetworkView {
 pub struct BackendView {
     /// The period whose descriptor tor would fetch now.
     pub period: u64,
-    /// Whom it can be asked of, each once.
+    /// The sources of its descriptor, each once.
     pub sources: Vec<Source>,
 }
 

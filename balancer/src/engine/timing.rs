@@ -42,8 +42,8 @@ pub struct Timing {
     /// The age at which a descriptor's backend is taken for dead: tor makes a new one every 60 to 120
     /// minutes, and HSDirs keep one for 180. Does not shrink with the period: tor's schedule does not either.
     pub max_age: Duration,
-    /// For how long an HSDir keeps a descriptor: 180 minutes in version 3, by what tor's descriptors say. Those of version 2 keep it for
-    /// three days (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`). Does not shrink with the period.
+    /// How long an HSDir keeps a descriptor. A v3 descriptor names its lifetime, 180 minutes in tor's. A v2 HSDir keeps one for three days
+    /// (tor: `REND_CACHE_MAX_AGE`, `REND_CACHE_MAX_SKEW`). Does not shrink with the period.
     pub hsdir_keeps: Duration,
     /// How long the last introduction points stay published when every backend is gone. Tor keeps a point for
     /// 18 hours at least, so they may work all that time if it is only us who cannot see the backends.

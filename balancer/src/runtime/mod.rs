@@ -46,7 +46,7 @@ use crate::engine::{
 };
 use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::Introductions;
-use crate::network::{Message, Network, RequestId, Version};
+use crate::network::{Message, Network, RequestId};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::Endpoint;
@@ -155,7 +155,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             kept: KeptTexts::new(kept_bytes),
             posts: Posts::default(),
             post_count: PostCount::new(Instant::now()),
-            restart_hint: restart_hint::<G>(&tuning),
+            restart_hint: tuning.tor_restart_hint,
             reports: Reports { to_us, received },
             events: VecDeque::new(),
             is_telling: false,
@@ -205,7 +205,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.tell_engine(Event::Configuration(specs));
         self.engine.remember(&self.memory.recall());
         self.tell_engine(Event::Timing(timing::<G>(&tuning)));
-        self.restart_hint = restart_hint::<G>(&tuning);
+        self.restart_hint = tuning.tor_restart_hint;
         self.post_count.judge(self.restart_hint);
         self.show_network();
     }
@@ -323,11 +323,6 @@ fn timing<G: Generation>(tuning: &Tuning) -> Timing {
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
     }
-}
-
-/// Tor frees all of a version-2 descriptor that is posted (`handle_control_hspost`).
-fn restart_hint<G: Generation>(tuning: &Tuning) -> Option<u64> {
-    tuning.tor_restart_hint.filter(|_| G::VERSION == Version::V3)
 }
 
 fn service_specs<G: Generation>(frontends: &[Frontend<G>], tuning: &Tuning) -> Vec<ServiceSpec> {

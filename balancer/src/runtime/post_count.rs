@@ -1,4 +1,4 @@
-//! Counts the posts that tor has taken: tor loses memory with each of version 3 (docs/scale.md, "Tor's memory").
+//! Counts the posts of version-3 descriptors that tor has taken: tor loses memory with each (docs/scale.md, "Tor's memory").
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) struct PostCount {
     is_warned: bool,
 }
 
-/// The posts of one tor.
+/// The posts of version-3 descriptors that one tor has taken.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PostLoad {
     /// Posts since tor's process began, or since this process did if that was later.
@@ -76,8 +76,8 @@ impl PostCount {
         let is_due = self.is_due(hint);
         if is_due && !self.is_warned {
             warn!(
-                "tor has taken {} posts since it started, and loses memory with each: restart it. What is published stays \
-                 published meanwhile",
+                "tor has taken {} posts since it started, and loses memory with each: restart it. Descriptors stay published \
+                 meanwhile",
                 self.since_start
             );
         }

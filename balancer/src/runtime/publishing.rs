@@ -9,7 +9,7 @@ use super::publication::Publication;
 use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
 use crate::generation::{Directory, Generation, Order, SignError, Signed};
-use crate::network::{self, Network, RequestId, Verdict};
+use crate::network::{self, Network, RequestId, Verdict, Version};
 use crate::relay::Fingerprint;
 
 /// The reason of a publication that is not posted since its time is over.
@@ -112,8 +112,11 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     /// A descriptor is being uploaded.
     pub(super) fn on_posted(&mut self, request: RequestId) {
-        self.post_count.taken(Instant::now());
-        self.post_count.judge(self.restart_hint);
+        // Tor frees all of a version-2 descriptor that is posted (tor: `handle_control_hspost`).
+        if G::VERSION == Version::V3 {
+            self.post_count.taken(Instant::now());
+            self.post_count.judge(self.restart_hint);
+        }
         if let Some(decided) = self.posts.taken(request) {
             self.tell_decided(decided);
         }

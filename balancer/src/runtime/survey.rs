@@ -11,12 +11,12 @@ use tokio::task::spawn_blocking;
 use super::Report;
 use super::directory::View;
 use crate::engine::{BackendId, NetworkView, ServiceId};
-use crate::generation::{Directory, Frontend, Generation, Keys};
+use crate::generation::{Directory, Frontend, Generation, Known};
 
 /// The surveys of one runtime. One is under way at a time: the next begins when it has ended, with what is the newest then.
 pub(super) struct Surveys<G: Generation> {
     /// `None` while a survey is under way, which has them.
-    keys: Option<G::Keys>,
+    known: Option<G::Known>,
     /// Whether the survey under way began with something that is out of date.
     outdated: bool,
 }
@@ -31,7 +31,7 @@ pub(super) struct Survey<G: Generation> {
 
 /// The result of a survey.
 pub(super) struct Surveyed<G: Generation> {
-    keys: G::Keys,
+    known: G::Known,
     pub(super) view: View,
     pub(super) network: NetworkView,
 }
@@ -39,18 +39,18 @@ pub(super) struct Surveyed<G: Generation> {
 impl<G: Generation> Default for Surveys<G> {
     /// None has begun.
     fn default() -> Self {
-        Self { keys: Some(G::Keys::default()), outdated: false }
+        Self { known: Some(G::Known::default()), outdated: false }
     }
 }
 
 impl<G: Generation> Surveys<G> {
     /// Begins a survey, which is reported when it has ended. If one is under way, that one is marked as out of date instead.
     pub(super) fn begin(&mut self, survey: Survey<G>, reports: mpsc::UnboundedSender<Report<G>>) {
-        match self.keys.take() {
-            Some(keys) => {
+        match self.known.take() {
+            Some(known) => {
                 spawn_blocking(move || {
                     // Nobody listens only when all is over.
-                    let _ = reports.send(Report::Surveyed(Box::new(survey.carry_out(keys))));
+                    let _ = reports.send(Report::Surveyed(Box::new(survey.carry_out(known))));
                 });
             }
             None => self.outdated = true,
@@ -59,14 +59,14 @@ impl<G: Generation> Surveys<G> {
 
     /// The survey under way has ended. `None` if it is out of date, and another one has to begin.
     pub(super) fn end(&mut self, surveyed: Surveyed<G>) -> Option<(View, NetworkView)> {
-        let Surveyed { keys, view, network } = surveyed;
-        self.keys = Some(keys);
+        let Surveyed { known, view, network } = surveyed;
+        self.known = Some(known);
         (!std::mem::take(&mut self.outdated)).then_some((view, network))
     }
 }
 
 impl<G: Generation> Survey<G> {
-    fn carry_out(&self, mut keys: G::Keys) -> Surveyed<G> {
+    fn carry_out(&self, mut known: G::Known) -> Surveyed<G> {
         let Self { directory, frontends, backends, now } = self;
         let mut view = View::new(*now);
         let mut network = NetworkView {
@@ -76,17 +76,17 @@ impl<G: Generation> Survey<G> {
         };
         let mut changes = Vec::new();
         for (id, frontend) in &**frontends {
-            let slots = directory.published(&mut keys, &frontend.address, *now);
+            let slots = directory.published(&mut known, &frontend.address, *now);
             network.services.insert(id.clone(), slots.into_iter().collect());
             changes.extend(directory.changes_at(&frontend.address, *now));
         }
         for (id, backend) in &**backends {
-            network.backends.insert(id.clone(), directory.backend(&mut keys, backend, *now));
+            network.backends.insert(id.clone(), directory.backend(&mut known, backend, *now));
             changes.extend(directory.changes_at(&G::backend_address(backend), *now));
         }
         view.until = changes.into_iter().min();
-        keys.end_look();
-        Surveyed { keys, view, network }
+        known.end_look();
+        Surveyed { known, view, network }
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn everything_is_where_it_is_stored_and_fetched() {
         let survey = survey(3);
-        let Surveyed { network, .. } = survey.carry_out(<V3 as Generation>::Keys::default());
+        let Surveyed { network, .. } = survey.carry_out(<V3 as Generation>::Known::default());
         let places = &network.services[&ServiceId::from(address(0).to_string().as_str())];
         for (term, hsdirs) in survey.directory.store(&address(0)) {
             assert_eq!(places[&term.slot()], hsdirs);

@@ -31,7 +31,7 @@ struct Tor {
     longest_wait_seconds: u64,
     /// For how long there has been more to do than this tor can; null if there is not.
     behind_for_seconds: Option<u64>,
-    /// Posts (HSPOST) since tor began, or since the balancer did if that was later.
+    /// Posts (HSPOST) of version-3 descriptors since tor began, or since the balancer did if that was later.
     posts_since_start: u64,
     /// Posts within so many seconds, a day at most.
     posts_last_day: u64,

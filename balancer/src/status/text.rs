@@ -19,11 +19,14 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
     text
 }
 
-/// A line with tor's posts, and another one if it is behind. 0.1.8 had neither: they come after all services.
+/// A line with tor's posts of version-3 descriptors, and another one if it is behind. Version-2 services have the lines of 0.1.8, unless
+/// tor is behind.
 fn write_tor(text: &mut String, tor: &TorState) -> fmt::Result {
     let PostLoad { since_start, last_day, day, .. } = tor.posts;
     let (places, day) = (tor.places(), Age(day));
-    writeln!(text, "{places}: {last_day} posts in the last {day}, {since_start} since tor started")?;
+    if last_day > 0 || since_start > 0 {
+        writeln!(text, "{places}: {last_day} posts in the last {day}, {since_start} since tor started")?;
+    }
     match tor.load.behind_for {
         Some(_) => writeln!(text, "{places}: {}", Behind(&tor.load)),
         None => Ok(()),
@@ -79,7 +82,12 @@ mod tests {
     use crate::generation::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
-    const POSTS: &str = "unix:/run/tor/control: 40 posts in the last 1 h, 30 since tor started\n";
+    /// The state of these services, of which tor has taken no post that counts.
+    fn of_version_2(services: Vec<ServiceReport>) -> State {
+        let mut state = state_of(services);
+        state.tors[0].posts = PostLoad::default();
+        state
+    }
 
     #[test]
     fn lines_are_those_of_0_1_8() {
@@ -107,10 +115,13 @@ mod tests {
         let unpublished = ServiceStatus { descriptors: vec![], ..service("dpkdeys3apjtqydk.onion") };
         let now = UnixTime(1_795_336_111);
         assert_eq!(
-            render(&state_of(vec![report(status.clone(), None, &[]), report(unpublished, None, &[])]), now),
+            render(
+                &of_version_2(vec![report(status.clone(), None, &[]), report(unpublished, None, &[])]),
+                now
+            ),
             "7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
-             IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n".to_owned() + POSTS
+             IPs\ndpkdeys3apjtqydk.onion [not uploaded]\n"
         );
         let line = ClientLine {
             frontend: "7s4hxwwifcslrus2".parse().unwrap(),
@@ -118,18 +129,23 @@ mod tests {
         };
         let authorized = ServiceReport { client_line: Some(line), ..report(service("a.onion"), None, &[]) };
         assert_eq!(
-            render(&state_of(vec![authorized]), now),
+            render(&of_version_2(vec![authorized]), now),
             "a.onion [not uploaded]\n  clients: HidServAuth 7s4hxwwifcslrus2.onion 1LWjaYKD5ufodnNvVIZvpA\n"
-                .to_owned()
-                + POSTS
         );
         let names = [("jyvfq5umznvka34v.onion", "srv 1"), ("nkz23ai6qesuwqhc.onion", "srv2")];
         assert_eq!(
-            render(&state_of(vec![report(status, Some("shop"), &names)]), now),
+            render(&of_version_2(vec![report(status, Some("shop"), &names)]), now),
             "shop 7s4hxwwifcslrus2.onion 2026-11-22 08:27:31\n  srv 1 jyvfq5umznvka34v.onion 2026-11-22 08:00:00 3 IPs\n  \
              srv2 nkz23ai6qesuwqhc.onion [offline]\n  o6ff73vmigi4oxka.onion [offline]\n  v3.onion 2026-11-22 08:28:30 3 \
-             IPs\n".to_owned() + POSTS
+             IPs\n"
         );
+    }
+
+    #[test]
+    fn a_tor_that_loses_memory_has_a_line_with_its_posts() {
+        let state = state_of(vec![report(service("a.onion"), None, &[])]);
+        let line = "unix:/run/tor/control: 40 posts in the last 1 h, 30 since tor started\n";
+        assert_eq!(render(&state, UnixTime(0)), format!("a.onion [not uploaded]\n{line}"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Generation for V2 {
     type Backend = InstanceV2;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
-    type Keys = ();
+    type Known = ();
     type Directory = Directory;
 
     // An HSDir says 200 to descriptors that it throws away (tor: `rend_cache_store_v2_desc_as_dir`).

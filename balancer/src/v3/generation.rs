@@ -10,7 +10,7 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 use super::backend::{self, BackendPoint};
 use super::directory::Directory;
 use super::frontend;
-use super::keys::BlindedKeys;
+use super::known_replicas::KnownReplicas;
 use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
@@ -28,7 +28,7 @@ impl Generation for V3 {
     type Backend = OnionAddress;
     type Point = BackendPoint;
     type Term = DescriptorTerm;
-    type Keys = BlindedKeys;
+    type Known = KnownReplicas;
     type Directory = Directory;
 
     const VERSION: Version = Version::V3;
@@ -117,12 +117,12 @@ impl generation::Directory<V3> for Directory {
 
     fn published(
         &self,
-        keys: &mut BlindedKeys,
+        known: &mut KnownReplicas,
         address: &OnionAddress,
         _: UnixTime,
     ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)> {
         let published = |(which, term): (Which, DescriptorTerm)| {
-            let replicas = keys.replicas(address, term.period, self.parameters().replicas);
+            let replicas = known.replicas(address, term.period, self.parameters().replicas);
             (term.slot(), self.holders(which, replicas))
         };
         self.both().map(published).into()
@@ -143,9 +143,9 @@ impl generation::Directory<V3> for Directory {
         (self.schedule().fetched_term().slot() == slot).then_some(Lookup::V3(*address))
     }
 
-    fn backend(&self, keys: &mut BlindedKeys, backend: &OnionAddress, _: UnixTime) -> BackendView {
+    fn backend(&self, known: &mut KnownReplicas, backend: &OnionAddress, _: UnixTime) -> BackendView {
         let (which, term) = (self.schedule().fetched, self.schedule().fetched_term());
-        let replicas = keys.replicas(backend, term.period, self.parameters().replicas);
+        let replicas = known.replicas(backend, term.period, self.parameters().replicas);
         let hsdirs = self.holders(which, replicas);
         let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
         BackendView { period: term.period.number, sources: sources.collect() }

@@ -4,7 +4,7 @@ pub mod backend;
 pub mod directory;
 pub mod frontend;
 mod generation;
-mod keys;
+mod known_replicas;
 pub mod ring;
 pub mod schedule;
 

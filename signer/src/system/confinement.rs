@@ -36,7 +36,7 @@ pub fn confine(directories: &[impl AsRef<Path>]) -> io::Result<bool> {
     Ok(has_landlock)
 }
 
-/// A directory that cannot be opened is not left either.
+/// Leaves the reading of files in `directories`. One that cannot be opened is left out, and cannot be read later either.
 fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)

@@ -89,7 +89,7 @@ impl Service {
     }
 }
 
-/// Those of all backends, each once: whoever holds one may be a client of the frontend.
+/// The cookies of all backends, each once. The holder of any of them may be a client of the frontend.
 fn distinct_cookies(backends: &[InstanceV2]) -> Vec<Cookie> {
     let mut cookies: Vec<Cookie> = Vec::new();
     for cookie in backends.iter().filter_map(|backend| backend.auth.as_ref()) {

@@ -1,5 +1,5 @@
-//! What certifies the descriptor-signing keys of a version 3 service: its identity secret, or certificates that were issued
-//! with it where it is.
+//! The authority that certifies the descriptor-signing keys of a v3 service: its identity secret, or certificates that were issued with
+//! that on another machine.
 
 use ed25519_dalek::VerifyingKey;
 use onionbalance_proto::time::UnixTime;
@@ -15,11 +15,11 @@ use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 /// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`).
 pub const CERT_LIFETIME: u64 = 54 * 3600;
 
-/// What certifies a service's descriptor-signing keys.
+/// The authority that certifies a service's descriptor-signing keys.
 pub enum Authority {
-    /// The service itself.
+    /// The identity secret itself.
     Identity(IdentitySecret),
-    /// What it left behind for some periods.
+    /// Certificates and keys for some periods, which were issued with it.
     Delegation(Delegation),
 }
 
@@ -40,7 +40,10 @@ impl Authority {
         }
     }
 
-    /// The secrets for `period`, if this authority reaches so far: new ones of an identity, those of a delegation that has them.
+    /// The secrets for `period`: new ones of an identity, the issued ones of a delegation.
+    ///
+    /// # Errors
+    /// [`Refusal::NotDelegated`] if a delegation does not cover `period`.
     pub fn period(&self, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<PeriodSecrets, Refusal> {
         match self {
             Self::Identity(secret) => Ok(PeriodSecrets {
@@ -57,8 +60,11 @@ impl Authority {
         }
     }
 
-    /// The type-08 certificate of `signing`, a key of `period`, which runs out on the first whole hour after its lifetime; of
-    /// those that were issued the one that comes next to this.
+    /// The type-08 certificate of `signing`, a key of `period`. It runs out on the first whole hour after its lifetime; an issued one
+    /// runs out as near to that hour as there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::NotDelegated`] if a delegation does not cover `period`, or has no certificate that is valid at `now`.
     pub fn certify(
         &self,
         signing: &VerifyingKey,

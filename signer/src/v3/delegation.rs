@@ -12,7 +12,7 @@ use onionbalance_proto::wire::Refusal;
 use crate::log::Priority;
 use crate::system::secret_memory::{self, SecretBytes};
 
-/// So many seconds before the end it is time to make another; earlier for nothing that lasts less than four times as long.
+/// The most seconds before its end at which a warning asks for another delegation; see [`Delegation::good_time`].
 const GOOD_TIME: u64 = 7 * 86_400;
 const REMEDY: &str =
     "make another where the identity key is (onionbalance-key delegate), and restart the signer with it";
@@ -61,7 +61,7 @@ impl Delegation {
         TimePeriod::at(now, length, offset(length)).number
     }
 
-    /// What to log at `now`.
+    /// The line to log at `now`, with its priority.
     pub fn notice(&self, now: UnixTime) -> (Priority, String) {
         let (address, ends) = (self.address, self.span.ends());
         if now >= ends {

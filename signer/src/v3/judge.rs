@@ -176,8 +176,8 @@ fn judge_point(
         .certificate(CertType::AuthKey, point.auth_key, signer.to_bytes())
         .verify(&point.auth_key, signer, now)
         .map_err(|error| refuse(error, Refusal::AuthCert, Refusal::AuthCertExpired))?;
-    // Tor's clients never compare the `enc-key` line with its certificate (tor: `decode_introduction_point`): whoever could
-    // put a key of their own there would be the service. The certificate is therefore rebuilt from the line's key.
+    // Tor's clients never compare the `enc-key` line with its certificate (tor: `decode_introduction_point`): an attacker
+    // with a key of his own there would be the service. The certificate is therefore rebuilt from the line's key.
     let certified = approved.enc_key.to_ed25519();
     point
         .enc_cert

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use site::Site;
 
-/// What to measure.
+/// The sizes to measure, and for how long.
 #[derive(Parser)]
 struct Options {
     /// How many services, and how many backends each has.

@@ -64,7 +64,7 @@ impl<G: Generation> World<G> {
         matches!(source, Source::Hsdir { hsdir, .. } if self.relays.get(self.relays.find(hsdir)).is_missing)
     }
 
-    /// What an HSDir has of a replica of the descriptor that tor looks for by its own consensus.
+    /// The answer of an HSDir for a replica of the descriptor that tor looks for by its own consensus.
     fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<G>) {
         let backend = &self.backends[number];
         let wall = self.balancer.wall(self.now);

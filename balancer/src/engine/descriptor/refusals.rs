@@ -35,8 +35,8 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
-        // Its answer came so late that it was sent the same again, and an HSDir takes no equal revision. One of version 2 does, and its
-        // revisions are hours, which descriptors with other points share: there the reason is another.
+        // Its answer came so late that it was sent the same again, and a v3 HSDir takes no equal revision. A v2 HSDir does: revisions are
+        // hours there, which descriptors with other points share. So its refusal has another reason.
         if self.proof == Proof::Word && hsdir.has_acknowledged(revision) {
             hsdir.settle();
             return self.settled(cx);

@@ -62,7 +62,7 @@ fn after_a_long_sleep_nobody_lives_on_by_the_word_of_one_hsdir() {
     assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
 }
 
-/// HSDirs of version 2 keep a descriptor for days. That they have it shows nothing.
+/// A v2 HSDir keeps a descriptor for days: a copy of it proves nothing.
 #[test]
 fn after_a_long_sleep_no_backend_lives_on_by_a_copy_that_hsdirs_keep_for_days() {
     let mut script = Script::of_v2(ONE);

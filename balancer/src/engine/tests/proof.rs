@@ -55,7 +55,7 @@ fn a_descriptor_is_published_when_every_hsdir_has_been_seen_to_have_it() {
     assert_eq!(states(&script), [UploadState::Stored; 6]);
 }
 
-/// HSDirs of version 2 take an equal revision: one that refuses it has another reason, and does not hold it.
+/// A v2 HSDir takes an equal revision. So its refusal has another reason, and it does not hold the descriptor.
 #[test]
 fn an_hsdir_that_refuses_other_points_within_the_hour_is_tried_again() {
     let (mut script, asked) = acknowledged();

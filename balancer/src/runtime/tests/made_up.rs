@@ -90,7 +90,7 @@ impl Generation for MadeUp {
     type Backend = OnionAddress;
     type Point = MadeUpPoint;
     type Term = DescriptorSlot;
-    type Keys = ();
+    type Known = ();
     type Directory = MadeUpDirectory;
 
     const VERSION: Version = Version::V3;
@@ -233,9 +233,9 @@ struct State {
     held: HashMap<(OnionAddress, Fingerprint), String>,
     /// The verdicts of HSDirs that have the same one for every upload.
     verdicts: HashMap<Fingerprint, Verdict>,
-    /// The directory of version 2. `None`: an empty one, which is enough for the made-up generation.
+    /// The v2 directory. `None`: an empty one, which is enough for the made-up generation.
     documents: Option<Documents>,
-    /// The answer of all HSDirs for each descriptor of version 2 that they do not deny.
+    /// The answer of all HSDirs for each v2 descriptor that they do not deny.
     answers: HashMap<DescriptorId, Fetched>,
 }
 
@@ -295,7 +295,7 @@ impl Stage {
         state.verdicts.extend(verdict.map(|verdict| (hsdirs()[hsdir], verdict)));
     }
 
-    /// The network has this directory of version 2, and all its HSDirs these answers for these descriptors.
+    /// The network has this v2 directory, and all its HSDirs these answers for these descriptors.
     pub(super) fn is_of_version_2(&self, documents: Documents, answers: HashMap<DescriptorId, Fetched>) {
         let mut state = self.state();
         (state.documents, state.answers) = (Some(documents), answers);
@@ -311,7 +311,7 @@ impl Stage {
 }
 
 impl State {
-    /// An HSDir of version 3 takes only a descriptor with a higher revision than its own (tor: `cache_store_v3_as_dir`).
+    /// A v3 HSDir takes only a descriptor with a higher revision than its own (tor: `cache_store_v3_as_dir`).
     fn store(&mut self, address: OnionAddress, hsdir: Fingerprint, text: &str) -> Verdict {
         if let Some(verdict) = self.verdicts.get(&hsdir) {
             return verdict.clone();

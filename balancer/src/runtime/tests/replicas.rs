@@ -1,4 +1,4 @@
-//! Backends of version 2 on a network that is so small that each HSDir is responsible for both replicas.
+//! V2 backends on a network that is so small that each HSDir is responsible for both replicas.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
 //! What has to be so, whatever happens.
 
 mod actions;
+mod fair;
 mod healed;
 mod prompt;
 mod services;

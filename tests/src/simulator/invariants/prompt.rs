@@ -40,7 +40,7 @@ struct Looked<G> {
     asked_first: Option<Moment>,
     /// The last time it asked; `None` if what it asked was interrupted.
     asked_last: Option<Moment>,
-    /// How many times since then it asked for another reason than that the time had come.
+    /// The number of looks since then that came before their time.
     forced: u32,
     /// The last time it was given a copy.
     given: Moment,

@@ -3,7 +3,6 @@
 //! A service is looked at when something has happened to it, and when time alone may have broken a promise: looking at it
 //! at every other minute would show the same again.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,14 +19,14 @@ use super::super::time::Moment;
 use super::super::world::World;
 use super::{Invariant, LookUps};
 
-/// Tells what has passed, and when the next of the moments comes that it was asked about.
-struct Alarm {
+/// Tells whether a moment has passed, and keeps the next of those that have not.
+pub(super) struct Alarm {
     now: Moment,
     next: Moment,
 }
 
 impl Alarm {
-    fn passed(&mut self, moment: Moment) -> bool {
+    pub(super) fn passed(&mut self, moment: Moment) -> bool {
         if moment > self.now {
             self.next = self.next.min(moment);
         }
@@ -295,43 +294,6 @@ impl<G: Generation> World<G> {
             let expected =
                 format!("HSDir {name} has {slot:?} with revision {revision}, and not with {given}");
             self.fail(Invariant::Height, &of, expected);
-        }
-    }
-
-    /// Some time after the last round each set is on as many of a period's HSDirs as another, or on one more.
-    fn check_fair(&mut self, number: usize, alarm: &mut Alarm) {
-        let service = &self.services[number];
-        if !service.distinct {
-            return;
-        }
-        let mut counts: BTreeMap<u64, Option<BTreeMap<usize, usize>>> = BTreeMap::new();
-        for spot in &service.spots {
-            let key = Key { owner: number, slot: spot.slot };
-            let counts = counts.entry(spot.slot.period).or_insert_with(|| Some(BTreeMap::new()));
-            let given =
-                self.balancer.given.get(&key).filter(|(_, at)| alarm.passed(at.after(self.promises.posted)));
-            let sets = self.watch.held.get(&key).map(|held| &held.sets);
-            for (id, _) in &spot.hsdirs {
-                match (given.and(sets).and_then(|sets| sets.get(id)), counts.as_mut()) {
-                    (Some(set), Some(counts)) => *counts.entry(*set).or_default() += 1,
-                    _ => *counts = None,
-                }
-            }
-        }
-        let is_fair = |counts: &BTreeMap<usize, usize>| {
-            let (least, most) = (counts.values().min(), counts.values().max());
-            most.zip(least).is_none_or(|(most, least)| most - least <= 1)
-        };
-        let unfair = counts
-            .into_iter()
-            .find_map(|(period, counts)| Some((period, counts.filter(|counts| !is_fair(counts))?)));
-        if let Some((period, counts)) = unfair {
-            let of = service.id.0.clone();
-            self.fail(
-                Invariant::Fair,
-                &of,
-                format!("of period {period}, sets are on so many HSDirs each: {counts:?}"),
-            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! What was worked out before from blinded keys: the places of descriptors on the ring. A key takes 48 µs and a place 1 µs, and each
-//! consensus asks for those of all backends and services again, which change once a day.
+//! The places of descriptors on the ring, kept from one consensus to the next. The blinded key that a place follows from takes 48 µs, the
+//! place itself 1 µs. Each consensus asks for those of all backends and services again, which change once a day.
 
 use std::collections::HashMap;
 
@@ -11,15 +11,15 @@ use crate::generation;
 /// The places that the last look at the network needed, and those that the present one has needed so far. About 250
 /// bytes for each descriptor: three for a backend and two for a service.
 #[derive(Default)]
-pub struct BlindedKeys {
-    last: Keys,
-    present: Keys,
+pub struct KnownReplicas {
+    last: ByDescriptor,
+    present: ByDescriptor,
 }
 
 /// By identity key, period and number of replicas.
-type Keys = HashMap<([u8; 32], TimePeriod, u8), Replicas>;
+type ByDescriptor = HashMap<([u8; 32], TimePeriod, u8), Replicas>;
 
-impl BlindedKeys {
+impl KnownReplicas {
     /// The places of the descriptor of the service at `address` in `period`, which has `count` replicas.
     pub fn replicas(&mut self, address: &OnionAddress, period: TimePeriod, count: u8) -> &Replicas {
         let name = (*address.identity(), period, count);
@@ -29,7 +29,7 @@ impl BlindedKeys {
     }
 }
 
-impl generation::Keys for BlindedKeys {
+impl generation::Known for KnownReplicas {
     fn end_look(&mut self) {
         self.last = std::mem::take(&mut self.present);
     }
@@ -41,7 +41,7 @@ mod tests {
     use onionbalance_proto::v3::PeriodLength;
 
     use super::*;
-    use crate::generation::Keys as _;
+    use crate::generation::Known as _;
 
     fn period(number: u64) -> TimePeriod {
         TimePeriod { length: PeriodLength::DAY, number }
@@ -50,17 +50,17 @@ mod tests {
     #[test]
     fn a_key_is_kept_as_long_as_each_look_needs_it() {
         let [one, other] = [1, 2].map(|number| Backend::new(number).address());
-        let mut keys = BlindedKeys::default();
+        let mut known = KnownReplicas::default();
         for (address, number) in [(&one, 7), (&one, 8), (&other, 7), (&one, 7)] {
             let period = period(number);
             let expected = Replicas::new(&BlindedKey::derive(address, period), period, 2);
-            assert_eq!(*keys.replicas(address, period, 2), expected);
+            assert_eq!(*known.replicas(address, period, 2), expected);
         }
-        assert_eq!(keys.present.len(), 3);
-        keys.end_look();
-        keys.replicas(&one, period(8), 2);
-        assert_eq!((keys.last.len(), keys.present.len()), (2, 1), "it was derived again");
-        keys.end_look();
-        assert_eq!((keys.last.len(), keys.present.len()), (1, 0));
+        assert_eq!(known.present.len(), 3);
+        known.end_look();
+        known.replicas(&one, period(8), 2);
+        assert_eq!((known.last.len(), known.present.len()), (2, 1), "it was derived again");
+        known.end_look();
+        assert_eq!((known.last.len(), known.present.len()), (1, 0));
     }
 }
