@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2;
 use onionbalance_proto::v2::AuthType;
 
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
-use crate::relay::Fingerprint;
 use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
 

@@ -18,7 +18,6 @@ pub mod lifecycle;
 pub mod log;
 pub mod names;
 pub mod network;
-pub mod relay;
 pub mod runtime;
 pub mod signer;
 pub mod state;

@@ -3,13 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::consensus::SharedRandomValue;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance::v2;
 use onionbalance::v3::ring::Ring;
 use onionbalance::v3::schedule::DescriptorTerm;
 use onionbalance_proto::fixture::Backend;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::{DescriptorId, OnionAddress, Replica, SecretIdPart};
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};

@@ -7,9 +7,9 @@ mod synthetic;
 
 use std::time::{Duration, SystemTime};
 
-use onionbalance::relay::Fingerprint;
 use onionbalance::v3::directory::Directory;
 use onionbalance::v3::schedule::DescriptorTerm;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 use rand::Rng;
 use rand::SeedableRng;

@@ -6,8 +6,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
-use onionbalance::relay::Fingerprint;
 use onionbalance::tor::TorVersion;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::config::TorPlace;
 use onionbalance_proto::netdoc;
 use onionbalance_proto::time::UnixTime;

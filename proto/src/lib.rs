@@ -12,6 +12,7 @@ pub mod config;
 pub mod fixture;
 pub mod journal;
 pub mod netdoc;
+pub mod relay;
 mod text;
 pub mod time;
 pub mod v2;

@@ -97,7 +97,7 @@ fn sign(
 
 fn point(point: &IntroductionPoint) -> Value {
     json!({
-        "relay": BASE32_NOPAD.encode(&point.relay).to_lowercase(),
+        "relay": BASE32_NOPAD.encode(&point.relay.0).to_lowercase(),
         "address": point.address.to_string(),
         "port": point.port.get(),
         "onion_key": BASE64.encode(&point.onion_key.to_der()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::capacity::Request;
@@ -9,7 +10,6 @@ use super::descriptor::{Batch, Descriptor};
 use super::event::{Action, BackendId, DescriptorSlot, Point, Post, ServiceId, Source};
 use super::registry::Number;
 use super::{Context, Engine};
-use crate::relay::Fingerprint;
 
 /// The owner of a deadline.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]

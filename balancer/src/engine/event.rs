@@ -8,12 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::backend::HELD_FOR;
 use super::notice::Notice;
 use super::timing::Timing;
-use crate::relay::Fingerprint;
 
 /// One introduction point as a backend's descriptor lists it, with whatever is needed to publish it.
 pub trait Point: Clone {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::status::Load;
-use crate::relay::Fingerprint;
 
 /// Something that an operator may want to know. Said once, when it becomes so.
 #[derive(Clone, Debug, Eq, PartialEq)]

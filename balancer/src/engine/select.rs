@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::event::{BackendId, Chosen, Point};
 use super::matching;
-use crate::relay::Fingerprint;
 
 /// Chooses sets of at most `max` introduction points from the given backends': one for all HSDirs where it can list
 /// everything, as many more otherwise as it takes, but no more than `count`, the number of HSDirs, among which they are

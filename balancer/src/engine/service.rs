@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::Context;
@@ -15,7 +16,6 @@ use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
-use crate::relay::Fingerprint;
 
 /// One service.
 pub(super) struct Service<P: Point> {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::notice::Gone;
-use crate::relay::Fingerprint;
 
 /// The requests that are outstanding at tor, and those that wait to be made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use rand_core::{Error, RngCore};
 
 use super::*;
-use crate::relay::Fingerprint;
 
 /// An introduction point that is nothing but an identity and something that does not count (a relay's onion
 /// key).

@@ -10,9 +10,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::{v2, v3};
-
-use crate::relay::Fingerprint;
 
 /// Carries descriptors from HSDirs and to them.
 ///

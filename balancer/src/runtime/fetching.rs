@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use onionbalance_proto::relay::Fingerprint;
 use tracing::field::display;
 use tracing::warn;
 
@@ -10,7 +11,6 @@ use crate::clock::wall_clock;
 use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
 use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};
-use crate::relay::Fingerprint;
 
 /// The reason to report for a backend's descriptor that tor does not hand out although it has a cookie.
 const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";

@@ -115,12 +115,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use onionbalance_proto::relay::Fingerprint;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
     use crate::engine::{Load, Source};
     use crate::names::NamesBuilder;
-    use crate::relay::Fingerprint;
 
     /// The logged text.
     #[derive(Clone, Default)]

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use crate::engine::PublicationId;
 use crate::network::RequestId;
-use crate::relay::Fingerprint;
 
 /// The posts of all publications.
 #[derive(Debug, Default)]

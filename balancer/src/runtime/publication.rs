@@ -1,9 +1,10 @@
 //! One publication on its way: composed, signed, looked at, posted.
 
+use onionbalance_proto::relay::Fingerprint;
+
 use crate::clock::wall_clock;
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::generation::{Generation, Order, SignError, Signed};
-use crate::relay::Fingerprint;
 use crate::signer::SharedSigner;
 
 /// A publication with a new revision, which the signer has to give it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::posts::Decided;
@@ -10,7 +11,6 @@ use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
 use crate::generation::{Directory, Generation, Order, SignError, Signed};
 use crate::network::{self, Network, RequestId, Verdict, Version};
-use crate::relay::Fingerprint;
 
 /// The reason of a publication that is not posted since its time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";

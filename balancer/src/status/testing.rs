@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use crate::engine::{
     BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load,
     ServiceStatus, UploadState,
 };
 use crate::names::NamesBuilder;
-use crate::relay::Fingerprint;
 use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
 use crate::tor::Endpoint;
 

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use data_encoding::HEXUPPER;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3;
 
 use super::data;
 use super::hsdir::Lookup;
-use crate::relay::Fingerprint;
 
 /// tor answers from memory, within milliseconds. Some faulty commands it never answers (HSPOST without HSADDRESS where
 /// there is no version 2).

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::AuthType;
 use onionbalance_proto::{v2, v3};
 use tracing::debug;
 
 use super::reply::Message;
 use super::words::{Word, value, words};
-use crate::relay::Fingerprint;
 
 /// The events that are subscribed to, in the words of `SETEVENTS`.
 pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT";

@@ -3,11 +3,11 @@
 //! Both name their HSDirs. Left alone, tor would ask a random one and none twice in 15 minutes, and would post to
 //! the HSDirs of one time period only.
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::{v2, v3};
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
-use crate::relay::Fingerprint;
 
 /// What HSFETCH shall fetch.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -62,8 +62,9 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
+    use onionbalance_proto::relay::Fingerprint;
+
     use super::*;
-    use crate::relay::Fingerprint;
     use crate::tor::event::{DescriptorId, HsDescContent, Service};
 
     fn content(length: usize) -> Event {

@@ -1,5 +1,6 @@
 //! What a tor with version 2 was told, and what it said, byte for byte (`tests/data/v2-talk`, of tor 0.4.5.9).
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::document::open_outer;
 use tokio::join;
 
@@ -7,7 +8,6 @@ use super::event::{DescriptorId, Event, HsDesc, HsDescContent, Service};
 use super::hsdir::{HsPostError, Lookup};
 use super::mock::Mock;
 use super::reply::{Decoder, Message};
-use crate::relay::Fingerprint;
 
 macro_rules! talk {
     ($name:literal) => {

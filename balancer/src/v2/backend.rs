@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use onionbalance_proto::config::InstanceV2;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{self, DocumentError};
 use onionbalance_proto::v2::{OnionAddress, PointKey, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};
-use crate::relay::Fingerprint;
 
 /// An introduction point with what the signer wants to see of it: no certificate covers it, only its backend's whole
 /// descriptor.
@@ -45,7 +45,7 @@ impl Point for BackendPoint {
 
     /// tor: `find_rp_for_intro`.
     fn relay(&self) -> Fingerprint {
-        Fingerprint(self.point.relay)
+        self.point.relay
     }
 }
 

@@ -1,11 +1,11 @@
 //! The network as v2 services see it: which relays are HSDirs, by one consensus.
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
 
 use super::ring::Ring;
 use super::schedule::{self, DescriptorTerm};
-use crate::relay::Fingerprint;
 use crate::tor::documents::consensus::Lifetime;
 use crate::tor::documents::router_status::{self, RouterStatusError};
 

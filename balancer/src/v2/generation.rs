@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onionbalance_proto::config::{InstanceV2, Tuning};
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{self, MAX_POINTS};
 use onionbalance_proto::v2::{OnionAddress, TimePeriod, period};
@@ -14,7 +15,6 @@ use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
 use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup, Version};
-use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
@@ -83,7 +83,7 @@ impl Generation for V2 {
     ) -> Option<Found<<BackendPoint as Point>::Id>> {
         let cookie = frontend::client_cookie(&frontend.backends);
         let descriptor = document::open(text, &frontend.address, &[term.period], cookie).ok()?;
-        let points = descriptor.points.iter().map(|point| (Fingerprint(point.relay), point.service_key));
+        let points = descriptor.points.iter().map(|point| (point.relay, point.service_key));
         Some(Found::Copy { revision: descriptor.published.0, points: points.collect() })
     }
 

@@ -2,9 +2,8 @@
 //!
 //! Answers exactly as tor does (tor: `hid_serv_get_responsible_directories`), so that we store where clients look.
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::DescriptorId;
-
-use crate::relay::Fingerprint;
 
 /// How many relays keep each descriptor (`REND_NUMBER_OF_CONSECUTIVE_REPLICAS`).
 const SPREAD: usize = 3;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CertError, Certificate};
 use onionbalance_proto::v3::document::inner::IntroductionPoint;
@@ -10,7 +11,6 @@ use onionbalance_proto::v3::keys::{AuthKey, EncKey};
 use onionbalance_proto::v3::{FlowControl, OnionAddress, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};
-use crate::relay::Fingerprint;
 
 /// How long tor lets the certificate of a descriptor-signing key stand (`HS_DESC_CERT_LIFETIME`). It makes a new one
 /// with every upload, which thereby says when that was.
@@ -52,7 +52,7 @@ impl Point for BackendPoint {
 
     /// tor: `setup_intro_circ_auth_key`.
     fn relay(&self) -> Fingerprint {
-        Fingerprint(self.point.link_specifiers.rsa_identity())
+        self.point.link_specifiers.rsa_identity()
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::thread;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 
 use super::ring::{Replicas, Ring};
 use super::schedule::{DescriptorTerm, Schedule, ScheduleError, Which};
-use crate::relay::Fingerprint;
 use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
 use crate::tor::documents::microdesc::{RelayIdentity, microdescriptors};
 

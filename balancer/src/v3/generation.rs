@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::document::{self, MAX_POINTS, PeriodKeys};
 use onionbalance_proto::v3::{BlindedKey, OnionAddress};
@@ -15,7 +16,6 @@ use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
-use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 

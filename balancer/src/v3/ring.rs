@@ -2,11 +2,11 @@
 //!
 //! Answers exactly as tor does (tor: `hs_get_responsible_hsdirs`), so that we store where clients look.
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3::{BlindedKey, TimePeriod};
 use sha3::{Digest, Sha3_256};
 
 use super::schedule::DescriptorTerm;
-use crate::relay::Fingerprint;
 use crate::tor::documents::consensus::SharedRandomValue;
 use crate::tor::documents::microdesc::RelayIdentity;
 

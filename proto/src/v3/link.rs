@@ -6,6 +6,8 @@ use std::fmt;
 use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
 
+use crate::relay::Fingerprint;
+
 const IPV4: u8 = 0;
 const IPV6: u8 = 1;
 const RSA_IDENTITY: u8 = 2;
@@ -19,7 +21,7 @@ const ED25519_IDENTITY: u8 = 3;
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct LinkSpecifiers {
     bytes: Vec<u8>,
-    rsa_identity: [u8; 20],
+    rsa_identity: Fingerprint,
 }
 
 /// The bytes are not usable link specifiers.
@@ -49,8 +51,8 @@ impl LinkSpecifiers {
         &self.bytes
     }
 
-    /// The RSA identity, 20 bytes: the relay's fingerprint.
-    pub fn rsa_identity(&self) -> [u8; 20] {
+    /// The RSA identity: the relay's fingerprint.
+    pub fn rsa_identity(&self) -> Fingerprint {
         self.rsa_identity
     }
 }
@@ -63,7 +65,7 @@ impl TryFrom<Vec<u8>> for LinkSpecifiers {
             return Err(LinkError::Length);
         }
         let (mut addresses, mut rsa, mut ed25519) = (0, 0, 0);
-        let mut rsa_identity = [0; 20];
+        let mut rsa_identity = Fingerprint([0; 20]);
         let (count, mut rest) = bytes.split_first().ok_or(LinkError::Length)?;
         for _ in 0..*count {
             let ([kind, length], tail) = rest.split_first_chunk::<2>().ok_or(LinkError::Length)?;
@@ -80,7 +82,7 @@ impl TryFrom<Vec<u8>> for LinkSpecifiers {
             }
             *counter += 1;
             if *kind == RSA_IDENTITY {
-                rsa_identity.copy_from_slice(data);
+                rsa_identity.0.copy_from_slice(data);
             }
             rest = tail;
         }
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn accepts_tors_lists_and_future_types() {
         for list in [&[(0, 6), (2, 20), (3, 32)][..], &[(1, 18), (2, 20)], &[(0, 6), (2, 20), (77, 5)]] {
-            assert_eq!(specifiers(list).unwrap().rsa_identity(), [1; 20], "{list:?}");
+            assert_eq!(specifiers(list).unwrap().rsa_identity(), Fingerprint([1; 20]), "{list:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::BackendId;
-use onionbalance::relay::Fingerprint;
+use onionbalance_proto::relay::Fingerprint;
 
 use super::dice::Dice;
 use super::generation::{Generation, Places, PointId};

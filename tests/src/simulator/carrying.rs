@@ -7,7 +7,7 @@ use std::time::Duration;
 use onionbalance::engine::{
     Action, Event, Found, Point, Post, PublicationId, Revision, ServiceId, UploadOutcome,
 };
-use onionbalance::relay::Fingerprint;
+use onionbalance_proto::relay::Fingerprint;
 
 use super::balancer::{Call, SIGNING, number_of};
 use super::generation::Generation;

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use onionbalance::relay::Fingerprint;
 use onionbalance::v3::backend::{self, BackendPoint};
 use onionbalance::v3::frontend::compose;
 use onionbalance::v3::schedule::DescriptorTerm;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::{FrontendRequest, Header, Refusal, Reply, Request, frame};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use onionbalance::relay::Fingerprint;
 use onionbalance::v3::directory::Directory;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_tests::network::{Client, Network};

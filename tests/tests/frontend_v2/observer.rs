@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use onionbalance::relay::Fingerprint;
 use onionbalance::v2::directory::Directory;
 use onionbalance::v2::schedule::DescriptorTerm;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::document::{self, Descriptor};
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
@@ -108,7 +108,7 @@ pub(crate) fn shares(
 ) -> Result<BTreeMap<String, usize>> {
     let mut shares: BTreeMap<String, usize> = points.keys().map(|name| (name.clone(), 0)).collect();
     for Copy { hsdir, descriptor, .. } in copies {
-        let relays: BTreeSet<[u8; 20]> = descriptor.points.iter().map(|point| point.relay).collect();
+        let relays: BTreeSet<Fingerprint> = descriptor.points.iter().map(|point| point.relay).collect();
         ensure!(relays.len() == descriptor.points.len(), "{hsdir} lists a relay twice");
         for point in &descriptor.points {
             let owner = points.iter().find(|(_, points)| points.contains(point)).map(|(name, _)| name);

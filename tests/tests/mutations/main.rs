@@ -23,9 +23,8 @@ use list::{CROWD, INTACT, MUTATIONS, Mutation};
 const SEEDS: RangeInclusive<u64> = CROWD..=300;
 
 /// The sources that the simulator needs, under `balancer/src`.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 8] = [
     "engine",
-    "relay.rs",
     "tor/documents",
     "v2/directory.rs",
     "v2/ring.rs",
@@ -41,7 +40,6 @@ const MAIN: &str = r#"
 extern crate self as onionbalance;
 
 pub mod engine;
-pub mod relay;
 pub mod tor {
     pub mod documents;
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::super::event::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::super::registry::Number;
-use crate::relay::Fingerprint;
 
 /// Something that tor was asked for, at one HSDir.
 #[derive(Clone, Copy, Eq, PartialEq)]

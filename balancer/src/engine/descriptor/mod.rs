@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use self::refusals::ReadBack;
@@ -23,7 +24,6 @@ use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
 use super::upload::{Proven, Upload};
-use crate::relay::Fingerprint;
 
 /// One descriptor of one service; `I` identifies an introduction point.
 pub(super) struct Descriptor<I> {

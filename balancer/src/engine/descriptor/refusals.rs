@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::super::Context;
@@ -10,7 +11,6 @@ use super::super::event::{Proof, PublicationId};
 use super::super::notice::Notice;
 use super::super::upload::{Refusal, Upload};
 use super::Descriptor;
-use crate::relay::Fingerprint;
 
 /// The search for the revision at an HSDir that refused.
 #[derive(Clone, Copy, Eq, PartialEq)]

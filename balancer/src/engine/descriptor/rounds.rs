@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::super::Context;
@@ -26,7 +27,6 @@ use super::super::event::{PublicationId, Revision};
 use super::super::timing::{self, Timing};
 use super::super::upload::Upload;
 use super::Descriptor;
-use crate::relay::Fingerprint;
 
 /// The last round: the sets of the last request to the signer.
 pub(super) struct Round {

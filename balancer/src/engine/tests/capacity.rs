@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::slice;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

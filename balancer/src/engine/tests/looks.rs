@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
 /// What the first publications are given as their revision.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 const SERVICES: [&str; 3] = ["r", "s", "t"];
 const BACKENDS: [&str; 4] = ["a", "b", "c", "d"];

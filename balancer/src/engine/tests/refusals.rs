@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 /// A started script with a first publication that was given revision 1000.
 fn posted() -> (Script, Published) {

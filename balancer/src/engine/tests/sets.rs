@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::super::testing::*;
 use super::super::*;
-use crate::relay::Fingerprint;
 
 const TWELVE: &[(&str, &[&str])] = &[("s", &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"])];
 

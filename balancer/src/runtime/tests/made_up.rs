@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::DescriptorId;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod};
@@ -22,7 +23,6 @@ use crate::network::{
     ClientLookup, DescriptorName, Documents, Fetched, Lookup, Message, Network, Post, RequestId, Verdict,
     Version,
 };
-use crate::relay::Fingerprint;
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::pin::Pin;
 
+use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::GIVEN_UP;
 use super::turns::Turn;
 use crate::network::{DescriptorName, Documents, Lookup, Post, RequestId, Version};
-use crate::relay::Fingerprint;
 use crate::tor::hsdir::{self, HsFetchError, HsPostError, Posted};
 use crate::tor::{Connection, ControlError, InfoKey, TorVersion};
 

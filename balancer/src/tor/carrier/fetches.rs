@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
+use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::GIVEN_UP;
 use crate::network::{Lookup, RequestId};
-use crate::relay::Fingerprint;
 use crate::tor::event::{DescriptorId, Service};
 
 /// The fetches that are under way.

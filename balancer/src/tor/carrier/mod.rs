@@ -15,6 +15,7 @@ mod uploads;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -34,7 +35,6 @@ use super::event::{Event, HsDesc, HsDescContent, StatusClient};
 use super::hsdir::{HsFetchError, HsPostError, Posted};
 use crate::confinement::Confinement;
 use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, RequestId, Verdict, Version};
-use crate::relay::Fingerprint;
 
 /// A request of which nothing was heard for so long never ends: tor looks for circuits to the HSDir for two minutes
 /// (`SocksTimeout`), and may try the last one for 15 seconds more.

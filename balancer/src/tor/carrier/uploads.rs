@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::GIVEN_UP;
 use crate::network::{DescriptorName, RequestId, Verdict};
-use crate::relay::Fingerprint;
 use crate::tor::event::{DescriptorId, Service};
 
 /// Of uploads that began this far apart the first may never end. Those that began together are slow together.

@@ -8,11 +8,11 @@ use std::fmt;
 use std::str;
 
 use data_encoding::BASE64_NOPAD;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::microdesc::MicrodescriptorDigest;
 use super::{Line, Lines, base64, words};
-use crate::relay::Fingerprint;
 
 /// What a consensus says about onion services.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,8 +3,9 @@
 //! tor had them on its control port long before it had whole consensuses there (0.4.3), and version 2 of onion services
 //! needs no more: which relays have the flag `HSDir`, whatever protocols they list.
 
+use onionbalance_proto::relay::Fingerprint;
+
 use super::{Lines, base64, words};
-use crate::relay::Fingerprint;
 
 /// Why a text is no list of router status entries.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use super::{DocumentError, MAX_POINTS, RSA_PUBLIC_KEY};
 use crate::base32::lower_base32;
 use crate::netdoc::{self, Item, NetdocError, once};
+use crate::relay::Fingerprint;
 use crate::v2::PointKey;
 
 /// The longest text of a point, in bytes: the keywords, the longest address and port, two keys.
@@ -15,8 +16,8 @@ const POINT_LENGTH: usize = 640;
 /// An introduction point as a descriptor lists it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct IntroductionPoint {
-    /// The SHA-1 digest of the relay's RSA identity key, 20 bytes. A client finds the relay by it alone.
-    pub relay: [u8; 20],
+    /// The relay's fingerprint, by which alone a client finds the relay.
+    pub relay: Fingerprint,
     /// The relay's IPv4 address.
     pub address: Ipv4Addr,
     /// The relay's `ORPort`.
@@ -61,7 +62,7 @@ pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
 
 /// An introduction point that is being read.
 struct Draft {
-    relay: [u8; 20],
+    relay: Fingerprint,
     address: Option<Ipv4Addr>,
     port: Option<NonZeroU16>,
     onion_key: Option<PointKey>,
@@ -71,7 +72,7 @@ struct Draft {
 impl Draft {
     fn begin(item: &Item<'_>) -> Result<Self, NetdocError> {
         let relay = lower_base32().decode(item.arguments.as_bytes()).map_err(|_| item.malformed())?;
-        let relay = relay.try_into().map_err(|_| item.malformed())?;
+        let relay = Fingerprint(relay.try_into().map_err(|_| item.malformed())?);
         Ok(Self { relay, address: None, port: None, onion_key: None, service_key: None })
     }
 
@@ -116,7 +117,7 @@ impl IntroductionPoint {
         let _ = write!(
             text,
             "introduction-point {}\nip-address {}\nonion-port {}\nonion-key\n",
-            lower_base32().encode(&self.relay),
+            lower_base32().encode(&self.relay.0),
             self.address,
             self.port
         );

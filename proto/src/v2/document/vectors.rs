@@ -126,7 +126,7 @@ fn opens_descriptors_of_the_public_network() {
         assert_eq!(descriptor.published.to_string(), known.published);
         assert_eq!(descriptor.replica, known.replica);
         for (point, (relay, place)) in descriptor.points.iter().zip(known.first) {
-            assert!(lower_base32().encode(&point.relay).starts_with(relay));
+            assert!(lower_base32().encode(&point.relay.0).starts_with(relay));
             assert!(format!("{}:{}", point.address, point.port).contains(place));
         }
     }

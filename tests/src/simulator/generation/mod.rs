@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Timing};
-use onionbalance::relay::Fingerprint;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 pub use self::v2::V2;

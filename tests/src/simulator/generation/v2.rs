@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
-use onionbalance::relay::Fingerprint;
 use onionbalance::v2::directory::Directory;
 use onionbalance::v2::schedule::{self, DescriptorTerm};
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::{DescriptorId, Replica, SecretIdPart, TimePeriod};
 

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
-use onionbalance::relay::Fingerprint;
 use onionbalance::v3::directory::Directory;
 use onionbalance::v3::schedule::Which;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::{Generation, Places, PointId};

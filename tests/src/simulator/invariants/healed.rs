@@ -35,7 +35,7 @@ impl<G: Generation> World<G> {
         &mut self,
         of: &str,
         slot: onionbalance::engine::DescriptorSlot,
-        hsdir: onionbalance::relay::Fingerprint,
+        hsdir: onionbalance_proto::relay::Fingerprint,
         state: UploadState,
     ) {
         let id = self.relays.find(hsdir);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::Point;
-use onionbalance::relay::Fingerprint;
+use onionbalance_proto::relay::Fingerprint;
 use rustc_hash::FxHashMap;
 
 use super::super::balancer::Call;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{DescriptorSlot, Point};
-use onionbalance::relay::Fingerprint;
+use onionbalance_proto::relay::Fingerprint;
 
 use super::super::balancer::Balancer;
 use super::super::generation::{Generation, Places};

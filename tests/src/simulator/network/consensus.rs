@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::consensus::{Lifetime, Parameters, SharedRandomValue};
 use onionbalance::tor::documents::microdesc::RelayIdentity;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 

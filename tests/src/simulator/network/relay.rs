@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
+use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 use rustc_hash::FxHashMap;
 

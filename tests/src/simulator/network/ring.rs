@@ -3,8 +3,8 @@
 //!
 //! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight UTC.
 
-use onionbalance::relay::Fingerprint;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
 use sha3::{Digest, Sha3_256};

@@ -1,15 +1,15 @@
-//! How relays are named.
+//! The names of relays.
 
 use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{HEXUPPER, HEXUPPER_PERMISSIVE};
 
-/// A relay's RSA identity digest, 20 bytes: what tor's control port calls its fingerprint.
+/// A relay's RSA identity digest, 20 bytes, which tor's control port calls its fingerprint.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint(pub [u8; 20]);
 
-/// Not 40 hexadecimal digits, optionally behind a `$`.
+/// The text is not 40 hexadecimal digits, optionally after a `$`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a relay's fingerprint has 40 hexadecimal digits")]
 pub struct FingerprintError;
@@ -17,7 +17,8 @@ pub struct FingerprintError;
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Takes the forms of control-spec's `LongName`: `FP`, `$FP`, `$FP~nickname` and `$FP=nickname`.
+    /// Reads the forms of control-spec's `LongName`: `FP`, `$FP`, `$FP~nickname` and `$FP=nickname`. Fails for any
+    /// other text.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let text = text.strip_prefix('$').unwrap_or(text);
         let digits = text.split(['~', '=']).next().unwrap_or(text);
