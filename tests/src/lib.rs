@@ -1,5 +1,4 @@
-//! Private Tor networks of real daemons on loopback, with the tools of tests and demo around them, and the
-//! [`simulator`], which needs no network.
+//! Private Tor networks of real daemons on loopback, with the tools of tests and demo around them.
 //!
 //! Everything is blocking and on threads: a test that needs an async runtime brings its own. No part of this
 //! crate is in the delivered programs.
@@ -24,7 +23,6 @@ pub mod paths;
 pub mod process;
 pub mod programs;
 pub mod provision;
-pub mod simulator;
 pub mod terminal;
 pub mod traffic;
 pub mod wait;

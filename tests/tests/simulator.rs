@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use onionbalance_tests::simulator::invariants::LookUps;
-use onionbalance_tests::simulator::scenario::{Scenario, Version};
-use onionbalance_tests::simulator::simulate;
+use onionbalance_simulator::invariants::LookUps;
+use onionbalance_simulator::scenario::{Scenario, Version};
+use onionbalance_simulator::simulate;
 
 /// For how long seeds are tried. There are always more.
 const BUDGET: Duration = Duration::from_secs(25);

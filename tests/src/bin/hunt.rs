@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use onionbalance_tests::simulator::scenario::{Scenario, Version};
-use onionbalance_tests::simulator::trace::Trace;
-use onionbalance_tests::simulator::watch;
+use onionbalance_simulator::scenario::{Scenario, Version};
+use onionbalance_simulator::trace::Trace;
+use onionbalance_simulator::watch;
 
 /// What to simulate.
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! The ways to break the balancer, and the promises that they break.
 
-use onionbalance_tests::simulator::invariants::Invariant::{self, *};
-use onionbalance_tests::simulator::scenario::Version::{self, V2, V3};
+use onionbalance_simulator::invariants::Invariant::{self, *};
+use onionbalance_simulator::scenario::Version::{self, V2, V3};
 
 /// One way to break the balancer.
 pub(super) struct Mutation {
@@ -19,7 +19,7 @@ pub(super) struct Mutation {
     pub(super) shown_by: (Version, u64),
 }
 
-/// Stands for [`Scenario::crowd`](onionbalance_tests::simulator::scenario::Scenario::crowd), in place of a seed.
+/// Stands for [`Scenario::crowd`](onionbalance_simulator::scenario::Scenario::crowd), in place of a seed.
 pub(super) const CROWD: u64 = 0;
 
 /// All of them.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use onionbalance_simulator::invariants::Invariant;
 use onionbalance_tests::paths::BuildPaths;
-use onionbalance_tests::simulator::invariants::Invariant;
 
 use list::{CROWD, INTACT, MUTATIONS, Mutation};
 
@@ -180,7 +180,7 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
         let package = directory.join("mutants").join(mutation.name);
         let manifest = MANIFEST.replace("PROTO", &quoted(&root.join("proto")));
         write(&package.join("Cargo.toml"), &format!("[package]\nname = {:?}{manifest}", mutation.name))?;
-        let simulator = quoted(&root.join("tests/src/simulator/mod.rs"));
+        let simulator = quoted(&root.join("tests/simulator/src/lib.rs"));
         let version = format!("{:?}", mutation.shown_by.0);
         let main = MAIN.replace("SIMULATOR", &simulator).replace("VERSION", &version);
         write(&package.join("src/main.rs"), &main.replace("CROWD", &CROWD.to_string()))?;

@@ -1,10 +1,11 @@
 //! The balancer's engine on a made-up network: no sockets, no real time.
 //!
-//! [`World`] is everything there is: relays, authorities, backends and the engine, in [`balancer`] with what stands between
-//! it and them, and in [`carrying`] and [`fetching`] what it says and hears. [`trouble`] is what goes wrong. [`invariants`]
-//! are looked at at every simulated minute, and at everything that the engine says. Equal scenarios run equally; who finds a
-//! promise broken says how to see it again, and [`trace`] shows what one service's part in it was.
+//! [`World`] has everything: relays, authorities and backends, and in [`balancer`] the engine with its state. [`carrying`] and
+//! [`fetching`] carry the engine's actions to them, and events back. [`trouble`] lets things go wrong. [`invariants`] are checked
+//! at every simulated minute, and at every action of the engine. Equal scenarios run equally: the report of a broken promise has
+//! the scenario that shows it again, and [`trace`] shows the part that one service had in it. `docs/testing.md` explains all of it.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -9,12 +9,12 @@ use onionbalance::v3::schedule::Which;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
+use super::super::address::Address;
+use super::super::dice::Dice;
+use super::super::network::cache::KEPT_V3;
+use super::super::network::consensus::Consensus;
+use super::super::network::relay::RelayId;
 use super::{Generation, Places, PointId};
-use crate::simulator::address::Address;
-use crate::simulator::dice::Dice;
-use crate::simulator::network::cache::KEPT_V3;
-use crate::simulator::network::consensus::Consensus;
-use crate::simulator::network::relay::RelayId;
 
 /// An introduction point of version 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
