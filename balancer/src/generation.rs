@@ -3,6 +3,7 @@
 //! The engine knows neither, and the runtime is written once for both: [`crate::v2`] and [`crate::v3`] have the same rooms
 //! and meet it here.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub trait Generation: Clone + Send + Sync + 'static {
     type Known: Known;
     /// Where descriptors lie, by one consensus.
     type Directory: Directory<Self>;
+    /// The reason for which clients could not use a signed descriptor.
+    type FrontendError: Error + Send;
+    /// The reason for which documents of this version cannot be read.
+    type DirectoryError: Error;
 
     /// The version of onion services, for the network.
     const VERSION: Version;
@@ -58,7 +63,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
     fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
     /// Reads where descriptors lie.
-    fn directory(documents: &Documents) -> Result<Self::Directory, DirectoryError>;
+    fn directory(documents: &Documents) -> Result<Self::Directory, DirectoryError<Self::DirectoryError>>;
 
     /// Opens and verifies a backend's present descriptor; says what is wrong with it.
     fn open(
@@ -81,7 +86,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
         order: &Order<Self>,
         signer: &mut SignerClient,
         now: UnixTime,
-    ) -> impl Future<Output = Result<Signed, SignError>> + Send;
+    ) -> impl Future<Output = Result<Signed, SignError<Self::FrontendError>>> + Send;
 }
 
 /// Where and when a generation's descriptors are found and published.
@@ -191,32 +196,26 @@ pub struct Signed {
     pub revision: u64,
 }
 
-/// Why a descriptor was not made.
+/// The reason for which a descriptor was not made. `F` is [`Generation::FrontendError`].
 #[derive(Debug, thiserror::Error)]
-pub enum SignError {
+pub enum SignError<F> {
     /// The signer refused, or is away.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// A v3 descriptor that clients could not use.
+    /// Clients could not use the signed descriptor.
     #[error(transparent)]
-    FrontendV3(#[from] crate::v3::frontend::FrontendError),
-    /// A v2 descriptor that clients could not use.
-    #[error(transparent)]
-    FrontendV2(#[from] crate::v2::frontend::FrontendError),
+    Frontend(F),
 }
 
-/// Why it is not known where descriptors lie.
+/// The reason for which documents give no directory. `D` is [`Generation::DirectoryError`].
 #[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
+pub enum DirectoryError<D> {
     /// They are those of the other version.
     #[error("the documents are those of another version of onion services")]
     Version,
-    /// The consensus or the microdescriptors of v3 HSDirs cannot be read.
+    /// They cannot be read.
     #[error(transparent)]
-    V3(#[from] crate::v3::directory::DirectoryError),
-    /// The list of v2 HSDirs cannot be read.
-    #[error(transparent)]
-    V2(#[from] crate::v2::directory::DirectoryError),
+    Unreadable(#[from] D),
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! services in it.
 
 mod frontends;
+mod status_place;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,8 +16,8 @@ use onionbalance_proto::config::{
 use tracing::warn;
 
 pub use self::frontends::{Frontend, Frontends, TorPool};
+pub use self::status_place::{StatusForm, StatusPlace};
 use crate::signer::SignerPlace;
-use crate::status::{Form, StatusPlace};
 use crate::tor::{Endpoint, Password};
 
 /// Where 0.1.8 showed its status unless it was told another place.
@@ -114,8 +115,8 @@ impl Configuration {
             (text, Some(json), variable) => (text, Some(variable.unwrap_or(json))),
         };
         let json = json.or_else(|| Some(runtime_directory?.join(STATUS_SOCKET)));
-        let text = text.map(|path| StatusPlace { path, form: Form::Text });
-        text.into_iter().chain(json.map(|path| StatusPlace { path, form: Form::Json })).collect()
+        let text = text.map(|path| StatusPlace { path, form: StatusForm::Text });
+        text.into_iter().chain(json.map(|path| StatusPlace { path, form: StatusForm::Json })).collect()
     }
 
     /// Checks that no file which is written, replaced or moved aside is the configuration itself or a key.

@@ -173,7 +173,7 @@ fn keys_that_are_read_at_the_start_only_are_named_when_they_change() {
 fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     let v2 = format!("services:\n- key: old\n  instances:\n  - address: {V2}\n");
     let mixed = services("", "");
-    let shown = |text: &str, keys: &str, variable: Option<&str>| -> Vec<(String, Form)> {
+    let shown = |text: &str, keys: &str, variable: Option<&str>| -> Vec<(String, StatusForm)> {
         let place = place(&format!("{text}{keys}"));
         let places = place.configuration.status(variable.map(PathBuf::from), None).into_iter();
         let name = |path: PathBuf| match path.strip_prefix(place.directory.path()) {
@@ -182,8 +182,8 @@ fn the_status_is_shown_where_and_how_its_reader_expects_it() {
         };
         places.map(|place| (name(place.path), place.form)).collect()
     };
-    let text = |path: &str| (path.to_owned(), Form::Text);
-    let json = |path: &str| (path.to_owned(), Form::Json);
+    let text = |path: &str| (path.to_owned(), StatusForm::Text);
+    let json = |path: &str| (path.to_owned(), StatusForm::Json);
 
     assert_eq!(shown(&mixed, "", None), []);
     assert_eq!(shown(&mixed, "", Some("/variable")), [json("/variable")]);
@@ -203,11 +203,11 @@ fn the_service_managers_directory_has_the_status_as_json_unless_another_place_is
         let place = place(&format!("{}{keys}", services("", "")));
         place.configuration.status(None, Some("/run/onionbalance-status".into()))
     };
-    let usual = StatusPlace { path: "/run/onionbalance-status/status.sock".into(), form: Form::Json };
-    let text = StatusPlace { path: "/text".into(), form: Form::Text };
+    let usual = StatusPlace { path: "/run/onionbalance-status/status.sock".into(), form: StatusForm::Json };
+    let text = StatusPlace { path: "/text".into(), form: StatusForm::Text };
     assert_eq!(shown("STATUS_SOCKET_LOCATION: /text\n"), [text, usual.clone()]);
     assert_eq!(shown(""), [usual]);
-    let named = StatusPlace { path: "/named".into(), form: Form::Json };
+    let named = StatusPlace { path: "/named".into(), form: StatusForm::Json };
     assert_eq!(shown("status-socket-location: /named\n"), [named]);
 }
 

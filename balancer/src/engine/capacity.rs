@@ -19,7 +19,7 @@ use self::line::Line;
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
 use super::dispatch::{Posting, ReadBack};
-use super::event::{BackendId, PublicationId};
+use super::id::{BackendId, PublicationId};
 use super::notice::Notice;
 use super::registry::Number;
 use super::status::Load;

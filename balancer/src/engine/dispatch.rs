@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
+use super::Engine;
 use super::capacity::Request;
+use super::context::Context;
 use super::descriptor::{Batch, Descriptor};
-use super::event::{Action, BackendId, DescriptorSlot, Point, Post, ServiceId, Source};
+use super::event::{Action, Point, Post};
+use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::registry::Number;
-use super::{Context, Engine};
 
 /// The owner of a deadline.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]

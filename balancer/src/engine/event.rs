@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
-use super::backend::HELD_FOR;
+use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::notice::Notice;
 use super::timing::Timing;
 
@@ -40,29 +39,6 @@ pub struct Now {
     pub wall: UnixTime,
 }
 
-/// A service's name: its onion address, or whatever else is unique and the same at every balancer of the
-/// service.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ServiceId(pub Arc<str>);
-
-/// A backend's name: its onion address. Two balancers with equal names choose equal introduction points.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct BackendId(pub Arc<str>);
-
-/// Names one of the descriptors that a service keeps published at the same time: in v3 one per period (two
-/// periods at a time, replica 0), in v2 one per period and replica.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct DescriptorSlot {
-    /// The number of the time period.
-    pub period: u64,
-    /// The replica, where replicas are different documents (v2); 0 otherwise.
-    pub replica: u8,
-}
-
-/// Names one [`Action::Publish`]; never used twice in an engine's life, and later ones are greater.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct PublicationId(pub u64);
-
 /// A service as configured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceSpec {
@@ -86,21 +62,6 @@ pub enum Proof {
     /// To read it back from there: HSDirs of version 2 say that they have stored what they throw away, because it is too
     /// old, too far ahead, or older than what they have.
     ReadBack,
-}
-
-/// Whom a backend's descriptor is asked of.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Source {
-    /// An HSDir, which is asked for one replica. One that is responsible for both replicas of a v2 descriptor is two sources: it
-    /// may lack either of them, and each takes a request of its own.
-    Hsdir {
-        /// The HSDir.
-        hsdir: Fingerprint,
-        /// The replica, as in [`DescriptorSlot`].
-        replica: u8,
-    },
-    /// Whichever HSDir tor asks: it does not let itself be told where it can only fetch as a client.
-    Any,
 }
 
 /// A new consensus, as far as it matters here.
@@ -217,30 +178,6 @@ pub struct DescriptorCopy<P> {
     pub points: Vec<P>,
 }
 
-/// The newest descriptor that was ever seen of a backend: what has to outlive the engine, so that after a restart an
-/// older copy is not taken for news.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Newest {
-    /// The period it is for.
-    pub period: u64,
-    /// Its revision counter (v2: its publication time).
-    pub revision: u64,
-    /// When the backend made it.
-    pub published: UnixTime,
-    /// When an HSDir was last seen to have it, rounded up to a whole hour, so that the state file changes no more often for it.
-    pub seen: UnixTime,
-}
-
-impl Newest {
-    /// Whether this is at least as new as `other`, of the same backend. Revisions of different periods cannot be compared: the
-    /// later period is the newer, since no tor asks for an earlier one for long. A descriptor is newer in any case if it was seen so
-    /// much later that no HSDir has the other one any more.
-    pub fn supersedes(&self, other: &Self) -> bool {
-        let is_forgotten = self.seen.since(other.seen) >= HELD_FOR.as_secs();
-        is_forgotten || (self.period, self.revision, self.seen) >= (other.period, other.revision, other.seen)
-    }
-}
-
 /// What an HSDir has where the service's own descriptor should be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Found<I> {
@@ -344,37 +281,4 @@ pub struct Chosen<P> {
     pub backend: BackendId,
     /// The point.
     pub point: P,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hsdir { hsdir, .. } => hsdir.fmt(f),
-            Self::Any => f.write_str("one of tor's choice"),
-        }
-    }
-}
-
-impl From<&str> for ServiceId {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for ServiceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<&str> for BackendId {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
-use super::Context;
-use super::event::{FetchOutcome, Source};
+use super::context::Context;
+use super::event::FetchOutcome;
+use super::id::Source;
 use super::status::{HsdirAnswer, SourceStatus};
 use super::timing;
 

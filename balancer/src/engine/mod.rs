@@ -18,10 +18,12 @@
 mod backend;
 mod capacity;
 mod clock;
+mod context;
 mod deadlines;
 mod descriptor;
 mod dispatch;
 mod event;
+mod id;
 mod look;
 mod matching;
 mod notice;
@@ -44,14 +46,15 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
+pub use self::backend::Newest;
 pub use self::event::{
-    Action, BackendId, BackendView, Chosen, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Found,
-    NetworkView, Newest, Now, Point, Post, Proof, PublicationId, Revision, ServiceId, ServiceSpec, Source,
-    UploadOutcome,
+    Action, BackendView, Chosen, DescriptorCopy, Event, FetchOutcome, Found, NetworkView, Now, Point, Post,
+    Proof, Revision, ServiceSpec, UploadOutcome,
 };
-pub use self::notice::{Gone, Notice};
+pub use self::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+pub use self::notice::Notice;
 pub use self::status::{
-    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
+    BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
     SourceStatus, UploadState,
 };
 pub use self::timing::{Demand, Settings, Timing};
@@ -59,6 +62,7 @@ pub use self::timing::{Demand, Settings, Timing};
 use self::backend::Backend;
 use self::capacity::{Capacity, Request};
 use self::clock::Clock;
+use self::context::Context;
 use self::deadlines::Deadlines;
 use self::dispatch::Owner;
 use self::publication::{Publication, Publications};
@@ -78,44 +82,9 @@ pub struct Engine<P: Point, R> {
     publications: Publications,
 }
 
-/// What surrounds the handling of an event.
-struct Context<R> {
-    now: Now,
-    timing: Timing,
-    rng: R,
-    notices: Vec<Notice>,
-    /// Fetches in a row without an answer, of all backends and HSDirs together.
-    silences: u32,
-}
-
-impl<R: RngCore> Context<R> {
-    /// Whether no HSDir answers. An HSDir's silence then says nothing of that HSDir.
-    fn is_silence_general(&self) -> bool {
-        self.silences > GENERAL_SILENCE
-    }
-
-    /// When to try again after that many failures of an upload in a row.
-    fn retry_at(&mut self, failures: u32) -> Duration {
-        self.again_at(self.timing.retry_max, failures)
-    }
-
-    /// When to offer a publication again that was not taken that many times in a row.
-    fn offer_at(&mut self, refusals: u32) -> Duration {
-        self.again_at(self.timing.offer_max, refusals)
-    }
-
-    fn again_at(&mut self, longest: Duration, times: u32) -> Duration {
-        let wait = timing::backoff(&mut self.rng, self.timing.retry_first, longest, times);
-        self.now.elapsed + wait
-    }
-}
-
 /// The least time between two turns in which backends and services are woken: if there is more work than fits in one, something else
 /// can be done before the next.
 const BETWEEN_TURNS: Duration = Duration::from_millis(1);
-
-/// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or eight.
-const GENERAL_SILENCE: u32 = 8;
 
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.

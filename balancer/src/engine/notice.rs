@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 
-use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
-use super::status::Load;
+use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
+use super::status::{Gone, Load};
 
 /// Something that an operator may want to know. Said once, when it becomes so.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -155,13 +155,4 @@ pub enum Notice {
         /// How long ago that notice was given.
         after: Duration,
     },
-}
-
-/// Why a backend is taken for dead.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Gone {
-    /// Its newest descriptor was made too long ago.
-    TooOld,
-    /// Every one of its HSDirs says that it has no descriptor.
-    NotFound,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::event::{DescriptorSlot, PublicationId, ServiceId};
+use super::id::{DescriptorSlot, PublicationId, ServiceId};
 use super::registry::Number;
 
 /// The publications that wait for the signer, and those that tor accepted in the last minutes.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use onionbalance_proto::relay::Fingerprint;
 
-use super::event::{BackendId, Chosen, Point};
+use super::event::{Chosen, Point};
+use super::id::BackendId;
 use super::matching;
 
 /// Chooses sets of at most `max` introduction points from the given backends': one for all HSDirs where it can list

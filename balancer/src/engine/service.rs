@@ -7,11 +7,12 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
-use super::Context;
 use super::backend::Backend;
+use super::context::Context;
 use super::deadlines::earlier;
 use super::descriptor::Descriptor;
-use super::event::{BackendId, Chosen, DescriptorSlot, Point, Proof, ServiceId, ServiceSpec};
+use super::event::{Chosen, Point, Proof, ServiceSpec};
+use super::id::{BackendId, DescriptorSlot, ServiceId};
 use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;

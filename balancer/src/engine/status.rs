@@ -7,8 +7,7 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
-use super::event::{BackendId, DescriptorSlot, ServiceId, Source};
-use super::notice::Gone;
+use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 
 /// The requests that are outstanding at tor, and those that wait to be made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -154,4 +153,13 @@ pub enum HsdirAnswer {
     Invalid,
     /// It did not answer in time.
     Silent,
+}
+
+/// Why a backend is taken for dead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gone {
+    /// Its newest descriptor was made too long ago.
+    TooOld,
+    /// Every one of its HSDirs says that it has no descriptor.
+    NotFound,
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
-use super::Context;
+use super::context::Context;
 use super::deadlines::earlier;
-use super::event::{Found, Proof, PublicationId};
+use super::event::{Found, Proof};
+use super::id::PublicationId;
 use super::status::UploadState;
 
 /// How many times a read-back of an acknowledged upload is tried before the upload is repeated.

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::cli::{Arguments, BadLevelVariable};
-use crate::config::{self, Configuration, Frontends, TorPool};
+use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::engine::ServiceId;
 use crate::generation::{Frontend, Generation};
@@ -16,7 +16,6 @@ use crate::names::Names;
 use crate::runtime::{Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
-use crate::status::StatusPlace;
 use crate::tor::carrier::Link;
 use crate::tor::{self, Endpoint, Meeting};
 

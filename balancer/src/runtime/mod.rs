@@ -109,7 +109,7 @@ pub enum End<E> {
 /// What tasks report.
 enum Report<G: Generation> {
     /// The signer's answer, and what was to be signed.
-    Signed(Publication<G>, Result<Signed, SignError>),
+    Signed(Publication<G>, Result<Signed, SignError<G::FrontendError>>),
     Surveyed(Box<Surveyed<G>>),
 }
 

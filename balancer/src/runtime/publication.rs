@@ -24,7 +24,7 @@ impl<G: Generation> Publication<G> {
     }
 
     /// Has all sets signed when its turn comes.
-    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError> {
+    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<G::FrontendError>> {
         let mut signer = signer.for_order().await;
         G::sign(&self.order, &mut signer, wall_clock()).await
     }

@@ -74,7 +74,11 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// The end of that task.
-    pub(super) fn on_signed(&mut self, publication: Publication<G>, signed: Result<Signed, SignError>) {
+    pub(super) fn on_signed(
+        &mut self,
+        publication: Publication<G>,
+        signed: Result<Signed, SignError<G::FrontendError>>,
+    ) {
         let is_wanted = self.signing.finish();
         let Publication { id, service, slot, order, to } = publication;
         match signed {

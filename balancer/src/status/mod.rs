@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 pub use self::health::Health;
 use crate::clock::wall_clock;
+use crate::config::{StatusForm, StatusPlace};
 use crate::runtime::{State, StatusBoard};
 
 /// A reader that does not read is not waited for.
@@ -30,16 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the sockets rest when they cannot be served.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What a reader gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Form {
-    /// Onionbalance 0.1.8's lines.
-    Text,
-    /// Onionbalance 0.2's JSON object.
-    Json,
-}
-
-impl Form {
+impl StatusForm {
     /// The state of all services, with a line end.
     fn render(self, state: &State, now: UnixTime) -> String {
         match self {
@@ -47,15 +39,6 @@ impl Form {
             Self::Json => json::render(state, now),
         }
     }
-}
-
-/// Where the status is to be shown, and how.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StatusPlace {
-    /// The socket.
-    pub path: PathBuf,
-    /// What it shows.
-    pub form: Form,
 }
 
 /// Why there is no status socket.
@@ -92,7 +75,7 @@ pub struct StatusSockets(Vec<Socket>);
 
 struct Socket {
     listener: UnixListener,
-    form: Form,
+    form: StatusForm,
     path: PathBuf,
     inode: u64,
 }
@@ -107,7 +90,7 @@ impl StatusSockets {
         for StatusPlace { path, form } in places {
             match Socket::bind(path, *form).await {
                 Ok(socket) => sockets.push(socket),
-                Err(error @ StatusError::Create { .. }) if *form == Form::Text => warn!("{error}"),
+                Err(error @ StatusError::Create { .. }) if *form == StatusForm::Text => warn!("{error}"),
                 Err(error) => return Err(error),
             }
         }
@@ -142,7 +125,7 @@ impl StatusSockets {
 }
 
 impl Socket {
-    async fn bind(path: &Path, form: Form) -> Result<Self, StatusError> {
+    async fn bind(path: &Path, form: StatusForm) -> Result<Self, StatusError> {
         let cannot = |source| StatusError::Create { path: path.to_owned(), source };
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
             match listener_at(path).await {
@@ -201,7 +184,7 @@ async fn tell(reader: Reader, board: StatusBoard) {
 pub async fn log(board: &StatusBoard) {
     let state = board.state().await;
     info!("status: {}", Health::of(&state));
-    for line in Form::Text.render(&state, wall_clock()).lines() {
+    for line in StatusForm::Text.render(&state, wall_clock()).lines() {
         info!("status: {line}");
     }
 }
@@ -209,7 +192,7 @@ pub async fn log(board: &StatusBoard) {
 /// Somebody who wants to know.
 struct Reader {
     stream: UnixStream,
-    form: Form,
+    form: StatusForm,
 }
 
 impl Reader {
@@ -227,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    fn place(path: PathBuf, form: Form) -> StatusPlace {
+    fn place(path: PathBuf, form: StatusForm) -> StatusPlace {
         StatusPlace { path, form }
     }
 
@@ -237,9 +220,9 @@ mod tests {
         let (text, json) = (directory.path().join("text"), directory.path().join("json"));
         // What a balancer that was killed has left.
         drop(UnixListener::bind(&text).unwrap());
-        let places = [place(text.clone(), Form::Text), place(json.clone(), Form::Json)];
+        let places = [place(text.clone(), StatusForm::Text), place(json.clone(), StatusForm::Json)];
         let sockets = StatusSockets::bind(&places).await.unwrap();
-        for (path, form) in [(json, Form::Json), (text, Form::Text)] {
+        for (path, form) in [(json, StatusForm::Json), (text, StatusForm::Text)] {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
@@ -253,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn the_socket_is_gone_at_the_end_unless_it_is_anothers() {
         let directory = tempfile::tempdir().unwrap();
-        let places = [place(directory.path().join("status"), Form::Json)];
+        let places = [place(directory.path().join("status"), StatusForm::Json)];
         let first = StatusSockets::bind(&places).await.unwrap();
         std::fs::remove_file(&places[0].path).unwrap();
         let second = StatusSockets::bind(&places).await.unwrap();
@@ -266,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_at_which_somebody_listens_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        for form in [Form::Json, Form::Text] {
+        for form in [StatusForm::Json, StatusForm::Text] {
             let places = [place(directory.path().join(format!("{form:?}")), form)];
             let first = StatusSockets::bind(&places).await.unwrap();
             let error = StatusSockets::bind(&places).await.err().unwrap().to_string();
@@ -282,7 +265,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("status");
         let _others = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        let error = StatusSockets::bind(&[place(path.clone(), Form::Json)]).await.err().unwrap();
+        let error = StatusSockets::bind(&[place(path.clone(), StatusForm::Json)]).await.err().unwrap();
         assert!(error.to_string().contains("Address already in use"), "{error}");
         assert!(path.try_exists().unwrap());
     }
@@ -290,8 +273,8 @@ mod tests {
     #[tokio::test]
     async fn only_a_place_for_the_text_may_be_missing() {
         let missing = PathBuf::from("/nonexistent/status");
-        assert!(StatusSockets::bind(&[place(missing.clone(), Form::Text)]).await.is_ok());
-        let error = StatusSockets::bind(&[place(missing, Form::Json)]).await.err().unwrap();
+        assert!(StatusSockets::bind(&[place(missing.clone(), StatusForm::Text)]).await.is_ok());
+        let error = StatusSockets::bind(&[place(missing, StatusForm::Json)]).await.err().unwrap();
         let wanted = "cannot create the status socket /nonexistent/status: No such file";
         assert!(error.to_string().starts_with(wanted), "{error}");
     }

@@ -10,7 +10,7 @@ use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3;
 
 use super::data;
-use super::hsdir::Lookup;
+use super::lookup::Lookup;
 
 /// tor answers from memory, within milliseconds. Some faulty commands it never answers (HSPOST without HSADDRESS where
 /// there is no version 2).

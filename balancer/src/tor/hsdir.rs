@@ -4,21 +4,11 @@
 //! the HSDirs of one time period only.
 
 use onionbalance_proto::relay::Fingerprint;
-use onionbalance_proto::{v2, v3};
+use onionbalance_proto::v3;
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
-
-/// What HSFETCH shall fetch.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lookup {
-    /// The v3 service's descriptor of tor's present time period.
-    V3(v3::OnionAddress),
-    /// Both of the v2 service's descriptors of the present period, each from every HSDir that is asked.
-    V2(v2::OnionAddress),
-    /// The v2 descriptor of this id. The events on it name no address.
-    V2Id(v2::DescriptorId),
-}
+use super::lookup::Lookup;
 
 /// Why HSFETCH was refused; nothing was fetched.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ mod endpoint;
 pub mod event;
 pub mod hsdir;
 pub mod info;
+pub mod lookup;
 #[cfg(test)]
 mod mock;
 mod queue;

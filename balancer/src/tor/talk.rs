@@ -5,7 +5,8 @@ use onionbalance_proto::v2::document::open_outer;
 use tokio::join;
 
 use super::event::{DescriptorId, Event, HsDesc, HsDescContent, Service};
-use super::hsdir::{HsPostError, Lookup};
+use super::hsdir::HsPostError;
+use super::lookup::Lookup;
 use super::mock::Mock;
 use super::reply::{Decoder, Message};
 

@@ -9,8 +9,8 @@ use onionbalance_proto::v2::document::{self, MAX_POINTS};
 use onionbalance_proto::v2::{OnionAddress, TimePeriod, period};
 
 use super::backend::{self, BackendPoint};
-use super::directory::Directory;
-use super::frontend;
+use super::directory::{self, Directory};
+use super::frontend::{self, FrontendError};
 use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
@@ -29,6 +29,8 @@ impl Generation for V2 {
     type Term = DescriptorTerm;
     type Known = ();
     type Directory = Directory;
+    type FrontendError = FrontendError;
+    type DirectoryError = directory::DirectoryError;
 
     // An HSDir says 200 to descriptors that it throws away (tor: `rend_cache_store_v2_desc_as_dir`).
     const VERSION: Version = Version::V2;
@@ -60,7 +62,7 @@ impl Generation for V2 {
         Some(ClientLine { frontend: *address, cookie })
     }
 
-    fn directory(documents: &Documents) -> Result<Directory, DirectoryError> {
+    fn directory(documents: &Documents) -> Result<Directory, DirectoryError<Self::DirectoryError>> {
         let Documents::V2 { router_statuses, times } = documents else { return Err(DirectoryError::Version) };
         Ok(Directory::new(router_statuses.as_bytes(), times.each_ref().map(String::as_str))?)
     }
@@ -91,7 +93,7 @@ impl Generation for V2 {
         order: &Order<Self>,
         signer: &mut SignerClient,
         now: UnixTime,
-    ) -> Result<Signed, SignError> {
+    ) -> Result<Signed, SignError<FrontendError>> {
         let Order { frontend, term, sets, .. } = order;
         let Frontend { address, backends } = &**frontend;
         let cookie = frontend::client_cookie(backends);
@@ -99,7 +101,10 @@ impl Generation for V2 {
         for points in sets {
             let request = frontend::compose(address, *term, points, cookie.is_some(), now);
             let text = signer.sign(request).await?.text;
-            revision = frontend::check(&text, address, *term, points, cookie)?.published.0;
+            revision = frontend::check(&text, address, *term, points, cookie)
+                .map_err(SignError::Frontend)?
+                .published
+                .0;
             texts.push(text);
         }
         Ok(Signed { texts, revision })

@@ -9,8 +9,8 @@ use onionbalance_proto::v3::document::{self, MAX_POINTS, PeriodKeys};
 use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 
 use super::backend::{self, BackendPoint};
-use super::directory::Directory;
-use super::frontend;
+use super::directory::{self, Directory};
+use super::frontend::{self, FrontendError};
 use super::known_replicas::KnownReplicas;
 use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
@@ -30,6 +30,8 @@ impl Generation for V3 {
     type Term = DescriptorTerm;
     type Known = KnownReplicas;
     type Directory = Directory;
+    type FrontendError = FrontendError;
+    type DirectoryError = directory::DirectoryError;
 
     const VERSION: Version = Version::V3;
     const PROOF: Proof = Proof::Word;
@@ -56,7 +58,7 @@ impl Generation for V3 {
         None
     }
 
-    fn directory(documents: &Documents) -> Result<Directory, DirectoryError> {
+    fn directory(documents: &Documents) -> Result<Directory, DirectoryError<Self::DirectoryError>> {
         let Documents::V3 { consensus, microdescriptors, is_testing } = documents else {
             return Err(DirectoryError::Version);
         };
@@ -89,11 +91,11 @@ impl Generation for V3 {
         order: &Order<Self>,
         signer: &mut SignerClient,
         now: UnixTime,
-    ) -> Result<Signed, SignError> {
+    ) -> Result<Signed, SignError<FrontendError>> {
         let Order { frontend, term, sets, revision_floor } = order;
         let address = &frontend.address;
         let reply = signer.sign(frontend::compose(address, term, sets, *revision_floor)).await?;
-        frontend::check(&reply.texts, address, term, sets, now)?;
+        frontend::check(&reply.texts, address, term, sets, now).map_err(SignError::Frontend)?;
         Ok(Signed { texts: reply.texts, revision: reply.revision })
     }
 }

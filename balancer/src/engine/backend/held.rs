@@ -6,8 +6,10 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
-use super::super::Context;
-use super::super::event::{DescriptorCopy, Newest, Now, Source};
+use super::super::context::Context;
+use super::super::event::{DescriptorCopy, Now};
+use super::super::id::Source;
+use super::newest::Newest;
 
 /// The newest descriptor.
 pub(super) struct Held<P> {

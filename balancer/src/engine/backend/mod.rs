@@ -4,6 +4,7 @@
 //! fetched says nothing. It is also gone when every one of its HSDirs says that it has no descriptor.
 
 mod held;
+mod newest;
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,13 +13,15 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use self::held::{HOUR, Held};
-use super::Context;
+pub use self::newest::Newest;
+use super::context::Context;
 use super::deadlines::earlier;
-use super::event::{BackendId, BackendView, DescriptorCopy, FetchOutcome, Newest, Point, ServiceId, Source};
+use super::event::{BackendView, DescriptorCopy, FetchOutcome, Point};
+use super::id::{BackendId, ServiceId, Source};
 use super::look::Looks;
-use super::notice::{Gone, Notice};
+use super::notice::Notice;
 use super::registry::Number;
-use super::status::{BackendState, BackendStatus};
+use super::status::{BackendState, BackendStatus, Gone};
 
 /// One backend, whatever the number of services that share it.
 pub(super) struct Backend<P: Point> {

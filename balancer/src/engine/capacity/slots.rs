@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 
-use super::super::event::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+use super::super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::super::registry::Number;
 
 /// Something that tor was asked for, at one HSDir.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
-use super::super::Context;
-use super::super::event::{Proof, PublicationId};
+use super::super::context::Context;
+use super::super::event::Proof;
+use super::super::id::PublicationId;
 use super::super::notice::Notice;
 use super::super::upload::{Refusal, Upload};
 use super::Descriptor;

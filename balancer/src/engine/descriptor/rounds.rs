@@ -22,8 +22,9 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
-use super::super::Context;
-use super::super::event::{PublicationId, Revision};
+use super::super::context::Context;
+use super::super::event::Revision;
+use super::super::id::PublicationId;
 use super::super::timing::{self, Timing};
 use super::super::upload::Upload;
 use super::Descriptor;

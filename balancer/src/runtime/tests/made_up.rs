@@ -92,6 +92,8 @@ impl Generation for MadeUp {
     type Term = DescriptorSlot;
     type Known = ();
     type Directory = MadeUpDirectory;
+    type FrontendError = Infallible;
+    type DirectoryError = Infallible;
 
     const VERSION: Version = Version::V3;
     const PROOF: Proof = Proof::Word;
@@ -118,7 +120,7 @@ impl Generation for MadeUp {
         None
     }
 
-    fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError> {
+    fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError<Infallible>> {
         let now = wall_clock();
         let lifetime = Lifetime::new(now, now.plus(3600), now.plus(3 * 3600));
         Ok(MadeUpDirectory { lifetime: lifetime.expect("a consensus has its times in their order") })
@@ -139,7 +141,11 @@ impl Generation for MadeUp {
         Some(Found::Copy { revision, points: points.iter().map(Point::id).collect() })
     }
 
-    async fn sign(order: &Order<Self>, _: &mut SignerClient, _: UnixTime) -> Result<Signed, SignError> {
+    async fn sign(
+        order: &Order<Self>,
+        _: &mut SignerClient,
+        _: UnixTime,
+    ) -> Result<Signed, SignError<Infallible>> {
         sleep(SIGNATURE).await;
         let revision = order.revision_floor + 1;
         let text =

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::GIVEN_UP;
 use super::turns::Turn;
 use crate::network::{DescriptorName, Documents, Lookup, Post, RequestId, Version};
-use crate::tor::hsdir::{self, HsFetchError, HsPostError, Posted};
+use crate::tor::hsdir::{HsFetchError, HsPostError, Posted};
+use crate::tor::lookup;
 use crate::tor::{Connection, ControlError, InfoKey, TorVersion};
 
 /// A tor that is ready for commands.
@@ -130,11 +131,11 @@ async fn directory(tor: &Connection, of: Version) -> Result<Documents, ControlEr
 }
 
 /// By its id a descriptor of version 2 is asked for once at each HSDir, without tor's retries and rate limits.
-fn tors_lookup(lookup: &Lookup, version: TorVersion) -> hsdir::Lookup {
+fn tors_lookup(lookup: &Lookup, version: TorVersion) -> lookup::Lookup {
     match lookup {
-        Lookup::V3(address) => hsdir::Lookup::V3(*address),
-        Lookup::V2 { id, .. } if version.fetches_v2_by_id() => hsdir::Lookup::V2Id(*id),
-        Lookup::V2 { address, .. } => hsdir::Lookup::V2(*address),
+        Lookup::V3(address) => lookup::Lookup::V3(*address),
+        Lookup::V2 { id, .. } if version.fetches_v2_by_id() => lookup::Lookup::V2Id(*id),
+        Lookup::V2 { address, .. } => lookup::Lookup::V2(*address),
     }
 }
 
@@ -147,7 +148,7 @@ mod tests {
         let (address, id) =
             ("lijeinqkg3odt3fl".parse().unwrap(), "kkj45bfm57jmgw5ryxr6zmszjje2tdey".parse().unwrap());
         let lookup = Lookup::V2 { address, id };
-        assert_eq!(tors_lookup(&lookup, TorVersion([0, 4, 5, 10])), hsdir::Lookup::V2Id(id));
-        assert_eq!(tors_lookup(&lookup, TorVersion([0, 4, 2, 8])), hsdir::Lookup::V2(address));
+        assert_eq!(tors_lookup(&lookup, TorVersion([0, 4, 5, 10])), lookup::Lookup::V2Id(id));
+        assert_eq!(tors_lookup(&lookup, TorVersion([0, 4, 2, 8])), lookup::Lookup::V2(address));
     }
 }

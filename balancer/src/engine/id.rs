@@ -1,0 +1,77 @@
+//! The names of what the engine deals with: services, backends, descriptors, publications, and the sources of descriptors.
+
+use std::fmt;
+use std::sync::Arc;
+
+use onionbalance_proto::relay::Fingerprint;
+
+/// A service's name: its onion address, or whatever else is unique and the same at every balancer of the
+/// service.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ServiceId(pub Arc<str>);
+
+impl From<&str> for ServiceId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A backend's name: its onion address. Two balancers with equal names choose equal introduction points.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BackendId(pub Arc<str>);
+
+impl From<&str> for BackendId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one of the descriptors that a service keeps published at the same time: in v3 one per period (two
+/// periods at a time, replica 0), in v2 one per period and replica.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DescriptorSlot {
+    /// The number of the time period.
+    pub period: u64,
+    /// The replica, where replicas are different documents (v2); 0 otherwise.
+    pub replica: u8,
+}
+
+/// Names one [`Action::Publish`](super::Action::Publish); never used twice in an engine's life, and later ones are greater.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PublicationId(pub u64);
+
+/// Whom a backend's descriptor is asked of.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Source {
+    /// An HSDir, which is asked for one replica. One that is responsible for both replicas of a v2 descriptor is two sources: it
+    /// may lack either of them, and each takes a request of its own.
+    Hsdir {
+        /// The HSDir.
+        hsdir: Fingerprint,
+        /// The replica, as in [`DescriptorSlot`].
+        replica: u8,
+    },
+    /// Whichever HSDir tor asks: it does not let itself be told where it can only fetch as a client.
+    Any,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hsdir { hsdir, .. } => hsdir.fmt(f),
+            Self::Any => f.write_str("one of tor's choice"),
+        }
+    }
+}
