@@ -8,7 +8,7 @@ use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::{Refusal, Request, v2, v3};
 use sha2::{Digest, Sha256};
 
-/// The part of the line that tells what was asked for.
+/// The part of the line that describes the request.
 pub fn asked(request: &Request) -> String {
     match request {
         Request::Services { from } => format!("services from={from}"),
@@ -50,10 +50,10 @@ pub fn refused(refusal: Refusal) -> String {
     format!("code={} reason=\"{}\"", u16::from(refusal), refusal.text())
 }
 
-/// Items that are listed; a hostile request may have more than a line holds.
+/// The most items of a list in a line: a hostile request may have more than a line holds.
 const MAX_LISTED: usize = 32;
 
-/// Items with commas between, at most [`MAX_LISTED`], and how many there are more.
+/// The first [`MAX_LISTED`] items with commas between them, then `+N` if N more follow.
 fn list(items: impl ExactSizeIterator<Item: Display>) -> String {
     let more = items.len().saturating_sub(MAX_LISTED);
     let mut listed: Vec<String> = items.take(MAX_LISTED).map(|item| item.to_string()).collect();
@@ -67,7 +67,7 @@ fn sha256(text: &String) -> String {
     HEXLOWER.encode(&Sha256::digest(text))
 }
 
-/// The address; a key that makes none, since nobody has checked it yet, in hexadecimal.
+/// The onion address of `identity`; in hexadecimal if the key, which is not checked yet, has no address.
 fn name(identity: [u8; 32]) -> String {
     OnionAddress::from_identity(identity)
         .map_or_else(|_| HEXLOWER.encode(&identity), |address| address.to_string())

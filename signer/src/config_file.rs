@@ -11,25 +11,26 @@ use onionbalance_trust::{Found, Trust, TrustError};
 
 use crate::system::access_list;
 
-/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
+/// The most bytes of a configuration: many times a file of ten thousand services with ten backends each.
 const MAX_LENGTH: u64 = 64 << 20;
-/// Reading a file, for everybody; three bits further on, for its group.
+/// The mode bit by which everybody may read a file. The bit of the file's group is three bits to the left.
 const OTHERS_READ: u32 = 0o4;
-/// The same of finding a file in a directory.
+/// The mode bit by which everybody may search a directory; its group's bit likewise.
 const OTHERS_SEARCH: u32 = 0o1;
 
 /// The place of the configuration, and the users that may have written it.
 pub struct ConfigFile {
-    /// As the command line has it.
+    /// The path as the command line has it.
     path: PathBuf,
-    /// A confined process cannot ask for its working directory.
+    /// The same path, absolute: a confined process cannot ask for its working directory.
     absolute: PathBuf,
     trust: Trust,
 }
 
 impl ConfigFile {
-    /// The file at `path`, which has to be written by nobody but root and the user that this process runs as now. The
-    /// user that it names as `signer-user` does not count: a file cannot vouch for its own owner.
+    /// The file at `path`. Only root and the user that this process runs as at this moment may be able to
+    /// write it. The user that the file names as `signer-user` does not count: a file cannot vouch for its
+    /// own owner.
     ///
     /// # Errors
     /// The working directory is not known, or `path` is empty.
@@ -38,17 +39,21 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), absolute, trust: Trust::in_this_process(access_list::read) })
     }
 
-    /// As the command line has it.
+    /// The path as the command line has it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a file that the configuration names.
+    /// The path of a file that the configuration names: relative paths start from the configuration's
+    /// directory.
     pub fn relative(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Reads it: its text, and the configuration in it.
+    /// Reads the file. Returns its text, and the configuration in it.
+    ///
+    /// # Errors
+    /// Another user can write the file, it cannot be read, it has more than 64 MiB, or it is not valid.
     pub fn read(&self) -> Result<(String, Config), ConfigError> {
         let mut text = String::new();
         let length = self.open()?.take(MAX_LENGTH + 1).read_to_string(&mut text);
@@ -59,13 +64,16 @@ impl ConfigFile {
         Ok((text, config))
     }
 
-    /// The directories that it is read from, and is looked for at a reload: its own, and those of the links in its place.
+    /// The directories that a later read needs: the file's own, and those of symbolic links on the way to it.
+    ///
+    /// # Errors
+    /// Another user can write the file, or the path cannot be followed.
     pub fn directories(&self) -> Result<Vec<PathBuf>, ConfigError> {
         Ok(self.find()?.directories())
     }
 
-    /// The groups that let their members read it where not everybody may, as its own mode or that of its directory says. The
-    /// balancer reads it, too, so its user is in them.
+    /// The groups whose members may read the file by its own mode or its directory's while others may not.
+    /// The balancer reads the file too, so its user is in these groups.
     pub(crate) fn groups(&self) -> Result<Vec<Gid>, ConfigError> {
         let found = self.find()?;
         let mut groups = Vec::new();
@@ -82,7 +90,10 @@ impl ConfigFile {
         self.trust.find(&self.absolute).map_err(|error| self.error(error))
     }
 
-    /// Opens it, as [`ConfigFile::read`] does.
+    /// Opens the file with the checks of [`ConfigFile::read`].
+    ///
+    /// # Errors
+    /// Another user can write the file, it cannot be opened, or it is not a regular file.
     pub fn open(&self) -> Result<File, ConfigError> {
         let found = self.find()?;
         if !found.metadata().is_file() {

@@ -1,4 +1,5 @@
-//! The step from a key to the service's secret in secret memory. [`onionbalance_key_file`] reads and opens the key file.
+//! The step from a key to the service's secret in secret memory. [`onionbalance_key_file`] reads and opens
+//! the key file.
 
 use std::error::Error;
 use std::path::Path;
@@ -21,16 +22,18 @@ use crate::v3::secret::IdentitySecret;
 /// The secret of a service.
 #[expect(clippy::large_enum_variant, reason = "there is one for each service, at the start")]
 pub enum Secret {
-    /// Of version 2.
+    /// A version 2 service's secret.
     V2(PermanentSecret),
-    /// Of version 3.
+    /// A version 3 service's secret, or a delegation from it.
     V3(Authority),
 }
 
-/// Reads the key of the service with these instances in the file at `path`, with one of the passphrases if it is encrypted.
+/// Reads the key in the file at `path`, with one of the passphrases if it is encrypted. The service with
+/// these instances is to have it.
 ///
 /// # Errors
-/// There is no key in the file, or no secret for this service. The message follows the name of the file, and says what to do.
+/// The file holds no key, or no secret for a service of this version. The message follows the name of the
+/// file, and has the remedy.
 pub fn load(
     path: &Path,
     trust: &Trust,
@@ -50,7 +53,8 @@ pub fn load(
 /// The secret of `key`. Every certificate of a delegation is verified.
 ///
 /// # Errors
-/// It is no key of a service or no delegation, or there is no memory for it. The message follows the name of the file.
+/// `key` is not a service's key or not a valid delegation, or there is no memory for it. The message follows
+/// the name of the file.
 pub fn secret(key: &Key) -> Result<Secret, Box<dyn Error>> {
     let identity = |made: Result<IdentitySecret, AddressError>| {
         let identity = made.map_err(|error| format!("holds a key that makes no onion address: {error}"));

@@ -1,9 +1,11 @@
-//! Holds the keys of onion services, judges what it is asked over one stream, renders and signs descriptors; nothing else.
+//! Holds the keys of onion services. It judges the requests of one stream, and renders and signs descriptors;
+//! nothing else.
 //!
-//! The way of a request: [`serve`] reads it and finds the [`service`], the judge of its version ([`v2::judge`], [`v3::judge`])
-//! decides, the service of its version ([`v2::service`], [`v3::service`]) renders and signs, [`serve`] logs one line and
-//! answers. [`keys`] takes the keys into secret memory: [`onionbalance_key_file`] reads and opens them, [`onionbalance_trust`]
-//! judges who could have written them. [`system`] locks the process down. The package `onionbalance-key`, a program of its own,
+//! The way of a request: [`serve`] reads it and finds the [`service`], the judge of its version
+//! ([`v2::judge`], [`v3::judge`]) decides, the service of its version ([`v2::service`], [`v3::service`])
+//! renders and signs, [`serve`] logs one line and answers. [`keys`] takes the keys into secret memory:
+//! [`onionbalance_key_file`] reads and opens them, [`onionbalance_trust`] judges which users could have
+//! written them. [`system`] locks the process down. The package `onionbalance-key`, a program of its own,
 //! makes keys.
 
 pub mod audit;
@@ -23,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::time::UnixTime;
 
-/// The time by this machine's clock; 1970 for a clock that is before it.
+/// The time by this machine's clock; 1970 if the clock shows an earlier time.
 #[expect(clippy::disallowed_methods, reason = "the signer's one clock")]
 pub fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))

@@ -7,18 +7,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A bucket of permissions that refills evenly and holds one minute's worth.
 pub struct RateLimit {
     interval: Duration,
-    /// What is left, counted in time.
+    /// The remaining permissions, as the time that their refill takes; [`MINUTE`] if the bucket is full.
     credit: Duration,
     seen: Instant,
 }
 
 impl RateLimit {
-    /// As many as `per_minute`; at least one.
+    /// A full bucket of `per_minute` permissions, at least one.
     pub fn new(per_minute: u32, now: Instant) -> Self {
         Self { interval: MINUTE / per_minute.max(1), credit: MINUTE, seen: now }
     }
 
-    /// Takes a permission, if one is left.
+    /// Takes a permission. False if none is left.
     pub fn take(&mut self, now: Instant) -> bool {
         let has_credit = self.has_credit(now);
         if has_credit {

@@ -1,7 +1,9 @@
-//! Log lines on standard error, in the form that their reader expects. Writing them never waits and never ends the process.
+//! Log lines on standard error, in the form that their reader expects. Writing them never waits and never
+//! ends the process.
 //!
-//! Lines wait for a reader that does not read, and for a disk that is full, as long as there is room for them. Further ones are left
-//! out and counted, as are lines beyond a minute's worth that peers cause. The number is logged as soon as there is room again.
+//! Lines that a slow reader or a full disk does not take wait in memory, up to [`MAX_WAITING`] bytes. Further
+//! lines are left out and counted, and so are lines beyond a minute's worth that peers cause. The count is
+//! logged as soon as there is room again.
 
 use std::env;
 use std::fmt::Display;
@@ -17,35 +19,36 @@ use onionbalance_proto::journal::JournalStream;
 
 use crate::limit::RateLimit;
 
-/// How much a line matters. The numbers are those of syslog(3).
+/// The severity of a line. The numbers are those of syslog(3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Priority {
-    /// The signer cannot go on; someone must act.
+    /// The signer cannot go on; an operator has to act.
     Error = 3,
-    /// Someone will want to know.
+    /// The signer goes on; an operator should look.
     Warning = 4,
     /// The normal course of things.
     Info = 6,
 }
 
-/// Finds out who reads. Has to be done while the process may still ask.
+/// Finds out which form the reader expects. This needs rights that a confined process lacks.
 pub fn prepare() {
     drop(log());
 }
 
-/// Leaves out the time, if nothing was logged yet: these are the lines of a command that somebody has just typed.
+/// Leaves out the time if nothing was logged yet: these are the lines of a command that a person has just
+/// typed.
 pub fn leave_out_time() {
     LOG.get_or_init(|| Mutex::new(Log::new(Form::find(false))));
 }
 
-/// Logs one line. Line ends and other control characters in `message` are shown escaped: a line stays one line.
+/// Logs one line. Line ends and other control characters in `message` are escaped, so that it is one line.
 pub fn line(priority: Priority, message: impl Display) {
     log().add(priority, &message);
 }
 
-/// Logs one line that any peer can cause, as long as there are no more than [`FREE_LINES_PER_MINUTE`] of them. Further lines
-/// are counted.
+/// Logs one line that any peer can cause, if there are no more than [`FREE_LINES_PER_MINUTE`] of them.
+/// Further lines are counted.
 pub fn line_by_peer(priority: Priority, message: impl Display) {
     let mut log = log();
     if log.has_room_for_peers(Instant::now()) {
@@ -55,7 +58,8 @@ pub fn line_by_peer(priority: Priority, message: impl Display) {
     }
 }
 
-/// Writes lines that had to wait, and the number of those that were left out. True if there are lines left.
+/// Writes lines that had to wait, and the number of lines that were left out. True if lines are still
+/// waiting.
 pub fn settle() -> bool {
     let mut log = log();
     log.write();
@@ -69,18 +73,18 @@ pub fn settle() -> bool {
 pub fn finish() {
     let end = Instant::now() + LAST_WORD;
     while settle() && Instant::now() < end {
-        // A time, and not for the reader: a write that fails is no reason to try again at once.
+        // This waits for 10 ms and not for the reader: after a failed write an immediate retry would spin.
         let _ = poll(&mut [], PollTimeout::from(10_u8));
     }
 }
 
-/// The wait for a slow reader at the end.
+/// The longest wait for a slow reader at the end.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// Lines a minute that peers can cause.
+/// The most lines a minute that peers can cause.
 const FREE_LINES_PER_MINUTE: u32 = 120;
-/// Bytes of lines that wait for their reader; further lines are left out.
+/// The most bytes of lines that wait for their reader; further lines are left out.
 const MAX_WAITING: usize = 256 * 1024;
-/// A pipe that says it can be written takes at least so many bytes without waiting (pipe(7), `PIPE_BUF`).
+/// Bytes of one write: a pipe that is ready for writing takes as many without waiting (pipe(7), `PIPE_BUF`).
 const AT_A_TIME: usize = 4096;
 
 static LOG: OnceLock<Mutex<Log>> = OnceLock::new();
@@ -92,10 +96,11 @@ fn log() -> MutexGuard<'static, Log> {
 
 struct Log {
     form: Form,
-    /// Whole lines, but for the first, which may have been written in part.
+    /// Whole lines; the first may have been written in part.
     waiting: Vec<u8>,
     by_peers: RateLimit,
-    /// Lines beyond [`FREE_LINES_PER_MINUTE`] or [`MAX_WAITING`].
+    /// The number of lines beyond [`FREE_LINES_PER_MINUTE`] or [`MAX_WAITING`] that were left out since the
+    /// last report.
     left_out: u64,
 }
 
@@ -118,7 +123,7 @@ impl Log {
         }
     }
 
-    /// True if one more line by a peer may be logged. The number of those that were left out, if any, is logged first.
+    /// True if one more line by a peer may be logged. If lines were left out, their number is logged first.
     fn has_room_for_peers(&mut self, now: Instant) -> bool {
         let has_room = self.by_peers.take(now);
         if has_room && self.left_out > 0 && self.waiting.is_empty() {
@@ -134,14 +139,14 @@ impl Log {
     fn write(&mut self) {
         while !self.waiting.is_empty() && is_writable() {
             let part = self.waiting.get(..AT_A_TIME).unwrap_or(&self.waiting);
-            // A full disk, or a reader that has gone, is no reason to stop signing.
+            // A full disk, or a reader that has ended, is no reason to stop signing.
             let Ok(written) = io::stderr().write(part) else { return };
             self.waiting.drain(..written);
         }
     }
 }
 
-/// True if a write of [`AT_A_TIME`] bytes would not wait, or would fail at once.
+/// True if a write of [`AT_A_TIME`] bytes would succeed or fail at once.
 fn is_writable() -> bool {
     let stderr = io::stderr();
     let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
@@ -151,9 +156,9 @@ fn is_writable() -> bool {
 /// The part of a line in front of its text.
 #[derive(Clone, Copy)]
 enum Form {
-    /// `<3>`: the journal reads the priority (sd-daemon(3)), and has the time.
+    /// `<3>`: the journal reads the priority (sd-daemon(3)), and adds the time.
     Journal,
-    /// The level: for a person who sees the line at once.
+    /// The level alone: a person sees the line at once.
     Level,
     /// The time and the level: for a file.
     Time,
@@ -161,7 +166,7 @@ enum Form {
 
 impl Form {
     fn find(has_time: bool) -> Self {
-        // A program that the service manager starts, and whose standard error is sent elsewhere, has the variable all the same.
+        // A service manager also sets the variable for a program whose standard error is sent elsewhere.
         let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
         let ours =
             fstat(io::stderr()).map(|found| JournalStream { device: found.st_dev, inode: found.st_ino }).ok();
@@ -173,7 +178,7 @@ impl Form {
     }
 
     fn render(self, priority: Priority, message: &dyn Display) -> String {
-        // As the balancer's log names it.
+        // The names are those of the balancer's log.
         let level = match priority {
             Priority::Error => "ERROR",
             Priority::Warning => "WARN",

@@ -32,7 +32,7 @@ Keys are made and converted by onionbalance-key.
 const VERSION: &str = concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
-    // Before a key is read, and before anything that could fail with one in memory.
+    // First of all: a later failure could leave a key in a core file.
     let hardened = hardening::harden()
         .map_err(|error| Problem::lasting(format_args!("cannot protect the process's memory: {error}")));
     match hardened.and_then(|()| arguments().map_err(Problem::usage)).transpose() {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The options to serve with; `None` if the command line asks for a text, which is printed.
+/// The options to serve with; `None` if the command line asks for a text, which is printed then.
 fn arguments() -> Result<Option<Options>, lexopt::Error> {
     let mut config = None;
     let mut inherited = false;
@@ -67,10 +67,11 @@ fn arguments() -> Result<Option<Options>, lexopt::Error> {
     Ok(Some(Options { config, inherited, passphrases }))
 }
 
-/// The credential that the service manager hands over under this name (systemd.exec(5), `LoadCredential=`).
+/// The credential of the service manager under this name (systemd.exec(5), `LoadCredential=`); `None` without
+/// one.
 fn credential() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("passphrase");
-    // A credential that may not be looked at is refused where it is read, with the reason.
+    // A credential that cannot be looked at is refused where it is read, with the reason.
     path.try_exists().unwrap_or(true).then_some(path)
 }
 

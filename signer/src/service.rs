@@ -1,5 +1,5 @@
-//! A service that is held: its key, its rules, and how often it may be asked. The rules and secrets of its version are in
-//! [`v2::service`] and [`v3::service`].
+//! A service of either version: its key, its rules, and its rate limit. The rules and secrets of its version
+//! are in [`v2::service`] and [`v3::service`].
 
 use onionbalance_proto::config::{Address, Instances};
 use onionbalance_proto::time::UnixTime;
@@ -14,9 +14,9 @@ use crate::{v2, v3};
 
 /// A service whose key is held.
 pub struct Service {
-    /// Its `key` in the configuration.
+    /// The service's `key` in the configuration.
     pub key: String,
-    /// How often it may be asked to sign.
+    /// The signatures that it may be asked for.
     pub limit: RateLimit,
     version: Version,
 }
@@ -27,7 +27,7 @@ enum Version {
 }
 
 impl Service {
-    /// A service without backends. `key` is its `key` in the configuration.
+    /// A service without backends. `key` is the service's `key` in the configuration.
     pub fn new(key: String, secret: Secret, limit: RateLimit) -> Self {
         let version = match secret {
             Secret::V2(secret) => Version::V2(v2::service::Service::new(secret, Vec::new())),
@@ -36,7 +36,7 @@ impl Service {
         Self { key, limit, version }
     }
 
-    /// Its address.
+    /// The service's onion address.
     pub fn address(&self) -> Address {
         match &self.version {
             Version::V2(service) => Address::V2(service.address()),
@@ -44,7 +44,7 @@ impl Service {
         }
     }
 
-    /// The part of it that the balancer may know.
+    /// The part of the service that the balancer may know.
     pub fn public(&self) -> HeldService {
         let key = self.key.clone();
         match &self.version {
@@ -59,7 +59,7 @@ impl Service {
         }
     }
 
-    /// What to log of it.
+    /// The log line of the service at the start, and at a reload that changes it.
     pub fn summary(&self) -> String {
         let (backends, delegation) = match &self.version {
             Version::V2(service) => (service.backends().len(), None),
@@ -68,9 +68,10 @@ impl Service {
         let until = delegation.map(|delegation| {
             let (first, last) = (delegation.span.first, delegation.span.last());
             let length = u16::from(first.length);
-            format!(", by a delegation for the periods {} to {}/{length}", first.number, last.number)
+            format!("; delegated for the periods {} to {}/{length}", first.number, last.number)
         });
-        format!("holding {} for {backends} backends{}", self.address(), until.unwrap_or_default())
+        let noun = if backends == 1 { "backend" } else { "backends" };
+        format!("holding {}: {backends} {noun} allowed{}", self.address(), until.unwrap_or_default())
     }
 
     /// The line to log of its key at `now`; `None` if there is no news.
@@ -81,7 +82,7 @@ impl Service {
         }
     }
 
-    /// Whether instances can be this service's: those of another version cannot.
+    /// True unless the instances are those of another version.
     pub fn fits(&self, instances: &Instances) -> bool {
         !matches!(
             (&self.version, instances),
@@ -89,7 +90,8 @@ impl Service {
         )
     }
 
-    /// Allows these backends and no others from now on; of another version, none. False if they are the same as before.
+    /// Allows these backends and no others from now on. Instances of another version allow none. False if
+    /// nothing changes.
     pub fn allow(&mut self, instances: &Instances) -> bool {
         match (&mut self.version, instances) {
             (Version::V2(service), Instances::V2(instances)) => service.allow(instances.clone()),

@@ -1,4 +1,5 @@
-//! From the configuration to services: everything that can be wrong is said before anything is served.
+//! From the configuration to services. Every problem of the configuration is reported before anything is
+//! served.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -27,19 +28,19 @@ const MAX_LISTED: usize = 100;
 
 /// The settings of the configuration, and the keys that it names.
 pub struct Setup {
-    /// The configuration itself.
+    /// The parsed configuration.
     pub config: Config,
-    /// The services, which hold the keys.
+    /// The services with their keys.
     pub services: Services,
-    /// The user to become.
+    /// The user to become; `None` to stay.
     pub user: Option<User>,
-    /// To be logged once the services are served.
+    /// The lines to log once the services are served.
     pub report: Report,
 }
 
-/// The lines to log of a configuration that is applied.
+/// The lines to log after a configuration was applied.
 pub struct Report {
-    /// A line for each service that is held with these backends from now on.
+    /// A line for each service whose allowed backends are new.
     services: Vec<String>,
     warnings: Vec<ConfigError>,
 }
@@ -59,11 +60,12 @@ impl Report {
     }
 }
 
-/// Reads the configuration and the keys it names, the encrypted ones among them with one of `passphrases`. Relative paths in
-/// it start from its own directory.
+/// Reads the configuration and the keys that it names; encrypted keys are opened with one of `passphrases`.
+/// Relative paths start from the configuration's directory.
 ///
 /// # Errors
-/// The configuration or a key is not valid, there is no place to keep keys, or no user to become.
+/// The configuration or a key is not valid, there is no memory for the keys, or the user to become is not
+/// known.
 pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup, Box<dyn Error>> {
     let path = config_file.path();
     let (text, config) = config_file.read()?;
@@ -81,7 +83,7 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
         let limit = RateLimit::new(config.signer_requests_per_minute, now);
         let mut held = Service::new(service.key.clone(), secret, limit);
         if !addresses.insert(held.address()) {
-            let what = format!("the key file {} is another service's key once more", file.display());
+            let what = format!("the key file {} has the same key as another service", file.display());
             return Err(about(what).into());
         }
         held.allow(&service.instances);
@@ -96,11 +98,11 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
     Ok(Setup { config, services: Services::new(services), user, report })
 }
 
-/// Reads the configuration again and applies the settings that may change while the keys stay: the allowed backends, the
-/// allowed users and the rate limits. All of them, or none.
+/// Reads the configuration again, and applies the settings that may change while the keys stay: the allowed
+/// backends, the allowed users and the rate limits. Either all of them are applied or none.
 ///
 /// # Errors
-/// The configuration is not valid, or is for other keys than those that are held.
+/// The configuration is not valid, or names other keys than those that are held.
 pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, ConfigError> {
     let path = config_file.path();
     let (text, config) = config_file.read()?;
@@ -115,14 +117,14 @@ pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, C
             return refused(key, what);
         };
         if !held.fits(&service.instances) {
-            let what = format!("the instances of {key} are of another version now: restart the signer");
+            let what = format!("the instances of {key} now have another version: restart the signer");
             return refused(key, what);
         }
         listed.insert(key, &service.instances);
     }
     if let Some(gone) = server.services.held().iter().find(|held| !listed.contains_key(held.key.as_str())) {
         let key = &gone.key;
-        let what = format!("the key {key} is held and not listed any more: restart the signer to give it up");
+        let what = format!("the key {key} is held but no longer listed: restart the signer to give it up");
         return refused(key, what);
     }
     check_own_backends(&config.services, |key| Some(held.get(key)?.address()), &text, path)?;
@@ -140,10 +142,11 @@ fn by_key(services: &[Service]) -> HashMap<&str, &Service> {
     services.iter().map(|held| (held.key.as_str(), held)).collect()
 }
 
-/// The users that may own keys, root and the signer's own, and the groups that may read them.
+/// The users that may own keys (root and the signer's own), and the groups that may read them.
 ///
-/// Another user that may speak to the signer is the balancer's, and is in the group of the socket, which is that of this
-/// process, or in the one that lets it read the configuration. So keys that members of these may read are refused then.
+/// Any other user in `signer-allowed-uids` is the balancer's. It is in the socket's group, which is that of
+/// this process, or in the group that may read the configuration. So keys that members of these groups may
+/// read are refused then.
 fn trust_with_keys(
     config_file: &ConfigFile,
     config: &Config,
@@ -166,7 +169,7 @@ fn trust_with_keys(
     Ok(trust.without_groups(&shared))
 }
 
-/// Has memory for the secrets of all services that may be of version 3. RSA keys are elsewhere.
+/// Reserves memory for the secrets of all services that may be version 3. RSA keys are elsewhere.
 fn reserve_memory(config: &Config) -> io::Result<()> {
     let services = config.services.iter().filter(|service| !matches!(service.instances, Instances::V2(_)));
     let secrets = services.count() * v3::service::SECRETS;

@@ -1,5 +1,4 @@
-//! From a command line to a server in a process that can do nothing else any more. The order matters:
-//! [`crate::system`] has it.
+//! From the command line to a server in a confined process. [`crate::system`] has the order and its reasons.
 
 use std::fmt::Display;
 use std::os::unix::net::UnixListener;
@@ -23,16 +22,17 @@ use crate::system::user;
 pub struct Options {
     /// The configuration file.
     pub config: PathBuf,
-    /// To serve the stream that is standard input and no other.
+    /// True to serve the stream that is standard input and no other.
     pub inherited: bool,
-    /// Where the passphrases of encrypted keys are.
+    /// The source of the passphrases of encrypted keys.
     pub passphrases: Source,
 }
 
-/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that connect. `Err` in place of
-/// options is a problem that was found before. Any problem is also told to the balancers that wait at the service manager's socket.
+/// Serves by the configuration: the stream that is standard input if it is inherited, else the peers that
+/// connect. An `Err` in place of options is a problem that was found before. Any problem is also reported to
+/// the balancers that wait at the service manager's socket.
 pub fn serve(options: Result<Options, Problem>) -> ExitCode {
-    // First of all, so that each later failure can be told to the balancers that wait there.
+    // First of all, so that each later problem can be reported to the balancers that wait there.
     let handed_over = match handed_over() {
         Ok(listener) => listener,
         Err(problem) => return options.err().unwrap_or(problem).end().into(),
@@ -43,13 +43,13 @@ pub fn serve(options: Result<Options, Problem>) -> ExitCode {
     }
 }
 
-/// The socket of the service manager, if there is one.
+/// The service manager's socket; `None` without one.
 fn handed_over() -> Result<Option<&'static UnixListener>, Problem> {
     let listener = activation::listener().map_err(Problem::lasting)?;
     listener.map(listen::prepare).transpose().map_err(Problem::passing)
 }
 
-/// Everything up to the first request. The order matters: [`crate::system`] has it.
+/// Everything up to the first request. [`crate::system`] has the order and its reasons.
 fn prepare(
     options: &Options,
     handed_over: Option<&'static UnixListener>,
@@ -58,7 +58,7 @@ fn prepare(
     let passphrases = options.passphrases.read().map_err(Problem::lasting)?;
     let config_file = ConfigFile::new(&options.config).map_err(Problem::lasting)?;
     let setup = setup::load(&config_file, &passphrases).map_err(Problem::lasting)?;
-    // No passphrase is needed once the keys are read.
+    // No passphrase is needed after the keys were read.
     drop(passphrases);
     if let Some(user) = &setup.user {
         let refused = |error| Problem::lasting(format_args!("cannot become the user {}: {error}", user.name));
@@ -102,9 +102,9 @@ fn prepare(
     Ok((config_file, server, outside))
 }
 
-/// Gives up what serving does not need, and tries whether a reload can still read the configuration.
+/// Gives up what serving does not need, and checks that a reload can still read the configuration.
 fn confine(config: &ConfigFile) -> Result<(), Problem> {
-    // If a directory cannot be reached, `open` below fails, and says so.
+    // A directory that cannot be reached makes `open` below fail, with the reason.
     let directories = config.directories().unwrap_or_default();
     if !confinement::confine(&directories).map_err(Problem::lasting)? {
         log::line(
@@ -135,13 +135,13 @@ fn run(config: &ConfigFile, mut server: Server, mut outside: Outside) -> ExitCod
         Err(error) => Problem::passing(format_args!("the socket failed: {error}")).end(),
     };
     log::finish();
-    // Wipes the keys.
+    // This wipes the keys.
     drop(server);
-    // The guard is armed to the end: nothing is left for `main` to close.
+    // The guard stays armed to the end: nothing is left for `main` to close.
     process::exit(status.into())
 }
 
-/// Reads the configuration again; a bad one changes nothing.
+/// Reads the configuration again; one that is not valid changes nothing.
 fn reload(config: &ConfigFile, server: &mut Server) {
     match setup::reload(config, server) {
         Ok(report) => {
@@ -155,30 +155,30 @@ fn reload(config: &ConfigFile, server: &mut Server) {
     }
 }
 
-/// Why the signer does not serve, and the status to end with.
+/// The reason for which the signer does not serve, and the exit status.
 pub struct Problem {
     what: String,
     status: u8,
 }
 
 impl Problem {
-    /// Starting again will not help: `EX_CONFIG` of sysexits.h.
+    /// A problem that a restart does not solve: `EX_CONFIG` of sysexits.h.
     pub fn lasting(what: impl Display) -> Self {
         Self { what: what.to_string(), status: 78 }
     }
 
-    /// Something may be different the next time.
+    /// A problem that may be gone at the next start.
     fn passing(what: impl Display) -> Self {
         Self { what: what.to_string(), status: 1 }
     }
 
-    /// The command line is wrong. Other programs that do not understand theirs end with this status.
+    /// A wrong command line. Other programs end with this status for theirs.
     pub fn usage(what: impl Display) -> Self {
         log::leave_out_time();
         Self { what: format!("{what}; see --help"), status: 2 }
     }
 
-    /// Tells the operator, and the balancers that wait at `listener`.
+    /// Reports the problem to the operator, and to the balancers that wait at `listener`.
     fn reply_and_end(&self, listener: Option<&UnixListener>) -> ExitCode {
         let status = self.end();
         if let (Some(listener), Ok(mut guard)) = (listener, Guard::new()) {
@@ -188,7 +188,7 @@ impl Problem {
         status.into()
     }
 
-    /// Tells the operator. Returns the status to end with.
+    /// Reports the problem to the operator. Returns the exit status.
     fn end(&self) -> u8 {
         log::line(Priority::Error, &self.what);
         self.status

@@ -1,4 +1,4 @@
-//! What the signer makes, read by Arti's client.
+//! Arti's client reads the signer's descriptors.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 

@@ -13,7 +13,7 @@ use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use onionbalance_signer::keys::{self, Secret};
 use onionbalance_signer::log::Priority;
-use onionbalance_signer::v3::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
+use onionbalance_signer::v3::authority::{Authority, CERT_LIFETIME_SECS, PeriodSecrets};
 use onionbalance_signer::v3::delegation::Delegation;
 use onionbalance_signer::v3::revision::{RevisionKey, Revisions};
 use onionbalance_signer::v3::secret::IdentitySecret;
@@ -23,7 +23,7 @@ use rand::rngs::StdRng;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
-/// A day's period of the public network: from 2026-11-22 12:00:00 on.
+/// A period of the public network of one day: it begins at 2026-11-22 12:00:00.
 const PERIOD: u64 = 20_779;
 const SEED: [u8; 32] = [7; 32];
 const HOUR: u64 = 3600;
@@ -91,7 +91,7 @@ fn certificates_run_out_when_the_identitys_would() {
                 let [by_identity, delegated] =
                     authorities.each_ref().map(|authority| certificate(authority, period, now));
                 assert_eq!(by_identity, delegated, "{now} in period {number} of {minutes} minutes");
-                assert_eq!(delegated, Ok(ExpiryHour::not_before(now.plus(CERT_LIFETIME))));
+                assert_eq!(delegated, Ok(ExpiryHour::not_before(now.plus(CERT_LIFETIME_SECS))));
             }
         }
     }
@@ -128,7 +128,7 @@ fn nothing_is_there_for_other_periods() {
     }
 }
 
-/// An online signer that takes over from the identity secret, or hands over to it, goes on counting.
+/// An online signer that takes over from the identity secret, or hands over to it, goes on with the count.
 #[test]
 fn revisions_are_those_of_the_identity() {
     let now = period(PERIOD, 1440).start(720).plus(5 * HOUR);
@@ -177,7 +177,7 @@ fn what_the_service_did_not_sign_is_refused_by_name() {
         error(&bytes).unwrap_or_default()
     };
     let wrong_certificate = format!("has a certificate for period {PERIOD} that");
-    // The length, the number, the seed, the first hour, and the two signatures' ends.
+    // The length, the number, the seed, the first hour, and the ends of the two signatures.
     for at in [33, 41, 44, 75, 111, 114, 177, 178, 241] {
         assert!(altered(at).contains("has a certificate for period"), "byte {at}: {}", altered(at));
     }
@@ -199,7 +199,7 @@ fn what_the_service_did_not_sign_is_refused_by_name() {
     assert!(error(&[&none[..], &whole[44..]].concat()).is_some());
 }
 
-/// a' = h a, and whoever has the address has h: so no blinded secret may be in a delegation.
+/// a' = h a, and h can be computed from the address: so no blinded secret may be in a delegation.
 #[test]
 fn one_blinded_secret_gives_the_identity_away() {
     let identity = identity();
@@ -216,7 +216,7 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_it() {
     let bytes = issued(1440, 3);
     let contains = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
     let mut secrets = vec![SEED.to_vec()];
-    // As tor's key file has it, whose scalar is not reduced, and as it is computed with.
+    // Both as in tor's key file, whose scalar is not reduced, and reduced for computations.
     let expanded = Sha512::digest(SEED);
     secrets.extend(expanded.chunks(32).map(<[u8]>::to_vec));
     let clamped = curve25519_dalek::scalar::clamp_integer(*expanded.first_chunk().unwrap());
@@ -229,10 +229,10 @@ fn neither_the_identity_nor_a_blinded_secret_is_in_it() {
     }
     assert_eq!(secrets.len(), 15);
     for secret in &secrets {
-        // Not a quarter of it either.
+        // No quarter of it either.
         assert!(!secret.chunks(8).any(contains));
     }
-    // What is there would be found so.
+    // The search finds a secret that is there.
     let key = RevisionKey::new(&identity.blind(period(PERIOD + 1, 1440)));
     assert!(contains(key.bytes()) && contains(identity.address().identity()));
 }

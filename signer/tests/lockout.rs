@@ -1,5 +1,5 @@
-//! Whether a hostile balancer can have something signed that an honest one cannot exceed after it: through restarts of the
-//! signer, reloads, and clocks that are set.
+//! A hostile balancer cannot have a revision signed that an honest one cannot exceed later. This holds
+//! through restarts of the signer, reloads, and changes of the clock.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -19,20 +19,21 @@ use rand::rngs::StdRng;
 
 /// 2026-11-22 00:20:30 UTC.
 const BEGIN: UnixTime = UnixTime(1_795_306_830);
-/// After a hostile balancer is gone, an honest one is published again within this many seconds, and the seconds by which the
-/// clock was set back meanwhile.
+/// The time within which an honest balancer publishes again after a hostile one is gone, in seconds, in
+/// addition to the seconds by which the clock was set back.
 const WITHIN: u64 = 120;
 
-/// One thing that happens.
+/// One event in the signer's life.
 #[derive(Clone, Debug)]
 enum Event {
-    /// The hostile balancer asks for a period near the present one, so many times, with this hint.
+    /// The hostile balancer asks for a period near the present one, `times` times, with this hint.
     Hostile { period: i8, times: u8, hint: Hint },
-    /// It asks for periods of another length, for which a backend that helps it has certificates.
+    /// The hostile balancer asks for periods of another length, for which a backend that helps it has
+    /// certificates.
     OtherLength { minutes: u16 },
-    /// Time passes.
+    /// `seconds` pass without a request.
     Passes { seconds: u64 },
-    /// Somebody sets the clock forward or back.
+    /// The clock is set forward or back by `seconds`.
     ClockSet { seconds: i64 },
     /// The signer forgets all revisions.
     Restart,
@@ -69,9 +70,9 @@ struct World {
     service: Service,
     allowed: Vec<OnionAddress>,
     now: UnixTime,
-    /// The seconds by which the clock was set back, all in all.
+    /// The seconds by which the clock was set back, in sum.
     set_back: u64,
-    /// The highest revision that HSDirs hold.
+    /// The highest revision that HSDirs hold, by period.
     held: HashMap<TimePeriod, u64>,
     rng: StdRng,
 }
@@ -104,7 +105,7 @@ impl World {
         self.service.sign(&request, self.now, &mut self.rng)
     }
 
-    /// HSDirs keep what is higher than what they hold.
+    /// Uploads a descriptor; HSDirs keep it if its revision is higher than theirs. True if they keep it.
     fn upload(&mut self, period: TimePeriod, revision: u64) -> bool {
         let held = self.held.entry(period).or_default();
         let is_kept = revision > *held;
@@ -174,7 +175,8 @@ proptest! {
             }
             world.carry_out(event);
         }
-        // The hostile balancer is gone, its last wish was a restart, and the operator has removed the backend that helped it.
+        // The hostile balancer is gone, its last request restarted the signer, and the operator has removed
+        // the backend that helped it.
         world.allowed = vec![Backend::new(1).address()];
         world.carry_out(&Event::Restart);
         let patience = world.now.plus(WITHIN + world.set_back);

@@ -1,4 +1,4 @@
-//! Key files as people keep them: the signer reads each one that openssl reads, as the same key.
+//! Key files in the variety of practice: the signer reads each one that openssl reads, as the same key.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -45,7 +45,7 @@ fn address(file: &[u8], passphrase: &str) -> Result<String, String> {
     }
 }
 
-/// openssl, with a place for the file that it reads.
+/// openssl, with a directory for the file that it reads.
 struct Openssl(TempDir);
 
 impl Openssl {
@@ -53,7 +53,7 @@ impl Openssl {
         self.0.path().join("key")
     }
 
-    /// The address of the key in `file`, if openssl finds one there.
+    /// The address of the key in `file`; `None` if openssl finds no key there.
     fn address(&self, file: &[u8], passphrase: &str) -> Option<String> {
         fs::write(self.path(), file).unwrap();
         let mut command = Command::new("openssl");
@@ -63,11 +63,11 @@ impl Openssl {
     }
 }
 
-/// The address that goes with a public key: `SubjectPublicKeyInfo` in DER.
+/// The address of a public key, which is a `SubjectPublicKeyInfo` in DER.
 fn address_of(public: &[u8]) -> String {
     match public.len() {
         44 => OnionAddress::from_identity(*public.last_chunk().unwrap()).unwrap().to_string(),
-        // Behind the algorithm's name: PKCS#1.
+        // PKCS#1 behind the algorithm's name.
         162 => PermanentKey::from_der(public.get(22..).unwrap()).unwrap().address().to_string(),
         length => panic!("a public key of {length} bytes"),
     }
@@ -77,7 +77,7 @@ fn lines(key: &str) -> Vec<Vec<u8>> {
     testdata(key).split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
 }
 
-/// A key file after some years of editors, mails and `cat`.
+/// A key file with the traces of editors, mail programs and `cat`.
 fn worn(key: &str, rng: &mut StdRng) -> Vec<u8> {
     let mut lines = lines(key);
     for _ in 0..rng.gen_range(0..4) {
@@ -116,7 +116,7 @@ fn a_key_that_openssl_reads_is_read() {
         let file = worn(key, &mut rng);
         let passphrase = if key.starts_with("v2/") { "onion balance v2" } else { "onion balance v3" };
         let wanted = address(&testdata(key), passphrase);
-        // Where the key is broken, openssl takes the next one in the file; the signer says so.
+        // If the key is broken, openssl takes the next one in the file, and the signer refuses the file.
         if openssl.address(&file, passphrase) == wanted.clone().ok() {
             let found = address(&file, passphrase);
             assert_eq!(found, wanted, "seed {seed}:\n{}", String::from_utf8_lossy(&file));

@@ -50,7 +50,7 @@ fn many_services_start_and_reload_within_the_units_limits() -> Result<()> {
     place.backends[0].extend([backend(usize::MAX)?, backend(usize::MAX - 1)?]);
     place.configure()?;
     signer.signal(Signal::SIGHUP)?;
-    signer.wait_line("for 11 backends", LONG)?;
+    signer.wait_line(": 11 backends allowed", LONG)?;
     signer.wait_line("reloaded config.yaml", LONG)?;
     balancer.signal(Signal::SIGHUP)?;
     let reloaded = format!("reloaded config.yaml services={services} backends={}", services * BACKENDS + 1);

@@ -18,7 +18,7 @@ fn opened(file: &str, passphrases: &str) -> Result<Secret, String> {
     secret(&key).map_err(|error| error.to_string())
 }
 
-/// The address in this file.
+/// The address in this file of the tests' data.
 fn address(file: &str) -> String {
     String::from_utf8(testdata(file)).unwrap().trim().trim_end_matches(".onion").to_owned()
 }
@@ -57,7 +57,7 @@ fn each_key_that_cannot_be_used_is_refused_by_name() {
 #[test]
 fn the_key_of_another_version_than_the_instances_is_refused() {
     let load = |file: &str, instances: &Instances| {
-        // Nobody else may read a key; everybody may read those of the tests' data.
+        // A copy, because everybody may read the tests' data, and only its owner a key.
         let copy = tempfile::NamedTempFile::new().unwrap();
         fs::write(copy.path(), testdata(file)).unwrap();
         load(copy.path(), &Trust::in_this_process(access_list::read), &Passphrases::Terminal, instances)

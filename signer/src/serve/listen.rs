@@ -1,4 +1,5 @@
-//! Where connections come from: a socket of our own or the service manager's, or a stream inherited from the balancer.
+//! The sources of connections: a socket of our own or the service manager's, or a stream inherited from the
+//! balancer.
 
 use std::fmt;
 use std::io;
@@ -19,9 +20,9 @@ use crate::system::guard;
 /// The process at the other end of a connection, by the kernel's word (`SO_PEERCRED`).
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// Process id.
+    /// The process's id at the time of its `connect` or `socketpair`.
     pub pid: i32,
-    /// User id.
+    /// The process's effective user id at that time.
     pub uid: u32,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for Peer {
 /// Listens at `path` with mode 0660 from the first moment: owner and group may connect, nobody else.
 ///
 /// # Errors
-/// The path is taken by another signer or by something that is no socket, or the socket cannot be made.
+/// Another signer serves at the path, something that is not a socket is there, or the socket cannot be made.
 pub fn bind(path: &Path) -> io::Result<&'static UnixListener> {
     let place = path.display();
     let refused =
@@ -45,11 +46,11 @@ pub fn bind(path: &Path) -> io::Result<&'static UnixListener> {
     };
     if let Ok(found) = path.symlink_metadata() {
         if !found.file_type().is_socket() {
-            return refused("exists and is no socket: remove it");
+            return refused("exists and is not a socket: remove it");
         }
         match UnixStream::connect(path) {
             Ok(_) => return refused("is in use: another signer serves there; stop it"),
-            // Left behind by a signer that was killed.
+            // A signer that was killed left this socket behind.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path).map_err(failed)?;
             }
@@ -68,11 +69,14 @@ fn listen_at(path: &Path) -> io::Result<&'static UnixListener> {
     prepare(UnixListener::from(socket))
 }
 
-/// Makes a listener fit for peers that nobody can trust: no call on it waits, as many peers may wait as the kernel allows
-/// (`net.core.somaxconn`), and none of them may send descriptors, from the first one on.
+/// Makes a listener fit for untrusted peers: no call on it waits, as many peers may wait as the kernel allows
+/// (`net.core.somaxconn`), and no peer may send descriptors, from the first one on.
 ///
-/// The kernel alone closes it: connections wait there, and descriptors with them. The close of a socket does not linger in a
-/// process that ends (`inet_release`, `PF_EXITING`).
+/// The kernel alone closes the listener, at the end of the process: connections wait there, and descriptors
+/// with them. The close of a socket does not linger in a process that ends (`inet_release`, `PF_EXITING`).
+///
+/// # Errors
+/// The kernel refuses an option of the socket.
 pub fn prepare(listener: UnixListener) -> io::Result<&'static UnixListener> {
     guard::refuse_descriptors(&listener);
     listener.set_nonblocking(true)?;
@@ -80,14 +84,14 @@ pub fn prepare(listener: UnixListener) -> io::Result<&'static UnixListener> {
     Ok(Box::leak(Box::new(listener)))
 }
 
-/// The connected stream that stands where standard input was.
+/// The connected stream that is standard input.
 ///
 /// # Errors
-/// There is none.
+/// Standard input is not a connected AF_UNIX stream.
 pub fn inherited() -> io::Result<UnixStream> {
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.peer_addr().map_err(|_| {
-        let what = "standard input is no connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer";
+        let what = "standard input is not a connected AF_UNIX stream: --inherited is for the balancer, which starts its own signer";
         io::Error::other(what)
     })?;
     guard::refuse_descriptors(&stream);
@@ -95,12 +99,15 @@ pub fn inherited() -> io::Result<UnixStream> {
 }
 
 /// The process at the other end.
+///
+/// # Errors
+/// The kernel does not name it.
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
     let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
     Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
 }
 
-/// True if this user may ask: the signer's own, root, and those that the configuration names.
+/// True if this user may send requests: the signer's own, root, and the users that the configuration names.
 pub fn is_allowed(peer: Peer, also: &[u32]) -> bool {
     peer.uid == 0 || peer.uid == Uid::effective().as_raw() || also.contains(&peer.uid)
 }

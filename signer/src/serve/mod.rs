@@ -1,9 +1,9 @@
 //! The conversation: a few connections that take turns, and on each one request at a time and one reply.
 //!
-//! A peer may be hostile, even one whose user is allowed. So nothing here waits for a single peer: calls on sockets do not
-//! block, a [`Guard`] bounds those that a peer can make block all the same, and a frame that is not understood ends its
-//! connection, never the process. The least recently answered connection gives its place to a new one, so that a balancer that
-//! is started afresh is served at once, whatever the other connections do.
+//! Any peer may be hostile, even one whose user is allowed. So nothing here waits for a single peer: calls on
+//! sockets do not block, a [`Guard`] bounds those that a peer can make block all the same, and a frame that
+//! is not valid ends its connection, never the process. The least recently answered connection gives its
+//! place to a new one, so that a restarted balancer is served at once, regardless of all other connections.
 
 pub mod connection;
 pub mod listen;
@@ -32,43 +32,45 @@ use crate::system::activation::Notifier;
 use crate::system::guard::Guard;
 use crate::system::signals::Signals;
 
-/// Connections at a time. More than one, so that a fresh balancer need not wait for the end of another. They and a dozen other
-/// descriptors are fewer than the process may have open.
+/// The most connections at a time. There is more than one, so that a restarted balancer need not wait for the
+/// end of its last connection. They and a dozen other descriptors are fewer than the process may have open.
 const MAX_CONNECTIONS: usize = 48;
-/// A connection keeps its place for so long after it began, however many wait. An honest request arrives within, or has arrived
-/// already. A queue of a thousand silent peers is passed through in a second.
+/// A connection keeps its place for this time after it began, however many others wait. An honest request
+/// arrives within it. A queue of a thousand silent peers passes in a second.
 const TENURE: Duration = Duration::from_millis(50);
-/// Connections that are accepted in a round.
+/// The most connections that are accepted in a round.
 const ACCEPTS: usize = 32;
-/// The loop comes around at least this often: for the service manager's watchdog and for log lines that had to wait.
+/// The longest wait of the loop: the service manager's watchdog and waiting log lines need a round at least
+/// as often.
 const TICK: Duration = Duration::from_secs(5);
 
 /// The loop's ties to the outside besides its sockets.
 pub struct Outside {
-    /// Requests of the operator.
+    /// The operator's signals.
     pub signals: Signals,
-    /// The service manager's watchdog.
+    /// The connection to the service manager, with its watchdog.
     pub notifier: Notifier,
-    /// Bounds every system call but the wait of the loop.
+    /// The bound of every system call except the wait of the loop.
     pub guard: Guard,
 }
 
 /// The services, and the connections on which they are asked for.
 pub struct Server {
-    /// The services that are held.
+    /// The services whose keys are held.
     pub services: Services,
     allowed_uids: Vec<u32>,
     pace: Pace,
-    /// Where peers connect; `None` if there is only the connection from the parent of this process.
+    /// The socket at which peers connect; `None` if the only connection is the one from the parent of this
+    /// process.
     listener: Option<&'static UnixListener>,
-    /// Those that have waited longest for a turn come first.
+    /// The connections; the longest since its last turn comes first.
     connections: VecDeque<Connection>,
 }
 
-/// Sockets for which something is to be done.
+/// The sockets that are ready.
 struct Ready {
     listener: bool,
-    /// In the order of the connections.
+    /// One flag for each connection, in the order of the connections.
     connections: Vec<bool>,
 }
 
@@ -76,7 +78,7 @@ impl Server {
     /// A server for the peers that connect to `listener`, or for the one at the other end of `stream`.
     ///
     /// # Errors
-    /// The kernel does not tell the peer.
+    /// The kernel does not name the peer of `stream`.
     pub fn new(
         services: Services,
         config: &Config,
@@ -89,7 +91,8 @@ impl Server {
         Ok(Self { services, allowed_uids, pace, listener, connections: connection.into_iter().collect() })
     }
 
-    /// Changes which users may ask, and how often. [`Server::serve`] closes connections of other users.
+    /// Changes the allowed users and the rate limits. [`Server::serve`] closes connections of users that are
+    /// not allowed.
     pub fn configure(&mut self, config: &Config) {
         let now = Instant::now();
         for held in self.services.held_mut() {
@@ -99,7 +102,7 @@ impl Server {
         self.allowed_uids.clone_from(&config.signer_allowed_uids);
     }
 
-    /// Serves until a signal comes; or until the end of the connection from the parent of this process: `None`.
+    /// Serves until a signal comes. `None`: the connection from the parent of this process has ended.
     ///
     /// # Errors
     /// The kernel refuses to wait.
@@ -119,7 +122,7 @@ impl Server {
         Ok(None)
     }
 
-    /// Waits until there is something to do, [`TICK`] at the longest.
+    /// Waits until a socket is ready or something else is due, [`TICK`] at the longest.
     fn wait(&self, outside: &mut Outside) -> io::Result<Ready> {
         let now = Instant::now();
         let pause = self.pace.paused_until.filter(|end| *end > now);
@@ -130,7 +133,7 @@ impl Server {
         waiting.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         waiting.extend(connections.map(|connection| PollFd::new(connection.as_fd(), connection.waits_for())));
         let next = pause.unwrap_or_else(|| self.next_moment(outside, now));
-        // One more millisecond, since the rest of one is cut off.
+        // One more millisecond, because the rest of one is cut off.
         let timeout = next.saturating_duration_since(now) + Duration::from_millis(1);
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match outside.guard.rest(|| poll(&mut waiting, timeout)) {
@@ -144,28 +147,28 @@ impl Server {
         })
     }
 
-    /// The time at which something is to be done even if nothing comes.
+    /// The time at which something is due even if no socket becomes ready.
     fn next_moment(&self, outside: &Outside, now: Instant) -> Instant {
         let deadlines = self.connections.iter().filter_map(Connection::deadline);
         let moments = deadlines.chain(self.place_free_from()).chain(outside.notifier.next_ping());
         moments.filter(|moment| *moment > now).fold(now + TICK, Instant::min)
     }
 
-    /// The time from which on a connection gives its place to another; `None` if there is a free one.
+    /// The time from which on a connection gives its place to another; `None` if a place is free.
     fn place_free_from(&self) -> Option<Instant> {
         let is_full = self.connections.len() >= MAX_CONNECTIONS;
         let oldest = self.connections.iter().map(|connection| connection.begun).min();
         oldest.filter(|_| is_full).map(|begun| begun + TENURE)
     }
 
-    /// One turn for each connection that is ready, as far as the pace allows, and then new connections.
+    /// Gives each ready connection one turn, as far as the pace allows, and then accepts new connections.
     fn round(&mut self, ready: Ready) {
         let has_work = ready.listener || ready.connections.contains(&true);
         let mut turns = if has_work { self.pace.begin_round(Instant::now()) } else { 0 };
         let mut had_turns = Vec::new();
         let mut are_ready = ready.connections.into_iter();
         for mut connection in std::mem::take(&mut self.connections) {
-            // Connections that were not waited for are not ready.
+            // Connections that were not part of the wait are not ready.
             let has_turn = are_ready.next() == Some(true) && turns > 0;
             let outcome = if has_turn {
                 turns -= 1;
@@ -195,7 +198,8 @@ impl Server {
         self.services.log_notices();
         connection.reply(&reply, Instant::now())?;
         match reply {
-            // No honest balancer causes these. The parent of this process is told only: there is no other connection.
+            // An honest balancer does not cause these. The parent of this process gets the reply only: it has
+            // no other connection.
             Reply::Refused(refusal @ (Refusal::UnknownService | Refusal::RateLimit))
                 if self.listener.is_some() =>
             {
@@ -238,13 +242,14 @@ impl Server {
         self.connections.push_back(connection);
     }
 
-    /// Closes connections of users that are not allowed any more, but not the one from the parent of this process.
+    /// Closes connections of users that are no longer allowed, except the one from the parent of this
+    /// process.
     fn close_those_not_allowed(&mut self) {
         self.connections.retain(|connection| {
             let is_allowed =
                 self.listener.is_none() || listen::is_allowed(connection.peer, &self.allowed_uids);
             if !is_allowed {
-                log_end_of(connection, &Ended::Because("its user is not allowed any more"));
+                log_end_of(connection, &Ended::Because("its user is no longer allowed"));
             }
             is_allowed
         });

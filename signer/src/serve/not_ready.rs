@@ -1,7 +1,7 @@
-//! The reply of a signer that cannot start to the balancers that wait at the socket of the service manager.
+//! The reply of a signer that cannot start to the balancers that wait at the service manager's socket.
 //!
-//! A connection that is still pending when the process ends starts the next process at once, which ends for the same reason
-//! (systemd.socket(5)). So each one is accepted and gets a reply.
+//! A connection that is still pending when the process ends starts the next process at once, which ends for
+//! the same reason (systemd.socket(5)). So each connection is accepted and gets a reply.
 
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
@@ -13,22 +13,23 @@ use super::connection::Connection;
 /// The most connections that get a reply: many more than there are balancers.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Replies to every connection that is pending at `listener`, which has been [prepared](super::listen::prepare), that the signer
-/// is not ready, with this reason. Waits for nothing: a balancer that does not take its reply gets none.
+/// Replies to every connection that is pending at `listener` that the signer is not ready, with this reason.
+/// `listener` has been [prepared](super::listen::prepare). No call waits: a balancer that does not take its
+/// reply gets none.
 ///
-/// The mode of the socket alone decides which users get the reason: the configuration with `signer-allowed-uids` may be the
-/// file that cannot be read.
+/// The mode of the socket alone decides which users get the reason: the configuration with
+/// `signer-allowed-uids` may be the file that cannot be read.
 pub fn reply_to_all(listener: &UnixListener, reason: &str) {
     let reply = Reply::NotReady(reason.into());
     for _ in 0..MAX_CONNECTIONS {
-        // The listener does not block: without a pending connection this is an error.
+        // The listener does not block: accepting fails if no connection is pending.
         let Ok((stream, _)) = listener.accept() else { return };
         let now = Instant::now();
         let Ok(mut connection) = Connection::new(stream, now) else { continue };
-        // A new connection's buffer has room for the reply. A balancer that has gone does not miss it.
+        // A new connection's buffer has room for the reply. A balancer that has ended does not miss it.
         if connection.reply(&reply, now).is_ok() {
-            // The kernel resets a connection that is closed with an unread request (`unix_release_sock`), and the balancer might
-            // not see the reply.
+            // The kernel resets a connection that is closed with an unread request (`unix_release_sock`), and
+            // the balancer might not see the reply. So the request is read.
             let _ = connection.advance(now);
         }
     }

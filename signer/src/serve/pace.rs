@@ -1,26 +1,28 @@
-//! The pace of the loop under a flood: fast as long as there is credit, then so slow that a flood costs a small part of one
-//! core. Connections take turns at either pace, so that a flood on some of them delays the others, and starves none.
+//! The pace of the loop under a flood: fast while there is credit, then so slow that a flood costs a small
+//! part of one core. Connections take turns at either pace, so that a flood on some of them delays the others
+//! and starves none.
 
 use std::time::{Duration, Instant};
 
 use crate::limit::RateLimit;
 
-/// Turns in a round, without credit.
+/// Turns in a round without credit.
 const SLOW_TURNS: usize = 8;
-/// Time between two rounds, without credit.
+/// The time between two rounds without credit.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Turns for each signature that may be asked for: its request and its reply, each in one part or two.
+/// Turns for each permitted signature: its request and its reply, each in one part or two.
 const TURNS_PER_SIGNATURE: u32 = 4;
 
-/// One budget for the turns of all connections. A new connection brings no new budget.
+/// One budget for the turns of all connections. A new connection does not add to it.
 pub(super) struct Pace {
     credit: RateLimit,
-    /// The time before which connections are left alone.
+    /// The end of the pause, before which connections have no turns; `None` without a pause.
     pub(super) paused_until: Option<Instant>,
 }
 
 impl Pace {
-    /// A full budget for so many services, each of which may be asked for `per_minute` signatures a minute.
+    /// A full budget for this number of services, each of which may be asked for `per_minute` signatures a
+    /// minute.
     pub(super) fn new(services: usize, per_minute: u32, now: Instant) -> Self {
         let services = u32::try_from(services).unwrap_or(u32::MAX);
         // One more for the list of services.
@@ -29,7 +31,8 @@ impl Pace {
         Self { credit, paused_until: None }
     }
 
-    /// The most turns of a round that begins at `now`, of which a connection has one. Without credit a pause follows it.
+    /// The most turns of a round that begins at `now`; each connection has one at most. Without credit a
+    /// pause follows the round.
     pub(super) fn begin_round(&mut self, now: Instant) -> usize {
         let is_slow = !self.credit.has_credit(now);
         self.paused_until = is_slow.then_some(now + PAUSE);
@@ -38,7 +41,7 @@ impl Pace {
 
     /// Counts a turn or an accepted connection.
     pub(super) fn count(&mut self, now: Instant) {
-        // Without credit the next round is slow.
+        // The result does not matter here: without credit the next round is slow.
         let _ = self.credit.take(now);
     }
 }

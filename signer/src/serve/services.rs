@@ -1,4 +1,4 @@
-//! The services that are held: the list of them, and the reply to each request.
+//! All services whose keys are held: their list, and the reply to each request.
 
 use std::time::Instant;
 
@@ -14,28 +14,28 @@ use crate::service::Service;
 /// The services, in the order of the configuration.
 pub struct Services {
     held: Vec<Service>,
-    /// Another number after each change of what [`Services::page`] shows.
+    /// A number that changes with everything that [`Services::page`] shows.
     edition: u64,
 }
 
 impl Services {
-    /// These services.
+    /// A list of these services, in this order.
     pub fn new(held: Vec<Service>) -> Self {
         Self { held, edition: OsRng.next_u64() }
     }
 
-    /// All of them.
+    /// The services, in the order of the configuration.
     pub fn held(&self) -> &[Service] {
         &self.held
     }
 
-    /// All of them, to be changed. A balancer that reads their list page by page begins again.
+    /// The services, to be changed. A balancer that is reading their list page by page starts over.
     pub fn held_mut(&mut self) -> &mut [Service] {
         self.edition = OsRng.next_u64();
         &mut self.held
     }
 
-    /// The reply to a request. Each signature is logged, and refusals are logged as lines by peers are.
+    /// The reply to a request. Each signature is logged; each refusal is logged as a line by a peer.
     pub fn answer(&mut self, request: &Request, peer: Peer) -> Reply {
         if let Request::Services { from } = request {
             return Reply::Services(self.page(*from));
@@ -58,7 +58,7 @@ impl Services {
         }
     }
 
-    /// Logs what there is to say of each service's key. This is checked after each request; there is no timer.
+    /// Logs the news of each service's key. This is checked after each request; there is no timer.
     pub fn log_notices(&mut self) {
         let now = now();
         for (priority, what) in self.held.iter_mut().filter_map(|service| service.notice(now)) {
@@ -66,7 +66,7 @@ impl Services {
         }
     }
 
-    /// The held services from this index on, as many as fit a reply.
+    /// The services from this index on, as many as fit a reply.
     fn page(&self, from: u32) -> Page {
         let page = Page {
             version: env!("CARGO_PKG_VERSION").to_owned(),

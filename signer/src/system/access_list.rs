@@ -9,10 +9,10 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::libc;
 
-/// Bytes of a list of 128 entries, behind a version of 4 bytes.
+/// The size in bytes of a list of 128 entries, behind a version of 4 bytes.
 const MAX_LENGTH: usize = 4 + 128 * 8;
 
-/// The attribute `system.posix_acl_access` of an open file; empty where it has none.
+/// The attribute `system.posix_acl_access` of an open file; empty if the file has none.
 ///
 /// # Errors
 /// The kernel does not give it, or it has more than 128 entries (`ERANGE`).

@@ -1,4 +1,4 @@
-//! The socket that the service manager listens at for us (`sd_listen_fds(3)`), and what it is told (`sd_notify(3)`).
+//! The socket from the service manager (`sd_listen_fds(3)`), and the messages to it (`sd_notify(3)`).
 
 #![expect(unsafe_code, reason = "an inherited file descriptor is a bare number")]
 
@@ -17,10 +17,10 @@ use nix::sys::socket::{SockType, getsockopt, sockopt};
 /// The first descriptor that is handed over (`SD_LISTEN_FDS_START`).
 const FIRST: i32 = 3;
 
-/// The listening socket, if the service manager has handed one over to this process.
+/// The listening socket that the service manager handed over to this process; `None` if it did not.
 ///
 /// # Errors
-/// It has handed over something else: more than one socket, or another kind than a listening AF_UNIX stream.
+/// It handed over something else: more than one socket, or another kind than a listening AF_UNIX stream.
 pub fn listener() -> io::Result<Option<UnixListener>> {
     let is_for_us = env::var("LISTEN_PID").is_ok_and(|pid| pid == process::id().to_string());
     let count = env::var("LISTEN_FDS").unwrap_or_default();
@@ -31,14 +31,14 @@ pub fn listener() -> io::Result<Option<UnixListener>> {
         let what = format!("{count} sockets: give onionbalance-signer.service exactly one");
         return Err(io::Error::other(format!("the service manager handed over {what}")));
     }
-    // SAFETY: the service manager opened it for us and this is the only place that takes it, once. Where it is not open,
-    // the calls below say so.
+    // SAFETY: the service manager opened it for us, and this is the only place that takes it, once. If it is
+    // not open, the calls below fail.
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(FIRST) });
     let is_stream = getsockopt(&listener, sockopt::SockType) == Ok(SockType::Stream);
     let listens = getsockopt(&listener, sockopt::AcceptConn) == Ok(true);
     if !is_stream || !listens || listener.local_addr().is_err() {
         return Err(io::Error::other(
-            "the service manager handed over something that is no listening AF_UNIX stream socket: use ListenStream= \
+            "the service manager handed over something that is not a listening AF_UNIX stream socket: use ListenStream= \
              with a path in onionbalance-signer.socket",
         ));
     }
@@ -46,18 +46,19 @@ pub fn listener() -> io::Result<Option<UnixListener>> {
     Ok(Some(listener))
 }
 
-/// The service manager, which hears that the process is ready and that it still runs; or none.
+/// The service manager, which is told that the process is ready and that it still runs. Without one nothing
+/// is sent.
 pub struct Notifier {
     socket: Option<UnixDatagram>,
-    /// The time between two pings, and the moment of the next.
+    /// The time between two pings, and the moment of the next; `None` without a watchdog.
     watchdog: Option<(Duration, Instant)>,
 }
 
-/// The service manager reads at once, or hangs itself.
+/// The longest wait for the service manager: it reads at once unless it hangs.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Notifier {
-    /// Connects, while that is still possible.
+    /// Connects to the service manager; a confined process cannot.
     ///
     /// # Errors
     /// `NOTIFY_SOCKET` names a socket that cannot be reached.
@@ -76,7 +77,7 @@ impl Notifier {
         Ok(Self { socket: Some(datagrams), watchdog })
     }
 
-    /// Says this much, such as `READY=1`.
+    /// Sends this state, such as `READY=1`.
     ///
     /// # Errors
     /// The service manager does not take it.
@@ -84,22 +85,22 @@ impl Notifier {
         self.socket.as_ref().map_or(Ok(()), |datagrams| datagrams.send(state.as_bytes()).map(drop))
     }
 
-    /// The next moment at which the watchdog wants to hear from the process.
+    /// The time of the next ping; `None` without a watchdog.
     pub fn next_ping(&self) -> Option<Instant> {
         self.watchdog.map(|(_, next)| next)
     }
 
-    /// Tells the watchdog that the process still runs, if it is time for that.
+    /// Sends a ping to the watchdog if one is due at `now`.
     pub fn keep_alive(&mut self, now: Instant) {
         if let Some((interval, next)) = self.watchdog.filter(|(_, next)| *next <= now) {
             self.watchdog = Some((interval, next.max(now) + interval));
-            // There is another ping before the watchdog loses its patience.
+            // A lost ping is no problem: another one follows before the watchdog's time is over.
             let _ = self.tell("WATCHDOG=1");
         }
     }
 }
 
-/// A third of `WATCHDOG_USEC` (`sd_watchdog_enabled(3)`), so that one lost message is no reason to end the process.
+/// A third of `WATCHDOG_USEC` (`sd_watchdog_enabled(3)`), so that one lost ping does not end the process.
 fn watchdog_interval() -> Option<Duration> {
     let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
     let microseconds: u64 = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;

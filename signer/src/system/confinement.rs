@@ -1,5 +1,5 @@
-//! The powers that a process keeps once it serves: to read the directories of its configuration, to answer on its sockets, and
-//! nothing else. Landlock says which files, seccomp which system calls.
+//! The powers that a process keeps while it serves: to read the directories of its configuration and to
+//! answer on its sockets, nothing else. Landlock bounds the files, seccomp the system calls.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,13 +16,15 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-/// The newest rules that are asked for; a kernel that knows fewer enforces those. The first version knows files.
+/// The newest landlock version that is asked for; a kernel that has an older one enforces that. Version 1
+/// bounds files.
 const RULES: ABI = ABI::V7;
 
-/// Gives up everything that serving does not need. Files in `directories` can still be read, so that the configuration can be
-/// read again. There is no way back. False if all files can still be reached, since the kernel has no landlock.
+/// Gives up everything that serving does not need. Files in `directories` can still be read, so that the
+/// configuration can be read again. There is no way back. False if the kernel has no landlock, and so all
+/// files can still be reached.
 ///
-/// Directories and not the file: an editor that replaces a file makes another one of the same name.
+/// Rights are to directories, not to the file: an editor replaces a file by another one of the same name.
 ///
 /// # Errors
 /// The kernel refuses, or the filter cannot be made for this machine.
@@ -36,7 +38,8 @@ pub fn confine(directories: &[impl AsRef<Path>]) -> io::Result<bool> {
     Ok(has_landlock)
 }
 
-/// Leaves the reading of files in `directories`. One that cannot be opened is left out, and cannot be read later either.
+/// Leaves only the right to read files in `directories`. A directory that cannot be opened is left out, and
+/// cannot be read later either.
 fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -49,55 +52,61 @@ fn restrict_files(directories: &[impl AsRef<Path>]) -> Result<bool, RulesetError
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// The filter of system calls. What is not listed ends the process: it is a sign that somebody else runs it.
+/// The filter of system calls. A call that is not listed ends the process: it is a sign of foreign code.
+///
+/// # Errors
+/// The filter cannot be made for this machine.
 pub fn filter() -> Result<BpfProgram, BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     SeccompFilter::new(rules()?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// The system calls that serving needs whatever their arguments are.
+/// The system calls that serving needs with any arguments.
 const ALWAYS: &[&[libc::c_long]] = &[
     // The conversation.
     &[libc::SYS_accept4, libc::SYS_recvmsg, libc::SYS_close, libc::SYS_geteuid],
-    // The wait, by its older name, too, where there is one.
+    // The wait; on some machines also by its older name.
     &[libc::SYS_ppoll, libc::SYS_restart_syscall],
     #[cfg(target_arch = "x86_64")]
     &[libc::SYS_poll],
-    // The log, and signals as they are read.
+    // The log, and reading signals.
     &[libc::SYS_write, libc::SYS_writev, libc::SYS_read],
-    // The bound of system calls.
+    // The guard's timer.
     &[libc::SYS_timer_settime, libc::SYS_timer_delete],
-    // The configuration, read again. Landlock says from where.
+    // The configuration, read again. Landlock bounds the place.
     &[libc::SYS_readlinkat, libc::SYS_statx, libc::SYS_fstat, libc::SYS_lseek],
-    // Memory: the allocator's.
+    // The allocator.
     &[libc::SYS_brk, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_futex],
     // Randomness and time.
     &[libc::SYS_getrandom, libc::SYS_clock_gettime],
-    // The end: abort raises a signal in its own thread, and `std` prints where a panic was.
+    // The end: abort raises a signal in its own thread, and `std` prints the place of a panic.
     &[libc::SYS_exit, libc::SYS_exit_group, libc::SYS_getpid, libc::SYS_gettid, libc::SYS_sigaltstack],
     &[libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn],
 ];
 
-/// System calls with what has to hold for their arguments: one of the rules, if there are any.
+/// System calls with the conditions on their arguments: one of the rules has to hold, if there are any.
 pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
-/// The system calls that are allowed, and why.
+/// The system calls that are allowed, with their reasons.
+///
+/// # Errors
+/// A rule cannot be made.
 pub fn rules() -> Result<Rules, BackendError> {
     let mut rules: Rules = ALWAYS.concat().into_iter().map(|call| (call, Vec::new())).collect();
     let own = process::id().try_into().unwrap_or_default();
     let conditions = [
-        // The allocator's too, but nothing that could be run.
+        // The allocator's too, without executable memory.
         (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)?]),
         (libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)?]),
-        // No out-of-band byte.
+        // Without out-of-band bytes.
         (libc::SYS_sendto, vec![without(3, libc::MSG_OOB)?]),
-        // The peer's process and user.
+        // For the peer's process and user only.
         (libc::SYS_getsockopt, vec![equal(1, libc::SOL_SOCKET)?, equal(2, libc::SO_PEERCRED)?]),
-        // Files are read only, and none is made.
+        // For reading only; no file is made.
         (libc::SYS_openat, vec![without(2, libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC)?]),
-        // This process aborts, and no other.
+        // For the abort of this process only.
         (libc::SYS_tgkill, vec![equal(0, own)?, equal(2, libc::SIGABRT)?]),
-        // The standard library's debug build asks whether a descriptor is open before it closes it.
+        // The standard library's debug build asks if a descriptor is open before it closes it.
         (libc::SYS_fcntl, vec![equal(1, libc::F_GETFD)?]),
     ];
     for (call, conditions) in conditions {
@@ -106,13 +115,13 @@ pub fn rules() -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// That the argument of this number is this.
+/// The condition that the argument with this number equals `value`.
 fn equal(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
     let value = u64::from(value.unsigned_abs());
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }
 
-/// That none of these bits is set in the argument of this number.
+/// The condition that the argument with this number has none of these bits.
 fn without(argument: u8, bits: libc::c_int) -> Result<SeccompCondition, BackendError> {
     let bits = u64::from(bits.unsigned_abs());
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bits), 0)

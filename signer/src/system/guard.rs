@@ -1,10 +1,11 @@
-//! A bound for system calls that should not wait, and can be made to by a peer.
+//! A bound for system calls that should not wait, but that a peer can make wait.
 //!
-//! A descriptor that a peer passes (`SCM_RIGHTS`) is closed by the kernel in our process as soon as its message is read or
-//! its connection closed. The close of a TCP socket may linger for as long as its other end likes (socket(7), `SO_LINGER`).
-//! Linux 6.16 lets a listener refuse descriptors (`SO_PASSRIGHTS`, [`refuse_descriptors`]). Older kernels cannot, and on newer
-//! ones a connection may be older than this process. A signal ends such a wait on every kernel. It does not end a wait that the kernel
-//! makes uninterruptible, such as for the silent daemon of a FUSE file.
+//! A descriptor that a peer passes (`SCM_RIGHTS`) is closed by the kernel in our process as soon as its
+//! message is read or its connection closed. The close of a TCP socket may linger for as long as its other
+//! end likes (socket(7), `SO_LINGER`). Linux 6.16 lets a listener refuse descriptors (`SO_PASSRIGHTS`,
+//! [`refuse_descriptors`]). Older kernels cannot, and on newer ones a connection may be older than this
+//! process. A signal ends such a wait on every kernel. It does not end a wait that the kernel makes
+//! uninterruptible, such as for the silent daemon of a FUSE file.
 
 #![expect(unsafe_code, reason = "a signal handler, and a socket option that has no safe interface")]
 
@@ -19,15 +20,18 @@ use nix::time::ClockId;
 /// The longest wait of one system call.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Sends a signal again and again while it is armed.
+/// A timer that sends a signal again and again while it is armed.
 pub struct Guard(Timer);
 
 const SIGNAL: Signal = Signal::SIGALRM;
 
 impl Guard {
-    /// A guard that is not armed. Fails if the process may have no timer.
+    /// A guard that is not armed.
+    ///
+    /// # Errors
+    /// The kernel gives this process no timer.
     pub fn new() -> nix::Result<Self> {
-        // A handler, since a signal that is ignored ends no wait; without SA_RESTART, which would resume the wait.
+        // A handler, because an ignored signal ends no wait; without SA_RESTART, which would resume the wait.
         let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         unsafe { sigaction(SIGNAL, &action)? };
@@ -40,7 +44,7 @@ impl Guard {
         self.set(INTERVAL);
     }
 
-    /// Makes the one system call that is to wait. The guard is armed from then on.
+    /// Disarms the guard for the one system call that is to wait, and arms it again.
     pub fn rest<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         // The timer's zero disarms it (`timer_settime(2)`).
         self.set(Duration::ZERO);
@@ -60,8 +64,8 @@ extern "C" fn interrupt(_: libc::c_int) {}
 /// `SO_PASSRIGHTS` of Linux 6.16 (include/uapi/asm-generic/socket.h).
 const PASS_RIGHTS: libc::c_int = 83;
 
-/// Has the kernel refuse descriptors that are sent to this socket, and to those that are accepted from it. Older kernels do not
-/// know the option: there [`Guard`] alone bounds the wait.
+/// Has the kernel refuse descriptors that are sent to this socket, and to those that are accepted from it.
+/// Kernels before Linux 6.16 do not know the option; [`Guard`] alone bounds the wait there.
 pub fn refuse_descriptors(socket: &impl AsFd) {
     let no: libc::c_int = 0;
     let length = size_of_val(&no).try_into().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Memory that nobody but this process can read, the kernel included: `memfd_secret(2)`. It is in no core file, never
-//! swapped, and not to be read through `/proc/PID/mem`, not even by root.
+//! Memory that only this process can read; not even the kernel can: `memfd_secret(2)`. It is in no core file,
+//! is never swapped, and cannot be read through `/proc/PID/mem`, not even by root.
 //!
-//! Secrets of twice 32 bytes lie in slots, which are wiped when they are given back. Pages are kept once they were taken.
+//! Secrets of twice 32 bytes are in slots, which are wiped when they are given back. Pages are never given
+//! back to the kernel.
 
 #![expect(unsafe_code, reason = "the kernel's secret memory has no safe interface")]
 
@@ -20,22 +21,22 @@ use zeroize::Zeroize;
 
 /// A secret: an expanded ed25519 key, which is a scalar and a prefix for nonces, or two keys.
 pub type Halves = [[u8; 32]; 2];
-/// Secrets in the memory that is taken from the kernel at a time.
+/// The number of slots in the memory that is taken from the kernel at a time.
 const SLOTS: usize = 256;
-/// Whole pages, with the kernel's largest usual size in mind.
+/// The bytes of that memory: whole pages of the kernel's largest usual size.
 const CHUNK: NonZeroUsize = NonZeroUsize::new(SLOTS * size_of::<Halves>()).unwrap();
 
-/// The kind of memory that secrets are in.
+/// The kind of memory in which secrets are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// `memfd_secret`.
+    /// `memfd_secret`: readable for this process only.
     Secret,
     /// Never swapped and in no core file, but readable for root.
     Locked,
 }
 
-/// Has memory ready for so many secrets more than before, of the best kind that there is. Locked memory is second best, and taken
-/// only if `allow_locked`. All memory is of the kind of the first.
+/// Makes room for `secrets` more secrets, in the best kind of memory that there is. Locked memory is second
+/// best, and is taken only if `allow_locked`. All memory is of the kind that was taken first.
 ///
 /// # Errors
 /// The kernel has no secret memory, or gives this process no more of either kind.
@@ -45,14 +46,14 @@ pub fn reserve(secrets: usize, allow_locked: bool) -> io::Result<Kind> {
     pool.reserve(free, allow_locked)
 }
 
-/// Twice 32 secret bytes, in a slot of their own.
+/// Twice 32 secret bytes in a slot.
 pub struct SecretBytes(ManuallyDrop<&'static mut Halves>);
 
 impl SecretBytes {
-    /// Copies the halves into a slot, by no other way. The caller wipes them where they were.
+    /// Copies the halves straight into a slot. The caller wipes the originals.
     ///
-    /// Where no slot is left the process ends: going on would mean to keep a secret elsewhere. [`reserve`] has made room for
-    /// as many as the services can need.
+    /// If no slot is left, the process ends: the secret would have to be kept elsewhere. [`reserve`] has made
+    /// room for as many as the services can need.
     pub fn new(first: &[u8; 32], second: &[u8; 32]) -> Self {
         let mut pool = pool();
         if pool.free.is_empty() && pool.reserve(1, false).is_err() {
@@ -81,7 +82,7 @@ impl Drop for SecretBytes {
 
 struct Pool {
     kind: Option<Kind>,
-    /// Slots without a secret.
+    /// The free slots.
     free: Vec<&'static mut Halves>,
 }
 
@@ -92,7 +93,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 impl Pool {
-    /// Takes memory until so many slots are free.
+    /// Takes memory until `secrets` slots are free.
     fn reserve(&mut self, secrets: usize, allow_locked: bool) -> io::Result<Kind> {
         loop {
             match self.kind {
@@ -107,7 +108,7 @@ impl Pool {
         }
     }
 
-    /// Takes memory for [`SLOTS`] secrets more from the kernel.
+    /// Takes memory for [`SLOTS`] more secrets from the kernel.
     fn grow(&mut self, kind: Kind) -> nix::Result<()> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let memory = match kind {

@@ -8,13 +8,17 @@ use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Those that ask the process to end.
+/// The signals that ask the process to end.
 const END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
-/// SIGUSR1 and SIGUSR2 have tor print statistics and more of its log. SIGXFSZ reports a log file that may not grow, which the
-/// failed write reports, too.
+/// SIGUSR1 and SIGUSR2 make tor print statistics and log more; here they are ignored. SIGXFSZ reports a log
+/// file that may not grow; the failed write reports it too.
 const IGNORED: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGXFSZ];
 
-/// For the time before [`Signals::subscribe`]: a signal that asks the process to end does so at once.
+/// Sets handlers for the time before [`Signals::subscribe`]: a signal that asks the process to end ends it at
+/// once.
+///
+/// # Errors
+/// The kernel refuses a handler.
 pub fn prepare() -> nix::Result<()> {
     let ends = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
     let ignores = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
@@ -31,18 +35,22 @@ extern "C" fn end(_: libc::c_int) {
     unsafe { libc::_exit(0) }
 }
 
-/// Signals as something that can be waited for like a request.
+/// Signals as a descriptor that the loop waits for.
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// From now on SIGHUP and the signals that end the process wait until they are taken.
+    /// From this call on SIGHUP and the signals that end the process wait until they are taken.
+    ///
+    /// # Errors
+    /// The kernel gives no descriptor for signals.
     pub fn subscribe() -> nix::Result<Self> {
         let signals: SigSet = END.into_iter().chain([Signal::SIGHUP]).collect();
         signals.thread_block()?;
         Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// The signal that has come since the last call. One that asks the process to end takes precedence over SIGHUP.
+    /// The signal that has come since the last call; `None` without one. One that asks the process to end
+    /// takes precedence over SIGHUP.
     pub fn take(&self) -> Option<Signal> {
         let mut taken = None;
         while let Ok(Some(found)) = self.0.read_signal() {

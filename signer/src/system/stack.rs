@@ -1,18 +1,18 @@
-//! What computations with secrets leave on the stack.
+//! Wiping the stack after computations with secrets.
 
 use zeroize::Zeroize;
 
-/// More than any computation with one secret takes.
+/// Bytes to wipe: more than any computation with one secret uses.
 const DEPTH: usize = 16 * 1024;
 
-/// What `compute` returns; the stack that it used is wiped then.
+/// Runs `compute`, and wipes the stack that it used.
 pub fn wiped<T>(compute: impl FnOnce() -> T) -> T {
     let outcome = below(compute);
     wipe();
     outcome
 }
 
-/// Keeps what it calls in frames of its own, where [`wipe`] finds it.
+/// Keeps the frames of `compute` below its own, where [`wipe`] finds them.
 #[inline(never)]
 fn below<T>(compute: impl FnOnce() -> T) -> T {
     compute()

@@ -1,7 +1,8 @@
 //! May this version 2 frontend be signed? A pure function of the request, the allowed backends and the time.
 //!
-//! No certificate covers a single introduction point: only the descriptor that a backend signed tells its points. So the
-//! request carries whole descriptors, and what comes out is built of points that were read from them here.
+//! No certificate covers a single introduction point: only the descriptor that a backend signed proves its
+//! points. So the request carries whole descriptors, and the approved descriptor is built of points that were
+//! parsed from them here.
 
 mod known;
 
@@ -18,26 +19,29 @@ use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
 use self::known::KnownDescriptor;
 pub use self::known::KnownDescriptors;
 
-/// How old a publication time may be. HSDirs keep what is up to three days old, and of two descriptors the one published
-/// later; a frontend's is of this very hour.
-const OLDEST_PUBLICATION: u64 = 24 * 3600;
+/// The greatest age of a publication time, in seconds. HSDirs keep descriptors that are up to three days old,
+/// and of two the one that was published later; a frontend's publication time is the present hour.
+const OLDEST_PUBLICATION_SECS: u64 = 24 * 3600;
 
-/// How long after its end the descriptors of a backend's period are taken, in seconds. Longer than the balancer takes a
-/// descriptor for alive, which is 2 h 15 min from its publication: a single one that is refused makes the whole frontend's
-/// descriptor be refused.
-const ENDED_PERIOD_STANDS: u64 = 3 * 3600;
+/// The time for which descriptors of a backend's ended period are accepted, in seconds. This is longer than
+/// the balancer treats a descriptor as alive, 2 h 15 min from its publication: one refused descriptor makes
+/// the whole request refused.
+const ENDED_PERIOD_SECS: u64 = 3 * 3600;
 
 /// A request that may be signed.
 #[derive(Debug)]
 pub struct Approved {
-    /// What the frontend is to say: points of configured backends, and nothing of the balancer's own making.
+    /// The frontend's descriptor: points of configured backends, and nothing of the balancer's own making.
     pub descriptor: Descriptor,
-    /// Whether to encrypt the points to authorized clients.
+    /// True to encrypt the points to authorized clients.
     pub client_authorization: bool,
 }
 
-/// Judges a request for `service`, whose allowed backends are `backends`. `known` changes nothing but the time it takes; it
-/// must not be shared with a service that has other cookies.
+/// Judges a request for `service`, whose allowed backends are `backends`. `known` saves time and does not
+/// change the result; services with different cookies must not share it.
+///
+/// # Errors
+/// The rule that the request breaks.
 pub fn judge(
     request: &FrontendRequest,
     service: &OnionAddress,
@@ -60,7 +64,7 @@ pub fn judge(
     let mut points: Vec<IntroductionPoint> = Vec::with_capacity(request.points.len());
     for chosen in &request.points {
         let point = judge_point(*chosen, &opened, request.client_authorization)?;
-        // Two descriptors of one backend hold the same points. Each has a service key of its own.
+        // Two descriptors of one backend hold the same points. Each point has a service key of its own.
         if points.iter().any(|earlier| earlier.service_key == point.service_key) {
             return Err(Refusal::SetMember);
         }
@@ -82,10 +86,11 @@ fn judge_period(
     if period == present || overlaps { Ok(period) } else { Err(Refusal::Period) }
 }
 
-/// One that lies ahead would make HSDirs pass over later descriptors until then.
+/// Refuses times that are not whole hours, too old or in the future: HSDirs would ignore later descriptors
+/// until then.
 fn judge_publication_time(published: UnixTime, now: UnixTime) -> Result<(), Refusal> {
     let whole = published.0 % 3600 == 0;
-    let present = published <= now && now.since(published) <= OLDEST_PUBLICATION;
+    let present = published <= now && now.since(published) <= OLDEST_PUBLICATION_SECS;
     if whole && present { Ok(()) } else { Err(Refusal::PublicationTime) }
 }
 
@@ -102,14 +107,14 @@ fn judge_choice(request: &FrontendRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A backend's descriptor, opened.
+/// A backend's descriptor after decryption.
 #[derive(Debug)]
 struct Opened<'a> {
     backend: &'a InstanceV2,
     points: Vec<IntroductionPoint>,
 }
 
-/// The points that a configured backend says it has.
+/// The points in the descriptor `text` of a configured backend.
 fn judge_backend<'a>(
     text: &str,
     allowed: &'a [InstanceV2],
@@ -120,7 +125,7 @@ fn judge_backend<'a>(
         allowed.iter().find(|backend| backend.address == *address).ok_or(Refusal::UnknownBackend)
     };
     if let Some(known) = known.get(text) {
-        // It stays genuine; its time runs out.
+        // A verified descriptor stays genuine, but its period ends.
         let lives = live_periods(&known.address, now).contains(&known.period);
         let points = known.points.clone();
         let backend = of(&known.address)?;
@@ -139,17 +144,18 @@ fn judge_backend<'a>(
     Ok(Opened { backend, points })
 }
 
-/// The periods of which a backend's descriptor may be: present and next, and for some time the one that has just ended.
+/// The periods that a backend's descriptor may have: the present and the next one, and for
+/// [`ENDED_PERIOD_SECS`] the one that has ended.
 fn live_periods(backend: &OnionAddress, now: UnixTime) -> Vec<TimePeriod> {
     let present = TimePeriod::at(now, backend);
     let mut periods = vec![present, present.next()];
-    if now.since(present.start(backend)) < ENDED_PERIOD_STANDS {
+    if now.since(present.start(backend)) < ENDED_PERIOD_SECS {
         periods.push(present.previous());
     }
     periods
 }
 
-/// The point that was chosen. Those of a backend that authorizes its clients are not shown to others.
+/// The chosen point. Points of a backend that authorizes its clients are only for descriptors that do so too.
 fn judge_point(
     chosen: ChosenPoint,
     opened: &[Opened<'_>],

@@ -5,14 +5,17 @@ use onionbalance_proto::v2::{OnionAddress, PermanentKey};
 use rand_core::CryptoRngCore;
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 
-/// A service's permanent secret: whoever has it is the service. `rsa` wipes it.
+/// A service's permanent secret: its holder is the service. `rsa` wipes it.
 pub struct PermanentSecret {
     key: RsaPrivateKey,
     public: PermanentKey,
 }
 
 impl PermanentSecret {
-    /// The secret as `rsa` has it, which has checked that its parts belong together.
+    /// The secret of an RSA key. `rsa` has checked that the parts of the key belong together.
+    ///
+    /// # Errors
+    /// The key is not of the size or exponent of a version 2 service's.
     pub fn new(key: RsaPrivateKey) -> Result<Self, KeyError> {
         let public = PermanentKey::new(key.to_public_key())?;
         Ok(Self { key, public })
@@ -28,10 +31,11 @@ impl PermanentSecret {
         self.public.address()
     }
 
-    /// Signs the SHA-1 digest of a descriptor as tor does: PKCS#1 v1.5 type 1 around the bare 20 bytes. The number that is
-    /// raised to the secret power is blinded, so that the time it takes says nothing of the secret.
+    /// Signs the SHA-1 digest of a descriptor as tor does: PKCS#1 v1.5 type 1 around the bare 20 bytes. The
+    /// number that is raised to the secret power is blinded, so that the duration does not depend on the
+    /// secret.
     ///
-    /// `None` if the signature is wrong: then this computer does not compute as it should.
+    /// `None` if the signature is wrong: this computer has a hardware fault.
     pub fn sign(&self, digest: &[u8; 20], rng: &mut impl CryptoRngCore) -> Option<[u8; LENGTH]> {
         let signature = self.key.sign_with_rng(rng, Pkcs1v15Sign::new_unprefixed(), digest).ok()?;
         let signature = <[u8; LENGTH]>::try_from(signature).ok()?;

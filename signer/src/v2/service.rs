@@ -1,4 +1,4 @@
-//! A version 2 service that is held: its secret, its rules, and which backends' descriptors it has seen.
+//! A version 2 service: its secret, its rules, and the verified descriptors of its backends.
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
@@ -24,7 +24,7 @@ impl Service {
         Self { secret, backends, known: KnownDescriptors::default() }
     }
 
-    /// Allows these backends, with these cookies, and no others. False if they are the same as before.
+    /// Allows these backends, with these cookies, and no others. False if nothing changes.
     pub fn allow(&mut self, backends: Vec<InstanceV2>) -> bool {
         if self.backends == backends {
             return false;
@@ -35,7 +35,7 @@ impl Service {
         true
     }
 
-    /// Its address.
+    /// The service's onion address.
     pub fn address(&self) -> OnionAddress {
         self.secret.address()
     }
@@ -67,7 +67,7 @@ impl Service {
     /// Renders and signs the descriptor that was approved.
     ///
     /// # Errors
-    /// It is too long.
+    /// The descriptor is too long.
     pub fn render(
         &self,
         approved: &Approved,
@@ -76,12 +76,12 @@ impl Service {
         let cookies = distinct_cookies(&self.backends);
         let readers =
             if approved.client_authorization { Readers::Basic(&cookies) } else { Readers::Everyone };
-        // So many cookies that tor allows no more do not fit into a descriptor either.
+        // More cookies than tor allows do not fit into a descriptor either.
         let unsigned =
             approved.descriptor.seal(self.secret.public(), readers, rng).map_err(|_| Refusal::TooLong)?;
         let Some(signature) = self.secret.sign(&unsigned.digest(), rng) else {
-            // A signature that went wrong by a hardware fault can give the key away: it must not leave, and nothing
-            // that this process computes can be trusted any more.
+            // A signature that went wrong by a hardware fault can reveal the key. It must not leave, and no
+            // result of this process can be trusted any more.
             std::process::abort();
         };
         let text = unsigned.finish(&signature);

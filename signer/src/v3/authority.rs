@@ -1,5 +1,5 @@
-//! The authority that certifies the descriptor-signing keys of a v3 service: its identity secret, or certificates that were issued with
-//! that on another machine.
+//! The authority that certifies the descriptor-signing keys of a v3 service: its identity secret, or
+//! certificates that were issued with it on another machine.
 
 use ed25519_dalek::VerifyingKey;
 use onionbalance_proto::time::UnixTime;
@@ -12,14 +12,14 @@ use super::delegation::Delegation;
 use crate::v3::revision::RevisionKey;
 use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
 
-/// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`).
-pub const CERT_LIFETIME: u64 = 54 * 3600;
+/// The lifetime of all certificates in a descriptor by tor, in seconds (`HS_DESC_CERT_LIFETIME`).
+pub const CERT_LIFETIME_SECS: u64 = 54 * 3600;
 
 /// The authority that certifies a service's descriptor-signing keys.
 pub enum Authority {
     /// The identity secret itself.
     Identity(IdentitySecret),
-    /// Certificates and keys for some periods, which were issued with it.
+    /// Certificates and keys for some periods, which the identity secret issued.
     Delegation(Delegation),
 }
 
@@ -27,7 +27,7 @@ pub enum Authority {
 pub struct PeriodSecrets {
     /// Signs the descriptors.
     pub signing: DescriptorSigningSecret,
-    /// The key of their revision counter.
+    /// The key of the descriptors' revision counter.
     pub revision: RevisionKey,
 }
 
@@ -60,8 +60,8 @@ impl Authority {
         }
     }
 
-    /// The type-08 certificate of `signing`, a key of `period`. It runs out on the first whole hour after its lifetime; an issued one
-    /// runs out as near to that hour as there is one.
+    /// The type-08 certificate of `signing`, a key of `period`. It expires on the first whole hour after its
+    /// lifetime; an issued one expires as near to that hour as there is one.
     ///
     /// # Errors
     /// [`Refusal::NotDelegated`] if a delegation does not cover `period`, or has no certificate that is valid at `now`.
@@ -81,12 +81,12 @@ impl Authority {
     }
 }
 
-/// When a certificate that is made at `now` runs out (tor: `build_desc_signing_key_cert`).
+/// The expiry of a certificate that is made at `now` (tor: `build_desc_signing_key_cert`).
 pub fn expiry(now: UnixTime) -> ExpiryHour {
-    ExpiryHour::not_before(now.plus(CERT_LIFETIME))
+    ExpiryHour::not_before(now.plus(CERT_LIFETIME_SECS))
 }
 
-/// The type-08 certificate of `signing` that runs out at `expires`.
+/// The type-08 certificate of `signing` that expires at `expires`.
 pub fn certify(blinded: &BlindedSecret, signing: &VerifyingKey, expires: ExpiryHour) -> Certificate {
     let claim = Claim::of_signing_key(signing, blinded.public(), expires);
     Certificate { claim, signature: blinded.sign(&claim.signed_bytes()) }

@@ -1,4 +1,4 @@
-//! A delegation that is held: the keys of some time periods of a service, in place of its identity secret.
+//! A delegation in memory: the keys of some time periods of a service, in place of its identity secret.
 //!
 //! `onionbalance-key` issues delegations, and [`onionbalance_key_file::delegation`] reads and verifies them.
 
@@ -12,8 +12,9 @@ use onionbalance_proto::wire::Refusal;
 use crate::log::Priority;
 use crate::system::secret_memory::{self, SecretBytes};
 
-/// The most seconds before its end at which a warning asks for another delegation; see [`Delegation::good_time`].
-const GOOD_TIME: u64 = 7 * 86_400;
+/// The longest time before its end at which a warning asks for another delegation, in seconds; see
+/// [`Delegation::notice_secs`].
+const MAX_NOTICE_SECS: u64 = 7 * 86_400;
 const REMEDY: &str =
     "make another where the identity key is (onionbalance-key delegate), and restart the signer with it";
 
@@ -21,7 +22,7 @@ const REMEDY: &str =
 pub struct Delegation {
     /// The address of the service.
     pub address: OnionAddress,
-    /// The periods that it is for.
+    /// The periods that it covers.
     pub span: Span,
     periods: Vec<DelegatedPeriod>,
 }
@@ -30,12 +31,12 @@ pub struct Delegation {
 pub(super) struct DelegatedPeriod {
     /// The seed of the descriptor-signing key, then the key of the revision counter.
     pub(super) secrets: SecretBytes,
-    /// Those of the descriptor-signing key.
+    /// The certificates of the descriptor-signing key.
     pub(super) certificates: IssuedCertificates,
 }
 
 impl Delegation {
-    /// Holds a delegation that was read: copies its secrets to the place for them.
+    /// Copies the secrets of a delegation that was read into secret memory.
     ///
     /// # Errors
     /// There is no memory for them.
@@ -49,13 +50,16 @@ impl Delegation {
         Ok(Self { address: read.address, span: read.span, periods })
     }
 
-    /// The keys of `period`, if that is one of these.
+    /// The keys of `period`.
+    ///
+    /// # Errors
+    /// [`Refusal::NotDelegated`] if the delegation does not cover it.
     pub(super) fn period(&self, period: TimePeriod) -> Result<&DelegatedPeriod, Refusal> {
         let index = self.span.periods().position(|delegated| delegated == period);
         index.and_then(|index| self.periods.get(index)).ok_or(Refusal::NotDelegated)
     }
 
-    /// The number of the period that holds `now`, of the delegation's length.
+    /// The number of the period that holds `now`, by the delegation's period length.
     pub fn present(&self, now: UnixTime) -> u64 {
         let length = self.span.first.length;
         TimePeriod::at(now, length, offset(length)).number
@@ -70,16 +74,17 @@ impl Delegation {
         }
         let more = self.span.last().number.saturating_sub(self.present(now));
         let what = format!("the delegation for {address} ends at {ends} UTC, {more} periods after this one");
-        if ends.since(now) > self.good_time() {
+        if ends.since(now) > self.notice_secs() {
             (Priority::Info, what)
         } else {
             (Priority::Warning, format!("{what}: {REMEDY}"))
         }
     }
 
-    /// How long before its end, in seconds: a quarter of it, but no more than a week, and its last period in any case.
-    fn good_time(&self) -> u64 {
+    /// The time before the end at which a warning begins, in seconds: a quarter of the span, a week at the
+    /// most, and the whole last period in any case.
+    fn notice_secs(&self) -> u64 {
         let quarter = self.span.ends().since(self.span.begins()) / 4;
-        quarter.min(GOOD_TIME).max(self.span.first.length.seconds())
+        quarter.min(MAX_NOTICE_SECS).max(self.span.first.length.seconds())
     }
 }

@@ -1,8 +1,9 @@
 //! May this version 3 frontend be signed? A pure function of the request, the allowed backends and the time.
 //!
-//! What comes out is built of parsed keys alone and holds nothing that was not proven, so that the renderer cannot be
-//! handed anything else. What no certificate covers (link specifiers, the relay's onion key) is checked for its form:
-//! a wrong relay can deny service, but cannot open what is encrypted to a backend's key.
+//! The approved request is built of parsed keys alone and holds only what was proven, so the renderer cannot
+//! get anything else. Link specifiers and the relay's onion key are covered by no certificate, and are
+//! checked for their form: a wrong relay can deny service, but cannot open what is encrypted to a backend's
+//! key.
 
 use std::collections::HashSet;
 
@@ -16,46 +17,52 @@ use onionbalance_proto::v3::{
 };
 use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint, Refusal};
 
-/// A frontend has two replicas of four HSDirs each; there is no use for more distinct descriptors.
+/// The most sets of a request. A frontend has two replicas of four HSDirs each, which need no more distinct
+/// descriptors.
 pub const MAX_SETS: usize = 8;
-/// Where in a day a period begins depends on the voting interval, which the signer does not know: 12 hours on the public
-/// network, half a period on testing networks (tor: `hs_get_time_period_num`).
-const LARGEST_USUAL_OFFSET: u64 = 720;
-/// A consensus counts for a day after it ran out (tor: `REASONABLY_LIVE_TIME`), which it does after three voting intervals
-/// of at most an hour; and with it the period it names.
-const OLDEST_CONSENSUS: u64 = 27 * 3600;
+/// The largest usual offset at which a period begins, in minutes. It depends on the voting interval, which
+/// the signer does not know: 12 hours on the public network, half a period on testing networks (tor:
+/// `hs_get_time_period_num`).
+const LARGEST_USUAL_OFFSET_MINUTES: u64 = 720;
+/// The greatest age of a usable consensus, in seconds: it is used for a day after its end (tor:
+/// `REASONABLY_LIVE_TIME`), which is three voting intervals of at most an hour after its beginning. So is the
+/// period that it names.
+const OLDEST_CONSENSUS_SECS: u64 = 27 * 3600;
 
 /// A request that may be signed.
 #[derive(Debug)]
 pub struct Approved {
     /// The period to sign for.
     pub period: TimePeriod,
-    /// The highest revision seen elsewhere.
+    /// The highest revision that the balancer saw elsewhere.
     pub revision_seen: u64,
     /// The proven points.
     pub points: Vec<ApprovedPoint>,
-    /// For each descriptor the indices of its points; all within `points`.
+    /// For each descriptor the indices of its points in `points`.
     pub sets: Vec<Vec<u8>>,
-    /// The `flow-control` line.
+    /// The `flow-control` line; `None` to leave it out.
     pub flow_control: Option<FlowControl>,
-    /// Whether to say `single-onion-service`.
+    /// True to write the line `single-onion-service`.
     pub single_onion: bool,
 }
 
 /// A point that was proven to be a configured backend's own.
 #[derive(Clone, Debug)]
 pub struct ApprovedPoint {
-    /// Where its relay is reached.
+    /// The addresses and keys by which its relay is reached.
     pub link_specifiers: LinkSpecifiers,
     /// The relay's onion key.
     pub onion_key: OnionKey,
-    /// Its authentication key, certified by the backend.
+    /// The point's authentication key, certified by the backend.
     pub auth_key: AuthKey,
-    /// Its encryption key, certified by the backend.
+    /// The point's encryption key, certified by the backend.
     pub enc_key: EncKey,
 }
 
 /// Judges a request for the service whose allowed backends are `backends`.
+///
+/// # Errors
+/// The rule that the request breaks.
 pub fn judge(
     request: &FrontendRequest,
     backends: &[OnionAddress],
@@ -92,16 +99,17 @@ fn judge_period(request: &FrontendRequest, now: UnixTime) -> Result<TimePeriod, 
     if is_published(period, now) { Ok(period) } else { Err(Refusal::Period) }
 }
 
-/// True if some honest publisher may publish a descriptor of this period at `now`: from the time at which it may be the next one
-/// until a late consensus names it no longer.
+/// True if an honest publisher may publish a descriptor of this period at `now`. The time begins when the
+/// period may be the next one, and ends when no late consensus names it any more.
 pub fn is_published(period: TimePeriod, now: UnixTime) -> bool {
     let length = period.length;
-    // The offset is a period at the most: the one that has begun by an offset of 0 is the present one or the next.
+    // The offset is at most a period: the period that has begun by an offset of 0 is the present one or the
+    // next.
     let latest = TimePeriod::at(now, length, 0).next();
-    // Descriptors of the past lead nobody astray: a late consensus is given its day.
-    let earliest_now = now.minus(OLDEST_CONSENSUS);
+    // Descriptors of the past mislead no client: a late consensus is given its day.
+    let earliest_now = now.minus(OLDEST_CONSENSUS_SECS);
     let earliest =
-        TimePeriod::at(earliest_now, length, LARGEST_USUAL_OFFSET.max(length.minutes())).previous();
+        TimePeriod::at(earliest_now, length, LARGEST_USUAL_OFFSET_MINUTES.max(length.minutes())).previous();
     (earliest.number..=latest.number).contains(&period.number)
 }
 
@@ -122,7 +130,7 @@ fn judge_sets(request: &FrontendRequest) -> Result<(), Refusal> {
         if set.len() > MAX_POINTS {
             return Err(Refusal::SetTooLarge);
         }
-        // The authentication key makes a point what it is: a relay has one circuit for each.
+        // A point is identified by its authentication key: a relay has one circuit for each.
         let mut keys = HashSet::new();
         for member in set {
             let point = request.points.get(usize::from(*member)).ok_or(Refusal::SetMember)?;
@@ -176,8 +184,9 @@ fn judge_point(
         .certificate(CertType::AuthKey, point.auth_key, signer.to_bytes())
         .verify(&point.auth_key, signer, now)
         .map_err(|error| refuse(error, Refusal::AuthCert, Refusal::AuthCertExpired))?;
-    // Tor's clients never compare the `enc-key` line with its certificate (tor: `decode_introduction_point`): an attacker
-    // with a key of his own there would be the service. The certificate is therefore rebuilt from the line's key.
+    // Tor's clients never compare the `enc-key` line with its certificate (tor: `decode_introduction_point`).
+    // An attacker whose own key is in that line would be the service. The certificate is therefore rebuilt
+    // from the line's key.
     let certified = approved.enc_key.to_ed25519();
     point
         .enc_cert

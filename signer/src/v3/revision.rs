@@ -1,8 +1,8 @@
-//! The revision counter: never goes back, says as little as possible of when a descriptor was made, and never runs so far ahead
-//! that an honest publisher could not follow.
+//! The revision counter. It never goes back, reveals as little as possible of the time at which a descriptor
+//! was made, and never runs so far ahead that an honest publisher could not follow.
 //!
-//! Tor encrypts the time with an order-preserving cipher (rend-spec-v3 appendix F; tor: `crypto_ope.c`). The same key
-//! derivation as tor's makes the counters of several publishers with one key comparable.
+//! Tor encrypts the time with an order-preserving cipher (rend-spec-v3 appendix F; tor: `crypto_ope.c`). The
+//! key is derived as tor's, so that the counters of several publishers with one key can be compared.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ use super::secret::BlindedSecret;
 use crate::system::secret_memory::SecretBytes;
 use crate::system::stack;
 
-/// A revision that was seen elsewhere counts up to the counter's value so many seconds ahead: the clock of another publisher
-/// with the same key may differ. More would let a hostile balancer have a descriptor signed that an honest one, or a signer
-/// that has forgotten it, cannot exceed for a long time.
-const AHEAD: u64 = 3600;
-/// So many periods call for forgetting.
+/// The seconds by which the next revision may be ahead of the counter because a higher one was seen elsewhere:
+/// the clock of another publisher with the same key may differ. More would let a hostile balancer have a
+/// descriptor signed that an honest one, or a restarted signer, cannot exceed for a long time.
+const MAX_AHEAD_SECS: u64 = 3600;
+/// The number of periods above which old ones are forgotten.
 const MANY: usize = 1000;
-/// Steps of the cipher at most: more seconds than any period is signed for.
+/// The most steps of the cipher: more seconds than any period is signed for.
 const MAX_STEPS: u64 = 1 << 22;
 
 /// The revisions that a service has given out, by period.
@@ -30,8 +30,8 @@ const MAX_STEPS: u64 = 1 << 22;
 pub struct Revisions(BTreeMap<TimePeriod, u64>);
 
 impl Revisions {
-    /// The next revision in `period` at `now`: above all that were given out in it, and above `seen` if that is not too far
-    /// [ahead](AHEAD).
+    /// The next revision in `period` at `now`: above all that were given out in it, and above `seen`, but no
+    /// more than [`MAX_AHEAD_SECS`] ahead of the counter for the sake of `seen`.
     pub fn next(&mut self, key: &RevisionKey, period: TimePeriod, now: UnixTime, seen: u64) -> u64 {
         let last = self.0.entry(period).or_default();
         let (present, ahead) = key.count(period, now);
@@ -39,8 +39,8 @@ impl Revisions {
         *last
     }
 
-    /// Forgets periods that are not to be kept, if there are many. There are fewer than 500 for which a descriptor is published at
-    /// one time: those of 5 minutes, within a day and a half.
+    /// Forgets periods that are not to be kept, if there are many. At one time descriptors are published for
+    /// fewer than 500 periods: those of 5 minutes within a day and a half.
     pub fn forget(&mut self, is_to_be_kept: impl Fn(TimePeriod) -> bool) {
         if self.0.len() >= MANY {
             self.0.retain(|period, _| is_to_be_kept(*period));
@@ -52,7 +52,8 @@ impl Revisions {
 pub struct RevisionKey(SecretBytes);
 
 impl RevisionKey {
-    /// The key that tor would use with this blinded secret. It is a hash, and says nothing of the secret.
+    /// The key that tor would use with this blinded secret. It is a hash, which reveals nothing of the
+    /// secret.
     pub fn new(secret: &BlindedSecret) -> Self {
         stack::wiped(|| {
             let key = secret.with_expanded(|expanded| {
@@ -63,7 +64,7 @@ impl RevisionKey {
         })
     }
 
-    /// The key with these bytes. The caller wipes them.
+    /// The key with these 32 bytes. The caller wipes them.
     pub fn from_bytes(key: &[u8; 32]) -> Self {
         Self(SecretBytes::new(key, &[0; 32]))
     }
@@ -74,7 +75,7 @@ impl RevisionKey {
         key
     }
 
-    /// The counter in `period` at `now`, and [`AHEAD`] seconds later.
+    /// The counter in `period` at `now`, and [`MAX_AHEAD_SECS`] seconds later.
     ///
     /// It counts from the beginning of the shared-random run in which the period begins. That is half a period before on the
     /// public network and on testing networks, where periods begin half a period after a multiple of their length
@@ -82,12 +83,12 @@ impl RevisionKey {
     fn count(&self, period: TimePeriod, now: UnixTime) -> (u64, u64) {
         // Tor adds one second so that the input is never 0.
         let seconds = now.since(period.start(0)).saturating_add(1).min(MAX_STEPS);
-        stack::wiped(|| encrypt(self.bytes(), seconds, AHEAD))
+        stack::wiped(|| encrypt(self.bytes(), seconds, MAX_AHEAD_SECS))
     }
 }
 
-/// The sum of `seconds` pseudo-random steps of 1 to 65536, and of `more` steps on top of them: grows with `seconds`, and is hard
-/// to invert without the key.
+/// The sum of `seconds` pseudo-random steps of 1 to 65536, and the sum with `more` further steps. It grows
+/// with `seconds`, and is hard to invert without the key.
 fn encrypt(key: &[u8; 32], seconds: u64, more: u64) -> (u64, u64) {
     let mut cipher = ctr::Ctr128BE::<Aes256>::new(key.into(), &[0; 16].into());
     let mut sum = |mut left: u64| {

@@ -27,7 +27,7 @@ impl KeyPair {
         Self { secret: SecretBytes::new(secret.scalar.as_bytes(), &secret.hash_prefix), public }
     }
 
-    /// What `act` makes of the secret key.
+    /// Calls `act` with the secret key, and wipes the stack.
     fn with<T>(&self, act: impl FnOnce(&ExpandedSecretKey) -> T) -> T {
         stack::wiped(|| {
             let [scalar, prefix] = self.secret.expose();
@@ -36,8 +36,8 @@ impl KeyPair {
         })
     }
 
-    /// Signs, and verifies the signature. A signature that went wrong by a fault of the hardware can give the key away: it must
-    /// not leave, and nothing that this process computes can be trusted any more.
+    /// Signs, and verifies the signature. A signature that went wrong by a hardware fault can reveal the key.
+    /// It must not leave, and no result of this process can be trusted any more.
     fn sign(&self, message: &[u8]) -> Signature {
         let signature = self.with(|secret| raw_sign::<Sha512>(secret, message, &self.public));
         if self.public.verify_strict(message, &signature).is_err() {
@@ -47,19 +47,22 @@ impl KeyPair {
     }
 }
 
-/// The 64 bytes that RFC 8032 makes of a seed: the scalar, not clamped yet, then the prefix for nonces.
+/// The 64 bytes that RFC 8032 derives from a seed: the scalar, not clamped yet, then the prefix for nonces.
 pub fn expand(seed: &[u8; 32]) -> Zeroizing<[u8; 64]> {
     Zeroizing::new(Sha512::digest(seed).into())
 }
 
-/// A service's identity secret (`KS_hs_id`): whoever has it is the service.
+/// A service's identity secret (`KS_hs_id`): its holder is the service.
 pub struct IdentitySecret {
     key: KeyPair,
     address: OnionAddress,
 }
 
 impl IdentitySecret {
-    /// From the 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
+    /// The secret of the 64 bytes in tor's key file: the clamped scalar, then the prefix for nonces.
+    ///
+    /// # Errors
+    /// The public key has no onion address.
     pub fn from_expanded(bytes: &[u8; 64]) -> Result<Self, AddressError> {
         stack::wiped(|| {
             let key = KeyPair::new(&ExpandedSecretKey::from_bytes(bytes));
@@ -68,7 +71,10 @@ impl IdentitySecret {
         })
     }
 
-    /// From the 32 bytes of a PKCS#8 file, which RFC 8032 expands into the other form.
+    /// The secret of the 32 bytes in a PKCS#8 file, which RFC 8032 expands into the other form.
+    ///
+    /// # Errors
+    /// The public key has no onion address.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, AddressError> {
         stack::wiped(|| Self::from_expanded(&expand(seed)))
     }
@@ -112,7 +118,8 @@ impl BlindedSecret {
         self.0.sign(message)
     }
 
-    /// What `act` makes of scalar and prefix in tor's order, 64 bytes: tor derives the revision counter's key from them.
+    /// Calls `act` with scalar and prefix in tor's order, 64 bytes, and wipes the stack: tor derives the
+    /// revision counter's key from them.
     pub fn with_expanded<T>(&self, act: impl FnOnce(&[u8]) -> T) -> T {
         stack::wiped(|| act(self.0.secret.expose().as_flattened()))
     }
@@ -122,7 +129,7 @@ impl BlindedSecret {
 pub struct DescriptorSigningSecret(KeyPair);
 
 impl DescriptorSigningSecret {
-    /// A new one.
+    /// A new secret from `rng`.
     pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
         stack::wiped(|| {
             let mut bytes = Zeroizing::new([0; 64]);
@@ -131,7 +138,7 @@ impl DescriptorSigningSecret {
         })
     }
 
-    /// From the 32 bytes that RFC 8032 expands.
+    /// The secret of the 32 bytes that RFC 8032 expands.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         stack::wiped(|| Self(KeyPair::new(&ExpandedSecretKey::from_bytes(&expand(seed)))))
     }

@@ -1,4 +1,4 @@
-//! A version 3 service that is held: its authority, its rules, and what it has signed in each period.
+//! A version 3 service: its authority, its rules, and the keys and revisions of each period.
 
 use std::collections::VecDeque;
 
@@ -12,47 +12,50 @@ use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{FrontendRequest, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
-use super::authority::{Authority, CERT_LIFETIME, PeriodSecrets};
+use super::authority::{Authority, CERT_LIFETIME_SECS, PeriodSecrets};
 use super::delegation::Delegation;
 use super::judge::{self, Approved, ApprovedPoint, MAX_SETS};
 use super::revision::Revisions;
 use crate::log::Priority;
 
-/// Two descriptors at a time, and two during a rollover or while a clock is wrong. The keys of more periods are not kept.
+/// The periods whose keys are kept: those of two descriptors at a time, and two more during a rollover or
+/// while a clock is wrong.
 const PERIODS_KEPT: usize = 4;
-/// The most secrets of one service: the identity's, a blinded one while it is used, and two of each period that is kept and of the
-/// one that comes.
+/// The most secrets of one service: the identity's, a blinded one while it is used, two of each period that
+/// is kept, and two of the period that comes next.
 pub const SECRETS: usize = 2 + 2 * (PERIODS_KEPT + 1);
-/// Certificates of points' keys that are kept: those of the largest request.
+/// The most certificates of points' keys that are kept: those of the largest request.
 const CERTIFIED_KEPT: usize = 2 * MAX_SETS * MAX_POINTS;
-/// Another length of periods than the public network's is bound to a service until it has not been asked for it for so many
-/// seconds.
-const LENGTH_BOUND_FOR: u64 = 600;
+/// The time for which a service is bound to another period length than the public network's since that was
+/// last asked for, in seconds.
+const LENGTH_BOUND_SECS: u64 = 600;
 
 /// A service whose key is held.
 pub struct Service {
     authority: Authority,
     backends: Vec<OnionAddress>,
-    /// The one used last stands last.
+    /// The periods whose keys are kept; the one used last is the last.
     periods: VecDeque<Period>,
     revisions: Revisions,
-    /// The length of periods that is bound besides the public network's, and when it was last asked for.
+    /// The bound period length besides the public network's, and the time at which it was last asked for.
     other_length: Option<(PeriodLength, UnixTime)>,
-    /// The period in which the end of the delegation was told of last.
+    /// The number of the period in which the end of the delegation was last logged.
     told: Option<u64>,
 }
 
-/// What belongs to one period of a service.
+/// The keys of one period of a service.
 struct Period {
     time: TimePeriod,
     keys: PeriodKeys,
-    /// The signing key is one for the whole period, as tor has it, until the allowed backends change: no certificate of a
-    /// removed backend's point stays usable beyond the descriptors that are out. A delegation has no other, though.
+    /// The signing key is one for the whole period, as in tor, until the allowed backends change: no
+    /// certificate of a removed backend's point stays usable beyond the descriptors that are published. A
+    /// delegation has only one, though.
     secrets: PeriodSecrets,
-    /// The end of all certificates of points' keys. They count from the last whole hour (tor: `setup_desc_intro_point`), so that they
-    /// are the same for an hour.
+    /// The end of all certificates of points' keys. They count from the last whole hour (tor:
+    /// `setup_desc_intro_point`), so that they are the same for an hour.
     expires: ExpiryHour,
-    /// The signatures of these certificates. A list, which is searched: as a table it would take three times the memory.
+    /// The signatures of these certificates. A list, which is searched: a table would take three times the
+    /// memory.
     certified: Vec<Certified>,
 }
 
@@ -76,12 +79,12 @@ impl Service {
         }
     }
 
-    /// Its address.
+    /// The service's onion address.
     pub fn address(&self) -> OnionAddress {
         self.authority.address()
     }
 
-    /// The delegation that it serves by, if it does not hold the service's identity secret.
+    /// The delegation in place of the service's identity secret; `None` if the secret itself is held.
     pub fn delegation(&self) -> Option<&Delegation> {
         match &self.authority {
             Authority::Identity(_) => None,
@@ -89,15 +92,15 @@ impl Service {
         }
     }
 
-    /// What there is to log at `now` of the delegation's end; once in each period.
+    /// The line to log at `now` of the delegation's end, once in each period; `None` if there is no news.
     pub fn notice(&mut self, now: UnixTime) -> Option<(Priority, String)> {
         let Authority::Delegation(delegation) = &self.authority else { return None };
         let present = delegation.present(now);
         (self.told.replace(present) != Some(present)).then(|| delegation.notice(now))
     }
 
-    /// Allows these backends and no others. If they are not the same as before, descriptors are signed with new keys, where those
-    /// can be certified; revisions go on. False if they are the same.
+    /// Allows these backends and no others. A change has later descriptors signed with new keys, if those can
+    /// be certified; revisions go on. False if nothing changes.
     pub fn allow(&mut self, backends: Vec<OnionAddress>) -> bool {
         if self.backends == backends {
             return false;
@@ -127,15 +130,15 @@ impl Service {
         self.render(&approved, now, rng)
     }
 
-    /// Refuses periods of another length than the network's: descriptors for them would lead nobody anywhere, and each length
-    /// would need counters of its own. The network's length is the public network's, or the one that was asked for first and is
-    /// still being asked for.
+    /// Refuses periods of another length than the network's: no client would look for their descriptors, and
+    /// each length would need counters of its own. The network's length is the public network's, or the one
+    /// that was asked for first and is still being asked for.
     fn bind_length(&mut self, length: PeriodLength, now: UnixTime) -> Result<(), Refusal> {
         if length == PeriodLength::DAY {
             return Ok(());
         }
         if let Some((bound, asked)) = self.other_length {
-            let is_bound = asked <= now && now < asked.plus(LENGTH_BOUND_FOR);
+            let is_bound = asked <= now && now < asked.plus(LENGTH_BOUND_SECS);
             if is_bound && bound != length {
                 return Err(Refusal::PeriodLength);
             }
@@ -144,10 +147,10 @@ impl Service {
         Ok(())
     }
 
-    /// Renders and signs what was approved.
+    /// Renders and signs an approved request.
     ///
     /// # Errors
-    /// The authority does not reach to the period, or a descriptor is too long.
+    /// The authority does not cover the period, or a descriptor is too long.
     pub fn render(
         &mut self,
         approved: &Approved,
@@ -191,7 +194,7 @@ impl Period {
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
         let signing_cert = authority.certify(self.secrets.signing.public(), self.time, now)?;
-        let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME));
+        let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME_SECS));
         if self.expires != expires || self.certified.len() > CERTIFIED_KEPT {
             self.expires = expires;
             self.certified.clear();

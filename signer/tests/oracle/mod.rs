@@ -1,4 +1,4 @@
-//! What Arti's client reads in a frontend's descriptor.
+//! A frontend's descriptor as Arti's client reads it.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use tor_hscrypto::pk::{HsId, HsIdKey};
 use tor_netdoc::doc::hsdesc::HsDesc;
 
-/// The descriptor, and until when all of its certificates count.
+/// The parsed descriptor, and the time at which the first of its certificates expires.
 pub(crate) fn parse(frontend: &OnionAddress, period: TimePeriod, text: &str) -> (HsDesc, Option<SystemTime>) {
     let length = u32::from(u16::from(period.length));
     let theirs = tor_hscrypto::time::TimePeriod::from_parts(length, period.number, 0);

@@ -1,4 +1,4 @@
-//! Started by a service manager that listens for it.
+//! A signer that is started by a service manager with a listening socket.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -11,11 +11,11 @@ use onionbalance_proto::wire::{Reply, Request, frame};
 
 use crate::harness::{Client, Directory, Running, genuine, without_calls};
 
-/// The program with a file where the first handed-over descriptor is, as `sd_listen_fds(3)` has it.
+/// The program with `handed_over` as the first handed-over descriptor (`sd_listen_fds(3)`).
 pub(crate) fn activated(directory: &Directory, count: &str, handed_over: impl Into<OwnedFd>) -> Command {
     let program = directory.command();
     let mut shell = Command::new("sh");
-    // The process id is known when it runs: `exec` keeps it.
+    // The process id is known only in the process: `exec` keeps it.
     shell.args(["-c", "exec 3<&0 0</dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\""]);
     shell.arg(program.get_program()).args(program.get_args()).current_dir(directory.path());
     shell.env("LISTEN_FDS", count).env_remove("ONIONBALANCE_CONFIG");
@@ -66,10 +66,10 @@ fn anything_but_one_listening_stream_is_refused() {
     let cases: [(&str, OwnedFd, &str); 6] = [
         ("2", listener(), "handed over 2 sockets"),
         ("0", connected(), "handed over 0 sockets"),
-        ("1", datagram(), "no listening AF_UNIX stream"),
-        ("1", connected(), "no listening AF_UNIX stream"),
-        ("1", tcp(), "no listening AF_UNIX stream"),
-        ("1", file(), "no listening AF_UNIX stream"),
+        ("1", datagram(), "not a listening AF_UNIX stream"),
+        ("1", connected(), "not a listening AF_UNIX stream"),
+        ("1", tcp(), "not a listening AF_UNIX stream"),
+        ("1", file(), "not a listening AF_UNIX stream"),
     ];
     for (count, handed_over, wanted) in cases {
         let (status, log) = Running::start(activated(&directory, count, handed_over)).end();
@@ -78,10 +78,12 @@ fn anything_but_one_listening_stream_is_refused() {
     }
 }
 
-/// A configuration, arguments, system calls that the kernel lacks; the status of the end, and the beginning of its reason.
+/// A configuration, arguments, system calls that the kernel lacks; the exit status, and the beginning of the
+/// reason.
 type Failure<'a> = (&'a str, &'a [&'a str], &'a [libc::c_long], i32, &'a str);
 
-/// Whatever stands in the way: a connection that nobody accepts would start the next signer at once.
+/// A connection that nobody accepts would start the next signer at once, so each of these failures has to
+/// accept it.
 #[test]
 fn whoever_waits_for_a_signer_that_cannot_start_is_told_why() {
     let config = fs::read_to_string(Directory::new("").path().join("config.yaml")).unwrap();
@@ -102,7 +104,7 @@ fn whoever_waits_for_a_signer_that_cannot_start_is_told_why() {
         directory.write("config.yaml", config);
         let path = directory.path().join("handed-over");
         let listener = UnixListener::bind(&path).unwrap();
-        // One has asked, one has not yet, and one is gone.
+        // One balancer has sent a request, one has not yet, and one is gone.
         let mut waiting = [(); 3].map(|()| Client(UnixStream::connect(&path).unwrap()));
         waiting[0].send(&frame::encode(&Request::FrontendV3(genuine().0)).unwrap());
         let [asked, silent, gone] = waiting;
@@ -132,7 +134,7 @@ fn what_is_meant_for_another_process_is_not_taken() {
     assert!(directory.connect().is_answered());
 }
 
-/// A hang would end the pings, and the service manager the process.
+/// A hang would end the pings, and then the service manager would end the process.
 #[test]
 fn the_watchdog_hears_from_it_though_nobody_asks() {
     let directory = Directory::new("");
@@ -147,7 +149,7 @@ fn the_watchdog_hears_from_it_though_nobody_asks() {
     }
     drop(signer);
 
-    // The time is another process's.
+    // These variables are meant for another process.
     let mut command = directory.command();
     command.env("NOTIFY_SOCKET", directory.path().join("notify"));
     command.env("WATCHDOG_USEC", "1").env("WATCHDOG_PID", "1");

@@ -1,5 +1,5 @@
-//! What the process can still do once it serves. The program cannot be made to do what it must not, so a copy of this one
-//! confines itself in the same way and tries.
+//! The powers that the process keeps while it serves. The program itself cannot be made to try what it must
+//! not do, so a copy of this test confines itself in the same way and tries.
 
 use std::env;
 use std::fs::{self, File};
@@ -17,11 +17,11 @@ use onionbalance_signer::system::confinement::confine;
 
 use crate::harness::{Directory, NOBODY, Running, as_user};
 
-/// Tells the copy of this program what to try.
+/// The variable with the attempt that the copy of this program is to make.
 const ATTEMPT: &str = "ONIONBALANCE_TEST_ATTEMPT";
 const DONE: &str = "the attempt was made";
 
-/// What must end the process, and what it is that is tried.
+/// Attempts that must end the process, with their names.
 const FORBIDDEN: [(&str, fn()); 18] = [
     ("a socket of the internet", || new_socket(AddressFamily::Inet)),
     ("a socket of any other kind", || new_socket(AddressFamily::Unix)),
@@ -72,7 +72,7 @@ fn map(protection: ProtFlags) {
     assert!(mapped.is_ok());
 }
 
-/// Runs a test of this program again, as the one that tries.
+/// Runs a test of this program again, in the role of the one that tries.
 fn attempt(test: &str, directory: &Directory, what: &str) -> Output {
     let mut command = Command::new(directory.copy(&env::current_exe().unwrap()));
     command.args(["--exact", &format!("confinement::{test}"), "--nocapture", "--test-threads=1"]);

@@ -1,4 +1,4 @@
-//! What is said on a connection, well and badly.
+//! Valid and invalid messages on a connection.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -136,7 +136,7 @@ fn takes_a_frame_in_pieces() {
     assert!(matches!(client.receive(), Reply::FrontendV3(_)));
 }
 
-/// What was said badly, what the log says of it, and how the client goes on.
+/// Bad bytes, the log line about them, and the way in which the client goes on.
 type Bad = (&'static str, Vec<u8>, fn(&mut Client));
 
 #[test]
@@ -182,7 +182,7 @@ fn closes_after_a_bad_frame_and_serves_the_next() {
     signer.expect(&["INFO disconnected"]);
 }
 
-/// A second balancer need not wait for the first one's end.
+/// A second balancer need not wait until the first one ends.
 #[test]
 fn serves_several_connections_in_turns() {
     let directory = Directory::new("");
@@ -206,13 +206,14 @@ fn who_takes_no_answers_is_not_waited_for() {
     let mut client = directory.connect();
     signer.expect(&["INFO connected"]);
     let question = frame::encode(&SERVICES).unwrap();
-    // Until no question goes out any more, since no answer does, and then the connection is closed.
+    // This sends requests until the socket takes no more, because replies are not read; then the signer
+    // closes the connection.
     while client.0.write_all(&question).is_ok() {}
     signer.expect(&["WARN closed the connection", "the reply was not taken within 5 s"]);
     assert!(directory.connect().is_answered());
 }
 
-/// A balancer that is restarted comes back at once.
+/// A restarted balancer connects again at once.
 #[test]
 fn a_balancer_that_comes_back_is_served_at_once() {
     let directory = Directory::new("");

@@ -1,4 +1,4 @@
-//! The key stays where no network is, and what it delegates serves.
+//! The key stays on a machine without network, and its delegation serves.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ use crate::oracle;
 
 const PASSPHRASE: &str = "of the online signer";
 
-/// A machine without network, where the key is.
+/// A machine without network, which has the key.
 struct Offline {
     identity: IdentitySecret,
     address: OnionAddress,
@@ -36,7 +36,7 @@ impl Offline {
         Self { address: identity.address(), identity }
     }
 
-    /// The file of a delegation for so many periods from the one at `from` on.
+    /// The file of a delegation for this number of periods, beginning with the one at `from`.
     fn delegate(&self, from: UnixTime, periods: u16) -> Zeroizing<Vec<u8>> {
         let span = span(from, PeriodLength::DAY, periods);
         let delegation = issue(&self.identity, span, &mut rand::thread_rng());
@@ -48,13 +48,13 @@ fn sealed(kind: Kind, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     seal(kind, contents, PASSPHRASE.as_bytes(), &mut rand::thread_rng()).unwrap()
 }
 
-/// A machine with network, which gets nothing but the delegation.
+/// A machine with network, which gets only the delegation.
 fn online(delegation: &[u8]) -> (Directory, Running) {
     let online = Directory::new("");
     for left in ["front-aes256.pem", "front.hs_ed25519_secret_key", "backend0.hs_ed25519_secret_key"] {
         fs::remove_file(online.path().join(left)).unwrap();
     }
-    // In the place of the key that the configuration names.
+    // The delegation takes the place of the key that the configuration names.
     online.write("front.pem", delegation);
     let signer = start(&online);
     (online, signer)
@@ -86,7 +86,7 @@ fn ask(
     }
 }
 
-/// The next line of the log that holds this.
+/// The next line of the log that contains `part`.
 fn logged(signer: &Running, part: &str) -> String {
     loop {
         let line = signer.line();
@@ -104,7 +104,7 @@ fn a_signer_with_nothing_else_signs_for_its_periods_and_says_when_it_ends() {
     let ends = period.next().next().start(720);
     let held = logged(&signer, "holding ");
     let first = if now < period.start(720).plus(12 * 3600) { period.previous() } else { period };
-    let span = format!("by a delegation for the periods {} to {}/1440", first.number, period.number + 1);
+    let span = format!("delegated for the periods {} to {}/1440", first.number, period.number + 1);
     assert!(held.contains(&offline.address.to_string()) && held.contains(&span), "{held}\nwanted {span}");
     let told = logged(&signer, "the delegation for ");
     assert!(
@@ -124,7 +124,7 @@ fn a_signer_with_nothing_else_signs_for_its_periods_and_says_when_it_ends() {
         let (descriptor, valid_until) = oracle::parse(&offline.address, period, &answer.texts[0]);
         assert_eq!(descriptor.intro_points().len(), 3);
         assert_eq!(descriptor.revision(), RevisionCounter::from(answer.revision));
-        // Points' certificates count from the last whole hour, as tor's, and run out first.
+        // Points' certificates count from the last whole hour, as tor's do, and expire first.
         let hours = valid_until.unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 3600;
         assert!((53..=54).contains(&(hours - now.hours())), "{hours}");
         revisions.push(answer.revision);
@@ -155,7 +155,7 @@ fn one_that_has_ended_says_so_at_the_start() {
     assert_eq!(ask(&online, &offline.address, present(now), now), Err(Refusal::NotDelegated));
 }
 
-/// The signing secrets in a delegation: for each period the seed, and what it is expanded to.
+/// The signing secrets in a delegation: for each period the seed, and its expanded key.
 fn signing_secrets(plaintext: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let (mut rest, mut secrets) = (plaintext.get(44..).unwrap(), Vec::new());
     while let Some((seed, after)) = rest.split_first_chunk::<32>() {
@@ -164,7 +164,7 @@ fn signing_secrets(plaintext: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         secrets.push(("seed", seed.to_vec()));
         secrets.push(("scalar", scalar.to_vec()));
         secrets.push(("prefix", expanded.last_chunk::<32>().unwrap().to_vec()));
-        // Behind the counter's key and the first hour: so many certificates of 64 bytes.
+        // The certificates, of 64 bytes each, are behind the counter's key and the first hour.
         let (count, after) = after.get(36..).unwrap().split_first_chunk::<2>().unwrap();
         rest = after.get(usize::from(u16::from_be_bytes(*count)) * 64..).unwrap();
     }
@@ -203,7 +203,7 @@ fn tors(seed: &[u8; 32]) -> Vec<u8> {
     [&b"== ed25519v1-secret: type0 ==\0\0\0"[..], &scalar, expanded.last_chunk::<32>().unwrap()].concat()
 }
 
-/// Whatever the forms that keys come in: each service's descriptors are its own and verify.
+/// Services whose keys have different forms: the descriptors of each are its own and verify.
 #[test]
 fn keys_of_all_forms_are_served_side_by_side() {
     let (offline, now) = (Offline::new(), now());
@@ -221,7 +221,7 @@ fn keys_of_all_forms_are_served_side_by_side() {
     let signer = start(&directory);
     let addresses = forms.map(|_| {
         let line = logged(&signer, "holding ");
-        line.split(' ').nth(2).unwrap().parse::<OnionAddress>().unwrap()
+        line.split([' ', ':']).nth(2).unwrap().parse::<OnionAddress>().unwrap()
     });
     logged(&signer, "listening on");
     for _ in 0..2 {

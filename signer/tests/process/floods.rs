@@ -1,4 +1,5 @@
-//! Floods of requests and of log lines: they cost others little time, the disk little space, and the signer not its life.
+//! Floods of requests and of log lines: they cost other peers little time and the disk little space, and do
+//! not end the signer.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,7 +17,7 @@ use onionbalance_proto::wire::{Refusal, Reply, Request};
 
 use crate::harness::{Client, Directory, frontend, genuine};
 
-/// A connection to a signer whose log is not read.
+/// A connection to a signer whose log nobody reads.
 fn connect_as_soon_as_it_listens(directory: &Directory) -> Client {
     loop {
         if let Ok(stream) = UnixStream::connect(directory.socket()) {
@@ -35,7 +36,7 @@ fn a_flood_of_refusals_is_slowed_and_its_log_is_counted() {
     refused.sets = vec![vec![]];
     refused.service = *frontend().identity();
     let request = Request::FrontendV3(refused);
-    // The first one takes the only permission of this minute, the next one is beyond it.
+    // The first request takes the only permission of this minute, and the next one exceeds it.
     assert_eq!(client.ask(&request), Reply::Refused(Refusal::EmptySet));
     assert_eq!(client.ask(&request), Reply::Refused(Refusal::RateLimit));
     assert!(client.is_closed(), "no honest balancer asks for so much");
@@ -47,7 +48,7 @@ fn a_flood_of_refusals_is_slowed_and_its_log_is_counted() {
             answers += 1;
         }
     }
-    // At most 8 turns in 50 ms, of which each connection takes one and more.
+    // At most 8 turns in 50 ms; each connection needs at least one.
     assert!(answers < 600, "{answers}");
     let mut lines = 0;
     signer.signal(Signal::SIGTERM);
@@ -64,7 +65,7 @@ fn lines_that_were_left_out_are_counted() {
     for _ in 0..100 {
         drop(directory.connect());
     }
-    // Two lines each: a minute's worth is used up, and more comes with time.
+    // Two lines for each request: a minute's worth is used up, and more is allowed as time passes.
     let line = loop {
         let line = signer.line();
         if line.contains("left out") {
@@ -73,7 +74,7 @@ fn lines_that_were_left_out_are_counted() {
     };
     assert!(line.starts_with("WARN left out") && line.contains("more than 120 a minute"), "{line}");
     assert!(matches!(directory.connect().ask(&Request::FrontendV3(genuine().0)), Reply::FrontendV3(_)));
-    // A signature is logged in any case.
+    // A signature is always logged.
     while !signer.line().contains("INFO signed") {}
 }
 
@@ -92,7 +93,7 @@ fn a_log_that_nobody_reads_holds_nobody() {
     for _ in 0..100 {
         assert!(matches!(client.ask(&request), Reply::FrontendV3(_)));
     }
-    // As soon as somebody reads, the log goes on.
+    // The log goes on as soon as its reader reads.
     let reader = thread::spawn(move || {
         let mut log = String::new();
         File::from(read).read_to_string(&mut log).map(|_| log)

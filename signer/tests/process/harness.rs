@@ -21,11 +21,11 @@ use onionbalance_proto::wire::{FrontendRequest, Header, HeldService, Page, Reply
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use tempfile::TempDir;
 
-/// When something that must happen has not, the test fails; nothing is ever waited out.
+/// The time after which a test fails if an event has not come. Tests wait for events, never for this time.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A user that is neither root nor anybody else on the machine.
 pub(crate) const NOBODY: u32 = 65_534;
-/// Which services are held?
+/// The request for the list of services.
 pub(crate) const SERVICES: Request = Request::Services { from: 0 };
 const PROGRAM: &str = env!("CARGO_BIN_EXE_onionbalance-signer");
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
@@ -83,7 +83,7 @@ impl Directory {
         self.path().join("socket")
     }
 
-    /// Writes a file; for nobody else if it is a key.
+    /// Writes a file; a key is readable for its owner only.
     pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         fs::write(&path, contents).unwrap();
@@ -91,12 +91,12 @@ impl Directory {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The program, to be started here.
+    /// The command that starts the program in this directory.
     pub(crate) fn command(&self) -> Command {
         self.command_of(PROGRAM.as_ref())
     }
 
-    /// The program, to be started here by another user, who may not be able to reach the original.
+    /// The same command for another user, who may not be able to reach the original program.
     pub(crate) fn command_as(&self, uid: u32) -> Command {
         self.give_keys_to(uid);
         as_user(self.command_of(&self.copy(PROGRAM.as_ref())), uid)
@@ -117,20 +117,20 @@ impl Directory {
         command
     }
 
-    /// A copy of a program. Another process writes it: were the file open for writing here, a child that another test
-    /// starts at this moment would have it open too, and it could not be executed.
+    /// A copy of a program. Another process writes it: if the file were open for writing here, a child that
+    /// another test starts at this moment would have it open too, and the copy could not be executed.
     pub(crate) fn copy(&self, program: &Path) -> PathBuf {
         let copy = self.path().join(program.file_name().unwrap());
         assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
         copy
     }
 
-    /// The program, serving.
+    /// The running program, ready to serve.
     pub(crate) fn serve(&self) -> Running {
         Running::start(self.command()).serving()
     }
 
-    /// The program, serving as another user.
+    /// The running program of another user, ready to serve.
     pub(crate) fn serve_as(&self, uid: u32) -> Running {
         Running::start(self.command_as(uid)).serving()
     }
@@ -144,7 +144,7 @@ fn is_key(name: &str) -> bool {
     [".pem", ".key", "_secret_key"].iter().any(|end| name.ends_with(end))
 }
 
-/// The command, to be run on a kernel that does not know these system calls.
+/// The command, to be run as if the kernel did not have these system calls.
 pub(crate) fn without_calls(mut command: Command, calls: &[nix::libc::c_long]) -> Command {
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
@@ -159,7 +159,7 @@ pub(crate) fn without_calls(mut command: Command, calls: &[nix::libc::c_long]) -
     command
 }
 
-/// The command, to be run by another user, which root alone may do.
+/// The command, to be run by another user; only root can do so.
 pub(crate) fn as_user(mut command: Command, uid: u32) -> Command {
     command.uid(uid).gid(uid);
     command
@@ -194,7 +194,7 @@ impl Running {
         Self { child, log }
     }
 
-    /// Passes over what is logged before it serves.
+    /// Skips the log lines up to the one that tells that the signer serves.
     pub(crate) fn serving(self) -> Self {
         while !self.line().contains("listening on") {}
         self
@@ -209,14 +209,14 @@ impl Running {
         self.log.recv_timeout(DEADLINE).expect("a line was to be logged")
     }
 
-    /// The next line of the log, which must hold each of `parts`.
+    /// The next line of the log, which must contain each of `parts`.
     pub(crate) fn expect(&self, parts: &[&str]) -> String {
         let line = self.line();
         assert!(parts.iter().all(|part| line.contains(part)), "{line}\nwanted {parts:?}");
         line
     }
 
-    /// That it serves, and warns if it is root.
+    /// Expects the line of a serving signer, after the warning about root if it runs as root.
     pub(crate) fn expect_serving(&self) {
         self.expect_warning_of_root();
         self.expect(&["INFO listening on"]);
@@ -226,20 +226,20 @@ impl Running {
         kill(Pid::from_raw(self.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// That it warns of running as root, if this test does.
+    /// Expects the warning about root if this test runs as root.
     pub(crate) fn expect_warning_of_root(&self) {
         if nix::unistd::Uid::effective().is_root() {
             self.expect(&["WARN running as root: set `signer-user`"]);
         }
     }
 
-    /// Ends it at once.
+    /// Kills the program.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// How it ended, and what was left in the log.
+    /// The exit status, and the rest of the log.
     pub(crate) fn end(&mut self) -> (ExitStatus, Vec<String>) {
         let mut lines = Vec::new();
         loop {
@@ -285,7 +285,7 @@ impl Client {
         matches!(self.ask(&SERVICES), Reply::Services(page) if page.services.len() == 1)
     }
 
-    /// The services that are held from this index on, as many as fit a reply.
+    /// The services from this index on, as many as fit a reply.
     pub(crate) fn page(&mut self, from: u32) -> Page {
         match self.ask(&Request::Services { from }) {
             Reply::Services(page) => page,
@@ -293,24 +293,25 @@ impl Client {
         }
     }
 
-    /// The services that are held, of which there are few.
+    /// The list of services, which is short enough for one reply.
     pub(crate) fn services(&mut self) -> Vec<HeldService> {
         self.page(0).services
     }
 
-    /// Whether the other end closes the connection without a word.
+    /// True if the other end closes the connection without sending anything.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.0.set_read_timeout(Some(DEADLINE)).unwrap();
         let read = loop {
             match self.0.read(&mut [0]) {
-                // A read with a time-out is not resumed after a signal, or after a stop of this process (signal(7)).
+                // A read with a time-out is not resumed after a signal, or after a stop of this process
+                // (signal(7)).
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read,
             }
         };
         match read {
             Ok(count) => count == 0,
-            // What the other end had not read when it closed.
+            // The other end closed with unread bytes.
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
                 true
@@ -320,7 +321,8 @@ impl Client {
 }
 
 impl Drop for Client {
-    /// Another test that starts a program just now holds a copy of the stream until that has begun.
+    /// The stream is shut down, because another test that starts a program at this moment holds a copy of it
+    /// for a short time.
     fn drop(&mut self) {
         let _ = self.0.shutdown(Shutdown::Both);
     }

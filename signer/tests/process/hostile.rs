@@ -1,4 +1,4 @@
-//! Peers that try to hold the signer: it goes on serving others, and obeys its operator.
+//! Peers that try to block the signer: it keeps serving others, and obeys its operator.
 
 use std::fs;
 use std::io::{IoSlice, Read, Write};
@@ -23,11 +23,11 @@ use onionbalance_proto::wire::frame;
 use crate::activation::activated;
 use crate::harness::{Client, Directory, NOBODY, Running, SERVICES, without_calls};
 
-/// A signer that is held does not answer within this time: hostile peers hold it for as long as the test lasts, or for a minute.
-/// One that is not answers within milliseconds, if the machine has time for it.
+/// The time within which a signer that is not blocked answers. It usually answers within milliseconds, but
+/// the machine may be busy. Hostile peers would block it for the whole test, or for a minute.
 const HELD: Duration = Duration::from_secs(20);
 
-/// That somebody else is answered.
+/// Checks that another peer is answered.
 fn assert_serves(directory: &Directory) {
     let begun = Instant::now();
     assert!(directory.connect().is_answered());
@@ -35,7 +35,8 @@ fn assert_serves(directory: &Directory) {
     assert!(took < HELD, "{took:?}");
 }
 
-/// A connection by another user. A thread may have a user of its own (credentials(7)), which the kernel tells the other end.
+/// A connection by another user. A thread may have a user of its own (credentials(7)), which the kernel
+/// reports to the other end.
 fn connect_as(directory: &Directory, uid: u32) -> UnixStream {
     let path = directory.socket();
     let connecting = thread::spawn(move || {
@@ -48,7 +49,8 @@ fn connect_as(directory: &Directory, uid: u32) -> UnixStream {
     connecting.join().unwrap()
 }
 
-/// A TCP socket whose close lingers for a minute: it has more to send than its peer, which does not read, takes.
+/// A TCP socket whose close lingers for a minute: it has more to send than its peer takes, which does not
+/// read.
 fn lingering() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -66,7 +68,8 @@ fn pass(stream: &UnixStream, descriptor: RawFd) -> nix::Result<usize> {
     sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"O")], &rights, MsgFlags::MSG_NOSIGNAL, None)
 }
 
-/// Leaves the close of a lingering socket to the signer, which is stopped until no other process has it. Returns the other end.
+/// Leaves the close of a lingering socket to the signer, which is stopped until no other process holds the
+/// socket. Returns the other end.
 fn pass_lingering(signer: &Running, stream: &UnixStream) -> nix::Result<TcpStream> {
     signer.signal(Signal::SIGSTOP);
     let (ours, theirs) = lingering();
@@ -79,8 +82,8 @@ fn pass_lingering(signer: &Running, stream: &UnixStream) -> nix::Result<TcpStrea
     passed.map(|_| theirs)
 }
 
-/// The kernel skips the byte: alone it leaves a connection that is readable without anything to read, inside a frame a frame that
-/// does not come to its end.
+/// The kernel skips the byte. Alone, it leaves a connection that is readable without anything to read; inside
+/// a frame, it leaves a frame that never becomes whole.
 #[test]
 fn an_out_of_band_byte_holds_nobody_else() {
     let directory = Directory::new("");
@@ -96,7 +99,7 @@ fn an_out_of_band_byte_holds_nobody_else() {
     }
 }
 
-/// Kernels since 6.16 refuse descriptors if the signer asks them to.
+/// Kernels since 6.16 refuse descriptors if the signer asks for that.
 #[test]
 fn a_passed_socket_that_lingers_holds_nobody_else() {
     let directory = Directory::new("");
@@ -113,7 +116,7 @@ fn a_passed_socket_that_lingers_holds_nobody_else() {
     assert_serves(&directory);
 }
 
-/// As on kernels before 6.16, which do not know the option: whether the message is read or its connection closed unread.
+/// Kernels before 6.16 do not know the option. The message may be read, or its connection closed unread.
 #[needs_root]
 #[test]
 fn a_passed_socket_that_lingers_holds_nobody_else_on_an_older_kernel() {
@@ -159,7 +162,7 @@ fn descriptors_that_were_passed_before_the_start_hold_nobody() {
     let signer = Running::start(activated(&directory, "1", listener)).serving();
     assert_serves(&directory);
     assert!(begun.elapsed() < Duration::from_secs(30));
-    // Before or after the other connection is taken.
+    // Both orders of the two connections are possible.
     while !signer.line().contains("it passed file descriptors") {}
 }
 
@@ -167,16 +170,16 @@ fn descriptors_that_were_passed_before_the_start_hold_nobody() {
 fn a_fresh_balancer_is_served_whatever_others_do() {
     let directory = Directory::new("");
     let _signer = directory.serve();
-    // More than there are places: silent ones, and some inside a frame.
+    // More connections than there are places: silent ones, and some inside a frame.
     let mut held: Vec<Client> = (0..60).map(|_| directory.connect()).collect();
     for client in held.iter_mut().step_by(2) {
-        // The first ones may have given way already.
+        // The first ones may have lost their places already.
         let _ = client.0.write_all(b"OB");
     }
     for _ in 0..20 {
         assert_serves(&directory);
     }
-    // Those that were answered last keep their places.
+    // The connections that were answered last keep their places.
     let mut live: Vec<Client> = (0..8).map(|_| directory.connect()).collect();
     for client in &mut live {
         assert!(client.is_answered());
@@ -187,7 +190,7 @@ fn a_fresh_balancer_is_served_whatever_others_do() {
     }
 }
 
-/// Has the busy ones end, also where the honest one is not served.
+/// Ends the busy peers when dropped, also if the honest one is not served.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -198,7 +201,7 @@ impl Drop for Over<'_> {
 
 #[test]
 fn busy_connections_take_turns_with_an_honest_one() {
-    // Slowed down; and as many as there are places for, as fast as they can.
+    // First at the slow pace; then at full speed, with as many peers as there are places.
     for (requests, peers) in [(1, 8), (1_000_000, 48)] {
         assert_takes_turns(&format!("signer-requests-per-minute: {requests}\n"), peers);
     }
@@ -230,7 +233,7 @@ fn assert_takes_turns(more: &str, peers: usize) {
     });
 }
 
-/// A client that does not wait (as tokio's) is told to come again where the queue of connections is full.
+/// A non-blocking connect (as tokio's) fails if the queue of connections is full.
 #[test]
 fn there_is_room_for_many_that_connect_at_once() {
     let directory = Directory::new("");
@@ -250,14 +253,14 @@ fn there_is_room_for_many_that_connect_at_once() {
     drop(waiting);
 }
 
-/// A stranger takes nobody's place.
+/// A user that is not allowed takes no place.
 #[needs_root]
 #[test]
 fn strangers_make_nobody_give_way() {
     let directory = Directory::new("");
     let signer = directory.serve();
     fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
-    // As many as there are places for.
+    // As many connections as there are places.
     let mut allowed: Vec<Client> = (0..48).map(|_| directory.connect()).collect();
     assert!(allowed.iter_mut().all(Client::is_answered));
     for _ in 0..10 {
@@ -276,7 +279,7 @@ fn a_user_that_is_removed_is_cut_off_by_the_reload() {
     fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let (mut theirs, mut ours) = (Client(connect_as(&directory, NOBODY)), directory.connect());
     assert!(theirs.is_answered() && ours.is_answered());
-    // Something is to be done on their connection when the signal is.
+    // The signer is stopped, so that their connections and the signal are ready at the same time.
     signer.signal(Signal::SIGSTOP);
     theirs.send(&frame::encode(&SERVICES).unwrap());
     let config = fs::read_to_string(directory.path().join("config.yaml")).unwrap();
@@ -284,7 +287,7 @@ fn a_user_that_is_removed_is_cut_off_by_the_reload() {
     signer.signal(Signal::SIGHUP);
     signer.signal(Signal::SIGCONT);
     while !signer.line().contains("reloaded") {}
-    signer.expect(&["WARN closed the connection", "peer_uid=65534", "its user is not allowed any more"]);
+    signer.expect(&["WARN closed the connection", "peer_uid=65534", "its user is no longer allowed"]);
     assert!(theirs.is_closed());
     assert!(ours.is_answered());
 }

@@ -1,4 +1,4 @@
-//! What other users, and other processes of the same user, cannot do.
+//! The signer is closed to other users, and to other processes of the same user.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use onionbalance_proto::wire::frame;
 
 use crate::harness::{Client, Directory, NOBODY, SERVICES, as_user};
 
-/// Tells the copy of this program that plays the other user where to connect.
+/// The variable with the socket to which the copy of this program, in the role of the other user, connects.
 const CONNECT_TO: &str = "ONIONBALANCE_TEST_CONNECT_TO";
 const ANSWERED: &str = "the signer answered";
 const REFUSED: &str = "the signer refused";
@@ -37,7 +37,7 @@ fn only_listed_users_are_answered() {
     ] {
         let directory = Directory::new(more);
         let signer = directory.serve();
-        // So that nothing but the uid stands in the way.
+        // Only the uid may be the reason of a refusal.
         fs::set_permissions(directory.socket(), fs::Permissions::from_mode(0o666)).unwrap();
         let mut command = Command::new(directory.copy(&env::current_exe().unwrap()));
         command.args(["--exact", "isolation::only_listed_users_are_answered", "--nocapture"]);
@@ -58,7 +58,7 @@ fn read_as_nobody(file: &str) -> Output {
 #[needs_root]
 #[test]
 fn its_memory_is_closed_to_its_own_user() {
-    // A process that does nothing to protect itself: its user may look into it.
+    // A process that does not protect itself: its user may read its memory.
     let mut ordinary = Command::new("cat");
     ordinary.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut ordinary = as_user(ordinary, NOBODY).spawn().unwrap();
@@ -86,7 +86,7 @@ fn it_leaves_no_core_and_gains_no_privilege() {
     assert!(proc("status").lines().any(|line| line == "NoNewPrivs:\t1"));
 }
 
-/// A program that traces from its first moment is no stranger to its memory.
+/// A tracer that was there from the start could read the memory.
 #[test]
 fn it_does_not_start_under_a_tracer() {
     let directory = Directory::new("");
@@ -98,7 +98,7 @@ fn it_does_not_start_under_a_tracer() {
     }
     let mut child = command.spawn().unwrap();
     let pid = Pid::from_raw(child.id().try_into().unwrap());
-    // It stops at its start and at each signal.
+    // The process stops at its start and at each signal.
     let end = loop {
         match waitpid(pid, None).unwrap() {
             WaitStatus::Stopped(..) => ptrace::cont(pid, None).unwrap(),
@@ -109,6 +109,6 @@ fn it_does_not_start_under_a_tracer() {
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains("traces it: end that, and start again"), "{log}");
-    // It was waited for already.
+    // The loop above has already waited for it.
     assert!(child.wait().is_err());
 }

@@ -1,4 +1,4 @@
-//! The form of its log lines.
+//! The form of the log lines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,8 @@ use onionbalance_proto::time::UnixTime;
 
 use crate::harness::Directory;
 
-/// What a program without a configuration says, with its standard error as `stderr` and the journal at this stream.
+/// Starts the program without a configuration, with its standard error as `stderr` and the journal at this
+/// stream.
 fn complaint(directory: &Directory, stderr: Stdio, journal: Option<String>) {
     let mut command = directory.command();
     command.stderr(stderr).env_remove("JOURNAL_STREAM");

@@ -1,4 +1,4 @@
-//! The real program, spoken to over real sockets.
+//! The real program over real sockets.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 

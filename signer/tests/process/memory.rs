@@ -1,4 +1,4 @@
-//! Where keys are, and where they are not.
+//! The memory in which keys are, and the memory in which they are not.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use crate::harness::{Directory, Running, genuine, without_calls};
 const TOR_KEY: &[u8] = include_bytes!("../../../proto/testdata/v3/front.hs_ed25519_secret_key");
 const PEM_KEY: &str = include_str!("../../../proto/testdata/v3/front.pem");
 
-/// Of the frontend's key, all that would do to impersonate it.
+/// Each part of the frontend's key that is enough to impersonate the frontend.
 fn secrets() -> Vec<(&'static str, Vec<u8>)> {
     let body: String = PEM_KEY.lines().filter(|line| !line.starts_with('-')).collect();
     let der = data_encoding::BASE64.decode(body.as_bytes()).unwrap();
@@ -32,7 +32,8 @@ fn secrets() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// All that root can read of a process's memory: how many bytes, and which of `secrets` are in them.
+/// The number of bytes that root can read of a process's memory, and the names of those `secrets` that are in
+/// them.
 pub(crate) fn search(process: u32, secrets: &[(&'static str, Vec<u8>)]) -> (usize, Vec<&'static str>) {
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
     let mut memory = File::open(format!("/proc/{process}/mem")).unwrap();
@@ -43,7 +44,7 @@ pub(crate) fn search(process: u32, secrets: &[(&'static str, Vec<u8>)]) -> (usiz
         let [begin, end] = [begin, end].map(|address| u64::from_str_radix(address, 16).unwrap());
         let mut bytes = Vec::new();
         memory.seek(SeekFrom::Start(begin)).unwrap();
-        // What cannot be read, is not: secret memory, guard pages.
+        // Secret memory and guard pages cannot be read; they are skipped.
         let _ = (&mut memory).take(end - begin).read_to_end(&mut bytes);
         readable += bytes.len();
         let holds = |secret: &[u8]| memchr::memmem::find(&bytes, secret).is_some();
@@ -77,7 +78,7 @@ fn not_even_root_finds_the_key_in_the_signers_memory() {
     }
 }
 
-/// The command, to be run on a kernel without `memfd_secret`.
+/// The command, to be run as if the kernel had no `memfd_secret`.
 fn without_secret_memory(command: Command) -> Command {
     without_calls(command, &[nix::libc::SYS_memfd_secret])
 }
@@ -101,7 +102,7 @@ fn without_secret_memory_it_starts_only_if_it_may() {
         "{log:?}"
     );
 
-    // RSA keys are not there in any case.
+    // RSA keys are not kept in secret memory.
     let directory = Directory::new("");
     directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
     let v2 = "services:\n- key: v2.key\n  instances:\n  - address: lijeinqkg3odt3fl\nsigner-socket-location: socket\n";
@@ -116,7 +117,7 @@ fn without_secret_memory_it_starts_only_if_it_may() {
     let locked = std::fs::read_to_string(format!("/proc/{}/status", signer.id())).unwrap();
     let locked = locked.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim().to_owned();
     assert_ne!(locked, "0 kB");
-    // As the warning says; and so the search is known to find what is there.
+    // The warning is right, and the search finds a secret that is there.
     let (_, found) = search(signer.id(), &secrets());
     assert!(found.contains(&"reduced scalar") && found.contains(&"prefix for nonces"), "{found:?}");
 }

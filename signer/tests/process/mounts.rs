@@ -1,5 +1,5 @@
-//! Keys and configurations as service managers and orchestrators mount them, with the owners, modes and mounts that they
-//! make.
+//! Keys and configurations that service managers and orchestrators mount, with the owners, modes and mounts
+//! that these make.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Directory, NOBODY, Running};
 
-/// A group of the signer's, but not its first: `fsGroup`, for instance.
+/// A supplementary group of the signer: `fsGroup`, for instance.
 const GROUP: u32 = 4242;
 const OTHER: u32 = 1;
 
@@ -28,7 +28,7 @@ impl Mounted {
         Self(place)
     }
 
-    /// The directory or file at `from` once more, read-only.
+    /// The directory or file at `from`, mounted a second time, read-only.
     fn read_only(from: &Path, place: PathBuf) -> Self {
         if from.is_dir() {
             fs::create_dir(&place).unwrap();
@@ -42,7 +42,7 @@ impl Mounted {
         mounted
     }
 
-    /// Has nothing written there any more: here, if `bound` is `MS_BIND`, else wherever the file system is mounted.
+    /// Makes the file system read-only: this mount alone if `bound` is `MS_BIND`, else everywhere.
     fn remount(&self, bound: MsFlags) {
         let none: Option<&str> = None;
         mount(none, &self.0, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | bound, none).unwrap();
@@ -59,7 +59,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Has a file, or a directory, belong to root and this group.
+/// Gives a file or directory to root and this group.
 fn give(path: &Path, group: u32, mode: u32) {
     chown(path, Some(0), Some(group)).unwrap();
     set_mode(path, mode);
@@ -77,7 +77,7 @@ fn key(directory: &Directory) -> Vec<u8> {
     fs::read(directory.path().join("front.pem")).unwrap()
 }
 
-/// The program as a user with these groups, the first one its own.
+/// The program as a user with these groups; the first one is the primary group.
 fn signer(directory: &Directory, groups: [u32; 2]) -> Running {
     let program = directory.copy(env!("CARGO_BIN_EXE_onionbalance-signer").as_ref());
     let mut command = Command::new("setpriv");
@@ -99,8 +99,9 @@ fn refusal(directory: &Directory, groups: [u32; 2]) -> String {
     log.remove(0)
 }
 
-/// A volume as kubelet's `AtomicWriter` writes it, and `SetVolumeOwnership` gives it to `fsGroup`: `front.key` is a link
-/// to `..data/front.key`, and `..data` one to a directory with the time of the writing in its name.
+/// A volume as kubelet's `AtomicWriter` writes it, and as `SetVolumeOwnership` gives it to `fsGroup`:
+/// `front.key` is a link to `..data/front.key`, and `..data` is a link to a directory that has the time of
+/// writing in its name.
 fn write_volume(volume: &Path, name: &str, contents: &[u8], mode: u32) {
     let dated = volume.join("..2026_11_29_09_41_00.1");
     fs::create_dir(&dated).unwrap();
@@ -111,7 +112,7 @@ fn write_volume(volume: &Path, name: &str, contents: &[u8], mode: u32) {
     symlink(Path::new("..data").join(name), volume.join(name)).unwrap();
 }
 
-/// A Secret's volume: a tmpfs that kubelet leaves open to everybody, and sticky; `drwxrwsrwt` with an `fsGroup`.
+/// A Secret's volume: a sticky tmpfs that every user may write to; `drwxrwsrwt` with an `fsGroup`.
 fn secret(directory: &Directory, mode: u32) -> [Mounted; 2] {
     let volume = Mounted::tmpfs(directory.path().join("kubelet"), 0o1777);
     write_volume(&volume.0, "front.key", &key(directory), mode);
@@ -129,7 +130,7 @@ fn a_secret_of_kubernetes_is_taken_with_fs_group() {
     serves(&directory, [GROUP, NOBODY]);
 }
 
-/// That is Kubernetes' `defaultMode` unless it is set: any user in the container reads it.
+/// This mode is Kubernetes' default for `defaultMode`: any user in the container can read the key.
 #[needs_root]
 #[test]
 fn a_secret_that_every_user_reads_is_refused_unless_it_is_allowed() {
@@ -144,7 +145,8 @@ fn a_secret_that_every_user_reads_is_refused_unless_it_is_allowed() {
     serves(&allowing, [NOBODY, GROUP]);
 }
 
-/// The configuration as a `ConfigMap`, whose volume is on the node's disk, open to everybody and not sticky.
+/// The configuration as a `ConfigMap`, whose volume is on the node's disk; every user may write to it, and it
+/// is not sticky.
 #[needs_root]
 #[test]
 fn a_config_map_of_kubernetes_is_taken_and_read_again() {
@@ -160,7 +162,7 @@ fn a_config_map_of_kubernetes_is_taken_and_read_again() {
     fs::remove_file(&config).unwrap();
     symlink("etc/config.yaml", &config).unwrap();
     let signer = signer(&directory, [NOBODY, GROUP]).serving();
-    // Kubelet writes the next one beside it, and changes the link.
+    // Kubelet writes the next version beside it, and changes the link.
     let next = volume.join("..2026_11_29_09_42_00.2");
     fs::create_dir(&next).unwrap();
     fs::write(next.join("config.yaml"), &text).unwrap();
@@ -170,7 +172,7 @@ fn a_config_map_of_kubernetes_is_taken_and_read_again() {
     signer.expect(&["INFO reloaded config.yaml"]);
 }
 
-/// Where it is mounted from, everybody can write to it.
+/// Every user can write to the directory that is mounted.
 #[needs_root]
 #[test]
 fn a_read_only_mount_of_what_others_may_change_is_refused() {
@@ -187,7 +189,7 @@ fn a_read_only_mount_of_what_others_may_change_is_refused() {
     drop(mounted);
     fs::remove_dir(directory.path().join("secret")).unwrap();
 
-    // A file system in which nobody can write is another matter.
+    // A file system that is read-only as a whole is accepted.
     let whole = Mounted::tmpfs(directory.path().join("secret"), 0o777);
     fs::write(whole.0.join("front.key"), key(&directory)).unwrap();
     give(&whole.0.join("front.key"), GROUP, 0o440);
@@ -195,7 +197,7 @@ fn a_read_only_mount_of_what_others_may_change_is_refused() {
     serves(&directory, [NOBODY, GROUP]);
 }
 
-/// A Docker secret: a file of root's that everybody may read, mounted by itself.
+/// A Docker secret: a file of root's that every user may read, mounted alone.
 #[needs_root]
 #[test]
 fn a_secret_of_docker_is_taken_where_it_is_allowed_or_has_another_mode() {
@@ -223,7 +225,7 @@ fn a_secret_of_docker_is_taken_where_it_is_allowed_or_has_another_mode() {
     }
 }
 
-/// A directory that nobody else can enter hides a readable file, unless the file is mounted there.
+/// A directory that no other user can enter hides a readable file, unless the file is mounted there.
 #[needs_root]
 #[test]
 fn a_directory_that_nobody_else_can_enter_hides_a_readable_key() {
@@ -250,7 +252,8 @@ fn a_directory_that_nobody_else_can_enter_hides_a_readable_key() {
     assert!(refusal(&directory, [NOBODY, NOBODY]).contains("(mode 444)"));
 }
 
-/// The balancer reads what its groups read: those that let it read the configuration, or speak to the signer.
+/// The balancer can read what its groups can: those that may read the configuration, or connect to the
+/// signer.
 #[needs_root]
 #[test]
 fn a_key_that_the_balancers_group_reads_is_refused() {
@@ -274,7 +277,7 @@ fn a_key_that_the_balancers_group_reads_is_refused() {
 /// An entry of an access list: tag, permissions, and the id that it names.
 type Entry = (u16, u16, u32);
 
-/// The entries of every list, for which the owner may read, the group itself nothing, and others nothing.
+/// The entries of every list here: the owner may read, the group itself and others may not.
 fn list(named: &[Entry]) -> Vec<u8> {
     let none = u32::MAX;
     let mut entries = vec![(0x01, 4, none)];
@@ -297,8 +300,8 @@ fn set_list(path: &Path, list: &[u8]) {
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// As systemd leaves them since version 254 (`exec-credential.c`): root's, with an access list for the unit's user, which
-/// shows as a permission of the group, on a file system that is remounted read-only.
+/// Credentials of systemd since version 254 (`exec-credential.c`): root's, with an access list for the unit's
+/// user, which shows as a permission of the group, on a file system that is remounted read-only.
 #[needs_root]
 #[test]
 fn a_credential_of_systemd_is_taken() {

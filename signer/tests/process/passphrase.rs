@@ -1,4 +1,4 @@
-//! How the passphrase of an encrypted key gets in.
+//! The sources of the passphrase of an encrypted key.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -33,7 +33,7 @@ fn directory(key: &str) -> Directory {
     directory
 }
 
-/// The program in a session of its own, so that it has no terminal of ours.
+/// The program in a session of its own, so that it cannot use this test's terminal.
 fn without_terminal(directory: &Directory) -> Command {
     let program = directory.command();
     let mut command = Command::new("setsid");
@@ -42,7 +42,7 @@ fn without_terminal(directory: &Directory) -> Command {
     command
 }
 
-/// Through the shell, which can open file descriptors.
+/// The program, started by the shell, which can open file descriptors.
 fn with_descriptor(directory: &Directory, program: &Path) -> Command {
     let mut command = Command::new("sh");
     command
@@ -67,7 +67,7 @@ fn a_file_gives_it() {
         let mut command = directory.command();
         command.args(["--passphrase-file", "pass"]);
         let signer = Running::start(command);
-        signer.expect(&["INFO holding ", ".onion for 1 backends"]);
+        signer.expect(&["INFO holding ", ".onion: 1 backend allowed"]);
         signer.expect_serving();
         holds_the_key(&directory);
     }
@@ -127,7 +127,7 @@ fn without_the_right_one_it_does_not_start() {
     }
 }
 
-/// The program with this terminal, started by `starter`.
+/// The program at this terminal, started by `starter`.
 fn with_terminal(directory: &Directory, starter: &[&str], terminal: OwnedFd) -> Command {
     let program = directory.command();
     let mut command = Command::new("setsid");
@@ -141,7 +141,7 @@ fn with_terminal(directory: &Directory, starter: &[&str], terminal: OwnedFd) -> 
     command
 }
 
-/// What is shown up to the end of a question.
+/// The text on the terminal up to the end of a question.
 fn wait_for_question(person: &mut File) -> Vec<u8> {
     let mut seen = Vec::new();
     while !seen.ends_with(b": ") {
@@ -152,7 +152,7 @@ fn wait_for_question(person: &mut File) -> Vec<u8> {
     seen
 }
 
-/// What a person at the terminal sees, having typed these lines; and the program.
+/// Starts the program at a terminal and types these lines. Returns the text on the terminal, and the program.
 fn at_a_terminal(directory: &Directory, typed: &[&str]) -> (String, Running) {
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut person = File::from(pty.master);
@@ -190,7 +190,7 @@ fn it_is_asked_for_at_the_terminal_three_times() {
     assert_eq!((status.code(), log.len()), (Some(0), 0), "{log:?}");
 }
 
-/// A shell beside it keeps the terminal: with the end of its session a terminal is reset.
+/// A shell beside the program keeps the terminal: the end of its session would reset the terminal.
 #[test]
 fn a_signal_ends_it_while_it_asks_and_leaves_the_terminal_as_it_was() {
     let directory = directory("pem-des.key");

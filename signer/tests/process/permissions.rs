@@ -1,4 +1,4 @@
-//! Other users with a hand on a key file, on the configuration, or on the way to them.
+//! Other users that can change a key file, the configuration, or a directory on the path to them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -11,14 +11,14 @@ use onionbalance_proto::wire::{Reply, Request};
 
 use crate::harness::{Directory, NOBODY, Running, as_user, genuine};
 
-/// A user who is neither root nor the signer's: the balancer's, for instance.
+/// A user that is neither root nor the signer's: the balancer's, for instance.
 const OTHER: u32 = 1;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A configuration whose key lies in a directory of its own.
+/// A configuration whose key is in a directory of its own.
 fn with_key_in_a_directory() -> Directory {
     let directory = Directory::new("");
     name_key(&directory, "keys/front.pem");
@@ -37,7 +37,7 @@ fn refusal(directory: &Directory) -> String {
     refused(Running::start(directory.command_as(NOBODY)))
 }
 
-/// The same, of a program that is started as root.
+/// The refusal by a program that is started as root.
 fn refusal_of_roots(directory: &Directory) -> String {
     refused(Running::start(directory.command()))
 }
@@ -93,7 +93,7 @@ fn a_key_in_a_safe_place_is_taken() {
     assert!(directory.connect().is_answered());
 }
 
-/// Root can read every file, and must not take whatever it can read.
+/// Root can read every file, so the owner has to be checked.
 #[needs_root]
 #[test]
 fn started_as_root_it_takes_keys_of_root_and_its_user_alone() {
@@ -117,7 +117,7 @@ fn started_as_root_it_takes_keys_of_root_and_its_user_alone() {
     }
 }
 
-/// A link in a directory where everybody may write: it leads to the right key for as long as somebody likes.
+/// A link in a directory where every user may write: it leads to the right key only until a user replaces it.
 #[needs_root]
 #[test]
 fn a_link_that_others_may_replace_is_refused() {
@@ -137,7 +137,7 @@ fn a_link_that_others_may_replace_is_refused() {
         let refusal = refusal(&directory);
         assert!(refusal.contains("/open, which others may change (mode 0777)"), "{refusal}");
     }
-    // In a sticky directory only the owner of a link can replace it: the tests' own directory is one.
+    // In a sticky directory only the owner of a link can replace it: the tests' own directory is sticky.
     for (owner, is_taken) in [(0, true), (NOBODY, true), (OTHER, false)] {
         let directory = Directory::new("");
         symlink("front.pem", directory.path().join("link")).unwrap();
@@ -162,7 +162,7 @@ fn links_are_followed_as_the_kernel_does_and_no_further() {
     }
     symlink("a/b", path("deep")).unwrap();
     symlink(directory.path(), path("a/absolute")).unwrap();
-    // `..` behind a link is the directory above its target.
+    // `..` behind a link is the directory above the link's target.
     symlink("deep/.././absolute/front.pem", path("key")).unwrap();
     name_key(&directory, "key");
     drop(directory.serve());
@@ -178,7 +178,7 @@ fn links_are_followed_as_the_kernel_does_and_no_further() {
     );
 }
 
-/// The variable says where the service manager's credentials are. Nothing is believed because of it.
+/// The variable names the directory of the service manager's credentials. It turns off no check.
 #[needs_root]
 #[test]
 fn a_variable_turns_no_check_off() {
@@ -192,7 +192,7 @@ fn a_variable_turns_no_check_off() {
     }
 }
 
-/// An owner, or a mode, that a configuration must not have.
+/// An owner and a mode that a configuration must not have, with the error.
 const UNSAFE: [(u32, u32, &str); 5] = [
     (0, 0o666, "config.yaml: may be changed by others (mode 666): chmod go-w it"),
     (0, 0o664, "config.yaml: may be changed by others (mode 664): chmod go-w it"),
@@ -209,7 +209,7 @@ fn a_configuration_that_others_may_change_is_refused() {
         let config = directory.path().join("config.yaml");
         chown(&config, Some(owner), None).unwrap();
         set_mode(&config, mode);
-        // That user could not read it otherwise.
+        // The signer's user could not read the file otherwise.
         if owner == OTHER {
             set_mode(&config, 0o644);
         }
@@ -228,7 +228,7 @@ fn a_configuration_that_others_may_change_is_refused() {
     }
 }
 
-/// Its owner could name any user in it.
+/// The owner could name any user in the file.
 #[needs_root]
 #[test]
 fn a_configuration_does_not_vouch_for_its_owner() {
@@ -252,7 +252,7 @@ fn a_configuration_of_roots_or_of_its_user_is_taken_whoever_may_read_it() {
     }
 }
 
-/// A configuration that allows another backend, by a file with this owner and mode.
+/// Replaces the configuration by a file with this owner and mode, which allows another backend.
 fn replace_configuration(directory: &Directory, owner: u32, mode: u32) {
     let [one, two] = [1, 2].map(|number| Backend::new(number).address().to_string());
     let text = fs::read_to_string(directory.path().join("config.yaml")).unwrap().replace(&one, &two);
@@ -285,7 +285,7 @@ fn a_reload_takes_no_configuration_that_others_may_change() {
     }
 }
 
-/// The configuration is a link, as those that configuration management and `stow` make.
+/// A configuration behind symbolic links, as configuration management and `stow` make them.
 fn with_linked_configuration(more: &str) -> (Directory, [PathBuf; 3]) {
     let directory = Directory::new(more);
     let text = fs::read_to_string(directory.path().join("config.yaml")).unwrap();
@@ -314,10 +314,10 @@ fn a_linked_configuration_is_read_again() {
         signer.line()
     };
     assert!(reload().contains("INFO reloaded etc/config.yaml"));
-    // Each place on the chain may have the file itself.
+    // Each directory on the chain may hold the file itself.
     fs::rename(store.join("config.yaml"), current.join("config.yaml")).unwrap();
     assert!(reload().contains("INFO reloaded etc/config.yaml"));
-    // A place that was not there at the start was given up.
+    // A directory that was not on the chain at the start cannot be read.
     let other = directory.path().join("store2");
     fs::create_dir(&other).unwrap();
     set_mode(&other, 0o755);
@@ -361,7 +361,7 @@ fn a_configuration_that_a_reload_cannot_read_is_told_at_the_start() {
     signer.expect(&["ERROR reload refused", "config.yaml: cannot be read: Permission denied"]);
     drop(signer);
 
-    // So is one in a directory that the signer's user cannot enter.
+    // A directory that the signer's user cannot enter has the same effect.
     let directory = Directory::new("signer-user: nobody\n");
     let closed = directory.path().join("closed");
     fs::create_dir(&closed).unwrap();

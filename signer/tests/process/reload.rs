@@ -22,7 +22,7 @@ fn config(keys: &[&str], backends: &[u64], more: &str) -> String {
 }
 
 fn reload(directory: &Directory, signer: &Running, config: &str) -> Vec<String> {
-    // As editors do it: another file takes the name.
+    // Editors replace a file like this.
     directory.write("config.new", config);
     std::fs::rename(directory.path().join("config.new"), directory.path().join("config.yaml")).unwrap();
     signer.signal(Signal::SIGHUP);
@@ -52,14 +52,18 @@ fn a_removed_backend_is_refused_and_a_new_one_allowed() {
     signer.expect(&["INFO signed"]);
 
     let log = reload(&directory, &signer, &config(&["front.pem"], &[2], ""));
-    assert!(log[0].contains("for 1 backends") && log[1].contains("INFO reloaded config.yaml"), "{log:?}");
+    assert!(
+        log[0].contains(": 1 backend allowed") && log[1].contains("INFO reloaded config.yaml"),
+        "{log:?}"
+    );
     assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
     signer.expect(&["WARN refused"]);
 
     reload(&directory, &signer, &config(&["front.pem"], &[2, 1], ""));
     let Reply::FrontendV3(after) = sign(&mut client) else { panic!("refused") };
     assert!(after.revision > before.revision);
-    // What the signer certified while the removed backend was allowed, cannot be put beside what it certifies now.
+    // Certificates that the signer made while the removed backend was allowed do not fit those that it makes
+    // after the reload.
     let (_, period) = genuine();
     let keys = PeriodKeys::derive(&frontend(), period);
     let [before, after] = [before, after].map(|signed| open(&signed.texts[0], &keys, now()).unwrap());
@@ -85,7 +89,7 @@ fn a_configuration_that_cannot_be_applied_changes_nothing() {
             "the key other.pem is not held: keys are read at the start only",
         ),
         (config(&["other.pem"], &[2], ""), "the key other.pem is not held"),
-        (v2.to_owned(), "the instances of front.pem are of another version now"),
+        (v2.to_owned(), "the instances of front.pem now have another version"),
         (own, &format!("config.yaml:5: {} is the address of the frontend with the key", frontend())),
     ] {
         let log = reload(&directory, &signer, &text);
@@ -114,7 +118,7 @@ fn addresses(directory: &Directory) -> Vec<String> {
 
 const FRONTENDS: [&str; 4] = ["front.pem", "backend0.hs_ed25519_secret_key", "one.key", "two.key"];
 
-/// Frontends without backends, so that they tell their addresses.
+/// Frontends without backends, so that their addresses can be read from the signer.
 fn with_frontends() -> Directory {
     let directory = Directory::bare();
     directory.write("one.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
@@ -123,7 +127,7 @@ fn with_frontends() -> Directory {
     directory
 }
 
-/// The frontends with these addresses among their instances.
+/// The configuration of the four frontends with these addresses among their instances.
 fn listing(lists: &[&[&String]; 4]) -> String {
     let mut text = String::from("signer-socket-location: socket\nservices:\n");
     for (key, addresses) in FRONTENDS.iter().zip(lists) {
@@ -178,7 +182,7 @@ fn a_frontend_is_not_its_own_backend_at_the_start_nor_at_a_reload() {
     drop(directory.serve());
 }
 
-/// As in a deployment whose backends come and go. The version of such a service is that of its key.
+/// In some deployments backends come and go. The version of a service without backends is that of its key.
 #[test]
 fn a_service_may_be_without_backends_for_a_while() {
     let none =
@@ -187,8 +191,8 @@ fn a_service_may_be_without_backends_for_a_while() {
     directory.write("v2.key", include_bytes!("../../../proto/testdata/v2/frontend1.key"));
     directory.write("config.yaml", none);
     let signer = Running::start(directory.command());
-    signer.expect(&["INFO holding ", "for 0 backends"]);
-    signer.expect(&["INFO holding ", "for 0 backends"]);
+    signer.expect(&["INFO holding ", ": 0 backends allowed"]);
+    signer.expect(&["INFO holding ", ": 0 backends allowed"]);
     signer.expect(&["WARN config.yaml:2: the service with the key front.pem has no instances"]);
     signer.expect(&["WARN config.yaml:3: the service with the key v2.key has no instances"]);
     signer.expect_serving();
@@ -207,12 +211,12 @@ fn a_service_may_be_without_backends_for_a_while() {
         &format!("front.pem\n  instances:\n  - address: {}\n", Backend::new(1).address()),
     );
     let log = reload(&directory, &signer, &some);
-    assert!(log[0].contains("for 1 backends") && log[1].contains("WARN config.yaml:5: "), "{log:?}");
+    assert!(log[0].contains(": 1 backend allowed") && log[1].contains("WARN config.yaml:5: "), "{log:?}");
     assert!(matches!(sign(&mut client), Reply::FrontendV3(_)));
     signer.expect(&["INFO signed"]);
 
     let log = reload(&directory, &signer, none);
-    assert!(log[0].contains("for 0 backends") && log.len() == 4, "{log:?}");
+    assert!(log[0].contains(": 0 backends allowed") && log.len() == 4, "{log:?}");
     assert_eq!(sign(&mut client), Reply::Refused(Refusal::UnknownBackend));
 }
 
@@ -224,7 +228,7 @@ fn a_key_that_is_not_listed_any_more_is_given_up_at_a_restart_only() {
     let signer = directory.serve_as(NOBODY);
     let log = reload(&directory, &signer, &config(&["front.pem"], &[1], ""));
     assert!(
-        log[0].contains("the key backend0.hs_ed25519_secret_key is held and not listed any more"),
+        log[0].contains("the key backend0.hs_ed25519_secret_key is held but no longer listed"),
         "{log:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! What signals do to it.
+//! The effects of signals on the program.
 
 use nix::sys::signal::Signal;
 

@@ -1,4 +1,4 @@
-//! Where the connection comes from.
+//! The sockets from which connections come.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ fn the_socket_is_for_owner_and_group_from_its_first_moment() {
     };
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o7777, 0o660);
-    signer.expect(&["INFO holding", "for 1 backends"]);
+    signer.expect(&["INFO holding", ": 1 backend allowed"]);
     signer.expect_serving();
     assert_eq!(directory.socket().symlink_metadata().unwrap().permissions().mode() & 0o7777, 0o660);
 }
@@ -46,7 +46,8 @@ fn another_signers_socket_is_left_alone() {
     assert!(directory.connect().is_answered());
 }
 
-/// It may be removed, as the directory's owner may, but it may not be connected to: that does not make it a dead one.
+/// The directory's owner may remove the socket, but may not connect to it: that alone does not mean that its
+/// signer is gone.
 #[needs_root]
 #[test]
 fn another_users_live_socket_is_left_alone() {
@@ -68,7 +69,7 @@ fn a_plain_file_is_left_alone() {
     let (status, log) = Running::start(directory.command()).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("ERROR ") && log[0].contains("exists and is no socket"), "{log:?}");
+    assert!(log[0].starts_with("ERROR ") && log[0].contains("exists and is not a socket"), "{log:?}");
     assert_eq!(fs::read_to_string(directory.socket()).unwrap(), "precious");
 }
 
@@ -98,5 +99,5 @@ fn inherits_nothing_but_a_stream() {
     let (status, log) = Running::start(command).end();
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("ERROR standard input is no connected AF_UNIX stream"), "{log:?}");
+    assert!(log[0].starts_with("ERROR standard input is not a connected AF_UNIX stream"), "{log:?}");
 }

@@ -1,4 +1,4 @@
-//! How it starts, and how it does not.
+//! Valid and invalid configurations at the start.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -38,7 +38,7 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         (format!("{good}{}", service("front.pem")), "config.yaml:5: two services have the key front.pem"),
         (
             format!("{good}{}{socket}", service("front.hs_ed25519_secret_key")),
-            "config.yaml:5: the key file front.hs_ed25519_secret_key is another service's key once more",
+            "config.yaml:5: the key file front.hs_ed25519_secret_key has the same key as another service",
         ),
         (
             good.replace("front.pem", "none.pem"),
@@ -147,7 +147,7 @@ fn keys_of_both_formats_are_served_side_by_side() {
     assert_eq!(keys, ["front.pem", "backend0.hs_ed25519_secret_key"]);
 }
 
-/// A journal that restarts, or a pager that quits: nobody reads the log any more.
+/// The journal may restart, and a pager may quit: then nobody reads the log.
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
     let directory = Directory::new("");

@@ -23,7 +23,7 @@ fn large_reply() -> Reply {
     Reply::Services(Page { version, edition: 1, total: 0, services: vec![] })
 }
 
-/// Why a connection ended, in words.
+/// The reason for which a connection ended.
 fn reason<T: std::fmt::Debug>(outcome: Result<T, Ended>) -> String {
     outcome.unwrap_err().to_string()
 }
@@ -57,7 +57,7 @@ fn a_frame_has_five_seconds_from_its_first_byte_on() {
     assert_eq!(reason(connection.check_time(now + PATIENCE)), STALLED.to_string());
 }
 
-/// Each byte that is taken makes room for more, and none of it time.
+/// Each byte that is taken makes room for more, but gives no more time.
 #[test]
 fn a_reply_has_five_seconds_however_slowly_it_is_taken() {
     let (mut connection, mut peer, now) = pair();
@@ -81,7 +81,7 @@ fn a_reply_goes_out_in_as_many_parts_as_it_takes() {
     let mut filled = 0;
     while filled < taken.len() {
         filled += peer.read(&mut taken[filled..]).unwrap();
-        // The rest, or else a request that is not there.
+        // The rest of the reply; after it, a request that has not come.
         if connection.waits_for() == PollFlags::POLLOUT {
             connection.advance(now).unwrap();
         }
@@ -90,7 +90,7 @@ fn a_reply_goes_out_in_as_many_parts_as_it_takes() {
     assert_eq!(connection.waits_for(), PollFlags::POLLIN);
 }
 
-/// `poll` reports the socket as readable, and there is nothing to read.
+/// `poll` reports the socket as readable although there is nothing to read.
 #[test]
 fn an_out_of_band_byte_ends_it_at_once() {
     for before in [&b""[..], b"O", &question()[..9]] {

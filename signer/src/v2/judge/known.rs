@@ -1,14 +1,16 @@
-//! Backends' descriptors that were verified before: the same ones come with every request until a backend makes another.
+//! Backends' descriptors that were verified before: each request repeats them until a backend publishes the
+//! next one.
 
 use std::collections::VecDeque;
 
 use onionbalance_proto::v2::document::points::IntroductionPoint;
 use onionbalance_proto::v2::{OnionAddress, TimePeriod};
 
-/// The most that are remembered, of at most 20 480 bytes each: a frontend's request brings ten at most.
+/// The most descriptors that are remembered, of at most 20 480 bytes each: a frontend's request has ten at
+/// most.
 const REMEMBERED: usize = 32;
 
-/// What was found in descriptors that are genuine, whenever it is asked.
+/// The contents of genuine descriptors. They do not depend on the time.
 #[derive(Debug, Default)]
 pub struct KnownDescriptors(VecDeque<KnownDescriptor>);
 
@@ -22,12 +24,12 @@ pub(crate) struct KnownDescriptor {
 }
 
 impl KnownDescriptors {
-    /// The descriptor with this very text, if it was verified before.
+    /// The descriptor with exactly this text; `None` if it was not verified before.
     pub(crate) fn get(&self, text: &str) -> Option<&KnownDescriptor> {
         self.0.iter().find(|known| known.text == text)
     }
 
-    /// Remembers a descriptor, in place of the one that came first if there are too many.
+    /// Remembers a descriptor. If there are too many, the oldest one is forgotten.
     pub(super) fn remember(&mut self, descriptor: KnownDescriptor) {
         if self.0.len() == REMEMBERED {
             self.0.pop_front();

@@ -12,7 +12,8 @@ use super::*;
 
 /// 2026-11-22 10:20 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_800);
-/// What this judge never gives: the first three are the server's and the renderer's, the others of version 3.
+/// The refusals that this judge never gives: the first three are the server's and the renderer's, the others
+/// of version 3.
 const GIVEN_ELSEWHERE: [Refusal; 19] = [
     Refusal::NotDelegated,
     Refusal::UnknownService,
@@ -35,13 +36,14 @@ const GIVEN_ELSEWHERE: [Refusal; 19] = [
     Refusal::FlowControl,
 ];
 
-/// Two open backends, one that authorizes its clients, and a stranger. Keys take their time to make.
+/// Two open backends, one that authorizes its clients, and a stranger. They are shared, because making keys
+/// takes long.
 static WORLD: LazyLock<[fixture::Backend; 4]> = LazyLock::new(|| {
     let mut rng = StdRng::seed_from_u64(1);
     std::array::from_fn(|_| fixture::Backend::generate(&mut rng))
 });
 
-/// For those who only look at it.
+/// A genuine case for tests that do not change it.
 static GENUINE: LazyLock<Case> = LazyLock::new(Case::genuine);
 
 fn cookie(byte: u8) -> Cookie {
@@ -65,7 +67,7 @@ struct Case {
 }
 
 impl Case {
-    /// Three points of each of the two open backends; the third stands by.
+    /// Three points of each of the two open backends; the third backend is not asked.
     fn genuine() -> Self {
         let mut rng = rng();
         let backends = WORLD.iter().take(3);
@@ -79,7 +81,7 @@ impl Case {
         case
     }
 
-    /// Two points of the backend that authorizes its clients, for these.
+    /// Two points of the backend that authorizes its clients, for authorized clients.
     fn authorized() -> Self {
         let mut case = Self::genuine();
         case.allowed[2].auth = Some(cookie(7));
@@ -97,7 +99,7 @@ impl Case {
         WORLD[backend].text(&self.published[backend], readers, &mut rng())
     }
 
-    /// The first backend signs something else.
+    /// Replaces the first backend's descriptor by an altered one, which it signed.
     fn publish(&mut self, alter: impl Fn(&mut Descriptor)) {
         alter(&mut self.published[0]);
         self.request.backends[0] = self.text(0);
@@ -112,7 +114,7 @@ impl Case {
     }
 }
 
-/// Each breaks the one rule in an otherwise genuine request.
+/// A refusal, a name, and an alteration that breaks this one rule in an otherwise genuine request.
 type Hostile = (Refusal, &'static str, fn(&mut Case));
 
 const HOSTILE_SHAPES: &[Hostile] = &[
@@ -274,7 +276,8 @@ fn every_refusal_has_a_hostile_request() {
     }
 }
 
-/// The next period is signed for from an hour before it begins, and at the very second no more for the last.
+/// The next period may be signed for from an hour before its beginning; the last one not from the second of
+/// its end on.
 #[test]
 fn the_overlap_lasts_an_hour() {
     let mut case = Case::genuine();
@@ -326,9 +329,9 @@ fn what_was_verified_before_still_has_its_time_and_its_place() {
         |allowed: &[InstanceV2], now| judge(&case.request, &frontend(), allowed, &mut known, now).err();
     assert_eq!(judge(&case.allowed, NOW), None);
     assert_eq!(judge(&case.allowed, NOW), None);
-    // A backend that is no longer allowed.
+    // The backend is no longer allowed.
     assert_eq!(judge(&case.allowed[1..], NOW), Some(Refusal::UnknownBackend));
-    // A day later the frontend's own period is over too, so its backends are asked by themselves.
+    // A day later the frontend's own period is over too, so the backend's descriptor is judged alone.
     let text = &case.request.backends[0];
     let later = NOW.plus(2 * 86_400);
     let opened = judge_backend(text, &case.allowed, &mut known, later);
@@ -340,7 +343,7 @@ fn publication_times_of_the_last_day_are_accepted() {
     for hours in [0, 1, 24] {
         let mut case = Case::genuine();
         case.request.published.0 -= hours * 3600;
-        // The very hour of yesterday is 24 hours and 20 minutes ago.
+        // The same hour of yesterday is 24 hours and 20 minutes ago.
         assert_eq!(case.judge().is_ok(), hours < 24, "{hours}");
     }
     let mut case = Case::genuine();
@@ -366,13 +369,13 @@ fn the_largest_request_is_accepted() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever a balancer sends, only points come out that a backend signed.
+    /// No request of a balancer gets a point approved that no backend signed.
     #[test]
     fn no_altered_request_gets_another_point_approved(
         alterations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let case = &*GENUINE;
-        // Warm: a descriptor that was verified before must not vouch for another.
+        // The descriptors were verified before: a known one must not vouch for another.
         let mut known = KnownDescriptors::default();
         judge(&case.request, &frontend(), &case.allowed, &mut known, NOW).unwrap();
         let mut body = frame::encode(&Request::FrontendV2(case.request.clone())).unwrap();

@@ -50,7 +50,7 @@ fn open_as_client(
     open(text, &service.address(), &[TimePeriod(20_779)], cookie)
 }
 
-/// The signature is a function of the text: with tor's key it is tor's descriptor that comes out, byte for byte.
+/// The signature is a function of the text: with tor's key, tor's descriptor comes out byte for byte.
 #[test]
 fn signs_byte_for_byte_what_tor_signed() {
     let service = service("b2.key", vec![]);

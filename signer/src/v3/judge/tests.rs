@@ -19,7 +19,8 @@ const NOW: UnixTime = UnixTime(1_795_341_600);
 const RUN_START: UnixTime = UnixTime(1_795_305_600);
 /// The period that holds [`NOW`] on the public network: it began on the noon before.
 const PERIOD: u64 = 20_778;
-/// What this judge never gives: the first three are the server's and the renderer's, the others of version 2.
+/// The refusals that this judge never gives: the first three are the server's and the renderer's, the others
+/// of version 2.
 const GIVEN_ELSEWHERE: [Refusal; 10] = [
     Refusal::UnknownService,
     Refusal::RateLimit,
@@ -33,7 +34,7 @@ const GIVEN_ELSEWHERE: [Refusal; 10] = [
     Refusal::NotDelegated,
 ];
 
-/// For those who only look at it.
+/// A genuine case for tests that do not change it.
 static GENUINE: LazyLock<Case> = LazyLock::new(Case::genuine);
 
 fn period(number: u64) -> TimePeriod {
@@ -44,7 +45,7 @@ fn period(number: u64) -> TimePeriod {
 struct Case {
     request: FrontendRequest,
     allowed: Vec<OnionAddress>,
-    /// Their owners can sign whatever is asked of them.
+    /// Backends whose owners sign anything that a test needs.
     backends: Vec<Backend>,
     published: Vec<Published>,
 }
@@ -66,14 +67,14 @@ impl Case {
         judge(&self.request, &self.allowed, NOW)
     }
 
-    /// Puts another certificate by the first backend's blinded key in its place.
+    /// Replaces the first backend's certificate by another one of its blinded key.
     fn certify_signing_key(&mut self, kind: CertType, expires: ExpiryHour) {
         let claim = Claim { kind, expires, ..self.published[0].descriptor.signing_cert.claim };
         let certificate = self.backends[0].certify_blinded(claim, period(PERIOD));
         self.request.backends[0].cert = (&certificate).into();
     }
 
-    /// Puts another certificate by the first backend's descriptor-signing key where the first point has its own.
+    /// Replaces the first point's certificate by another one of its backend's descriptor-signing key.
     fn certify_auth_key(&mut self, kind: CertType, expires: ExpiryHour) {
         let point = &mut self.request.points[0];
         point.auth_cert = (&self.published[0].certify(kind, point.auth_key, expires)).into();
@@ -88,7 +89,7 @@ impl Case {
     }
 }
 
-/// A key whose secret the attacker knows.
+/// A key whose secret half the attacker has.
 fn attackers_x25519() -> [u8; 32] {
     EdwardsPoint::mul_base(&Scalar::from(7_u64)).to_montgomery().to_bytes()
 }
@@ -110,12 +111,12 @@ fn link_specifiers(list: &[(u8, usize)]) -> Vec<u8> {
     bytes
 }
 
-/// Values that no parser lets through, as they would come over the wire.
+/// Values that the parser refuses, as they could come over the wire.
 fn flow_control(versions: u64, increment: u8) -> Option<FlowControl> {
     let mut request = GENUINE.request.clone();
     request.flow_control = "1-2 31".parse().ok();
     let mut bytes = frame::encode(&Request::FrontendV3(request)).unwrap();
-    // At the end stand: versions, increment, single_onion, revision_seen.
+    // The request ends with: versions, increment, single_onion, revision_seen.
     let tail = bytes.len() - 18;
     let (_, tail) = bytes.split_at_mut(tail);
     assert_eq!(tail[..10], [0, 0, 0, 0, 0, 0, 0, 0b110, 31, 0]);
@@ -127,7 +128,7 @@ fn flow_control(versions: u64, increment: u8) -> Option<FlowControl> {
     }
 }
 
-/// Each breaks the one rule in an otherwise genuine request.
+/// A refusal, a name, and an alteration that breaks this one rule in an otherwise genuine request.
 type Hostile = (Refusal, &'static str, fn(&mut Case));
 
 const HOSTILE_SHAPES: &[Hostile] = &[
@@ -336,7 +337,7 @@ fn every_refusal_has_a_hostile_request() {
     }
 }
 
-/// What the hostile variations re-sign is refused for what it says, not for how it was signed.
+/// The hostile variations sign again, so the signature itself must not be the reason of a refusal.
 #[test]
 fn certificates_of_the_same_making_are_accepted_until_their_hour() {
     let mut case = Case::genuine();
@@ -363,7 +364,7 @@ fn backends_of_the_neighbouring_periods_are_accepted() {
 
 #[test]
 fn small_order_keys_are_refused_in_every_place() {
-    // The points of small order of either curve, in all encodings that are told apart by their bytes.
+    // The points of small order of either curve, in all encodings whose bytes differ.
     let weak_x25519 = [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
@@ -412,7 +413,8 @@ fn the_largest_request_is_accepted() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever a balancer sends, keys come out only as their backend certified them, under their own certificates.
+    /// No request of a balancer gets a key approved other than its backend certified it, under its own
+    /// certificate.
     #[test]
     fn no_altered_request_gets_another_key_approved(
         alterations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

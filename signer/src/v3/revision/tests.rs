@@ -8,7 +8,7 @@ fn key() -> RevisionKey {
     RevisionKey::from_bytes(&[5; 32])
 }
 
-/// So many seconds after the counter of [`PERIOD`] began.
+/// The time at this number of seconds after the beginning of [`PERIOD`]'s counter.
 fn at(seconds: u64) -> UnixTime {
     PERIOD.start(0).plus(seconds)
 }
@@ -33,7 +33,7 @@ fn agrees_with_arti_on_random_keys() {
     for _ in 0..3 {
         let secret: [u8; 32] = rand::random();
         let theirs = tor_hscrypto::ope::AesOpeKey::from_secret(&secret);
-        // Arti leaves the NUL out of the hash; the cipher is the same.
+        // Arti's hash leaves the NUL out; the cipher is the same.
         let key =
             Sha3_256::new().chain_update(b"rev-counter-generation").chain_update(secret).finalize().into();
         for seconds in [1, 2048, 2049, rand::random::<u32>() % (1 << 17) + 1] {
@@ -71,10 +71,10 @@ fn exceeds_a_revision_that_is_an_hour_ahead_at_most() {
     ] {
         assert_eq!(Revisions::default().next(&key(), PERIOD, now, seen), wanted, "{seen}");
     }
-    assert_eq!(key().count(PERIOD, at(7200 + AHEAD)).0, ahead);
+    assert_eq!(key().count(PERIOD, at(7200 + MAX_AHEAD_SECS)).0, ahead);
 }
 
-/// However often it is asked for, and however much is said to have been seen.
+/// This holds for any number of requests, and for any revision that a request claims to have seen.
 #[test]
 fn a_signer_that_forgot_everything_exceeds_all_of_it_a_minute_later() {
     for begin in [0, 1, 40_000, 86_400, 172_000] {

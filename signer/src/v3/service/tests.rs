@@ -14,16 +14,17 @@ use crate::v3::secret::IdentitySecret;
 
 /// 2026-11-22 10:20:30 UTC.
 const NOW: UnixTime = UnixTime(1_795_342_830);
-/// The hour that [`NOW`] is in.
+/// The hour of [`NOW`], counted from 1970.
 const HOUR: u32 = 498_706;
-/// A descriptor by tor 0.4.9.11, with three points and a revision counter of 8 digits, less its last line end.
+/// A descriptor by tor 0.4.9.11, with three points and a revision counter of 8 digits, without its last line
+/// end.
 const BY_TOR: &str = include_str!("../../../../proto/testdata/v3/backend0.desc");
 
 fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// The period that [`NOW`] is in.
+/// The number of the period of [`NOW`].
 const PERIOD: u64 = 20_778;
 
 fn period(number: u64) -> TimePeriod {
@@ -41,7 +42,7 @@ fn point(rng: &mut StdRng) -> ApprovedPoint {
     ApprovedPoint { link_specifiers, onion_key, auth_key, enc_key }
 }
 
-/// One set of so many points.
+/// One set with this number of points.
 fn approved(points: u8) -> Approved {
     let mut rng = rng(9);
     Approved {
@@ -117,7 +118,7 @@ fn revisions_only_grow() {
     }
 }
 
-/// Two publishers with one key that count as tor does agree on the order of what they publish.
+/// Two publishers with one key that count as tor does agree on the order of their descriptors.
 #[test]
 fn revisions_are_comparable_across_restarts() {
     let revision = |now| service(1).render(&approved(1), now, &mut rng(3)).unwrap().revision;
@@ -180,13 +181,13 @@ fn link_specifiers(list: &[(u8, u8)]) -> LinkSpecifiers {
     LinkSpecifiers::try_from(bytes).unwrap()
 }
 
-/// An object's lines in base64.
+/// The length of an object's lines in base64.
 fn armoured(bytes: usize) -> usize {
     let characters = bytes.div_ceil(3) * 4;
     characters + characters.div_ceil(64)
 }
 
-/// The length of tor's own descriptor, had its middle layer been padded to so many times 10 000 bytes.
+/// The length of tor's own descriptor if its middle layer were padded to `padding` times 10 000 bytes.
 fn length(padding: usize, revision: u64) -> usize {
     let salt_and_code = 16 + 32;
     let digits = revision.to_string().len();
@@ -220,7 +221,7 @@ fn lengths_tell_no_more_than_tors_do() {
     }
 }
 
-/// So [`Refusal::TooLong`] is never given, unless one of the limits changes.
+/// [`Refusal::TooLong`] is therefore never given, unless one of the limits changes.
 #[test]
 fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
     let mut approved = approved(20);
@@ -234,7 +235,8 @@ fn twenty_points_of_the_longest_kind_are_kept_by_hsdirs() {
     assert_eq!(signed.texts[0].len(), length(3, signed.revision));
 }
 
-/// Certificates for others are not there: a signing key stays for its period, whatever the backends.
+/// A delegation has certificates for no other key: its signing key stays for the whole period, also when the
+/// backends change.
 #[test]
 fn a_delegation_has_one_signing_key_a_period() {
     let file = include_bytes!("../../../../proto/testdata/v3/front-delegation.pem");
@@ -251,7 +253,7 @@ fn a_delegation_has_one_signing_key_a_period() {
     }
 }
 
-/// A request for a period of this length, which an allowed backend proves.
+/// A request for a period of this length, with the proof of an allowed backend.
 fn request(service: &Service, minutes: u16, now: UnixTime) -> FrontendRequest {
     let length = PeriodLength::try_from(minutes).unwrap();
     let period = TimePeriod::at(now, length, u64::from(minutes) / 2);
@@ -272,13 +274,13 @@ fn a_period_of_another_length_is_bound_while_it_is_asked_for() {
     for minutes in [11, 1439, 14_400] {
         assert_eq!(sign(minutes, NOW.plus(60)), Err(Refusal::PeriodLength), "{minutes}");
     }
-    // The public network's goes beside it, and counts on.
+    // The public network's length is allowed beside it, and its revisions go on.
     assert!(sign(1440, NOW).unwrap() > public);
     sign(10, NOW.plus(500)).unwrap();
     assert_eq!(sign(11, NOW.plus(1099)), Err(Refusal::PeriodLength));
-    // An attacker that came first is gone.
+    // The binding by an attacker that came first has ended.
     sign(11, NOW.plus(1100)).unwrap();
     assert_eq!(sign(10, NOW.plus(1101)), Err(Refusal::PeriodLength));
-    // A clock that was set back binds nothing.
+    // After a clock was set back there is no binding.
     sign(12, NOW).unwrap();
 }

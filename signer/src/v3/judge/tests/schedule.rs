@@ -1,15 +1,15 @@
-//! Which periods are in time: those that C tor's service would publish for (tor: `hs_service.c`,
-//! `build_descriptors_for_new_service`; `shared_random_state.c`), and how far beyond them the judge goes.
+//! The periods that are in time: those that C tor's service would publish for (tor: `hs_service.c`,
+//! `build_descriptors_for_new_service`; `shared_random_state.c`), and the bounds of the judge beyond them.
 
 use super::*;
 
-/// A consensus, as far as the schedule depends on it.
+/// The parts of a consensus on which the schedule depends.
 #[derive(Clone, Copy, Debug)]
 struct Consensus {
     valid_after: u64,
-    /// Seconds; a run of the shared random value takes 24 intervals.
+    /// In seconds; a run of the shared random value takes 24 intervals.
     voting_interval: u64,
-    /// Minutes.
+    /// In minutes.
     period_length: u16,
 }
 
@@ -34,7 +34,8 @@ impl Consensus {
         (number * u64::from(self.period_length) + self.offset()) * 60
     }
 
-    /// The period of the first and of the second descriptor, and the start of the run that tor's revision counter counts from.
+    /// The period of the first and of the second descriptor, each with the start of the run from which tor's
+    /// revision counter counts.
     fn published(self) -> [(u64, u64); 2] {
         let next_period = self.period_start(self.period(self.run_start()) + 1);
         let current = self.period(self.valid_after);
@@ -56,7 +57,8 @@ impl Consensus {
     }
 }
 
-/// As long as tor goes by it: three intervals of validity, then a day (`REASONABLY_LIVE_TIME`).
+/// The age up to which tor uses a consensus, in seconds: three intervals of validity, then a day
+/// (`REASONABLY_LIVE_TIME`).
 fn oldest(voting_interval: u64) -> u64 {
     3 * voting_interval + 24 * 3600
 }
@@ -93,13 +95,14 @@ fn judge_number(period_length: u16, period_number: u64) -> Option<Refusal> {
     judge_period(&request, NOW).err()
 }
 
-/// The judge does not know the offset of the periods, and gives late consensuses their day.
+/// The judge does not know the offset of the periods, and allows for late consensuses.
 #[test]
 fn periods_end_at_their_edges() {
     let edges = [
         // Periods of a day: from three before midnight's period to the one after it.
         (1440, PERIOD - 2, PERIOD + 2),
-        // Of 8 minutes: 27 hours, half a day and one period back; one ahead of the one without offset.
+        // Periods of 8 minutes: 27 hours, half a day and one period back; one ahead of the one without
+        // offset.
         (8, 3_740_001, 3_740_296),
     ];
     for (length, earliest, latest) in edges {
@@ -110,7 +113,8 @@ fn periods_end_at_their_edges() {
     }
 }
 
-/// The signer's counter counts from the same moment, although it does not know the consensus.
+/// The signer's counter counts from the same moment as tor's, although the signer does not know the
+/// consensus.
 #[test]
 fn revisions_count_from_where_tor_counts() {
     for (voting_interval, period_length) in [(3600, 1440), (300, 120), (25, 10)] {
@@ -140,7 +144,7 @@ proptest! {
         prop_assert_eq!(consensus.judge(now), Ok(()), "{:?} at {}", consensus, now);
     }
 
-    /// On any other network the consensus says how long (`hsdir_interval`), and votes come each hour.
+    /// On any other network the consensus has the length (`hsdir_interval`), and votes come each hour.
     #[test]
     fn any_length_that_a_consensus_may_say_is_accepted(
         period_length in 5_u16..=14_400,

@@ -1,4 +1,4 @@
-//! What anybody can compute from a published descriptor.
+//! The identity secret cannot be computed from published descriptors.
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ use onionbalance_key_file::passphrase::Passphrases;
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/testdata/v3");
 const PASSPHRASE: &str = "onion balance v3";
-/// What gobalance's nonces came from, with keys in tor's format.
+/// The constant from which gobalance derived nonces if the key was in tor's format.
 const CONSTANT: &[u8] = b"Derive temporary signing key hash input";
 
 fn constant_prefix() -> [u8; 32] {
     *Sha512::digest(CONSTANT).first_chunk().unwrap()
 }
 
-/// The identity scalar, if the nonces of the type-08 certificate come from that constant:
+/// The identity scalar, on the assumption that the nonces of the type-08 certificate come from that constant:
 /// S = r + H(R|A'|M) a', r = H(prefix|M), a' = factor a.
 fn recover(address: &OnionAddress, period: TimePeriod, certificate: &Certificate) -> Scalar {
     let hash = |parts: [&[u8]; 3]| {
@@ -39,7 +39,7 @@ fn recover(address: &OnionAddress, period: TimePeriod, certificate: &Certificate
     (s - r) * k.invert() * blinding_factor(address, period).invert()
 }
 
-/// Whether a descriptor that is published gives its service's identity secret away.
+/// True if a published descriptor reveals its service's identity secret.
 fn gives_away(address: &OnionAddress, period: TimePeriod, text: &str) -> bool {
     let certificate = document::open(text, &PeriodKeys::derive(address, period), NOW).unwrap().signing_cert;
     let scalar = recover(address, period, &certificate);
