@@ -1,5 +1,6 @@
 //! The state of one descriptor at one of its HSDirs.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use rand_core::RngCore;
@@ -33,6 +34,8 @@ pub(super) struct Upload {
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged.
     stored: Option<u64>,
+    /// The latest publication with that revision that it has acknowledged. A signer that was restarted may give the revision again.
+    stored_by: PublicationId,
 }
 
 /// The HSDir's relation to the present round's revision.
@@ -118,6 +121,7 @@ impl Upload {
             silent: false,
             broke_its_word: false,
             stored: None,
+            stored_by: PublicationId(0),
         }
     }
 
@@ -252,7 +256,11 @@ impl Upload {
         revision: Option<u64>,
         proof: Proof,
     ) -> bool {
-        self.stored = self.stored.max(revision);
+        match revision.cmp(&self.stored) {
+            Ordering::Greater => (self.stored, self.stored_by) = (revision, id),
+            Ordering::Equal => self.stored_by = self.stored_by.max(id),
+            Ordering::Less => {}
+        }
         let awaits_later = matches!(
             self.state,
             State::Signing { id: later } | State::Uploading { id: later, .. } if later > id
@@ -271,9 +279,9 @@ impl Upload {
         self.state == State::Stored
     }
 
-    /// Whether this is the greatest revision that it has acknowledged.
+    /// Whether this is the greatest revision that it has acknowledged, with its present set.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
-        self.stored == Some(revision)
+        self.stored == Some(revision) && self.stored_by >= self.current_since
     }
 
     /// It has what belongs there.

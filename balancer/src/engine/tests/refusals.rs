@@ -197,3 +197,17 @@ fn an_hsdir_that_acknowledged_a_revision_late_and_refuses_it_then_has_it() {
     let hsdirs = &script.status("s").descriptors[0].hsdirs;
     assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
 }
+
+/// A signer whose clock was ahead, and that was restarted when its clock was right, gives the same revision twice. HSDirs refuse
+/// the second descriptor and keep the first.
+#[test]
+fn an_hsdir_that_acknowledged_the_revision_of_another_descriptor_does_not_have_this_one() {
+    let (mut script, post) = posted();
+    script.stored(&post, 1000);
+    script.copy("a", relay(100), 11, &[2]);
+    let posts = published(&script.pass(Duration::from_secs(2)));
+    script.send(Event::Posted { id: posts[0].id, revision: 1000 });
+    script.uploaded(posts[0].id, &posts[0].to, &refusal());
+    let hsdirs = &script.status("s").descriptors[0].hsdirs;
+    assert!(hsdirs.iter().all(|hsdir| hsdir.state != UploadState::Stored), "{hsdirs:?}");
+}
