@@ -5,6 +5,7 @@ mod fair;
 mod healed;
 mod prompt;
 mod services;
+mod status;
 pub mod watch;
 
 use std::fmt;
@@ -51,6 +52,8 @@ pub enum Invariant {
     Prompt,
     /// Services do not act in step.
     Spread,
+    /// The engine's status says of HSDirs and backends what is so.
+    Status,
     /// Everything is well some time after the last fault.
     Healed,
     /// The next deadline lies ahead.

@@ -73,6 +73,11 @@ impl<G> Prompt<G> {
         }
     }
 
+    /// Whether the engine's last word on a backend was that it lives.
+    pub(super) fn lives(&self, backend: usize) -> bool {
+        self.backends[backend].points.is_some()
+    }
+
     /// The engine is about to hear of this copy.
     pub fn offer(&mut self, backend: usize, points: Rc<[G]>, now: Moment) {
         self.backends[backend].given = now;

@@ -100,6 +100,7 @@ impl<G: Generation> World<G> {
     /// Looks at every service that it is time to look at.
     pub fn look_at_everything(&mut self) {
         self.check_new_period();
+        self.check_status();
         for number in 0..self.services.len() {
             let service = &self.services[number];
             if service.configured.is_none() {

@@ -1,0 +1,86 @@
+//! The engine's account of its services, compared with the world.
+
+use std::collections::BTreeSet;
+
+use onionbalance::engine::{
+    BackendState, BackendStatus, DescriptorStatus, HsdirStatus, ServiceStatus, UploadState,
+};
+
+use super::super::balancer::number_of;
+use super::super::generation::{Generation, PointId};
+use super::super::network::cache::Key;
+use super::super::world::World;
+use super::Invariant;
+
+/// How many services' status is checked each minute, on average: an account of all of them takes long where there are many.
+const A_MINUTE: u64 = 8;
+/// Milliseconds.
+const MINUTE: u64 = 60_000;
+
+impl<G: Generation> World<G> {
+    /// Checks the status of all services: each minute if they are few.
+    pub(super) fn check_status(&mut self) {
+        let minutes = (self.services.len() as u64).div_ceil(A_MINUTE).max(1);
+        if self.balancer.asleep.is_some() || self.now.0 / MINUTE % minutes != 0 {
+            return;
+        }
+        let now = self.balancer.now(self.now);
+        let status = self.balancer.engine().map(|engine| engine.status(now)).unwrap_or_default();
+        for service in status {
+            let owner = number_of(&service.service.0);
+            let descriptors = || service.descriptors.iter();
+            let wrong = descriptors()
+                .find_map(|descriptor| self.wrong_descriptor(owner, descriptor))
+                .or_else(|| self.wrong_points(owner, &service))
+                .or_else(|| service.backends.iter().find_map(|backend| self.wrong_backend(backend)));
+            if let Some(wrong) = wrong {
+                return self.fail(Invariant::Status, &service.service.0, wrong);
+            }
+        }
+    }
+
+    /// If all HSDirs are said to have their sets, these have as many points together as the service is said to list.
+    fn wrong_points(&self, owner: usize, service: &ServiceStatus) -> Option<String> {
+        let mut listed: BTreeSet<PointId> = BTreeSet::new();
+        for descriptor in &service.descriptors {
+            listed.extend(&self.watch.held.get(&Key { owner, slot: descriptor.slot })?.listed);
+            if descriptor.hsdirs.is_empty() || !descriptor.hsdirs.iter().all(is_stored) {
+                return None;
+            }
+        }
+        let points = service.points;
+        // A last set that was dropped is not taken from HSDirs.
+        (listed.len() != points && points > 0)
+            .then(|| format!("{points} points are said to be listed, and {} are", listed.len()))
+    }
+
+    /// An HSDir that is said to have its set has it, unless it has lost it.
+    fn wrong_descriptor(&self, owner: usize, descriptor: &DescriptorStatus) -> Option<String> {
+        let key = Key { owner, slot: descriptor.slot };
+        let held = self.watch.held.get(&key)?;
+        let without = descriptor.hsdirs.iter().filter(|hsdir| is_stored(hsdir)).find_map(|hsdir| {
+            let id = self.relays.find(hsdir.hsdir);
+            let (relay, sent) = (self.relays.get(id), *held.sent.get(&id)?);
+            // An HSDir that is at fault acknowledges what it discards, and loses what it had.
+            let is_at_fault = !relay.is_fit() || relay.fit_since >= sent || relay.forgot_at >= Some(sent);
+            let has_expired = sent.after(G::KEPT) <= self.now;
+            let kept = self.relays.kept(id, key, self.now);
+            let has = kept
+                .is_some_and(|kept| kept.text.points.iter().all(|point| held.listed.contains(&point.id())));
+            (!is_at_fault && !has_expired && !has).then_some(hsdir.hsdir)
+        });
+        without.map(|hsdir| format!("HSDir {hsdir} is said to have {:?}, and has not", descriptor.slot))
+    }
+
+    /// A backend is said to live from the notice that it was found to the notice that it is gone.
+    fn wrong_backend(&self, backend: &BackendStatus) -> Option<String> {
+        let is_live = backend.state == BackendState::Live;
+        (self.watch.prompt.lives(number_of(&backend.backend.0)) != is_live).then(|| {
+            format!("{} is said to be {:?}, against the last notice of it", backend.backend, backend.state)
+        })
+    }
+}
+
+fn is_stored(hsdir: &HsdirStatus) -> bool {
+    hsdir.state == UploadState::Stored
+}
