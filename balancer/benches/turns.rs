@@ -22,8 +22,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use onionbalance::config::Configuration;
 use onionbalance::engine::{
-    Action, BackendId, DescriptorCopy, Engine, Event, FetchOutcome, NetworkView, Newest, Now, ServiceId,
-    ServiceSpec, Settings, UploadOutcome,
+    Action, BackendId, DescriptorCopy, Engine, EngineConfiguration, Event, FetchOutcome, NetworkView, Newest,
+    Now, ServiceId, ServiceSpec, Settings, UploadOutcome,
 };
 use onionbalance::generation::{Directory as _, Generation, Known};
 use onionbalance::state::Memory;
@@ -201,13 +201,19 @@ fn engine(
     };
     let specs: Vec<_> = parts.iter().map(spec).collect();
     let mut life = Life { copies, turns: BTreeMap::new(), now: Duration::ZERO };
-    let settings = Settings::default();
-    let mut engine = timed("loop: engine made", || Engine::new(&specs, settings, StdRng::seed_from_u64(2)));
     let newest = copies
         .keys()
         .map(|id| (id.clone(), Newest { period: 1, revision: 1, published: BEGIN, seen: BEGIN }));
     let newest: BTreeMap<_, _> = newest.collect();
-    timed("loop: state told", || engine.remember(&newest));
+    let configuration = |services: &[ServiceSpec]| EngineConfiguration {
+        services: services.to_vec(),
+        settings: Settings::default(),
+        newest: newest.clone(),
+    };
+    let reload = |services: &[ServiceSpec]| Event::Configuration(Box::new(configuration(services)));
+    let first_configuration = configuration(&specs);
+    let mut engine =
+        timed("loop: engine made", || Engine::new(first_configuration, StdRng::seed_from_u64(2)));
     life.turn(&mut engine, "network, the first", Event::Network(first.clone()));
     life.turn(&mut engine, "tor ready", Event::TorReady);
     life.run(&mut engine, SIMULATED);
@@ -217,11 +223,11 @@ fn engine(
     timed("loop: status", || engine.status(life.clock()));
     let mut fewer = specs.clone();
     fewer[0].backends.pop();
-    life.turn(&mut engine, "configuration, one backend less", Event::Configuration(fewer));
+    life.turn(&mut engine, "configuration, one backend less", reload(&fewer));
     life.run(&mut engine, MINUTE);
     life.turn(&mut engine, "tor lost", Event::TorLost);
-    life.turn(&mut engine, "configuration, nothing", Event::Configuration(Vec::new()));
-    life.turn(&mut engine, "configuration, everything", Event::Configuration(specs));
+    life.turn(&mut engine, "configuration, nothing", reload(&[]));
+    life.turn(&mut engine, "configuration, everything", reload(&specs));
     for (what, longest) in &life.turns {
         show(&format!("loop: {what}"), *longest);
     }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
+use super::backend::Newest;
 use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::notice::Notice;
-use super::timing::Timing;
+use super::timing::Settings;
 
 /// One introduction point as a backend's descriptor lists it, with whatever is needed to publish it.
 pub trait Point: Clone {
@@ -64,6 +65,18 @@ pub enum Proof {
     ReadBack,
 }
 
+/// One configuration, whole: the engine is made with one, and a reload brings the next.
+#[derive(Clone, Debug)]
+pub struct EngineConfiguration {
+    /// All services. Those of the configuration before that are not among them are forgotten, with the backends that nobody has
+    /// any more.
+    pub services: Vec<ServiceSpec>,
+    /// The pace. After a reload it holds from the next [`Event::Network`] on.
+    pub settings: Settings,
+    /// The newest descriptors that an engine before this one has seen. Backends that are not configured are passed over.
+    pub newest: BTreeMap<BackendId, Newest>,
+}
+
 /// A new consensus, as far as it matters here.
 ///
 /// Covers every service and backend of the present configuration; one that it does not name has no HSDirs.
@@ -93,9 +106,7 @@ pub enum Event<P: Point> {
     Network(NetworkView),
     /// The operator changed the configuration. A [`Event::Network`] that covers the new services should
     /// follow.
-    Configuration(Vec<ServiceSpec>),
-    /// The operator set another pace; it holds from the next [`Event::Network`] on.
-    Timing(Timing),
+    Configuration(Box<EngineConfiguration>),
     /// An HSDir answered for a backend's descriptor (or the fetch failed).
     Fetched {
         /// The backend whose descriptor was asked for.

@@ -48,8 +48,8 @@ use rand_core::RngCore;
 
 pub use self::backend::Newest;
 pub use self::event::{
-    Action, BackendView, Chosen, DescriptorCopy, Event, FetchOutcome, Found, NetworkView, Now, Point, Post,
-    Proof, Revision, ServiceSpec, UploadOutcome,
+    Action, BackendView, Chosen, DescriptorCopy, EngineConfiguration, Event, FetchOutcome, Found,
+    NetworkView, Now, Point, Post, Proof, Revision, ServiceSpec, UploadOutcome,
 };
 pub use self::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 pub use self::notice::Notice;
@@ -88,8 +88,9 @@ const BETWEEN_TURNS: Duration = Duration::from_millis(1);
 
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// An engine that waits for [`Event::Network`] and [`Event::TorReady`], in either order.
-    pub fn new(configuration: &[ServiceSpec], settings: Settings, rng: R) -> Self {
+    pub fn new(configuration: EngineConfiguration, rng: R) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
+        let settings = configuration.settings.clone();
         let mut engine = Self {
             cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new(), silences: 0 },
             clock: Clock::default(),
@@ -105,22 +106,12 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         engine
     }
 
-    /// Tells what an engine before this one had seen of its backends; those that are not configured are passed over.
-    pub fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
-        for (id, newest) in newest {
-            let number = self.backends.number(id);
-            if let Some(backend) = number.and_then(|number| self.backends.get_mut(number)) {
-                backend.remember(*newest);
-            }
-        }
-    }
-
     /// The newest descriptor that was ever seen of this backend.
     pub fn newest_of(&self, backend: &BackendId) -> Option<Newest> {
         self.backends.get(self.backends.number(backend)?)?.newest()
     }
 
-    /// The newest descriptors of all backends, for [`Engine::remember`] of a later engine.
+    /// The newest descriptors of all backends, for the configuration of a later engine.
     pub fn newest(&self) -> BTreeMap<BackendId, Newest> {
         let newest = |(id, backend): (&BackendId, &Backend<P>)| Some((id.clone(), backend.newest()?));
         self.backends.iter().filter_map(newest).collect()
@@ -187,8 +178,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
         match event {
             Event::Network(view) => self.set_network(&view),
-            Event::Configuration(configuration) => self.configure(&configuration),
-            Event::Timing(timing) => self.settings.timing = timing,
+            Event::Configuration(configuration) => self.configure(*configuration),
             Event::Fetched { backend: id, source, outcome } => {
                 let Some(number) = self.backends.number(&id) else { return };
                 self.capacity.answered(Request::Look(number, source));
@@ -264,10 +254,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 
     /// Services and backends come and go; what is known of those that stay is kept.
-    fn configure(&mut self, configuration: &[ServiceSpec]) {
-        let services: BTreeSet<ServiceId> = configuration.iter().map(|spec| spec.id.clone()).collect();
-        let backends: BTreeSet<BackendId> =
-            configuration.iter().flat_map(|spec| &spec.backends).cloned().collect();
+    fn configure(&mut self, configuration: EngineConfiguration) {
+        let EngineConfiguration { services: specs, settings, newest } = configuration;
+        self.settings = settings;
+        let services: BTreeSet<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
+        let backends: BTreeSet<BackendId> = specs.iter().flat_map(|spec| &spec.backends).cloned().collect();
         // Nobody is woken for what is gone; for all others it is set below.
         self.deadlines = Deadlines::new();
         self.services.retain(|id| services.contains(id));
@@ -278,10 +269,20 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for backend in self.backends.values_mut() {
             backend.users.clear();
         }
-        for spec in configuration {
+        for spec in &specs {
             self.configure_service(spec);
         }
+        self.remember(&newest);
         self.all_touched();
+    }
+
+    fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
+        for (id, newest) in newest {
+            let number = self.backends.number(id);
+            if let Some(backend) = number.and_then(|number| self.backends.get_mut(number)) {
+                backend.remember(*newest);
+            }
+        }
     }
 
     /// Takes the configuration of one service, all of whose backends are known.

@@ -104,7 +104,13 @@ impl Script {
 
     pub(super) fn with(services: &[(&str, &[&str])], settings: Settings) -> Self {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        Self { engine: Engine::new(&specs(services), settings, Dice(1)), now, said: Vec::new() }
+        Self { engine: Engine::new(configuration(specs(services), settings), Dice(1)), now, said: Vec::new() }
+    }
+
+    /// The configuration changes to these services. The pace stays.
+    pub(super) fn configure(&mut self, services: Vec<ServiceSpec>) -> Vec<Action<Key>> {
+        let configuration = configuration(services, self.engine.settings.clone());
+        self.send(Event::Configuration(Box::new(configuration)))
     }
 
     /// An engine that knows its HSDirs (a hundred and more for each backend, 1 to 8 for each of one slot),
@@ -126,7 +132,8 @@ impl Script {
         let spec = |spec| ServiceSpec { max_points: 10, distinct: true, proof: Proof::ReadBack, ..spec };
         let specs: Vec<_> = specs(services).into_iter().map(spec).collect();
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        let mut script = Self { engine: Engine::new(&specs, settings, Dice(1)), now, said: Vec::new() };
+        let engine = Engine::new(configuration(specs, settings), Dice(1));
+        let mut script = Self { engine, now, said: Vec::new() };
         script.send(Event::Network(view_v2(services, &[1])));
         script.send(Event::TorReady);
         script
@@ -328,6 +335,11 @@ pub(super) fn view_v2(services: &[(&str, &[&str])], periods: &[u64]) -> NetworkV
 /// The slot of this period and replica.
 pub(super) fn replica(period: u64, replica: u8) -> DescriptorSlot {
     DescriptorSlot { period, replica }
+}
+
+/// A configuration of an engine that remembers nothing.
+pub(super) fn configuration(services: Vec<ServiceSpec>, settings: Settings) -> EngineConfiguration {
+    EngineConfiguration { services, settings, newest: BTreeMap::new() }
 }
 
 /// Whom these actions read back.

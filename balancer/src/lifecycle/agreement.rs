@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Balancer;
+use crate::config::{Configuration, Frontends};
 use crate::signer::SignerError;
 use crate::tor::Reconnect;
 use crate::tor::carrier::Patience;
@@ -27,6 +28,33 @@ pub(super) struct Agreement {
     wait: Reconnect,
     /// The last warning about something missing; empty if there was none.
     said: String,
+}
+
+/// The services that the signer holds, and the frontends that a configuration makes of them. Computed and checked before anything
+/// of the running balancer changes.
+pub(super) struct Agreed {
+    held: Vec<HeldService>,
+    frontends: Frontends,
+}
+
+impl Agreed {
+    /// The frontends of `configuration` for which the signer holds the keys.
+    ///
+    /// # Errors
+    /// The configuration is not valid with the addresses of these keys.
+    pub(super) fn new(configuration: &Configuration, held: Vec<HeldService>) -> Result<Self, ConfigError> {
+        Ok(Self { frontends: configuration.frontends(&held)?, held })
+    }
+
+    /// The services that the signer holds.
+    pub(super) fn held(&self) -> &[HeldService] {
+        &self.held
+    }
+
+    /// The entries of the configuration that the signer does not agree to.
+    pub(super) fn left_out(&self) -> &[ConfigError] {
+        &self.frontends.left_out
+    }
 }
 
 impl Default for Agreement {
@@ -55,12 +83,20 @@ impl Agreement {
         self.due = Some(Instant::now());
     }
 
-    /// Nothing is missing.
-    pub(super) fn complete(&mut self, held: Vec<HeldService>) {
-        if !self.said.is_empty() {
-            info!("the signer holds all keys and allows all backends of the configuration");
+    /// Notes the signer's answer, and the first entry that is missing in it. The signer is asked again if there is one.
+    fn note(&mut self, held: Vec<HeldService>, missing: Option<String>) {
+        match missing {
+            None => {
+                if !self.said.is_empty() {
+                    info!("the signer holds all keys and allows all backends of the configuration");
+                }
+                *self = Self { held: Some(held), due: None, ..Self::default() };
+            }
+            Some(missing) => {
+                self.held = Some(held);
+                self.is_missing(missing, AGAIN);
+            }
         }
-        *self = Self { held: Some(held), due: None, ..Self::default() };
     }
 
     fn is_missing(&mut self, what: String, again: Duration) {
@@ -79,7 +115,16 @@ impl Balancer {
     /// The configuration is not valid with the addresses of the keys that the signer holds.
     pub(super) async fn ask_signer(&mut self) -> Result<(), ConfigError> {
         match self.runtimes.held().await {
-            Ok(held) => self.balance(held)?,
+            Ok(held) => {
+                let agreed = Agreed::new(&self.setup.configuration, held)?;
+                if self.agreement.held.as_ref() == Some(&agreed.held) {
+                    let missing = missing(agreed.left_out());
+                    self.agreement.note(agreed.held, missing);
+                } else {
+                    let is_first = !self.agreement.has_begun();
+                    self.balance(agreed, if is_first { Patience::UntilRefused } else { Patience::Endless });
+                }
+            }
             Err(error) => {
                 let again = match error {
                     SignerError::NotReady(_) => AGAIN,
@@ -91,22 +136,12 @@ impl Balancer {
         Ok(())
     }
 
-    fn balance(&mut self, held: Vec<HeldService>) -> Result<(), ConfigError> {
-        let frontends = self.setup.configuration.frontends(&held)?;
-        let missing = missing(&frontends.left_out);
-        if self.agreement.held.as_ref() != Some(&held) {
-            let is_first = !self.agreement.has_begun();
-            let patience = if is_first { Patience::UntilRefused } else { Patience::Endless };
-            self.runtimes.apply(self.setup.work(frontends), patience);
-        }
-        match missing {
-            None => self.agreement.complete(held),
-            Some(missing) => {
-                self.agreement.held = Some(held);
-                self.agreement.is_missing(missing, AGAIN);
-            }
-        }
-        Ok(())
+    /// Balances these frontends by the present setup, at the start and after a reload alike.
+    pub(super) fn balance(&mut self, agreed: Agreed, patience: Patience) {
+        let missing = missing(agreed.left_out());
+        let Agreed { held, frontends } = agreed;
+        self.runtimes.apply(self.setup.work(frontends), patience);
+        self.agreement.note(held, missing);
     }
 }
 

@@ -3,12 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use onionbalance_proto::wire::HeldService;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use super::agreement::Agreed;
 use super::{Balancer, Setup};
-use crate::config::Frontends;
 use crate::confinement::OutOfBounds;
 use crate::tor::carrier::Patience;
 use crate::tor::{self, Meeting};
@@ -18,19 +17,19 @@ const SIGNER_WITHIN: Duration = Duration::from_secs(5);
 /// Between two questions to a signer that has not read it yet.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A configuration that can take effect.
-struct Accepted {
+/// A reload that was computed and checked: nothing can refuse it any more.
+struct Reload {
     setup: Setup,
-    /// The services that the signer holds and the frontends that follow; `None` before the first answer of the signer.
-    agreed: Option<(Vec<HeldService>, Frontends)>,
+    /// `None` before the first answer of the signer.
+    agreed: Option<Agreed>,
 }
 
 impl Balancer {
     /// Reads the configuration again and balances by it.
     pub(super) async fn reload(&mut self) {
         self.manager.reloading();
-        match self.read_again().await {
-            Ok(accepted) => self.adopt(accepted),
+        match self.prepare().await {
+            Ok(reload) => self.apply(reload),
             Err(problem) => {
                 error!("reload refused, still running the previous configuration: {problem}");
                 // The signer may have taken the new one. It would refuse everything that lists a backend which it does not allow any more.
@@ -40,7 +39,7 @@ impl Balancer {
         self.manager.ready();
     }
 
-    async fn read_again(&self) -> Result<Accepted, Box<dyn Error>> {
+    async fn prepare(&self) -> Result<Reload, Box<dyn Error>> {
         // A thread that begins before a tor is met would not be confined as this one will be.
         let setup = if self.confinement.awaits_tor() {
             self.setup.read_again()?
@@ -56,7 +55,7 @@ impl Balancer {
         self.runtimes.end_rest_of_signer().await;
         let agreed =
             if self.agreement.has_begun() { Some(self.await_agreement(&setup).await?) } else { None };
-        Ok(Accepted { setup, agreed })
+        Ok(Reload { setup, agreed })
     }
 
     /// Checks that this process has not given up what the setup needs.
@@ -82,19 +81,20 @@ impl Balancer {
     ///
     /// A signer of its own service that holds more does not stop the reload: nothing more than is listed will be asked of it. A
     /// signer that is our child has refused the configuration then.
-    async fn await_agreement(&self, setup: &Setup) -> Result<(Vec<HeldService>, Frontends), Box<dyn Error>> {
+    async fn await_agreement(&self, setup: &Setup) -> Result<Agreed, Box<dyn Error>> {
         let deadline = Instant::now() + SIGNER_WITHIN;
         loop {
             let problem: Box<dyn Error> = match self.runtimes.held().await {
                 Ok(held) => {
-                    let mut frontends = setup.configuration.frontends(&held)?;
-                    match (frontends.left_out.pop(), setup.configuration.excess(&held)) {
-                        (None, None) => return Ok((held, frontends)),
+                    let agreed = Agreed::new(&setup.configuration, held)?;
+                    match (agreed.left_out().last(), setup.configuration.excess(agreed.held())) {
+                        (None, None) => return Ok(agreed),
                         (None, Some(excess)) if self.child.is_none() && Instant::now() >= deadline => {
                             warn!("{excess}");
-                            return Ok((held, frontends));
+                            return Ok(agreed);
                         }
-                        (Some(problem), _) | (None, Some(problem)) => problem.into(),
+                        (Some(problem), _) => problem.clone().into(),
+                        (None, Some(problem)) => problem.into(),
                     }
                 }
                 Err(error) => error.into(),
@@ -106,21 +106,18 @@ impl Balancer {
         }
     }
 
-    fn adopt(&mut self, Accepted { setup, agreed }: Accepted) {
+    fn apply(&mut self, Reload { setup, agreed }: Reload) {
         setup.configuration.warn();
         for key in setup.configuration.differs_lastingly(&self.started_as.configuration) {
             warn!("{key} takes effect at the next restart of onionbalance");
         }
         self.verbosity.configure(setup.log());
-        let (services, backends) = setup.configuration.counts();
+        self.setup = setup;
         match agreed {
-            Some((held, frontends)) => {
-                self.runtimes.apply(setup.work(frontends), Patience::Endless);
-                self.agreement.complete(held);
-            }
+            Some(agreed) => self.balance(agreed, Patience::Endless),
             None => self.agreement.begin_again(),
         }
-        info!(services, backends, "reloaded {}", setup.file().display());
-        self.setup = setup;
+        let (services, backends) = self.setup.configuration.counts();
+        info!(services, backends, "reloaded {}", self.setup.file().display());
     }
 }

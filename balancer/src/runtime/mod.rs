@@ -42,7 +42,8 @@ pub use runtimes::{Runtimes, Work};
 
 use crate::clock::wall_clock;
 use crate::engine::{
-    Action, BackendId, Engine, Event, Now, ServiceId, ServiceSpec, ServiceStatus, Settings, Timing,
+    Action, BackendId, Engine, EngineConfiguration, Event, Now, ServiceId, ServiceSpec, ServiceStatus,
+    Settings, Timing,
 };
 use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::Introductions;
@@ -129,10 +130,9 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         presence: Presence,
     ) -> Self {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
-        let settings = Settings { timing: timing::<G>(&tuning), ..Settings::default() };
         let (to_us, received) = mpsc::unbounded_channel();
-        let mut runtime = Self {
-            engine: Engine::new(&service_specs(&frontends, &tuning), settings, OsRng),
+        Self {
+            engine: Engine::new(engine_configuration(&frontends, &tuning, &memory), OsRng),
             began: Instant::now(),
             backends: Arc::new(backends(&frontends)),
             frontends: Arc::new(by_service(frontends)),
@@ -159,9 +159,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             reports: Reports { to_us, received },
             events: VecDeque::new(),
             is_telling: false,
-        };
-        runtime.engine.remember(&runtime.memory.recall());
-        runtime
+        }
     }
 
     /// Balances until the network is unusable, or the sender of configurations is dropped. `endpoints` are tor's control ports, for
@@ -199,12 +197,10 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         self.known.configure(names);
         self.kept.limit(kept_bytes);
-        let specs = service_specs(&frontends, &tuning);
+        let configuration = engine_configuration(&frontends, &tuning, &self.memory);
         self.backends = Arc::new(backends(&frontends));
         self.frontends = Arc::new(by_service(frontends));
-        self.tell_engine(Event::Configuration(specs));
-        self.engine.remember(&self.memory.recall());
-        self.tell_engine(Event::Timing(timing::<G>(&tuning)));
+        self.tell_engine(Event::Configuration(Box::new(configuration)));
         self.restart_hint = tuning.tor_restart_hint;
         self.post_count.judge(self.restart_hint);
         self.show_network();
@@ -316,16 +312,18 @@ fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::B
     backends
 }
 
-fn timing<G: Generation>(tuning: &Tuning) -> Timing {
+/// The part of a configuration that the engine needs, the same at the start and after a reload.
+fn engine_configuration<G: Generation>(
+    frontends: &[Frontend<G>],
+    tuning: &Tuning,
+    memory: &Memory,
+) -> EngineConfiguration {
     let timing = G::timing(tuning);
-    Timing {
+    let timing = Timing {
         refresh: tuning.refresh.unwrap_or(timing.refresh),
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
-    }
-}
-
-fn service_specs<G: Generation>(frontends: &[Frontend<G>], tuning: &Tuning) -> Vec<ServiceSpec> {
+    };
     let spec = |frontend: &Frontend<G>| ServiceSpec {
         id: service_id::<G>(&frontend.address),
         backends: frontend.backends.iter().map(backend_id::<G>).collect(),
@@ -333,7 +331,11 @@ fn service_specs<G: Generation>(frontends: &[Frontend<G>], tuning: &Tuning) -> V
         distinct: tuning.distinct,
         proof: G::PROOF,
     };
-    frontends.iter().map(spec).collect()
+    EngineConfiguration {
+        services: frontends.iter().map(spec).collect(),
+        settings: Settings { timing, ..Settings::default() },
+        newest: memory.recall(),
+    }
 }
 
 fn by_service<G: Generation>(frontends: Vec<Frontend<G>>) -> HashMap<ServiceId, Arc<Frontend<G>>> {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, DescriptorSlot, Engine, Event, NetworkView, Newest, Now, Point, ServiceSpec, Settings, Source,
+    BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, NetworkView, Newest, Now, Point,
+    ServiceSpec, Settings, Source,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -182,9 +183,9 @@ impl<G: Generation> Balancer<G> {
 impl<G: Generation> World<G> {
     /// The balancer starts.
     pub fn start_balancer(&mut self) {
-        let settings = Settings { timing: G::timing(), ..Settings::default() };
-        let mut engine = Engine::new(&self.configuration(), settings, self.dice.split());
-        engine.remember(&self.balancer.remembered);
+        let newest = self.balancer.remembered.clone();
+        let configuration = EngineConfiguration { newest, ..self.configuration() };
+        let engine = Engine::new(configuration, self.dice.split());
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
         self.balancer.slept = Duration::ZERO;
@@ -222,7 +223,7 @@ impl<G: Generation> World<G> {
         for (number, service) in self.services.iter().enumerate() {
             self.watch.reconfigured(self.now, number, service.configured.is_some(), &self.users);
         }
-        self.tell(Event::Configuration(self.configuration()));
+        self.tell(Event::Configuration(Box::new(self.configuration())));
         self.show_network();
         self.balancer.consensus = self.authorities.newest();
         self.read_directory_soon();
@@ -330,8 +331,8 @@ impl<G: Generation> World<G> {
         self.tell(Event::Network(view));
     }
 
-    /// What the operator has configured.
-    pub fn configuration(&self) -> Vec<ServiceSpec> {
+    /// What the operator has configured. A balancer that goes on remembers its backends by itself.
+    pub fn configuration(&self) -> EngineConfiguration {
         let configured = self.services.iter().filter(|service| service.configured.is_some());
         let spec = |service: &super::service::Service| ServiceSpec {
             id: service.id.clone(),
@@ -340,7 +341,11 @@ impl<G: Generation> World<G> {
             distinct: service.distinct,
             proof: G::PROOF,
         };
-        configured.map(spec).collect()
+        EngineConfiguration {
+            services: configured.map(spec).collect(),
+            settings: Settings { timing: G::timing(), ..Settings::default() },
+            newest: BTreeMap::new(),
+        }
     }
 }
 

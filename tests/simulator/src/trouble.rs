@@ -275,7 +275,7 @@ impl<G: Generation> World<G> {
         if self.balancer.asleep.is_none() {
             self.watch.reconfigured(self.now, number, configured, &self.users);
         }
-        self.tell(Event::Configuration(self.configuration()));
+        self.tell(Event::Configuration(Box::new(self.configuration())));
         self.show_network();
     }
 

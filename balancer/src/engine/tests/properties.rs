@@ -84,7 +84,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let configuration = configuration(0b1101_0111);
+        let services = services(0b1101_0111);
         let settings = Settings {
             fetches_per_minute: FETCHES,
             posts_per_minute: POSTS,
@@ -92,11 +92,11 @@ impl World {
             ..Settings::default()
         };
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
-        let engine = Engine::new(&configuration, settings, Dice(7));
+        let engine = Engine::new(configuration(services.clone(), settings), Dice(7));
         Self {
             script: Script { engine, now, said: Vec::new() },
             tor_ready: false,
-            services: by_name(&configuration),
+            services: by_name(&services),
             network: None,
             asked: Vec::new(),
             read_back: Vec::new(),
@@ -128,9 +128,10 @@ impl World {
                 Event::Network(self.network.clone().expect("set just now"))
             }
             Step::Configuration(bits) => {
-                let configuration = configuration(bits);
-                self.services = by_name(&configuration);
-                Event::Configuration(configuration)
+                let services = services(bits);
+                self.services = by_name(&services);
+                let configuration = configuration(services, self.script.engine.settings.clone());
+                Event::Configuration(Box::new(configuration))
             }
             Step::TorLost => {
                 self.tor_ready = false;
@@ -269,7 +270,7 @@ impl World {
 }
 
 /// Services and backends for which a bit is set; the last bits rotate who uses whom.
-fn configuration(bits: u8) -> Vec<ServiceSpec> {
+fn services(bits: u8) -> Vec<ServiceSpec> {
     let backends = |first: usize| {
         (0..4)
             .filter(|index| bits >> 4 & 1 << index != 0)

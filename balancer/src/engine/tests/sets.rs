@@ -40,7 +40,7 @@ const THREE: &[(&str, &[&str])] = &[("s", &["a", "b", "c"])];
 fn thirty_points() -> Script {
     let mut script = Script::new(THREE);
     let spec = ServiceSpec { distinct: true, ..specs(THREE).remove(0) };
-    script.send(Event::Configuration(vec![spec]));
+    script.configure(vec![spec]);
     script.send(Event::Network(view(THREE, &[(1, 1..9)])));
     script.send(Event::TorReady);
     for (number, name) in (0..).zip(THREE[0].1) {
@@ -236,7 +236,7 @@ fn a_new_hsdir_gets_the_set_of_the_one_that_left_and_nobody_else_anything() {
 fn the_switch_gives_all_hsdirs_the_same() {
     let mut script = found();
     let spec = ServiceSpec { distinct: false, ..specs(TWELVE).remove(0) };
-    script.send(Event::Configuration(vec![ServiceSpec { max_points: 10, proof: Proof::ReadBack, ..spec }]));
+    script.configure(vec![ServiceSpec { max_points: 10, proof: Proof::ReadBack, ..spec }]);
     script.pass(Duration::from_mins(3));
     let sets = sets(&script);
     assert_eq!(sets.values().collect::<BTreeSet<_>>().len(), 1);

@@ -130,7 +130,7 @@ fn a_new_configuration_keeps_what_is_known_of_the_rest() {
         script.stored(&post, 1);
     }
     let services: &[(&str, &[&str])] = &[("s", &["a", "c"]), ("u", &["a"])];
-    let said = script.send(Event::Configuration(specs(services)));
+    let said = script.configure(specs(services));
     assert!(said.is_empty(), "{said:?}");
     let said = script.send(Event::Network(view(services, &[(1, 1..9)])));
     assert_eq!(asked(&said, "c").len(), 2);
@@ -151,9 +151,9 @@ fn points_of_a_removed_backend_go_even_if_none_is_left() {
     script.copy("b", relay(100), 1, &[2]);
     let post = script.last();
     script.stored(&post, 1);
-    let said = script.send(Event::Configuration(specs(&[("s", &["b"])])));
+    let said = script.configure(specs(&[("s", &["b"])]));
     assert_eq!(published(&said)[0].points, [2]);
-    let said = script.send(Event::Configuration(specs(&[("s", &["c"])])));
+    let said = script.configure(specs(&[("s", &["c"])]));
     assert!(published(&said).is_empty());
     assert_eq!(script.status("s").points, 0);
     assert!(published(&script.pass(Duration::from_hours(5))).is_empty());

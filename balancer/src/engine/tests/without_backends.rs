@@ -8,7 +8,7 @@ const NONE: &[(&str, &[&str])] = &[("s", &[])];
 const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
 
 fn configure(script: &mut Script, services: &[(&str, &[&str])]) {
-    script.send(Event::Configuration(specs(services)));
+    script.configure(specs(services));
     script.send(Event::Network(view(services, &[(1, 1..9)])));
 }
 
