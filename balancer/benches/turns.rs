@@ -137,9 +137,9 @@ fn network(
     };
     for (address, backends) in parts {
         let slots = directory.published(known, address, BEGIN).into_iter().collect();
-        view.services.insert(service_id(address), slots);
+        view.services.insert(ServiceId::of(address), slots);
         for backend in *backends {
-            view.backends.insert(backend_id(backend), directory.backend(known, backend, BEGIN));
+            view.backends.insert(BackendId::of(backend), directory.backend(known, backend, BEGIN));
         }
     }
     known.end_look();
@@ -162,7 +162,7 @@ fn copies(backends: &[Backend]) -> HashMap<BackendId, Copy> {
         let point = |point| BackendPoint { point: Arc::new(point), backend: Arc::clone(&claims) };
         let points = points.map(point).collect();
         let copy = Copy { revision: 1, published: BEGIN, period: period.number, points };
-        (backend_id(&published.address), copy)
+        (BackendId::of(&published.address), copy)
     };
     backends.iter().map(copy).collect()
 }
@@ -172,7 +172,7 @@ fn memory(addresses: &[OnionAddress]) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.json");
     let memory = Memory::read(path.clone());
-    let ids: Vec<_> = addresses.iter().map(backend_id).collect();
+    let ids: Vec<_> = addresses.iter().map(BackendId::of).collect();
     timed("state: all noted", || {
         for id in &ids {
             memory.note(id, Newest { period: 1, revision: 1 << 40, published: BEGIN, seen: BEGIN });
@@ -193,8 +193,8 @@ fn engine(
     next: NetworkView,
 ) {
     let spec = |(address, backends): &(OnionAddress, &[OnionAddress])| ServiceSpec {
-        id: service_id(address),
-        backends: backends.iter().map(backend_id).collect(),
+        id: ServiceId::of(address),
+        backends: backends.iter().map(BackendId::of).collect(),
         max_points: 20,
         distinct: true,
         proof: V3::PROOF,
@@ -291,12 +291,4 @@ impl Life<'_> {
             Action::ReadBack { .. } | Action::Notice(_) => {}
         }
     }
-}
-
-fn service_id(address: &OnionAddress) -> ServiceId {
-    ServiceId::from(address.to_string().as_str())
-}
-
-fn backend_id(address: &OnionAddress) -> BackendId {
-    BackendId::from(address.to_string().as_str())
 }

@@ -62,6 +62,9 @@ pub trait Generation: Clone + Send + Sync + 'static {
     /// The line that the frontend's clients need in their torrc, if it authorizes them.
     fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
+    /// The name of the service's descriptor of this term, for the network.
+    fn name(address: &Self::Address, term: Self::Term) -> DescriptorName;
+
     /// Reads where descriptors lie.
     fn directory(documents: &Documents) -> Result<Self::Directory, DirectoryError<Self::DirectoryError>>;
 
@@ -114,11 +117,8 @@ pub trait Directory<G: Generation>: Send + Sync {
     /// What is particular to the descriptor in this slot; `None` if it is not published any more.
     fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
 
-    /// The name of the service's descriptor in this slot; `None` if it is not published any more.
-    fn name(&self, address: &G::Address, slot: DescriptorSlot) -> Option<DescriptorName>;
-
-    /// The lookup of the service's descriptor in this slot; `None` if tor cannot fetch that one.
-    fn lookup_own(&self, address: &G::Address, slot: DescriptorSlot) -> Option<Lookup>;
+    /// The lookup of the service's descriptor of this term; `None` if tor cannot fetch that one.
+    fn lookup_own(&self, address: &G::Address, term: G::Term) -> Option<Lookup>;
 
     /// Where the backend's present descriptor lies at `now`.
     fn backend(&self, known: &mut G::Known, backend: &G::Backend, now: UnixTime) -> BackendView;

@@ -208,13 +208,13 @@ fn collect<Address: Display, Backend>(
     instances: &[Backend],
     named: fn(&Backend) -> Named<'_, Address>,
 ) {
-    let id = ServiceId::from(held.address.to_string().as_str());
+    let id = ServiceId::of(&held.address);
     if let Some(name) = &service.name {
         builder.service(&id, name);
     }
     for Named(name, address) in instances.iter().map(named) {
         if let Some(name) = name {
-            builder.backend(&id, &BackendId::from(address.to_string().as_str()), name);
+            builder.backend(&id, &BackendId::of(address), name);
         }
     }
 }

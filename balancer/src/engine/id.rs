@@ -10,6 +10,13 @@ use onionbalance_proto::relay::Fingerprint;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ServiceId(pub Arc<str>);
 
+impl ServiceId {
+    /// The name of the service at this onion address.
+    pub fn of(address: &impl fmt::Display) -> Self {
+        Self(address.to_string().into())
+    }
+}
+
 impl From<&str> for ServiceId {
     fn from(name: &str) -> Self {
         Self(name.into())
@@ -25,6 +32,13 @@ impl fmt::Display for ServiceId {
 /// A backend's name: its onion address. Two balancers with equal names choose equal introduction points.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BackendId(pub Arc<str>);
+
+impl BackendId {
+    /// The name of the backend at this onion address.
+    pub fn of(address: &impl fmt::Display) -> Self {
+        Self(address.to_string().into())
+    }
+}
 
 impl From<&str> for BackendId {
     fn from(name: &str) -> Self {

@@ -204,7 +204,7 @@ impl Setup {
 
 /// Logs what is balanced. The log has the address of a service with a name here, and the name alone from here on.
 fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names: &Names) {
-    let service = ServiceId::from(address.to_string().as_str());
+    let service = ServiceId::of(address);
     let shown = names.of_service(&service).map(|_| display(&service));
     info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
     if let Some(line) = G::client_line(address, backends) {

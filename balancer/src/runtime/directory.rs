@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::Runtime;
 use super::survey::{Survey, Surveyed};
 use crate::clock::wall_clock;
-use crate::engine::Event;
+use crate::engine::{DescriptorSlot, Event};
 use crate::generation::{Directory, Generation};
 use crate::network::{Documents, Network};
 
@@ -142,6 +142,11 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             ReadingState::Due(at) => look.min(at),
             _ => look,
         }
+    }
+
+    /// The particulars of the descriptor in this slot; `None` if it is not published by the present directory.
+    pub(super) fn term(&self, slot: DescriptorSlot) -> Option<G::Term> {
+        self.directory.as_ref()?.term(slot)
     }
 
     /// Begins a survey of all services and backends, which ends at [`Runtime::on_surveyed`].

@@ -87,10 +87,10 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     /// Asks an HSDir for the service's own descriptor.
     pub(super) fn read_back(&mut self, service: ServiceId, slot: DescriptorSlot, hsdir: Fingerprint) {
-        let lookup = self
-            .frontends
-            .get(&service)
-            .and_then(|frontend| self.directory.as_ref()?.lookup_own(&frontend.address, slot));
+        let lookup = self.term(slot).and_then(|term| {
+            let frontend = self.frontends.get(&service)?;
+            self.directory.as_ref()?.lookup_own(&frontend.address, term)
+        });
         let Some(lookup) = lookup else {
             return self.tell_engine(Event::ReadBack { service, slot, hsdir, found: Found::Failed });
         };
@@ -172,7 +172,6 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         slot: DescriptorSlot,
         text: &str,
     ) -> Option<Found<<G::Point as Point>::Id>> {
-        let term = self.directory.as_ref()?.term(slot)?;
-        G::open_own(frontend, term, text, wall_clock())
+        G::open_own(frontend, self.term(slot)?, text, wall_clock())
     }
 }

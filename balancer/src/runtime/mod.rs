@@ -325,7 +325,7 @@ fn engine_configuration<G: Generation>(
         ..timing
     };
     let spec = |frontend: &Frontend<G>| ServiceSpec {
-        id: service_id::<G>(&frontend.address),
+        id: ServiceId::of(&frontend.address),
         backends: frontend.backends.iter().map(backend_id::<G>).collect(),
         max_points: G::max_points(tuning),
         distinct: tuning.distinct,
@@ -339,14 +339,10 @@ fn engine_configuration<G: Generation>(
 }
 
 fn by_service<G: Generation>(frontends: Vec<Frontend<G>>) -> HashMap<ServiceId, Arc<Frontend<G>>> {
-    let named = |frontend: Frontend<G>| (service_id::<G>(&frontend.address), Arc::new(frontend));
+    let named = |frontend: Frontend<G>| (ServiceId::of(&frontend.address), Arc::new(frontend));
     frontends.into_iter().map(named).collect()
 }
 
-fn service_id<G: Generation>(address: &G::Address) -> ServiceId {
-    ServiceId::from(address.to_string().as_str())
-}
-
 fn backend_id<G: Generation>(backend: &G::Backend) -> BackendId {
-    BackendId::from(G::backend_address(backend).to_string().as_str())
+    BackendId::of(&G::backend_address(backend))
 }

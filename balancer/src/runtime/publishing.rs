@@ -9,8 +9,8 @@ use super::posts::Decided;
 use super::publication::Publication;
 use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
-use crate::generation::{Directory, Generation, Order, SignError, Signed};
-use crate::network::{self, Network, RequestId, Verdict, Version};
+use crate::generation::{Generation, Order, SignError, Signed};
+use crate::network::{self, DescriptorName, Network, RequestId, Verdict, Version};
 
 /// The reason of a publication that is not posted since its time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";
@@ -30,9 +30,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         let Some(frontend) = self.frontends.get(&service).cloned() else {
             return self.not_posted(id, "the service is no longer configured");
         };
-        let Some(term) = self.directory.as_ref().and_then(|directory| directory.term(slot)) else {
-            return self.not_posted(id, NO_SUCH_PERIOD);
-        };
+        let Some(term) = self.term(slot) else { return self.not_posted(id, NO_SUCH_PERIOD) };
         let mut sets = Vec::with_capacity(posts.len());
         let mut to = Vec::with_capacity(posts.len());
         for post in posts {
@@ -46,7 +44,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                     return self.tell_engine(Event::NotKept { id });
                 };
                 let to = to.into_iter().map(|(_, to)| to);
-                self.post(id, &frontend.address, slot, revision, texts.into_iter().zip(to));
+                let name = G::name(&frontend.address, term);
+                self.post(id, &name, revision, texts.into_iter().zip(to));
             }
             Revision::New { floor } => {
                 let order = Order { frontend, term, sets, revision_floor: floor.unwrap_or(0) };
@@ -88,8 +87,14 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
                 let sets = to.iter().map(|(set, _)| *set);
                 self.kept.keep(&service, slot, revision, sets.zip(texts.iter().cloned()));
-                let to = to.into_iter().map(|(_, to)| to);
-                self.post(id, &order.frontend.address, slot, revision, texts.into_iter().zip(to));
+                // The period may have ended while the signer was at work.
+                if self.term(slot).is_some() {
+                    let name = G::name(&order.frontend.address, order.term);
+                    let to = to.into_iter().map(|(_, to)| to);
+                    self.post(id, &name, revision, texts.into_iter().zip(to));
+                } else {
+                    self.not_posted(id, NO_SUCH_PERIOD);
+                }
             }
         }
         self.sign_next();
@@ -99,14 +104,10 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     fn post(
         &mut self,
         id: PublicationId,
-        address: &G::Address,
-        slot: DescriptorSlot,
+        name: &DescriptorName,
         revision: u64,
         texts: impl Iterator<Item = (Arc<str>, Vec<Fingerprint>)>,
     ) {
-        let Some(name) = self.directory.as_ref().and_then(|directory| directory.name(address, slot)) else {
-            return self.not_posted(id, NO_SUCH_PERIOD);
-        };
         for (text, to) in texts {
             let request = self.next_request();
             self.posts.begin(request, id, revision, to.clone());

@@ -124,12 +124,12 @@ mod tests {
     fn everything_is_where_it_is_stored_and_fetched() {
         let survey = survey(3);
         let Surveyed { network, .. } = survey.carry_out(<V3 as Generation>::Known::default());
-        let places = &network.services[&ServiceId::from(address(0).to_string().as_str())];
+        let places = &network.services[&ServiceId::of(&address(0))];
         for (term, hsdirs) in survey.directory.store(&address(0)) {
             assert_eq!(places[&term.slot()], hsdirs);
         }
         for number in 1..=3 {
-            let found = &network.backends[&BackendId::from(address(number).to_string().as_str())];
+            let found = &network.backends[&BackendId::of(&address(number))];
             let (period, hsdirs) = survey.directory.fetch(&address(number));
             assert_eq!(found.period, period.number);
             let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });

@@ -117,6 +117,12 @@ impl Connection {
         (Self { exchanges, end: end.clone() }, Events { queue: receiver, end })
     }
 
+    /// Waits until the connection has ended, and returns why. Events that came before may still wait.
+    pub async fn ended(&self) -> Closed {
+        self.exchanges.closed().await;
+        self.end.reason()
+    }
+
     /// Sends a command and waits for its reply. Whoever drops the future gives up the reply, not the command.
     pub(super) async fn call(&self, command: Command) -> Result<Message, ControlError> {
         let name = command.name;

@@ -30,8 +30,15 @@ pub struct Session {
     /// The version of tor.
     pub version: TorVersion,
     events: Events,
-    /// When tor is next kept awake.
-    awake_until: Instant,
+    awake: Awake,
+}
+
+/// Keeps one tor from going dormant.
+#[derive(Debug)]
+pub struct Awake {
+    connection: Connection,
+    /// When the next signal is due.
+    until: Instant,
 }
 
 /// A tor that has said what it is, and has not let us in yet.
@@ -86,37 +93,13 @@ impl Greeting {
 
 impl Session {
     fn new(connection: Connection, events: Events, version: TorVersion) -> Self {
-        Self { connection, version, events, awake_until: Instant::now() }
+        let awake = Awake { connection: connection.clone(), until: Instant::now() };
+        Self { connection, version, events, awake }
     }
 
-    /// The next event; keeps tor awake until it comes. To be called constantly: if too many events wait, the connection is
-    /// closed.
-    pub async fn next_event(&mut self) -> Result<Event, SessionError> {
-        loop {
-            self.keep_awake().await?;
-            if let Ok(event) = timeout_at(self.awake_until, self.events.next()).await {
-                return Ok(event?);
-            }
-        }
-    }
-
-    /// Signals activity, if that is due.
-    ///
-    /// A balancer is a client that tor does not see as one: without the signal tor goes dormant, after a day by default. A
-    /// dormant tor fetches no consensus. So the signal must not depend on one that comes, nor on a tor that is ready: a tor
-    /// that is restarted while dormant stays so (`DormantCanceledByStartup`), and does not bootstrap.
-    async fn keep_awake(&mut self) -> Result<(), SessionError> {
-        let now = Instant::now();
-        if now < self.awake_until {
-            return Ok(());
-        }
-        self.awake_until = now + KEEP_AWAKE;
-        match self.connection.signal_active().await {
-            // Only a tor that never goes dormant does not know the signal (before 0.4.0.1).
-            Err(error @ ControlError::Refused { .. }) => debug!("{error}"),
-            signalled => signalled?,
-        }
-        Ok(())
+    /// The events, to be taken constantly: if too many wait, the connection is closed. Tor is to be kept awake meanwhile.
+    pub fn into_events(self) -> (Events, Awake) {
+        (self.events, self.awake)
     }
 
     /// Waits, if need be for ever, until tor can fetch and upload descriptors: it has bootstrapped and knows enough
@@ -124,7 +107,7 @@ impl Session {
     pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
         let mut told = None;
         loop {
-            self.keep_awake().await?;
+            self.awake.signal().await?;
             let [phase, enough] =
                 self.connection.get_info([InfoKey::BootstrapPhase, InfoKey::EnoughDirInfo]).await?;
             let Some(bootstrap) = Bootstrap::parse(&phase) else {
@@ -159,6 +142,39 @@ impl Session {
 
     async fn status_change(&mut self) -> Result<(), Closed> {
         while !matches!(self.events.next().await?, Event::StatusClient(_)) {}
+        Ok(())
+    }
+}
+
+impl Awake {
+    /// Keeps tor awake until the connection ends, and returns why it has ended.
+    pub async fn keep(mut self) -> SessionError {
+        loop {
+            if let Err(error) = self.signal().await {
+                return error;
+            }
+            if let Ok(closed) = timeout_at(self.until, self.connection.ended()).await {
+                return closed.into();
+            }
+        }
+    }
+
+    /// Signals activity, if that is due.
+    ///
+    /// A balancer is a client that tor does not see as one: without the signal tor goes dormant, after a day by default. A
+    /// dormant tor fetches no consensus. So the signal must not depend on one that comes, nor on a tor that is ready: a tor
+    /// that is restarted while dormant stays so (`DormantCanceledByStartup`), and does not bootstrap.
+    async fn signal(&mut self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        if now < self.until {
+            return Ok(());
+        }
+        self.until = now + KEEP_AWAKE;
+        match self.connection.signal_active().await {
+            // Only a tor that never goes dormant does not know the signal (before 0.4.0.1).
+            Err(error @ ControlError::Refused { .. }) => debug!("{error}"),
+            signalled => signalled?,
+        }
         Ok(())
     }
 }
@@ -402,8 +418,15 @@ mod tests {
         };
         let listen = async {
             session.wait_ready().await.unwrap();
-            for _ in 0..=2 * KEEP_AWAKE.as_secs() {
-                session.next_event().await.unwrap();
+            let (mut events, awake) = session.into_events();
+            let take = async {
+                for _ in 0..=2 * KEEP_AWAKE.as_secs() {
+                    events.next().await.unwrap();
+                }
+            };
+            tokio::select! {
+                error = awake.keep() => panic!("{error}"),
+                () = take => {}
             }
         };
         join!(listen, talk);
@@ -413,8 +436,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tor_that_answers_nothing_any_more_is_found_out() {
         let (_tor, connection, events) = Mock::connect();
-        let mut session = Session::new(connection, events, OLDEST_FOR_V3);
-        let error = session.next_event().await.unwrap_err();
+        let (_events, awake) = Session::new(connection, events, OLDEST_FOR_V3).into_events();
+        let error = awake.keep().await;
         assert_eq!(error.to_string(), "tor did not answer SIGNAL within 10 s");
     }
 

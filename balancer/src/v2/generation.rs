@@ -62,6 +62,10 @@ impl Generation for V2 {
         Some(ClientLine { frontend: *address, cookie })
     }
 
+    fn name(address: &OnionAddress, term: DescriptorTerm) -> DescriptorName {
+        DescriptorName::V2 { address: *address, id: term.id(address) }
+    }
+
     fn directory(documents: &Documents) -> Result<Directory, DirectoryError<Self::DirectoryError>> {
         let Documents::V2 { router_statuses, times } = documents else { return Err(DirectoryError::Version) };
         Ok(Directory::new(router_statuses.as_bytes(), times.each_ref().map(String::as_str))?)
@@ -141,13 +145,8 @@ impl generation::Directory<V2> for Directory {
         DescriptorTerm::of_slot(slot)
     }
 
-    fn name(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorName> {
-        let id = DescriptorTerm::of_slot(slot)?.id(address);
-        Some(DescriptorName::V2 { address: *address, id })
-    }
-
-    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<Lookup> {
-        Some(lookup(address, DescriptorTerm::of_slot(slot)?))
+    fn lookup_own(&self, address: &OnionAddress, term: DescriptorTerm) -> Option<Lookup> {
+        Some(lookup(address, term))
     }
 
     /// The HSDirs of both replicas, which hold the same introduction points.
@@ -247,10 +246,11 @@ mod tests {
         let address = backend(None).address;
         for (slot, hsdirs) in directory().published(&mut (), &address, NOW) {
             assert_eq!(hsdirs.len(), 3);
-            let Some(DescriptorName::V2 { id, .. }) = directory().name(&address, slot) else {
+            let term = directory().term(slot).unwrap();
+            let DescriptorName::V2 { id, .. } = V2::name(&address, term) else {
                 panic!("not of version 2");
             };
-            assert_eq!(directory().lookup_own(&address, slot), Some(Lookup::V2 { address, id }));
+            assert_eq!(directory().lookup_own(&address, term), Some(Lookup::V2 { address, id }));
         }
     }
 

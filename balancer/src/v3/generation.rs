@@ -58,6 +58,10 @@ impl Generation for V3 {
         None
     }
 
+    fn name(address: &OnionAddress, term: DescriptorTerm) -> DescriptorName {
+        DescriptorName::V3 { address: *address, key: BlindedKey::derive(address, term.period) }
+    }
+
     fn directory(documents: &Documents) -> Result<Directory, DirectoryError<Self::DirectoryError>> {
         let Documents::V3 { consensus, microdescriptors, is_testing } = documents else {
             return Err(DirectoryError::Version);
@@ -135,14 +139,9 @@ impl generation::Directory<V3> for Directory {
         [schedule.first, schedule.second].into_iter().find(|term| term.slot() == slot)
     }
 
-    fn name(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<DescriptorName> {
-        let key = BlindedKey::derive(address, self.term(slot)?.period);
-        Some(DescriptorName::V3 { address: *address, key })
-    }
-
     /// Tor fetches a descriptor of the clients' current period only.
-    fn lookup_own(&self, address: &OnionAddress, slot: DescriptorSlot) -> Option<Lookup> {
-        (self.schedule().fetched_term().slot() == slot).then_some(Lookup::V3(*address))
+    fn lookup_own(&self, address: &OnionAddress, term: DescriptorTerm) -> Option<Lookup> {
+        (self.schedule().fetched_term().period == term.period).then_some(Lookup::V3(*address))
     }
 
     fn backend(&self, known: &mut KnownReplicas, backend: &OnionAddress, _: UnixTime) -> BackendView {

@@ -120,6 +120,12 @@ impl Generation for MadeUp {
         None
     }
 
+    fn name(address: &OnionAddress, _: DescriptorSlot) -> DescriptorName {
+        let length = PeriodLength::try_from(1440).expect("a day is a period");
+        let key = BlindedKey::derive(address, TimePeriod::at(UnixTime(0), length, 0));
+        DescriptorName::V3 { address: *address, key }
+    }
+
     fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError<Infallible>> {
         let now = wall_clock();
         let lifetime = Lifetime::new(now, now.plus(3600), now.plus(3 * 3600));
@@ -187,12 +193,6 @@ impl Directory<MadeUp> for MadeUpDirectory {
 
     fn term(&self, slot: DescriptorSlot) -> Option<DescriptorSlot> {
         Some(slot)
-    }
-
-    fn name(&self, address: &OnionAddress, _: DescriptorSlot) -> Option<DescriptorName> {
-        let length = PeriodLength::try_from(1440).ok()?;
-        let key = BlindedKey::derive(address, TimePeriod::at(UnixTime(0), length, 0));
-        Some(DescriptorName::V3 { address: *address, key })
     }
 
     fn lookup_own(&self, address: &OnionAddress, _: DescriptorSlot) -> Option<Lookup> {

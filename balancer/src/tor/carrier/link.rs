@@ -14,14 +14,19 @@ use crate::confinement::{Confinement, OutOfBounds};
 use crate::network::Version;
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
-use crate::tor::{Endpoint, Event, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
+use crate::tor::{Endpoint, Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
 /// A message of the link to the carrier.
 pub(super) enum FromTor {
-    /// A tor that is bootstrapped, and how long it has been running, if it says so; commands go to it until it is lost.
-    Ready(Tor, Option<Duration>),
-    /// Something happened.
-    Event(Box<Event>),
+    /// A tor that is bootstrapped; commands go to it until it is lost.
+    Ready {
+        /// The way to it.
+        tor: Tor,
+        /// Its events, straight from the connection.
+        events: Events,
+        /// How long it has been running; `None` if it does not say.
+        uptime: Option<Duration>,
+    },
     /// The connection is gone; another one is being sought.
     Lost,
     /// Trying again will not help.
@@ -89,7 +94,8 @@ pub enum Patience {
 }
 
 impl Link {
-    /// Connects, passes on what tor says, connects anew; ends when nobody listens any more, or when `patience` does.
+    /// Connects, hands the tor to the carrier, and connects again when it is lost. Ends when nobody listens any more, or when
+    /// `patience` does.
     pub(super) async fn run(
         self,
         version: Version,
@@ -106,12 +112,11 @@ impl Link {
         let mut lost: Option<Instant> = None;
         while !to.is_closed() {
             match self.session(gate, &confinement).await {
-                Ok((mut session, endpoint)) => {
+                Ok((session, endpoint)) => {
                     let again =
                         lost.map_or_else(String::new, |lost| format!(" again after {}", Age(lost.elapsed())));
                     info!(%endpoint, version = %session.version, "connected to tor{again}");
-                    let Err(error) = self.serve(&mut session, &to, &mut reconnect, &mut ever_ready).await
-                    else {
+                    let Err(error) = self.serve(session, &to, &mut reconnect, &mut ever_ready).await else {
                         return;
                     };
                     lost = Some(Instant::now());
@@ -168,10 +173,11 @@ impl Link {
         Ok(greeting.enter(password, &nonce).await?)
     }
 
-    /// Passes events on until the connection breaks (an error) or nobody listens any more.
+    /// Hands the tor to the carrier when it is ready, and keeps it awake until the connection breaks (an error) or nobody listens
+    /// any more.
     async fn serve(
         &self,
-        session: &mut Session,
+        mut session: Session,
         to: &mpsc::Sender<FromTor>,
         reconnect: &mut Reconnect,
         ever_ready: &mut bool,
@@ -179,13 +185,15 @@ impl Link {
         session.wait_ready().await?;
         reconnect.reset();
         *ever_ready = true;
+        let uptime = session.uptime().await?;
         let tor = Tor { connection: session.connection.clone(), version: session.version };
-        let mut message = FromTor::Ready(tor, session.uptime().await?);
-        loop {
-            if to.send(message).await.is_err() {
-                return Ok(());
-            }
-            message = FromTor::Event(Box::new(session.next_event().await?));
+        let (events, awake) = session.into_events();
+        if to.send(FromTor::Ready { tor, events, uptime }).await.is_err() {
+            return Ok(());
+        }
+        tokio::select! {
+            error = awake.keep() => Err(error),
+            () = to.closed() => Ok(()),
         }
     }
 }

@@ -30,7 +30,7 @@ use self::fetches::Fetches;
 use self::link::FromTor;
 use self::turns::AwaitedTurn;
 use self::uploads::{Success, Uploads};
-use super::control::ControlError;
+use super::control::{ControlError, Events};
 use super::event::{Event, HsDesc, HsDescContent, StatusClient};
 use super::hsdir::{HsFetchError, HsPostError, Posted};
 use crate::confinement::Confinement;
@@ -41,8 +41,8 @@ use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, Request
 const GIVEN_UP: Duration = Duration::from_secs(140);
 /// More fetches under way, or commands that wait for tor, are not taken. The engine asks for less.
 const MOST: usize = 4096;
-/// Messages of the link that wait.
-const FROM_LINK: usize = 64;
+/// Messages of the link that wait: that tor is ready, or lost.
+const FROM_LINK: usize = 4;
 
 /// Tor's word for the status 400: mostly the HSDir holds a revision that is not lower.
 const UPLOAD_REJECTED: &str = "UPLOAD_REJECTED";
@@ -60,6 +60,8 @@ pub struct ControlPort {
     from_tor: mpsc::Receiver<FromTor>,
     link: AbortHandle,
     tor: Option<Tor>,
+    /// The events of this tor and, when it is lost, those that came before.
+    events: Option<Events>,
     commands: Commands,
     turns: ReadingTurns,
     awaited_turn: AwaitedTurn,
@@ -98,6 +100,7 @@ impl ControlPort {
             from_tor,
             link,
             tor: None,
+            events: None,
             commands: Commands::default(),
             turns,
             awaited_turn: AwaitedTurn::default(),
@@ -194,13 +197,13 @@ impl ControlPort {
 
     fn on_tor(&mut self, message: FromTor) {
         match message {
-            FromTor::Ready(tor, uptime) => {
+            FromTor::Ready { tor, events, uptime } => {
                 self.client_fetches.begin(&tor.connection);
-                self.tor = Some(tor);
+                (self.tor, self.events) = (Some(tor), Some(events));
                 self.say(Message::Ready { uptime });
             }
             FromTor::Lost => {
-                self.tor = None;
+                (self.tor, self.events) = (None, None);
                 self.commands.clear();
                 self.awaited_turn.clear();
                 self.fetches.clear();
@@ -210,7 +213,6 @@ impl ControlPort {
                 self.say(Message::Lost);
             }
             FromTor::Refused(error) => self.say(Message::Unusable(error)),
-            FromTor::Event(event) => self.on_event(*event),
         }
     }
 
@@ -359,6 +361,8 @@ impl Network for ControlPort {
                 biased;
                 done = self.commands.done() => self.on_done(done),
                 turn = self.awaited_turn.come() => self.take(Command::Directory(self.version, turn)),
+                // Those that came before the connection ended count, so they come before the link's word of that.
+                event = next_event(&mut self.events) => self.on_event(event),
                 Some(message) = self.from_tor.recv() => self.on_tor(message),
                 Some(visited) = self.visited.recv() => {
                     let ended = self.client_fetches.ended(&visited.address, visited.result);
@@ -383,6 +387,17 @@ fn refusal(reason: &str) -> Fetched {
         BAD_DESC => Fetched::Unreadable,
         _ => Fetched::Failed(None),
     }
+}
+
+/// The next event. None comes any more after the end of the connection, which the link reports. Cancel safe.
+async fn next_event(events: &mut Option<Events>) -> Event {
+    if let Some(heard) = events {
+        if let Ok(event) = heard.next().await {
+            return event;
+        }
+        *events = None;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_or_never(deadline: Option<Instant>) {

@@ -19,17 +19,13 @@ fn carrier(connection: Connection, events: Events) -> ControlPort {
     carrier_with(connection, events, ReadingTurns::new())
 }
 
-fn carrier_with(connection: Connection, mut events: Events, turns: ReadingTurns) -> ControlPort {
+fn carrier_with(connection: Connection, events: Events, turns: ReadingTurns) -> ControlPort {
     let (to_us, from_tor) = mpsc::channel(FROM_LINK);
     let link = tokio::spawn(async move {
-        let version = TorVersion([0, 4, 5, 10]);
-        let mut message = FromTor::Ready(Tor { connection, version }, None);
-        loop {
-            to_us.send(message).await.unwrap();
-            let Ok(event) = events.next().await else { break };
-            message = FromTor::Event(Box::new(event));
-        }
-        to_us.send(FromTor::Lost).await.unwrap();
+        let tor = Tor { connection: connection.clone(), version: TorVersion([0, 4, 5, 10]) };
+        assert!(to_us.send(FromTor::Ready { tor, events, uptime: None }).await.is_ok());
+        connection.ended().await;
+        assert!(to_us.send(FromTor::Lost).await.is_ok());
         std::future::pending::<()>().await;
     });
     ControlPort::over(from_tor, link.abort_handle(), Version::V3, turns)
