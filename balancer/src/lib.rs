@@ -9,7 +9,6 @@
 pub mod age;
 mod aside;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod confinement;
 pub mod engine;

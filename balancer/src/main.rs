@@ -6,19 +6,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use onionbalance::cli::Arguments;
-use onionbalance::clock::wall_clock;
 use onionbalance::confinement::{hardening, user};
 use onionbalance::lifecycle::service_manager::ServiceManager;
 use onionbalance::lifecycle::signals::{Endings, Requests};
 use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::signer::SignerError;
+use onionbalance_process::BAD_CONFIGURATION;
 use onionbalance_proto::config::{ConfigError, LogSettings};
 use tokio::runtime::Builder;
 use tracing::error;
-
-/// `EX_CONFIG` of sysexits.h: starting again will not help.
-const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
@@ -106,13 +103,13 @@ async fn balance(
             problem = balancer.serve(&mut requests) => Err(problem),
             () = status.serve(&board) => Ok(()),
             () = manager.keep_told(&board) => Ok(()),
-            () = memory.keep(wall_clock) => Ok(()),
+            () = memory.keep(onionbalance_process::now) => Ok(()),
         }
     };
     let outcome = tokio::select! {
         outcome = work => outcome,
         () = endings.any() => Ok(()),
     };
-    memory.end(wall_clock()).await;
+    memory.end(onionbalance_process::now()).await;
     outcome
 }

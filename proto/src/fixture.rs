@@ -11,15 +11,13 @@ use sha2::Sha512;
 
 use crate::time::UnixTime;
 use crate::v3::blinding::blinding_factor;
-use crate::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
+use crate::v3::cert::{CERT_LIFETIME_SECS, CertType, Certificate, Claim, ExpiryHour};
 use crate::v3::document::inner::{Inner, IntroductionPoint};
 use crate::v3::document::middle::ClientLines;
 use crate::v3::document::{Descriptor, PeriodKeys};
 use crate::v3::keys::{AuthKey, EncKey, OnionKey};
 use crate::v3::{LinkSpecifiers, OnionAddress, TimePeriod};
 use crate::wire::{BackendProof, FrontendRequest, ProvenPoint};
-
-const CERT_LIFETIME: u64 = 54 * 3600;
 
 /// A version-3 onion service that acts as a backend.
 pub struct Backend {
@@ -63,7 +61,7 @@ impl Backend {
     ) -> Published {
         let keys = PeriodKeys::derive(&self.address(), period);
         let signing = SigningKey::generate(rng);
-        let expires = ExpiryHour::not_before(now.plus(CERT_LIFETIME));
+        let expires = ExpiryHour::not_before(now.plus(CERT_LIFETIME_SECS));
         let claim = Claim::of_signing_key(&signing.verifying_key(), keys.blinded.verifying_key(), expires);
         let signing_cert = self.certify_blinded(claim, period);
         let points = (0..points).map(|_| point(&signing, now, rng)).collect();
@@ -135,7 +133,7 @@ pub fn request(frontend: &OnionAddress, period: TimePeriod, backends: &[Publishe
 pub fn point(signing: &SigningKey, now: UnixTime, rng: &mut impl CryptoRngCore) -> IntroductionPoint {
     let auth_key = SigningKey::generate(rng).verifying_key().to_bytes();
     let enc_key = EncKey::try_from(x25519(rng)).expect("a key of our own");
-    let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME));
+    let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME_SECS));
     IntroductionPoint {
         link_specifiers: link_specifiers(rng),
         onion_key: OnionKey::try_from(x25519(rng)).expect("a key of our own"),

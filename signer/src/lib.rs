@@ -21,12 +21,4 @@ pub mod system;
 pub mod v2;
 pub mod v3;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use onionbalance_proto::time::UnixTime;
-
-/// The time by this machine's clock; 1970 if the clock shows an earlier time.
-#[expect(clippy::disallowed_methods, reason = "the signer's one clock")]
-pub fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-}
+pub use onionbalance_process::now;

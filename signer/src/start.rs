@@ -7,6 +7,7 @@ use std::process::{self, ExitCode};
 
 use nix::sys::signal::Signal;
 use onionbalance_key_file::passphrase::Source;
+use onionbalance_process::BAD_CONFIGURATION;
 
 use crate::config_file::ConfigFile;
 use crate::log::{self, Priority};
@@ -16,7 +17,6 @@ use crate::system::activation::{self, Notifier};
 use crate::system::confinement;
 use crate::system::guard::Guard;
 use crate::system::signals::{self, Signals};
-use crate::system::user;
 
 /// The options of the command line.
 pub struct Options {
@@ -62,7 +62,7 @@ fn prepare(
     drop(passphrases);
     if let Some(user) = &setup.user {
         let refused = |error| Problem::lasting(format_args!("cannot become the user {}: {error}", user.name));
-        user::become_user(user).map_err(refused)?;
+        onionbalance_process::become_user(user).map_err(refused)?;
     }
     let mut place = "the socket from the service manager".to_owned();
     let mut listener = handed_over;
@@ -93,7 +93,7 @@ fn prepare(
     outside.notifier.tell("READY=1").map_err(unheard)?;
     if listener.is_some() {
         setup.report.log();
-        if user::is_root() {
+        if onionbalance_process::is_root() {
             let what = "running as root: set `signer-user` in the configuration to drop root";
             log::line(Priority::Warning, what);
         }
@@ -162,9 +162,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem that a restart does not solve: `EX_CONFIG` of sysexits.h.
+    /// A problem that a restart does not solve.
     pub fn lasting(what: impl Display) -> Self {
-        Self { what: what.to_string(), status: 78 }
+        Self { what: what.to_string(), status: BAD_CONFIGURATION }
     }
 
     /// A problem that may be gone at the next start.

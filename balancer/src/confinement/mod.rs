@@ -46,7 +46,7 @@ pub fn confine(reach: Reach) -> Result<Confinement, ConfinementError> {
             "the kernel has no landlock, by which the balancer gives up its files: boot it with landlock among lsm="
         );
     }
-    if user::is_root() {
+    if onionbalance_process::is_root() {
         warn!("running as root: set `user` in the configuration to drop root");
     }
     let confinement = if reach.is_complete() {

@@ -1,10 +1,8 @@
 //! Who the process runs as.
 
-use std::ffi::CString;
-
 use nix::errno::Errno;
-use nix::sys::prctl;
-use nix::unistd::{Uid, User, initgroups, setresgid, setresuid};
+use nix::unistd::{Uid, User};
+use onionbalance_process::is_root;
 
 /// Why the process cannot become its user.
 #[derive(Debug, thiserror::Error)]
@@ -20,26 +18,13 @@ pub enum UserError {
     Refused(String, Errno),
 }
 
-/// Whether the process is root's.
-pub fn is_root() -> bool {
-    Uid::effective().is_root()
-}
-
 /// Makes the process its user's for good, with that user's groups and no capability.
 pub fn become_user(name: &str) -> Result<(), UserError> {
     let refused = |errno| UserError::Refused(name.to_owned(), errno);
     let unknown = || UserError::Unknown(name.to_owned());
     let user = User::from_name(name).map_err(refused)?.ok_or_else(unknown)?;
-    if Uid::effective() == user.uid {
-        return Ok(());
-    }
-    if !is_root() {
+    if !is_root() && Uid::effective() != user.uid {
         return Err(UserError::NotRoot(name.to_owned()));
     }
-    let name_for_groups = CString::new(name).map_err(|_| unknown())?;
-    initgroups(&name_for_groups, user.gid).map_err(refused)?;
-    setresgid(user.gid, user.gid, user.gid).map_err(refused)?;
-    setresuid(user.uid, user.uid, user.uid).map_err(refused)?;
-    // A change of user sets it to what the system has for programs with privileges.
-    prctl::set_dumpable(false).map_err(refused)
+    onionbalance_process::become_user(&user).map_err(refused)
 }

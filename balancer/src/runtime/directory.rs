@@ -9,7 +9,6 @@ use tracing::{debug, info, warn};
 
 use super::Runtime;
 use super::survey::{Survey, Surveyed};
-use crate::clock::wall_clock;
 use crate::engine::{DescriptorSlot, Event};
 use crate::generation::{Directory, Generation};
 use crate::network::{Documents, Network};
@@ -125,7 +124,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         if matches!(self.reading.state, ReadingState::Due(at) if at <= Instant::now()) {
             self.ask_for_directory();
         }
-        let (now, View { made, until, .. }) = (wall_clock(), &self.view);
+        let (now, View { made, until, .. }) = (onionbalance_process::now(), &self.view);
         if self.is_ready {
             self.consensus.judge(self.directory.as_deref().map(Directory::lifetime), now);
         }
@@ -136,7 +135,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     /// When [`Runtime::heed_the_clock`] may have something to do.
     pub(super) fn next_look_at_the_clock(&self) -> Instant {
-        let left = self.view.until.map(|until| Duration::from_secs(until.since(wall_clock())));
+        let left = self.view.until.map(|until| Duration::from_secs(until.since(onionbalance_process::now())));
         let look = Instant::now() + left.map_or(CLOCK, |left| left.min(CLOCK));
         match self.reading.state {
             ReadingState::Due(at) => look.min(at),
@@ -153,7 +152,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     pub(super) fn show_network(&mut self) {
         let Some(directory) = self.directory.clone() else { return };
         let (frontends, backends) = (self.frontends.clone(), self.backends.clone());
-        let survey = Survey { directory, frontends, backends, now: wall_clock() };
+        let survey = Survey { directory, frontends, backends, now: onionbalance_process::now() };
         self.view.until = None;
         self.surveys.begin(survey, self.reports.to_us.clone());
     }

@@ -7,7 +7,6 @@ use tracing::field::display;
 use tracing::warn;
 
 use super::Runtime;
-use crate::clock::wall_clock;
 use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
 use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};
@@ -70,7 +69,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     fn fetch_from(&mut self, id: &BackendId, source: Source) -> bool {
         let request = self.next_request();
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return false };
-        let now = wall_clock();
+        let now = onionbalance_process::now();
         match source {
             Source::Hsdir { hsdir, replica } => {
                 let Some(lookup) = directory.lookup(backend, replica, now) else { return false };
@@ -118,7 +117,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     fn on_backend(&mut self, id: &BackendId, source: Source, fetched: Fetched) {
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return };
         let outcome = match fetched {
-            Fetched::Text(text) => match G::open(backend, directory, &text, wall_clock()) {
+            Fetched::Text(text) => match G::open(backend, directory, &text, onionbalance_process::now()) {
                 Ok(copy) => FetchOutcome::Copy(copy),
                 Err(error) => FetchOutcome::Invalid(error),
             },
@@ -172,6 +171,6 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         slot: DescriptorSlot,
         text: &str,
     ) -> Option<Found<<G::Point as Point>::Id>> {
-        G::open_own(frontend, self.term(slot)?, text, wall_clock())
+        G::open_own(frontend, self.term(slot)?, text, onionbalance_process::now())
     }
 }

@@ -40,7 +40,6 @@ pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
 
-use crate::clock::wall_clock;
 use crate::engine::{
     Action, BackendId, Engine, EngineConfiguration, Event, Now, ServiceId, ServiceSpec, ServiceStatus,
     Settings, Timing,
@@ -227,7 +226,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     fn now(&self) -> Now {
-        Now { elapsed: self.began.elapsed(), wall: wall_clock() }
+        Now { elapsed: self.began.elapsed(), wall: onionbalance_process::now() }
     }
 
     fn next_request(&mut self) -> RequestId {

@@ -2,7 +2,6 @@
 
 use onionbalance_proto::relay::Fingerprint;
 
-use crate::clock::wall_clock;
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::generation::{Generation, Order, SignError, Signed};
 use crate::signer::SharedSigner;
@@ -26,6 +25,6 @@ impl<G: Generation> Publication<G> {
     /// Has all sets signed when its turn comes.
     pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<G::FrontendError>> {
         let mut signer = signer.for_order().await;
-        G::sign(&self.order, &mut signer, wall_clock()).await
+        G::sign(&self.order, &mut signer, onionbalance_process::now()).await
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use onionbalance_process::BAD_CONFIGURATION;
 use onionbalance_proto::wire::{Header, Reply, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -22,8 +23,6 @@ use crate::aside::aside;
 const SIGNALS_WITHIN: Duration = Duration::from_millis(200);
 /// A signer takes milliseconds; one that serves another balancer, or hangs, is told by this.
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(10);
-/// How the signer ends when starting it again will not help (`EX_CONFIG` of sysexits.h).
-const BAD_CONFIGURATION: i32 = 78;
 /// Nothing tells when there is room in the queue of connections.
 const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
 /// Bytes of a reply that is decoded beside the loop: each address takes 45 µs, since it is checked that it is of the curve's
@@ -132,7 +131,7 @@ impl Connection {
         match &mut self.child {
             Some(child) => {
                 let ended = timeout(REPLY_WITHIN, child.process.wait()).await;
-                matches!(ended, Ok(Ok(status)) if status.code() == Some(BAD_CONFIGURATION))
+                matches!(ended, Ok(Ok(status)) if status.code() == Some(BAD_CONFIGURATION.into()))
             }
             None => false,
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
 
-use nix::sys::stat::{Mode, umask};
+use onionbalance_process::with_mode_0660;
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -21,7 +21,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::health::Health;
-use crate::clock::wall_clock;
 use crate::config::{StatusForm, StatusPlace};
 use crate::runtime::{State, StatusBoard};
 
@@ -135,11 +134,7 @@ impl Socket {
                 Listener::Unknown => {}
             }
         }
-        // Right from the first moment, whatever the service manager has for other files.
-        let before = umask(Mode::from_bits_truncate(0o117));
-        let listener = UnixListener::bind(path);
-        umask(before);
-        let listener = listener.map_err(cannot)?;
+        let listener = with_mode_0660(|| UnixListener::bind(path)).map_err(cannot)?;
         let inode = path.symlink_metadata().map_err(cannot)?.ino();
         Ok(Self { listener, form, path: path.to_owned(), inode })
     }
@@ -177,14 +172,14 @@ impl Drop for Socket {
 }
 
 async fn tell(reader: Reader, board: StatusBoard) {
-    reader.tell(&board.state().await, wall_clock()).await;
+    reader.tell(&board.state().await, onionbalance_process::now()).await;
 }
 
 /// Logs the status, in the form that is made of lines.
 pub async fn log(board: &StatusBoard) {
     let state = board.state().await;
     info!("status: {}", Health::of(&state));
-    for line in StatusForm::Text.render(&state, wall_clock()).lines() {
+    for line in StatusForm::Text.render(&state, onionbalance_process::now()).lines() {
         info!("status: {line}");
     }
 }

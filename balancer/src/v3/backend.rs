@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::cert::{CertError, Certificate};
+use onionbalance_proto::v3::cert::{CERT_LIFETIME_SECS, CertError, Certificate};
 use onionbalance_proto::v3::document::inner::IntroductionPoint;
 use onionbalance_proto::v3::document::{self, Descriptor, DocumentError, PeriodKeys};
 use onionbalance_proto::v3::keys::{AuthKey, EncKey};
 use onionbalance_proto::v3::{FlowControl, OnionAddress, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};
-
-/// How long tor lets the certificate of a descriptor-signing key stand (`HS_DESC_CERT_LIFETIME`). It makes a new one
-/// with every upload, which thereby says when that was.
-const CERT_LIFETIME: u64 = 54 * 3600;
 
 /// An introduction point with the proof that it is its backend's own.
 #[derive(Clone, Debug)]
@@ -84,9 +80,10 @@ fn copy(
     now: UnixTime,
 ) -> DescriptorCopy<BackendPoint> {
     let Descriptor { signing_cert, revision, inner } = descriptor;
+    // Tor makes a new certificate with every upload, which thereby says when that was.
     // The certificate's hour is rounded up: the true moment is up to an hour earlier. A backend is rather taken for
     // younger than it is, so that a living one is never dropped for its age.
-    let published = signing_cert.claim.expires.moment().minus(CERT_LIFETIME).min(now);
+    let published = signing_cert.claim.expires.moment().minus(CERT_LIFETIME_SECS).min(now);
     let claims = BackendClaims {
         address,
         period,

@@ -5,6 +5,9 @@ use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::time::UnixTime;
 
+/// Tor's lifetime of all certificates in a descriptor (`HS_DESC_CERT_LIFETIME`).
+pub const CERT_LIFETIME_SECS: u64 = 54 * 3600;
+
 const SIGNED_LENGTH: usize = 76;
 const LENGTH: usize = SIGNED_LENGTH + 64;
 const VERSION: u8 = 1;

@@ -12,8 +12,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, getsockopt, listen, socket,
     sockopt,
 };
-use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
+use onionbalance_process::with_mode_0660;
 
 use crate::system::guard;
 
@@ -62,10 +62,7 @@ pub fn bind(path: &Path) -> io::Result<&'static UnixListener> {
 
 fn listen_at(path: &Path) -> io::Result<&'static UnixListener> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let before = umask(Mode::from_bits_truncate(0o117));
-    let bound = UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address));
-    umask(before);
-    bound?;
+    with_mode_0660(|| UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address)))?;
     prepare(UnixListener::from(socket))
 }
 

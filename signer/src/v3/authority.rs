@@ -3,7 +3,7 @@
 
 use ed25519_dalek::VerifyingKey;
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::cert::{Certificate, Claim, ExpiryHour};
+use onionbalance_proto::v3::cert::{CERT_LIFETIME_SECS, Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::{OnionAddress, TimePeriod};
 use onionbalance_proto::wire::Refusal;
 use rand_core::CryptoRngCore;
@@ -11,9 +11,6 @@ use rand_core::CryptoRngCore;
 use super::delegation::Delegation;
 use crate::v3::revision::RevisionKey;
 use crate::v3::secret::{BlindedSecret, DescriptorSigningSecret, IdentitySecret};
-
-/// The lifetime of all certificates in a descriptor by tor, in seconds (`HS_DESC_CERT_LIFETIME`).
-pub const CERT_LIFETIME_SECS: u64 = 54 * 3600;
 
 /// The authority that certifies a service's descriptor-signing keys.
 pub enum Authority {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ed25519_dalek::Signature;
 use onionbalance_proto::time::UnixTime;
-use onionbalance_proto::v3::cert::{CertType, Certificate, Claim, ExpiryHour};
+use onionbalance_proto::v3::cert::{CERT_LIFETIME_SECS, CertType, Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::document::inner::{Inner, IntroductionPoint};
 use onionbalance_proto::v3::document::middle::ClientLines;
 use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, MAX_POINTS, PeriodKeys};
@@ -12,7 +12,7 @@ use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{FrontendRequest, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
-use super::authority::{Authority, CERT_LIFETIME_SECS, PeriodSecrets};
+use super::authority::{Authority, PeriodSecrets};
 use super::delegation::Delegation;
 use super::judge::{self, Approved, ApprovedPoint, MAX_SETS};
 use super::revision::Revisions;

@@ -14,7 +14,6 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress, PeriodLength, TimePeriod}
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::clock::wall_clock;
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::generation::{
     ClientLine, Directory, DirectoryError, Frontend, Generation, Order, SignError, Signed,
@@ -127,7 +126,7 @@ impl Generation for MadeUp {
     }
 
     fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError<Infallible>> {
-        let now = wall_clock();
+        let now = onionbalance_process::now();
         let lifetime = Lifetime::new(now, now.plus(3600), now.plus(3 * 3600));
         Ok(MadeUpDirectory { lifetime: lifetime.expect("a consensus has its times in their order") })
     }

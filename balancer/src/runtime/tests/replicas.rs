@@ -26,14 +26,14 @@ fn documents() -> Documents {
         statuses
     });
     let router_statuses = statuses.into_iter().filter(|status| status.contains(" HSDir")).take(3).collect();
-    let now = wall_clock();
+    let now = onionbalance_process::now();
     let times = [now, now.plus(3600), now.plus(3 * 3600)].map(|time| time.to_string());
     Documents::V2 { router_statuses, times }
 }
 
 /// These answers for the two replicas of the backend's descriptor.
 fn answers(backend: &Backend, of_replicas: &[Fetched; 2]) -> HashMap<DescriptorId, Fetched> {
-    let period = TimePeriod::at(wall_clock(), &backend.address());
+    let period = TimePeriod::at(onionbalance_process::now(), &backend.address());
     // The period may end while the test runs.
     let named = |period| {
         let ids = DescriptorTerm::both(period).map(|term| term.id(&backend.address()));
@@ -63,7 +63,7 @@ async fn states<const N: usize>(of_replicas: [[Fetched; 2]; N]) -> [BackendState
 
 fn text() -> Fetched {
     let backend = Backend::from_pem(KEY);
-    let descriptor = backend.publish(wall_clock(), 3, &mut OsRng);
+    let descriptor = backend.publish(onionbalance_process::now(), 3, &mut OsRng);
     Fetched::Text(backend.text(&descriptor, Readers::Everyone, &mut OsRng))
 }
 

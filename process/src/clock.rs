@@ -1,11 +1,11 @@
-//! The machine's clock, which the rest of the balancer gets as an argument.
+//! The machine's clock. Everything else gets the time as an argument.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::time::UnixTime;
 
 /// The time by this machine's clock; 1970 for a clock that is before it.
-#[expect(clippy::disallowed_methods, reason = "the balancer's one clock")]
-pub fn wall_clock() -> UnixTime {
+#[expect(clippy::disallowed_methods, reason = "the one clock")]
+pub fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

@@ -1,0 +1,18 @@
+//! The effects on the machine that the balancer and its signer share: the clock, the change of user, the mode of a socket, the exit
+//! status.
+//!
+//! Each program has its own order of these, and its own messages. The confinement of the two is not shared, because they need
+//! different system calls and files.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod socket;
+mod user;
+
+pub use clock::now;
+pub use socket::with_mode_0660;
+pub use user::{become_user, is_root};
+
+/// The exit status of a program that would fail again if it were started again (`EX_CONFIG` of sysexits.h).
+pub const BAD_CONFIGURATION: u8 = 78;

@@ -1,0 +1,12 @@
+//! The mode of a listening socket.
+
+use nix::sys::stat::{Mode, umask};
+
+/// Calls `bind`, which makes a socket's file. The file has mode 0660 from its first moment, whatever the service manager has for other
+/// files: owner and group may connect, nobody else.
+pub fn with_mode_0660<T>(bind: impl FnOnce() -> T) -> T {
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let bound = bind();
+    umask(before);
+    bound
+}
