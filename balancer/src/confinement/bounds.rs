@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use onionbalance_process::directory_of;
+
 use super::reach::Reach;
 use crate::tor::Endpoint;
 
@@ -101,9 +103,9 @@ impl Bounds {
 
 /// Whether any of the directories above a file, which need not be there itself, is one of those.
 fn lies_beneath(file: &Path, is_one: impl Fn(&Inode) -> bool) -> bool {
-    let parent = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     // Where a link leads to is what counts.
-    let real = file.canonicalize().or_else(|_| parent.canonicalize().map(|parent| parent.join("file")));
+    let real =
+        file.canonicalize().or_else(|_| directory_of(file).canonicalize().map(|parent| parent.join("file")));
     real.is_ok_and(|real| {
         real.ancestors().skip(1).any(|directory| inode(directory).is_ok_and(|inode| is_one(&inode)))
     })

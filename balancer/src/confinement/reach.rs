@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use onionbalance_process::directory_of;
+
 use crate::tor::Endpoint;
 
 /// Where tor's packages keep the cookie of the control port. A tor that a reload names may have it there.
@@ -38,7 +40,7 @@ impl Reach {
     pub fn configuration(&mut self, file: &Path) {
         let mut file = file.to_owned();
         for _ in 0..=MAX_LINKS {
-            let directory = directory(&file);
+            let directory = directory_of(&file).to_owned();
             let target = file.read_link().map(|target| directory.join(target));
             self.readable.insert(directory);
             match target {
@@ -50,7 +52,7 @@ impl Reach {
 
     /// This file or socket is made, written, replaced and removed.
     pub fn written(&mut self, file: &Path) {
-        self.writable.insert(directory(file));
+        self.writable.insert(directory_of(file).to_owned());
     }
 
     /// There may be a tor at `endpoint`.
@@ -58,7 +60,7 @@ impl Reach {
         self.readable.extend(USUAL_COOKIE_DIRECTORIES.map(PathBuf::from));
         match endpoint {
             Endpoint::Unix(path) => {
-                self.readable.insert(directory(path));
+                self.readable.insert(directory_of(path).to_owned());
             }
             Endpoint::Tcp { host, port } => {
                 self.ports.insert(*port);
@@ -77,11 +79,11 @@ impl Reach {
     /// another one (`RuntimeDirectory=`, systemd.exec(5)), so the directory above is needed. It does so in root's directories
     /// only; above others there is no telling what else lies, such as a home.
     pub fn cookie(&mut self, file: &Path) {
-        let directory = directory(file);
+        let directory = directory_of(file);
         let above = directory.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
         let is_roots = |above: &PathBuf| above.metadata().is_ok_and(|found| found.uid() == 0);
         self.readable.extend(above.filter(|above| above != Path::new("/") && is_roots(above)));
-        self.readable.insert(directory);
+        self.readable.insert(directory.to_owned());
     }
 
     /// No tor has said yet where its cookie is: see [`Confinement::meet`](super::Confinement::meet).
@@ -103,11 +105,6 @@ impl Reach {
     pub fn child(&mut self, pid: i32) {
         self.child = Some(pid);
     }
-}
-
-/// The directory that a file is in.
-fn directory(file: &Path) -> PathBuf {
-    file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")).to_owned()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use onionbalance_process::directory_of;
 use onionbalance_proto::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,7 @@ impl StateFile {
             file.write_all(&render(&newest)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
-            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+            File::open(directory_of(&self.path))?.sync_all()
         };
         replace().map_err(|source| StateFileError::Unwritable { path: self.path.clone(), source })
     }

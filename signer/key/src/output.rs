@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use onionbalance_process::directory_of;
 use rand_core::{OsRng, RngCore};
 
 use crate::Problem;
@@ -21,7 +22,7 @@ pub(crate) fn must_be_absent(path: &Path) -> Result<(), Problem> {
 /// Writes the file at `path`, and syncs it. Fails if something exists there, or if the directory cannot be
 /// written.
 pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<(), Problem> {
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let temporary = Temporary::write(directory, contents).map_err(|error| failed(path, &error))?;
     // `link` never replaces a file, even if another process creates one of this name at this moment.
     fs::hard_link(&temporary.0, path).map_err(|error| match error.kind() {
