@@ -1,4 +1,25 @@
-//! Who wants to be woken when.
+//! The deadlines of backends and services: the times at which the engine wakes them.
+//!
+//! An owner has one deadline, the earliest of these. Lengths are fields of [`super::Timing`]; those with a range are random within it.
+//!
+//! | owner | purpose | counts from | length |
+//! |---|---|---|---|
+//! | backend | to give up an HSDir that does not answer a fetch | the fetch | `fetch_timeout` |
+//! | backend | the next look at its HSDirs | the end of the last look | `refresh`; `look_again`, doubling up to `refresh`, if that was without result |
+//! | backend | to take it for dead | the publication of its newest descriptor | `max_age` |
+//! | service | to choose its points for the first time | the first backend found | `settle`; none if all backends have answered |
+//! | service | to choose its points again | the first of several changes | `debounce` |
+//! | service | to give up its last points | the end of its last backend | `keep_last` |
+//! | descriptor | to renew it | the last publication | `republish_from` to `republish_to` |
+//! | descriptor | to give up a read-back of a refusing HSDir | the read-back | `fetch_timeout` |
+//! | upload | to give it up | tor's acceptance of the post | `upload_timeout` |
+//! | upload | to report an HSDir as silent | its first upload without an answer | `upload_timeout` |
+//! | upload | to try it again | the last failure | `retry_first`, doubling up to `retry_max`; up to `offer_max` if no HSDir was asked |
+//! | upload | to prove an acknowledgement | the acknowledgement; the last read-back that failed | none; as to try it again |
+//! | upload | to give up the read-back that is to prove it | the read-back | `fetch_timeout` |
+//!
+//! Descriptors and their uploads belong to services. The lines before tor have a deadline of their own
+//! ([`super::capacity::Capacity::deadline`]), and the looks at the wall clock are the caller's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

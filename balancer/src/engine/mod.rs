@@ -14,6 +14,45 @@
 //! - tor is asked for a bounded number of circuits at a time, at even distances, and no request waits for ever;
 //! - an event costs time only for the backends and services that it concerns, and a bounded time: where all services have to
 //!   choose again, some do so at once and the others in the turns that follow.
+//!
+//! The loop around it is always of this form. The runtime's has the answers of tor and of the signer for events.
+//!
+//! ```
+//! # use std::collections::BTreeMap;
+//! # use std::sync::mpsc::{self, RecvTimeoutError};
+//! # use std::time::{Duration, Instant};
+//! # use onionbalance::engine::{Action, Engine, EngineConfiguration, Event, Now, Point, Settings};
+//! # use onionbalance_proto::relay::Fingerprint;
+//! # use rand_core::OsRng;
+//! # #[derive(Clone)]
+//! # struct RelayPoint(Fingerprint);
+//! # impl Point for RelayPoint {
+//! #     type Id = Fingerprint;
+//! #     const FAILED_IS_STRUCK_OFF: bool = false;
+//! #     fn id(&self) -> Fingerprint { self.0 }
+//! #     fn relay(&self) -> Fingerprint { self.0 }
+//! # }
+//! # fn carry_out(_: Action<RelayPoint>) {}
+//! # let configuration =
+//! #     EngineConfiguration { services: Vec::new(), settings: Settings::default(), newest: BTreeMap::new() };
+//! # let (sender, events) = mpsc::channel();
+//! # sender.send(Event::TorReady).unwrap();
+//! # drop(sender);
+//! let mut engine = Engine::<RelayPoint, _>::new(configuration, OsRng);
+//! let began = Instant::now();
+//! loop {
+//!     let until = engine.next_deadline().unwrap_or(Duration::MAX);
+//!     let event = match events.recv_timeout(until.saturating_sub(began.elapsed())) {
+//!         Ok(event) => event,
+//!         Err(RecvTimeoutError::Timeout) => Event::Tick,
+//!         Err(RecvTimeoutError::Disconnected) => break,
+//!     };
+//!     let now = Now { elapsed: began.elapsed(), wall: onionbalance_process::now() };
+//!     for action in engine.handle(now, event) {
+//!         carry_out(action);
+//!     }
+//! }
+//! ```
 
 mod backend;
 mod capacity;
