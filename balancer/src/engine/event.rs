@@ -10,8 +10,8 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
-use super::backend::Newest;
 use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+use super::newest::Newest;
 use super::notice::Notice;
 use super::timing::Settings;
 

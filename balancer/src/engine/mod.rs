@@ -65,6 +65,7 @@ mod event;
 mod id;
 mod look;
 mod matching;
+mod newest;
 mod notice;
 mod publication;
 mod registry;
@@ -85,12 +86,12 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
-pub use self::backend::Newest;
 pub use self::event::{
     Action, BackendView, Chosen, DescriptorCopy, EngineConfiguration, Event, FetchOutcome, Found,
     NetworkView, Now, Point, Post, Proof, Revision, ServiceSpec, UploadOutcome,
 };
 pub use self::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+pub use self::newest::Newest;
 pub use self::notice::Notice;
 pub use self::status::{
     BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, HsdirStatus, Load, ServiceStatus,

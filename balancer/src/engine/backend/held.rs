@@ -9,7 +9,7 @@ use rand_core::RngCore;
 use super::super::context::Context;
 use super::super::event::{DescriptorCopy, Now};
 use super::super::id::Source;
-use super::newest::Newest;
+use super::super::newest::Newest;
 
 /// The newest descriptor.
 pub(super) struct Held<P> {
@@ -123,4 +123,4 @@ impl<P> Held<P> {
 }
 
 /// In seconds.
-pub(super) const HOUR: u64 = 60 * 60;
+const HOUR: u64 = 60 * 60;

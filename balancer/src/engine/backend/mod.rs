@@ -4,7 +4,6 @@
 //! fetched says nothing. It is also gone when every one of its HSDirs says that it has no descriptor.
 
 mod held;
-mod newest;
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,13 +11,13 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
-use self::held::{HOUR, Held};
-pub use self::newest::Newest;
+use self::held::Held;
 use super::context::Context;
 use super::deadlines::earlier;
 use super::event::{BackendView, DescriptorCopy, FetchOutcome, Point};
 use super::id::{BackendId, ServiceId, Source};
 use super::look::Looks;
+use super::newest::{HELD_FOR, Newest};
 use super::notice::Notice;
 use super::registry::Number;
 use super::status::{BackendState, BackendStatus, Gone};
@@ -413,10 +412,6 @@ fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
     }
     ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()
 }
-
-/// How long an HSDir can hold a descriptor after it was seen to: the 180 minutes that tor's descriptors say, and some for skew.
-/// Those of version 2 hold one for days, and show it.
-pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);
 
 /// How many HSDirs are asked at once for what is not known to be there.
 const AT_ONCE: usize = 2;

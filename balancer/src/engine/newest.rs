@@ -1,8 +1,8 @@
 //! The newest descriptor of a backend, which outlives the engine.
 
-use onionbalance_proto::time::UnixTime;
+use std::time::Duration;
 
-use super::HELD_FOR;
+use onionbalance_proto::time::UnixTime;
 
 /// The newest descriptor that was ever seen of a backend: what has to outlive the engine, so that after a restart an
 /// older copy is not taken for news.
@@ -27,3 +27,9 @@ impl Newest {
         is_forgotten || (self.period, self.revision, self.seen) >= (other.period, other.revision, other.seen)
     }
 }
+
+/// How long an HSDir can hold a descriptor after it was seen to: the 180 minutes that tor's descriptors say, and some for skew.
+/// Those of version 2 hold one for days, and show it.
+pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);
+
+const HOUR: u64 = 60 * 60;
