@@ -1,9 +1,9 @@
-//! How long something has been so, in words.
+//! Lengths of time in words.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A length of time as people say it, in at most two units: `9 s`, `2 min 9 s`, `21 min`, `3 h 4 min`, `3 d 4 h`.
+/// A length of time in at most two units: `9 s`, `2 min 9 s`, `21 min`, `3 h 4 min`, `3 d 4 h`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Age(pub Duration);
 

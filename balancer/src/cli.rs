@@ -1,6 +1,7 @@
-//! The command line: Onionbalance's own, so that whatever starts it can start this.
+//! The command line: Onionbalance's own, so that scripts and units for it can start this program.
 //!
-//! What it leaves open is answered by the file, then by the environment. That was 0.1.8's order.
+//! The file has the values that the command line leaves out, and the environment those that both leave out.
+//! This is 0.1.8's order.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -16,7 +17,7 @@ const DEFAULT_SOCKET: &str = "/var/run/tor/control";
 const DEFAULT_IP: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const DEFAULT_PORT: u16 = 9051;
 
-/// As `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
+/// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
 const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
 
 const ENVIRONMENT: &str = "\
@@ -40,8 +41,8 @@ pub struct Arguments {
     #[arg(short, long, value_parser = value_parser!(u16).range(1..))]
     port: Option<u16>,
 
-    /// Tor's control socket, tried before address and port [default: the configuration's, else /var/run/tor/control unless
-    /// address or port are given]
+    /// Tor's control socket, tried before address and port [default: the configuration's, else
+    /// /var/run/tor/control unless address or port are given]
     #[arg(short, long)]
     socket: Option<TorSocket>,
 
@@ -53,15 +54,15 @@ pub struct Arguments {
     #[arg(short, long, env = "ONIONBALANCE_CONFIG", default_value = "config.yaml")]
     pub config: PathBuf,
 
-    /// How much to log: debug, info, warning, error or critical [default: the configuration's, else info]
+    /// Level of the log: debug, info, warning, error or critical [default: the configuration's, else info]
     #[arg(short, long, value_name = "LEVEL")]
     verbosity: Option<LogLevel>,
 
-    /// Taken for compatibility: which version a service is of is told by the addresses in the configuration
+    /// Accepted for compatibility: the addresses in the configuration determine the version
     #[arg(long, value_enum)]
     hs_version: Option<Generation>,
 
-    /// Taken for compatibility: whether this is a testing network is asked of tor
+    /// Accepted for compatibility: tor reports whether its network is a testing network
     #[arg(long)]
     is_testnet: bool,
 
@@ -70,23 +71,23 @@ pub struct Arguments {
     version: Option<bool>,
 }
 
-/// The generations of onion services.
+/// The versions of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Generation {
-    /// Version 2.
+    /// Version 2 onion services.
     V2,
-    /// Version 3.
+    /// Version 3 onion services.
     V3,
 }
 
-/// `ONIONBALANCE_LOG_LEVEL` names no level.
+/// `ONIONBALANCE_LOG_LEVEL` is not a level.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("ONIONBALANCE_LOG_LEVEL: {0}")]
 pub struct BadLevelVariable(UnknownLevel);
 
 impl Arguments {
-    /// The command line of this process, and its environment as far as it names a tor. Where one of them is not valid, the
-    /// process ends with a usage message and status 2.
+    /// The command line of this process, and its environment as far as it names a tor. If one of them is not
+    /// valid, the process ends with a usage message and status 2.
     pub fn read() -> Self {
         let variable = std::env::var_os(SOCKET_VARIABLE);
         Self::try_read(std::env::args_os(), variable).unwrap_or_else(|error| error.exit())
@@ -105,12 +106,12 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// True if the command line has the place of tor.
+    /// True if the command line names a tor.
     pub fn has_tor(&self) -> bool {
         self.socket.is_some() || self.ip.is_some() || self.port.is_some()
     }
 
-    /// Where to look for tor, in this order.
+    /// The places to look for tor, in this order.
     pub fn endpoints(&self, file: &TorDefaults) -> Vec<Endpoint> {
         let tcp = Endpoint::Tcp {
             host: self.ip.clone().or_else(|| file.address.clone()).unwrap_or_else(|| DEFAULT_IP.into()),
@@ -122,7 +123,8 @@ impl Arguments {
         }
     }
 
-    /// A port that is named without a socket means that tor, not another one that has the usual socket.
+    /// The control socket; `None` for a port that is named without a socket, since the default socket may be
+    /// another tor's.
     fn socket(&self, file: &TorDefaults) -> Option<PathBuf> {
         let named = if self.has_tor() {
             return self.socket.as_ref().map(|socket| socket.path().to_owned());
@@ -133,7 +135,11 @@ impl Arguments {
         named.map(|socket| socket.path().to_owned()).or_else(usual)
     }
 
-    /// How and where to log. `level` is `ONIONBALANCE_LOG_LEVEL`, `location` is `ONIONBALANCE_LOG_LOCATION`.
+    /// The level and the file of the log. `level` is `ONIONBALANCE_LOG_LEVEL`, `location` is
+    /// `ONIONBALANCE_LOG_LOCATION`.
+    ///
+    /// # Errors
+    /// `level` is not a level.
     pub fn log(
         &self,
         file: LogSettings,
@@ -150,7 +156,7 @@ impl Arguments {
 
 /// # Errors
 ///
-/// In the form of clap's own for an option that is not valid.
+/// The value is not valid; the error has the form of clap's own for an option.
 fn socket_in_variable(value: OsString) -> Result<TorSocket, clap::Error> {
     let problem = match value.into_string() {
         Ok(text) => match text.parse::<TorSocket>() {

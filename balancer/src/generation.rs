@@ -1,7 +1,8 @@
-//! What the runtime has to know of a generation of onion services: its formats, and where its descriptors lie.
+//! The parts of the runtime that depend on the version of onion services: the formats, and the places of
+//! descriptors.
 //!
-//! The engine knows neither, and the runtime is written once for both: [`crate::v2`] and [`crate::v3`] have the same rooms
-//! and meet it here.
+//! The engine depends on neither, and the runtime is written once for both versions: [`crate::v2`] and
+//! [`crate::v3`] have the same modules and implement these traits.
 
 use std::error::Error;
 use std::fmt;
@@ -19,30 +20,30 @@ use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
 
-/// A generation of onion services.
+/// A version of onion services.
 pub trait Generation: Clone + Send + Sync + 'static {
     /// An onion address.
     type Address: Copy + fmt::Display + Send + Sync;
     /// A backend as it is configured.
     type Backend: Clone + Send + Sync;
-    /// A backend's introduction point with all that the signer wants to see of it.
+    /// A backend's introduction point with everything that the signer demands of it.
     type Point: Point<Id: Send + Sync> + Send + Sync;
-    /// The particulars of one of a frontend's descriptors: its time period and more.
+    /// The properties of one of a frontend's descriptors: its time period and more.
     type Term: Copy + Send + Sync;
-    /// The results that are kept from one survey of the network to the next.
+    /// Results that are kept from one survey of the network to the next.
     type Known: Known;
-    /// Where descriptors lie, by one consensus.
+    /// The places of descriptors by one consensus.
     type Directory: Directory<Self>;
     /// The reason for which clients could not use a signed descriptor.
     type FrontendError: Error + Send;
     /// The reason for which documents of this version cannot be read.
     type DirectoryError: Error;
 
-    /// The version of onion services, for the network.
+    /// The version, for the network.
     const VERSION: Version;
-    /// The proof that an HSDir has a descriptor.
+    /// The proof that is needed to believe that an HSDir has a descriptor.
     const PROOF: Proof;
-    /// Whether a period's replicas are different documents.
+    /// True if a period's replicas are different documents.
     const REPLICAS_DIFFER: bool;
     /// The reason to report for a backend's descriptor that tor cannot parse.
     const UNPARSED: &'static str;
@@ -50,25 +51,31 @@ pub trait Generation: Clone + Send + Sync + 'static {
     /// The engine's timers, for a period of a day.
     fn timing(tuning: &Tuning) -> Timing;
 
-    /// The most introduction points that a descriptor shall list; not more than clients accept.
+    /// The most introduction points of a descriptor; no more than clients accept.
     fn max_points(tuning: &Tuning) -> usize;
 
     /// The backend's address.
     fn backend_address(backend: &Self::Backend) -> Self::Address;
 
-    /// Whether the backend authorizes its clients, and we are one.
+    /// True if the backend authorizes its clients, and the balancer is one.
     fn is_client(backend: &Self::Backend) -> bool;
 
-    /// The line that the frontend's clients need in their torrc, if it authorizes them.
+    /// The line that the frontend's clients need in their torrc; `None` if it does not authorize them.
     fn client_line(address: &Self::Address, backends: &[Self::Backend]) -> Option<ClientLine>;
 
     /// The name of the service's descriptor of this term, for the network.
     fn name(address: &Self::Address, term: Self::Term) -> DescriptorName;
 
-    /// Reads where descriptors lie.
+    /// Reads the places of descriptors.
+    ///
+    /// # Errors
+    /// The documents cannot be parsed, or are those of the other version.
     fn directory(documents: &Documents) -> Result<Self::Directory, DirectoryError<Self::DirectoryError>>;
 
-    /// Opens and verifies a backend's present descriptor; says what is wrong with it.
+    /// Opens and verifies a backend's present descriptor.
+    ///
+    /// # Errors
+    /// The descriptor is not valid; the error is the reason.
     fn open(
         backend: &Self::Backend,
         directory: &Self::Directory,
@@ -76,7 +83,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<DescriptorCopy<Self::Point>, String>;
 
-    /// Opens the frontend's own descriptor as it was found on an HSDir; `None` if it is not that.
+    /// Opens the frontend's own descriptor as an HSDir returned it; `None` if it is not that.
     fn open_own(
         frontend: &Frontend<Self>,
         term: Self::Term,
@@ -84,7 +91,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
         now: UnixTime,
     ) -> Option<Found<<Self::Point as Point>::Id>>;
 
-    /// Has all sets of a descriptor rendered and signed, and looks at each text as a client would.
+    /// Has all sets of a descriptor rendered and signed, and checks each text as a client would.
     fn sign(
         order: &Order<Self>,
         signer: &mut SignerClient,
@@ -92,15 +99,16 @@ pub trait Generation: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Signed, SignError<Self::FrontendError>>> + Send;
 }
 
-/// Where and when a generation's descriptors are found and published.
+/// The HSDirs and times of a version's descriptors, by one consensus.
 pub trait Directory<G: Generation>: Send + Sync {
-    /// From when to when the consensus stands.
+    /// The time in which the consensus is valid.
     fn lifetime(&self) -> &Lifetime;
 
-    /// How many HSDirs there are.
+    /// The number of HSDirs.
     fn hsdirs(&self) -> usize;
 
-    /// How many of the consensus's HSDirs are not among them because tor knows too little of them yet.
+    /// The number of the consensus's HSDirs that are not among them because tor does not have their
+    /// microdescriptors yet.
     fn missing(&self) -> usize;
 
     /// The length of a time period.
@@ -114,29 +122,30 @@ pub trait Directory<G: Generation>: Send + Sync {
         now: UnixTime,
     ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
 
-    /// What is particular to the descriptor in this slot; `None` if it is not published any more.
+    /// The properties of the descriptor in this slot; `None` if it is not published any more.
     fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
 
     /// The lookup of the service's descriptor of this term; `None` if tor cannot fetch that one.
     fn lookup_own(&self, address: &G::Address, term: G::Term) -> Option<Lookup>;
 
-    /// Where the backend's present descriptor lies at `now`.
+    /// The HSDirs of the backend's present descriptor at `now`.
     fn backend(&self, known: &mut G::Known, backend: &G::Backend, now: UnixTime) -> BackendView;
 
     /// The lookup of this replica of the backend's descriptor at `now`; `None` if there is no such replica.
     fn lookup(&self, backend: &G::Backend, replica: u8, now: UnixTime) -> Option<Lookup>;
 
-    /// The lookup of the backend's descriptor at `now` as one of its clients; `None` if it does not authorize them. Tor's consensus or its clock
-    /// may be ahead of ours, or behind.
+    /// The lookup of the backend's descriptor at `now` as one of its clients; `None` if it does not authorize
+    /// clients. Tor's consensus or its clock may be ahead of ours, or behind.
     fn client_lookup(&self, backend: &G::Backend, now: UnixTime) -> Option<ClientLookup>;
 
-    /// When, by the clock alone, the descriptors of the service at `address` are others than at `now`.
+    /// The time at which, by the clock alone, the service at `address` gets other descriptors than at `now`;
+    /// `None` if a consensus decides that.
     fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
 }
 
 /// Results that follow from addresses alone, and are needed again with the next consensus.
 pub trait Known: Default + Send {
-    /// Ends a survey of all services and backends: forgets the results that none of them needed.
+    /// Ends a survey of all services and backends: forgets results that were not needed in it.
     fn end_look(&mut self);
 }
 
@@ -149,50 +158,52 @@ impl Known for () {
 pub struct Frontend<G: Generation> {
     /// The frontend's address, of which the signer holds the key.
     pub address: G::Address,
-    /// The backends.
+    /// The configured backends.
     pub backends: Vec<G::Backend>,
 }
 
 /// The line of torrc that the clients of a v2 frontend with client authorization need.
 ///
-/// The cookie in it lets clients in and does nothing else: it signs nothing, and whoever runs this machine has it from the
-/// configuration. The operator has to hand it out, and its form in a stealth backend's `hostname` is not the one that clients
-/// need. So the log and the status show it, whose readers administer the machine: the journal's are root and the groups adm
-/// and systemd-journal, the status sockets have mode 0660. `Debug` does not show it.
+/// The cookie in it authorizes clients and does nothing else: it signs nothing, and the operator has it in
+/// the configuration anyway. The operator has to hand it out, and its form in a stealth backend's `hostname`
+/// is not the one that clients need. So the log and the status show it to those who administer the machine:
+/// the journal's readers are root and the groups adm and systemd-journal, and the status sockets have mode
+/// 0660. `Debug` does not show it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientLine {
-    /// The frontend.
+    /// The frontend's onion address.
     pub frontend: v2::OnionAddress,
     /// The cookie that one of its clients shares with the backends.
     pub cookie: v2::Cookie,
 }
 
 impl fmt::Display for ClientLine {
-    /// `HidServAuth ADDRESS.onion COOKIE`. Frontends are published with basic authorization, whichever the backends have, and
-    /// tor reads from the cookie's last character for which of the two it is (rend-spec-v2 §2.1).
+    /// `HidServAuth ADDRESS.onion COOKIE`. Frontends are published with basic authorization, whatever their
+    /// backends have, and tor reads the kind of authorization from the cookie's last character (rend-spec-v2
+    /// §2.1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HidServAuth {} {}", self.frontend, self.cookie.hid_serv_auth(AuthType::Basic))
     }
 }
 
-/// A descriptor to be made, in as many texts as it has sets of introduction points.
+/// A descriptor to be made: a text for each set of introduction points.
 pub struct Order<G: Generation> {
-    /// The service.
+    /// The service and its backends.
     pub frontend: Arc<Frontend<G>>,
-    /// The descriptor's particulars.
+    /// The descriptor's properties.
     pub term: G::Term,
     /// The set of points that each text lists; at least one set, and none of them empty.
     pub sets: Vec<Vec<G::Point>>,
-    /// The revision that the new one has to exceed.
+    /// The revision that the new descriptor has to exceed.
     pub revision_floor: u64,
 }
 
 /// A descriptor that is ready to be uploaded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Signed {
-    /// A text for each set, in the order's order.
+    /// A text for each set, in the order of the sets.
     pub texts: Vec<String>,
-    /// The revision counter that all of them have; in version 2, the publication time.
+    /// The revision counter of all texts; in version 2, the publication time in seconds since 1970.
     pub revision: u64,
 }
 
@@ -210,10 +221,10 @@ pub enum SignError<F> {
 /// The reason for which documents give no directory. `D` is [`Generation::DirectoryError`].
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError<D> {
-    /// They are those of the other version.
+    /// The documents are those of the other version.
     #[error("the documents are those of another version of onion services")]
     Version,
-    /// They cannot be read.
+    /// The documents cannot be parsed.
     #[error(transparent)]
     Unreadable(#[from] D),
 }
@@ -224,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_client_line_has_the_cookie_for_basic_authorization() {
-        // What tor writes into `hostname` and `client_keys`: for basic, for stealth, and for either.
+        // The values that tor writes into `hostname` and `client_keys`: for basic, for stealth, and for
+        // either.
         for (cookie, wanted) in [
             ("TRTUFLcJe7zonSx/Ben5Sg", "TRTUFLcJe7zonSx/Ben5Sg"),
             ("1LWjaYKD5ufodnNvVIZvpB", "1LWjaYKD5ufodnNvVIZvpA"),

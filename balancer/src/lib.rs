@@ -1,8 +1,8 @@
-//! The load balancer: everything but the keys.
+//! The load balancer: everything except the keys.
 //!
-//! [`lifecycle`] makes what runs of a configuration, and [`confinement`] is what the process does to itself then. [`runtime`] is
-//! between the [`engine`], which decides, the [`network`], which [`tor`] carries, and the [`signer`]; [`v2`] and [`v3`] know the
-//! formats, and meet the runtime in [`generation`].
+//! [`lifecycle`] makes a running process of a configuration, and [`confinement`] restricts it. [`runtime`]
+//! connects the [`engine`], which decides, with the [`network`], which [`tor`] carries, and the [`signer`];
+//! [`v2`] and [`v3`] know the formats, and implement [`generation`].
 
 #![forbid(unsafe_code)]
 

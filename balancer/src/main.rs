@@ -19,12 +19,12 @@ use tracing::error;
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    // A thread has the confinement of the one that started it, so none is kept for later work.
+    // A thread has the confinement of the thread that started it, so none is kept for later work.
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::ZERO).build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(arguments));
-            // Work beside the loop is not waited for.
+            // Work in threads is not waited for.
             runtime.shutdown_background();
             code
         }
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
-    // Before anything takes its time: a request that comes too early is not to end the process.
+    // Signals come first: a request that comes early must not end the process.
     let signals = match subscribe() {
         Ok(signals) => signals,
         Err(problem) => {
@@ -51,7 +51,8 @@ async fn run(arguments: Arguments) -> ExitCode {
     let (setup, verbosity) = match begin(arguments) {
         Ok(begun) => begun,
         Err(problem) => {
-            // What is wrong with the log, or with the file that says where it is, can only be said on standard error.
+            // A problem with the log, or with the file that configures it, can only be reported on standard
+            // error.
             if log::begin(&LogSettings::default()).is_ok() {
                 error!("{problem}");
             }
@@ -60,7 +61,7 @@ async fn run(arguments: Arguments) -> ExitCode {
     };
     match balance(setup, verbosity, signals).await {
         Ok(()) => ExitCode::SUCCESS,
-        // It has said so itself.
+        // The signer has logged the reason itself.
         Err(problem) if matches!(problem.downcast_ref(), Some(SignerError::BadConfiguration)) => {
             ExitCode::from(BAD_CONFIGURATION)
         }

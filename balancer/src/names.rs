@@ -1,4 +1,4 @@
-//! The names of services and backends. Without a name the address is shown.
+//! The names of services and backends. Addresses take the place of missing names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Inner {
 #[derive(Debug, Eq, PartialEq)]
 struct Backend {
     name: Name,
-    /// The name alone, or with the service's behind it where backends of several services have the same name.
+    /// The name; with the service's behind it if backends of several services have the same name.
     label: String,
 }
 
@@ -28,22 +28,22 @@ struct Backend {
 #[derive(Debug, Default)]
 pub struct NamesBuilder {
     services: BTreeMap<ServiceId, Name>,
-    /// Each backend's first name, and the service that it is of.
+    /// Each backend's first name, and its service.
     backends: BTreeMap<BackendId, (Name, ServiceId)>,
 }
 
 impl NamesBuilder {
-    /// A service is called so.
+    /// Names a service.
     pub fn service(&mut self, service: &ServiceId, name: &Name) {
         self.services.insert(service.clone(), name.clone());
     }
 
-    /// A backend of this service is called so. A backend of several services keeps its first name.
+    /// Names a backend of this service. A backend of several services keeps its first name.
     pub fn backend(&mut self, service: &ServiceId, backend: &BackendId, name: &Name) {
         self.backends.entry(backend.clone()).or_insert_with(|| (name.clone(), service.clone()));
     }
 
-    /// All that were named.
+    /// The names that were collected.
     pub fn build(self) -> Names {
         let Self { services, backends } = self;
         let mut once = BTreeSet::new();
@@ -66,12 +66,12 @@ impl NamesBuilder {
 }
 
 impl Names {
-    /// The name of a service.
+    /// The name of a service; `None` without one.
     pub fn of_service(&self, service: &ServiceId) -> Option<&Name> {
         self.0.services.get(service)
     }
 
-    /// The name of a backend.
+    /// The name of a backend; `None` without one.
     pub fn of_backend(&self, backend: &BackendId) -> Option<&Name> {
         self.0.backends.get(backend).map(|backend| &backend.name)
     }
@@ -87,7 +87,7 @@ impl Names {
     }
 }
 
-/// The names, and which backends' addresses the log has had already: a name is told with its address once.
+/// The names, and the backends whose addresses the log has had: a name is logged with its address once.
 #[derive(Debug)]
 pub struct Introductions {
     names: Names,
@@ -95,7 +95,7 @@ pub struct Introductions {
 }
 
 impl Introductions {
-    /// None of these was told yet.
+    /// Names whose addresses the log has not had.
     pub fn new(names: Names) -> Self {
         Self { names, told: BTreeSet::new() }
     }
@@ -107,13 +107,13 @@ impl Introductions {
         self.told.retain(|backend| names.of_backend(backend) == before.of_backend(backend));
     }
 
-    /// The names.
+    /// The names of the present configuration.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// The text by which a log line refers to a backend, and the address that belongs behind it: `None` if the log has had it, or if there is
-    /// no name.
+    /// The text by which a log line refers to a backend, and the address to add to it: `None` if the log has
+    /// had it, or if there is no name.
     pub fn introduce<'a>(&mut self, backend: &'a BackendId) -> (String, Option<&'a BackendId>) {
         let is_new = self.names.of_backend(backend).is_some() && self.told.insert(backend.clone());
         (self.names.backend(backend).to_owned(), is_new.then_some(backend))

@@ -19,14 +19,14 @@ use crate::tor::{Endpoint, Password};
 /// All frontends, each version in the order of the file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Frontends {
-    /// Those of version 2.
+    /// The version 2 frontends.
     pub v2: Vec<Frontend<v2::OnionAddress, InstanceV2>>,
-    /// Those of version 3.
+    /// The version 3 frontends.
     pub v3: Vec<Frontend<v3::OnionAddress, v3::OnionAddress>>,
     /// The names of services and backends in the file.
     pub names: Names,
-    /// Entries of the file that the signer does not agree to: services without their key there, and backends that are not
-    /// allowed there.
+    /// The entries of the file that do not match the signer's: services whose key it does not hold, and
+    /// backends that it does not allow.
     pub left_out: Vec<ConfigError>,
 }
 
@@ -37,7 +37,7 @@ pub struct Frontend<Address, Backend> {
     pub address: Address,
     /// The backends, each address once.
     pub backends: Vec<Backend>,
-    /// The tors that look for them and publish the frontend, if they are not those of all services.
+    /// The tors that look for the backends and publish the frontend; `None` for those of all services.
     pub tors: Option<TorPool>,
 }
 
@@ -46,11 +46,11 @@ pub struct Frontend<Address, Backend> {
 pub struct TorPool {
     /// Their control ports; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// The password of these control ports, if it is not the one of all.
+    /// The password of these control ports; `None` for the one of all.
     pub password: Option<Password>,
 }
 
-/// Keys are read at the signer's start only.
+/// The remedy for a key that the signer does not hold: it reads keys at its start only.
 const RESTART_SIGNER: &str = "systemctl restart onionbalance-signer; systemctl reload onionbalance (elsewhere: restart the \
     signer, then send onionbalance SIGHUP)";
 
@@ -58,7 +58,7 @@ impl Configuration {
     /// The frontends that the file lists and whose keys are among `held`.
     ///
     /// # Errors
-    /// A frontend is among its own backends. Entries that the signer does not agree to are left out instead.
+    /// A frontend is among its own backends. Entries that do not match the signer's are left out instead.
     pub fn frontends(&self, held: &[HeldService]) -> Result<Frontends, ConfigError> {
         let held: HashMap<&str, &HeldService> = held.iter().map(|held| (held.key(), held)).collect();
         self.check_own_backends(&held)?;
@@ -109,7 +109,8 @@ impl Configuration {
         Ok(frontends)
     }
 
-    /// The first backend or service that the signer has and this file has not: the signer goes by another configuration.
+    /// The first backend or service that the signer has and this file has not: the signer runs with another
+    /// configuration. `None` if there is no such entry.
     pub fn excess(&self, held: &[HeldService]) -> Option<ConfigError> {
         let services: HashMap<&str, &Service> =
             self.config.services.iter().map(|service| (service.key.as_str(), service)).collect();
@@ -167,7 +168,7 @@ impl Configuration {
         Frontend { address: held.address, backends, tors: self.own_tors(service) }
     }
 
-    /// The backends of a service that the signer does not allow.
+    /// An error for each backend of a service that the signer does not allow.
     fn left_out<Address: Display + Eq + Hash, Backend>(
         &self,
         lines: &Lines<'_>,
@@ -190,7 +191,7 @@ impl Configuration {
     }
 }
 
-/// The first backend that the signer allows and that is not listed.
+/// The first backend that the signer allows and the file does not list.
 fn excess<Address: Copy + Display + Eq + Hash, Backend>(
     held: &Held<Address>,
     instances: &[Backend],
@@ -221,7 +222,7 @@ fn collect<Address: Display, Backend>(
 
 fn other_version(service: &Service, instances: u8, key: u8) -> String {
     format!(
-        "the instances of {} are v{instances} onion services, and the key that the signer holds is of v{key}: \
+        "the instances of {} are v{instances} onion services, but the signer holds a v{key} key: \
          {RESTART_SIGNER}",
         service.key
     )

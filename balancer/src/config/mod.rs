@@ -1,5 +1,5 @@
-//! The configuration as the balancer needs it: the file, what the environment adds to it, and what the signer says of the
-//! services in it.
+//! The configuration as the balancer needs it: the file, supplemented by the environment and by the signer's
+//! list of services.
 
 mod frontends;
 mod status_place;
@@ -20,19 +20,19 @@ pub use self::status_place::{StatusForm, StatusPlace};
 use crate::signer::SignerPlace;
 use crate::tor::{Endpoint, Password};
 
-/// Where 0.1.8 showed its status unless it was told another place.
+/// The status socket of 0.1.8 by default.
 const STATUS_LOCATION: &str = "/var/run/onionbalance/control";
 
 /// The socket of the status in the service manager's runtime directory.
 const STATUS_SOCKET: &str = "status.sock";
 
-/// Bytes of a configuration at most: many times a file of ten thousand services with ten backends each.
+/// The most bytes of a configuration: many times a file of ten thousand services with ten backends each.
 const LARGEST: u64 = 64 << 20;
 
 /// The contents of the file.
 #[derive(Clone)]
 pub struct Configuration {
-    /// The file's own path.
+    /// The path of the file.
     path: PathBuf,
     text: String,
     config: Config,
@@ -40,13 +40,17 @@ pub struct Configuration {
 
 impl Configuration {
     /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, has more than 64 MiB, or is not valid.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let config = Config::parse(&text, path)?;
         Ok(Self { path: path.to_owned(), text, config })
     }
 
-    /// Logs what has another effect than the file says. Not before the log has begun, of which the file has a word to say.
+    /// Logs a warning for each setting that has another effect than the file suggests. The log has to have
+    /// begun, which the file configures.
     pub fn warn(&self) {
         for warning in &self.config.warnings {
             warn!("{}: {warning}", self.path.display());
@@ -56,7 +60,7 @@ impl Configuration {
         }
     }
 
-    /// Where the signer is.
+    /// The place of the signer.
     pub fn signer(&self) -> SignerPlace {
         match &self.config.signer_socket {
             Some(socket) => SignerPlace::Socket(self.relative(socket)),
@@ -64,17 +68,17 @@ impl Configuration {
         }
     }
 
-    /// The user to become.
+    /// The name of the user to become; `None` to stay.
     pub fn user(&self) -> Option<&str> {
         self.config.user.as_deref()
     }
 
-    /// The tors of all services that name no others, if the file lists them.
+    /// The tors of all services that name no others; `None` if the file does not list them.
     pub fn tors(&self) -> Option<Vec<Endpoint>> {
         self.config.tors.as_ref().map(|pool| self.endpoints(pool))
     }
 
-    /// Where to look for the tor of services that name no other, if the file does not list tors.
+    /// The places to look for the tor of services that name no other, if the file does not list tors.
     pub fn tor(&self) -> TorDefaults {
         let defaults = self.config.tor.clone();
         TorDefaults {
@@ -83,28 +87,30 @@ impl Configuration {
         }
     }
 
-    /// The password of that tor's control port. `variable` is `ONIONBALANCE_TOR_CONTROL_PASSWORD`, which goes before the file.
+    /// The password of that tor's control port; `None` without one. `variable` is
+    /// `ONIONBALANCE_TOR_CONTROL_PASSWORD`, which takes precedence over the file.
     pub fn control_password(&self, variable: Option<String>) -> Option<Password> {
         let in_file = || self.config.control_password.clone().map(|password| password.0);
         variable.or_else(in_file).map(Password::new)
     }
 
-    /// The pace, and the shape of what is published.
+    /// The pace of work, and the shape of descriptors.
     pub fn tuning(&self) -> &Tuning {
         &self.config.tuning
     }
 
-    /// How and where to log.
+    /// The level and the file of the log.
     pub fn log(&self) -> LogSettings {
         let settings = self.config.log.clone();
         LogSettings { location: settings.location.map(|location| self.relative(&location)), ..settings }
     }
 
-    /// Where to show the status. `variable` is `ONIONBALANCE_STATUS_SOCKET_LOCATION`; `runtime_directory` is the service
-    /// manager's, where the status is shown as JSON if no place for that is named.
+    /// The sockets that show the status. `variable` is `ONIONBALANCE_STATUS_SOCKET_LOCATION`;
+    /// `runtime_directory` is the service manager's, which gets a JSON socket if neither file nor variable
+    /// names one.
     ///
-    /// 0.1.8 knew v2 services and took the file before the variable, the 0.2 series knew v3 services and took the variable
-    /// before the file.
+    /// The order of file and variable depends on the version of the services: 0.1.8 knew v2 services and gave
+    /// the file precedence, the 0.2 series knew v3 services and gave the variable precedence.
     pub fn status(&self, variable: Option<PathBuf>, runtime_directory: Option<PathBuf>) -> Vec<StatusPlace> {
         let text = self.config.status_text_socket.as_ref().map(|path| self.relative(path));
         let json = self.config.status_socket.as_ref().map(|path| self.relative(path));
@@ -122,7 +128,7 @@ impl Configuration {
     /// Checks that no file which is written, replaced or moved aside is the configuration itself or a key.
     ///
     /// # Errors
-    /// The line, where the file names the path.
+    /// A file is one of these. The error has the line in which the configuration names it.
     pub fn check_written<'a>(&self, written: impl IntoIterator<Item = &'a Path>) -> Result<(), ConfigError> {
         let keys = self.config.services.iter().map(|service| self.relative(Path::new(&service.key)));
         let precious: Vec<PathBuf> = keys.chain([self.path.clone()]).collect();
@@ -136,7 +142,7 @@ impl Configuration {
         Ok(())
     }
 
-    /// The keys which this file sets otherwise than `running`, and which cannot be changed while the process runs.
+    /// The keys with other values than in `running` that take effect at a restart only.
     pub fn differs_lastingly(&self, running: &Self) -> Vec<&'static str> {
         let (ours, theirs) = (&self.config, &running.config);
         let differs = [
@@ -150,7 +156,7 @@ impl Configuration {
         differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
-    /// The tors of each service that has some of its own, `None` for those that have not; each pool once.
+    /// The tors of each service that has tors of its own, and `None` if a service has not; each pool once.
     pub fn pools(&self) -> Vec<Option<TorPool>> {
         let mut pools = Vec::new();
         for pool in self.config.services.iter().map(|service| self.own_tors(service)) {
@@ -161,7 +167,7 @@ impl Configuration {
         pools
     }
 
-    /// Whether there is a v2 backend that authorizes its clients.
+    /// True if a v2 backend authorizes its clients.
     pub fn authorizes_clients(&self) -> bool {
         let authorizes = |service: &Service| match &service.instances {
             Instances::V2(instances) => instances.iter().any(|instance| instance.auth.is_some()),
@@ -177,20 +183,20 @@ impl Configuration {
         })
     }
 
-    /// How many services there are, and how many backends in all of them, for the log.
+    /// The number of services, and the number of backends of all services, for the log.
     pub fn counts(&self) -> (usize, usize) {
         let services = &self.config.services;
         (services.len(), services.iter().map(|service| service.instances.count()).sum())
     }
 
-    /// Where to keep what outlives the process, if anywhere. `directory` is the first of the service manager's
-    /// `$STATE_DIRECTORY`, where a file that the configuration does not name would be.
+    /// The path of the state file; `None` to keep no state. `directory` is the first of the service manager's
+    /// `$STATE_DIRECTORY`, which gets the file if the configuration names none.
     pub fn state_file(&self, directory: Option<PathBuf>) -> Option<PathBuf> {
         let named = self.config.state_file.as_ref().map(|path| self.relative(path));
         named.or_else(|| Some(directory?.join("state.json")))
     }
 
-    /// Whether there is nothing that 0.1.8 did not know.
+    /// True if every service is v2, as in a configuration of 0.1.8.
     fn is_v2_only(&self) -> bool {
         self.config.services.iter().all(|service| matches!(service.instances, Instances::V2(_)))
     }
@@ -203,7 +209,7 @@ impl Configuration {
         pool.places().iter().map(endpoint).collect()
     }
 
-    /// Relative paths start from the file's own directory.
+    /// The path in the configuration, which starts from the file's own directory if it is relative.
     fn relative(&self, path: &Path) -> PathBuf {
         self.directory().join(path)
     }
@@ -213,16 +219,16 @@ impl Configuration {
     }
 }
 
-/// Whether a file that is there already is one of these under another name.
+/// True if the file at `path` exists and is one of `others`, under any name.
 fn is_one_of(path: &Path, others: &[PathBuf]) -> bool {
     let inode = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let Some(own) = inode(path) else { return false };
     others.iter().any(|other| inode(other) == Some(own))
 }
 
-/// Reads a file that is one, and is not endless.
+/// The text of a regular file of at most [`LARGEST`] bytes.
 fn read_text(path: &Path) -> io::Result<String> {
-    // Without this flag the end of a pipe that nobody writes to would be waited for (fifo(7)).
+    // Without this flag opening a pipe that has no writer would block (fifo(7)).
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
@@ -234,7 +240,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// 0.1.8's, if it is prepared: nobody has asked for a status there.
+/// 0.1.8's default path, if its directory exists: the operator has not asked for this socket.
 fn usual_status_location() -> Option<PathBuf> {
     let path = Path::new(STATUS_LOCATION);
     path.parent().is_some_and(Path::is_dir).then(|| path.to_owned())

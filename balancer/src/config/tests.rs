@@ -24,7 +24,7 @@ fn place(text: &str) -> Place {
     Place { directory, configuration }
 }
 
-/// A service of v2 and one of v3, each with these lines besides.
+/// A v2 service and a v3 service, each with additional lines.
 fn services(v2: &str, v3: &str) -> String {
     format!(
         "services:\n- key: old\n{v2}  instances:\n  - address: {V2}\n    auth: dCmx3qIvArbil8A0KM4KgQ==\n  - address: {V2}\n\
@@ -70,8 +70,16 @@ fn a_service_whose_key_the_signer_does_not_hold_is_left_out_and_named_by_its_lin
     let place = place(&services("", ""));
     let cases = [
         (vec![held_v2("old")], 7, "the signer does not hold the key new"),
-        (vec![held_v2("old"), held_v2("new")], 7, "the instances of new are v3 onion services, and the key"),
-        (vec![held_v3("old"), held_v3("new")], 2, "the instances of old are v2 onion services, and the key"),
+        (
+            vec![held_v2("old"), held_v2("new")],
+            7,
+            "the instances of new are v3 onion services, but the signer holds a v2 key",
+        ),
+        (
+            vec![held_v3("old"), held_v3("new")],
+            2,
+            "the instances of old are v2 onion services, but the signer holds a v3 key",
+        ),
     ];
     for (held, line, wanted) in cases {
         let frontends = place.configuration.frontends(&held).unwrap();
@@ -135,7 +143,7 @@ fn frontends_in_a_circle_are_an_error_of_either_version() {
             .unwrap_err()
             .starts_with("the frontends with the keys new and newer are backends of")
     );
-    // One frontend over another.
+    // A frontend may be another one's backend, if not also the other way round.
     assert!(told(other, another).is_ok());
 }
 
@@ -188,7 +196,7 @@ fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     assert_eq!(shown(&mixed, "", None), []);
     assert_eq!(shown(&mixed, "", Some("/variable")), [json("/variable")]);
     assert_eq!(shown(&v2, "", Some("/variable")), [text("/variable")]);
-    // 0.1.8 took the file before the variable, the 0.2 series the variable before the file.
+    // 0.1.8 gave the file precedence over the variable, the 0.2 series the variable over the file.
     assert_eq!(shown(&v2, "STATUS_SOCKET_LOCATION: file\n", Some("/variable")), [text("file")]);
     assert_eq!(shown(&mixed, "STATUS_SOCKET_LOCATION: file\n", None), [text("file")]);
     assert_eq!(shown(&v2, "status-socket-location: file\n", None), [json("file")]);

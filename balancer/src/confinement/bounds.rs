@@ -1,4 +1,4 @@
-//! Whether something is within what was left, for who reads a new configuration.
+//! The check that a new configuration needs nothing that the process has given up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use onionbalance_process::directory_of;
 use super::reach::Reach;
 use crate::tor::Endpoint;
 
-/// What a confined process can still reach.
+/// The files and ports that a confined process can still reach.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     readable: BTreeSet<Inode>,
@@ -19,57 +19,63 @@ pub struct Bounds {
     reach: Reach,
 }
 
-/// A directory, whatever it is called: its file system and its number there.
+/// A directory's identity under any name: the number of its file system, and its number there.
 type Inode = (u64, u64);
 
-/// Something is out of reach.
+/// The reason for which a file or a port is out of reach.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum OutOfBounds {
-    /// A file.
+    /// The directory of a file was given up.
     #[error(
-        "{} is in a directory that onionbalance has given up, since the configuration of its start had no need of it: \
+        "{} is in a directory that onionbalance has given up, because the configuration at its start did not need it: \
          restart onionbalance",
         .0.display()
     )]
     File(PathBuf),
-    /// The cookie of a tor that was started again, or after this process.
+    /// The directory of a tor's cookie was given up: tor was started again, or after this process.
     #[error(
         "tor keeps its cookie in {}, a directory that onionbalance gave up when it was started: start onionbalance again",
         .0.display()
     )]
     Cookie(PathBuf),
-    /// The kernel does not take reading away; its words.
+    /// The kernel refuses to give up reading; its error.
     #[error("cannot confine the process (landlock): {0}")]
     Landlock(String),
-    /// A control port.
+    /// A control port was given up.
     #[error(
-        "{0} is a control port that onionbalance has given up, since the configuration of its start did not name it: \
+        "{0} is a control port that onionbalance has given up, because the configuration at its start did not name it: \
          restart onionbalance"
     )]
     Port(Endpoint),
-    /// Tor's SOCKS port.
+    /// Tor's SOCKS port was given up.
     #[error(
-        "backends with `auth` are fetched through tor's SOCKS port, which onionbalance has given up, since the configuration \
-         of its start had none: restart onionbalance"
+        "backends with `auth` are fetched through tor's SOCKS port, which onionbalance has given up, because the \
+         configuration at its start had none: restart onionbalance"
     )]
     Socks,
 }
 
 impl Bounds {
-    /// To be called before the process is confined.
+    /// The bounds of `reach`. The process must not be confined yet.
     pub(super) fn of(reach: &Reach) -> Self {
         let inodes = |paths: &BTreeSet<PathBuf>| paths.iter().filter_map(|path| inode(path).ok()).collect();
         Self { readable: inodes(&reach.readable), writable: inodes(&reach.writable), reach: reach.clone() }
     }
 
-    /// Whether a file can be read, as far as its own mode allows it.
+    /// Checks that a file can be read, apart from its own mode.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::File`] if its directory was given up.
     pub fn may_read(&self, file: &Path) -> Result<(), OutOfBounds> {
         let can = |directory: &Inode| self.readable.contains(directory) || self.writable.contains(directory);
         if lies_beneath(file, can) { Ok(()) } else { Err(OutOfBounds::File(file.to_owned())) }
     }
 
-    /// As [`Bounds::may_read`] for a tor's cookie. One whose directory cannot be seen from here is left to authentication,
-    /// which says so.
+    /// Checks that a tor's cookie can be read, apart from its own mode. If its directory cannot be seen from
+    /// here, authentication reports that.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Cookie`] if its directory was given up.
     pub fn may_read_cookie(&self, cookie: &Path) -> Result<(), OutOfBounds> {
         if !cookie.parent().is_some_and(Path::is_dir) {
             return Ok(());
@@ -77,13 +83,20 @@ impl Bounds {
         self.may_read(cookie).map_err(|_| OutOfBounds::Cookie(cookie.to_owned()))
     }
 
-    /// Whether a file or a socket can be made and written, as far as modes allow it.
+    /// Checks that a file or a socket can be created and written, apart from modes.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::File`] if its directory was given up.
     pub fn may_write(&self, file: &Path) -> Result<(), OutOfBounds> {
         let can = |directory: &Inode| self.writable.contains(directory);
         if lies_beneath(file, can) { Ok(()) } else { Err(OutOfBounds::File(file.to_owned())) }
     }
 
-    /// Whether a control port can be connected to. A socket always can; the cookie beside it need not be readable.
+    /// Checks that a control port can be connected to. A socket always can; the cookie beside it need not be
+    /// readable.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Port`] if the port was given up.
     pub fn may_connect(&self, endpoint: &Endpoint) -> Result<(), OutOfBounds> {
         let can = match endpoint {
             Endpoint::Unix(_) => true,
@@ -95,15 +108,18 @@ impl Bounds {
         if can { Ok(()) } else { Err(OutOfBounds::Port(endpoint.clone())) }
     }
 
-    /// Whether every port can be connected to.
+    /// Checks that every port can be connected to, as tor's SOCKS port needs.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Socks`] if ports were given up.
     pub fn may_connect_anywhere(&self) -> Result<(), OutOfBounds> {
         if self.reach.has_any_port { Ok(()) } else { Err(OutOfBounds::Socks) }
     }
 }
 
-/// Whether any of the directories above a file, which need not be there itself, is one of those.
+/// True if any of the directories above `file` fulfils `is_one`. The file itself need not exist.
 fn lies_beneath(file: &Path, is_one: impl Fn(&Inode) -> bool) -> bool {
-    // Where a link leads to is what counts.
+    // The target of a link counts.
     let real =
         file.canonicalize().or_else(|_| directory_of(file).canonicalize().map(|parent| parent.join("file")));
     real.is_ok_and(|real| {
@@ -144,7 +160,7 @@ mod tests {
             assert_eq!(bounds.may_read(&path(file)).is_ok(), read, "{file}");
             assert_eq!(bounds.may_write(&path(file)).is_ok(), write, "{file}");
         }
-        // Of the same name, and another.
+        // Another directory with the same name.
         fs::create_dir(path("write.new")).unwrap();
         fs::rename(path("write"), path("write.old")).unwrap();
         fs::rename(path("write.new"), path("write")).unwrap();

@@ -7,12 +7,12 @@ use landlock::{
 
 use super::reach::Reach;
 
-/// The newest rules that are asked for; a kernel that knows fewer enforces those. The first version knows files, the fourth
-/// TCP ports.
+/// The newest landlock version that is asked for; a kernel that has an older one enforces that. Version 1
+/// bounds files, version 4 TCP ports.
 const RULES: ABI = ABI::V7;
 
-/// Gives up everything but reading: writing elsewhere, running programs, ports, signals. False where the kernel has no
-/// landlock. Directories that are not there are passed over.
+/// Gives up everything except reading: writing elsewhere, running programs, ports, signals. False if the
+/// kernel has no landlock. Directories that do not exist are skipped.
 pub(super) fn restrict_all_but_reading(reach: &Reach) -> Result<bool, RulesetError> {
     let ports = reach.ports.iter().filter(|_| !reach.has_any_port);
     let ports = ports.map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
@@ -29,8 +29,8 @@ pub(super) fn restrict_all_but_reading(reach: &Reach) -> Result<bool, RulesetErr
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Gives up reading elsewhere. The filter of system calls may be on already: `no_new_privs`, which landlock wants, has been
-/// set long before.
+/// Gives up reading elsewhere. The filter of system calls may be in force already: `no_new_privs`, which
+/// landlock demands, was set long before.
 pub(super) fn restrict_reading(reach: &Reach) -> Result<(), RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -47,12 +47,13 @@ fn reading() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::ReadDir
 }
 
-/// The rights to create, write, replace and remove a file. fsync of its directory needs the right to read as well.
+/// The rights to create, write, replace and remove a file. fsync of its directory also needs the right to
+/// read.
 fn writing() -> BitFlags<AccessFs> {
     AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::MakeSock | AccessFs::RemoveFile
 }
 
-/// Nobody outside is sent a signal, save a signer that is our child: which signal, is said by seccomp.
+/// No process outside gets a signal, except a signer that is our child: seccomp bounds which signal.
 fn scope(reach: &Reach) -> BitFlags<Scope> {
     let all = Scope::from_all(RULES);
     if reach.child.is_some() { all & !Scope::Signal } else { all }

@@ -1,12 +1,13 @@
-//! What the balancer's process does to itself. It holds no key, but it reads what strangers send: whoever takes it over
-//! finds a process that can reach tor, the signer and a few directories, and do nothing else.
+//! The confinement of the balancer's process. It holds no key, but it reads bytes of strangers: an attacker
+//! who takes it over can reach tor, the signer and a few directories, and nothing else.
 //!
-//! The order of start: [`hardening`] first; [`user`] drops root before the log file is made; then all sockets are opened,
-//! the signer is started if it is to be a child, and [`Reach`] says what will be needed; [`confine`] gives up the rest. Until
-//! then tor is asked nothing but where the cookie of its control port lies.
+//! The order of start: [`hardening`] first; [`user`] drops root before the log file is created; then all
+//! sockets are opened, and the signer is started if it is to be a child. [`Reach`] collects what the process
+//! will need, and [`confine`] gives up the rest. Until then tor is asked only for the path of its control
+//! port's cookie.
 //!
-//! The signer does the like in its own room, with narrower lists. What both have in common are single calls of `nix`,
-//! `landlock` and `seccompiler`: a crate of its own for them would hold nothing that one could judge by itself.
+//! The signer has the same measures in a module of its own, with narrower lists. The common part is single
+//! calls of `nix`, `landlock` and `seccompiler`, too little for a crate.
 
 mod bounds;
 mod files;
@@ -24,7 +25,7 @@ pub use self::bounds::{Bounds, OutOfBounds};
 pub use self::reach::Reach;
 pub use self::reading::Confinement;
 
-/// Why the process is not confined.
+/// The reason for which the process is not confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfinementError {
     /// Landlock refuses.
@@ -38,8 +39,11 @@ pub enum ConfinementError {
     Seccomp(#[from] seccompiler::Error),
 }
 
-/// Gives up everything that is not within `reach`; there is no way back. Where `reach` knows no tor's cookie, reading is
-/// given up later, by [`Confinement::meet`].
+/// Gives up everything that is not within `reach`; there is no way back. If `reach` has no tor's cookie yet,
+/// [`Confinement::meet`] gives up reading later.
+///
+/// # Errors
+/// The kernel refuses, or has no filter for this machine.
 pub fn confine(reach: Reach) -> Result<Confinement, ConfinementError> {
     if !files::restrict_all_but_reading(&reach)? {
         warn!(

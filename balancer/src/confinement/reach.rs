@@ -1,4 +1,4 @@
-//! What the process needs once it is confined.
+//! The files, ports and processes that a confined process needs.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -8,19 +8,20 @@ use onionbalance_process::directory_of;
 
 use crate::tor::Endpoint;
 
-/// Where tor's packages keep the cookie of the control port. A tor that a reload names may have it there.
+/// The directories in which tor's packages keep the cookie of the control port. A tor that a reload names may
+/// have it there.
 const USUAL_COOKIE_DIRECTORIES: [&str; 2] = ["/run/tor", "/var/lib/tor"];
-/// Where the resolver's settings are, and where they link to.
+/// The directories of the resolver's settings and of the links' targets.
 const RESOLVER_DIRECTORIES: [&str; 2] = ["/etc", "/run/systemd/resolve"];
-/// As many links as the kernel follows (`MAXSYMLINKS` in linux/namei.h).
+/// The most links that the kernel follows (`MAXSYMLINKS` in linux/namei.h).
 const MAX_LINKS: usize = 40;
-/// Of a name server, where an answer does not fit into a datagram.
+/// The TCP port of name servers, for answers that do not fit into a datagram.
 const NAME_SERVER: u16 = 53;
 
-/// What the process needs once it is confined. AF_UNIX sockets are not among it: landlock does not stop a connection to
-/// them, their own modes do.
+/// The files, ports and processes that a confined process needs. AF_UNIX sockets are not part of it: landlock
+/// does not stop a connection to them, their own modes do.
 ///
-/// Directories and not files: whoever replaces a file makes another one of the same name.
+/// Rights are to directories, not to files: a file that is replaced is another file of the same name.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reach {
     pub(super) readable: BTreeSet<PathBuf>,
@@ -30,13 +31,13 @@ pub struct Reach {
     pub(super) has_names: bool,
     /// The process id of a signer that is our child.
     pub(super) child: Option<i32>,
-    /// No tor has said yet where its cookie is.
+    /// True if no tor has named the file of its cookie yet.
     pub(super) awaits_tor: bool,
 }
 
 impl Reach {
-    /// The configuration at this path is read again, from its directory or from those of the links in its place. The signer
-    /// keeps the same directories, so that a reload finds both able to read it, or neither.
+    /// Adds the configuration at this path, which is read again: its directory, and those of links on the way
+    /// to it. The signer keeps the same directories, so that at a reload either both can read it or neither.
     pub fn configuration(&mut self, file: &Path) {
         let mut file = file.to_owned();
         for _ in 0..=MAX_LINKS {
@@ -50,12 +51,12 @@ impl Reach {
         }
     }
 
-    /// This file or socket is made, written, replaced and removed.
+    /// Adds a file or socket that is created, written, replaced and removed.
     pub fn written(&mut self, file: &Path) {
         self.writable.insert(directory_of(file).to_owned());
     }
 
-    /// There may be a tor at `endpoint`.
+    /// Adds a possible tor at `endpoint`.
     pub fn tor(&mut self, endpoint: &Endpoint) {
         self.readable.extend(USUAL_COOKIE_DIRECTORIES.map(PathBuf::from));
         match endpoint {
@@ -73,11 +74,11 @@ impl Reach {
         }
     }
 
-    /// A tor keeps the cookie of its control port in this file.
+    /// Adds the file with the cookie of a tor's control port.
     ///
-    /// Landlock knows a directory by its inode. A service manager removes tor's runtime directory when tor stops, and makes
-    /// another one (`RuntimeDirectory=`, systemd.exec(5)), so the directory above is needed. It does so in root's directories
-    /// only; above others there is no telling what else lies, such as a home.
+    /// Landlock identifies a directory by its inode. A service manager removes tor's runtime directory when
+    /// tor stops, and creates another one (`RuntimeDirectory=`, systemd.exec(5)), so the directory above is
+    /// needed. It is added only if it is root's; another one may contain a user's home, for instance.
     pub fn cookie(&mut self, file: &Path) {
         let directory = directory_of(file);
         let above = directory.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
@@ -86,22 +87,24 @@ impl Reach {
         self.readable.insert(directory.to_owned());
     }
 
-    /// No tor has said yet where its cookie is: see [`Confinement::meet`](super::Confinement::meet).
+    /// Notes that no tor has named the file of its cookie yet: see
+    /// [`Confinement::meet`](super::Confinement::meet).
     pub fn await_tor(&mut self) {
         self.awaits_tor = true;
     }
 
-    /// Whether everything that has to be read is known.
+    /// True if all files that have to be read are known.
     pub(super) fn is_complete(&self) -> bool {
         !self.awaits_tor
     }
 
-    /// Tor's SOCKS port is needed, which tor names later.
+    /// Adds all ports: tor names its SOCKS port later.
     pub fn any_port(&mut self) {
         self.has_any_port = true;
     }
 
-    /// A signer with this process id is our child: its end is waited for, and it is told to read its configuration anew.
+    /// Adds the process `pid`, a signer that is our child: this process waits for its end, and sends it
+    /// SIGHUP.
     pub fn child(&mut self, pid: i32) {
         self.child = Some(pid);
     }

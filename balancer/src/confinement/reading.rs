@@ -1,8 +1,9 @@
-//! Which files can be read: given up as soon as a tor has said where it keeps the cookie of its control port.
+//! The files that can be read. Reading is given up as soon as a tor has named the file of its control port's
+//! cookie.
 //!
-//! Landlock has no way back. A process that gave up reading before any tor was there could not read the cookie of the tor
-//! that is started after it. So reading waits for the first answer to PROTOCOLINFO. Until then there is no tor from which a
-//! stranger's bytes could come.
+//! Landlock has no way back. If the process gave up reading before it met a tor, it could not read the cookie
+//! of a tor that is started later. So reading waits for the first answer to PROTOCOLINFO. Until then there is
+//! no tor from which a stranger's bytes could come.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,30 +20,30 @@ pub struct Confinement(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     bounds: Bounds,
-    /// The files that are needed besides the first cookie. `Some` while all files can be read.
+    /// The files that are needed besides the first cookie; `None` after reading was given up.
     awaiting: Option<Reach>,
 }
 
 impl Confinement {
-    /// Reading is given up.
+    /// The state after reading was given up.
     pub(super) fn complete(bounds: Bounds) -> Self {
         Self(Arc::new(Mutex::new(State { bounds, awaiting: None })))
     }
 
-    /// All files can be read until a tor is met.
+    /// The state before a tor is met: all files can be read.
     pub(super) fn awaiting(reach: Reach) -> Self {
         let bounds = Bounds::of(&reach);
         Self(Arc::new(Mutex::new(State { bounds, awaiting: Some(reach) })))
     }
 
-    /// Whether no tor has been met. Then this thread has to be the only one: landlock restricts the thread that asks for it
-    /// and those that it starts later (landlock(7)).
+    /// True if no tor has been met. Then the process must not have another thread: landlock restricts the
+    /// thread that asks for it, and those that it starts later (landlock(7)).
     pub fn awaits_tor(&self) -> bool {
         self.state().awaiting.is_some()
     }
 
-    /// To be called before a tor is authenticated to: it keeps its cookie in `cookie`, or wants none. The first call gives up
-    /// reading.
+    /// Takes the file of a tor's cookie before the balancer authenticates to that tor; `None` if tor wants no
+    /// cookie. The first call gives up reading.
     ///
     /// # Errors
     /// [`OutOfBounds::Cookie`] if the cookie is there and the process has given up its directory;
@@ -59,18 +60,27 @@ impl Confinement {
         cookie.map_or(Ok(()), |cookie| state.bounds.may_read_cookie(cookie))
     }
 
-    /// Whether a tor's cookie can be read, as far as its own mode allows it.
+    /// Checks that a tor's cookie can be read, apart from its own mode.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Cookie`] if its directory was given up.
     pub fn may_read_cookie(&self, cookie: &Path) -> Result<(), OutOfBounds> {
         let state = self.state();
         if state.awaiting.is_some() { Ok(()) } else { state.bounds.may_read_cookie(cookie) }
     }
 
-    /// Whether a control port can be connected to.
+    /// Checks that a control port can be connected to.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Port`] if the port was given up.
     pub fn may_connect(&self, endpoint: &Endpoint) -> Result<(), OutOfBounds> {
         self.state().bounds.may_connect(endpoint)
     }
 
-    /// Whether every port can be connected to.
+    /// Checks that every port can be connected to.
+    ///
+    /// # Errors
+    /// [`OutOfBounds::Socks`] if ports were given up.
     pub fn may_connect_anywhere(&self) -> Result<(), OutOfBounds> {
         self.state().bounds.may_connect_anywhere()
     }

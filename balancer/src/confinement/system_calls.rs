@@ -1,4 +1,5 @@
-//! System calls, given up by seccomp. What is not listed ends the process: it is a sign that somebody else runs it.
+//! System calls, given up by seccomp. A call that is not listed ends the process: it is a sign of foreign
+//! code.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,12 @@ use seccompiler::{
 
 use super::{ConfinementError, Reach};
 
-/// System calls with what has to hold for their arguments: one of the rules, if there are any.
+/// System calls with the conditions on their arguments: one of the rules has to hold, if there are any.
 pub type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
-/// What every balancer does.
+/// The system calls of every balancer.
 const ALWAYS: &[libc::c_long] = &[
-    // Waiting: the runtime's epoll, and what wakes it.
+    // Waiting: the runtime's epoll, and its wake-ups.
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_futex,
@@ -34,12 +35,12 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_setsockopt,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
-    // Sockets of the status, made anew. Landlock says where, and leaves no TCP port.
+    // The sockets of the status, created again. Landlock bounds the place, and leaves no TCP port.
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_umask,
-    // The configuration, tor's cookie, the log file and its older ones, what is kept between two starts: where, is said by
-    // landlock.
+    // The configuration, tor's cookie, the log file and its older ones, and the state file. Landlock bounds
+    // the place.
     libc::SYS_openat,
     libc::SYS_statx,
     libc::SYS_fstat,
@@ -50,7 +51,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
-    // Memory: the allocator's.
+    // The allocator.
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -58,13 +59,14 @@ const ALWAYS: &[libc::c_long] = &[
     // Randomness and time.
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
-    // Threads, which look names up, work out where descriptors lie and write the state file. `clone` is allowed for them alone.
-    // A filter cannot look at the arguments of `clone3`: the first of the filters lets it fail with `ENOSYS`.
+    // Threads, which look names up, compute responsible HSDirs and write the state file. `clone` is allowed
+    // for threads alone. A filter cannot see the arguments of `clone3`: the first filter makes it fail with
+    // `ENOSYS`.
     libc::SYS_clone3,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_sched_getaffinity,
-    // Signals, and the end: abort raises one in its own thread, and `std` prints where a panic was.
+    // Signals, and the end: abort raises one in its own thread, and `std` prints the place of a panic.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
@@ -77,7 +79,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// The same by their older names, where there are such.
+/// The same system calls by older names, if this machine has such.
 #[cfg(target_arch = "x86_64")]
 const OLDER_NAMES: &[libc::c_long] =
     &[libc::SYS_epoll_wait, libc::SYS_rename, libc::SYS_unlink, libc::SYS_readlink];
@@ -85,10 +87,10 @@ const OLDER_NAMES: &[libc::c_long] =
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_NAMES: &[libc::c_long] = &[38];
 
-/// To hear of the end of a signer that is our child.
+/// For the end of a signer that is our child.
 const CHILD: &[libc::c_long] = &[libc::SYS_wait4, libc::SYS_waitid];
 
-/// What a host's name costs: questions to name servers, and to the kernel which addresses there are.
+/// For the lookup of a host's name: questions to name servers, and to the kernel for its addresses.
 const NAMES: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
@@ -97,19 +99,22 @@ const NAMES: &[libc::c_long] = &[
     libc::SYS_uname,
 ];
 
-/// To give up reading once a tor has been met.
+/// For giving up reading after a tor has been met.
 const LANDLOCK: &[libc::c_long] =
     &[libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
 
-/// Gives up everything that is not needed within `reach`.
+/// Gives up every system call that is not needed within `reach`.
 pub(super) fn restrict(reach: &Reach) -> Result<(), ConfinementError> {
     let [hiding, allowing] = filters(reach)?;
     apply_filter(&hiding)?;
     Ok(apply_filter(&allowing)?)
 }
 
-/// Two filters, which both have to agree, in the order in which they are put on: none can be after the second. The first
-/// hides `clone3`, so that the C library takes `clone`.
+/// Two filters, which both have to allow a call, in the order in which they are installed: after the second
+/// one no other can be. The first one hides `clone3`, so that the C library takes `clone`.
+///
+/// # Errors
+/// A filter cannot be made for this machine.
 pub fn filters(reach: &Reach) -> Result<[BpfProgram; 2], BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let (kill, allow) = (SeccompAction::KillProcess, SeccompAction::Allow);
@@ -121,6 +126,9 @@ pub fn filters(reach: &Reach) -> Result<[BpfProgram; 2], BackendError> {
 }
 
 /// The system calls that are allowed.
+///
+/// # Errors
+/// A rule cannot be made.
 pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
     let mut calls = [ALWAYS, OLDER_NAMES].concat();
     let mut families = vec![libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -133,46 +141,47 @@ pub fn rules(reach: &Reach) -> Result<Rules, BackendError> {
         calls.extend(NAMES);
         families.push(libc::AF_NETLINK);
         rules.insert(libc::SYS_sendmmsg, vec![rule([without(3, libc::MSG_OOB)?])?]);
-        // How much of an answer waits.
+        // The number of bytes of an answer that are ready.
         rules.insert(libc::SYS_ioctl, vec![rule([equal(1, FIONREAD)?])?]);
     }
     if !reach.is_complete() {
         calls.extend(LANDLOCK);
     }
-    // No out-of-band byte: it would make the signer's end of the connection readable without anything to read.
+    // No out-of-band byte: it would make the signer's end of the connection readable without anything to
+    // read.
     rules.insert(libc::SYS_sendto, vec![rule([without(3, libc::MSG_OOB)?])?]);
     rules.insert(libc::SYS_clone, vec![rule([with(0, libc::CLONE_THREAD)?])?]);
     rules.insert(libc::SYS_prctl, vec![rule([equal(0, libc::PR_SET_NAME)?])?]);
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
     let family = |family| rule([equal(0, family)?]);
     rules.insert(libc::SYS_socket, families.into_iter().map(family).collect::<Result<_, _>>()?);
-    // The allocator's too, but nothing that could be run: the third argument is the protection.
+    // The allocator's too, without executable memory: the third argument is the protection.
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![rule([without(2, libc::PROT_EXEC)?])?]);
     }
-    // The standard library's debug build asks whether a descriptor is open before it closes it.
+    // The standard library's debug build asks if a descriptor is open before it closes it.
     rules.insert(libc::SYS_fcntl, vec![rule([equal(1, libc::F_GETFD)?])?]);
     Ok(rules)
 }
 
-/// `FIONREAD`, a number like any other here.
+/// `FIONREAD`, which this module uses as a plain number.
 const FIONREAD: libc::c_int = 0x541B;
 
 fn rule<const N: usize>(conditions: [SeccompCondition; N]) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(conditions.into())
 }
 
-/// That the argument of this number is this.
+/// The condition that the argument with this number equals `value`.
 fn equal(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
     condition(argument, SeccompCmpOp::Eq, value)
 }
 
-/// That this bit is set in the argument of this number.
+/// The condition that the argument with this number has this bit.
 fn with(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
     condition(argument, SeccompCmpOp::MaskedEq(bit.unsigned_abs().into()), bit)
 }
 
-/// That this bit is not set in the argument of this number.
+/// The condition that the argument with this number does not have this bit.
 fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
     condition(argument, SeccompCmpOp::MaskedEq(bit.unsigned_abs().into()), 0)
 }

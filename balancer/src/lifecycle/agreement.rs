@@ -1,5 +1,5 @@
-//! The configuration and the signer have to agree: a service is balanced if the signer holds its key, with the backends
-//! that the signer allows. The signer is asked again for the rest.
+//! The agreement of the configuration and the signer: a service is balanced if the signer holds its key, with
+//! the backends that the signer allows. The balancer asks the signer again for the rest.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::signer::SignerError;
 use crate::tor::Reconnect;
 use crate::tor::carrier::Patience;
 
-/// How long a signer that has answered is left alone: each question to one that is not ready starts it once more, where a
-/// service manager listens in its place.
+/// The time between two questions to a signer that has answered. If a service manager listens for a signer
+/// that is not ready, each question starts it once more.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// How far the signer agrees to the configuration.
+/// The part of the configuration that the signer has as well.
 pub(super) struct Agreement {
     /// The services in the last answer of the signer; `None` before the first answer.
     held: Option<Vec<HeldService>>,
-    /// When to ask again; `None` if nothing is missing.
+    /// The time of the next question; `None` if nothing is missing.
     due: Option<Instant>,
     wait: Reconnect,
-    /// The last warning about something missing; empty if there was none.
+    /// The last warning about a missing service or backend; empty without one.
     said: String,
 }
 
@@ -58,14 +58,14 @@ impl Agreed {
 }
 
 impl Default for Agreement {
-    /// Nothing has been asked.
+    /// The state before the first question.
     fn default() -> Self {
         Self { held: None, due: Some(Instant::now()), wait: Reconnect::default(), said: String::new() }
     }
 }
 
 impl Agreement {
-    /// Waits until the signer is to be asked, for ever if nothing is missing.
+    /// Waits until the signer is to be asked; forever if nothing is missing.
     pub(super) async fn due(&self) {
         match self.due {
             Some(due) => sleep_until(due).await,
@@ -73,12 +73,12 @@ impl Agreement {
         }
     }
 
-    /// Whether the signer has answered at all.
+    /// True if the signer has ever answered.
     pub(super) fn has_begun(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Asks at once: the configuration is another.
+    /// Has the signer asked at once, because the configuration has changed.
     pub(super) fn begin_again(&mut self) {
         self.due = Some(Instant::now());
     }
@@ -109,7 +109,7 @@ impl Agreement {
 }
 
 impl Balancer {
-    /// Asks the signer what it holds, and balances that.
+    /// Asks the signer for its services, and balances them.
     ///
     /// # Errors
     /// The configuration is not valid with the addresses of the keys that the signer holds.
@@ -145,7 +145,7 @@ impl Balancer {
     }
 }
 
-/// The first of what is left out, and how many more there are.
+/// A message about the first missing entry, with the number of further ones; `None` if nothing is missing.
 fn missing(left_out: &[ConfigError]) -> Option<String> {
     let (first, more) = left_out.split_first()?;
     Some(if more.is_empty() { first.to_string() } else { format!("{first} (and {} more)", more.len()) })

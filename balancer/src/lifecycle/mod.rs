@@ -1,8 +1,9 @@
 //! The life of the process: its start, the requests of operators and service managers, and its end.
 //!
-//! [`Setup`] is what the command line, the file and the environment say together. [`Balancer::start`] makes a confined
-//! process of it, for which signer and tor may still be missing; [`Balancer::serve`] waits for the signer, and balances
-//! what the signer agrees to. [`signals`] and [`service_manager`] are how the outside speaks to the process and hears of it.
+//! [`Setup`] is the combination of command line, file and environment. [`Balancer::start`] makes a confined
+//! process of it, for which signer and tor may still be missing; [`Balancer::serve`] waits for the signer,
+//! and balances the services on which both agree. [`signals`] and [`service_manager`] connect the process to
+//! operators and service managers.
 
 mod agreement;
 mod reload;
@@ -26,7 +27,7 @@ use crate::status;
 /// The running balancer with its configuration, and the bounds of its process.
 pub struct Balancer {
     setup: Setup,
-    /// As it was at the start: some of it stays in force until the process ends.
+    /// The setup at the start: some of it stays in force until the process ends.
     started_as: Setup,
     verbosity: Verbosity,
     confinement: Confinement,
@@ -37,12 +38,13 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Shows how all services are.
+    /// A board that shows the status of all services.
     pub fn board(&self) -> StatusBoard {
         self.runtimes.board()
     }
 
-    /// Balances by the newest valid configuration, until something is missing that does not come back.
+    /// Balances by the newest valid configuration. Returns when something that is needed has ended for good,
+    /// with the reason.
     pub async fn serve(&mut self, requests: &mut Requests) -> Box<dyn Error> {
         loop {
             tokio::select! {
@@ -67,7 +69,7 @@ impl Balancer {
     }
 }
 
-/// The end of a signer that is our child, for ever if there is none.
+/// Waits for the end of a signer that is our child; forever without one.
 async fn end(child: Option<&mut ChildSigner>) -> SignerError {
     match child {
         Some(child) => child.ended().await,

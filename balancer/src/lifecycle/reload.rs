@@ -1,4 +1,4 @@
-//! SIGHUP: another configuration takes effect whole, or not at all.
+//! SIGHUP: a new configuration takes effect as a whole, or not at all.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::confinement::OutOfBounds;
 use crate::tor::carrier::Patience;
 use crate::tor::{self, Meeting};
 
-/// How long the signer may take to read the same file. A service manager signals both programs at once.
+/// The longest wait until the signer has read the same file. A service manager signals both programs at once.
 const SIGNER_WITHIN: Duration = Duration::from_secs(5);
-/// Between two questions to a signer that has not read it yet.
+/// The time between two questions to a signer that has not read it yet.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A reload that was computed and checked: nothing can refuse it any more.
@@ -25,14 +25,15 @@ struct Reload {
 }
 
 impl Balancer {
-    /// Reads the configuration again and balances by it.
+    /// Reads the configuration again, and balances by it if it is valid.
     pub(super) async fn reload(&mut self) {
         self.manager.reloading();
         match self.prepare().await {
             Ok(reload) => self.apply(reload),
             Err(problem) => {
                 error!("reload refused, still running the previous configuration: {problem}");
-                // The signer may have taken the new one. It would refuse everything that lists a backend which it does not allow any more.
+                // The signer may have taken the new one. It would refuse every request with a backend that it
+                // no longer allows.
                 self.agreement.begin_again();
             }
         }
@@ -40,18 +41,18 @@ impl Balancer {
     }
 
     async fn prepare(&self) -> Result<Reload, Box<dyn Error>> {
-        // A thread that begins before a tor is met would not be confined as this one will be.
+        // A thread that begins before a tor is met would not be confined like this one.
         let setup = if self.confinement.awaits_tor() {
             self.setup.read_again()?
         } else {
             self.setup.read_again_aside().await?
         };
         self.check_reach(&setup).await?;
-        // The last that can refuse: a signer that is our child has the new configuration from here on.
+        // The last step that can fail: from here on a signer that is our child has the new configuration.
         if let Some(child) = &self.child {
             child.reload();
         }
-        // An operator who has mended the signer reloads next.
+        // An operator who has repaired the signer reloads next.
         self.runtimes.end_rest_of_signer().await;
         let agreed =
             if self.agreement.has_begun() { Some(self.await_agreement(&setup).await?) } else { None };
@@ -79,8 +80,8 @@ impl Balancer {
 
     /// Asks the signer until it holds what `setup` lists, and nothing else.
     ///
-    /// A signer of its own service that holds more does not stop the reload: nothing more than is listed will be asked of it. A
-    /// signer that is our child has refused the configuration then.
+    /// A separate signer that holds more does not stop the reload: only what is listed will be asked of it. A
+    /// signer that is our child has then refused the configuration.
     async fn await_agreement(&self, setup: &Setup) -> Result<Agreed, Box<dyn Error>> {
         let deadline = Instant::now() + SIGNER_WITHIN;
         loop {

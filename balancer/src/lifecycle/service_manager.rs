@@ -1,4 +1,4 @@
-//! Messages to the service manager (`sd_notify(3)`), if there is one that listens.
+//! Messages to the service manager (`sd_notify(3)`).
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,20 +17,22 @@ use tracing::{debug, warn};
 use crate::runtime::StatusBoard;
 use crate::status::Health;
 
-/// How often the status is looked at; more often where the watchdog's time is short.
+/// The longest time between two looks at the status; it is shorter if the watchdog's time is short.
 const LOOK: Duration = Duration::from_secs(5);
-/// The status is looked at no more often, however short the watchdog's time.
+/// The shortest time between two looks at the status.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
-/// The way to the service manager. Telling never blocks: a manager that does not read misses something.
+/// The socket of the service manager, if there is one. Sending never blocks: a manager that does not read
+/// loses messages.
 ///
-/// Not tokio's socket: it sends nothing before the runtime has polled it for the first time, and `READY=1` comes before that.
+/// Tokio's socket sends nothing before the runtime has polled it for the first time; `READY=1` comes before
+/// that, so this one is std's.
 #[derive(Clone)]
 pub struct ServiceManager(Option<Arc<UnixDatagram>>);
 
 impl ServiceManager {
-    /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so. Nobody is told anything where that
-    /// fails.
+    /// Connects to `$NOTIFY_SOCKET`, if that is set, while the process may still do so. If that fails,
+    /// nothing is ever sent.
     pub fn connect() -> Self {
         let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else {
             return Self(None);
@@ -55,21 +57,21 @@ impl ServiceManager {
         Ok(Self(Some(Arc::new(socket))))
     }
 
-    /// The process is confined and its sockets are there, or a reload has ended.
+    /// Reports that the process is confined and its sockets exist, or that a reload has ended.
     pub(super) fn ready(&self) {
         self.tell("READY=1");
     }
 
-    /// A reload begins. `Type=notify-reload` waits for [`ServiceManager::ready`], and wants to know when the reload began
-    /// (systemd.service(5)).
+    /// Reports that a reload begins. `Type=notify-reload` waits for [`ServiceManager::ready`], and needs the
+    /// time at which the reload began (systemd.service(5)).
     pub(super) fn reloading(&self) {
         // Linux always has this clock.
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
 
-    /// Tells how all services are, for ever, and that the loops that balance them turn. While one of them does not answer,
-    /// the watchdog hears nothing.
+    /// Reports the status of all services, and that the loops that balance them are alive, again and again.
+    /// While one of them does not answer, the watchdog gets no ping.
     pub async fn keep_told(&self, board: &StatusBoard) {
         let patience = watchdog().map_or(LOOK, |watchdog| (watchdog / 3).clamp(SHORTEST_LOOK, LOOK));
         let mut looks = interval(patience);
@@ -90,7 +92,7 @@ impl ServiceManager {
     }
 }
 
-/// Within this time the service manager wants to hear of this process (`sd_watchdog_enabled(3)`).
+/// The time within which the watchdog needs a ping; `None` without a watchdog (`sd_watchdog_enabled(3)`).
 fn watchdog() -> Option<Duration> {
     let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
     let microseconds = env::var("WATCHDOG_USEC").ok()?.parse().ok().filter(|number| *number > 0)?;

@@ -1,4 +1,4 @@
-//! Command line, configuration file and environment together.
+//! The combination of command line, configuration file and environment.
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,11 @@ use crate::state::Memory;
 use crate::tor::carrier::Link;
 use crate::tor::{self, Endpoint, Meeting};
 
-/// Services that the log introduces: the journal drops what is too much at a time (journald.conf(5), `RateLimitBurst=`).
+/// The most services that the log introduces: the journal drops more messages at a time (journald.conf(5),
+/// `RateLimitBurst=`).
 const MAX_LISTED: usize = 100;
 
-/// A configuration with all that adds to it.
+/// A configuration with the command line and the environment.
 #[derive(Clone)]
 pub struct Setup {
     arguments: Arguments,
@@ -30,19 +31,22 @@ pub struct Setup {
     log: LogSettings,
 }
 
-/// Why a setup is not valid.
+/// The reason for which a setup is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The file.
+    /// The file is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The environment.
+    /// The environment is not valid.
     #[error(transparent)]
     Level(#[from] BadLevelVariable),
 }
 
 impl Setup {
     /// Reads the file that `arguments` name.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not valid, or the environment is not valid.
     pub fn read(arguments: Arguments) -> Result<Self, SetupError> {
         let configuration = Configuration::read(&arguments.config)?;
         let level = variable("ONIONBALANCE_LOG_LEVEL");
@@ -61,14 +65,14 @@ impl Setup {
         Self::read(self.arguments.clone())
     }
 
-    /// Reads the same file again, beside the loop: with ten thousand backends it takes a second.
+    /// Reads the same file again in a thread: with ten thousand backends it takes a second.
     pub(super) async fn read_again_aside(&self) -> Result<Self, SetupError> {
         let arguments = self.arguments.clone();
         aside(|| Self::read(arguments)).await
     }
 
-    /// Reads the configuration as a reload will, and logs a failure: the process may have been root before, and have read a file
-    /// that its user cannot read.
+    /// Reads the configuration as a reload will, and logs a failure: the process may have been root before,
+    /// and have read a file that its user cannot read.
     pub fn warn_of_reload(&self) {
         if let Err(error) = self.read_again() {
             warn!("SIGHUP will be refused: {error}");
@@ -80,17 +84,18 @@ impl Setup {
         &self.configuration
     }
 
-    /// The file itself, as the command line names it.
+    /// The path of the file as the command line has it.
     pub(super) fn file(&self) -> &Path {
         &self.arguments.config
     }
 
-    /// How and where to log.
+    /// The level and the file of the log.
     pub fn log(&self) -> &LogSettings {
         &self.log
     }
 
-    /// The state file of an earlier process, if the configuration or the service manager names a place for one.
+    /// The state of an earlier process; empty if neither the configuration nor the service manager names a
+    /// place for it.
     pub fn memory(&self) -> Memory {
         self.state_file().map_or_else(Memory::default, Memory::read)
     }
@@ -99,18 +104,18 @@ impl Setup {
         self.configuration.state_file(directory("STATE_DIRECTORY"))
     }
 
-    /// Where to show the status.
+    /// The sockets that show the status.
     pub(super) fn status_places(&self) -> Vec<StatusPlace> {
         let variable = path_variable("ONIONBALANCE_STATUS_SOCKET_LOCATION");
         self.configuration.status(variable, directory("RUNTIME_DIRECTORY"))
     }
 
-    /// Whether the signer is started by this process.
+    /// True if this process starts the signer.
     pub(super) fn has_child_signer(&self) -> bool {
         matches!(self.configuration.signer(), SignerPlace::Child(_))
     }
 
-    /// The files and ports that are needed once the process is confined. Asks each tor where it keeps its cookie.
+    /// The files and ports that the confined process needs. Asks each tor for the path of its cookie.
     pub(super) async fn reach(&self, places: &[StatusPlace]) -> Reach {
         let mut reach = Reach::default();
         reach.configuration(&self.arguments.config);
@@ -161,7 +166,7 @@ impl Setup {
         }
     }
 
-    /// The frontends of one generation, those together that have the same tors.
+    /// The frontends of one version, grouped by their tors.
     fn shares<G: Generation>(
         &self,
         frontends: Vec<config::Frontend<G::Address, G::Backend>>,
@@ -185,7 +190,7 @@ impl Setup {
         shares
     }
 
-    /// The ways to a service's own tors, else to those of all services.
+    /// The links to a service's own tors, else to those of all services.
     fn links(&self, own: Option<TorPool>) -> Vec<Link> {
         let default_password =
             || self.configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD"));
@@ -194,7 +199,7 @@ impl Setup {
             None => (self.configuration.tors().filter(|_| !self.arguments.has_tor()), default_password()),
         };
         let Some(endpoints) = endpoints else {
-            // One tor, in the first of these places.
+            // A single tor, at the first of these places that answers.
             let endpoints = self.arguments.endpoints(&self.configuration.tor());
             return vec![Link { endpoints, password }];
         };
@@ -202,7 +207,8 @@ impl Setup {
     }
 }
 
-/// Logs what is balanced. The log has the address of a service with a name here, and the name alone from here on.
+/// Logs a service and its backends. For a service with a name the log has the address here, and the name
+/// alone from here on.
 fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names: &Names) {
     let service = ServiceId::of(address);
     let shown = names.of_service(&service).map(|_| display(&service));
@@ -212,17 +218,18 @@ fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names
     }
 }
 
-/// A directory that the service manager has made for this process: the first, where there are several (systemd.exec(5)).
+/// A directory that the service manager has created for this process: the first one if there are several
+/// (systemd.exec(5)).
 fn directory(name: &str) -> Option<PathBuf> {
     variable(name).and_then(|list| list.split(':').next().map(PathBuf::from))
 }
 
-/// A path in the environment, in whatever encoding.
+/// A path in the environment, in any encoding.
 fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// An environment variable that says something.
+/// An environment variable; `None` if it is empty, not set or not UTF-8.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Signals that operators and service managers send.
+//! The signals of operators and service managers.
 
 use std::io;
 
@@ -12,7 +12,10 @@ pub struct Endings {
 }
 
 impl Endings {
-    /// From now on these signals are waited for.
+    /// Receives these signals from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses a handler.
     pub fn subscribe() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -21,7 +24,7 @@ impl Endings {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for one of these signals.
     pub async fn any(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -31,18 +34,18 @@ impl Endings {
     }
 }
 
-/// A request to a process that goes on.
+/// A request after which the process goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Request {
     /// SIGHUP: read the configuration again.
     Reload,
-    /// SIGUSR1, at which tor logs its statistics: log the status.
+    /// SIGUSR1, which makes tor log its statistics: log the status.
     LogStatus,
-    /// SIGUSR2, at which tor logs at level debug: the same, and back at the next one.
+    /// SIGUSR2, which makes tor log at level debug: do so too, and switch back at the next one.
     ToggleDebug,
 }
 
-/// Signals that ask for something.
+/// Signals that request something.
 pub struct Requests {
     hangup: Signal,
     user_1: Signal,
@@ -50,7 +53,10 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// From now on these signals do not end the process.
+    /// Receives these signals from now on; they do not end the process.
+    ///
+    /// # Errors
+    /// The kernel refuses a handler.
     pub fn subscribe() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
@@ -59,7 +65,7 @@ impl Requests {
         })
     }
 
-    /// Waits for the next request. Several of one kind that came meanwhile are one.
+    /// Waits for the next request. Several of one kind that came in the meantime count as one.
     pub async fn next(&mut self) -> Request {
         tokio::select! {
             _ = self.hangup.recv() => Request::Reload,

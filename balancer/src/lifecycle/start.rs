@@ -1,4 +1,4 @@
-//! From a setup to a process that can do nothing else. The order matters: [`crate::confinement`] has it.
+//! From a setup to a confined process. [`crate::confinement`] has the order and its reasons.
 
 use std::error::Error;
 
@@ -13,11 +13,12 @@ use crate::state::Memory;
 use crate::status::StatusSockets;
 
 impl Balancer {
-    /// Confines the process and tells the service manager that it is ready. Nothing is balanced before [`Balancer::serve`].
+    /// Confines the process and tells the service manager that it is ready. Nothing is balanced before
+    /// [`Balancer::serve`].
     ///
     /// # Errors
-    /// A signer that is to be a child does not start or ends; a status socket cannot be made; the process cannot be
-    /// confined.
+    /// A signer that is to be a child does not start or ends; a status socket cannot be created; the process
+    /// cannot be confined.
     pub async fn start(
         setup: Setup,
         verbosity: Verbosity,
@@ -26,7 +27,8 @@ impl Balancer {
     ) -> Result<(Self, StatusSockets), Box<dyn Error>> {
         let mut signer = SignerClient::new(setup.configuration.signer());
         if setup.has_child_signer() {
-            // A confined process starts no other. It answers when a person has given it the passphrases.
+            // A confined process cannot start another one. The signer answers after a person has typed its
+            // passphrases.
             signer.services().await?;
         }
         let child = signer.take_child();

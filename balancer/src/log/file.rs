@@ -1,16 +1,16 @@
-//! The log file, and the older ones behind it: as many and as large as Onionbalance 0.1.8 kept them.
+//! The log file and its predecessors: as many and as large as Onionbalance 0.1.8 kept them.
 //!
-//! The file is opened for each line. So whoever moves, empties or deletes it (logrotate) need not tell us, and a file that
-//! could not be written for a while is found again.
+//! The file is opened for each line. So logrotate and others may move, empty or delete it without telling us,
+//! and a file that could not be written for a while is found again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file at which it is put aside.
+/// The size in bytes from which on a file is moved aside.
 const LARGEST: u64 = 10 * 1024 * 1024;
-/// How many older files are kept: `.1`, the newest, to `.3`.
+/// The number of predecessors: `.1`, the newest, to `.3`.
 const OLDER: u8 = 3;
 
 /// The log file cannot be written at the start.
@@ -25,16 +25,16 @@ pub struct LogFileError {
     source: io::Error,
 }
 
-/// A log file. Writing never fails: what cannot be written there is on standard error anyway.
+/// A log file. Writing never fails: a line that cannot be written there is on standard error anyway.
 pub(super) struct LogFile {
     path: PathBuf,
     largest: u64,
-    /// That it cannot be written has been said.
+    /// True after a warning that the file cannot be written.
     complained: bool,
 }
 
 impl LogFile {
-    /// The file at this path, which is made if it is not there.
+    /// The file at this path, which is created if it does not exist.
     pub(super) fn open(path: PathBuf) -> Result<Self, LogFileError> {
         match open(&path) {
             Ok(_) => Ok(Self { path, largest: LARGEST, complained: false }),
@@ -46,7 +46,7 @@ impl LogFile {
         let mut file = open(&self.path)?;
         let length = file.metadata()?.len();
         if length > 0 && length.saturating_add(line.len() as u64) > self.largest {
-            // If they cannot be moved, a file that grows is better than none.
+            // If the files cannot be moved, one that grows is better than none.
             if self.put_aside().is_ok() {
                 file = open(&self.path)?;
             }
@@ -54,7 +54,7 @@ impl LogFile {
         file.write_all(line)
     }
 
-    /// Each file takes the place of the next older one; the oldest is lost.
+    /// Moves each file to the place of the next older one; the oldest is lost.
     fn put_aside(&self) -> io::Result<()> {
         for number in (1..OLDER).rev() {
             match fs::rename(self.older(number), self.older(number + 1)) {
@@ -72,7 +72,7 @@ impl LogFile {
     }
 }
 
-/// The log says which services there are: nothing for other users.
+/// The log names the services, so other users may not read it.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
@@ -83,7 +83,7 @@ impl Write for LogFile {
             Ok(()) => self.complained = false,
             Err(error) if !self.complained => {
                 self.complained = true;
-                // Not through the log, which would come back here.
+                // Straight to standard error: the log would come back here.
                 let path = self.path.display();
                 let _ = writeln!(
                     io::stderr(),

@@ -1,4 +1,4 @@
-//! The forms that lines have on standard error.
+//! The forms of lines on standard error.
 
 use std::env;
 use std::fmt;
@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// The reader of standard error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
-    /// A person.
+    /// A person at a terminal.
     Terminal,
     /// systemd's journal.
     Journal,
@@ -27,14 +27,14 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// That of this process.
+    /// The form of this process's standard error.
     pub(super) fn of_standard_error() -> Self {
         let named = env::var("JOURNAL_STREAM").ok().and_then(|stream| stream.parse().ok());
         Self::of(io::stderr().is_terminal(), named, stream())
     }
 
-    /// `named` is `$JOURNAL_STREAM`. A program whose standard error was sent elsewhere after its start has the variable too,
-    /// so it is compared with what is `found`.
+    /// The form by `$JOURNAL_STREAM`, which is `named`. A program whose standard error was redirected after
+    /// its start has the variable too, so it is compared with the stream that is `found`.
     fn of(is_terminal: bool, named: Option<JournalStream>, found: Option<JournalStream>) -> Self {
         if is_terminal {
             Self::Terminal
@@ -52,7 +52,7 @@ fn stream() -> Option<JournalStream> {
     Some(JournalStream { device: found.dev(), inode: found.ino() })
 }
 
-/// `<4>text`: syslog's number of the priority, then the text.
+/// `<4>text`: the priority as syslog's number, then the text.
 pub(super) struct PriorityLines;
 
 impl<S, N> FormatEvent<S, N> for PriorityLines
@@ -72,7 +72,7 @@ where
     }
 }
 
-/// syslog(3)'s number.
+/// The number of a level by syslog(3).
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -82,7 +82,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// `09:41:07`, in UTC as all times are.
+/// `09:41:07` in UTC, as all times are.
 pub(super) struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {

@@ -1,8 +1,8 @@
-//! The log: on standard error, and in a file besides if one is named.
+//! The log: on standard error, and also in a file if one is named.
 //!
-//! Standard error has one of three forms. A person at a terminal gets a short time and colours. The journal gets each line
-//! with its priority in front (sd-daemon(3)) and no time, since it keeps a time itself. Everything else gets time, level
-//! and text, as the file does.
+//! Standard error has one of three forms. A person at a terminal gets a short time and colours. The journal
+//! gets each line with its priority in front (sd-daemon(3)) and without a time, which it adds itself. Any
+//! other reader gets time, level and text, as the file does.
 
 mod file;
 mod form;
@@ -22,14 +22,17 @@ use self::file::LogFile;
 pub use self::file::LogFileError;
 use self::form::{Form, PriorityLines, TimeOfDay};
 
-/// How much is logged, which can be changed while the process runs.
+/// The log's level, which can be changed while the process runs.
 pub struct Verbosity {
     configured: LevelFilter,
     is_debugging: bool,
     handle: reload::Handle<LevelFilter, Registry>,
 }
 
-/// Begins to log; once in a process. On an error there is no log yet.
+/// Begins to log; once in a process.
+///
+/// # Errors
+/// The log file cannot be written. There is no log then.
 pub fn begin(settings: &LogSettings) -> Result<Verbosity, LogFileError> {
     let file = settings.location.clone().map(LogFile::open).transpose()?;
     let configured = level(settings);
@@ -43,13 +46,13 @@ pub fn begin(settings: &LogSettings) -> Result<Verbosity, LogFileError> {
 }
 
 impl Verbosity {
-    /// Logs as much as a new configuration says. Debugging that was switched on stays on.
+    /// Takes the level of a new configuration. Debugging that was switched on stays on.
     pub fn configure(&mut self, settings: &LogSettings) {
         self.configured = level(settings);
         self.apply();
     }
 
-    /// Switches debugging on; if it is on, back to what the configuration says.
+    /// Switches debugging on, or back to the configured level.
     pub fn toggle_debug(&mut self) {
         self.is_debugging = !self.is_debugging;
         self.apply();
@@ -59,7 +62,7 @@ impl Verbosity {
 
     fn apply(&self) {
         let level = if self.is_debugging { LevelFilter::DEBUG } else { self.configured };
-        // Fails only where the log itself is gone.
+        // This fails only after the log itself was dropped.
         let _ = self.handle.modify(|filter| *filter = level);
     }
 }
@@ -76,7 +79,8 @@ fn standard_error<S: Subscriber + for<'span> LookupSpan<'span>>(
 }
 
 fn lines<S: Subscriber + for<'span> LookupSpan<'span>>() -> fmt::Layer<S> {
-    // A log that nobody reads any more is no reason to stop: its own errors would go there too, and panic.
+    // A log that nobody reads is no reason to stop: the log's own errors would go to the same place, and
+    // panic.
     fmt::layer().with_target(false).log_internal_errors(false)
 }
 

@@ -1,11 +1,11 @@
-//! The seam between the runtime and the carrier of descriptors from HSDirs and to them.
+//! The interface between the runtime and the carrier of descriptors to and from HSDirs.
 //!
-//! The runtime knows nothing of its network but [`Network`]: requests, and messages that answer them. The carrier finds the request
-//! to each event of tor's, and answers a request to which no event comes. [`crate::tor::carrier`] is the carrier over tor's
-//! control port; a test has one in memory.
+//! [`Network`] is all that the runtime knows of its network: requests, and messages that answer them. The
+//! carrier assigns each event of tor's to its request, and answers a request that gets no event.
+//! [`crate::tor::carrier`] is the carrier over tor's control port; a test has one in memory.
 //!
-//! Requests name descriptors by addresses and ids, and the answers are text. So a carrier is the same for both versions of onion
-//! services and knows none of their formats.
+//! Requests name descriptors by addresses and ids, and the answers are text. So one carrier serves both
+//! versions of onion services, and knows none of their formats.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,77 +13,81 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::{v2, v3};
 
-/// Carries descriptors from HSDirs and to them.
+/// A carrier of descriptors to and from HSDirs.
 ///
 /// Requests return at once, and are answered by [`Network::next`]:
 ///
 /// - [`Network::read_directory`] by one [`Message::Directory`];
 /// - [`Network::fetch`] and [`Network::fetch_as_client`] by one [`Message::Fetched`];
-/// - [`Network::post`] by one [`Message::NotPosted`], or by one [`Message::Posted`] and then one [`Message::Uploaded`] for each
-///   HSDir.
+/// - [`Network::post`] by one [`Message::NotPosted`], or by one [`Message::Posted`] and then one
+///   [`Message::Uploaded`] for each HSDir.
 ///
-/// Each of these comes exactly once and within minutes, even if the network never answers. [`Message::Lost`] answers all requests
-/// that are outstanding. A carrier that cannot take a request, because it is not ready or has too many, answers that it failed.
+/// Each of these comes exactly once and within minutes, even if the network never answers. [`Message::Lost`]
+/// answers all outstanding requests. A carrier that cannot take a request, because it is not ready or has too
+/// many, answers with a failure.
 pub trait Network: Send + 'static {
-    /// Why there will never be a network.
+    /// The reason for which there will never be a network.
     type Error: Error + Send + Sync + 'static;
 
-    /// Asks for the directory, from which the HSDirs follow.
+    /// Asks for the directory, which determines the HSDirs.
     fn read_directory(&mut self);
 
     /// Asks an HSDir for a descriptor.
     fn fetch(&mut self, request: RequestId, lookup: Lookup, hsdir: Fingerprint);
 
-    /// Asks for a descriptor as a client of its service, at HSDirs of the carrier's choice.
+    /// Asks for a descriptor as a client of its service, at HSDirs that the carrier chooses.
     fn fetch_as_client(&mut self, request: RequestId, lookup: ClientLookup);
 
     /// Uploads a descriptor to HSDirs.
     fn post(&mut self, request: RequestId, post: Post);
 
-    /// The next message. Has to be called constantly, and may be dropped and called again.
+    /// The next message. The caller has to await it all the time; the future may be dropped and created
+    /// again.
     fn next(&mut self) -> impl Future<Output = Message<Self::Error>> + Send;
 }
 
-/// Names a request in the messages that answer it. The caller chooses it, and uses none twice.
+/// The number of a request, which the messages that answer it repeat. The caller chooses it, and uses none
+/// twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
 
 /// A version of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Version {
-    /// Version 2.
+    /// Version 2 onion services.
     V2,
-    /// Version 3.
+    /// Version 3 onion services.
     V3,
 }
 
-/// A descriptor that is looked up.
+/// The name of a descriptor that is looked up.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Lookup {
     /// The v3 service's descriptor of the network's present time period.
     V3(v3::OnionAddress),
-    /// A v2 descriptor.
+    /// One descriptor of a v2 service.
     V2 {
-        /// The service.
+        /// The service's onion address.
         address: v2::OnionAddress,
         /// The id of one of its descriptors.
         id: v2::DescriptorId,
     },
 }
 
-/// The descriptor of a v2 service that authorizes its clients.
+/// The name of a descriptor of a v2 service that authorizes its clients.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientLookup {
     /// The client authorization.
     pub credential: Credential,
-    /// The ids that its present descriptors may have. They depend on its kind of authorization, and on the clocks.
+    /// The ids that its present descriptors may have. They depend on the kind of authorization and on the
+    /// clocks.
     pub ids: Vec<v2::DescriptorId>,
 }
 
 /// Client authorization of a v2 service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Credential {
-    /// The service.
+    /// The service's onion address.
     pub address: v2::OnionAddress,
     /// The secret that it shares with one of its clients.
     pub cookie: v2::Cookie,
@@ -94,25 +98,25 @@ pub struct Credential {
 pub struct Post {
     /// The descriptor's name.
     pub name: DescriptorName,
-    /// Its text.
+    /// The descriptor's text.
     pub text: String,
     /// The HSDirs that get it; at least one.
     pub to: Vec<Fingerprint>,
 }
 
-/// A service's own descriptor.
+/// The name of a service's own descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DescriptorName {
-    /// Of version 3.
+    /// A version 3 descriptor.
     V3 {
-        /// The service.
+        /// The service's onion address.
         address: v3::OnionAddress,
-        /// Its key in the descriptor's time period.
+        /// The service's blinded key of the descriptor's time period.
         key: v3::BlindedKey,
     },
-    /// Of version 2.
+    /// A version 2 descriptor.
     V2 {
-        /// The service.
+        /// The service's onion address.
         address: v2::OnionAddress,
         /// The id of one of its descriptors.
         id: v2::DescriptorId,
@@ -124,8 +128,8 @@ pub enum DescriptorName {
 pub enum Message<E> {
     /// Requests are carried from now on.
     Ready {
-        /// How long the process that carries them has been running; `None` if it does not say. It may have been restarted since
-        /// [`Message::Lost`].
+        /// The time since the start of the process that carries them; `None` if it does not report it. The
+        /// process may have been restarted since [`Message::Lost`].
         uptime: Option<Duration>,
     },
     /// No request is carried until [`Message::Ready`] comes again. All outstanding requests are void.
@@ -153,9 +157,9 @@ pub enum Documents {
     V3 {
         /// The consensus, of the flavour `microdesc`.
         consensus: String,
-        /// The microdescriptors that are known, one after another.
+        /// The known microdescriptors, one after another.
         microdescriptors: String,
-        /// Whether it is a private network for tests, where time periods last 24 voting intervals.
+        /// True for a testing network, where time periods last 24 voting intervals.
         is_testing: bool,
     },
     /// For version 2.
@@ -172,11 +176,11 @@ pub enum Documents {
 pub enum Fetched {
     /// A descriptor; it is not verified.
     Text(String),
-    /// There is none.
+    /// The HSDir, or every HSDir that was asked, has no such descriptor.
     NotFound,
-    /// There is one that the carrier cannot read, and does not hand out.
+    /// There is a descriptor, but the carrier cannot read it and does not hand it out.
     Unreadable,
-    /// Neither was found out; with the reason where an operator can do something about it.
+    /// It is not known if there is a descriptor. `Some`: the reason, for which an operator can do something.
     Failed(Option<String>),
 }
 
@@ -185,12 +189,12 @@ pub enum Fetched {
 pub enum Verdict {
     /// The HSDir acknowledged it.
     Stored,
-    /// The HSDir acknowledged this upload or an earlier one.
+    /// The HSDir acknowledged this upload or an earlier one; it is not known which.
     Unclear,
-    /// The HSDir refused it, for this reason in the carrier's words.
+    /// The HSDir refused the descriptor, for this reason in the carrier's words.
     Refused(String),
-    /// It did not get there, or no answer came.
+    /// The descriptor did not reach the HSDir, or no answer came.
     Failed,
-    /// The carrier does not know this relay: there is no use in trying again before [`Message::DirectoryChanged`].
+    /// The carrier does not know this relay: a retry fails before [`Message::DirectoryChanged`].
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! A connection to the signer, and the signer that is started for it if none is running.
+//! A connection to the signer, and the signer that is started as a child.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,48 +19,52 @@ use tracing::{info, warn};
 use super::{SignerError, SignerPlace};
 use crate::aside::aside;
 
-/// What has ended a child may be on its way to us, too: Ctrl-C, or a service manager's SIGTERM.
+/// The longest wait for a signal of our own after a child has ended: Ctrl-C, or a service manager's SIGTERM,
+/// goes to both.
 const SIGNALS_WITHIN: Duration = Duration::from_millis(200);
-/// A signer takes milliseconds; one that serves another balancer, or hangs, is told by this.
+/// The longest wait for a reply. A signer takes milliseconds, so one that takes longer serves another
+/// balancer or hangs.
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(10);
-/// Nothing tells when there is room in the queue of connections.
+/// The time between two attempts to connect while the queue of connections is full: there is no event for its
+/// end.
 const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
-/// Bytes of a reply that is decoded beside the loop: each address takes 45 µs, since it is checked that it is of the curve's
-/// prime-order subgroup, and a page of services has up to 8000.
+/// The size in bytes from which on a reply is decoded in a thread: each address takes 45 µs, since it is
+/// checked to be of the curve's prime-order subgroup, and a page of services has up to 8000.
 const LONG: usize = 32 * 1024;
 pub(super) const PROGRAM: &str = "onionbalance-signer";
 
 /// A stream to a signer.
 pub(super) struct Connection {
     stream: UnixStream,
-    /// At the other end, until somebody else waits for its end.
+    /// The child at the other end; `None` after [`Connection::take_child`].
     child: Option<ChildSigner>,
 }
 
 /// A signer that this process has started.
 pub struct ChildSigner {
     process: Child,
-    /// Before it does, it may be asking a person for passphrases.
+    /// False before the first reply: the child may be asking a person for passphrases.
     serves: bool,
 }
 
 impl ChildSigner {
-    /// Its process id, as long as it has not been waited for: until then nobody else has that number.
+    /// The child's process id; `None` after it was waited for, when another process may have that number.
     pub fn pid(&self) -> Option<i32> {
         self.process.id()?.try_into().ok()
     }
 
-    /// Has it read its configuration anew, before it answers the next request.
+    /// Has the child read its configuration again, before it answers the next request.
     pub fn reload(&self) {
         if let Some(pid) = self.pid() {
-            // If it has ended, that is told by [`ChildSigner::ended`].
+            // A child that has ended is reported by [`ChildSigner::ended`].
             let _ = kill(Pid::from_raw(pid), Signal::SIGHUP);
         }
     }
 
-    /// Waits for its end, and a moment longer, so that who is told to end need not take this for the reason.
+    /// Waits for the child's end, and then for a short time: if this process is to end too, its own signal is
+    /// the reason.
     pub async fn ended(&mut self) -> SignerError {
-        // Where that fails there is no child.
+        // The wait fails only if there is no child.
         let _ = self.process.wait().await;
         sleep(SIGNALS_WITHIN).await;
         SignerError::ChildEnded
@@ -69,8 +73,8 @@ impl ChildSigner {
 
 impl Drop for ChildSigner {
     fn drop(&mut self) {
-        // One that serves ends with its connection; before, it does not look at that. It may be asking for a passphrase: then
-        // it gives the terminal its echo back at this signal.
+        // A child that serves ends with its connection. Before, it does not watch the connection, and may be
+        // asking for a passphrase: at this signal it restores the terminal's echo and ends.
         if let Some(pid) = self.pid().filter(|_| !self.serves) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
@@ -91,7 +95,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request's frame and waits for the reply. After an error the connection is of no more use.
+    /// Sends a request's frame and waits for the reply. After an error the connection cannot be used again.
     pub(super) async fn exchange(&mut self, frame: &[u8]) -> Result<Reply, SignerError> {
         let reply = self.reply(frame).await;
         if matches!(reply, Err(SignerError::Closed(_))) && self.ended_over_configuration().await {
@@ -103,7 +107,7 @@ impl Connection {
         reply
     }
 
-    /// The child at the other end, if it serves.
+    /// The child at the other end; `None` if there is none or it does not serve yet.
     pub(super) fn take_child(&mut self) -> Option<ChildSigner> {
         self.child.take_if(|child| child.serves)
     }
@@ -126,7 +130,7 @@ impl Connection {
         }
     }
 
-    /// Whether this is to a child that closed it because it has nothing to serve.
+    /// True if a child closed the connection because of its configuration.
     async fn ended_over_configuration(&mut self) -> bool {
         match &mut self.child {
             Some(child) => {
@@ -138,7 +142,8 @@ impl Connection {
     }
 }
 
-/// Connects, and tries again where the queue of connections is full: the signer is working it off (`EAGAIN` of unix(7)).
+/// Connects, and tries again while the queue of connections is full, which the signer is serving (`EAGAIN` of
+/// unix(7)).
 async fn connect(path: &Path) -> io::Result<UnixStream> {
     let end = Instant::now() + REPLY_WITHIN;
     loop {
@@ -160,7 +165,7 @@ fn start(config: &Path) -> io::Result<Connection> {
         .arg("-c")
         .arg(config)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        // The service manager waits for us, not for it.
+        // The service manager waits for this process, not for the child.
         .env_remove("NOTIFY_SOCKET")
         .spawn()?;
     info!(pid = process.id(), "started a signer");
@@ -168,7 +173,7 @@ fn start(config: &Path) -> io::Result<Connection> {
     Ok(Connection { stream: UnixStream::from_std(ours)?, child: Some(child) })
 }
 
-/// The signer's program beside our own, else the one in PATH.
+/// The signer's program beside our own; if there is none, the one in PATH.
 fn program() -> PathBuf {
     let beside = std::env::current_exe().ok().map(|own| own.with_file_name(PROGRAM));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| PROGRAM.into())
@@ -177,7 +182,8 @@ fn program() -> PathBuf {
 async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> Result<Reply, SignerError> {
     let sent = stream.write_all(frame).await;
     let reply = receive(stream).await;
-    // A signer that cannot start replies before it has read a request, and closes: sending may fail then, and there is a reply.
+    // A signer that cannot start replies before it has read a request, and closes: sending may fail then
+    // although there is a reply.
     match (sent, reply) {
         (Err(error), Err(SignerError::Closed(_))) => Err(SignerError::Closed(error)),
         (_, reply) => reply,

@@ -19,66 +19,66 @@ pub use self::shared::SharedSigner;
 pub use self::trouble::Trouble;
 use self::trouble::TroubleLog;
 
-/// How often the list of services is read again because the signer reads its configuration in between.
+/// The most readings of the list of services, which begins again after each reload of the signer.
 const READINGS: usize = 5;
 
-/// A signer that was not ready is left alone for so long. Where a service manager listens in its place, each connection starts
-/// it once more, and every descriptor that is due asks for one.
+/// The time for which a signer that was not ready is left alone. If a service manager listens for it, each
+/// connection starts it once more, and every descriptor that is due would connect.
 const REST: Duration = Duration::from_secs(25);
 
-/// Where the signer is found.
+/// The place of the signer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SignerPlace {
-    /// It listens at this path.
+    /// The signer listens at this path.
     Socket(PathBuf),
-    /// It is to be started as a child, with this configuration.
+    /// The signer is to be started as a child, with this configuration.
     Child(PathBuf),
 }
 
-/// Why there is no answer.
+/// The reason for which there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
-    /// Nobody listens, or we may not connect.
+    /// No signer listens, or this process may not connect.
     #[error("cannot reach the signer at {path}: {source}{}", connect_advice(.source))]
     Connect {
-        /// Where.
+        /// The path of the signer's socket.
         path: PathBuf,
-        /// Why.
+        /// The error of `connect`.
         source: io::Error,
     },
-    /// The program does not start.
+    /// The signer's program cannot be started.
     #[error(
         "cannot start {PROGRAM}: {0}; install it beside onionbalance or in PATH, or set signer-socket-location"
     )]
     Start(io::Error),
-    /// The connection broke.
+    /// The signer closed the connection, or the socket failed.
     #[error("the signer closed the connection: {0}; its log says why")]
     Closed(io::Error),
-    /// The child that we started ended over its configuration, and has said what is wrong with it.
+    /// The child ended because of its configuration, and has logged the reason.
     #[error("the signer ended: the line above says why")]
     BadConfiguration,
-    /// The child that we started has ended, and no other can be started: see [`crate::confinement`].
+    /// The child has ended, and no other can be started: see [`crate::confinement`].
     #[error(
         "the signer that onionbalance has started has ended, and a confined onionbalance starts no other: restart it, or \
          set signer-socket-location and let a service manager restart the signer"
     )]
     ChildEnded,
-    /// It cannot start, ends, and has said why in one line.
+    /// The signer cannot start; the reason is one line.
     #[error("the signer is not ready: {0}")]
     NotReady(String),
-    /// Its configuration changed each time that its services were read.
+    /// The signer's configuration changed each time that its services were read.
     #[error("the signer was reloaded {READINGS} times while its services were being read: try again")]
     Changing,
-    /// It says nothing.
+    /// The signer did not answer within [`REPLY_WITHIN`].
     #[error("the signer did not answer within {} s", REPLY_WITHIN.as_secs())]
     Silent,
-    /// It speaks something else.
+    /// The reply is not a frame of the protocol.
     #[error("the signer's answer is not understood: {0}")]
     Frame(#[from] FrameError),
-    /// It answers another question.
+    /// The reply does not belong to the request.
     #[error("the signer answered another question")]
     OtherReply,
-    /// It broke no rule of the protocol to say no.
+    /// The signer refused the request by this rule.
     #[error("the signer refused: {0}")]
     Refused(#[from] Refusal),
 }
@@ -95,13 +95,13 @@ fn connect_advice(error: &io::Error) -> &'static str {
 
 /// A request for signatures, of either version.
 pub trait Signable {
-    /// What is signed.
+    /// The signatures that are asked for.
     type Signed;
 
-    /// The request as it is sent.
+    /// The request as a message.
     fn request(self) -> Request;
 
-    /// What was signed, if `reply` is an answer to this `request`.
+    /// The signatures in `reply`; `None` if it does not answer this `request`.
     fn signed(request: &Request, reply: Reply) -> Option<Self::Signed>;
 }
 
@@ -139,15 +139,15 @@ impl Signable for v3::FrontendRequest {
     }
 }
 
-/// One connection at a time, made when it is needed and made anew when it broke.
+/// A client with one connection at a time, which is made when it is needed and again after it broke.
 pub struct SignerClient {
     place: SignerPlace,
     connection: Option<Connection>,
-    /// There is no other after it.
+    /// True after a child was started: there is no second one.
     has_started_child: bool,
     version: Option<String>,
     trouble: TroubleLog,
-    /// Until when the signer is left alone, and why.
+    /// The end of the time in which the signer is left alone, with the reason; `None` if it is not.
     rest: Option<(Instant, String)>,
 }
 
@@ -164,18 +164,21 @@ impl SignerClient {
         }
     }
 
-    /// Whether the signer answers.
+    /// The present trouble with the signer; `None` while it answers.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
     }
 
-    /// Asks a signer that was not ready at once the next time: somebody may have mended it.
+    /// Ends the time in which a signer that was not ready is left alone: it may have been repaired.
     pub fn end_rest(&mut self) {
         self.rest = None;
     }
 
-    /// The services whose keys the signer holds, in the order of its configuration. A signer that is our child may ask a person
-    /// for passphrases first, so this may take as long as it lives.
+    /// The services whose keys the signer holds, in the order of its configuration. A signer that is our
+    /// child may ask a person for passphrases first, so this can take as long as it lives.
+    ///
+    /// # Errors
+    /// The signer does not answer, is not ready, or was reloaded [`READINGS`] times in the meantime.
     pub async fn services(&mut self) -> Result<Vec<HeldService>, SignerError> {
         for _ in 0..READINGS {
             if let Some(services) = self.read_list().await? {
@@ -185,12 +188,12 @@ impl SignerClient {
         Err(SignerError::Changing)
     }
 
-    /// The signer's release as it was told with its services, such as `1.0.0`; `None` before they were asked for.
+    /// The signer's release, such as `1.0.0`; `None` before its services were asked for.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    /// Reads the list page by page. `None` if the signer has another one before the end was reached.
+    /// Reads the list page by page. `None` if the list changed before the end was reached.
     ///
     /// Each page has at least one service, so there are no more pages than services.
     async fn read_list(&mut self) -> Result<Option<Vec<HeldService>>, SignerError> {
@@ -212,7 +215,7 @@ impl SignerClient {
         if services.len() == wanted { Ok(Some(services)) } else { Err(SignerError::OtherReply) }
     }
 
-    /// The services from this index on, as many as the signer tells at a time.
+    /// The services from this index on, as many as fit one reply.
     async fn page(&mut self, from: u32) -> Result<Page, SignerError> {
         match self.ask(&Request::Services { from }).await? {
             Reply::Services(page) => Ok(page),
@@ -221,6 +224,9 @@ impl SignerClient {
     }
 
     /// Has a frontend's descriptors rendered and signed.
+    ///
+    /// # Errors
+    /// The signer refuses, does not answer, or is not ready.
     pub async fn sign<R: Signable>(&mut self, request: R) -> Result<R::Signed, SignerError> {
         let request = request.request();
         match self.ask(&request).await? {
@@ -229,7 +235,7 @@ impl SignerClient {
         }
     }
 
-    /// The signer that was started as our child, if one was and serves. It is left to the caller to hear of its end.
+    /// The child, if there is one and it serves. The caller is then responsible for watching its end.
     pub fn take_child(&mut self) -> Option<ChildSigner> {
         self.connection.as_mut().and_then(Connection::take_child)
     }
@@ -244,7 +250,7 @@ impl SignerClient {
         let frame = frame::encode(request)?;
         if let Some(connection) = self.connection.take() {
             match self.exchange(connection, &frame).await {
-                // So has a signer that restarted in the meantime: only a new connection tells whether it is back.
+                // A restarted signer has closed it, too: only a new connection shows if it is back.
                 Err(SignerError::Closed(_)) => {}
                 answer => return answer,
             }
@@ -266,7 +272,7 @@ impl SignerClient {
         Connection::open(&self.place).await
     }
 
-    /// Keeps the connection only if the exchange went well: a late answer must not meet the next question.
+    /// Keeps the connection only after a successful exchange: a late answer must not meet the next question.
     async fn exchange(&mut self, mut connection: Connection, frame: &[u8]) -> Result<Reply, SignerError> {
         match connection.exchange(frame).await? {
             Reply::NotReady(reason) => {

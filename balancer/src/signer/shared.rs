@@ -7,14 +7,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::SignerClient;
 
-/// A client that is lent to one at a time: to orders in their order, and to a question after the order that is under way, however
-/// many others wait.
+/// A client that is lent to one task at a time: to orders in their order, and to a question after the present
+/// order, however many other orders wait.
 #[derive(Clone)]
 pub struct SharedSigner(Arc<Shared>);
 
 struct Shared {
     client: Mutex<SignerClient>,
-    /// Held by the one order that has the client, or is next: all other orders wait here, and no question does.
+    /// The lock of the order that has the client or is next. All other orders wait for it; questions do not.
     order: Mutex<()>,
 }
 
@@ -30,13 +30,13 @@ impl SharedSigner {
         Self(Arc::new(Shared { client: Mutex::new(client), order: Mutex::new(()) }))
     }
 
-    /// The client, to have a descriptor signed.
+    /// Waits for the client, to have a descriptor signed.
     pub async fn for_order(&self) -> ForOrder<'_> {
         let turn = self.0.order.lock().await;
         ForOrder { client: self.0.client.lock().await, _turn: turn }
     }
 
-    /// The client, for a question that an operator waits for.
+    /// Waits for the client, for a question whose answer an operator awaits.
     pub async fn for_question(&self) -> MutexGuard<'_, SignerClient> {
         self.0.client.lock().await
     }
@@ -84,7 +84,7 @@ mod tests {
             let asked = Instant::now();
             drop(signer.for_question().await);
             assert!(asked.elapsed() <= SIGNATURE, "{:?}", asked.elapsed());
-            // The next order is not left out either.
+            // The next order has its turn, too.
             sleep(SIGNATURE / 2).await;
             assert!(signer.0.client.try_lock().is_err());
         }

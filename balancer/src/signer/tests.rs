@@ -6,7 +6,7 @@ use tokio::net::UnixListener;
 
 use super::*;
 
-/// A client of a signer that gives these answers, whatever it is asked, and then no more.
+/// A client of a signer that gives these answers to any requests, and then no more.
 fn client(replies: Vec<Reply>) -> (TempDir, SignerClient) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("signer");
@@ -69,7 +69,7 @@ async fn an_answer_to_another_question_is_none() {
     let (_directory, mut client) = client(replies);
     assert!(matches!(client.sign(v2_request()).await, Err(SignerError::OtherReply)));
     assert!(matches!(client.sign(v3_request(1)).await, Err(SignerError::OtherReply)));
-    // One text for each set.
+    // Two sets demand two texts.
     assert!(matches!(client.sign(v3_request(2)).await, Err(SignerError::OtherReply)));
     assert!(matches!(client.services().await, Err(SignerError::OtherReply)));
 }
@@ -80,14 +80,14 @@ async fn a_refusal_is_told() {
     assert!(matches!(client.sign(v2_request()).await, Err(SignerError::Refused(Refusal::TooLong))));
 }
 
-/// Whoever started it sees to its passphrases: only a child of ours may be waiting for a person.
+/// This signer was not started by the balancer, so it cannot be waiting for a person's passphrases.
 #[tokio::test(start_paused = true)]
 async fn a_signer_that_says_nothing_is_given_up() {
     let (_directory, mut client) = client(vec![]);
     assert!(matches!(client.services().await, Err(SignerError::Silent)));
 }
 
-/// A new connection would be no different: a process that is stopped accepts, too.
+/// A new connection would not help: the kernel accepts connections for a stopped process, too.
 #[tokio::test(start_paused = true)]
 async fn a_signer_that_falls_silent_is_asked_once() {
     let (_directory, mut client) = client(vec![Reply::Refused(Refusal::TooLong)]);
@@ -97,7 +97,7 @@ async fn a_signer_that_falls_silent_is_asked_once() {
     assert_eq!(asked.elapsed(), REPLY_WITHIN);
 }
 
-/// Each connection would start it once more where a service manager listens for it.
+/// If a service manager listens for the signer, each connection would start it once more.
 #[tokio::test(start_paused = true)]
 async fn a_signer_that_is_not_ready_is_left_alone_for_a_while() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ fn held(number: u8) -> HeldService {
     HeldService::V2(Held { key: format!("{number}.key"), address, backends: vec![address] })
 }
 
-/// Of a list of four.
+/// A page of a list of four services.
 fn page(edition: u64, services: impl IntoIterator<Item = u8>) -> Reply {
     let services = services.into_iter().map(held).collect();
     Reply::Services(Page { version: "1.2.3".into(), edition, total: 4, services })
@@ -165,7 +165,7 @@ async fn pages_that_lead_nowhere_are_no_answer() {
     }
 }
 
-/// The reply is there before the request, which cannot be sent any more.
+/// The reply is there before the request, and the request cannot be sent.
 #[tokio::test]
 async fn a_signer_that_is_not_ready_says_why() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Whether the signer answers, for who wants to know without asking it.
+//! The present trouble with the signer, for readers that do not ask the signer themselves.
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -10,13 +10,13 @@ use crate::age::Age;
 /// The signer does not answer.
 #[derive(Clone, Debug)]
 pub struct Trouble {
-    /// When a question first got no answer.
+    /// The time of the first question without an answer.
     pub since: Instant,
-    /// Why the last one got none.
+    /// The reason for which the last question got no answer.
     pub problem: String,
 }
 
-/// The present trouble with the signer; none before the first question.
+/// The present trouble with the signer; `None` before the first question.
 #[derive(Debug, Default)]
 pub(super) struct TroubleLog {
     present: watch::Sender<Option<Trouble>>,
@@ -28,7 +28,7 @@ impl TroubleLog {
         self.present.subscribe()
     }
 
-    /// Takes the outcome of a question.
+    /// Notes the outcome of a question.
     pub(super) fn note<T>(&mut self, outcome: &Result<T, SignerError>) {
         let before = self.present.borrow().clone();
         match outcome {

@@ -1,4 +1,4 @@
-//! The state file: JSON, written whole and at once.
+//! The state file: JSON, replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackendId, Newest};
 
-/// Backends at most in the file, when it is written and when it is read. More than twice those of ten thousand services with ten
-/// backends each.
+/// The most backends in the file, both when it is written and when it is read: more than twice those of ten
+/// thousand services with ten backends each.
 const MAX_BACKENDS: usize = 250_000;
 
-/// Bytes of a backend's entry at most: an address of 62 characters, and numbers of 20 digits.
+/// The most bytes of a backend's entry: an address of 62 characters, and numbers of 20 digits.
 const MAX_ENTRY_LEN: usize = 288;
 
-/// Bytes of the file at most.
+/// The most bytes of the file.
 const MAX_LEN: usize = MAX_BACKENDS * MAX_ENTRY_LEN;
 
-/// Trouble with the state file. The message says what was done about it.
+/// A problem with the state file. The message has the consequence.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StateFileError {
     #[error("cannot read the state file {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the state file {} makes no sense ({what}), and was moved to {}", path.display(), aside.display())]
+    #[error("the state file {} is not valid ({what}), and was moved to {}", path.display(), aside.display())]
     MovedAside { path: PathBuf, what: String, aside: PathBuf },
-    #[error("the state file {} makes no sense ({what}), and cannot be moved aside: {source}", path.display())]
+    #[error("the state file {} is not valid ({what}), and cannot be moved aside: {source}", path.display())]
     Stays { path: PathBuf, what: String, source: io::Error },
     #[error(
         "cannot write the state file {}: {source}; its directory must exist and be writable (state-file-location)",
@@ -39,7 +39,7 @@ pub(super) enum StateFileError {
     Unwritable { path: PathBuf, source: io::Error },
 }
 
-/// The file's content. Another version of it would have another number in front.
+/// The file's content. Another version of the format would have another number.
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "version")]
 enum Content {
@@ -47,19 +47,20 @@ enum Content {
     First { backends: BTreeMap<String, Entry> },
 }
 
-/// The newest descriptor that was seen of a backend.
+/// The newest descriptor of a backend that was seen.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     period: u64,
     revision: u64,
-    /// Unix time.
+    /// The publication time, in seconds since 1970.
     published: u64,
-    /// Unix time; `None` in files of versions that did not keep it.
+    /// The time at which it was seen, in seconds since 1970; `None` in files of releases that did not keep
+    /// it.
     seen: Option<u64>,
 }
 
-/// Where the file is.
+/// The place of the file.
 pub(super) struct StateFile {
     path: PathBuf,
 }
@@ -73,7 +74,7 @@ impl StateFile {
         &self.path
     }
 
-    /// What it holds; nothing if it is not there. If it makes no sense, it is moved aside.
+    /// The contents of the file; empty if it does not exist. A file that is not valid is moved aside.
     pub(super) fn read(&self) -> Result<BTreeMap<BackendId, Newest>, StateFileError> {
         let path = self.path.clone();
         match read(&path) {
@@ -83,8 +84,8 @@ impl StateFile {
         }
     }
 
-    /// Replaces the contents of the file: after a crash it has the old ones or the new ones. Blocks until the disk has them. The
-    /// oldest descriptors are left out if there are more than [`MAX_BACKENDS`].
+    /// Replaces the contents of the file: after a crash it has either the old ones or the new ones. Blocks
+    /// until the disk has them. If there are more than [`MAX_BACKENDS`] descriptors, the oldest are left out.
     pub(super) fn write(&self, mut newest: BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
         keep_youngest(&mut newest, MAX_BACKENDS);
         let new = self.beside(".new");
@@ -114,7 +115,7 @@ impl StateFile {
     }
 }
 
-/// Removes the descriptors that were published first, until no more than `room` are left.
+/// Removes the descriptors with the earliest publication times, until no more than `room` are left.
 fn keep_youngest(newest: &mut BTreeMap<BackendId, Newest>, room: usize) {
     let surplus = newest.len().saturating_sub(room);
     if surplus > 0 {
@@ -126,17 +127,21 @@ fn keep_youngest(newest: &mut BTreeMap<BackendId, Newest>, room: usize) {
     }
 }
 
-/// The beginning of a file, as far as it can be one. Devices and the like are none, and stay where they are.
+/// The beginning of a regular file, as much as can be valid. Devices and the like are refused, and not moved
+/// aside.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = Vec::new();
     File::open(path)?.take(MAX_LEN as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// What the content of a state file says, or what is wrong with it.
+/// The contents of a state file.
+///
+/// # Errors
+/// The text has more than [`MAX_LEN`] bytes or is not valid JSON of this format; the error is the reason.
 pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
     if text.len() > MAX_LEN {
         return Err(format!("it has more than {MAX_LEN} bytes"));
@@ -151,7 +156,10 @@ pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
     Ok(backends.into_iter().map(|(name, entry)| (BackendId::from(name.as_str()), newest(entry))).collect())
 }
 
-/// The content that says this.
+/// The text of a state file with these contents.
+///
+/// # Errors
+/// The serializer fails, which these types do not cause.
 pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
     let entry = |newest: &Newest| Entry {
         period: newest.period,

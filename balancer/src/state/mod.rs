@@ -1,13 +1,14 @@
-//! What outlives the process: the newest descriptor that was seen of each backend.
+//! The state that outlives the process: the newest descriptor of each backend that was seen.
 //!
-//! Without it, an HSDir that lags behind could bring points back after a restart that a backend has given up. Nothing else
-//! is kept: what was published stands on the HSDirs, and everything else is found anew. So the file may be lost or deleted at
-//! any time, and trouble with it never ends the process.
+//! Without it, an HSDir that lags behind could bring back points after a restart that a backend has given up.
+//! Nothing else is kept: published descriptors are on the HSDirs, and everything else is found again. So the
+//! file may be lost or deleted at any time, and a problem with it never ends the process.
 //!
-//! The file is written as a whole, by a thread of its own: a disk may hang, and the loop that balances never waits for it.
-//! There is one writer at a time, which holds the file meanwhile. Changes in that time are written by the next one, so
-//! that the newest wins and nothing queues up. A journal would write less, and would be a second format that has to be
-//! compacted and repaired; [`GATHER`] bounds what is written as well.
+//! The file is written as a whole, by a thread of its own: a disk may hang, and the loop that balances never
+//! waits for it. There is one writer at a time, which holds the file in the meantime. Changes in that time
+//! are written by the next writer, so that the newest descriptor wins and nothing queues up. A journal would
+//! write less, but would be a second format that has to be compacted and repaired; [`GATHER`] bounds the
+//! amount of writing as well.
 
 mod file;
 
@@ -28,20 +29,22 @@ use file::{StateFile, StateFileError};
 
 pub use file::{parse, render};
 
-/// How long further news is gathered before the file is written: with ten thousand backends there is news each second, and
-/// with a hundred thousand the file has 16 MB.
+/// The time for which changes are gathered before the file is written: with ten thousand backends there are
+/// changes each second, and with a hundred thousand the file has 16 MB.
 ///
-/// A crash loses the news of this time. A backend's upload takes as long to reach all its HSDirs, so a balancer that starts
-/// has to expect HSDirs that lag by as much in any case, and asks two of them first.
+/// A crash loses the changes of this time. A backend's upload takes as long to reach all its HSDirs, so a
+/// balancer that starts has to expect HSDirs that lag by as much in any case, and asks two of them first.
 const GATHER: Duration = Duration::from_secs(60);
-/// A file that is not written by then is worth a warning: the disk hangs.
+/// The time after which a write that has not ended is worth a warning: the disk hangs.
 const SLOW: Duration = Duration::from_secs(30);
-/// How long the process waits for the file at its end. The service manager's unit gives it 10 s (`TimeoutStopSec=`).
+/// The longest wait for the file at the end of the process. The service manager's unit allows 10 s
+/// (`TimeoutStopSec=`).
 const END_WITHIN: Duration = Duration::from_secs(3);
-/// Seconds after which no HSDir has a descriptor any more, so that an older one cannot be fetched again.
+/// The time in seconds after which no HSDir has a descriptor any more, so that an older one cannot be fetched
+/// again.
 const FORGOTTEN_AFTER: u64 = 2 * 86400;
 
-/// The newest descriptor of each backend, which all who have a clone of this share.
+/// The newest descriptor of each backend, shared by all clones.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Shared>);
 
@@ -49,7 +52,7 @@ pub struct Memory(Arc<Shared>);
 struct Shared {
     known: Mutex<Known>,
     news: Notify,
-    /// `None` if nothing shall outlive the process.
+    /// `None` if no state is kept.
     place: Option<Place>,
 }
 
@@ -67,12 +70,12 @@ struct Place {
 
 struct Writer {
     file: StateFile,
-    /// Whether a warning said that the file cannot be written.
+    /// True after a warning that the file cannot be written.
     complained: bool,
 }
 
 impl Memory {
-    /// What the file at `path` holds, which need not be there yet. A file that makes no sense is moved aside.
+    /// The contents of the file at `path`, which need not exist yet. A file that is not valid is moved aside.
     pub fn read(path: PathBuf) -> Self {
         let file = StateFile::at(path.clone());
         let newest = match file.read() {
@@ -88,13 +91,13 @@ impl Memory {
         Self(Arc::new(Shared { known, news: Notify::new(), place: Some(Place { path, writer }) }))
     }
 
-    /// What is known.
+    /// The newest descriptor of each backend.
     pub fn recall(&self) -> BTreeMap<BackendId, Newest> {
         self.known().newest.clone()
     }
 
-    /// Notes the newest descriptor of a backend that one tor has seen. Of two tors that see the same backend, one may lag behind:
-    /// an older descriptor does not replace a newer one.
+    /// Notes the newest descriptor of a backend that one tor has seen. If several tors see the same backend,
+    /// one may lag behind: an older descriptor does not replace a newer one.
     pub fn note(&self, backend: &BackendId, newest: Newest) {
         let mut known = self.known();
         let before = known.newest.get(backend);
@@ -105,7 +108,7 @@ impl Memory {
         }
     }
 
-    /// Keeps the file up to date, for ever. `clock` tells the time.
+    /// Keeps the file up to date, forever. `clock` returns the time.
     pub async fn keep(&self, clock: impl Fn() -> UnixTime) {
         loop {
             self.0.news.notified().await;
@@ -114,7 +117,7 @@ impl Memory {
         }
     }
 
-    /// Writes what is not written yet, at the end of the process. A disk that hangs is not waited for.
+    /// Writes the remaining changes, at the end of the process. A disk that hangs is not waited for.
     pub async fn end(&self, now: UnixTime) {
         if let (Err(_), Some(place)) = (timeout(END_WITHIN, self.save(now)).await, &self.0.place) {
             let (path, seconds) = (place.path.display(), END_WITHIN.as_secs());
@@ -122,7 +125,7 @@ impl Memory {
         }
     }
 
-    /// Writes the file if there is news, however long that takes.
+    /// Writes the file if there are changes, and waits until that is done.
     async fn save_patiently(&self, now: UnixTime) {
         let (begun, saving) = (Instant::now(), self.save(now));
         pin!(saving);
@@ -135,7 +138,8 @@ impl Memory {
         info!("writing the state file {path} has ended after {} s", begun.elapsed().as_secs());
     }
 
-    /// Writes the file if there is news, in a thread, and waits until it is done. The thread goes on if nobody waits.
+    /// Writes the file if there are changes, in a thread, and waits for it. The thread goes on if this future
+    /// is dropped.
     async fn save(&self, now: UnixTime) {
         let Some(place) = &self.0.place else { return self.known().forget(now) };
         let mut writer = Arc::clone(&place.writer).lock_owned().await;
@@ -143,7 +147,7 @@ impl Memory {
         let memory = self.clone();
         let write = move || {
             let written = writer.write(newest);
-            // Before the next writer can begin.
+            // The next writer cannot have begun yet.
             memory.written(&written);
             drop(writer);
         };
@@ -156,7 +160,7 @@ impl Memory {
         }
     }
 
-    /// The end of a write. After a failure the changes count as unsaved again.
+    /// Notes the end of a write. After a failure the changes count as unsaved again.
     fn written<E>(&self, outcome: &Result<(), E>) {
         if outcome.is_err() {
             self.known().unsaved = true;
@@ -170,13 +174,13 @@ impl Memory {
 }
 
 impl Known {
-    /// Takes the contents to be written; `None` if the file has them already.
+    /// The contents to be written; `None` if the file has them already.
     fn take_unsaved(&mut self, now: UnixTime) -> Option<BTreeMap<BackendId, Newest>> {
         self.forget(now);
         std::mem::take(&mut self.unsaved).then(|| self.newest.clone())
     }
 
-    /// Forgets what no HSDir has any more.
+    /// Forgets descriptors that no HSDir has any more.
     fn forget(&mut self, now: UnixTime) {
         self.newest.retain(|_, newest| now.since(newest.published) < FORGOTTEN_AFTER);
     }

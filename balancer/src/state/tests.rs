@@ -52,7 +52,7 @@ async fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
         let (directory, path) = place();
         fs::write(&path, text).unwrap();
         let error = StateFile::at(path.clone()).read().unwrap_err().to_string();
-        assert!(error.contains("makes no sense") && error.contains("was moved to"), "{error}");
+        assert!(error.contains("is not valid") && error.contains("was moved to"), "{error}");
         assert_eq!(names(directory.path()), ["state.json.corrupt"]);
         let aside = fs::read_to_string(directory.path().join("state.json.corrupt")).unwrap();
         assert_eq!(aside, text);
@@ -79,7 +79,7 @@ fn what_is_no_file_stays_where_it_is() {
     let (directory, path) = place();
     fs::create_dir(&path).unwrap();
     let error = StateFile::at(path).read().unwrap_err().to_string();
-    assert!(error.contains("no regular file"), "{error}");
+    assert!(error.contains("not a regular file"), "{error}");
     assert_eq!(names(directory.path()), ["state.json"]);
 }
 
@@ -150,7 +150,8 @@ fn a_tor_that_lags_does_not_replace_the_newer_word() {
     assert_eq!(noted(8, 5), (8, 5));
 }
 
-/// A FIFO in the new file's place acts as the disk: opening it takes until it has a reader, and it cannot be synchronized.
+/// A FIFO in the new file's place acts as the disk: opening it blocks until it has a reader, and it cannot be
+/// synchronized.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_stops_nothing() {
     let (directory, path) = place();
@@ -159,7 +160,7 @@ async fn a_disk_that_hangs_stops_nothing() {
     let memory = Memory::read(path.clone());
     memory.note(&"a.onion".into(), newest(1));
     assert!(timeout(GATHER * 5, memory.keep(|| NOW)).await.is_err());
-    // One writer hangs, and everything else goes on; so does the end of the process.
+    // One writer hangs. Everything else goes on, and so does the end of the process.
     memory.note(&"a.onion".into(), newest(2));
     assert_eq!(memory.recall()[&"a.onion".into()], newest(2));
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! One word for how everything is, and what is to be said with it: for the service manager and the log.
+//! The health of everything as one word with its reasons, for the service manager and the log.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,31 +8,31 @@ use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus
 use crate::names::Names;
 use crate::runtime::{Behind, ConsensusAge, ServiceReport, State, TorState};
 
-/// A process that has not been well yet may take so long to become so.
+/// The time in which a process that has just started may lack something.
 const START: Duration = Duration::from_secs(120);
-/// The signer or a tor may be away for so long: a restart takes seconds.
+/// The time for which the signer or a tor may be away: a restart takes seconds.
 const AWAY: Duration = Duration::from_secs(60);
-/// A set of which all backends have gone is down after so long.
+/// The time after which a set whose backends have all gone counts as down.
 const ALL_GONE: Duration = Duration::from_secs(300);
-/// Uploads to an HSDir may fail so many times in a row: relays come and go.
+/// The number of uploads to an HSDir that may fail in a row: relays come and go.
 const FAILURES: u32 = 3;
 
-/// How everything is.
+/// The health of everything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Health {
     /// The signer or a tor has never been there, and is waited for.
     Waiting(String),
-    /// The first minutes, in which things may be missing.
+    /// The process is in its first minutes, in which something may be missing.
     Starting(Counts),
-    /// Nothing is to be done.
+    /// Nothing has to be done.
     Ok(Counts),
-    /// Visitors get through, and somebody should act. At least one problem.
+    /// Clients reach every service, but an operator should act; at least one problem.
     Degraded(Vec<String>),
-    /// Visitors of a service do not get through. At least one problem.
+    /// Clients do not reach some service; at least one problem.
     Down(Vec<String>),
 }
 
-/// Numbers of services and backends.
+/// The numbers of services and backends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Counts {
     services: usize,
@@ -41,7 +41,7 @@ pub struct Counts {
 }
 
 impl Health {
-    /// That of this state.
+    /// The health of this state.
     pub fn of(state: &State) -> Self {
         if let Some(missing) = waiting(state) {
             return Self::Waiting(missing);
@@ -59,7 +59,7 @@ impl Health {
     }
 }
 
-/// The signer or the tor without which some service cannot be published, and which has never been there.
+/// The signer or a tor that some service needs and that has never been there; `None` if there is none.
 fn waiting(state: &State) -> Option<String> {
     if state.tors.is_empty() {
         let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);
@@ -73,11 +73,11 @@ fn waiting(state: &State) -> Option<String> {
     Some(format!("tor at {}", tor.places()))
 }
 
-/// Why visitors of a service do not get through.
+/// The reason for which clients do not reach a service; `None` if they do.
 fn down(ServiceReport { status: service, names, .. }: &ServiceReport) -> Option<String> {
     let name = names.service(&service.service);
     if service.backends.is_empty() {
-        // Its operator knows: it was configured so.
+        // The operator has configured the service so.
         return None;
     }
     if let Some(stale) = service.stale_for.filter(|stale| *stale > ALL_GONE) {
@@ -142,7 +142,7 @@ fn is_failing(descriptor: &DescriptorStatus) -> bool {
     descriptor.hsdirs.iter().any(|hsdir| fails(hsdir.state))
 }
 
-/// Whether each descriptor is at one HSDir at least, or there is nothing to publish.
+/// True if each descriptor is at one HSDir at least, or there is nothing to publish.
 fn is_published(service: &ServiceStatus) -> bool {
     let stored = |descriptor: &DescriptorStatus| {
         descriptor.hsdirs.iter().any(|hsdir| hsdir.state == UploadState::Stored)
@@ -150,7 +150,7 @@ fn is_published(service: &ServiceStatus) -> bool {
     service.backends.is_empty() || !service.descriptors.is_empty() && service.descriptors.iter().all(stored)
 }
 
-/// Whether no HSDir has ever said that it stored anything.
+/// True if no HSDir has ever acknowledged a descriptor.
 fn is_unpublished(service: &ServiceStatus) -> bool {
     service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
 }
@@ -186,7 +186,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// The first problem in full, and how many there are.
+/// The first problem in full, with the number of all.
 fn summary(problems: &[String]) -> String {
     match problems {
         [] => String::new(),

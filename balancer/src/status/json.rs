@@ -1,5 +1,5 @@
-//! The status as JSON. Its keys are those of Onionbalance 0.2, so that what reads them can read ours; what is more stands
-//! beside them.
+//! The status as JSON. It has the keys of Onionbalance 0.2, so that programs that read those can read it, and
+//! further ones.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ struct Status {
     tors: Vec<Tor>,
 }
 
-/// One tor, and how much it is asked.
+/// One tor, and its load.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tor {
     control_ports: Vec<String>,
     ready: bool,
-    /// Requests that are outstanding, a circuit each, and how many may be.
+    /// The requests that are outstanding, one circuit each. `most_in_flight` is their largest number.
     in_flight: usize,
     most_in_flight: usize,
     fetches_waiting: usize,
     uploads_waiting: usize,
     read_backs_waiting: usize,
     longest_wait_seconds: u64,
-    /// For how long there has been more to do than this tor can; null if there is not.
+    /// The time for which there has been more to do than this tor can, in seconds; null if there is not.
     behind_for_seconds: Option<u64>,
-    /// Posts (HSPOST) of version-3 descriptors since tor began, or since the balancer did if that was later.
+    /// Posts (HSPOST) of version-3 descriptors since tor's start, or since the balancer's if that was later.
     posts_since_start: u64,
-    /// Posts within so many seconds, a day at most.
+    /// Posts within the last `posts_last_day_seconds`, a day at most.
     posts_last_day: u64,
     posts_last_day_seconds: u64,
-    /// Whether tor has taken as many since it began as `tor-restart-hint` says.
+    /// True if tor has taken as many posts since its start as `tor-restart-hint` allows.
     restart_due: bool,
 }
 
@@ -49,7 +49,7 @@ struct Service {
     publish_attempt_first_descriptor: Option<String>,
     publish_attempt_second_descriptor: Option<String>,
     intro_points_num: usize,
-    /// The line that clients need in their torrc, where they are authorized.
+    /// The line that clients need in their torrc; left out if the service does not authorize its clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_line: Option<String>,
     descriptors: Vec<Descriptor>,
@@ -60,13 +60,13 @@ struct Service {
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     time_period: u64,
-    /// Where replicas are different documents.
+    /// The replica; left out if all replicas are the same document.
     #[serde(skip_serializing_if = "Option::is_none")]
     replica: Option<u8>,
     revision: Option<u64>,
     hsdirs: usize,
     stored: usize,
-    /// When an HSDir last stored it; null if none has since the start.
+    /// The time at which an HSDir last stored it; null if none has since the start.
     last_stored: Option<String>,
 }
 
@@ -97,7 +97,7 @@ enum Instance {
 pub(super) fn render(state: &State, now: UnixTime) -> String {
     let services = state.services().map(|report| service(report, now)).collect();
     let status = Status { services, tors: state.tors.iter().map(tor).collect() };
-    // Strings, numbers and lists of them cannot fail to be rendered.
+    // Strings, numbers and lists of them can always be rendered.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
     text.push('\n');
     text

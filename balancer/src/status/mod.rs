@@ -1,4 +1,4 @@
-//! The status socket: whoever connects is told how things stand, then the end.
+//! The status socket: a reader that connects gets the status, then the end of the stream.
 
 mod health;
 mod json;
@@ -24,10 +24,10 @@ pub use self::health::Health;
 use crate::config::{StatusForm, StatusPlace};
 use crate::runtime::{State, StatusBoard};
 
-/// A reader that does not read is not waited for.
+/// The longest wait for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the sockets rest when they cannot be served.
+/// The pause after a failure to accept a reader.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl StatusForm {
@@ -40,7 +40,7 @@ impl StatusForm {
     }
 }
 
-/// Why there is no status socket.
+/// The reason for which there is no status socket.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
     /// The socket cannot be made.
@@ -50,26 +50,26 @@ pub enum StatusError {
         .path.display()
     )]
     Create {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The error of `bind`.
         source: io::Error,
     },
-    /// Somebody listens there.
+    /// Another process listens at the path.
     #[error(
         "another onionbalance{} answers at {}: stop it, or give this one a status socket of its own",
         .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
         .path.display()
     )]
     Taken {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// The process that listens, where the kernel tells.
+        /// The id of the process that listens; `None` if the kernel does not report it.
         pid: Option<i32>,
     },
 }
 
-/// Where the status is shown.
+/// The sockets that show the status.
 pub struct StatusSockets(Vec<Socket>);
 
 struct Socket {
@@ -80,10 +80,14 @@ struct Socket {
 }
 
 impl StatusSockets {
-    /// Listens at each of these places; sockets at which nobody listens are replaced. User and group may connect.
+    /// Listens at each of these places. A socket at which no process listens is replaced. User and group may
+    /// connect.
     ///
-    /// One for the text may be impossible to make: 0.1.8 went on without it, and files that name a place which does not exist
-    /// have worked for years.
+    /// A socket for the text that cannot be created is skipped: 0.1.8 went on without it, and configurations
+    /// with a path that does not exist have worked for years.
+    ///
+    /// # Errors
+    /// Another process listens at a place, or a JSON socket cannot be created.
     pub async fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
         let mut sockets = Vec::with_capacity(places.len());
         for StatusPlace { path, form } in places {
@@ -96,21 +100,21 @@ impl StatusSockets {
         Ok(Self(sockets))
     }
 
-    /// Tells whoever connects what stands on `board`, for ever.
+    /// Sends the status of `board` to each reader that connects, forever.
     pub async fn serve(&self, board: &StatusBoard) {
         loop {
             match self.reader().await {
                 Ok(reader) => drop(tokio::spawn(tell(reader, board.clone()))),
                 Err(error) => {
                     warn!("a reader of the status was lost: {error}");
-                    // Out of descriptors, mostly: to try again at once would only fill the log.
+                    // The cause is usually a lack of descriptors: an immediate retry would only fill the log.
                     tokio::time::sleep(AGAIN).await;
                 }
             }
         }
     }
 
-    /// Waits for a reader, for ever if nothing is shown.
+    /// Waits for a reader; forever if there is no socket.
     async fn reader(&self) -> io::Result<Reader> {
         poll_fn(|context| {
             let mut accepted = self.0.iter().map(|socket| {
@@ -130,7 +134,7 @@ impl Socket {
             match listener_at(path).await {
                 Listener::Somebody(pid) => return Err(StatusError::Taken { path: path.to_owned(), pid }),
                 Listener::Nobody => std::fs::remove_file(path).map_err(cannot)?,
-                // Left to bind, which says what is in the way.
+                // `bind` reports the obstacle.
                 Listener::Unknown => {}
             }
         }
@@ -142,11 +146,11 @@ impl Socket {
 
 /// The process that listens at a socket.
 enum Listener {
-    /// This one, where the kernel tells: in another pid namespace it does not.
+    /// This process; `None` if the kernel does not report it, as for one in another pid namespace.
     Somebody(Option<i32>),
-    /// None: the socket was left behind.
+    /// No process: the socket was left behind.
     Nobody,
-    /// The socket is of another type, or of a user who lets nobody else connect.
+    /// The socket has another type, or its owner lets nobody else connect.
     Unknown,
 }
 
@@ -154,7 +158,7 @@ async fn listener_at(path: &Path) -> Listener {
     match timeout(PATIENCE, UnixStream::connect(path)).await {
         Ok(Ok(stream)) => Listener::Somebody(stream.peer_cred().ok().and_then(|peer| peer.pid())),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Listener::Nobody,
-        // Its queue is full.
+        // The queue of its connections is full.
         Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Listener::Somebody(None),
         Ok(Err(_)) => Listener::Unknown,
         Err(_) => Listener::Somebody(None),
@@ -163,9 +167,9 @@ async fn listener_at(path: &Path) -> Listener {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // A balancer that was started in the meantime may have put its own there.
+        // A balancer that was started in the meantime may have put its own socket there.
         if self.path.symlink_metadata().is_ok_and(|found| found.ino() == self.inode) {
-            // At the end there is nobody to tell.
+            // A failure at the end can no longer be reported.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -175,7 +179,7 @@ async fn tell(reader: Reader, board: StatusBoard) {
     reader.tell(&board.state().await, onionbalance_process::now()).await;
 }
 
-/// Logs the status, in the form that is made of lines.
+/// Logs the status, in the form of lines.
 pub async fn log(board: &StatusBoard) {
     let state = board.state().await;
     info!("status: {}", Health::of(&state));
@@ -184,17 +188,17 @@ pub async fn log(board: &StatusBoard) {
     }
 }
 
-/// Somebody who wants to know.
+/// A client that has connected to a status socket.
 struct Reader {
     stream: UnixStream,
     form: StatusForm,
 }
 
 impl Reader {
-    /// Tells him, as far as he listens.
+    /// Sends the status, as far as the reader takes it.
     async fn tell(mut self, state: &State, now: UnixTime) {
         let text = self.form.render(state, now);
-        // A reader who is gone, or does not read, is his own affair.
+        // A reader that has closed, or does not read, is no problem of ours.
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
     }
 }
@@ -213,7 +217,7 @@ mod tests {
     async fn every_reader_gets_the_form_of_his_socket() {
         let directory = tempfile::tempdir().unwrap();
         let (text, json) = (directory.path().join("text"), directory.path().join("json"));
-        // What a balancer that was killed has left.
+        // A socket that was left behind by a balancer that was killed.
         drop(UnixListener::bind(&text).unwrap());
         let places = [place(text.clone(), StatusForm::Text), place(json.clone(), StatusForm::Json)];
         let sockets = StatusSockets::bind(&places).await.unwrap();

@@ -1,4 +1,4 @@
-//! Parts of a state to be shown.
+//! Parts of a state for tests of its forms.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::names::NamesBuilder;
 use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
 use crate::tor::Endpoint;
 
-/// A tor has more to do than it can.
+/// The load of a tor that is behind.
 pub(super) const BEHIND: Load = Load {
     in_flight: 24,
     most_in_flight: 24,
@@ -23,7 +23,7 @@ pub(super) const BEHIND: Load = Load {
     behind_for: Some(Duration::from_secs(60)),
 };
 
-/// The posts of an hour.
+/// The posts of a tor within an hour.
 const POSTS: PostLoad =
     PostLoad { since_start: 30, last_day: 40, day: Duration::from_secs(3600), is_restart_due: false };
 
@@ -47,7 +47,8 @@ pub(super) fn service(address: &str) -> ServiceStatus {
     }
 }
 
-/// The report of a service whose operator calls it, and backends of it, so: addresses and names.
+/// A report with the names that the operator gave the service and its backends; the latter as pairs of
+/// address and name.
 pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
     let mut names = NamesBuilder::default();
     if let Some(name) = name {
@@ -59,8 +60,8 @@ pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
     ServiceReport { status, names: names.build(), client_line: None }
 }
 
-/// A descriptor that is stored at its one HSDir, which stored it so many seconds ago, ten seconds before it was published
-/// the last time.
+/// A descriptor with one HSDir, which stored it this number of seconds ago, ten seconds before it was last
+/// published.
 pub(super) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> DescriptorStatus {
     let hsdir = HsdirStatus { hsdir: Fingerprint([1; 20]), state: UploadState::Stored, revision: Some(9) };
     DescriptorStatus {
@@ -72,7 +73,7 @@ pub(super) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> D
     }
 }
 
-/// A living backend whose descriptor was received so many seconds ago.
+/// A live backend whose descriptor was received this number of seconds ago.
 pub(super) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
     let received_ago = received_ago.map(Duration::from_secs);
     BackendStatus {

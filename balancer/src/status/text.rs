@@ -1,5 +1,5 @@
-//! The status as Onionbalance 0.1.8 showed it: a line for each service, then one for each of its backends. Times are UTC. Whatever
-//! has a name has it in front of its address.
+//! The status as Onionbalance 0.1.8 showed it: a line for each service, then one for each of its backends.
+//! Times are UTC. Names come before addresses.
 
 use std::fmt::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::engine::{BackendState, BackendStatus, ServiceStatus};
 use crate::names::Names;
 use crate::runtime::{Behind, PostLoad, ServiceReport, State, TorState};
 
-/// The lines.
+/// The status as lines.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -19,8 +19,8 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
     text
 }
 
-/// A line with tor's posts of version-3 descriptors, and another one if it is behind. Version-2 services have the lines of 0.1.8, unless
-/// tor is behind.
+/// Writes a line with tor's posts of version-3 descriptors, and another one if it is behind. For version-2
+/// services the first one is left out, so that these have the lines of 0.1.8.
 fn write_tor(text: &mut String, tor: &TorState) -> fmt::Result {
     let PostLoad { since_start, last_day, day, .. } = tor.posts;
     let (places, day) = (tor.places(), Age(day));
@@ -43,7 +43,8 @@ fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> f
         None => writeln!(text, "{} [not uploaded]", status.service)?,
     }
     status.backends.iter().try_for_each(|backend| write_backend(text, backend, names, now))?;
-    // Frontends that authorize their clients never worked with 0.1.8: no reader of its status meets this line.
+    // Frontends that authorize their clients never worked with 0.1.8, so no reader of its status expects
+    // another line.
     match client_line {
         Some(line) => writeln!(text, "  clients: {line}"),
         None => Ok(()),
@@ -61,13 +62,15 @@ fn write_backend(text: &mut String, backend: &BackendStatus, names: &Names, now:
     }
 }
 
-/// When an HSDir last stored one of the service's descriptors. 0.1.8 showed when it last tried.
+/// The time at which an HSDir last stored one of the service's descriptors. 0.1.8 showed the time of the last
+/// attempt.
 fn stored(service: &ServiceStatus, now: UnixTime) -> Option<UnixTime> {
     let newest = service.descriptors.iter().filter_map(|descriptor| descriptor.stored_ago).min()?;
     Some(now.minus(newest.as_secs()))
 }
 
-/// When a living backend made its newest descriptor; v3 descriptors do not say it, so for those: when it was first seen.
+/// The time at which a live backend made its newest descriptor. A v3 descriptor does not have it; for those
+/// it is the time at which the descriptor was first seen.
 fn made(backend: &BackendStatus, now: UnixTime) -> Option<UnixTime> {
     if backend.state != BackendState::Live {
         return None;
@@ -82,7 +85,7 @@ mod tests {
     use crate::generation::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
-    /// The state of these services, of which tor has taken no post that counts.
+    /// The state of these services, with a tor that has taken no version-3 post.
     fn of_version_2(services: Vec<ServiceReport>) -> State {
         let mut state = state_of(services);
         state.tors[0].posts = PostLoad::default();
