@@ -17,7 +17,8 @@ use super::safecookie::{Challenge, Cookie};
 use super::version::TorVersion;
 use super::words::{Word, value, words};
 
-/// A tor on the same machine takes milliseconds.
+/// The longest wait for the answer to PROTOCOLINFO at the start. A tor on the same machine takes
+/// milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// The password whose hash is tor's `HashedControlPassword`. A secret: it is never printed.
@@ -25,7 +26,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 pub struct Password(String);
 
 impl Password {
-    /// Any text will do.
+    /// A password; any text is valid.
     pub fn new(password: String) -> Self {
         Self(password)
     }
@@ -37,7 +38,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Why authentication has failed.
+/// The reason for which authentication failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// `HashedControlPassword` is set and `CookieAuthentication` is not.
@@ -57,26 +58,27 @@ pub enum AuthError {
     Cookie {
         /// The file that tor named.
         path: PathBuf,
-        /// Why.
+        /// The error of opening or reading the file.
         source: io::Error,
     },
-    /// The other side has failed to prove that it knows the cookie.
+    /// The other side failed to prove that it knows the cookie.
     #[error(
-        "whoever listens at the control port does not know the cookie in {}: it is not the tor that wrote this file",
+        "the process at the control port does not know the cookie in {}: it is not the tor that wrote this file",
         .0.display()
     )]
     Impostor(PathBuf),
-    /// tor says more, and with it advice on quotes that would mislead here.
+    /// Tor did not accept the password. Its own text is left out: it has advice on quotes that would mislead
+    /// here.
     #[error(
         "tor did not accept the password: it is not the one whose hash is `HashedControlPassword` in tor's torrc"
     )]
     WrongPassword,
-    /// tor did not let us in by another method.
+    /// Tor did not accept another method.
     #[error("tor did not accept the {method}: {text}")]
     Rejected {
-        /// What was sent.
+        /// The name of the method, as the message needs it.
         method: &'static str,
-        /// tor's words.
+        /// The text of tor's reply.
         text: String,
     },
     /// The connection failed.
@@ -85,7 +87,7 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// True where the same attempt would fail again until a person changes something.
+    /// True if the same attempt would fail again until a person changes something.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::Control(_))
     }
@@ -95,14 +97,14 @@ fn cookie_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "; add the user to the group of tor (debian-tor), and set `CookieAuthFileGroupReadable 1` in tor's torrc; if it \
-             lies elsewhere than when onionbalance was started, restart onionbalance"
+             has another path than when onionbalance was started, restart onionbalance"
         }
         io::ErrorKind::NotFound => "; the file must be visible here under the same path as to tor",
         _ => "",
     }
 }
 
-/// What tor says of itself before authentication.
+/// Tor's answer to PROTOCOLINFO, which it gives before authentication.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct ProtocolInfo {
     methods: Vec<String>,
@@ -125,7 +127,7 @@ impl ProtocolInfo {
         })
     }
 
-    /// The file in which the cookie is, if authentication will read it.
+    /// The file with the cookie; `None` if authentication will not read it.
     pub(super) fn cookie<'a>(&'a self, password: Option<&'a Password>, local: bool) -> Option<&'a Path> {
         match self.choose(password, local) {
             Ok(Method::SafeCookie(path) | Method::Cookie(path)) => Some(path),
@@ -137,10 +139,11 @@ impl ProtocolInfo {
         self.methods.iter().any(|offered| offered == method)
     }
 
-    /// A password that was configured was meant to be used; else what needs none.
+    /// The method to use: a configured password first, then a method without a secret, then the cookie.
     ///
-    /// COOKIE hands the content of a file to whoever named it. tor offers SAFECOOKIE wherever it offers COOKIE; so
-    /// only one who could take the place of tor's AF_UNIX socket is believed when it does not.
+    /// COOKIE sends the content of a file to the process that named it. Tor offers SAFECOOKIE wherever it
+    /// offers COOKIE. So COOKIE alone is believed only over a socket that nobody but tor can listen at, tor's
+    /// AF_UNIX one.
     fn choose<'a>(&'a self, password: Option<&'a Password>, local: bool) -> Result<Method<'a>, AuthError> {
         if let Some(password) = password.filter(|_| self.offers("HASHEDPASSWORD")) {
             return Ok(Method::Password(password));
@@ -181,19 +184,19 @@ impl Method<'_> {
     }
 }
 
-/// The outcome of asking at a control port, before authentication.
+/// The answer at a control port before authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Meeting {
-    /// Nobody answered within [`ANSWER_WITHIN`].
+    /// There was no answer within [`ANSWER_WITHIN`].
     Nobody,
-    /// A tor, which names this file for its cookie, or none.
+    /// Tor answered. It names this file for its cookie, or `None`.
     Tor(Option<PathBuf>),
 }
 
-/// Asks a tor where it keeps the cookie of its control port.
+/// Asks a tor for the path of its control port's cookie.
 ///
-/// A host's name is looked up in this very thread, however long that takes: so all that the C library loads for it is there
-/// before the process is confined, and no thread is left that was there before.
+/// A host's name is looked up in the calling thread, however long that takes. So everything that the C
+/// library loads for it is there before the process is confined, and no earlier thread remains.
 pub async fn meet(endpoint: &Endpoint) -> Meeting {
     let Ok(endpoint) = endpoint.resolved() else { return Meeting::Nobody };
     let asking = async {
@@ -204,13 +207,13 @@ pub async fn meet(endpoint: &Endpoint) -> Meeting {
 }
 
 impl Connection {
-    /// Asks what tor this is and how it wants to be spoken to.
+    /// Asks for tor's version and for its methods of authentication.
     pub(super) async fn protocol_info(&self) -> Result<ProtocolInfo, ControlError> {
         let message = self.call(Command::new("PROTOCOLINFO").words("1")).await?;
         ProtocolInfo::parse(&message).ok_or_else(|| ControlError::unexpected("PROTOCOLINFO", &message))
     }
 
-    /// Authenticates. `local` says that the connection is an AF_UNIX one; `nonce` must be fresh randomness.
+    /// Authenticates. `local` is true for an AF_UNIX connection; `nonce` must be fresh randomness.
     pub(super) async fn authenticate(
         &self,
         info: &ProtocolInfo,

@@ -1,8 +1,9 @@
 //! Tor as a client of v2 services that authorize their clients.
 //!
-//! HSFETCH never yields such a descriptor: tor asks without a cookie and throws away what it cannot open. What works is to
-//! give tor the cookie (`HidServAuth`), to make it forget what it has (`NEWNYM`), and to connect to the service through
-//! its SOCKS port: the descriptor then comes as an event, still encrypted.
+//! HSFETCH never yields such a descriptor: tor asks without a cookie and discards a descriptor that it cannot
+//! open. The working way is to give tor the cookie (`HidServAuth`), to make it forget its descriptors
+//! (`NEWNYM`), and to connect to the service through its SOCKS port: the descriptor then comes as an event,
+//! still encrypted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +12,10 @@ use super::command::Command;
 use super::control::{Connection, ControlError};
 use super::words::words;
 
-/// tor's option, one line for each service.
+/// Tor's option with one line for each service.
 const OPTION: &str = "HidServAuth";
 
-/// Where tor listens for SOCKS connections.
+/// The address at which tor listens for SOCKS connections.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SocksPort {
     /// A TCP port.
@@ -24,8 +25,11 @@ pub enum SocksPort {
 }
 
 impl Connection {
-    /// Gives tor these lines of `HidServAuth`, each `ADDRESS.onion COOKIE`, beside those that it has for other addresses:
-    /// to set some is to unset all others.
+    /// Gives tor these lines of `HidServAuth`, each `ADDRESS.onion COOKIE`, and keeps its lines for other
+    /// addresses: tor would drop all lines that are not set again.
+    ///
+    /// # Errors
+    /// Tor refuses a line, or the connection fails.
     pub async fn authorize_client(&self, lines: &[String]) -> Result<(), ControlError> {
         let present = self.call(Command::new("GETCONF").words(OPTION)).await?;
         let foreign = present.lines.iter().filter_map(|line| {
@@ -38,13 +42,19 @@ impl Connection {
         self.call(command).await.map(drop)
     }
 
-    /// Makes tor forget the descriptors that it has as a client; not more often than every 10 seconds, or it does so later
-    /// (`MAX_SIGNEWNYM_RATE`).
+    /// Makes tor forget the descriptors that it has as a client. More than once in 10 seconds, it does so
+    /// later (`MAX_SIGNEWNYM_RATE`).
+    ///
+    /// # Errors
+    /// Tor refuses the command, or the connection fails.
     pub async fn forget_descriptors(&self) -> Result<(), ControlError> {
         self.call(Command::new("SIGNAL").words("NEWNYM")).await.map(drop)
     }
 
-    /// Where tor listens for SOCKS connections.
+    /// The addresses at which tor listens for SOCKS connections.
+    ///
+    /// # Errors
+    /// The reply is not valid, or the connection fails.
     pub async fn socks_ports(&self) -> Result<Vec<SocksPort>, ControlError> {
         const KEY: &str = "net/listeners/socks";
         let message = self.call(Command::new("GETINFO").words(KEY)).await?;
@@ -54,7 +64,7 @@ impl Connection {
     }
 }
 
-/// The address of a line of `HidServAuth`.
+/// The address in a line of `HidServAuth`; `None` if there is none.
 fn address(line: &str) -> Option<&str> {
     line.split(' ').next()
 }

@@ -1,7 +1,7 @@
 //! The form of a command (control-spec, "Commands from controller to Tor").
 //!
-//! Whatever a command takes has a type that cannot hold a line end, or is encoded here: no argument can smuggle in
-//! a second command.
+//! Every argument of a command has a type that cannot hold a line end, or is encoded here: no argument can
+//! contain a second command.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use onionbalance_proto::v3;
 use super::data;
 use super::lookup::Lookup;
 
-/// tor answers from memory, within milliseconds. Some faulty commands it never answers (HSPOST without HSADDRESS where
-/// there is no version 2).
+/// The longest wait for a reply. Tor answers from memory, within milliseconds. Some faulty commands it never
+/// answers (HSPOST without HSADDRESS if tor has no version 2).
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 
-/// For answers of megabytes from a machine under load.
+/// The longest wait for a reply of megabytes from a busy machine.
 const LARGE_REPLY_WITHIN: Duration = Duration::from_secs(60);
 
-/// A command to be sent. Has no `Debug`: it may hold a password.
+/// A command to be sent. It has no `Debug`, because it may hold a password.
 pub(super) struct Command {
-    /// Its first word, for messages.
+    /// The command's first word, for messages.
     pub(super) name: &'static str,
     /// The longest wait for the reply.
     pub(super) reply_within: Duration,
@@ -39,7 +39,7 @@ impl Command {
         Self { reply_within: LARGE_REPLY_WITHIN, ..self }
     }
 
-    /// Adds words of the program's own.
+    /// Adds fixed words.
     pub(super) fn words(self, words: &'static str) -> Self {
         self.argument("", words)
     }
@@ -49,7 +49,7 @@ impl Command {
         self.argument("", &HEXUPPER.encode(bytes))
     }
 
-    /// Adds what is to be fetched. Of addresses without `.onion`: with it tor refuses the command.
+    /// Adds the name of the descriptor to fetch. Addresses have no `.onion`: with it tor refuses the command.
     pub(super) fn lookup(self, lookup: &Lookup) -> Self {
         match lookup {
             Lookup::V3(address) => self.argument("", &address.without_suffix()),
@@ -58,14 +58,14 @@ impl Command {
         }
     }
 
-    /// Adds `HSADDRESS=…`.
+    /// Adds `HSADDRESS=ADDRESS`, without `.onion`.
     pub(super) fn hs_address(self, address: &v3::OnionAddress) -> Self {
         self.argument("HSADDRESS=", &address.without_suffix())
     }
 
-    /// Adds `KEY="VALUE"`.
+    /// Adds `KEY="VALUE"` with escapes.
     pub(super) fn quoted(self, key: &'static str, value: &str) -> Self {
-        // As tor reads it (tor: `decode_escaped_string`). A line end would end the command.
+        // The escapes that tor reads (tor: `decode_escaped_string`). A line end would end the command.
         let value: String = value
             .chars()
             .filter(|character| !matches!(character, '\r' | '\n'))
@@ -76,7 +76,7 @@ impl Command {
         self.argument(key, &format!("=\"{value}\""))
     }
 
-    /// Adds `SERVER=…` for each HSDir.
+    /// Adds `SERVER=FINGERPRINT` for each HSDir.
     pub(super) fn servers(self, servers: &[Fingerprint]) -> Self {
         servers.iter().fold(self, |command, server| command.argument("SERVER=", &server.to_string()))
     }

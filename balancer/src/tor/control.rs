@@ -1,8 +1,9 @@
 //! One connection to tor's control port.
 //!
-//! A task owns the stream. It sends one command at a time and waits for its reply before it sends the next, so a
-//! reply can never be taken for another command's: not when the caller has given up waiting, and not when tor
-//! never answers, because then the whole connection is closed. Events are passed on as they come.
+//! A task owns the stream. It sends one command at a time and waits for its reply before it sends the next
+//! one, so a reply can never be taken for another command's. This holds after the caller has given up
+//! waiting, and also if tor never answers, because then the whole connection is closed. Events are passed on
+//! as they come.
 
 use std::future;
 use std::io::{self, Cursor};
@@ -19,7 +20,7 @@ use super::event::Event;
 use super::queue;
 use super::reply::{Decoder, Message, ReplyError};
 
-/// Commands that wait for their turn; beyond that, callers wait.
+/// The most commands that wait for their turn; further callers wait.
 const QUEUE_LENGTH: usize = 16;
 const READ_SIZE: usize = 64 * 1024;
 
@@ -30,62 +31,62 @@ pub struct Connection {
     end: End,
 }
 
-/// The events of a connection. May be dropped by who needs none.
+/// The events of a connection. A caller that needs none may drop this.
 #[derive(Debug)]
 pub struct Events {
     queue: queue::Receiver,
     end: End,
 }
 
-/// Why a connection has ended. It is of no more use; a new one may be.
+/// The reason for which a connection has ended. It cannot be used again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Closed {
-    /// As when tor stops, or refuses a password.
+    /// Tor closed it, because it stops or refuses a password.
     #[error("tor closed the control connection")]
     ByTor,
-    /// The stream is broken.
+    /// The stream failed.
     #[error("the control connection broke: {0}")]
     Io(#[source] Arc<io::Error>),
-    /// A later reply would be taken for the next command's.
+    /// Tor did not answer in time: a later reply would be taken for the next command's.
     #[error("tor did not answer {command} within {} s", .after.as_secs())]
     NoReply {
         /// The command's first word.
         command: &'static str,
-        /// How long was waited.
+        /// The time that was waited.
         after: Duration,
     },
-    /// The bytes make no sense.
+    /// The bytes are not those of the protocol.
     #[error("the control connection is out of step: {0}")]
     Protocol(#[from] ReplyError),
-    /// A reply to nothing.
-    #[error("tor sent a reply that nobody asked for: {0} {1}")]
+    /// A reply came without a command: its status and text.
+    #[error("tor sent a reply without a command: {0} {1}")]
     UnaskedReply(u16, String),
-    /// The program did not take its events.
+    /// The program did not take the events.
     #[error("more than {} MiB of tor's events are waiting: the program does not keep up", queue::MAX_WAITING >> 20)]
     TooManyEvents,
-    /// The program has no more use for it.
+    /// The program closed the connection.
     #[error("the control connection was closed")]
     ByUs,
 }
 
-/// Why a command has failed.
+/// The reason for which a command has failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ControlError {
-    /// There is no connection any more; the command may or may not have been carried out.
+    /// The connection has ended; the command may or may not have been carried out.
     #[error(transparent)]
     Closed(#[from] Closed),
-    /// tor answered with an error; the connection goes on.
+    /// Tor answered with an error; the connection goes on.
     #[error("tor refused {command}: {status} {text}")]
     Refused {
         /// The command's first word.
         command: &'static str,
         /// The status code, 4xx or 5xx.
         status: u16,
-        /// tor's words.
+        /// The text of tor's reply.
         text: String,
     },
-    /// tor accepted the command, and the reply is not what control-spec says.
-    #[error("tor's reply to {command} makes no sense: {text}")]
+    /// Tor accepted the command, but the reply does not have the form of control-spec.
+    #[error("tor's reply to {command} is not valid: {text}")]
     Unexpected {
         /// The command's first word.
         command: &'static str,
@@ -117,13 +118,13 @@ impl Connection {
         (Self { exchanges, end: end.clone() }, Events { queue: receiver, end })
     }
 
-    /// Waits until the connection has ended, and returns why. Events that came before may still wait.
+    /// Waits until the connection has ended, and returns the reason. Earlier events may still wait.
     pub async fn ended(&self) -> Closed {
         self.exchanges.closed().await;
         self.end.reason()
     }
 
-    /// Sends a command and waits for its reply. Whoever drops the future gives up the reply, not the command.
+    /// Sends a command and waits for its reply. Dropping the future gives up the reply, not the command.
     pub(super) async fn call(&self, command: Command) -> Result<Message, ControlError> {
         let name = command.name;
         let (sender, reply) = oneshot::channel();
@@ -139,7 +140,10 @@ impl Connection {
 }
 
 impl Events {
-    /// The next event; once all are taken, why the connection has ended. Cancel safe.
+    /// The next event. Cancel safe.
+    ///
+    /// # Errors
+    /// All events were taken and the connection has ended, for this reason.
     pub async fn next(&mut self) -> Result<Event, Closed> {
         self.queue.receive().await.ok_or_else(|| self.end.reason())
     }
@@ -152,7 +156,7 @@ impl ControlError {
     }
 }
 
-/// Why a connection has ended, once it has.
+/// The reason for which a connection has ended; empty before its end.
 #[derive(Clone, Debug, Default)]
 struct End(Arc<OnceLock<Closed>>);
 
@@ -189,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     async fn run(mut self, end: End) {
         let closed = self.drive().await;
         debug!(reason = %closed, "control connection ended");
-        // Before the channels are dropped: whoever waits at them asks for the reason next.
+        // The reason is set before the channels are dropped: the tasks that wait at them ask for it next.
         let _ = end.0.set(closed);
     }
 
@@ -234,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
                 let event = Event::parse(message).map(|event| self.events.send(event));
                 event.transpose().map_err(|_| Closed::TooManyEvents)?;
             } else if let Some(pending) = self.pending.take() {
-                // The caller may have given up.
+                // A caller that has given up is gone.
                 let _ = pending.reply.send(message);
             } else {
                 let text = message.lines.into_iter().next().map(|line| line.text).unwrap_or_default();
@@ -245,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     }
 }
 
-/// Nothing read or nothing written means that the other side is gone.
+/// An end of the stream, or a write of no bytes, means that the other side is gone.
 fn check(result: io::Result<usize>) -> Result<usize, Closed> {
     match result {
         Ok(0) => Err(Closed::ByTor),
@@ -346,7 +350,7 @@ mod tests {
         let block = |length| ["250+md/all=\r\n".to_owned(), "x".repeat(length)].concat();
         for (sent, text) in [
             ("250-a\r\n650 HS_DESC x\r\n".to_owned(), "an event and a reply are mixed up"),
-            ("GET / HTTP/1.0\r\n".to_owned(), "`GET / HTTP/1.0` is no line"),
+            ("GET / HTTP/1.0\r\n".to_owned(), "`GET / HTTP/1.0` is not a line"),
             ("x".repeat(MAX_LINE + 1), "longer than 65536 bytes"),
             (block(MAX_MESSAGE + 1), "longer than 67108864 bytes"),
             (String::new(), "tor closed the control connection"),
@@ -369,7 +373,7 @@ mod tests {
     async fn a_reply_to_nothing_ends_the_connection() {
         let (mut tor, _connection, mut events) = Mock::connect();
         tor.send("250 OK\r\n").await;
-        assert_eq!(error_text(events.next().await), "tor sent a reply that nobody asked for: 250 OK");
+        assert_eq!(error_text(events.next().await), "tor sent a reply without a command: 250 OK");
     }
 
     #[tokio::test]

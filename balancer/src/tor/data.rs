@@ -1,25 +1,25 @@
 //! Data blocks of the control protocol: lines up to one that holds a single dot (control-spec, `CmdData`).
 //!
-//! On the wire lines end in CR LF and one that starts with a dot has another before it. Here lines end in LF, as
-//! in the documents that the blocks carry; a block that is not empty always ends in LF, because the protocol
-//! cannot tell whether the original did.
+//! On the wire lines end in CR LF, and a line that starts with a dot has another one before it. Here lines
+//! end in LF, as in the documents that the blocks carry. A block that is not empty always ends in LF, because
+//! the protocol cannot tell if the original did.
 
 use std::mem;
 
-/// Collects one data block from pieces of any length, with one copy from the input to the text.
+/// A data block that is collected from pieces of any length, with one copy from the input to the text.
 #[derive(Default)]
 pub(super) struct Block {
     bytes: Vec<u8>,
     line_start: usize,
 }
 
-/// The block is longer than it may be.
+/// The block is longer than its limit.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct TooLong;
 
 impl Block {
-    /// Takes what belongs to the block off `input`, and returns its text after its last line. What is not UTF-8
-    /// is replaced, never refused.
+    /// Takes the block's part off `input`, and returns the block's text after its last line. Bytes that are
+    /// not UTF-8 are replaced, never refused.
     pub(super) fn decode(&mut self, input: &mut &[u8], limit: usize) -> Result<Option<String>, TooLong> {
         while !input.is_empty() {
             let piece = take_line(input);
@@ -34,7 +34,7 @@ impl Block {
         Ok(None)
     }
 
-    /// Undoes what the wire did to the last line; true if it was the dot that ends the block.
+    /// Removes the encoding of the last line; true if it was the dot that ends the block.
     fn end_line(&mut self) -> bool {
         trim_line_end(&mut self.bytes);
         let line = self.bytes.get(self.line_start..).unwrap_or_default();
@@ -51,7 +51,7 @@ impl Block {
     }
 }
 
-/// Appends `text` to `out` as a data block, its final dot included.
+/// Appends `text` to `out` as a data block, including its final dot.
 pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     for line in text.lines() {
         if line.starts_with('.') {
@@ -63,14 +63,14 @@ pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b".\r\n");
 }
 
-/// Takes the bytes up to and with the next LF off `input`, or all that are left.
+/// Takes the bytes up to and including the next LF off `input`; all that are left if there is none.
 pub(super) fn take_line<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     let piece = input.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     *input = input.get(piece.len()..).unwrap_or_default();
     piece
 }
 
-/// Removes a final CR LF; a bare LF is as good.
+/// Removes a final CR LF, or a bare LF.
 pub(super) fn trim_line_end(line: &mut Vec<u8>) {
     for end in [b'\n', b'\r'] {
         if line.last() == Some(&end) {

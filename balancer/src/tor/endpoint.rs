@@ -1,4 +1,4 @@
-//! Where tor's control port is.
+//! The addresses of control ports.
 
 use std::fmt;
 use std::io;
@@ -20,9 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Endpoint {
     /// tor's `ControlSocket`, an AF_UNIX stream socket.
     Unix(PathBuf),
-    /// tor's `ControlPort`.
+    /// Tor's `ControlPort`, a TCP socket.
     Tcp {
-        /// The machine.
+        /// The address or name of tor's machine.
         host: TorHost,
         /// The TCP port, 1 to 65535.
         port: u16,
@@ -31,6 +31,9 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Connects; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The endpoint cannot be reached within 10 s, or its name has no address.
     pub async fn connect(&self) -> io::Result<(Connection, Events)> {
         let connecting = async {
             Ok(match self {
@@ -47,7 +50,7 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// The same with an address in the place of a name: the first that the name stands for. Blocks.
+    /// The same endpoint with the first address of its name in place of the name. Blocks.
     ///
     /// # Errors
     /// The name has no address, or no name server answers.

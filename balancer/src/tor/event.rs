@@ -1,4 +1,4 @@
-//! What tor tells unasked (control-spec, "Asynchronous events"): the events that a balancer lives by.
+//! Tor's asynchronous events (control-spec, "Asynchronous events") that a balancer needs.
 
 use std::fmt;
 
@@ -10,57 +10,57 @@ use tracing::debug;
 use super::reply::Message;
 use super::words::{Word, value, words};
 
-/// The events that are subscribed to, in the words of `SETEVENTS`.
+/// The names of these events for `SETEVENTS`.
 pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT";
 
-/// One event.
+/// An event of one of these kinds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// A step in the fetch or upload of a descriptor.
     HsDesc(HsDesc),
     /// A descriptor that was fetched.
     HsDescContent(HsDescContent),
-    /// A change in what tor can do.
+    /// A change of tor's state.
     StatusClient(StatusClient),
 }
 
-/// `HS_DESC`: each belongs to one descriptor and one HSDir. A circuit that fails gives no event at all.
+/// `HS_DESC`: an event on one descriptor at one HSDir. A circuit that fails causes no event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HsDesc {
-    /// A fetch was sent off.
+    /// Tor has sent a fetch.
     Requested {
-        /// Whose descriptor.
+        /// The descriptor's service.
         address: Service,
-        /// Whom tor asks.
+        /// The HSDir that tor asks.
         hsdir: Fingerprint,
     },
-    /// A fetch succeeded; the content follows as an event of its own.
+    /// A fetch succeeded; the content follows in an event of its own.
     Received {
-        /// Whose descriptor.
+        /// The descriptor's service.
         address: Service,
-        /// Who had it.
+        /// The HSDir that had it.
         hsdir: Fingerprint,
-        /// Which of the service's descriptors.
+        /// The id of the descriptor.
         descriptor_id: DescriptorId,
     },
-    /// An HSDir took a descriptor. tor does not say which one.
+    /// An HSDir stored a descriptor. Tor does not name the descriptor.
     Uploaded {
-        /// Whose descriptor.
+        /// The descriptor's service.
         address: Service,
-        /// Who took it.
+        /// The HSDir that stored it.
         hsdir: Fingerprint,
     },
     /// A fetch or an upload failed.
     Failed {
-        /// Whose descriptor.
+        /// The descriptor's service.
         address: Service,
-        /// `None` if tor found no HSDir to ask.
+        /// The HSDir; `None` if tor found none to ask.
         hsdir: Option<Fingerprint>,
-        /// Which of the service's descriptors, if tor names it: it does not for uploads of version 2.
+        /// The id of the descriptor; `None` if tor does not name it, as for version 2 uploads.
         descriptor_id: Option<DescriptorId>,
-        /// For which kind of client authorization of version 2 tor was fetching, if for any.
+        /// The version 2 client authorization for which tor was fetching; `None` without one.
         authorization: Option<AuthType>,
-        /// tor's word for it, such as `NOT_FOUND` or `UPLOAD_REJECTED`; empty if it gave none.
+        /// Tor's word for the reason, such as `NOT_FOUND` or `UPLOAD_REJECTED`; empty if there is none.
         reason: String,
     },
 }
@@ -68,51 +68,52 @@ pub enum HsDesc {
 /// `HS_DESC_CONTENT`: comes after each fetch, whether it succeeded or not.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HsDescContent {
-    /// Whose descriptor.
+    /// The descriptor's service.
     pub address: Service,
-    /// Which of the service's descriptors.
+    /// The id of the descriptor.
     pub descriptor_id: DescriptorId,
-    /// Who was asked.
+    /// The HSDir that was asked.
     pub hsdir: Fingerprint,
     /// The descriptor with LF line ends, not verified; empty if the fetch failed.
     pub text: String,
 }
 
-/// `STATUS_CLIENT`, as far as it says whether descriptors can be fetched and uploaded.
+/// `STATUS_CLIENT`, as far as it concerns the fetching and uploading of descriptors.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StatusClient {
-    /// A new consensus is there; `GETINFO` gives it.
+    /// There is a new consensus, which `GETINFO` returns.
     ConsensusArrived,
-    /// tor knows enough relays to build circuits.
+    /// Tor knows enough relays to build circuits.
     EnoughDirInfo,
-    /// It no longer does.
+    /// Tor does not know enough relays any more.
     NotEnoughDirInfo,
     /// A circuit was built: the network can be reached.
     CircuitEstablished,
-    /// A step of tor's start.
+    /// A step of tor's bootstrap.
     Bootstrap(Bootstrap),
 }
 
-/// How far tor's start has come.
+/// The state of tor's bootstrap.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Bootstrap {
-    /// 0 to 100; at 100 tor is ready.
+    /// The progress in percent; at 100 tor is ready.
     pub percent: u8,
-    /// What tor does at present, in words.
+    /// The present step in tor's words.
     pub summary: String,
 }
 
-/// The service that an event is about: its onion address without `.onion`, or `UNKNOWN` where tor was asked for a
-/// descriptor without being told whose. As tor writes it; what it is good for is to be compared.
+/// The service of an event: its onion address without `.onion`, or `UNKNOWN` if tor fetched the descriptor by
+/// its id. It keeps tor's text, which is only compared.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Service(String);
 
-/// What tor calls a descriptor's id: of version 3, the blinded key in base64; of version 2, a digest in base32.
+/// A descriptor's id in tor's text: for version 3 the blinded key in base64, for version 2 a digest in
+/// base32.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct DescriptorId(String);
 
 impl Service {
-    /// The address as people write it.
+    /// The address with `.onion`.
     pub fn address(&self) -> String {
         format!("{}.onion", self.0)
     }
@@ -163,7 +164,7 @@ impl fmt::Display for DescriptorId {
 }
 
 impl Event {
-    /// Reads an event; `None`, with a line in the log, for one that a balancer has no use for.
+    /// Reads an event. One that a balancer does not need is logged and gives `None`.
     pub fn parse(message: Message) -> Option<Self> {
         let line = message.lines.into_iter().next()?;
         let event = words(&line.text).and_then(|words| {
@@ -181,7 +182,7 @@ impl Event {
         event
     }
 
-    /// About what the event takes in memory, in bytes.
+    /// The approximate size of the event in memory, in bytes.
     pub fn size(&self) -> usize {
         let texts = match self {
             Self::HsDesc(event) => event.text_size(),
@@ -231,7 +232,7 @@ impl HsDescContent {
     /// `ADDRESS DESCRIPTOR-ID HSDIR`
     fn parse(words: &[Word], mut text: String) -> Option<Self> {
         let [address, id, hsdir, ..] = words else { return None };
-        // tor writes nothing as one empty line.
+        // Tor writes an empty text as one empty line.
         if text == "\n" {
             text.clear();
         }
@@ -264,7 +265,7 @@ impl StatusClient {
 }
 
 impl Bootstrap {
-    /// Reads what `GETINFO status/bootstrap-phase` gives: the text of the last event.
+    /// Reads the answer to `GETINFO status/bootstrap-phase`, which is the text of the last event.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::from_words(&words(text)?)
     }

@@ -1,7 +1,7 @@
-//! Descriptors from HSDirs and to them: HSFETCH and HSPOST.
+//! The commands for descriptors on HSDirs: HSFETCH and HSPOST.
 //!
-//! Both name their HSDirs. Left alone, tor would ask a random one and none twice in 15 minutes, and would post to
-//! the HSDirs of one time period only.
+//! Both are given their HSDirs. Without, tor would ask a random one and none twice in 15 minutes, and would
+//! post to the HSDirs of one time period only.
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3;
@@ -10,46 +10,49 @@ use super::command::Command;
 use super::control::{Connection, ControlError};
 use super::lookup::Lookup;
 
-/// Why HSFETCH was refused; nothing was fetched.
+/// The reason for which HSFETCH was refused; nothing was fetched.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HsFetchError {
     /// The relay is not in tor's consensus.
     #[error("tor does not know the HSDir {0}: it has another consensus")]
     UnknownServer(Fingerprint),
-    /// Anything else.
+    /// Another refusal, or a failure of the connection.
     #[error(transparent)]
     Control(#[from] ControlError),
 }
 
-/// Why HSPOST was refused; nothing was posted.
+/// The reason for which HSPOST was refused; nothing was posted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HsPostError {
-    /// tor decodes a descriptor as an HSDir would before it uploads it (554).
+    /// Tor decodes a descriptor like an HSDir before it uploads it, and failed (554).
     #[error("tor cannot decode the descriptor")]
     InvalidDescriptor,
-    /// tor takes the address for malformed (512).
+    /// Tor does not accept the address (512).
     #[error("tor does not accept the onion address")]
     MalformedAddress,
-    /// tor cannot carry the command out (551).
+    /// Tor cannot carry the command out (551).
     #[error("tor cannot post the descriptor: {0}")]
     CannotPost(String),
-    /// Anything else.
+    /// Another refusal, or a failure of the connection.
     #[error(transparent)]
     Control(#[from] ControlError),
 }
 
-/// What became of an HSPOST.
+/// The outcome of an HSPOST.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Posted {
-    /// The HSDirs that tor is uploading to; an event will tell of each, unless its circuit fails.
+    /// The HSDirs to which tor uploads; each has an event later, unless its circuit fails.
     pub queued: Vec<Fingerprint>,
     /// The HSDirs that are not in tor's consensus.
     pub unknown: Vec<Fingerprint>,
 }
 
 impl Connection {
-    /// Asks each of `servers`. The answers are events, but none comes where a circuit fails. With no servers nothing is
-    /// asked.
+    /// Asks each of `servers` for a descriptor. The answers are events; if a circuit fails there is none.
+    /// Without servers nothing is asked.
+    ///
+    /// # Errors
+    /// A server is not in tor's consensus, tor refuses the command, or the connection fails.
     pub async fn hs_fetch(&self, lookup: &Lookup, servers: &[Fingerprint]) -> Result<(), HsFetchError> {
         if servers.is_empty() {
             return Ok(());
@@ -63,8 +66,11 @@ impl Connection {
         }
     }
 
-    /// Uploads a descriptor to each of `servers`, those aside that tor does not know. `address` is the service's if it is
-    /// of version 3: without it tor takes the block for a version 2 descriptor, and with it for version 3.
+    /// Uploads a descriptor to each of `servers` that tor knows. `address` is the service's for version 3,
+    /// and `None` for version 2: it tells tor the version of the descriptor.
+    ///
+    /// # Errors
+    /// Tor refuses the descriptor or the command, or the connection fails.
     pub async fn hs_post(
         &self,
         address: Option<&v3::OnionAddress>,
@@ -78,7 +84,7 @@ impl Connection {
                 command = command.hs_address(address);
             }
             let Err(error) = self.call(command).await else { break };
-            // tor names the first that it does not know, and posts to none.
+            // Tor names the first server that it does not know, and posts to none.
             match unknown_server(&error) {
                 Some(server) if posted.queued.contains(&server) => {
                     posted.queued.retain(|queued| *queued != server);
@@ -91,7 +97,7 @@ impl Connection {
     }
 }
 
-/// The relay in `552 Server "…" not found`; before 0.3.3 tor also posted to none that lacks the flag.
+/// The relay in `552 Server "…" not found`. Tor before 0.3.3 also refused relays without the flag.
 fn unknown_server(error: &ControlError) -> Option<Fingerprint> {
     let ControlError::Refused { status: 552, text, .. } = error else { return None };
     let (server, why) = text.strip_prefix("Server \"")?.split_once("\" ")?;

@@ -1,14 +1,14 @@
-//! The short commands: what tor knows, how it is set, what it shall tell, and that it is in use.
+//! The short commands: tor's state, its options, its events, and its activity.
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
 use super::event;
 use super::reply::Message;
 
-/// What `GETINFO` can be asked for.
+/// A key of `GETINFO`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InfoKey {
-    /// How far tor's start has come.
+    /// The progress of tor's bootstrap.
     BootstrapPhase,
     /// `1` if tor knows enough relays to build circuits.
     EnoughDirInfo,
@@ -18,13 +18,13 @@ pub enum InfoKey {
     Microdescriptors,
     /// The router status of every relay, 3 MB.
     RouterStatuses,
-    /// When the consensus came into force.
+    /// The time at which the consensus becomes valid.
     ValidAfter,
-    /// When the next one is due.
+    /// The time at which the next one is due.
     FreshUntil,
-    /// When it goes out of force.
+    /// The time at which the consensus ceases to be valid.
     ValidUntil,
-    /// For how many seconds tor has been running. Tor before 0.3.5.1 refuses (552).
+    /// The time since tor's start, in seconds. Tor before 0.3.5.1 refuses (552).
     Uptime,
 }
 
@@ -49,9 +49,12 @@ impl InfoKey {
 }
 
 impl Connection {
-    /// Asks for several pieces of information at once; answers in the order of `keys`.
+    /// Asks for several values at once; returns them in the order of `keys`.
     ///
-    /// A text of several lines ends in LF, whether or not tor's own did: the protocol does not say.
+    /// A text of several lines ends in LF, even if tor's own does not: the protocol cannot tell.
+    ///
+    /// # Errors
+    /// Tor refuses a key, the reply lacks one, or the connection fails.
     pub async fn get_info<const N: usize>(&self, keys: [InfoKey; N]) -> Result<[String; N], ControlError> {
         let mut command =
             keys.iter().fold(Command::new("GETINFO"), |command, key| command.words(key.as_str()));
@@ -67,7 +70,10 @@ impl Connection {
         Ok(values)
     }
 
-    /// Whether tor is set to a private network for tests, where time periods last 24 voting intervals.
+    /// True if tor's network is a testing network, where time periods last 24 voting intervals.
+    ///
+    /// # Errors
+    /// The reply is not valid, or the connection fails.
     pub async fn is_testing_network(&self) -> Result<bool, ControlError> {
         const OPTION: &str = "TestingTorNetwork";
         let mut message = self.call(Command::new("GETCONF").words(OPTION)).await?;
@@ -78,7 +84,11 @@ impl Connection {
         }
     }
 
-    /// Keeps tor from going dormant, as it does after `DormantClientTimeout` (24 hours) without client traffic.
+    /// Keeps tor from going dormant, as it does after `DormantClientTimeout` (24 hours) without client
+    /// traffic.
+    ///
+    /// # Errors
+    /// Tor does not know the signal (before 0.4.0.1), or the connection fails.
     pub async fn signal_active(&self) -> Result<(), ControlError> {
         self.call(Command::new("SIGNAL").words("ACTIVE")).await.map(drop)
     }
@@ -89,7 +99,7 @@ impl Connection {
     }
 }
 
-/// Takes what stands behind `KEY=`, be it on the line or in the data block that follows.
+/// Takes the value of `KEY=`, which is on the line or in the data block that follows.
 fn take_value(message: &mut Message, key: &str) -> Option<String> {
     message.lines.iter_mut().find_map(|line| {
         let value = line.text.strip_prefix(key)?.strip_prefix('=')?;
@@ -119,7 +129,7 @@ mod tests {
         let (mut tor, connection, _events) = Mock::connect();
         let talk = tor.answer("GETINFO md/all\r\n", "250-md/allx=\r\n250 OK\r\n");
         let (values, ()) = join!(connection.get_info([InfoKey::Microdescriptors]), talk);
-        assert_eq!(error_text(values), "tor's reply to GETINFO makes no sense: md/allx=");
+        assert_eq!(error_text(values), "tor's reply to GETINFO is not valid: md/allx=");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A tor for tests, which says what it is told to: all that a real one cannot be brought to say.
+//! A tor for tests that gives prepared answers, including those that a real one cannot be made to give.
 
 use std::fmt::Debug;
 
@@ -6,13 +6,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::control::{Connection, Events};
 
-/// tor's end of a connection.
+/// Tor's end of a connection.
 pub(super) struct Mock(DuplexStream);
 
 impl Mock {
     /// A connection, and tor's end of it.
     pub(super) fn connect() -> (Self, Connection, Events) {
-        // Small, so that long messages arrive in pieces.
+        // The buffer is small, so that long messages arrive in pieces.
         let (ours, theirs) = duplex(4096);
         let (connection, events) = Connection::start(ours);
         (Self(theirs), connection, events)
@@ -25,7 +25,7 @@ impl Mock {
         assert_eq!(String::from_utf8_lossy(&bytes), command);
     }
 
-    /// Sends bytes; whether anybody reads them to their end is another matter.
+    /// Sends bytes, which may or may not be read to their end.
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }

@@ -1,10 +1,11 @@
-//! The tor daemon beside us: a client of its control port for the few commands and events that a balancer needs, and
+//! The tor daemon: a client of its control port for the few commands and events that a balancer needs, and
 //! the documents that it hands out.
 //!
-//! [`session`] makes a connection that is ready for work; [`info`] and [`hsdir`] add the commands to it. Below them,
-//! [`control`] keeps commands, replies and events in step, and [`reply`] reads bytes. [`documents`] reads what tor
-//! knows of the network. Above all of them, [`carrier`] makes a [`crate::network::Network`] of it: it keeps a session, and
-//! finds the request to each event. Nothing here knows what requests are for, or decides when to try one again.
+//! [`session`] makes a connection that is ready for work; [`info`] and [`hsdir`] add the commands to it.
+//! Below them, [`control`] keeps commands, replies and events in step, and [`reply`] parses bytes.
+//! [`documents`] parses tor's documents of the network. Above all of them, [`carrier`] makes a
+//! [`crate::network::Network`] of it: it keeps a session open, and assigns events to requests. No module here
+//! knows the purpose of requests, or decides on retries.
 
 mod auth;
 pub mod carrier;

@@ -1,7 +1,8 @@
-//! The events that wait for the program, bounded by what they take in memory.
+//! The queue of events for the program, bounded by their size in memory.
 //!
-//! The task that reads from tor must never wait for room here: the program may itself be waiting for the reply
-//! that comes next on the same connection. So the queue overflows instead, and the connection is given up.
+//! The task that reads from tor must never wait for room here: the program may itself be waiting for the
+//! reply that comes next on the same connection. So the queue overflows instead, and the connection is given
+//! up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,11 @@ use tokio::sync::mpsc;
 
 use super::event::Event;
 
-/// More than a thousand descriptors of the greatest size that HSDirs take by default, 50 kB.
+/// The most bytes of events that wait: more than a thousand descriptors of the greatest size that HSDirs take
+/// by default, 50 kB.
 pub(super) const MAX_WAITING: usize = 64 * 1024 * 1024;
 
-/// The reading task's end.
+/// The end of the task that reads from tor.
 pub(super) struct Sender {
     events: mpsc::UnboundedSender<Event>,
     waiting: Arc<AtomicUsize>,
@@ -38,7 +40,7 @@ pub(super) fn queue() -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Never waits. Nobody may be listening: then the event is dropped.
+    /// Adds an event without waiting. If the receiver is gone, the event is dropped.
     pub(super) fn send(&self, event: Event) -> Result<(), Overflow> {
         let size = event.size();
         if self.waiting.fetch_add(size, Ordering::Relaxed).saturating_add(size) > MAX_WAITING {

@@ -1,26 +1,26 @@
-//! How long to wait before the next attempt to reach tor.
+//! The wait before the next attempt to connect to tor.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Exponential backoff with jitter, for ever: a balancer outlives its tor.
+/// Exponential backoff with jitter. It never ends, because a balancer outlives its tor.
 #[derive(Debug, Default)]
 pub struct Reconnect {
     failures: u32,
 }
 
 impl Reconnect {
-    /// The wait after one more failure: 0.5 s, 1 s, 2 s … 30 s, of which `jitter`, any random number, takes off up
-    /// to a half, so that the balancers of one tor do not return all at once.
+    /// The wait after one more failure: 0.5 s, 1 s, 2 s … 30 s. `jitter`, any random number, takes up to half
+    /// of it off, so that the balancers of one tor do not all return at once.
     pub fn next(&mut self, jitter: u32) -> Duration {
         let full = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         full.mul_f64(1.0 - f64::from(jitter) / f64::from(u32::MAX) / 2.0)
     }
 
-    /// To be called once a connection has proven itself: the next wait is the shortest again.
+    /// Makes the next wait the shortest again; called after a connection has proven to work.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

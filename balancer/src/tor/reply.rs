@@ -1,17 +1,18 @@
-//! The control protocol's messages, from bytes (control-spec, "Replies from Tor to the controller").
+//! The messages of the control protocol, parsed from bytes (control-spec, "Replies from Tor to the
+//! controller").
 //!
-//! No I/O: bytes go in as they arrive, in pieces of any length, and whole messages come out. What a message means
-//! is decided elsewhere. All that tor can send is bounded here.
+//! No I/O: bytes go in as they arrive, in pieces of any length, and whole messages come out. Their meaning is
+//! determined elsewhere. Everything that tor can send is bounded here.
 
 use std::mem;
 
 use super::data::{self, Block};
 
-/// The longest line, data blocks aside. tor's longest, of an event, has a few hundred bytes.
+/// The most bytes of a line outside of data blocks. Tor's longest line, of an event, has a few hundred bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// The longest message, its data blocks included. The longest that is asked for, all microdescriptors, has about
-/// 5 MB, the consensus 3 MB: this leaves the network room to grow tenfold.
+/// The most bytes of a message with its data blocks. The longest that is asked for, all microdescriptors, has
+/// about 5 MB, and the consensus 3 MB: this leaves the network room to grow tenfold.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// One reply to a command, or one asynchronous event.
@@ -19,33 +20,34 @@ pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 pub struct Message {
     /// The status code of the last line, three digits.
     pub status: u16,
-    /// Every line, the last one (often `OK`) included; never empty.
+    /// All lines, including the last one (often `OK`); never empty.
     pub lines: Vec<Line>,
 }
 
 /// One line of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
-    /// What follows the status code and its separator.
+    /// The text after the status code and its separator.
     pub text: String,
     /// The data block that follows the line, with LF line ends. tor can send 5 MB here.
     pub data: Option<String>,
 }
 
 impl Message {
-    /// True for what tor sends unasked: status codes 6xx.
+    /// True for asynchronous events, with status codes 6xx.
     pub fn is_event(&self) -> bool {
         is_event(self.status)
     }
 }
 
-/// The bytes are not the control protocol's. What follows them has no meaning: the connection must be closed.
+/// The bytes are not the control protocol's. Later bytes have no meaning: the connection must be closed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReplyError {
-    /// A line with no status code or separator at its start.
-    #[error("`{0}` is no line of tor's control protocol: is this a control port?")]
+    /// A line that does not start with a status code and a separator.
+    #[error("`{0}` is not a line of tor's control protocol: is this a control port?")]
     NotAReply(String),
-    /// tor queues its events until a reply is complete; so this is not tor, or bytes were lost.
+    /// An event inside a reply, or the other way round. Tor queues its events until a reply is complete; so
+    /// this is not tor, or bytes were lost.
     #[error("an event and a reply are mixed up")]
     EventInsideReply,
     /// A line longer than [`MAX_LINE`].
@@ -56,24 +58,26 @@ pub enum ReplyError {
     MessageTooLong,
 }
 
-/// Puts messages together.
+/// A parser that puts messages together.
 #[derive(Default)]
 pub struct Decoder {
     /// The line that has begun.
     partial: Vec<u8>,
-    /// The finished lines of the message that has begun, and the status code of its first.
+    /// The finished lines of the message that has begun, and the status code of the first one.
     lines: Vec<Line>,
     first_status: Option<u16>,
-    /// The data block that follows the last of `lines`, while it is incomplete.
+    /// The data block that follows the last of `lines`; `None` if that has none or it is complete.
     block: Option<Block>,
-    /// What the finished lines take in memory.
+    /// The size of the finished lines in memory, in bytes.
     size: usize,
 }
 
 impl Decoder {
-    /// Takes bytes off `input` up to the end of the next message; `None` when all of them were taken before.
+    /// Takes bytes off `input` up to the end of the next message; `None` if all of them were taken before
+    /// that.
     ///
-    /// After an error the decoder is of no more use.
+    /// # Errors
+    /// The bytes are not the control protocol's, or exceed a bound. The decoder cannot be used again.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReplyError> {
         while !input.is_empty() {
             if self.block.is_some() {
@@ -161,7 +165,7 @@ fn is_event(status: u16) -> bool {
     status / 100 == 6
 }
 
-/// The beginning of a line, fit for a log whatever the line holds.
+/// The beginning of a line, escaped for a log.
 pub(super) fn excerpt(line: &[u8]) -> String {
     line.get(..40).unwrap_or(line).escape_ascii().to_string()
 }

@@ -1,7 +1,8 @@
-//! SAFECOOKIE: both sides prove that they know the cookie, neither sends it (control-spec, "AUTHCHALLENGE").
+//! SAFECOOKIE: both sides prove that they know the cookie, and neither sends it (control-spec,
+//! "AUTHCHALLENGE").
 //!
-//! The file holds 32 random bytes that tor writes at its start. Whoever listens where tor should learns nothing
-//! from a proof, and is found out by its own.
+//! The file holds 32 random bytes that tor writes at its start. A process that listens in tor's place learns
+//! nothing from a proof, and cannot give one.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -26,7 +27,7 @@ pub(super) struct Cookie([u8; 32]);
 impl Cookie {
     /// Reads the file that tor names in PROTOCOLINFO.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
-        // Whoever listens may name a pipe, which would be waited for until somebody writes.
+        // Without this flag a named pipe would block until it has a writer.
         let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         let mut bytes = Vec::with_capacity(33);
         file.take(33).read_to_end(&mut bytes)?;
@@ -41,10 +42,10 @@ impl Cookie {
         &self.0
     }
 
-    /// Checks tor's proof; returns ours, 32 bytes, or `None` if whoever answered does not know the cookie.
+    /// Checks tor's proof, and returns ours, 32 bytes; `None` if the other side does not know the cookie.
     pub(super) fn prove(&self, client_nonce: &[u8; 32], challenge: &Challenge) -> Option<[u8; 32]> {
         let mac = |key| self.mac(key, client_nonce, &challenge.server_nonce);
-        // In constant time: an impostor must not learn how much of its guess was right.
+        // The comparison takes constant time: an impostor must not learn how much of its guess was right.
         mac(SERVER_KEY)?.verify((&challenge.server_hash).into()).ok()?;
         Some(mac(CLIENT_KEY)?.finalize().into_bytes().into())
     }
@@ -61,7 +62,7 @@ impl fmt::Debug for Cookie {
     }
 }
 
-/// What tor answers to AUTHCHALLENGE.
+/// Tor's answer to AUTHCHALLENGE.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Challenge {
     server_hash: [u8; 32],

@@ -1,4 +1,4 @@
-//! From nothing to a tor that is ready for work: connect, authenticate, check the version, subscribe, wait.
+//! The opening of a session with a tor: connect, authenticate, check the version, subscribe, wait.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,18 +14,20 @@ use super::info::InfoKey;
 use super::session_error::{SessionError, Unreachable, no_control_port};
 use super::version::{TorVersion, Unsuitable};
 
-/// Whether a tor of that version will do.
+/// A check that a tor of that version can be used.
 pub type Gate = fn(TorVersion) -> Result<(), Unsuitable>;
 
-/// tor's progress is asked for anew this often when no event tells of it: a dead connection is found out, too.
+/// The time after which tor's progress is asked for again without an event. This also finds a dead
+/// connection.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// How often tor is kept from going dormant. The shortest `DormantClientTimeout` is ten minutes.
+/// The time between two signals that keep tor from going dormant. The shortest `DormantClientTimeout` is ten
+/// minutes.
 const KEEP_AWAKE: Duration = Duration::from_secs(60);
 
 /// A connection to a tor that has accepted us, and its events.
 #[derive(Debug)]
 pub struct Session {
-    /// For commands; can be cloned.
+    /// The connection for commands; it can be cloned.
     pub connection: Connection,
     /// The version of tor.
     pub version: TorVersion,
@@ -37,11 +39,11 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Awake {
     connection: Connection,
-    /// When the next signal is due.
+    /// The time at which the next signal is due.
     until: Instant,
 }
 
-/// A tor that has said what it is, and has not let us in yet.
+/// A tor that has answered PROTOCOLINFO, before authentication.
 #[derive(Debug)]
 pub struct Greeting {
     endpoint: Endpoint,
@@ -51,7 +53,10 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// Connects to a tor that passes `gate`; if `is_alone`, without starting a thread that looks a host's name up.
+    /// Connects to a tor that passes `gate`. If `is_alone`, no thread is started to look a host's name up.
+    ///
+    /// # Errors
+    /// The endpoint cannot be reached, is not a control port, or its tor does not pass `gate`.
     pub async fn receive(endpoint: &Endpoint, gate: Gate, is_alone: bool) -> Result<Self, SessionError> {
         let connecting =
             async { if is_alone { endpoint.resolved()?.connect().await } else { endpoint.connect().await } };
@@ -72,12 +77,15 @@ impl Greeting {
         Ok(Self { endpoint, connection, events, info })
     }
 
-    /// The file that [`Greeting::enter`] reads, if it reads one.
+    /// The file that [`Greeting::enter`] reads; `None` if it reads none.
     pub fn cookie<'a>(&'a self, password: Option<&'a Password>) -> Option<&'a Path> {
         self.info.cookie(password, self.is_local())
     }
 
     /// Authenticates and subscribes to events. `nonce` must be fresh randomness.
+    ///
+    /// # Errors
+    /// Tor does not accept us, or the connection fails.
     pub async fn enter(self, password: Option<&Password>, nonce: &[u8; 32]) -> Result<Session, SessionError> {
         let is_local = self.is_local();
         let Self { connection, events, info, .. } = self;
@@ -97,13 +105,18 @@ impl Session {
         Self { connection, version, events, awake }
     }
 
-    /// The events, to be taken constantly: if too many wait, the connection is closed. Tor is to be kept awake meanwhile.
+    /// The events, and the part that keeps tor awake. The caller has to await both all the time: if too many events wait, the
+    /// connection is closed.
     pub fn into_events(self) -> (Events, Awake) {
         (self.events, self.awake)
     }
 
-    /// Waits, if need be for ever, until tor can fetch and upload descriptors: it has bootstrapped and knows enough
-    /// relays. Commands before that fail or, worse, succeed with an old consensus. Takes the events that come.
+    /// Waits, without a limit, until tor can fetch and upload descriptors: it has bootstrapped and knows
+    /// enough relays. Earlier commands would fail or, worse, succeed with an old consensus. Takes the events
+    /// that come.
+    ///
+    /// # Errors
+    /// The connection has ended, or tor's reply is not valid.
     pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
         let mut told = None;
         loop {
@@ -123,12 +136,15 @@ impl Session {
                 let Bootstrap { percent, summary } = bootstrap;
                 info!(percent, summary, knows_enough_relays, "waiting for tor");
             }
-            // The time-out is no error, only the occasion to ask again.
+            // The time-out is not an error, but the occasion to ask again.
             timeout(ASK_AGAIN, self.status_change()).await.unwrap_or(Ok(()))?;
         }
     }
 
-    /// How long tor has been running, by its own count; `None` if it does not say.
+    /// The time since tor's start by its own count; `None` if it does not report it.
+    ///
+    /// # Errors
+    /// The connection has ended.
     pub async fn uptime(&self) -> Result<Option<Duration>, SessionError> {
         match self.connection.get_info([InfoKey::Uptime]).await {
             Ok([seconds]) => Ok(seconds.parse().ok().map(Duration::from_secs)),
@@ -208,7 +224,7 @@ mod tests {
         )
     }
 
-    /// What comes of a session when tor answers PROTOCOLINFO with `info` and then follows `talk`.
+    /// The outcome of opening a session if tor answers PROTOCOLINFO with `info` and then follows `talk`.
     async fn open(
         info: String,
         password: Option<&str>,
@@ -303,7 +319,7 @@ mod tests {
     #[tokio::test]
     async fn another_protocol_is_named_by_its_answer() {
         for (answer, told) in [
-            // tor's SOCKS port.
+            // Tor's SOCKS port.
             (
                 "HTTP/1.0 501 Tor is not an HTTP Proxy\r\nContent-Type: text/html\r\n\r\n",
                 "HTTP/1.0 501 Tor is not an HTTP Proxy",
@@ -359,7 +375,7 @@ mod tests {
             tor.send("650 HS_DESC UPLOADED a UNKNOWN b\r\n650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n")
                 .await;
             tor.answer(ASK_STATE, state(100, 0)).await;
-            // No event: it asks again by itself.
+            // Without an event it asks again by itself.
             tor.answer(ASK_STATE, state(90, 1)).await;
             tor.send("650 STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"\r\n").await;
             tor.answer(ASK_STATE, state(100, 1)).await;
@@ -382,7 +398,7 @@ mod tests {
         }
     }
 
-    /// Events or none, bootstrapped or not: nothing else wakes a dormant tor.
+    /// Tor is kept awake with and without events, bootstrapped or not: nothing else wakes a dormant tor.
     #[tokio::test(start_paused = true)]
     async fn keeps_tor_awake() {
         const EVENT: &str = "650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n";
@@ -390,7 +406,7 @@ mod tests {
         let mut session = Session::new(connection, events, OLDEST_FOR_V3);
         let talk = async {
             tor.answer(ACTIVE, "250 OK\r\n").await;
-            // A tor that was dormant before it was restarted never gets further.
+            // A tor that was restarted while dormant never gets further.
             tor.answer(ASK_STATE, state(5, 0)).await;
             tor.answer(ASK_STATE, state(5, 0)).await;
             tor.answer(ACTIVE, "250 OK\r\n").await;
@@ -406,7 +422,7 @@ mod tests {
                 "{:?}",
                 begun.elapsed()
             );
-            // Events do not put it off, and a refusal ends nothing.
+            // Events do not delay the signal, and a refusal ends nothing.
             for _ in 0..2 {
                 for _ in 0..KEEP_AWAKE.as_secs() {
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -432,7 +448,7 @@ mod tests {
         join!(listen, talk);
     }
 
-    /// As one that was stopped.
+    /// A stopped process behaves like this tor.
     #[tokio::test(start_paused = true)]
     async fn a_tor_that_answers_nothing_any_more_is_found_out() {
         let (_tor, connection, events) = Mock::connect();

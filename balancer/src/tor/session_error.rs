@@ -1,4 +1,4 @@
-//! Why there is no session with a tor, and what to do about it.
+//! The reasons for which there is no session with a tor, and their remedies.
 
 use std::io;
 
@@ -8,37 +8,37 @@ use super::endpoint::Endpoint;
 use super::reply::{ReplyError, excerpt};
 use super::version::Unsuitable;
 
-/// Why there is no session.
+/// The reason for which there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Nobody listens, or we may not connect: at each of these, at least one.
+    /// No process listens at any of these endpoints, or this process may not connect; at least one endpoint.
     #[error("cannot connect to tor's control port {}{}", join(.0), connect_advice(.0))]
     Connect(Vec<Unreachable>),
-    /// Another protocol is spoken there.
+    /// The endpoint speaks another protocol.
     #[error(
         "{endpoint} is not tor's control port (it answered `{answer}`): name the `ControlSocket` or `ControlPort` that is in \
          tor's torrc"
     )]
     NotControlPort {
-        /// Where.
+        /// The endpoint that was asked.
         endpoint: Endpoint,
         /// The beginning of the answer to PROTOCOLINFO.
         answer: String,
     },
-    /// Nothing of the control protocol came.
+    /// No answer of the control protocol came.
     #[error(
         "{endpoint} does not answer as a control port: {source}; is it tor's `ControlSocket` or `ControlPort`?"
     )]
     NoAnswer {
-        /// Where.
+        /// The endpoint that was asked.
         endpoint: Endpoint,
-        /// Why.
+        /// The error of the connection.
         source: ControlError,
     },
-    /// tor did not let us in.
+    /// Tor did not accept us.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// tor lacks what a balancer needs.
+    /// Tor lacks a feature that a balancer needs.
     #[error(transparent)]
     Unsuitable(#[from] Unsuitable),
     /// The connection failed.
@@ -55,8 +55,8 @@ pub struct Unreachable {
 }
 
 impl SessionError {
-    /// Of this and of what `other` endpoint gave: the error that most needs a person. That is the first permanent one, else
-    /// one of a tor that was reached, else both.
+    /// Combines this error with the one of another endpoint: the error that most needs a person. That is the
+    /// first permanent one, otherwise one of a tor that was reached, otherwise both.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -76,8 +76,8 @@ impl SessionError {
         }
     }
 
-    /// True where the same attempt would fail again until a person changes something. At its start a program
-    /// should then stop with the error; later tor may be on its way from one version or setting to another.
+    /// True if the same attempt would fail again until a person changes something. At its start a program
+    /// should then end with the error; later, tor may be changing its version or its settings.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Connect(all) => all.iter().any(|one| {
@@ -114,8 +114,8 @@ fn connect_advice(all: &[Unreachable]) -> &'static str {
     }
 }
 
-/// The error for an endpoint at which PROTOCOLINFO failed. tor answers it to everybody (control-spec, "PROTOCOLINFO"), and its SOCKS
-/// port answers anything that looks like a command with an HTTP error.
+/// The error for an endpoint at which PROTOCOLINFO failed. Tor answers it to every client (control-spec,
+/// "PROTOCOLINFO"), and tor's SOCKS port answers any text that looks like a command with an HTTP error.
 pub(super) fn no_control_port(endpoint: &Endpoint, error: ControlError) -> SessionError {
     let endpoint = endpoint.clone();
     let answer = match &error {

@@ -1,4 +1,4 @@
-//! What a tor with version 2 was told, and what it said, byte for byte (`tests/data/v2-talk`, of tor 0.4.5.9).
+//! Conversations with a tor that has version 2, byte for byte (`tests/data/v2-talk`, of tor 0.4.5.9).
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::document::open_outer;
@@ -19,7 +19,7 @@ macro_rules! talk {
 const SERVICE: &str = "lijeinqkg3odt3fl";
 const ID: &str = "kkj45bfm57jmgw5ryxr6zmszjje2tdey";
 
-/// What was received: the replies, and the events that a balancer has a use for.
+/// The received replies, and the events that a balancer needs.
 fn read(received: &str) -> (Vec<Message>, Vec<Event>) {
     let mut decoder = Decoder::default();
     let mut input = received.as_bytes();
@@ -36,7 +36,7 @@ fn contents(events: &[Event]) -> Vec<&HsDescContent> {
     contents.collect()
 }
 
-/// tor's words for the failures.
+/// Tor's words for the failures.
 fn failures(events: &[Event]) -> Vec<&str> {
     let reasons = events.iter().filter_map(|event| match event {
         Event::HsDesc(HsDesc::Failed { reason, .. }) => Some(reason.as_str()),
@@ -76,7 +76,7 @@ async fn a_descriptor_is_asked_for_by_its_id() {
     }
 }
 
-/// Asked for by address, tor says of what it received an id that nothing has; that of the content is right.
+/// In a fetch by address, tor's event of receipt has an id that does not exist; the content's is right.
 #[test]
 fn the_contents_id_is_the_one_to_go_by() {
     let (_, events) = read(talk!("hsfetch-ok.received"));
@@ -93,7 +93,7 @@ fn the_contents_id_is_the_one_to_go_by() {
 fn what_hsfetch_does_not_find_comes_empty() {
     for (received, word) in [
         (talk!("hsfetch-unknown-address.received"), "NOT_FOUND"),
-        // Of a service that authorizes its clients.
+        // The descriptor of a service that authorizes its clients.
         (talk!("hsfetch-basic-auth.received"), "BAD_DESC"),
     ] {
         let (replies, events) = read(received);
@@ -118,7 +118,7 @@ async fn a_descriptor_is_posted_and_acknowledged() {
         })
         .collect();
     assert_eq!(uploaded.len(), 3);
-    // Left alone, tor chose these HSDirs; we name them.
+    // Tor chose these HSDirs itself; the balancer names them.
     let words: Vec<String> = uploaded.iter().map(|hsdir| format!("SERVER={hsdir}")).collect();
     let descriptor = block.replace("\r\n", "\n");
     let descriptor = descriptor.trim_start().strip_suffix(".\n").unwrap();
@@ -146,7 +146,7 @@ async fn refusals_are_told_apart() {
     assert_eq!(replies.len(), 2);
     let (replies, _) = read(talk!("hsfetch-by-id-no-server.received"));
     assert!(is_refusal(&replies[0], 512, "SERVER option is required"));
-    // With its suffix an address is refused.
+    // An address with its suffix is refused.
     let (replies, _) = read(talk!("hsfetch-bad-address.received"));
     assert!(is_refusal(&replies[1], 513, &format!("Invalid argument \"{SERVICE}.onion\"")));
     assert!(!talk!("hsfetch-ok.sent").contains(".onion"));

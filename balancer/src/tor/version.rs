@@ -3,47 +3,53 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// MAJOR.MINOR.MICRO.PATCHLEVEL. What follows, as `-alpha` or `(git-…)`, orders nothing that matters here.
+/// MAJOR.MINOR.MICRO.PATCHLEVEL. A suffix such as `-alpha` or `(git-…)` does not matter for the order here.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TorVersion(pub [u16; 4]);
 
-/// Why a tor cannot be used.
+/// The reason for which a tor cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unsuitable {
-    /// What is missing came later.
+    /// Tor is too old: a needed feature came later.
     #[error("this tor is {found}; version {oldest} or newer is needed for {what}")]
     TooOld {
-        /// Its version.
+        /// The version of the tor.
         found: TorVersion,
-        /// The first that will do.
+        /// The first version that has the feature.
         oldest: TorVersion,
-        /// For what.
+        /// The feature, for the message.
         what: &'static str,
     },
-    /// It would never answer an HSPOST of version 2.
+    /// Tor no longer has version 2, and would never answer an HSPOST of it.
     #[error(
         "this tor is {found}, which has no v2 onion services any more: 0.4.5.10 and 0.3.5.16 are the last that have \
          them; name the control port of such a tor with `tor:` at the service, or with -s, or with -i and -p"
     )]
     NoV2 {
-        /// Its version.
+        /// The version of the tor.
         found: TorVersion,
     },
 }
 
-/// The oldest tor that is known to do for version 3: the first with congestion control and layer-two guards for
-/// everyone.
+/// The oldest tor that is known to work for version 3: the first with congestion control and layer-two guards
+/// for all services.
 pub(super) const OLDEST_FOR_V3: TorVersion = TorVersion([0, 4, 7, 0]);
 /// The first tor with HSFETCH, HSPOST and `HS_DESC_CONTENT`.
 pub(super) const OLDEST_FOR_V2: TorVersion = TorVersion([0, 2, 7, 1]);
 
 impl TorVersion {
-    /// Whether this tor can balance version 3 services.
+    /// Checks that this tor can balance version 3 services.
+    ///
+    /// # Errors
+    /// The tor is older than 0.4.7.0.
     pub fn check_v3(self) -> Result<(), Unsuitable> {
         self.check_age(OLDEST_FOR_V3, "v3 onion services")
     }
 
-    /// Whether this tor can balance version 2 services: in October 2021 all series lost them.
+    /// Checks that this tor can balance version 2 services, which all series lost in October 2021.
+    ///
+    /// # Errors
+    /// The tor is older than 0.2.7.1, or has no version 2.
     pub fn check_v2(self) -> Result<(), Unsuitable> {
         self.check_age(OLDEST_FOR_V2, "v2 onion services")?;
         let lost = match self.0 {
@@ -54,8 +60,8 @@ impl TorVersion {
         if lost { Err(Unsuitable::NoV2 { found: self }) } else { Ok(()) }
     }
 
-    /// Whether `HSFETCH v2-ID` works, which it does not in some versions with the first new parser of commands (tor's
-    /// ticket 34400).
+    /// True if `HSFETCH v2-ID` works, which it does not in some versions with the first new parser of
+    /// commands (tor's ticket 34400).
     pub fn fetches_v2_by_id(self) -> bool {
         match self.0 {
             [0, 4, 1 | 2, _] => false,
@@ -70,15 +76,16 @@ impl TorVersion {
     }
 }
 
-/// Not a version of tor.
+/// The text is not a version of tor.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is no version number of tor")]
+#[error("`{0}` is not a version number of tor")]
 pub struct VersionError(String);
 
 impl FromStr for TorVersion {
     type Err = VersionError;
 
-    /// Takes what `PROTOCOLINFO` and `GETINFO version` say, such as `0.4.9.11 (git-0123456789abcdef)`.
+    /// Parses the version in the form of `PROTOCOLINFO` and `GETINFO version`, such as `0.4.9.11
+    /// (git-0123456789abcdef)`.
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let error = || VersionError(text.chars().take(40).collect());
         let numbers = text.split([' ', '-']).next().unwrap_or_default();

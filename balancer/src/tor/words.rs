@@ -6,9 +6,9 @@ use std::str::Bytes;
 /// One argument. Values are bytes: a quoted one may hold anything, for example a path.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Word {
-    /// Empty for an argument that is only a value.
+    /// The key; empty for an argument that is only a value.
     pub(super) key: String,
-    /// Without its quotes and escapes.
+    /// The value without its quotes and escapes.
     pub(super) value: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ fn word(bytes: &mut Peekable<Bytes<'_>>) -> Option<Word> {
     Some(word)
 }
 
-/// The rest of a string in quotes, with C's escapes, as tor writes it (tor: `esc_for_log`).
+/// The rest of a quoted string, with C's escapes, as tor writes it (tor: `esc_for_log`).
 fn quoted(bytes: &mut Peekable<Bytes<'_>>) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! The commands that wait for tor, which takes one at a time.
+//! The queue of commands for tor, which takes one at a time.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -21,7 +21,7 @@ pub(super) struct Tor {
     pub(super) version: TorVersion,
 }
 
-/// A command.
+/// A request that is sent to tor.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "all that may wait are a megabyte, beside the texts")]
 pub(super) enum Command {
@@ -40,18 +40,18 @@ pub(super) enum Done {
 /// The commands to one tor.
 #[derive(Default)]
 pub(super) struct Commands {
-    /// With the moment at which each came.
+    /// The commands with the moment at which each came.
     waiting: VecDeque<(Instant, Command)>,
     running: Option<Pin<Box<dyn Future<Output = Done> + Send>>>,
 }
 
 impl Commands {
-    /// Puts a command into the line.
+    /// Adds a command to the queue.
     pub(super) fn push(&mut self, command: Command, now: Instant) {
         self.waiting.push_back((now, command));
     }
 
-    /// Begins the next command, if none is running. Returns it.
+    /// Begins the next command and returns it; `None` if one is running or none waits.
     pub(super) fn begin(&mut self, tor: &Tor) -> Option<Command> {
         if self.running.is_some() {
             return None;
@@ -61,7 +61,7 @@ impl Commands {
         Some(command)
     }
 
-    /// The end of the command that is running. May be dropped and called again.
+    /// Waits for the end of the running command. The future may be dropped and created again.
     pub(super) async fn done(&mut self) -> Done {
         let Some(running) = &mut self.running else { return pending().await };
         let done = running.await;
@@ -69,23 +69,23 @@ impl Commands {
         done
     }
 
-    /// Takes the commands out of the line that have waited for too long.
+    /// Takes the commands out of the queue that have waited for too long.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Command> {
         let over = self.waiting.iter().take_while(|(came, _)| *came + GIVEN_UP <= now).count();
         self.waiting.drain(..over).map(|(_, command)| command).collect()
     }
 
-    /// When [`Commands::expire`] has something to tell.
+    /// The time at which [`Commands::expire`] returns something; `None` if nothing waits.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.waiting.front().map(|(came, _)| *came + GIVEN_UP)
     }
 
-    /// How many wait.
+    /// The number of waiting commands.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Gives all up.
+    /// Drops all commands.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.running = None;
@@ -101,7 +101,7 @@ impl Command {
                 let lookup = tors_lookup(&lookup, version);
                 Done::Fetch(request, connection.hs_fetch(&lookup, &[hsdir]).await)
             }
-            // One HSPOST for all HSDirs: tor leaks the descriptor's size with each.
+            // One HSPOST for all HSDirs: with each one tor leaks memory of the descriptor's size.
             Self::Post(request, Post { name, text, to }) => {
                 let address = match &name {
                     DescriptorName::V3 { address, .. } => Some(address),
@@ -130,7 +130,7 @@ async fn directory(tor: &Connection, of: Version) -> Result<Documents, ControlEr
     }
 }
 
-/// By its id a descriptor of version 2 is asked for once at each HSDir, without tor's retries and rate limits.
+/// A version 2 descriptor is asked for by its id: once at each HSDir, without tor's retries and rate limits.
 fn tors_lookup(lookup: &Lookup, version: TorVersion) -> lookup::Lookup {
     match lookup {
         Lookup::V3(address) => lookup::Lookup::V3(*address),

@@ -1,7 +1,8 @@
-//! Finds the fetch that an event tells of.
+//! The assignment of events to fetches.
 //!
-//! A fetch of version 3 is named by the service's address, since tor may look for another time period's descriptor than we
-//! believe; one of version 2 by the descriptor's id, since its events name no address. No event comes where a circuit fails.
+//! A version 3 fetch is named by the service's address, since tor may look for another time period's
+//! descriptor than we expect. A version 2 fetch is named by the descriptor's id, since its events name no
+//! address. If a circuit fails there is no event.
 
 use std::collections::HashMap;
 
@@ -32,13 +33,13 @@ struct Awaited {
 }
 
 impl Fetches {
-    /// A fetch begins.
+    /// Notes the beginning of a fetch.
     pub(super) fn expect(&mut self, request: RequestId, lookup: &Lookup, hsdir: Fingerprint, now: Instant) {
         let awaited = Awaited { request, until: now + GIVEN_UP };
         self.at.entry((Name::of(lookup), hsdir)).or_default().push(awaited);
     }
 
-    /// The fetch was not made after all. False if it has been answered, together with an earlier one.
+    /// Removes a fetch that tor did not make. False if an earlier one's answer has answered it already.
     pub(super) fn withdraw(&mut self, request: RequestId) -> bool {
         let before = self.len();
         self.at.retain(|_, awaited| {
@@ -48,8 +49,8 @@ impl Fetches {
         self.len() < before
     }
 
-    /// An HSDir answered for a descriptor. The result is the requests that this answers: an HSDir that is asked twice for the
-    /// same has answered both.
+    /// Takes an HSDir's answer for a descriptor. Returns the requests that it answers: if an HSDir was asked
+    /// twice for the same descriptor, one answer serves both.
     pub(super) fn answered(
         &mut self,
         address: &Service,
@@ -62,7 +63,7 @@ impl Fetches {
         found.into_iter().flatten().map(|awaited| awaited.request).collect()
     }
 
-    /// Takes out the fetches of which nothing was heard for too long.
+    /// Takes out the fetches for which no event has come for too long.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<RequestId> {
         let mut expired = Vec::new();
         self.at.retain(|_, awaited| {
@@ -74,17 +75,17 @@ impl Fetches {
         expired
     }
 
-    /// When [`Fetches::expire`] has something to tell.
+    /// The time at which [`Fetches::expire`] returns something; `None` if there are no fetches.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.at.values().flatten().map(|awaited| awaited.until).min()
     }
 
-    /// How many there are.
+    /// The number of fetches.
     pub(super) fn len(&self) -> usize {
         self.at.values().map(Vec::len).sum()
     }
 
-    /// Everything under way is void.
+    /// Drops all fetches.
     pub(super) fn clear(&mut self) {
         self.at.clear();
     }

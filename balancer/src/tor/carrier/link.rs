@@ -1,4 +1,4 @@
-//! Keeps a session with tor open, for ever.
+//! The link to a tor, which opens a session again and again.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,34 +18,34 @@ use crate::tor::{Endpoint, Events, Greeting, Password, Reconnect, Session, Sessi
 
 /// A message of the link to the carrier.
 pub(super) enum FromTor {
-    /// A tor that is bootstrapped; commands go to it until it is lost.
+    /// Tor is bootstrapped and takes commands until it is lost.
     Ready {
-        /// The way to it.
+        /// The connection for commands.
         tor: Tor,
-        /// Its events, straight from the connection.
+        /// Tor's events, straight from the connection.
         events: Events,
-        /// How long it has been running; `None` if it does not say.
+        /// The time since tor's start; `None` if it does not report it.
         uptime: Option<Duration>,
     },
-    /// The connection is gone; another one is being sought.
+    /// The connection is lost; the link tries to connect again.
     Lost,
-    /// Trying again will not help.
+    /// The link cannot succeed without a change by a person.
     Refused(LinkError),
 }
 
-/// Why there is no session.
+/// The reason for which there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// Tor is not there, or does not let us in.
+    /// Tor is not running, or did not accept us.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// This process cannot let itself in.
+    /// This process gave up what it would need to connect.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
 }
 
 impl LinkError {
-    /// True where the same attempt would fail again until a person changes something.
+    /// True if the same attempt would fail again until a person changes something.
     fn is_permanent(&self) -> bool {
         match self {
             Self::Session(error) => error.is_permanent(),
@@ -53,7 +53,7 @@ impl LinkError {
         }
     }
 
-    /// Of this and of what `other` endpoint gave: the error that most needs to be acted upon.
+    /// Combines this error with the one of another endpoint: the error that most needs an action.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Session(one), Self::Session(other)) => one.or(other).into(),
@@ -67,35 +67,35 @@ impl LinkError {
     }
 }
 
-/// Where tor is.
+/// The control ports of a tor, and its password.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
-    /// Tried in this order.
+    /// The endpoints in the order in which they are tried; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// If the control port wants one.
+    /// The password; `None` if the control port has none.
     pub password: Option<Password>,
 }
 
 impl fmt::Display for Link {
-    /// All places, the first to be tried first.
+    /// All endpoints in the order in which they are tried.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places: Vec<String> = self.endpoints.iter().map(ToString::to_string).collect();
         f.write_str(&places.join(" or "))
     }
 }
 
-/// When to give tor up.
+/// The condition on which a tor is given up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Patience {
-    /// When it has never let us in and trying again would not help.
+    /// Given up if it has never accepted us and a retry would not help.
     UntilRefused,
-    /// Never.
+    /// Never given up.
     Endless,
 }
 
 impl Link {
-    /// Connects, hands the tor to the carrier, and connects again when it is lost. Ends when nobody listens any more, or when
-    /// `patience` does.
+    /// Connects, hands the tor to the carrier, and connects again when it is lost. Ends when the receiver is gone, or as `patience`
+    /// demands.
     pub(super) async fn run(
         self,
         version: Version,
@@ -126,7 +126,7 @@ impl Link {
                     }
                 }
                 Err(error) if error.takes_another_process() || !ever_ready && error.is_permanent() => {
-                    // Nobody listening any more is as good an end.
+                    // A receiver that is gone is an end as well.
                     let _ = to.send(FromTor::Refused(error)).await;
                     return;
                 }
@@ -136,7 +136,8 @@ impl Link {
         }
     }
 
-    /// A session at the first endpoint that lets us in. If none does: [`LinkError::or`] of all.
+    /// A session at the first endpoint that accepts us. If none does: the errors combined by
+    /// [`LinkError::or`].
     async fn session(
         &self,
         gate: Gate,
@@ -164,8 +165,8 @@ impl Link {
         confinement: &Confinement,
     ) -> Result<Session, LinkError> {
         let password = self.password.as_ref();
-        // While this process can still read everything, no other thread may look a name up: it would stay, and could go on
-        // reading.
+        // While this process can still read every file, no other thread may look a name up: the thread would
+        // stay, and could go on reading.
         let greeting = Greeting::receive(endpoint, gate, confinement.awaits_tor()).await?;
         confinement.meet(greeting.cookie(password))?;
         let mut nonce = [0; 32];
@@ -173,8 +174,8 @@ impl Link {
         Ok(greeting.enter(password, &nonce).await?)
     }
 
-    /// Hands the tor to the carrier when it is ready, and keeps it awake until the connection breaks (an error) or nobody listens
-    /// any more.
+    /// Hands the tor to the carrier when it is ready, and keeps it awake until the connection breaks (`Err`) or the receiver is gone
+    /// (`Ok`).
     async fn serve(
         &self,
         mut session: Session,

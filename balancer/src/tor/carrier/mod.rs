@@ -1,7 +1,8 @@
 //! The network over tor's control port: requests become commands, and events become their answers.
 //!
-//! Tor answers a command at once, and tells of its outcome by events that do not name it, may name nothing, or never come. The
-//! carrier finds the request to each event, and answers a request to which no event comes when its time is over.
+//! Tor answers a command at once. The outcome comes by events that do not name the command, may not name the
+//! descriptor, or never come. The carrier assigns each event to its request, and answers a request without an
+//! event when its time is over.
 
 mod client_fetch;
 mod commands;
@@ -36,17 +37,18 @@ use super::hsdir::{HsFetchError, HsPostError, Posted};
 use crate::confinement::Confinement;
 use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, RequestId, Verdict, Version};
 
-/// A request of which nothing was heard for so long never ends: tor looks for circuits to the HSDir for two minutes
-/// (`SocksTimeout`), and may try the last one for 15 seconds more.
+/// The time after which a request without an event is given up: tor looks for circuits to the HSDir for two
+/// minutes (`SocksTimeout`), and may try the last one for 15 seconds more.
 const GIVEN_UP: Duration = Duration::from_secs(140);
-/// More fetches under way, or commands that wait for tor, are not taken. The engine asks for less.
+/// The most fetches in flight, and the most commands that wait for tor; further ones are refused. The engine
+/// asks for less.
 const MOST: usize = 4096;
-/// Messages of the link that wait: that tor is ready, or lost.
+/// The most messages of the link that wait: that tor is ready, or lost.
 const FROM_LINK: usize = 4;
 
-/// Tor's word for the status 400: mostly the HSDir holds a revision that is not lower.
+/// Tor's word for the status 400. The usual cause is a revision on the HSDir that is not lower.
 const UPLOAD_REJECTED: &str = "UPLOAD_REJECTED";
-/// Tor's words for what an HSDir said to a fetch.
+/// Tor's words for an HSDir's answers to a fetch.
 const NOT_FOUND: &str = "NOT_FOUND";
 const BAD_DESC: &str = "BAD_DESC";
 
@@ -54,7 +56,7 @@ const AWAY: &str = "tor is away";
 
 type Message = network::Message<LinkError>;
 
-/// A tor, by way of its control port.
+/// A tor, used through its control port.
 pub struct ControlPort {
     version: Version,
     from_tor: mpsc::Receiver<FromTor>,
@@ -69,13 +71,14 @@ pub struct ControlPort {
     uploads: Uploads,
     client_fetches: ClientFetches,
     visited: mpsc::UnboundedReceiver<Visited>,
-    /// The post that is with tor, and what was heard of it before tor's reply.
+    /// The post that waits for tor's reply, with the verdicts that came before the reply.
     posting: Option<(RequestId, Vec<(Fingerprint, Verdict)>)>,
     outbox: VecDeque<Message>,
 }
 
 impl ControlPort {
-    /// Begins to seek the tor that `link` leads to, and reads its directories at its `turns`; needs a tokio runtime.
+    /// Begins to connect to the tor of `link`, and reads its directory when `turns` allow it. Needs a tokio
+    /// runtime.
     pub fn start(
         link: Link,
         version: Version,
@@ -122,7 +125,8 @@ impl ControlPort {
         self.outbox.extend(messages);
     }
 
-    /// The end of uploads to `hsdir`. For the post that is with tor it is reported after tor's reply.
+    /// Notes the end of uploads to `hsdir`. For the post that waits for tor's reply it is reported after the
+    /// reply.
     fn uploaded(&mut self, requests: Vec<RequestId>, hsdir: Fingerprint, verdict: &Verdict) {
         for request in requests {
             match &mut self.posting {
@@ -135,7 +139,7 @@ impl ControlPort {
     /// Begins the next command, if tor is ready for one.
     fn begin_command(&mut self) {
         let Some(command) = self.tor.as_ref().and_then(|tor| self.commands.begin(tor)) else { return };
-        // Before tor's reply: the first event may be handled before the reply is.
+        // The request is noted before tor's reply: the first event may be handled before the reply.
         match command {
             Command::Directory(..) => {}
             Command::Fetch(request, lookup, hsdir) => {
@@ -159,7 +163,8 @@ impl ControlPort {
                     return;
                 }
                 let reason = match error {
-                    // Tor has another consensus than the one that was read, or the link reports the loss.
+                    // Tor has another consensus than the one that was read, or the link reports the loss of
+                    // tor.
                     HsFetchError::UnknownServer(_) | HsFetchError::Control(ControlError::Closed(_)) => None,
                     HsFetchError::Control(error) => Some(error.to_string()),
                 };
@@ -174,7 +179,7 @@ impl ControlPort {
         match outcome {
             Ok(Posted { unknown, .. }) => {
                 self.say(Message::Posted(request));
-                // Events of these HSDirs were of other uploads: this one was not sent there.
+                // Events of these HSDirs belonged to other uploads: this one was not sent there.
                 heard.retain(|(hsdir, _)| !unknown.contains(hsdir));
                 for hsdir in unknown {
                     self.say(Message::Uploaded(request, hsdir, Verdict::Unknown));
@@ -221,7 +226,7 @@ impl ControlPort {
             Event::StatusClient(StatusClient::ConsensusArrived) => self.say(Message::DirectoryChanged),
             Event::StatusClient(status) => debug!(?status, "tor's status"),
             Event::HsDesc(event) => self.on_hs_desc(event),
-            // An empty text comes beside a failure that was told already.
+            // An empty text accompanies a failure that had an event of its own.
             Event::HsDescContent(content) if content.text.is_empty() => {}
             Event::HsDescContent(content) => self.on_content(content),
         }
@@ -251,7 +256,7 @@ impl ControlPort {
                     // Tor goes on to ask the next HSDir.
                     return self.client_fetches.refused(&address.address(), auth_type, &reason);
                 }
-                // The event is the same for fetches and uploads.
+                // Fetches and uploads have the same event.
                 let mut answered = Vec::new();
                 if reason != UPLOAD_REJECTED {
                     answered = self.fetches.answered(&address, descriptor_id.as_ref(), hsdir);
@@ -266,7 +271,7 @@ impl ControlPort {
                     self.uploaded(stored, hsdir, &Verdict::Stored);
                 }
             }
-            // Tor has asked every HSDir. Before 0.3.1 it falls silent instead.
+            // Tor has asked every HSDir. Tor before 0.3.1 sends no event then.
             HsDesc::Failed { address, hsdir: None, .. } => {
                 let ended = self.client_fetches.exhausted(&address.address());
                 self.on_client_fetch_ended(ended);
@@ -285,7 +290,7 @@ impl ControlPort {
         self.fetched(requests, &outcome);
     }
 
-    /// Answers the requests of which nothing was heard.
+    /// Answers the requests whose time is over.
     fn expire(&mut self) {
         let now = Instant::now();
         let silent = self.fetches.expire(now);
@@ -357,7 +362,7 @@ impl Network for ControlPort {
             self.begin_command();
             let deadline = self.deadline();
             tokio::select! {
-                // Tor's reply to a command comes before the events that it leads to.
+                // Tor's reply to a command comes before the events that it causes.
                 biased;
                 done = self.commands.done() => self.on_done(done),
                 turn = self.awaited_turn.come() => self.take(Command::Directory(self.version, turn)),
@@ -380,7 +385,7 @@ impl Drop for ControlPort {
     }
 }
 
-/// The end of a fetch by tor's word for its failure (control-spec: `REASON=` of `HS_DESC`).
+/// The end of a fetch by tor's word for the failure (control-spec: `REASON=` of `HS_DESC`).
 fn refusal(reason: &str) -> Fetched {
     match reason {
         NOT_FOUND => Fetched::NotFound,

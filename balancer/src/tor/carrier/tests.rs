@@ -31,7 +31,7 @@ fn carrier_with(connection: Connection, events: Events, turns: ReadingTurns) -> 
     ControlPort::over(from_tor, link.abort_handle(), Version::V3, turns)
 }
 
-/// A carrier that has said that it is ready, and its tor.
+/// A carrier that has reported that it is ready, and its tor.
 async fn ready() -> (ControlPort, Mock) {
     let (tor, connection, events) = Mock::connect();
     let mut carrier = carrier(connection, events);
@@ -103,7 +103,8 @@ async fn a_fetch_is_answered_by_what_the_hsdir_has() {
         tor.answer(hsfetch(hsdir(3)), "250 OK\r\n").await;
         tor.answer(hsfetch(hsdir(4)), format!("552 Server \"{}\" not found\r\n", hsdir(4))).await;
         tor.send(failed(ADDRESS, hsdir(2), "NOT_FOUND")).await;
-        // The empty text after a failure is no answer, nor is an event to which there is no request.
+        // The empty text after a failure does not count as an answer, and an event without a request is
+        // ignored.
         tor.send(format!("650+HS_DESC_CONTENT {ADDRESS} id ${}\r\n\r\n.\r\n650 OK\r\n", hsdir(2))).await;
         tor.send(failed(ADDRESS, hsdir(9), "NOT_FOUND")).await;
         tor.send(failed(ADDRESS, hsdir(3), "BAD_DESC")).await;
@@ -144,7 +145,7 @@ async fn a_post_is_answered_for_each_hsdir() {
 async fn what_tor_does_not_take_is_not_posted() {
     let (mut carrier, mut tor) = ready().await;
     carrier.post(RequestId(1), post(0, &[hsdir(1)]));
-    // Even where a failure is reported before tor's reply.
+    // A failure that comes before tor's reply changes nothing.
     let early = failed(V2_ADDRESS, hsdir(1), "UNEXPECTED");
     let talk = tor.answer(hspost(&[hsdir(1)]), format!("{early}554 Invalid descriptor\r\n"));
     let (messages, ()) = join!(next(&mut carrier, 1), talk);
@@ -152,7 +153,7 @@ async fn what_tor_does_not_take_is_not_posted() {
     assert!(carrier.uploads.hsdirs(RequestId(1)).is_empty());
 }
 
-/// `UPLOADED` names neither of the two replicas.
+/// The event `UPLOADED` names neither of the two replicas.
 #[tokio::test]
 async fn a_success_without_a_name_waits_for_the_other() {
     let (mut carrier, mut tor) = ready().await;
@@ -173,7 +174,7 @@ async fn a_success_without_a_name_waits_for_the_other() {
     assert_eq!(messages, wanted);
 }
 
-/// One event tells of the failure of a fetch or of an upload.
+/// The same event reports the failure of a fetch or of an upload.
 #[tokio::test]
 async fn a_failure_is_that_of_the_read_back_if_it_can_be() {
     let (mut carrier, mut tor) = ready().await;
@@ -257,14 +258,15 @@ async fn directories_are_read_one_after_the_other() {
     let (connected, asked) = ("GETCONF TestingTorNetwork\r\n", "250 TestingTorNetwork=0\r\n");
     tors[0].answer(connected, asked).await;
     tors[0].expect(LARGE).await;
-    // The second one's turn comes with the end of the first one's, and not before.
+    // The second one's turn begins at the end of the first one's.
     assert!(timeout(MINUTE / 2, tors[1].expect("G")).await.is_err());
     tors[0].send("551 No\r\n").await;
     tors[1].answer(connected, asked).await;
     assert!(!carriers[1].is_finished() && !carriers[2].is_finished());
 }
 
-/// A tor that does what it likes: takes a command or refuses it, and tells what comes of it once, twice or never.
+/// A tor that behaves at random: it takes a command or refuses it, and reports the outcome once, twice or
+/// never.
 async fn wild_tor(stream: DuplexStream, mut dice: u64) {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut lines = BufReader::new(reader).lines();
@@ -306,7 +308,8 @@ async fn each_request_has_exactly_one_answer_whatever_tor_does() {
         let (connection, events) = Connection::start(ours);
         let mut carrier = carrier(connection, events);
         assert!(matches!(carrier.next().await, Message::Ready { .. }));
-        // The messages that each request has still to get: for a post a verdict of each HSDir, and one more after tor's reply.
+        // The number of messages that each request has still to get: for a post one after tor's reply, and a
+        // verdict of each HSDir.
         let mut awaited: HashMap<RequestId, usize> = HashMap::new();
         for number in 0..REQUESTS {
             let request = RequestId(number);

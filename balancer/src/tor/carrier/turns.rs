@@ -1,5 +1,5 @@
-//! Turns to read a directory: with all its microdescriptors it has 8 MB as a text, and tors that are started together would all have
-//! theirs read at the same time.
+//! Turns to read a directory. With all its microdescriptors it has 8 MB as a text, and tors that are started
+//! together would all be read at the same time.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::GIVEN_UP;
 
-/// One turn at a time, for all carriers that have a clone of this.
+/// One turn at a time for all carriers that have a clone of this.
 #[derive(Clone, Debug)]
 pub struct ReadingTurns(Arc<Semaphore>);
 
@@ -23,12 +23,13 @@ pub(super) struct Turn(#[expect(dead_code, reason = "it is held")] Option<Arc<Ow
 pub(super) struct AwaitedTurn(Option<Pin<Box<dyn Future<Output = Turn> + Send>>>);
 
 impl ReadingTurns {
-    /// The turns of one process.
+    /// The turns of a process.
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// The next turn, in the order in which they were asked for. The wait has an end: tors that do not answer keep their turns for long.
+    /// The next turn, in the order of the calls. The wait has an end, because a tor that does not answer
+    /// keeps its turn for long.
     async fn next(self) -> Turn {
         let permit = timeout(GIVEN_UP, self.0.acquire_owned()).await;
         Turn(permit.ok().and_then(Result::ok).map(Arc::new))
@@ -42,7 +43,7 @@ impl Default for ReadingTurns {
 }
 
 impl AwaitedTurn {
-    /// Begins to wait.
+    /// Begins to wait for a turn.
     pub(super) fn begin(&mut self, turns: &ReadingTurns) {
         self.0 = Some(Box::pin(turns.clone().next()));
     }
@@ -52,7 +53,7 @@ impl AwaitedTurn {
         self.0 = None;
     }
 
-    /// The turn, if one is awaited. May be dropped and called again.
+    /// Waits for the turn; forever if none is awaited. The future may be dropped and created again.
     pub(super) async fn come(&mut self) -> Turn {
         let Some(awaited) = &mut self.0 else { return pending().await };
         let turn = awaited.await;

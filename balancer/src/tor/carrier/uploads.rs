@@ -1,9 +1,9 @@
-//! Finds the upload that an event tells of.
+//! The assignment of events to uploads.
 //!
-//! Tor's `UPLOADED` names the service and the HSDir, not the descriptor, and an upload that a newer one supersedes goes on
-//! all the same. Where one HSDir is sent more than one thing, the event proves nothing until the fate of all is known; and
-//! that may never be, for tor says nothing of an upload that it could not carry out. `FAILED` names the descriptor in
-//! version 3 only.
+//! Tor's `UPLOADED` names the service and the HSDir, not the descriptor, and an upload that a newer one
+//! supersedes goes on nevertheless. If one HSDir is sent several descriptors of a service, the event proves
+//! nothing until the outcome of all is known. That may never happen, because tor reports nothing of an upload
+//! that it could not carry out. `FAILED` names the descriptor in version 3 only.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,15 +15,17 @@ use super::GIVEN_UP;
 use crate::network::{DescriptorName, RequestId, Verdict};
 use crate::tor::event::{DescriptorId, Service};
 
-/// Of uploads that began this far apart the first may never end. Those that began together are slow together.
+/// The time between the beginnings of two uploads after which the first may never end. Uploads that began
+/// together are slow together.
 const APART: Duration = Duration::from_secs(10);
 
-/// The uploads that an HSDir's success is that of.
+/// The uploads that an HSDir's acknowledgement may belong to.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Success {
     /// All of these uploads succeeded.
     Of(Vec<RequestId>),
-    /// One or more of these. Nothing may ever be heard of the others, and none is awaited any more.
+    /// One or more of these uploads succeeded. The others may never end, and none of them is awaited any
+    /// more.
     Unclear(Vec<RequestId>),
 }
 
@@ -35,9 +37,9 @@ pub(super) struct Uploads {
 
 #[derive(Debug, Default)]
 struct AtHsdir {
-    /// In the order in which they were begun.
+    /// The uploads in the order in which they began.
     awaited: Vec<Awaited>,
-    /// How many of these succeeded; the event does not tell which.
+    /// The number of these uploads that succeeded; the events do not name them.
     uploaded: usize,
 }
 
@@ -49,7 +51,7 @@ struct Awaited {
 }
 
 impl Uploads {
-    /// The upload of a descriptor begins.
+    /// Notes the beginning of an upload.
     pub(super) fn expect(
         &mut self,
         request: RequestId,
@@ -64,8 +66,8 @@ impl Uploads {
         }
     }
 
-    /// Nothing was uploaded to this HSDir after all. The result is the other requests that are now known to be
-    /// stored there.
+    /// Removes an upload to this HSDir that tor did not make. Returns the other requests that are therefore
+    /// known to be stored there.
     pub(super) fn withdraw(&mut self, request: RequestId, hsdir: Fingerprint) -> Vec<RequestId> {
         let mut stored = Vec::new();
         for ((_, at_hsdir), at) in &mut self.at {
@@ -78,12 +80,12 @@ impl Uploads {
         stored
     }
 
-    /// The HSDirs that have not been heard of for this request.
+    /// The HSDirs for which this request still awaits an end.
     pub(super) fn hsdirs(&self, request: RequestId) -> Vec<Fingerprint> {
         self.at.iter().filter(|(_, at)| at.awaits(request)).map(|((_, hsdir), _)| *hsdir).collect()
     }
 
-    /// The HSDir took one of the service's descriptors.
+    /// Notes that the HSDir stored one of the service's descriptors.
     pub(super) fn uploaded(&mut self, service: &Service, hsdir: Fingerprint) -> Success {
         let Some(at) = self.at.get_mut(&(service.clone(), hsdir)) else { return Success::Of(Vec::new()) };
         at.uploaded += 1;
@@ -94,9 +96,9 @@ impl Uploads {
         success
     }
 
-    /// The upload of `descriptor`, or of one that tor does not name, failed there. The result is its request, and
-    /// those that are now known to be stored.
-    /// If several are awaited, the newest counts as failed: one upload too many does no harm.
+    /// Notes that the upload of `descriptor`, or of an unnamed one, failed there. Returns its request, and
+    /// those that are therefore known to be stored.
+    /// If several are awaited, the newest counts as failed: a needless upload does no harm.
     pub(super) fn failed(
         &mut self,
         service: &Service,
@@ -112,7 +114,7 @@ impl Uploads {
         Some((failed, stored))
     }
 
-    /// The end of uploads of which nothing was heard for too long, and of those whose outcome can never be known.
+    /// Ends uploads for which no event has come for too long, and those whose outcome can never be known.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(RequestId, Fingerprint, Verdict)> {
         let mut expired = Vec::new();
         for ((_, hsdir), at) in &mut self.at {
@@ -120,7 +122,7 @@ impl Uploads {
             if !at.awaited.iter().any(is_over) {
                 continue;
             }
-            // Where some succeeded, it may be any of them.
+            // If some succeeded, each one may be among them.
             let verdict = if at.uploaded == 0 { Verdict::Failed } else { Verdict::Unclear };
             let ends = |awaited: &Awaited| verdict == Verdict::Unclear || is_over(awaited);
             expired.extend(
@@ -136,13 +138,13 @@ impl Uploads {
         expired
     }
 
-    /// When [`Uploads::expire`] has something to tell.
+    /// The time at which [`Uploads::expire`] returns something; `None` if nothing is awaited.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let first = self.at.values().filter_map(|at| at.awaited.first()).map(|awaited| awaited.begun).min();
         first.map(|begun| begun + GIVEN_UP)
     }
 
-    /// Everything under way is void.
+    /// Drops all uploads.
     pub(super) fn clear(&mut self) {
         self.at.clear();
     }
@@ -157,7 +159,7 @@ impl AtHsdir {
         self.awaited.iter().any(|awaited| awaited.request == request)
     }
 
-    /// Takes all that is awaited, if there is no use in waiting for the rest.
+    /// Takes all awaited requests if waiting for the rest is useless; `None` otherwise.
     fn give_up(&mut self) -> Option<Vec<RequestId>> {
         let (first, last) = self.awaited.first().zip(self.awaited.last())?;
         if last.begun.duration_since(first.begun) < APART {
@@ -167,7 +169,8 @@ impl AtHsdir {
         Some(self.awaited.drain(..).map(|awaited| awaited.request).collect())
     }
 
-    /// Takes the requests that are stored: all, once as many uploads have succeeded as are awaited, and none before.
+    /// Takes the requests that are stored: all of them once as many uploads have succeeded as are awaited,
+    /// otherwise none.
     fn settle(&mut self) -> Vec<RequestId> {
         if self.uploaded < self.awaited.len() {
             return Vec::new();
@@ -177,7 +180,7 @@ impl AtHsdir {
     }
 }
 
-/// The names of a descriptor and its service in events.
+/// The names of a descriptor and its service in tor's events.
 fn tors_names(name: &DescriptorName) -> (Service, DescriptorId) {
     match name {
         DescriptorName::V3 { address, key } => (address.into(), key.into()),
@@ -282,7 +285,7 @@ mod tests {
         for second in [A, B] {
             let (mut uploads, _) = awaiting(&[(FIRST, A, 0), (SECOND, second, 80)]);
             assert_eq!(uploads.uploaded(&service(), HSDIR), Success::Unclear(vec![FIRST, SECOND]));
-            // Later events of them come too late.
+            // Later events of these uploads come too late.
             assert_eq!(uploads.uploaded(&service(), HSDIR), of(&[]));
             assert_eq!(uploads.failed(&service(), HSDIR, Some(&id(second))), None);
             uploads.expect(NEWER, &name(A), &[HSDIR], Instant::now());

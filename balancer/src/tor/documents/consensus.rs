@@ -1,8 +1,8 @@
-//! The consensus, as far as onion services need it.
+//! The parts of a consensus that onion services need.
 //!
-//! Reads the microdescriptor flavour as tor's control port gives it (`GETINFO
-//! dir/status-vote/current/consensus-microdesc`, LF line ends) in one pass, and keeps nothing of the text. It checks no
-//! signature: the daemon did so before it took the document into use.
+//! Reads the microdescriptor flavour as tor's control port returns it (`GETINFO
+//! dir/status-vote/current/consensus-microdesc`, LF line ends) in one pass, and keeps nothing of the text. It
+//! checks no signature: tor did so before it used the document.
 
 use std::fmt;
 use std::str;
@@ -14,16 +14,16 @@ use onionbalance_proto::time::UnixTime;
 use super::microdesc::MicrodescriptorDigest;
 use super::{Line, Lines, base64, words};
 
-/// What a consensus says about onion services.
+/// A consensus's values for onion services.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Consensus {
-    /// From when to when it stands.
+    /// The time in which the consensus is valid.
     pub lifetime: Lifetime,
     /// The network's parameters for onion services.
     pub parameters: Parameters,
-    /// The value of the newest finished shared-random run, if there was one.
+    /// The value of the newest finished shared-random run; `None` if it has none.
     pub shared_random_current: Option<SharedRandomValue>,
-    /// The value of the run before it.
+    /// The value of the run before it; `None` if it has none.
     pub shared_random_previous: Option<SharedRandomValue>,
     /// The relays that keep v3 descriptors, in the consensus's order.
     pub hsdirs: Vec<HsDir>,
@@ -40,15 +40,15 @@ pub struct Lifetime {
 /// The consensus parameters for onion services (param-spec), clamped to their ranges as tor does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Parameters {
-    /// `hsdir_n_replicas`, 1 to 16: at how many places on the ring a descriptor is kept.
+    /// `hsdir_n_replicas`, 1 to 16: the number of places on the ring at which a descriptor is kept.
     pub replicas: u8,
-    /// `hsdir_spread_store`, 1 to 128: how many relays a service stores each replica at.
+    /// `hsdir_spread_store`, 1 to 128: the number of relays at which a service stores each replica.
     pub spread_store: u8,
-    /// `hsdir_spread_fetch`, 1 to 128: among how many of them a client chooses.
+    /// `hsdir_spread_fetch`, 1 to 128: the number of these relays among which a client chooses.
     pub spread_fetch: u8,
     /// `hsdir_interval`, 5 to 14400: the length of a time period in minutes.
     pub interval_minutes: u16,
-    /// `HSV3MaxDescriptorSize`, at least 1: from how many bytes on an HSDir refuses a descriptor.
+    /// `HSV3MaxDescriptorSize`, at least 1: the size in bytes from which on an HSDir refuses a descriptor.
     pub max_descriptor_size: u32,
 }
 
@@ -59,13 +59,13 @@ pub struct SharedRandomValue(pub [u8; 32]);
 /// A relay with the flag `HSDir` that speaks version 2 of that protocol: version 3 onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HsDir {
-    /// What the control port calls it.
+    /// The relay's name at the control port.
     pub fingerprint: Fingerprint,
-    /// Which microdescriptor has its ed25519 identity.
+    /// The digest of the microdescriptor that has its ed25519 identity.
     pub microdescriptor: MicrodescriptorDigest,
 }
 
-/// Why a text is no consensus to work with.
+/// The reason for which a text is not a usable consensus.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConsensusError {
     /// The first line is another document's.
@@ -74,12 +74,12 @@ pub enum ConsensusError {
     /// A line that cannot be read.
     #[error("line {line} of the consensus: {fault}")]
     Line {
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault of the line.
         fault: &'static str,
     },
-    /// One of the lines that every consensus has before its relays.
+    /// A line that every consensus has before its relays is missing.
     #[error("the consensus has no `{0}` line before its first relay")]
     Absent(&'static str),
     /// The times are out of order.
@@ -94,6 +94,9 @@ pub enum ConsensusError {
 
 impl Consensus {
     /// Reads the text; time and memory are linear in its length.
+    ///
+    /// # Errors
+    /// The text is another document, is cut, or has a line that is not valid.
     pub fn parse(text: &[u8]) -> Result<Self, ConsensusError> {
         let mut lines = Lines::new(text).peekable();
         if lines.next().is_none_or(|line| line.text != b"network-status-version 3 microdesc") {
@@ -124,7 +127,7 @@ impl Consensus {
 }
 
 impl Lifetime {
-    /// `None` unless `valid_after` < `fresh_until` <= `valid_until`.
+    /// The lifetime of these times; `None` unless `valid_after` < `fresh_until` <= `valid_until`.
     pub fn new(valid_after: UnixTime, fresh_until: UnixTime, valid_until: UnixTime) -> Option<Self> {
         (valid_after < fresh_until && fresh_until <= valid_until).then_some(Self {
             valid_after,
@@ -133,17 +136,17 @@ impl Lifetime {
         })
     }
 
-    /// The moment that every time period and shared-random run is computed from.
+    /// The time from which all time periods and shared-random runs are computed.
     pub fn valid_after(&self) -> UnixTime {
         self.valid_after
     }
 
-    /// When the next consensus is due.
+    /// The time at which the next consensus is due.
     pub fn fresh_until(&self) -> UnixTime {
         self.fresh_until
     }
 
-    /// When the authorities want it out of use.
+    /// The time until which the authorities want it to be used.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
@@ -153,8 +156,9 @@ impl Lifetime {
         self.fresh_until.since(self.valid_after)
     }
 
-    /// Whether it is in use at `now`, give or take one voting interval. Tor fetches the next one before the authorities want this
-    /// one out of use (tor: `update_consensus_networkstatus_fetch_time_impl`).
+    /// True if it is in use at `now`, with a tolerance of one voting interval. Tor fetches the next one
+    /// before the authorities want this one out of use (tor:
+    /// `update_consensus_networkstatus_fetch_time_impl`).
     pub fn is_current(&self, now: UnixTime) -> bool {
         let interval = self.voting_interval();
         self.valid_after.since(now) <= interval && now.since(self.valid_until) <= interval
@@ -174,7 +178,7 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// Reads the arguments of the `params` line. `None` if one that matters here is no number.
+    /// Reads the arguments of the `params` line. `None` if one that matters here is not a number.
     fn parse(arguments: &str) -> Option<Self> {
         let mut parameters = Self::default();
         for (name, value) in arguments.split(' ').filter_map(|argument| argument.split_once('=')) {
@@ -205,7 +209,7 @@ fn fault(line: Line<'_>, fault: &'static str) -> ConsensusError {
     ConsensusError::Line { line: line.number, fault }
 }
 
-/// What stands before the first relay.
+/// The lines before the first relay.
 #[derive(Default)]
 struct Preamble {
     valid_after: Option<UnixTime>,
@@ -264,7 +268,7 @@ impl Preamble {
     }
 }
 
-/// The lines of one relay that matter, undecoded until it is known to be an HSDir.
+/// The relevant lines of one relay. They are decoded only if it is an HSDir.
 struct Relay<'a> {
     line: Line<'a>,
     digest: Option<&'a [u8]>,
@@ -305,7 +309,7 @@ fn finish(relay: Option<Relay<'_>>) -> Result<Option<HsDir>, ConsensusError> {
     Ok(Some(HsDir { fingerprint: Fingerprint(fingerprint), microdescriptor: MicrodescriptorDigest(digest) }))
 }
 
-/// Whether a list of versions and ranges such as `1-2,4` names `version`.
+/// True if a list of versions and ranges such as `1-2,4` includes `version`.
 fn includes(versions: &[u8], version: u32) -> bool {
     let Ok(versions) = str::from_utf8(versions) else { return false };
     versions.split(',').any(|range| {
@@ -326,7 +330,7 @@ mod tests {
         Consensus::parse(text.as_bytes())
     }
 
-    /// The real consensus with `line` put before its first relay.
+    /// The real consensus with `line` before its first relay.
     fn with_line(line: &str) -> String {
         REAL.replacen("\ndir-source", &format!("\n{line}\ndir-source"), 1)
     }
@@ -358,7 +362,7 @@ mod tests {
 
     #[test]
     fn reads_shared_random_values() {
-        // The value that authorities without reveals agree on, as a testing network has it.
+        // The value on which authorities without reveals agree, as a testing network has it.
         let value = "zxJao+gBmFMSezvz/VXkEWEQJD5b/z+7AXNCGoLFVW0=";
         let text = with_line(&format!("shared-rand-current-value 0 {value}"));
         let consensus = parse(&text).unwrap();
@@ -399,7 +403,7 @@ mod tests {
     fn only_relays_that_keep_v3_descriptors_count() {
         assert_eq!(hsdirs_with("Guard HSDir Running", "Guard Running"), 8);
         assert_eq!(hsdirs_with("Guard HSDir Running", "Guard NotHSDir HSDirs"), 8);
-        // In the first relay's `pr` line; the preamble has such lists too.
+        // In the first relay's `pr` line: the preamble has such lists, too.
         for (protocol, count) in [
             ("HSDir=1", 8),
             ("HSDir=", 8),
@@ -451,7 +455,7 @@ mod tests {
         );
         let reversed = REAL.replacen("fresh-until 2026", "fresh-until 2025", 1);
         assert_eq!(parse(&reversed), Err(ConsensusError::Lifetime));
-        // Cut anywhere, it is never taken for a smaller network.
+        // A cut consensus is never taken for a smaller network.
         let footer = REAL.find("directory-footer").unwrap();
         for end in 0..footer + "directory-footer".len() {
             assert!(Consensus::parse(&REAL.as_bytes()[..end]).is_err(), "{end}");

@@ -1,7 +1,7 @@
-//! Microdescriptors: which ed25519 identity stands behind a digest in the consensus.
+//! Microdescriptors: the ed25519 identities of relays, which the consensus names by digests.
 //!
-//! Reads what tor's control port gives for `GETINFO md/all` (LF line ends). The texts need no trust of their own: each
-//! is bound to the consensus by the digest that is computed here.
+//! Reads tor's answer to `GETINFO md/all` (LF line ends). The texts need no trust of their own: each is bound
+//! to the consensus by the digest that is computed here.
 
 use std::fmt;
 
@@ -10,28 +10,28 @@ use sha2::{Digest, Sha256};
 
 use super::{Lines, base64};
 
-/// The SHA-256 of a microdescriptor's text, 32 bytes: what the consensus names it by.
+/// The SHA-256 of a microdescriptor's text, 32 bytes, by which the consensus names it.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct MicrodescriptorDigest(pub [u8; 32]);
 
-/// A relay's ed25519 identity key, 32 bytes, as its microdescriptor states it.
+/// A relay's ed25519 identity key, 32 bytes, from its microdescriptor.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct RelayIdentity(pub [u8; 32]);
 
-/// One microdescriptor, as far as the hash ring needs it.
+/// The parts of a microdescriptor that the hash ring needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Microdescriptor {
-    /// What a consensus names it by.
+    /// The digest by which a consensus names it.
     pub digest: MicrodescriptorDigest,
-    /// Its `id ed25519` line. Without one tor keeps the relay off every ring.
+    /// The `id ed25519` line; `None` without one. Tor keeps such a relay off every ring.
     pub identity: Option<RelayIdentity>,
 }
 
 /// Reads concatenated microdescriptors, with or without annotations between them.
 ///
 /// Each one reaches from its `onion-key` line to before the next one or an annotation (tor:
-/// `find_start_of_next_microdesc`). The control protocol takes the last line's newline off the reply; the last
-/// microdescriptor's digest is that of its text with the newline.
+/// `find_start_of_next_microdesc`). The control protocol takes the last line's newline off the reply; the
+/// last microdescriptor's digest is that of its text with the newline.
 pub fn microdescriptors(text: &[u8]) -> impl Iterator<Item = Microdescriptor> {
     let mut lines = Lines::new(text).peekable();
     std::iter::from_fn(move || {
@@ -52,7 +52,7 @@ fn begins_another(line: &[u8]) -> bool {
     line.starts_with(b"onion-key") || line.starts_with(b"@")
 }
 
-/// `length` counts a newline after every line, also after one that lost it.
+/// `length` counts a newline after every line, also after a last line that lost it.
 fn digest(onward: &[u8], length: usize) -> MicrodescriptorDigest {
     let hash = match onward.get(..length) {
         Some(whole) => Sha256::digest(whole),
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_last_newline_counts_once() {
         assert_eq!(read(ALL), read(&[ALL, b"\n"].concat()));
-        // One more makes another document: it is hashed as it stands.
+        // One more newline makes another document, with another digest.
         let [.., last] = read(&[ALL, b"\n\n"].concat())[..] else { panic!() };
         assert_ne!(Some(&last), read(ALL).last());
     }

@@ -1,5 +1,5 @@
-//! What tor knows of the network, as texts, and what they are all made of: lines and base64 (dir-spec, "Document
-//! meta-format").
+//! Documents of the network as tor hands them out, and their common parts: lines and base64 (dir-spec,
+//! "Document meta-format").
 
 pub mod consensus;
 pub mod microdesc;
@@ -17,11 +17,11 @@ struct Lines<'a> {
 /// One line without its newline.
 #[derive(Clone, Copy)]
 struct Line<'a> {
-    /// The line itself.
+    /// The text of the line.
     text: &'a [u8],
     /// The document from this line on.
     onward: &'a [u8],
-    /// Counted from 1.
+    /// The number of the line, from 1.
     number: usize,
 }
 
@@ -57,7 +57,7 @@ fn base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// What stands between spaces.
+/// The words of a line, which spaces separate.
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b' ')
 }

@@ -1,24 +1,27 @@
-//! Router status entries: what `GETINFO ns/all` says of every relay, on any tor (dir-spec, "router status").
+//! Router status entries: tor's answer to `GETINFO ns/all`, in all its versions (dir-spec, "router status").
 //!
-//! tor had them on its control port long before it had whole consensuses there (0.4.3), and version 2 of onion services
-//! needs no more: which relays have the flag `HSDir`, whatever protocols they list.
+//! Tor had them on its control port long before it had whole consensuses there (0.4.3), and version 2 of
+//! onion services needs no more: the relays with the flag `HSDir`, whatever protocols they list.
 
 use onionbalance_proto::relay::Fingerprint;
 
 use super::{Lines, base64, words};
 
-/// Why a text is no list of router status entries.
+/// The reason for which a text is not a list of router status entries.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RouterStatusError {
-    /// Not one relay: tor has no consensus.
+    /// There is no relay: tor has no consensus.
     #[error("tor lists no relays: it has no consensus")]
     Empty,
-    /// A relay without a usable identity.
+    /// A relay's identity is not valid; the number of the line, from 1.
     #[error("line {0} of ns/all: the relay's identity is not 20 bytes in base64")]
     Identity(usize),
 }
 
 /// The relays with the flag `HSDir`, in the text's order.
+///
+/// # Errors
+/// The list is empty, or a relay has no valid identity.
 pub fn hsdirs(text: &[u8]) -> Result<Vec<Fingerprint>, RouterStatusError> {
     let mut hsdirs = Vec::new();
     let mut relay = None;
@@ -47,7 +50,7 @@ mod tests {
         let found = hsdirs(REAL.as_bytes()).unwrap();
         assert_eq!(found.len(), 15);
         assert_eq!(found.first().unwrap().to_string(), "0880CABCB9735467FC78DC8C5AE6587BE51B2893");
-        // As the control protocol hands it out.
+        // The form in which the control protocol hands it out.
         assert_eq!(hsdirs(REAL.trim_end().as_bytes()), Ok(found));
     }
 

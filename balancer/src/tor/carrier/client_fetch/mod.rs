@@ -1,7 +1,7 @@
 //! Descriptors of v2 services that authorize their clients, fetched as one of these clients.
 //!
-//! Tor hands them out on one way only: it is given the cookie and connects to the service for us. The descriptor comes as
-//! an event on the way, and the connection, which nobody needs, is given up then.
+//! Tor hands them out in one way only: it is given the cookie, and connects to the service for us. The
+//! descriptor comes as an event in between. The connection itself is not needed, and is given up then.
 
 mod rounds;
 
@@ -21,30 +21,30 @@ use crate::network::{ClientLookup, Credential, RequestId};
 use crate::tor::Connection;
 use crate::tor::event::DescriptorId;
 
-/// A service that was not asked for since is forgotten: it is not configured any more.
+/// The time after which a service that was not asked for is forgotten: it is no longer configured.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The services that authorize their clients, and the fetches under way.
 pub(super) struct ClientFetches {
-    /// By their addresses.
+    /// The clients, by their services' addresses.
     clients: BTreeMap<String, Client>,
     tor: Option<Connection>,
-    /// From the first visit on: a tor without such services is left alone.
+    /// `None` before the first visit: a tor without such services is not changed.
     rounds: Option<Rounds>,
     visited: mpsc::UnboundedSender<Visited>,
 }
 
-/// We as a client of one service.
+/// The balancer as a client of one service.
 struct Client {
     credential: Credential,
     /// The ids that its descriptors may have.
     ids: Vec<DescriptorId>,
     asked: Instant,
-    /// The kind of authorization for which the cookie is used: the cookie's own, or else a guess.
+    /// The kind of authorization for which the cookie is used: the cookie's own, otherwise a guess.
     auth_type: AuthType,
-    /// Whether that is known to be right.
+    /// True if the kind of authorization is known to be right.
     certain: bool,
-    /// The kinds of authorization for which tor has fetched since the connection to it began.
+    /// The kinds of authorization for which tor has fetched over this connection.
     fetched_for: Vec<AuthType>,
     visit: Option<Visit>,
 }
@@ -55,7 +55,7 @@ struct Visit {
     requests: Vec<RequestId>,
     /// The visit ends when this is dropped.
     _stop: oneshot::Sender<()>,
-    /// Tor's word for the last HSDir's answer.
+    /// Tor's word for the last HSDir's answer; `None` before one.
     refusal: Option<String>,
 }
 
@@ -68,30 +68,31 @@ struct Rounds {
 /// The state of a fetch after an event.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Ended {
-    /// It goes on.
+    /// The fetch goes on.
     Continues,
     /// No HSDir has the descriptor.
     NotFound(Vec<RequestId>),
-    /// There is one that tor cannot open.
+    /// There is a descriptor that tor cannot open.
     Unreadable(Vec<RequestId>),
-    /// Neither was found out; with the reason where there is one to report.
+    /// It is not known if there is a descriptor. The reason is `Some` if an operator should know it.
     Failed(Vec<RequestId>, Option<String>),
 }
 
 impl ClientFetches {
-    /// No services yet. The second part is where visits report, which [`ClientFetches::ended`] has to be told.
+    /// No services yet. The second part receives the ends of visits, which the caller passes to
+    /// [`ClientFetches::ended`].
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Visited>) {
         let (visited, reports) = mpsc::unbounded_channel();
         (Self { clients: BTreeMap::new(), tor: None, rounds: None, visited }, reports)
     }
 
-    /// A connection to tor is there.
+    /// Notes a new connection to tor.
     pub(super) fn begin(&mut self, tor: &Connection) {
         self.end();
         self.tor = Some(tor.clone());
     }
 
-    /// The connection to tor is gone, and with it all that was asked.
+    /// Notes the loss of the connection to tor. All requests are void.
     pub(super) fn end(&mut self) {
         self.tor = None;
         self.rounds.take().inspect(|rounds| rounds.task.abort());
@@ -101,7 +102,7 @@ impl ClientFetches {
         }
     }
 
-    /// Asks for a service's descriptor; joins the visit that is under way, if one is.
+    /// Asks for a service's descriptor; joins the visit in progress if there is one.
     pub(super) fn ask(&mut self, request: RequestId, lookup: ClientLookup) {
         let ClientLookup { credential, ids } = lookup;
         let address = credential.address.to_string();
@@ -109,7 +110,7 @@ impl ClientFetches {
         let client = self.clients.entry(address.clone()).or_insert_with(|| Client::new(credential.clone()));
         let mut requests = vec![request];
         if client.credential != credential {
-            // The visit with the old one is given up.
+            // The visit with the old cookie is given up.
             requests.extend(client.visit.take().into_iter().flat_map(|visit| visit.requests));
             *client = Client::new(credential);
         }
@@ -132,13 +133,13 @@ impl ClientFetches {
         let (stop, stopped) = oneshot::channel();
         let again = client.fetched_for.contains(&client.auth_type);
         let address = client.credential.address;
-        // The task lasts as long as this does.
+        // The task lasts as long as its sender, which `self` holds.
         let _ = rounds.orders.send(Order { address, lines, again, stop: stopped });
         client.fetched_for.push(client.auth_type);
         client.visit = Some(Visit { requests, _stop: stop, refusal: None });
     }
 
-    /// A descriptor came. The result is the requests that this answers.
+    /// Takes a descriptor that came. Returns the requests that it answers.
     pub(super) fn received(&mut self, descriptor: &DescriptorId) -> Vec<RequestId> {
         let client = self.clients.values_mut().find(|client| client.ids.contains(descriptor));
         let Some((client, visit)) = client.and_then(|client| {
@@ -151,7 +152,8 @@ impl ClientFetches {
         visit.requests
     }
 
-    /// An HSDir did not give the descriptor for this authorization; tor goes on to ask the next one.
+    /// Notes that an HSDir did not give the descriptor for this authorization; tor goes on to ask the next
+    /// one.
     pub(super) fn refused(&mut self, address: &str, auth_type: AuthType, reason: &str) {
         let asked = self.clients.get_mut(address).filter(|client| client.auth_type == auth_type);
         if let Some(visit) = asked.and_then(|client| client.visit.as_mut()) {
@@ -159,17 +161,17 @@ impl ClientFetches {
         }
     }
 
-    /// Tor has no HSDir left to ask, but lets the connection wait on.
+    /// Notes that tor has no HSDir left to ask. Tor leaves the connection waiting.
     pub(super) fn exhausted(&mut self, address: &str) -> Ended {
         let client = self.clients.get(address);
-        // The event is of an earlier visit if no HSDir has refused in this one yet.
+        // Without a refusal in this visit, the event belongs to an earlier one.
         match client.and_then(|client| client.visit.as_ref()?.refusal.as_ref()) {
             Some(_) => self.ended(address, Ok(())),
             None => Ended::Continues,
         }
     }
 
-    /// The visit is over, and the descriptor did not come.
+    /// Notes the end of a visit without a descriptor.
     pub(super) fn ended(&mut self, address: &str, result: Result<(), VisitError>) -> Ended {
         let Some(client) = self.clients.get_mut(address) else { return Ended::Continues };
         let Some(Visit { requests, refusal, .. }) = client.visit.take() else { return Ended::Continues };
@@ -199,14 +201,14 @@ impl Client {
         }
     }
 
-    /// The line of `HidServAuth`.
+    /// The line of tor's option `HidServAuth`.
     fn line(&self) -> String {
         let Credential { address, cookie } = &self.credential;
         format!("{address} {}", cookie.hid_serv_auth(self.auth_type))
     }
 
-    /// A cookie in the form of `client_keys` may be for either authorization: basic is tried first, then stealth, then
-    /// it is given up for now. Returns whether there is something left to try.
+    /// Changes the kind of authorization for a cookie in the form of `client_keys`, which may be for either
+    /// one: basic is tried first, then stealth, then the visit fails. True if there is another one to try.
     fn guess_again(&mut self) -> bool {
         if self.certain {
             return false;
@@ -227,7 +229,7 @@ mod tests {
     const STEALTH: &str = "YWJjZGVmZ2hpamtsbW5vcB";
     const UNTYPED: &str = "YWJjZGVmZ2hpamtsbW5vcA==";
 
-    /// The fetches of a service that has this cookie, how to ask for it, and what is ordered.
+    /// The fetches of a service that has this cookie, the lookup for it, and the orders of visits.
     fn fetches(cookie: &str) -> (ClientFetches, impl Fn() -> ClientLookup, mpsc::UnboundedReceiver<Order>) {
         let (mut fetches, _) = ClientFetches::new();
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -265,7 +267,7 @@ mod tests {
         assert_eq!(received(&mut fetches), []);
         fetches.ask(RequestId(3), lookup());
         assert!(ordered.try_recv().unwrap().again);
-        // A new connection to tor begins with nothing remembered.
+        // Nothing is remembered from the last connection to tor.
         let rounds = fetches.rounds.take();
         fetches.end();
         fetches.rounds = rounds;

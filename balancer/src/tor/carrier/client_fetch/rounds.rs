@@ -1,5 +1,5 @@
-//! The visits to services that authorize their clients: made together as far as possible, since tor has to forget all
-//! descriptors to fetch one of them anew.
+//! The visits to services that authorize their clients. They are made together as far as possible, since tor
+//! has to forget all descriptors to fetch one of them again.
 
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use tracing::debug;
 use crate::tor::client_authorization::SocksPort;
 use crate::tor::{Connection, ControlError};
 
-/// Tor forgets every 10 seconds at most, else later, by whole seconds (`MAX_SIGNEWNYM_RATE`); and what it forgets while it
-/// is being fetched never comes.
+/// The time between two commands to forget. Tor forgets at most every 10 seconds, otherwise later, by whole
+/// seconds (`MAX_SIGNEWNYM_RATE`); a descriptor that it forgets while it is being fetched never comes.
 const BETWEEN_FORGETTING: Duration = Duration::from_secs(11);
-/// For tor to ask all six HSDirs, one after the other.
+/// The longest visit: tor asks all six HSDirs, one after the other.
 const VISIT: Duration = Duration::from_secs(60);
-/// Which one is all the same: the connection is given up before the backend is asked to open it.
+/// Any port: the connection is given up before the backend is asked to open it.
 const PORT: u16 = 80;
 
 /// A visit to be made.
 pub(super) struct Order {
     pub(super) address: OnionAddress,
-    /// All lines of `HidServAuth`, whoever is visited.
+    /// All lines of `HidServAuth`, not only that of the service to visit.
     pub(super) lines: Vec<String>,
-    /// Tor was asked before: it has the descriptor, or will not ask the same HSDirs within 15 minutes.
+    /// True if tor was asked before: it has the descriptor, or will not ask the same HSDirs within 15
+    /// minutes.
     pub(super) again: bool,
     /// The visit is given up when the other end is dropped.
     pub(super) stop: oneshot::Receiver<()>,
@@ -34,15 +35,15 @@ pub(super) struct Order {
 
 /// The end of a visit that was not given up.
 pub(in super::super) struct Visited {
-    /// The service.
+    /// The onion address of the service.
     pub(in super::super) address: String,
     pub(in super::super) result: Result<(), VisitError>,
 }
 
-/// Why a visit came to nothing.
+/// The reason for which a visit failed.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum VisitError {
-    /// Tor offers no way.
+    /// Tor has no SOCKS port.
     #[error(
         "tor has no SocksPort, and gives descriptors of services that authorize their clients to SOCKS clients only: set \
          `SocksPort 9050` or `SocksPort unix:PATH` in its torrc"
@@ -54,18 +55,18 @@ pub(in super::super) enum VisitError {
     /// Tor's SOCKS port cannot be reached, or tor did not find the service.
     #[error("tor's SOCKS port: {0}")]
     Socks(#[from] tokio_socks::Error),
-    /// Nothing was heard.
+    /// No event came within [`VISIT`].
     #[error("tor did not find it within {} s", VISIT.as_secs())]
     Silent,
 }
 
-/// Makes all visits that are ordered, and reports those that end by themselves.
+/// Makes all visits that are ordered, and reports those that are not given up.
 pub(super) async fn make(
     tor: Connection,
     mut orders: mpsc::UnboundedReceiver<Order>,
     reports: mpsc::UnboundedSender<Visited>,
 ) {
-    // Whatever tor knows from before this connection; and nothing is being fetched yet.
+    // Tor may have descriptors from before this connection, and nothing is being fetched yet.
     let mut forgotten = forget(&tor).await;
     while let Some(first) = orders.recv().await {
         let mut round = vec![first];
@@ -85,7 +86,7 @@ pub(super) async fn make(
                 };
                 debug!(address = %order.address, ?result, "visited");
                 if let Some(result) = result {
-                    // Nobody listens only when all is over.
+                    // The receiver is gone only at the end.
                     let _ = reports.send(Visited { address: order.address.to_string(), result });
                 }
             });
@@ -93,7 +94,7 @@ pub(super) async fn make(
     }
 }
 
-/// Takes along what else is ordered by now.
+/// Adds all other orders that have come by now.
 fn gather(round: &mut Vec<Order>, orders: &mut mpsc::UnboundedReceiver<Order>) {
     while let Ok(next) = orders.try_recv() {
         round.push(next);
@@ -102,13 +103,13 @@ fn gather(round: &mut Vec<Order>, orders: &mut mpsc::UnboundedReceiver<Order>) {
 
 async fn forget(tor: &Connection) -> Instant {
     if let Err(error) = tor.forget_descriptors().await {
-        // The visits will show what is wrong.
+        // The visits will show the problem.
         debug!("tor did not forget its descriptors: {error}");
     }
     Instant::now()
 }
 
-/// Why there cannot be a round.
+/// The reason for which there cannot be a round.
 #[derive(Clone, Debug)]
 enum Unprepared {
     NoSocksPort,
@@ -130,15 +131,15 @@ impl From<Unprepared> for VisitError {
     }
 }
 
-/// Has tor know the cookies; returns where it takes connections.
+/// Gives tor the cookies; returns its SOCKS port.
 async fn prepare(tor: &Connection, round: &[Order]) -> Result<SocksPort, Unprepared> {
     let socks = tor.socks_ports().await?.into_iter().next().ok_or(Unprepared::NoSocksPort)?;
-    // The newest order knows best.
+    // The newest order has the newest cookies.
     tor.authorize_client(round.last().map_or(&[], |order| order.lines.as_slice())).await?;
     Ok(socks)
 }
 
-/// Connects to the backend; `None` if it was given up before that came to an end.
+/// Connects to the backend; `None` if the visit was given up before it ended.
 async fn visit(
     socks: &SocksPort,
     address: OnionAddress,
