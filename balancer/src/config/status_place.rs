@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-/// Where the status is to be shown, and how.
+/// The place of a status socket, and its form.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StatusPlace {
-    /// The socket.
+    /// The path of the socket.
     pub path: PathBuf,
-    /// What it shows.
+    /// The form in which the socket shows the status.
     pub form: StatusForm,
 }
 
-/// What a reader gets.
+/// The form of the status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StatusForm {
-    /// Onionbalance 0.1.8's lines.
+    /// The lines of Onionbalance 0.1.8.
     Text,
-    /// Onionbalance 0.2's JSON object.
+    /// The JSON object of Onionbalance 0.2.
     Json,
 }

@@ -1,4 +1,4 @@
-//! A tor that has more to do than it can, in words.
+//! The load of a tor that is behind, in words.
 
 use std::fmt;
 

@@ -14,9 +14,9 @@ use crate::tor::Endpoint;
 /// The state of the signer, of all tors and of all services.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How long the process has been balancing, or has been waiting for what it needs to.
+    /// The time for which the process has been balancing, or has been waiting for the signer.
     pub uptime: Duration,
-    /// Why there is no answer from the signer, if the last question got none.
+    /// The trouble with the signer; `None` if it answered the last question.
     pub signer: Option<Trouble>,
     /// The tors, in the order in which their runtimes were started; empty until the signer has answered once.
     pub tors: Vec<TorState>,
@@ -25,15 +25,15 @@ pub struct State {
 /// One tor, and the services that it balances.
 #[derive(Clone, Debug)]
 pub struct TorState {
-    /// Where its control port is looked for, in this order.
+    /// The places of its control port, in the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
-    /// Whether it takes commands.
+    /// True if it takes commands.
     pub is_ready: bool,
-    /// How long it has been so.
+    /// The time since that changed.
     pub since: Duration,
-    /// Whether its consensus is a current one.
+    /// The age of its consensus.
     pub consensus: ConsensusAge,
-    /// The requests that are outstanding at it, and those that wait to be made.
+    /// The requests that are outstanding at it, and those that wait.
     pub load: Load,
     /// The posts that it has taken.
     pub posts: PostLoad,
@@ -57,13 +57,13 @@ impl StatusBoard {
         Self { began: Instant::now(), signer, runtimes: Arc::default() }
     }
 
-    /// Asks all runtimes. Waits as long as one of them is busy.
+    /// The state of all runtimes. Waits while one of them is busy.
     pub async fn state(&self) -> State {
         let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tors = Vec::with_capacity(runtimes.len());
         for runtime in runtimes {
             let (inquiry, answer) = oneshot::channel();
-            // One that has ended says nothing, and soon nobody does.
+            // A runtime that has ended does not answer, and is removed soon.
             if runtime.send(inquiry).await.is_ok() {
                 tors.extend(answer.await);
             }
@@ -84,7 +84,7 @@ impl State {
 }
 
 impl TorState {
-    /// Its control ports, as the configuration names them.
+    /// The control ports, as the configuration names them.
     pub fn places(&self) -> String {
         self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     }

@@ -1,5 +1,5 @@
-//! The age of tor's consensus. Where descriptors belong follows from it: with an old one they are published where clients do not
-//! look.
+//! The age of tor's consensus. It determines the HSDirs: with an old one, descriptors are published where
+//! clients do not look.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use tracing::{info, warn};
 use crate::age::Age;
 use crate::tor::documents::consensus::Lifetime;
 
-/// Whether a consensus is a current one.
+/// The age of a consensus, compared with its lifetime.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ConsensusAge {
-    /// It is; or none has been read yet.
+    /// It is in use; or none has been read yet.
     #[default]
     Current,
-    /// It has been out of use for so long.
+    /// It has been out of use for this time.
     Old(Duration),
-    /// It comes into use after so long: this machine's clock is behind.
+    /// It comes into use after this time: this machine's clock is behind.
     Early(Duration),
 }
 
-/// Tells when tor's consensus ceases to be a current one, and when there is one again.
+/// Warns when tor's consensus goes out of use, and reports when tor has a current one again.
 #[derive(Debug, Default)]
 pub(super) struct ConsensusWatch {
     age: ConsensusAge,
-    /// When a warning began that has not ended.
+    /// The time of the last warning; `None` after its end was reported.
     warned: Option<Instant>,
 }
 
@@ -42,12 +42,12 @@ impl ConsensusAge {
 }
 
 impl ConsensusWatch {
-    /// How old the consensus was when it was last judged.
+    /// The age at the last judgement.
     pub(super) fn age(&self) -> ConsensusAge {
         self.age
     }
 
-    /// Judges the consensus that was last read.
+    /// Judges the consensus that was read last.
     pub(super) fn judge(&mut self, lifetime: Option<&Lifetime>, now: UnixTime) {
         let Some(lifetime) = lifetime else { return };
         self.age = ConsensusAge::of(lifetime, now);
@@ -89,7 +89,7 @@ mod tests {
         Duration::from_secs(count * HOUR)
     }
 
-    /// As on the public network.
+    /// A lifetime as on the public network.
     fn lifetime(begin: UnixTime) -> Lifetime {
         Lifetime::new(begin, begin.plus(HOUR), begin.plus(3 * HOUR)).unwrap()
     }

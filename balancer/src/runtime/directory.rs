@@ -1,4 +1,4 @@
-//! Reads the network's directory, and shows the engine the HSDirs that follow from it at present.
+//! Reading the network's directory, and showing the engine the resulting HSDirs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,27 +13,29 @@ use crate::engine::{DescriptorSlot, Event};
 use crate::generation::{Directory, Generation};
 use crate::network::{Documents, Network};
 
-/// How soon the directory is read again while tor still lacks microdescriptors, or has no consensus.
+/// The time until the directory is read again while tor lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How often the wall clock is looked at: it may step, it goes on while the machine sleeps, and consensuses get old by it.
+/// The time between two looks at the wall clock: it may step, it goes on while the machine sleeps, and it
+/// determines the age of consensuses.
 const CLOCK: Duration = Duration::from_secs(30);
 
-/// The reading of the directory.
+/// The progress of reading the directory.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     state: ReadingState,
-    /// The fewest HSDirs that were missing in a directory since this reading began; `None` before the first directory.
+    /// The fewest HSDirs that were missing in a directory since this reading began; `None` before the first
+    /// directory.
     least_missing: Option<usize>,
-    /// The last problem, which is told once.
+    /// The last problem, which is reported once; `None` without one.
     problem: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum ReadingState {
-    /// There is nothing to be read.
+    /// Nothing is to be read.
     #[default]
     Idle,
-    /// The network was asked; `again` is whether the answer will be out of date.
+    /// The network was asked. `again` is true if the answer will be out of date.
     Asked { again: bool },
     /// The network is to be asked at this time.
     Due(Instant),
@@ -43,19 +45,19 @@ enum ReadingState {
 #[derive(Debug)]
 pub(super) struct View {
     made: UnixTime,
-    /// When it gets out of date by the clock alone. `None` if it does not, and while a survey is under way.
+    /// The time at which it gets out of date by the clock alone. `None` if it does not, and during a survey.
     pub(super) until: Option<UnixTime>,
 }
 
 impl View {
-    /// That of a network of which nothing is known yet.
+    /// The view before the first directory.
     pub(super) fn new(now: UnixTime) -> Self {
         Self { made: now, until: None }
     }
 }
 
 impl<G: Generation, N: Network> Runtime<G, N> {
-    /// Begins to read the directory. A reading that is under way is out of date, and is repeated.
+    /// Begins to read the directory. A reading in progress is out of date, and is repeated.
     pub(super) fn read_directory(&mut self) {
         self.reading.least_missing = None;
         match self.reading.state {
@@ -69,12 +71,13 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.network.read_directory();
     }
 
-    /// Nothing is being read any more.
+    /// Stops reading.
     pub(super) fn stop_reading(&mut self) {
         self.reading = Reading::default();
     }
 
-    /// Takes the directory if it is more whole than the one before. It is read until nothing is missing.
+    /// Takes the directory if it is more complete than the last one. It is read again until nothing is
+    /// missing.
     pub(super) fn on_directory(&mut self, documents: Result<Documents, String>) {
         let asked_again = self.reading.state == ReadingState::Asked { again: true };
         let directory =
@@ -102,7 +105,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// Returns whether nothing is missing.
+    /// Takes the directory. True if nothing is missing in it.
     fn take_directory(&mut self, directory: G::Directory) -> bool {
         let missing = directory.missing();
         if missing > 0 {
@@ -118,8 +121,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         missing == 0
     }
 
-    /// Does what is due by the clocks: reads the directory, judges the consensus by its age, and shows the engine the network
-    /// again if time periods have changed since it was shown.
+    /// Does what the clocks demand: reads the directory, judges the consensus by its age, and shows the
+    /// engine the network again if time periods have changed.
     pub(super) fn heed_the_clock(&mut self) {
         if matches!(self.reading.state, ReadingState::Due(at) if at <= Instant::now()) {
             self.ask_for_directory();
@@ -133,7 +136,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// When [`Runtime::heed_the_clock`] may have something to do.
+    /// The next time at which [`Runtime::heed_the_clock`] may have something to do.
     pub(super) fn next_look_at_the_clock(&self) -> Instant {
         let left = self.view.until.map(|until| Duration::from_secs(until.since(onionbalance_process::now())));
         let look = Instant::now() + left.map_or(CLOCK, |left| left.min(CLOCK));
@@ -157,7 +160,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.surveys.begin(survey, self.reports.to_us.clone());
     }
 
-    /// Shows the engine the result of a survey, or begins another one if that is out of date.
+    /// Shows the engine the result of a survey; if that is out of date, begins another survey.
     pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<G>) {
         let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
         self.view = view;

@@ -1,4 +1,4 @@
-//! Descriptors that are fetched: the backends', and the frontend's own where they have to be looked at.
+//! Fetched descriptors: the backends', and the frontends' own if they have to be checked.
 
 use std::collections::HashMap;
 
@@ -11,15 +11,15 @@ use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point
 use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};
 
-/// The reason to report for a backend's descriptor that tor does not hand out although it has a cookie.
+/// The reason for a backend's descriptor that tor does not hand out although it has a cookie.
 const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";
 
-/// A request for a descriptor, as the engine knows it.
+/// A question of the engine's for a descriptor.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Question {
-    /// For the backend's descriptor.
+    /// For the descriptor of a backend, at this source.
     Backend(BackendId, Source),
-    /// For a descriptor of our own.
+    /// For a descriptor of a frontend, at this HSDir.
     Own(ServiceId, DescriptorSlot, Fingerprint),
 }
 
@@ -27,7 +27,7 @@ enum Question {
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     asked: HashMap<RequestId, Question>,
-    /// Of the same question, the request that was made last: the engine has given the others up.
+    /// The last request for each question: the engine has given earlier ones up.
     latest: HashMap<Question, RequestId>,
 }
 
@@ -37,7 +37,8 @@ impl Questions {
         self.latest.insert(question, request);
     }
 
-    /// Takes the question that `request` made, and whether the engine still waits for the answer. `None`: it is not outstanding.
+    /// Removes the question of `request`. The flag is true if the engine still waits for the answer. `None`:
+    /// the request is not outstanding.
     fn answered(&mut self, request: RequestId) -> Option<(Question, bool)> {
         let question = self.asked.remove(&request)?;
         let is_latest = self.latest.get(&question) == Some(&request);
@@ -47,7 +48,7 @@ impl Questions {
         Some((question, is_latest))
     }
 
-    /// Forgets all questions: none will be answered.
+    /// Forgets all questions: they will not be answered.
     pub(super) fn clear(&mut self) {
         self.asked.clear();
         self.latest.clear();
@@ -55,7 +56,7 @@ impl Questions {
 }
 
 impl<G: Generation, N: Network> Runtime<G, N> {
-    /// Asks these for the backend's descriptor.
+    /// Asks these sources for the backend's descriptor.
     pub(super) fn fetch(&mut self, id: &BackendId, from: Vec<Source>) {
         for source in from {
             if !self.fetch_from(id, source) {
@@ -65,7 +66,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// False if the backend, the directory, the replica or the cookie for it is missing.
+    /// Asks one source. False if the backend, the directory, the replica or the needed cookie is missing.
     fn fetch_from(&mut self, id: &BackendId, source: Source) -> bool {
         let request = self.next_request();
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return false };
@@ -98,7 +99,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.questions.ask(request, Question::Own(service, slot, hsdir));
     }
 
-    /// A fetch has come to its end. A backend's descriptor always counts, any other answer only while the engine waits for it.
+    /// Takes the end of a fetch. A backend's descriptor always counts, any other answer only while the engine
+    /// waits for it.
     pub(super) fn on_fetched(&mut self, request: RequestId, fetched: Fetched) {
         match self.questions.answered(request) {
             Some((Question::Backend(backend, source), is_latest)) => {
@@ -141,7 +143,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// Judges the answer of an HSDir that was asked for the service's own descriptor.
+    /// Judges the answer of an HSDir that was asked for a frontend's descriptor.
     fn found(
         &self,
         service: &ServiceId,
@@ -152,7 +154,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         match fetched {
             Fetched::Text(text) => self.open_own(frontend, slot, &text).unwrap_or(Found::Failed),
             Fetched::NotFound => Found::Nothing,
-            // Tor asks without a cookie, and throws away a descriptor that it cannot open.
+            // Tor asks without a cookie, and discards a descriptor that it cannot open.
             Fetched::Unreadable if frontend.backends.iter().any(G::is_client) => Found::Sealed,
             Fetched::Unreadable => Found::Failed,
             Fetched::Failed(reason) => {

@@ -1,4 +1,4 @@
-//! The runtimes of one generation: one for each tor, and the services of each.
+//! The runtimes of one version: one for each tor, with its services.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::carrier::{ControlPort, Link, LinkError, Patience, ReadingTurns};
 
-/// Inquiries that may wait for one runtime; further inquirers wait to send theirs.
+/// The most inquiries that wait for one runtime; further inquirers wait to send theirs.
 const INQUIRIES: usize = 4;
 
-/// The frontends of one generation that the same tors balance.
+/// The frontends of one version that the same tors balance.
 #[derive(Clone)]
 pub struct Share<G: Generation> {
     /// The tors; at least one.
@@ -38,7 +38,7 @@ pub(super) struct Common {
     pub(super) memory: Memory,
     pub(super) confinement: Confinement,
     pub(super) reading_turns: ReadingTurns,
-    /// Notified when a tor comes or goes.
+    /// Notified when a tor becomes ready or is lost.
     pub(super) tors_changed: Arc<Notify>,
 }
 
@@ -47,11 +47,11 @@ pub struct Configuration<G: Generation> {
     pub(super) frontends: Vec<Frontend<G>>,
     pub(super) tuning: Tuning,
     pub(super) names: Names,
-    /// The bytes of signed texts that it may keep.
+    /// The most bytes of signed texts that it may keep.
     pub(super) kept_bytes: usize,
 }
 
-/// The runtimes of one generation.
+/// The runtimes of one version.
 pub(super) struct Fleet<G: Generation> {
     shares: Vec<Share<G>>,
     tuning: Tuning,
@@ -71,12 +71,12 @@ struct Member<G: Generation> {
 }
 
 impl<G: Generation> Fleet<G> {
-    /// No runtimes.
+    /// A fleet without runtimes.
     pub(super) fn new() -> Self {
         Self { shares: Vec::new(), tuning: Tuning::default(), names: Names::default(), members: Vec::new() }
     }
 
-    /// Tells the runtimes of those tors that stay, starts those of new ones, and ends the others.
+    /// Configures the runtimes of tors that stay, starts those of new ones, and ends the others.
     pub(super) fn apply(
         &mut self,
         shares: Vec<Share<G>>,
@@ -102,15 +102,15 @@ impl<G: Generation> Fleet<G> {
         }
     }
 
-    /// Lets services change their tor, where one has been away for too long or is back. Returns when to call it again if no tor
-    /// comes or goes until then; `None`: not until one does.
+    /// Moves services away from a tor that has been away for too long, and back to one that has returned.
+    /// Returns the time of the next call; `None` if there is nothing to do before a tor comes or goes.
     pub(super) fn follow_tors(&mut self, now: Instant) -> Option<Instant> {
         let mut has_changed = false;
         for member in &mut self.members {
             member.standing.note(member.presence.is_ready(), now);
             has_changed |= member.standing.change(now);
         }
-        // A service with one tor has no other to go to.
+        // A service with a single tor cannot move.
         if has_changed && self.shares.iter().any(|share| share.tors.len() > 1) {
             let before: Vec<usize> = self.members.iter().map(|member| member.frontends).collect();
             self.redistribute();
@@ -174,7 +174,7 @@ impl<G: Generation> Member<G> {
 
     fn configure(&mut self, configuration: Configuration<G>) {
         self.frontends = configuration.frontends.len();
-        // The send fails only for a runtime that has ended, which the set of running ones reports.
+        // The send fails only for a runtime that has ended; the set of running ones reports its end.
         let _ = self.configurations.send(configuration);
     }
 

@@ -1,19 +1,19 @@
-//! Signed texts that are kept, since an HSDir may have to get them later.
+//! Signed texts that are kept, because an HSDir may need them later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::engine::{DescriptorSlot, ServiceId};
 
-/// Bytes of texts that all runtimes of a generation keep together at most: with a thousand services, those of some minutes. Most
-/// uploads that fail are tried again within seconds.
+/// The most bytes of texts that all runtimes of a version keep together: with a thousand services, those of
+/// some minutes. Most uploads that fail are retried within seconds.
 pub(super) const MOST_BYTES: usize = 8 << 20;
 
-/// The last texts of each descriptor. The oldest go first; where they are missing, the engine has the descriptor published to all its
-/// HSDirs instead of one.
+/// The last texts of each descriptor. The oldest are dropped first; if they are needed, the engine publishes
+/// the descriptor to all its HSDirs instead of one.
 #[derive(Debug)]
 pub(super) struct KeptTexts {
-    /// Bytes of texts that are kept at most.
+    /// The most bytes of texts that are kept.
     most: usize,
     of: HashMap<(ServiceId, DescriptorSlot), Texts>,
     /// The descriptors, by the numbers of their texts: the oldest has the lowest.
@@ -37,18 +37,18 @@ impl Texts {
 }
 
 impl KeptTexts {
-    /// None yet, and no more than `most` bytes later.
+    /// No texts, and at most `most` bytes later.
     pub(super) fn new(most: usize) -> Self {
         Self { most, of: HashMap::new(), order: BTreeMap::new(), next: 0, bytes: 0 }
     }
 
-    /// Keeps no more than `most` bytes from now on.
+    /// Keeps at most `most` bytes from now on.
     pub(super) fn limit(&mut self, most: usize) {
         self.most = most;
         self.make_room();
     }
 
-    /// Keeps the texts of a descriptor by the numbers of their sets, in the place of those before.
+    /// Keeps the texts of a descriptor by the numbers of their sets, in place of the earlier ones.
     pub(super) fn keep(
         &mut self,
         service: &ServiceId,

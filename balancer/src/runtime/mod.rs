@@ -1,7 +1,9 @@
-//! Carries the engine's actions out and brings events back: between the engine, the network and the signer.
+//! The connection between the engine, the network and the signer: it carries the engine's actions out, and
+//! brings events back.
 //!
-//! One task owns all state and never waits for anything but the next message. The network takes requests and answers them by
-//! messages; the signer is asked by one task at a time, which reports. There is one runtime for each tor and generation.
+//! One task owns all state, and waits for nothing except the next message. The network takes requests and
+//! answers them by messages; the signer is asked by one task at a time, which reports. There is one runtime
+//! for each tor and version.
 
 mod behind;
 mod board;
@@ -61,7 +63,7 @@ use publication::Publication;
 use signing::SigningLine;
 use survey::{Surveyed, Surveys};
 
-/// All that runs.
+/// The state of a runtime.
 pub struct Runtime<G: Generation, N: Network> {
     engine: Engine<G::Point, OsRng>,
     began: Instant,
@@ -72,12 +74,12 @@ pub struct Runtime<G: Generation, N: Network> {
     signing: SigningLine<G>,
     memory: Memory,
     network: N,
-    /// Whether the network takes requests.
+    /// True if the network takes requests.
     is_ready: bool,
-    /// When that changed last.
+    /// The time at which that last changed.
     ready_changed: Instant,
     presence: Presence,
-    /// The engine is told that tor is ready when it knows where everything is.
+    /// True if the network is ready but not surveyed yet: only then the engine learns that tor is ready.
     engine_waits_for_directory: bool,
     directory: Option<Arc<G::Directory>>,
     surveys: Surveys<G>,
@@ -89,31 +91,31 @@ pub struct Runtime<G: Generation, N: Network> {
     kept: KeptTexts,
     posts: Posts,
     post_count: PostCount,
-    /// The number of posts after which tor is due for a restart. `None`: it never is.
+    /// The number of posts after which tor is due for a restart; `None`: it never is.
     restart_hint: Option<u64>,
     reports: Reports<G>,
-    /// Events that the engine has not handled yet.
+    /// The events that the engine has not handled yet.
     events: VecDeque<Event<G::Point>>,
     is_telling: bool,
 }
 
-/// How a runtime ended.
+/// The reason for which a runtime ended.
 #[derive(Debug)]
 pub enum End<E> {
-    /// There will never be a network.
+    /// There will never be a network, for this reason.
     Refused(E),
-    /// Its frontends are balanced no more, or by another tor.
+    /// Its frontends are no longer balanced, or by another tor.
     NotNeeded,
 }
 
-/// What tasks report.
+/// A report of a task.
 enum Report<G: Generation> {
-    /// The signer's answer, and what was to be signed.
+    /// The publication that was to be signed, and the signer's answer.
     Signed(Publication<G>, Result<Signed, SignError<G::FrontendError>>),
     Surveyed(Box<Surveyed<G>>),
 }
 
-/// Both ends of the reports.
+/// Both ends of the channel for reports.
 struct Reports<G: Generation> {
     to_us: mpsc::UnboundedSender<Report<G>>,
     received: mpsc::UnboundedReceiver<Report<G>>,
@@ -161,8 +163,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// Balances until the network is unusable, or the sender of configurations is dropped. `endpoints` are tor's control ports, for
-    /// the status.
+    /// Balances until the network is unusable, or the sender of configurations is dropped. `endpoints` are
+    /// tor's control ports, for the status.
     pub async fn run(
         mut self,
         endpoints: Vec<Endpoint>,
@@ -185,13 +187,13 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 },
                 Some(report) = self.reports.received.recv() => self.on_report(report),
                 () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
-                // The answer is lost if the inquirer does not wait for it.
+                // The answer is lost if the inquirer no longer waits for it.
                 Some(inquiry) = inquiries.recv() => drop(inquiry.send(self.state(&endpoints))),
             }
         }
     }
 
-    /// Balances these frontends from now on; the state of those that stay is kept.
+    /// Balances these frontends from now on. The state of those that stay is kept.
     fn configure(&mut self, configuration: Configuration<G>) {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         self.known.configure(names);
@@ -234,7 +236,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.last_request
     }
 
-    /// Hands the engine an event, and carries its actions out. Events that these lead to at once are handed over afterwards.
+    /// Hands the engine an event, and carries its actions out. Resulting events are handed over afterwards.
     fn tell_engine(&mut self, event: Event<G::Point>) {
         self.events.push_back(event);
         if std::mem::replace(&mut self.is_telling, true) {
@@ -287,7 +289,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 self.posts.clear();
                 self.tell_engine(Event::TorLost);
             }
-            // The end of the runtime, not this one's affair.
+            // This ends the runtime, and is handled by its caller.
             Message::Unusable(_) => {}
             Message::DirectoryChanged => self.read_directory(),
             Message::Directory(documents) => self.on_directory(documents),
@@ -299,7 +301,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 }
 
-/// All backends, each once. Of one that several frontends share, with and without the means to open it, the means count.
+/// All backends, each once. If several frontends share one, the entry that has the means to open its
+/// descriptor wins.
 fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {
     let mut backends = HashMap::new();
     for backend in frontends.iter().flat_map(|frontend| &frontend.backends) {

@@ -1,5 +1,5 @@
-//! The engine's notices as log lines. Services and backends are called by their names; a backend's address follows its name the
-//! first time.
+//! The engine's notices as log lines, with the names of services and backends. A backend's address follows
+//! its name the first time.
 
 use tracing::field::display;
 use tracing::{info, warn};
@@ -9,7 +9,7 @@ use crate::age::Age;
 use crate::engine::{DescriptorSlot, Gone, Notice};
 use crate::names::Introductions;
 
-/// Logs a notice. `replicas` is whether they are different documents, which have to be told apart.
+/// Logs a notice. `replicas` is true if replicas are different documents, so that lines have to name them.
 pub(super) fn log(notice: &Notice, known: &mut Introductions, replicas: bool) {
     let replica = |slot: &DescriptorSlot| replicas.then_some(slot.replica);
     match notice {

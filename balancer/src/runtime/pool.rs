@@ -1,4 +1,4 @@
-//! Tors that share work: each service has one of them, and another while that one is away.
+//! Tors that share work: each service has one of them, and gets another while that one is away.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,12 +12,14 @@ use super::Share;
 use crate::generation::{Frontend, Generation};
 use crate::tor::carrier::Link;
 
-/// A tor that is away keeps its services for so long: a restart takes seconds, and another tor has to look for every backend again.
+/// The time for which a tor that is away keeps its services: a restart takes seconds, and another tor has to
+/// look for every backend again.
 const AWAY: Duration = Duration::from_secs(60);
-/// A tor that is back gets its services after so long: one that comes and goes must not take them along each time.
+/// The time after which a tor that is back gets its services: one that comes and goes must not move them each
+/// time.
 const BACK: Duration = Duration::from_secs(300);
 
-/// Tells the fleet whether a runtime's tor takes commands.
+/// Reports to the fleet if a runtime's tor takes commands.
 #[derive(Clone, Debug)]
 pub struct Presence {
     is_ready: watch::Sender<bool>,
@@ -25,7 +27,7 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// That of a tor which is not there yet. `changed` is notified of each change.
+    /// The presence of a tor that is not ready yet. `changed` is notified of each change.
     pub(super) fn new(changed: Arc<Notify>) -> Self {
         Self { is_ready: watch::Sender::new(false), changed }
     }
@@ -40,7 +42,7 @@ impl Presence {
     }
 }
 
-/// True as long as a tor has services, which follows its presence with a delay.
+/// True while a tor has services; this follows its presence with a delay.
 #[derive(Debug)]
 pub(super) struct Standing {
     has_services: bool,
@@ -50,7 +52,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// That of a tor whose connection begins at `now`: it has [`AWAY`] to become ready.
+    /// The standing of a tor whose connection begins at `now`: it has [`AWAY`] to become ready.
     pub(super) fn new(now: Instant) -> Self {
         Self { has_services: true, is_ready: false, since: now }
     }
@@ -59,25 +61,25 @@ impl Standing {
         self.has_services
     }
 
-    /// The time since tor came or went.
+    /// The time since the tor last became ready or was lost.
     pub(super) fn age(&self) -> Duration {
         self.since.elapsed()
     }
 
-    /// Notes whether tor takes commands at `now`.
+    /// Notes if the tor takes commands at `now`.
     pub(super) fn note(&mut self, is_ready: bool, now: Instant) {
         if self.is_ready != is_ready {
             (self.is_ready, self.since) = (is_ready, now);
         }
     }
 
-    /// The time at which the tor loses its services or gets them back, if it is going to.
+    /// The time at which the tor loses its services or gets them back; `None` if neither is due.
     pub(super) fn due(&self) -> Option<Instant> {
         let delay = if self.is_ready { BACK } else { AWAY };
         (self.has_services != self.is_ready).then(|| self.since + delay)
     }
 
-    /// Lets the tor lose its services or get them back if that is due. True if that has happened.
+    /// Makes the change if it is due. True if it was.
     pub(super) fn change(&mut self, now: Instant) -> bool {
         let is_due = self.due().is_some_and(|due| due <= now);
         if is_due {
@@ -87,12 +89,12 @@ impl Standing {
     }
 }
 
-/// The frontends of each tor, in the order in which the shares name the tors first. `has_services` is false for a tor that is away;
-/// where all tors of a share are, they count as present.
+/// The frontends of each tor, in the order in which the shares name the tors first. `has_services` is false
+/// for a tor that is away; if all tors of a share are away, they count as present.
 ///
-/// Rendezvous hashing with bounded loads (Thaler and Ravishankar 1998; Mirrokni, Thorup and Zadimoghaddam 2018): a service takes the
-/// tor that it prefers of those that do not have their part yet. So the loads are even, and a tor that goes moves few services
-/// besides its own.
+/// Rendezvous hashing with bounded loads (Thaler and Ravishankar 1998; Mirrokni, Thorup and Zadimoghaddam
+/// 2018): a service takes the tor that it prefers among those that are not full. So the loads are even, and
+/// the loss of a tor moves few services besides its own.
 pub(super) fn assign<G: Generation>(
     shares: &[Share<G>],
     has_services: impl Fn(&Link) -> bool,

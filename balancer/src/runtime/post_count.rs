@@ -1,4 +1,5 @@
-//! Counts the posts of version-3 descriptors that tor has taken: tor loses memory with each (docs/scale.md, "Tor's memory").
+//! The count of version-3 descriptors that tor has posted: tor loses memory with each (docs/scale.md, "Tor's
+//! memory").
 
 use std::time::Duration;
 
@@ -6,47 +7,49 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// As many hours are remembered.
+/// The number of hours that are remembered.
 const DAY: usize = 24;
-/// Tor's count of its uptime may fall behind by so much and still be that of the same process: it passes over jumps of the clock.
+/// The time by which tor's count of its uptime may fall behind in the same process: it ignores jumps of the
+/// clock.
 const SLACK: Duration = Duration::from_secs(5 * 60);
 
 /// The posts that tor has taken since this process began to count.
 #[derive(Debug)]
 pub(super) struct PostCount {
     began: Instant,
-    /// Posts by the hours since `began`, each at its number's remainder by [`DAY`].
+    /// Posts by the hours since `began`; the index is the number of the hour modulo [`DAY`].
     hours: [u64; DAY],
     /// The number of the last hour in `hours`.
     hour: u64,
-    /// The uptime of tor's process when it was last ready, and that moment; `None` if tor did not say it.
+    /// The uptime of tor's process when it was last ready, and the time of that; `None` if tor did not report
+    /// it.
     tor: Option<(Duration, Instant)>,
     since_start: u64,
-    /// Whether the warning was given that tor is due for a restart.
+    /// True after the warning that tor is due for a restart.
     is_warned: bool,
 }
 
 /// The posts of version-3 descriptors that one tor has taken.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PostLoad {
-    /// Posts since tor's process began, or since this process did if that was later.
+    /// Posts since the start of tor's process, or since this process's if that was later.
     pub since_start: u64,
-    /// Posts within [`PostLoad::day`], whichever process of tor took them.
+    /// Posts within [`PostLoad::day`], by any process of tor.
     pub last_day: u64,
     /// 24 hours, or the time since this process began if that is shorter.
     pub day: Duration,
-    /// Whether tor has taken as many since its start as `tor-restart-hint` says.
+    /// True if tor has taken as many posts since its start as `tor-restart-hint` allows.
     pub is_restart_due: bool,
 }
 
 impl PostCount {
-    /// Begins to count.
+    /// A count that begins at `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self { began: now, hours: [0; DAY], hour: 0, tor: None, since_start: 0, is_warned: false }
     }
 
-    /// Tor is ready, and its process has been running for `uptime`. The count since its start begins again if that is another process
-    /// than before, or if tor does not say.
+    /// Notes that tor is ready, and that its process has been running for `uptime`. The count since its start
+    /// begins again if that is another process than before, or if tor does not report it.
     pub(super) fn tor_ready(&mut self, now: Instant, uptime: Option<Duration>) {
         let is_same = match (self.tor, uptime) {
             (Some((before, at)), Some(uptime)) => uptime + SLACK >= before + now.duration_since(at),
@@ -62,7 +65,7 @@ impl PostCount {
         self.since_start = 0;
     }
 
-    /// Tor has taken a post.
+    /// Counts a post that tor has taken.
     pub(super) fn taken(&mut self, now: Instant) {
         self.advance(now);
         self.since_start += 1;
@@ -71,7 +74,7 @@ impl PostCount {
         }
     }
 
-    /// Warns once that tor has taken as many posts since its start as `hint` says; `None`: it may take any number.
+    /// Warns once if tor has taken `hint` posts since its start; `None`: any number is allowed.
     pub(super) fn judge(&mut self, hint: Option<u64>) {
         let is_due = self.is_due(hint);
         if is_due && !self.is_warned {
@@ -84,7 +87,7 @@ impl PostCount {
         self.is_warned = is_due;
     }
 
-    /// The posts that were counted until now.
+    /// The posts that were counted until `now`.
     pub(super) fn load(&mut self, now: Instant, hint: Option<u64>) -> PostLoad {
         self.advance(now);
         let elapsed = now.duration_since(self.began);
@@ -93,7 +96,7 @@ impl PostCount {
         let last_day = if elapsed < HOUR * 24 {
             counted
         } else {
-            // The hours that are remembered are 23 and a part.
+            // 23 whole hours and a part of one are remembered.
             let remembered = 23 * HOUR.as_secs() + elapsed.as_secs() % HOUR.as_secs();
             counted.saturating_mul(day.as_secs()).div_ceil(remembered)
         };
@@ -116,7 +119,7 @@ impl PostCount {
     }
 }
 
-/// The place of an hour among those that are remembered.
+/// The index of an hour in the remembered ones.
 fn place(hour: u64) -> usize {
     usize::try_from(hour % DAY as u64).unwrap_or(0)
 }
@@ -148,7 +151,7 @@ mod tests {
             assert_eq!((*since_start, *day), (u64::from(*half_hour) + 10, HOUR * 24));
             assert!((47..=50).contains(last_day), "{last_day} after {half_hour} half hours");
         }
-        // Nothing for a week.
+        // A week without posts.
         let later = began + HOUR * 24 * 9;
         let PostLoad { since_start, last_day, .. } = count.load(later, None);
         assert_eq!((since_start, last_day), (106, 0));
@@ -161,7 +164,7 @@ mod tests {
             // Only the connection was lost.
             (Some(HOUR + HOUR), 1),
             (Some(HOUR + MINUTE * 59), 1),
-            // A process that began since.
+            // The process of tor is a new one.
             (Some(MINUTE), 0),
             (Some(HOUR), 0),
             (None, 0),
@@ -191,7 +194,7 @@ mod tests {
         count.tor_ready(now + HOUR, Some(MINUTE));
         count.judge(Some(3));
         assert!(!count.is_warned && !count.load(now + HOUR, Some(3)).is_restart_due);
-        // Without a hint it may take any number.
+        // Without a hint any number is allowed.
         for _ in 0..10 {
             count.taken(now + HOUR);
         }

@@ -1,5 +1,5 @@
-//! The posts that the network has not answered for all HSDirs. A publication has one for each of its sets; the engine hears of it
-//! as a whole.
+//! The posts whose HSDirs have not all been answered for by the network. A publication has a post for each of
+//! its sets; the engine gets one outcome for the whole.
 
 use std::collections::HashMap;
 
@@ -18,32 +18,33 @@ pub(super) struct Posts {
 #[derive(Debug)]
 struct Post {
     id: PublicationId,
-    /// The HSDirs whose verdicts are still to come.
+    /// The HSDirs whose verdicts are missing.
     awaited: Vec<Fingerprint>,
 }
 
-/// A publication of which some posts are neither taken nor turned down.
+/// A publication with posts that the network has neither taken nor refused.
 #[derive(Debug)]
 struct Undecided {
     revision: u64,
     posts: usize,
     is_posted: bool,
-    /// The HSDirs of posts that were turned down before one was taken.
+    /// The HSDirs of posts that were refused before one was taken.
     failed: Vec<Fingerprint>,
 }
 
-/// News of a publication.
+/// An outcome of a publication.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Decided {
     pub(super) id: PublicationId,
-    /// Its revision when the first post is taken; the last problem when none is; `None` if that was told before, or is not known.
+    /// Its revision when the first post is taken, or the last problem if none is. `None` if that was reported
+    /// before, or is not known.
     pub(super) outcome: Option<Result<u64, String>>,
-    /// HSDirs that get nothing, while others do.
+    /// The HSDirs that get nothing, while others get the descriptor.
     pub(super) failed: Vec<Fingerprint>,
 }
 
 impl Posts {
-    /// Registers a post of publication `id`; all posts of one are registered before the network answers any.
+    /// Notes a post of publication `id`. All posts of a publication are noted before the network answers any.
     pub(super) fn begin(
         &mut self,
         request: RequestId,
@@ -56,7 +57,7 @@ impl Posts {
         self.posts.insert(request, Post { id, awaited: to });
     }
 
-    /// The network took a post.
+    /// Notes that the network took a post.
     pub(super) fn taken(&mut self, request: RequestId) -> Option<Decided> {
         let id = self.posts.get(&request)?.id;
         let undecided = self.undecided.get_mut(&id)?;
@@ -67,7 +68,7 @@ impl Posts {
         Some(Decided { id, outcome, failed })
     }
 
-    /// The network turned a post down.
+    /// Notes that the network refused a post.
     pub(super) fn not_taken(&mut self, request: RequestId, problem: &str) -> Option<Decided> {
         let Post { id, awaited } = self.posts.remove(&request)?;
         let undecided = self.undecided.get_mut(&id)?;
@@ -82,7 +83,7 @@ impl Posts {
         decided
     }
 
-    /// An HSDir's verdict of a post has come. Returns the publication.
+    /// Notes an HSDir's verdict on a post. Returns the publication.
     pub(super) fn uploaded(&mut self, request: RequestId, hsdir: Fingerprint) -> Option<PublicationId> {
         let post = self.posts.get_mut(&request)?;
         let id = post.id;
@@ -93,7 +94,7 @@ impl Posts {
         Some(id)
     }
 
-    /// The network is lost, and all posts with it.
+    /// Drops all posts: the network is lost.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

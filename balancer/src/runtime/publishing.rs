@@ -1,4 +1,4 @@
-//! Descriptors that are published, and what HSDirs say to them.
+//! Descriptors that are published, and the answers of HSDirs.
 
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, Servic
 use crate::generation::{Generation, Order, SignError, Signed};
 use crate::network::{self, DescriptorName, Network, RequestId, Verdict, Version};
 
-/// The reason of a publication that is not posted since its time is over.
+/// The reason for not posting a publication whose time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";
-/// The reason of a publication that is not posted since a later one takes its place.
+/// The reason for not posting a publication that a later one replaces.
 const REPLACED: &str = "a later publication takes its place";
 
 impl<G: Generation, N: Network> Runtime<G, N> {
-    /// Posts a descriptor as it was signed before, or puts it into the line before the signer if its revision is a new one.
+    /// Posts a descriptor as it was signed before. If its revision is new, the publication joins the line
+    /// before the signer.
     pub(super) fn publish(
         &mut self,
         id: PublicationId,
@@ -61,18 +62,18 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.tell_engine(Event::NotPosted { id, problem: problem.to_owned() });
     }
 
-    /// Has the next publication signed, in a task of its own, unless one is under way.
+    /// Has the next publication signed, in a task of its own, unless one is being signed.
     fn sign_next(&mut self) {
         let Some(publication) = self.signing.begin() else { return };
         let (signer, reports) = (self.signer.clone(), self.reports.to_us.clone());
         tokio::spawn(async move {
             let outcome = publication.sign(&signer).await;
-            // Nobody listens only when all is over.
+            // The receiver is gone only at the end.
             let _ = reports.send(Report::Signed(publication, outcome));
         });
     }
 
-    /// The end of that task.
+    /// Takes the end of that task.
     pub(super) fn on_signed(
         &mut self,
         publication: Publication<G>,
@@ -100,7 +101,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.sign_next();
     }
 
-    /// Hands each text to the network, once for all its HSDirs: tor leaks the descriptor's size with each post.
+    /// Hands each text to the network, once for all its HSDirs: with each post tor leaks memory of the
+    /// descriptor's size.
     fn post(
         &mut self,
         id: PublicationId,
@@ -115,9 +117,9 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// A descriptor is being uploaded.
+    /// Notes that the network took a post.
     pub(super) fn on_posted(&mut self, request: RequestId) {
-        // Tor frees all of a version-2 descriptor that is posted (tor: `handle_control_hspost`).
+        // Tor frees all memory of a version-2 descriptor that is posted (tor: `handle_control_hspost`).
         if G::VERSION == Version::V3 {
             self.post_count.taken(Instant::now());
             self.post_count.judge(self.restart_hint);
@@ -127,7 +129,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// A descriptor is uploaded to nobody.
+    /// Notes that the network refused a post.
     pub(super) fn on_not_posted(&mut self, request: RequestId, problem: &str) {
         if let Some(decided) = self.posts.not_taken(request, problem) {
             self.tell_decided(decided);
@@ -145,7 +147,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
     }
 
-    /// The end of the upload to one HSDir.
+    /// Notes the end of the upload to one HSDir.
     pub(super) fn on_uploaded(&mut self, request: RequestId, hsdir: Fingerprint, verdict: Verdict) {
         let Some(id) = self.posts.uploaded(request, hsdir) else { return };
         let outcome = match verdict {

@@ -1,4 +1,4 @@
-//! All runtimes of one process: one for each tor and generation of onion services.
+//! All runtimes of a process: one for each tor and version of onion services.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::tor::control::Closed;
 use crate::v2::V2;
 use crate::v3::V3;
 
-/// Everything that is to be balanced, as one configuration has it.
+/// The whole work of one configuration.
 pub struct Work {
     /// Frontends of version 2; each pool of tors once.
     pub v2: Vec<Share<V2>>,
     /// Frontends of version 3; each pool of tors once.
     pub v3: Vec<Share<V3>>,
-    /// The pace, and the shape of what is published.
+    /// The pace of work, and the shape of descriptors.
     pub tuning: Tuning,
     /// The names of services and backends.
     pub names: Names,
@@ -43,7 +43,7 @@ pub struct Runtimes {
 }
 
 impl Runtimes {
-    /// None yet. Those that come share the signer and the memory.
+    /// No runtimes. Later ones share the signer and the memory.
     pub fn new(signer: SignerClient, memory: Memory, confinement: Confinement) -> Self {
         let board = StatusBoard::new(signer.trouble());
         Self {
@@ -61,9 +61,9 @@ impl Runtimes {
         }
     }
 
-    /// Balances what `work` says from now on, and nothing else. What is known of frontends and backends that stay at their
-    /// tor is kept. `patience` is that with tors which are not known yet: one that will not have us must not end what has
-    /// been running well.
+    /// Balances the services of `work` from now on, and no others. The state of frontends and backends that
+    /// stay at their tor is kept. `patience` applies to new tors: at a reload, one that refuses us must not
+    /// end the others.
     pub fn apply(&mut self, work: Work, patience: Patience) {
         let Work { v2, v3, tuning, names } = work;
         self.v2.apply(v2, &tuning, &names, patience, &self.common, &mut self.running);
@@ -72,21 +72,25 @@ impl Runtimes {
     }
 
     /// The services whose keys the signer holds at present.
+    ///
+    /// # Errors
+    /// The signer does not answer or is not ready.
     pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
         self.common.signer.for_question().await.services().await
     }
 
-    /// The next question to a signer that was not ready is asked at once.
+    /// Has the next question to a signer that was not ready asked at once.
     pub async fn end_rest_of_signer(&self) {
         self.common.signer.for_question().await.end_rest();
     }
 
-    /// Where to ask how all services stand.
+    /// A board that collects the status of all services.
     pub fn board(&self) -> StatusBoard {
         self.board.clone()
     }
 
-    /// Lets services follow the tors that come and go, until one of the tors turns out never to let us in. Cancel safe.
+    /// Moves services when tors come and go. Returns when a tor will never accept us, with the reason. Cancel
+    /// safe.
     pub async fn refused(&mut self) -> LinkError {
         loop {
             let now = Instant::now();
@@ -94,11 +98,11 @@ impl Runtimes {
             tokio::select! {
                 () = self.common.tors_changed.notified() => {}
                 () = sleep_until(due) => {}
-                // There is none before the signer has answered.
+                // There are no runtimes before the signer has answered.
                 Some(ended) = self.running.join_next() => match ended {
                     Ok(End::Refused(error)) => return error,
                     Ok(End::NotNeeded) => {}
-                    // A runtime that panicked has said so.
+                    // A runtime that panicked has printed its reason.
                     Err(_) => return SessionError::Control(Closed::ByUs.into()).into(),
                 },
             }

@@ -1,7 +1,8 @@
 //! The publications that wait for the signer, which signs one at a time.
 //!
-//! The signer may take longer for each than the engine takes to ask for the next. A publication has all HSDirs of its descriptor, so a later
-//! one of the same descriptor replaces it, and at most one for each descriptor waits.
+//! The signer may take longer for each than the engine takes to ask for the next. A publication is for all
+//! HSDirs of its descriptor, so a later one of the same descriptor replaces it, and at most one for each
+//! descriptor waits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,16 +10,16 @@ use super::publication::Publication;
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::generation::Generation;
 
-/// The line before the signer.
+/// The line of publications before the signer.
 pub(super) struct SigningLine<G: Generation> {
-    /// By their places in the line.
+    /// The waiting publications by their places in the line.
     waiting: BTreeMap<u64, Publication<G>>,
     places: HashMap<Descriptor, u64>,
     next_place: u64,
     under_way: Option<UnderWay>,
 }
 
-/// Names a descriptor.
+/// The name of a descriptor.
 type Descriptor = (ServiceId, DescriptorSlot);
 
 /// The publication that is being signed.
@@ -33,7 +34,8 @@ impl<G: Generation> SigningLine<G> {
         Self { waiting: BTreeMap::new(), places: HashMap::new(), next_place: 0, under_way: None }
     }
 
-    /// Puts a publication into the line. Returns the one that it replaces, which will not be signed, and whose place it has.
+    /// Adds a publication to the line. If an earlier one of the same descriptor waits, the new one takes its
+    /// place; the earlier one, which will not be signed, is returned.
     pub(super) fn join(&mut self, publication: Publication<G>) -> Option<PublicationId> {
         let descriptor = publication.descriptor();
         if let Some(under_way) = self.under_way.as_mut().filter(|signed| signed.descriptor == descriptor) {
@@ -47,7 +49,8 @@ impl<G: Generation> SigningLine<G> {
         self.waiting.insert(place, publication).map(|replaced| replaced.id)
     }
 
-    /// The next one to be signed, unless one is under way. [`SigningLine::finish`] has to follow.
+    /// The next publication to be signed; `None` if one is being signed. [`SigningLine::finish`] has to
+    /// follow.
     pub(super) fn begin(&mut self) -> Option<Publication<G>> {
         if self.under_way.is_some() {
             return None;
@@ -59,12 +62,12 @@ impl<G: Generation> SigningLine<G> {
         Some(publication)
     }
 
-    /// The signer is done with the one under way. True if that is still wanted.
+    /// Notes that the signer is done with the present one. True if its result is still wanted.
     pub(super) fn finish(&mut self) -> bool {
         self.under_way.take().is_some_and(|under_way| under_way.is_wanted)
     }
 
-    /// Drops all that waits. The one under way is not wanted any more.
+    /// Drops all that wait. The result of the present one is no longer wanted.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.places.clear();
@@ -91,7 +94,7 @@ mod tests {
         Publication { id: PublicationId(id), service: "front".into(), slot, order, to: vec![] }
     }
 
-    /// Signs the next one: its name, and whether it is still wanted.
+    /// Signs the next one: returns its name, and if it is still wanted.
     fn sign(line: &mut SigningLine<V2>) -> Option<(u64, bool)> {
         let publication = line.begin()?;
         Some((publication.id.0, line.finish()))
@@ -124,7 +127,8 @@ mod tests {
         assert!(line.begin().is_none());
     }
 
-    /// The bound does not depend on the number of publications that the engine asks for while the signer is held up.
+    /// The bound does not depend on the number of publications that the engine asks for while the signer is
+    /// busy.
     #[test]
     fn the_line_is_no_longer_than_there_are_descriptors() {
         let mut line = SigningLine::new();

@@ -1,5 +1,5 @@
-//! Works out where everything is by one directory, beside the loop: with ten thousand backends it takes more than a second the
-//! first time.
+//! The computation of all responsible HSDirs by one directory, in a thread: with ten thousand backends it
+//! takes more than a second the first time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use super::directory::View;
 use crate::engine::{BackendId, NetworkView, ServiceId};
 use crate::generation::{Directory, Frontend, Generation, Known};
 
-/// The surveys of one runtime. One is under way at a time: the next begins when it has ended, with what is the newest then.
+/// The surveys of one runtime, one at a time. The next one begins when the present one has ended, with the
+/// newest input.
 pub(super) struct Surveys<G: Generation> {
-    /// `None` while a survey is under way, which has them.
+    /// Results of earlier surveys; `None` during a survey, which has them.
     known: Option<G::Known>,
-    /// Whether the survey under way began with something that is out of date.
+    /// True if the input of the present survey is out of date.
     outdated: bool,
 }
 
@@ -37,19 +38,19 @@ pub(super) struct Surveyed<G: Generation> {
 }
 
 impl<G: Generation> Default for Surveys<G> {
-    /// None has begun.
+    /// No survey.
     fn default() -> Self {
         Self { known: Some(G::Known::default()), outdated: false }
     }
 }
 
 impl<G: Generation> Surveys<G> {
-    /// Begins a survey, which is reported when it has ended. If one is under way, that one is marked as out of date instead.
+    /// Begins a survey, whose end is reported. If one is running, that one is marked as out of date instead.
     pub(super) fn begin(&mut self, survey: Survey<G>, reports: mpsc::UnboundedSender<Report<G>>) {
         match self.known.take() {
             Some(known) => {
                 spawn_blocking(move || {
-                    // Nobody listens only when all is over.
+                    // The receiver is gone only at the end.
                     let _ = reports.send(Report::Surveyed(Box::new(survey.carry_out(known))));
                 });
             }
@@ -57,7 +58,7 @@ impl<G: Generation> Surveys<G> {
         }
     }
 
-    /// The survey under way has ended. `None` if it is out of date, and another one has to begin.
+    /// Takes the end of a survey. `None` if it is out of date, and another one has to begin.
     pub(super) fn end(&mut self, surveyed: Surveyed<G>) -> Option<(View, NetworkView)> {
         let Surveyed { known, view, network } = surveyed;
         self.known = Some(known);
@@ -108,7 +109,7 @@ mod tests {
         Backend::new(number).address()
     }
 
-    /// Of a frontend with so many backends.
+    /// The survey of a frontend with this number of backends.
     fn survey(count: u64) -> Survey<V3> {
         let directory = DirectoryV3::new(CONSENSUS.as_bytes(), MICRODESCRIPTORS.as_bytes(), true).unwrap();
         let frontends = vec![Frontend { address: address(0), backends: (1..=count).map(address).collect() }];

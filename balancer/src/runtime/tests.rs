@@ -1,5 +1,5 @@
-//! The runtime on a made-up network, in paused time. The descriptors of its made-up generation of onion services consist of their
-//! revision and the numbers of their points.
+//! The runtime on a simulated network, in paused time. The version of onion services is made up, too: its
+//! descriptors consist of their revision and the numbers of their points.
 
 mod made_up;
 mod replicas;
@@ -19,7 +19,7 @@ use crate::signer::{SignerClient, SignerPlace};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A runtime at work, and what is around it.
+/// A running runtime and its surroundings.
 struct World<G: Generation = MadeUp> {
     stage: Stage,
     signer: SharedSigner,
@@ -28,13 +28,13 @@ struct World<G: Generation = MadeUp> {
 }
 
 impl World {
-    /// So many frontends of one backend. The network is not there yet.
+    /// A world with this number of frontends of one backend. The network is not there yet.
     fn begin(frontends: u16) -> Self {
         let (runtime, stage) = World::runtime(frontends);
         Self::around(runtime, stage)
     }
 
-    /// A runtime with so many frontends of one backend, which has not begun.
+    /// A runtime with this number of frontends of one backend, which has not begun.
     fn runtime(frontends: u16) -> (Runtime<MadeUp, MadeUpNetwork>, Stage) {
         let frontend = |number| Frontend { address: address(number), backends: vec![address(BACKEND)] };
         runtime((1..=frontends).map(frontend).collect())
@@ -87,7 +87,7 @@ async fn publishes_what_the_backend_has_on_all_hsdirs() {
     assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
     assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 1 2 3")), "{:?}", world.stage.held(1));
     assert_eq!(world.stage.posts(), 1);
-    // A change is seen with the next look.
+    // A change is seen at the next look.
     world.stage.backend_has(&copy(8, &[2, 3, 4]));
     sleep(MINUTE * 15).await;
     assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 2 3 4")));
@@ -102,7 +102,7 @@ async fn an_hsdir_that_refuses_is_read_back_and_exceeded() {
     assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
     let held = world.stage.held(1);
     assert_eq!(held[0], copy(1_000_001, &[1, 2]));
-    // The others needed no second post.
+    // The other HSDirs needed no second post.
     assert_eq!(world.stage.posts(), 2);
 }
 
@@ -124,7 +124,7 @@ async fn an_hsdir_that_fails_gets_it_when_it_recovers() {
 async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
     let world = World::begin(1);
     world.stage.come(&copy(7, &[1]));
-    // Over the signature.
+    // This ends after the signature.
     sleep(SIGNATURE / 2).await;
     world.stage.go();
     sleep(MINUTE * 30).await;
@@ -137,7 +137,7 @@ async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
     assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 2")));
 }
 
-/// The network is lost when its directory has been read, and before it is known where everything is.
+/// The network is lost after its directory has been read, but before the survey has ended.
 #[tokio::test]
 async fn a_network_that_is_lost_while_its_directory_is_read_is_not_ready() {
     let (mut runtime, stage) = World::runtime(1);
@@ -166,7 +166,7 @@ async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
     world.configurations.send(configuration).unwrap();
     sleep(MINUTE).await;
     assert!(world.state().await.posts.is_restart_due);
-    // Another process, which has taken nothing yet.
+    // Tor's process is a new one, which has taken nothing yet.
     world.stage.go();
     world.stage.come(&copy(7, &[1]));
     sleep(MINUTE).await;
@@ -174,7 +174,8 @@ async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
     assert_eq!((since_start, last_day, is_restart_due), (0, 1, false));
 }
 
-/// 30 services at 9 s a signature: each is signed once, and then when it is due; a question does not wait for all.
+/// With 30 services at 9 s a signature, each is signed once, and then when it is due. A question does not
+/// wait for all of them.
 #[tokio::test(start_paused = true)]
 async fn a_slow_signer_gets_each_descriptor_once() {
     const SERVICES: u16 = 30;
@@ -200,12 +201,13 @@ async fn what_is_replaced_while_it_waits_is_not_posted() {
     world.stage.come(&copy(7, &[1]));
     sleep(SIGNATURE * 7 / 2).await;
     let before = world.stage.posts();
-    // When tor is back, the published descriptors are out of date, and so are the publications that wait for the signer from then on.
+    // When tor is back, the published descriptors are out of date. Publications for them wait for the signer
+    // from then on.
     world.stage.go();
     sleep(SIGNATURE / 9).await;
     world.stage.come(&copy(8, &[2]));
     sleep(SIGNATURE * (u32::from(SERVICES) + 5)).await;
-    // One that was signed before may be posted once more as it was.
+    // A text that was signed before may be posted once more.
     let posts = world.stage.posts() - before - usize::from(SERVICES);
     assert!(posts <= before, "{posts} of {before}");
     for service in 1..=SERVICES {

@@ -1,4 +1,4 @@
-//! A backend's descriptor: opened, and verified here rather than by tor, which checks nothing of an encrypted one.
+//! A backend's descriptor: opened and verified here, because tor checks nothing of an encrypted one.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use onionbalance_proto::v2::{OnionAddress, PointKey, TimePeriod};
 
 use crate::engine::{DescriptorCopy, Point};
 
-/// An introduction point with what the signer wants to see of it: no certificate covers it, only its backend's whole
-/// descriptor.
+/// An introduction point with everything that the signer demands of it. No certificate covers a point, only
+/// its backend's whole descriptor.
 #[derive(Clone, Debug)]
 pub struct BackendPoint {
-    /// The point.
+    /// The introduction point itself.
     pub point: IntroductionPoint,
-    /// Its place among the points of the descriptor.
+    /// The index of the point in the descriptor.
     pub index: u8,
-    /// The descriptor that lists it.
+    /// The descriptor that lists the point.
     pub backend: Arc<BackendDescriptor>,
 }
 
 /// A descriptor as its backend signed it.
 #[derive(Debug)]
 pub struct BackendDescriptor {
-    /// The backend.
+    /// The backend's onion address.
     pub address: OnionAddress,
     /// The signed text.
     pub text: String,
@@ -35,22 +35,25 @@ pub struct BackendDescriptor {
 impl Point for BackendPoint {
     type Id = (Fingerprint, PointKey);
 
-    // tor: `rend_client_report_intro_point_failure`.
+    // True in version 2 (tor: `rend_client_report_intro_point_failure`).
     const FAILED_IS_STRUCK_OFF: bool = true;
 
-    /// A backend that restarts may choose the same relay again, with another key of its own.
+    /// The service key: a backend that restarts may choose the same relay again, with another key.
     fn id(&self) -> Self::Id {
         (self.relay(), self.point.service_key)
     }
 
-    /// tor: `find_rp_for_intro`.
+    /// The relay that tor looks for (tor: `find_rp_for_intro`).
     fn relay(&self) -> Fingerprint {
         self.point.relay
     }
 }
 
-/// Opens the descriptor `text` of `backend`, which should be of `period` or, where tor's clock is another than ours, of the
-/// one next to it. All that can be verified at `now` is verified.
+/// Opens the descriptor `text` of `backend`. It should be of `period`, or of the period next to it if tor's
+/// clock differs from ours. Everything that can be verified at `now` is verified.
+///
+/// # Errors
+/// The text is not the backend's descriptor of these periods, or was published in the future.
 pub fn open(
     backend: &InstanceV2,
     period: TimePeriod,
@@ -65,29 +68,29 @@ pub fn open(
     let signed = Arc::new(BackendDescriptor { address: backend.address, text: text.to_owned() });
     let point = |(index, point)| BackendPoint { point, index, backend: Arc::clone(&signed) };
     Ok(DescriptorCopy {
-        // All that orders two descriptors of a period, to the hour.
+        // The publication time is all that orders two descriptors of a period, to the hour.
         revision: descriptor.published.0,
         published: descriptor.published,
         period: descriptor.period.0.into(),
-        // There are no more than ten.
+        // A descriptor has ten points at most.
         points: (0..=u8::MAX).zip(descriptor.points).map(point).collect(),
     })
 }
 
-/// Why a text is not the backend's present descriptor.
+/// The reason for which a text is not the backend's present descriptor.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BackendError {
-    /// Not a descriptor of the backend, or not one that can be opened.
+    /// The text is not a descriptor of the backend, or cannot be opened.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// From the future: later ones would count as older until then.
+    /// The publication time is in the future: later descriptors would count as older until then.
     #[error(
         "descriptor was published at {0}, which is ahead of this machine's clock: is one of the clocks wrong?"
     )]
     Ahead(UnixTime),
 }
 
-/// How far two clocks may be apart, in seconds.
+/// The longest time by which two clocks may differ, in seconds.
 const MAX_AHEAD: u64 = 3600;
 
 #[cfg(test)]

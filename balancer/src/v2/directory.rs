@@ -1,4 +1,4 @@
-//! The network as v2 services see it: which relays are HSDirs, by one consensus.
+//! The HSDirs of v2 services by one consensus.
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
@@ -9,27 +9,30 @@ use super::schedule::{self, DescriptorTerm};
 use crate::tor::documents::consensus::Lifetime;
 use crate::tor::documents::router_status::{self, RouterStatusError};
 
-/// Where every service's descriptors belong, by one consensus.
+/// The HSDirs of every service's descriptors, by one consensus.
 #[derive(Clone, Debug)]
 pub struct Directory {
     lifetime: Lifetime,
     ring: Ring,
 }
 
-/// Why there is no directory.
+/// The reason for which there is no directory.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DirectoryError {
     /// The list of relays cannot be read.
     #[error(transparent)]
     RouterStatus(#[from] RouterStatusError),
-    /// The consensus's times are none, or not in their order.
+    /// The consensus's times are not valid, or not in their order.
     #[error("tor says of its consensus that it is valid from `{0}`, fresh until `{1}` and valid until `{2}`")]
     Times(String, String, String),
 }
 
 impl Directory {
-    /// Puts the ring together from what tor's control port gives for `ns/all`, and for `consensus/valid-after`,
+    /// Makes the ring from tor's answers for `ns/all`, and for `consensus/valid-after`,
     /// `consensus/fresh-until` and `consensus/valid-until`.
+    ///
+    /// # Errors
+    /// The list of relays or a time is not valid, or the times are not in their order.
     pub fn new(router_statuses: &[u8], times: [&str; 3]) -> Result<Self, DirectoryError> {
         let lifetime = match times.map(str::parse) {
             [Ok(valid_after), Ok(fresh_until), Ok(valid_until)] => {
@@ -42,28 +45,28 @@ impl Directory {
         Ok(Self::of(lifetime, router_status::hsdirs(router_statuses)?))
     }
 
-    /// Puts the ring together from the HSDirs of a consensus that was read.
+    /// Makes the ring from the HSDirs of a parsed consensus.
     pub fn of(lifetime: Lifetime, hsdirs: Vec<Fingerprint>) -> Self {
         Self { lifetime, ring: Ring::new(hsdirs) }
     }
 
-    /// From when to when the consensus stands.
+    /// The time in which the consensus is valid.
     pub fn lifetime(&self) -> &Lifetime {
         &self.lifetime
     }
 
-    /// How many HSDirs stand on the ring.
+    /// The number of HSDirs on the ring.
     pub fn hsdirs(&self) -> usize {
         self.ring.len()
     }
 
-    /// Where the service at `address` keeps its descriptors at `now`.
+    /// The descriptors that the service at `address` publishes at `now`, each with its HSDirs.
     pub fn store(&self, address: &OnionAddress, now: UnixTime) -> Vec<(DescriptorTerm, Vec<Fingerprint>)> {
         let terms = schedule::published(address, now).into_iter();
         terms.map(|term| (term, self.ring.responsible(&term.id(address)))).collect()
     }
 
-    /// Where the service at `address` has stored the descriptors that clients look for at `now`.
+    /// The descriptors of the service at `address` that clients look for at `now`, each with its HSDirs.
     pub fn fetch(&self, address: &OnionAddress, now: UnixTime) -> [(DescriptorTerm, Vec<Fingerprint>); 2] {
         DescriptorTerm::both(TimePeriod::at(now, address))
             .map(|term| (term, self.ring.responsible(&term.id(address))))
@@ -74,7 +77,7 @@ impl Directory {
 mod tests {
     use super::*;
 
-    // A testing network of tor 0.4.5.9, and what its HSDirs held.
+    // The consensus of a testing network of tor 0.4.5.9, and the descriptors that its HSDirs held.
     const ROUTER_STATUSES: &str = include_str!("../../tests/data/ns-all.txt");
     const TIMES: [&str; 3] = ["2026-11-22 07:53:20", "2026-11-22 07:53:40", "2026-11-22 07:54:00"];
     const VECTORS: &str = include_str!("../../../proto/testdata/v2/vectors.json");
@@ -130,7 +133,7 @@ mod tests {
             let stored = directory().store(&address, now);
             assert_eq!(stored[..2], directory().fetch(&address, now));
         }
-        // From the overlap on it is also where they will look.
+        // In the overlap the HSDirs are already those at which clients will look.
         let stored = directory().store(&address, begin.minus(3600));
         assert_eq!(stored[2..], directory().fetch(&address, begin));
     }

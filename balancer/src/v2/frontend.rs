@@ -1,4 +1,4 @@
-//! The frontend's descriptor: put together for the signer, and looked at as a client would before it goes out.
+//! The frontend's descriptor: composed for the signer, and checked as a client would before it is published.
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::time::UnixTime;
@@ -10,19 +10,19 @@ use onionbalance_proto::wire::v2::{ChosenPoint, FrontendRequest};
 use super::backend::BackendPoint;
 use super::schedule::DescriptorTerm;
 
-/// What the signer returned is not what was asked for.
+/// The reason for which a signed text is not the descriptor that was asked for.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FrontendError {
-    /// A client could not use it.
+    /// A client could not use the text.
     #[error("the signed descriptor does not open: {0}")]
     Document(#[from] DocumentError),
-    /// It lists other points, or says other things of them.
+    /// The text lists other points, or has other values for them.
     #[error("the signed descriptor is not the one that was asked for")]
     Different,
 }
 
-/// The request for one descriptor that lists `points`, published at `now`. With `client_authorization` only clients that
-/// hold one of the backends' cookies can read it.
+/// The request for a descriptor that lists `points`, published at `now`. With `client_authorization` only
+/// clients that hold one of the backends' cookies can read it.
 pub fn compose(
     service: &OnionAddress,
     term: DescriptorTerm,
@@ -37,7 +37,7 @@ pub fn compose(
             backends.push(backend.text.clone());
             backends.len() - 1
         });
-        // The engine chooses no more than ten points.
+        // The engine chooses at most ten points.
         chosen.push(ChosenPoint { backend: u8::try_from(known).unwrap_or(u8::MAX), point: *index });
     }
     FrontendRequest {
@@ -51,8 +51,11 @@ pub fn compose(
     }
 }
 
-/// Opens the signed `text` as a client would, one with `cookie` if there has to be one, and compares it with what was asked
-/// for.
+/// Opens the signed `text` as a client would, with `cookie` if clients need one, and compares it with the
+/// request.
+///
+/// # Errors
+/// A client could not use the text, or it is not what was asked for.
 pub fn check(
     text: &str,
     service: &OnionAddress,
@@ -68,8 +71,9 @@ pub fn check(
     Ok(descriptor)
 }
 
-/// The cookie of one of the frontend's clients, if it has to authorize them: a backend that authorizes its own drops the
-/// introductions of all others (tor: `rend_service_validate_intro_late`).
+/// The cookie of one of the frontend's clients; `None` if it does not authorize them. It has to if a backend
+/// does, because that drops the introductions of clients without a cookie (tor:
+/// `rend_service_validate_intro_late`).
 pub fn client_cookie(backends: &[InstanceV2]) -> Option<&Cookie> {
     backends.iter().find_map(|backend| backend.auth.as_ref())
 }
@@ -99,7 +103,7 @@ mod tests {
 
     fn some_points() -> Vec<BackendPoint> {
         let [first, second] = KEYS.map(|key| points(&Backend::from_pem(key), 3));
-        // As the engine gives them: in no order of backends.
+        // The engine gives the points in no order of backends.
         vec![first[2].clone(), second[0].clone(), first[0].clone()]
     }
 
@@ -122,7 +126,7 @@ mod tests {
         assert_eq!(request.published, UnixTime(NOW.0 - NOW.0 % 3600));
     }
 
-    /// What an honest signer would return for these points.
+    /// The text of an honest signer for these points.
     fn signed(points: &[BackendPoint], readers: Readers<'_>) -> String {
         let descriptor = Descriptor {
             period: term().period,

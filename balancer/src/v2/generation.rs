@@ -1,4 +1,4 @@
-//! Version 2 as the runtime sees it.
+//! Version 2 for the runtime.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
-/// Version 2.
+/// Version 2 onion services.
 #[derive(Clone, Copy, Debug)]
 pub struct V2;
 
@@ -32,7 +32,7 @@ impl Generation for V2 {
     type FrontendError = FrontendError;
     type DirectoryError = directory::DirectoryError;
 
-    // An HSDir says 200 to descriptors that it throws away (tor: `rend_cache_store_v2_desc_as_dir`).
+    // An HSDir answers 200 also to descriptors that it discards (tor: `rend_cache_store_v2_desc_as_dir`).
     const VERSION: Version = Version::V2;
     const PROOF: Proof = Proof::ReadBack;
     const REPLICAS_DIFFER: bool = true;
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn each_hsdir_is_asked_for_each_replica_that_it_is_responsible_for() {
         let address = backend(None).address;
-        // On a ring of four, two HSDirs at least are responsible for both.
+        // On a ring of four, at least two HSDirs are responsible for both replicas.
         let four = directory().fetch(&address, NOW).map(|(_, hsdirs)| hsdirs).concat()[..4].to_vec();
         for directory in [directory(), Directory::of(*directory().lifetime(), four)] {
             let sources = directory.backend(&mut (), &backend(None), NOW).sources;
@@ -235,7 +235,7 @@ mod tests {
         let backend = backend(Some("YWJjZGVmZ2hpamtsbW5vcA=="));
         assert_eq!(directory().backend(&mut (), &backend, NOW).sources, [Source::Any]);
         let ClientLookup { ids, .. } = directory().client_lookup(&backend, NOW).unwrap();
-        // With the cookie in the id or without, in three periods.
+        // Three periods, two replicas, and the id with and without the cookie.
         assert_eq!(ids.len(), 12);
         assert!(ids.contains(&"kkj45bfm57jmgw5ryxr6zmszjje2tdey".parse().unwrap()));
         assert!(ids.contains(&"zr4d5f4wkptx2oxhp754uui3dm7grv6x".parse().unwrap()));

@@ -1,4 +1,5 @@
-//! Version 2 onion services: where their descriptors belong, how a backend's is opened and ours is put together.
+//! Version 2 onion services: the HSDirs of descriptors, opening a backend's descriptor, and composing the
+//! frontend's.
 
 pub mod backend;
 pub mod directory;

@@ -1,37 +1,38 @@
-//! The hash ring: which HSDirs are responsible for a descriptor (rend-spec-v2 §1.4).
+//! The hash ring, which determines the HSDirs of a descriptor (rend-spec-v2 §1.4).
 //!
-//! Answers exactly as tor does (tor: `hid_serv_get_responsible_directories`), so that we store where clients look.
+//! The result is exactly tor's (tor: `hid_serv_get_responsible_directories`), so that descriptors are stored
+//! where clients look.
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::DescriptorId;
 
-/// How many relays keep each descriptor (`REND_NUMBER_OF_CONSECUTIVE_REPLICAS`).
+/// The number of relays that keep each replica (`REND_NUMBER_OF_CONSECUTIVE_REPLICAS`).
 const SPREAD: usize = 3;
 
-/// The HSDirs in the order of their fingerprints, which are their places. 20 bytes a relay.
+/// The HSDirs in the order of their fingerprints, which are their places on the ring; 20 bytes each.
 #[derive(Clone, Debug)]
 pub struct Ring(Vec<Fingerprint>);
 
 impl Ring {
-    /// Puts every one of `hsdirs` in its place.
+    /// A ring of these HSDirs.
     pub fn new(mut hsdirs: Vec<Fingerprint>) -> Self {
         hsdirs.sort_unstable();
         hsdirs.dedup();
         Self(hsdirs)
     }
 
-    /// How many relays stand on the ring.
+    /// The number of relays on the ring.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether no relay does.
+    /// True if the ring has no relay.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The HSDirs of the descriptor: the next three from its id on, round the ring. A ring that is too small gives all it
-    /// has.
+    /// The HSDirs of the descriptor: the next three from its id on, round the ring. A smaller ring returns
+    /// all its relays.
     pub fn responsible(&self, id: &DescriptorId) -> Vec<Fingerprint> {
         let place = self.0.partition_point(|hsdir| hsdir.0 < *id.as_bytes());
         let (before, from) = self.0.split_at(place);
@@ -54,7 +55,7 @@ mod tests {
         Ring::new(digits.chars().map(hsdir).collect())
     }
 
-    /// The ring is asked for an id whose first characters are these; the answer as the digits of the fingerprints.
+    /// The first digits of the fingerprints that are responsible for an id with these first characters.
     fn responsible(ring: &Ring, id: &str) -> String {
         let id = format!("{id:a<32}").parse().unwrap();
         ring.responsible(&id).iter().map(|hsdir| hsdir.to_string().remove(0)).collect()
@@ -91,7 +92,7 @@ mod tests {
         fn no_relay_between_is_passed_over(raw in vec(any::<[u8; 20]>(), 0..12), at in any::<[u8; 20]>()) {
             let id: DescriptorId = data_encoding::BASE32_NOPAD.encode(&at).to_lowercase().parse().unwrap();
             let distance = |hsdir: &Fingerprint| -> Vec<u8> {
-                // (place − id) modulo 2^160, digit by digit.
+                // The distance (place − id) modulo 2^160, digit by digit.
                 let mut borrow = 0_i16;
                 let digits = hsdir.0.iter().zip(at).rev().map(|(place, at)| {
                     let digit = i16::from(*place) - i16::from(at) - borrow;

@@ -1,7 +1,7 @@
-//! Which descriptors a service publishes, by the clock (rend-spec-v2 §1.3).
+//! The descriptors that a service publishes, by the clock (rend-spec-v2 §1.3).
 //!
-//! A period's two descriptors, one for each replica, are kept published from an hour before the period begins until it
-//! ends. Periods are a day long and begin at a time of day of each service's own.
+//! A period's two descriptors, one for each replica, are kept published from an hour before the period's
+//! beginning to its end. Periods last a day. They begin at a time of day that depends on the service.
 
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::period::{OVERLAP, seconds_left};
@@ -12,9 +12,9 @@ use crate::engine::DescriptorSlot;
 /// One of a service's descriptors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DescriptorTerm {
-    /// Its time period.
+    /// The descriptor's time period.
     pub period: TimePeriod,
-    /// Which of the period's two it is.
+    /// The replica, one of two.
     pub replica: Replica,
 }
 
@@ -24,25 +24,25 @@ impl DescriptorTerm {
         Replica::ALL.map(|replica| Self { period, replica })
     }
 
-    /// Its id, for a service without stealth authorization.
+    /// The descriptor's id, for a service without stealth authorization.
     pub fn id(self, service: &OnionAddress) -> DescriptorId {
         DescriptorId::derive(service, SecretIdPart::derive(self.period, self.replica, None))
     }
 
-    /// What the engine calls it.
+    /// The slot by which the engine names the descriptor.
     pub fn slot(self) -> DescriptorSlot {
         DescriptorSlot { period: self.period.0.into(), replica: self.replica.into() }
     }
 
-    /// What the engine calls so; `None` if no descriptor of version 2 can be meant.
+    /// The descriptor in the engine's slot; `None` if version 2 has no such slot.
     pub fn of_slot(slot: DescriptorSlot) -> Option<Self> {
         let period = TimePeriod(slot.period.try_into().ok()?);
         Some(Self { period, replica: slot.replica.try_into().ok()? })
     }
 }
 
-/// The ids that a backend's descriptor may have: with stealth authorization its client's cookie is in it, and not every
-/// form of a cookie says which authorization it is for.
+/// The ids that a backend's descriptor may have. With stealth authorization the cookie of its client is part
+/// of the id, and not every form of a cookie tells its kind of authorization.
 pub fn ids(backend: &OnionAddress, term: DescriptorTerm, cookie: Option<&Cookie>) -> Vec<DescriptorId> {
     let cookies = [None, cookie];
     let cookies = cookies.iter().take(1 + usize::from(cookie.is_some()));
@@ -51,8 +51,8 @@ pub fn ids(backend: &OnionAddress, term: DescriptorTerm, cookie: Option<&Cookie>
         .collect()
 }
 
-/// The descriptors that the service keeps published at `now`: those of the present period, and of the next one within
-/// the overlap.
+/// The descriptors that the service keeps published at `now`: those of the present period, and within the
+/// overlap also those of the next.
 pub fn published(service: &OnionAddress, now: UnixTime) -> Vec<DescriptorTerm> {
     let present = TimePeriod::at(now, service);
     let mut terms = DescriptorTerm::both(present).to_vec();
@@ -62,7 +62,7 @@ pub fn published(service: &OnionAddress, now: UnixTime) -> Vec<DescriptorTerm> {
     terms
 }
 
-/// When [`published`] next says something else than at `now`.
+/// The next time at which [`published`] has another result than at `now`.
 pub fn changes_at(service: &OnionAddress, now: UnixTime) -> UnixTime {
     let left = seconds_left(now, service);
     now.plus(if left > OVERLAP { left - OVERLAP } else { left })
@@ -75,7 +75,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     fn service() -> OnionAddress {
-        // Its first byte is 0x4e: a period begins 26325 s before midnight UTC.
+        // The first byte is 0x4e: a period begins 26325 s before midnight UTC.
         "jyvfq5umznvka34v".parse().unwrap()
     }
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn at_every_minute_of_three_days_clients_find_what_they_look_for() {
-        // Before, between and behind the days' ends, and one that begins with them.
+        // Services whose periods change before, between and behind the days' ends, and at them.
         for first in [0, 1, 0x4e, 0x80, 0xFF] {
             let mut id = [7; 10];
             id[0] = first;
@@ -118,7 +118,8 @@ mod tests {
             for minute in 0..3 * 24 * 60 {
                 let now = UnixTime(1_795_305_607 + minute * 60);
                 let terms = published(&service, now);
-                // Their clocks are up to an hour ahead: what they look for is there before its period begins.
+                // Clients' clocks may be an hour ahead: the descriptor that they look for is there before its
+                // period begins.
                 for ahead in [0, 1800, OVERLAP - 1] {
                     let wanted = DescriptorTerm::both(TimePeriod::at(now.plus(ahead), &service));
                     assert!(wanted.iter().all(|term| terms.contains(term)), "{first} {minute} {ahead}");

@@ -1,4 +1,4 @@
-//! A backend's descriptor: opened, and verified here rather than by tor, which hands some on unchecked.
+//! A backend's descriptor: opened and verified here, because tor passes some on unchecked.
 
 use std::sync::Arc;
 
@@ -15,45 +15,50 @@ use crate::engine::{DescriptorCopy, Point};
 /// An introduction point with the proof that it is its backend's own.
 #[derive(Clone, Debug)]
 pub struct BackendPoint {
-    /// The point, with its two certificates: 600 bytes, which the sets of all services that list it share.
+    /// The point with its two certificates: 600 bytes, which the sets of all services that list it share.
     pub point: Arc<IntroductionPoint>,
-    /// What its descriptor says of all its points.
+    /// The statements of its descriptor about all points.
     pub backend: Arc<BackendClaims>,
 }
 
-/// What a backend's descriptor says beside its points.
+/// The statements of a backend's descriptor besides its points.
 #[derive(Clone, Debug)]
 pub struct BackendClaims {
-    /// The backend.
+    /// The backend's onion address.
     pub address: OnionAddress,
     /// The period of its blinded key.
     pub period: TimePeriod,
     /// The certificate of its descriptor-signing key.
     pub signing_cert: Certificate,
-    /// Its congestion control.
+    /// The backend's congestion control; `None` without one.
     pub flow_control: Option<FlowControl>,
-    /// Whether it gives up its own anonymity.
+    /// True if the backend gives up its own anonymity.
     pub single_onion: bool,
 }
 
 impl Point for BackendPoint {
     type Id = (AuthKey, EncKey);
 
-    // It is not used again, and yet found first at its relay (tor: `handle_introduce_ack_bad`).
+    // False in version 3: a failed point is not used again, but is found first at its relay (tor:
+    // `handle_introduce_ack_bad`).
     const FAILED_IS_STRUCK_OFF: bool = false;
 
     fn id(&self) -> Self::Id {
         (self.point.auth_key, self.point.enc_key)
     }
 
-    /// tor: `setup_intro_circ_auth_key`.
+    /// The relay that tor looks for (tor: `setup_intro_circ_auth_key`).
     fn relay(&self) -> Fingerprint {
         self.point.link_specifiers.rsa_identity()
     }
 }
 
-/// Opens the descriptor `text` of the backend at `address`, which should be of `period` or, where tor has a newer or
-/// older consensus than we, of the one next to it. All that can be verified at `now` is verified.
+/// Opens the descriptor `text` of the backend at `address`. It should be of `period`, or of the period next
+/// to it if tor has a newer or older consensus than we. Everything that can be verified at `now` is verified.
+///
+/// # Errors
+/// The text is not a descriptor of the backend for these periods, or one of its certificates is not valid at
+/// `now`.
 pub fn open(
     address: &OnionAddress,
     period: TimePeriod,
@@ -65,7 +70,7 @@ pub fn open(
         match document::open(text, &PeriodKeys::derive(address, period), now) {
             Ok(descriptor) if descriptor.inner.points.is_empty() => return Err(DocumentError::NoPoints),
             Ok(descriptor) => return Ok(copy(*address, period, descriptor, now)),
-            // By another blinded key: of another period, or of another service.
+            // The blinded key is another one: of another period, or of another service.
             Err(error @ DocumentError::Cert(CertError::OtherKey)) => failure = failure.or(Some(error)),
             Err(error) => return Err(error),
         }
@@ -80,9 +85,9 @@ fn copy(
     now: UnixTime,
 ) -> DescriptorCopy<BackendPoint> {
     let Descriptor { signing_cert, revision, inner } = descriptor;
-    // Tor makes a new certificate with every upload, which thereby says when that was.
-    // The certificate's hour is rounded up: the true moment is up to an hour earlier. A backend is rather taken for
-    // younger than it is, so that a living one is never dropped for its age.
+    // Each upload by tor has a new certificate, which therefore tells the time of the upload.
+    // The certificate's hour is rounded up: the true time is up to an hour earlier. The error makes a backend
+    // seem younger, so that a live one is never dropped for its age.
     let published = signing_cert.claim.expires.moment().minus(CERT_LIFETIME_SECS).min(now);
     let claims = BackendClaims {
         address,

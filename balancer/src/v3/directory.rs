@@ -1,4 +1,4 @@
-//! The network as v3 services see it: one consensus, its schedule, and the rings of both descriptors.
+//! The HSDirs of v3 services by one consensus: its schedule, and the rings of both descriptors.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -12,7 +12,7 @@ use super::schedule::{DescriptorTerm, Schedule, ScheduleError, Which};
 use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Parameters};
 use crate::tor::documents::microdesc::{RelayIdentity, microdescriptors};
 
-/// Where every service's descriptors belong, by one consensus. About 100 bytes a relay.
+/// The HSDirs of every service's descriptors, by one consensus. About 100 bytes a relay.
 #[derive(Clone, Debug)]
 pub struct Directory {
     lifetime: Lifetime,
@@ -23,20 +23,23 @@ pub struct Directory {
     missing: usize,
 }
 
-/// Why there is no directory.
+/// The reason for which there is no directory.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DirectoryError {
     /// The consensus cannot be read.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
-    /// Its times make no schedule.
+    /// The consensus's times make no schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
 }
 
 impl Directory {
-    /// Puts the rings together from what tor's control port gives for `dir/status-vote/current/consensus-microdesc` and
-    /// `md/all`. `testing` as in [`Schedule::new`].
+    /// Makes the rings from tor's answers for `dir/status-vote/current/consensus-microdesc` and `md/all`.
+    /// `testing` as in [`Schedule::new`].
+    ///
+    /// # Errors
+    /// The consensus is not valid, or its times make no schedule.
     pub fn new(
         consensus: &[u8],
         microdescriptors_text: &[u8],
@@ -50,21 +53,24 @@ impl Directory {
         for known in microdescriptors(microdescriptors_text) {
             if let Some(fingerprint) = awaited.remove(&known.digest) {
                 missing -= 1;
-                // Without an identity no tor can place it, now or later.
+                // A relay without an identity has no place on the ring of any tor, now or later.
                 relays.extend(known.identity.map(|identity| (fingerprint, identity)));
             }
         }
         Ok(Self { missing, ..Self::of(&consensus, &relays, testing)? })
     }
 
-    /// Puts the rings together from a consensus that was read, and those of its HSDirs whose identity is known.
+    /// Makes the rings from a parsed consensus and those of its HSDirs whose identity is known.
+    ///
+    /// # Errors
+    /// The times of the consensus make no schedule.
     pub fn of(
         consensus: &Consensus,
         relays: &[(Fingerprint, RelayIdentity)],
         testing: bool,
     ) -> Result<Self, ScheduleError> {
         let schedule = Schedule::new(consensus, testing)?;
-        // The rings take half of the time: each has a processor of its own where there are two.
+        // The rings take half of the time, so each is computed in a thread.
         let (first, second) = thread::scope(|scope| {
             let first = scope.spawn(|| Ring::new(relays, &schedule.first));
             let second = Ring::new(relays, &schedule.second);
@@ -74,7 +80,7 @@ impl Directory {
         Ok(Self { lifetime, parameters, schedule, first, second, missing: 0 })
     }
 
-    /// From when to when the consensus stands.
+    /// The time in which the consensus is valid.
     pub fn lifetime(&self) -> &Lifetime {
         &self.lifetime
     }
@@ -89,18 +95,19 @@ impl Directory {
         &self.schedule
     }
 
-    /// How many HSDirs stand on the rings.
+    /// The number of HSDirs on the rings.
     pub fn hsdirs(&self) -> usize {
         self.first.len()
     }
 
-    /// How many HSDirs of the consensus are not on the rings because tor has not fetched their microdescriptors yet.
-    /// While there are any, some services have other HSDirs than their clients believe: wait for tor to fetch them.
+    /// The number of the consensus's HSDirs that are not on the rings because tor has not fetched their
+    /// microdescriptors yet. While there are any, some services have other HSDirs than their clients look at:
+    /// wait for tor to fetch them.
     pub fn missing(&self) -> usize {
         self.missing
     }
 
-    /// Where the service at `address` stores its first and its second descriptor.
+    /// The first and the second descriptor of the service at `address`, each with its HSDirs.
     pub fn store(&self, address: &OnionAddress) -> [(DescriptorTerm, Vec<Fingerprint>); 2] {
         self.both()
             .map(|(which, term)| (term, self.responsible(which, &BlindedKey::derive(address, term.period))))
@@ -111,15 +118,16 @@ impl Directory {
         [(Which::First, self.schedule.first), (Which::Second, self.schedule.second)]
     }
 
-    /// Where the service at `address` has stored the descriptor that clients look for now, and for which period.
+    /// The period of the descriptor of the service at `address` that clients look for now, and its HSDirs.
     ///
-    /// Clients ask the first `spread_fetch` of each replica only; these are all that hold it.
+    /// Clients ask only the first `spread_fetch` of each replica; these are all HSDirs that hold it.
     pub fn fetch(&self, address: &OnionAddress) -> (TimePeriod, Vec<Fingerprint>) {
         let period = self.schedule.fetched_term().period;
         (period, self.responsible(self.schedule.fetched, &BlindedKey::derive(address, period)))
     }
 
-    /// The HSDirs of the first or the second descriptor of the service that has this blinded key in its period.
+    /// The HSDirs of the first or the second descriptor of the service that has this blinded key in its
+    /// period.
     pub fn responsible(&self, which: Which, blinded: &BlindedKey) -> Vec<Fingerprint> {
         self.ring(which).responsible(blinded, self.parameters.replicas, self.parameters.spread_store)
     }
@@ -143,7 +151,8 @@ mod tests {
 
     use super::*;
 
-    // A testing network with 9 relays, and the service `backend0` on it: relay2 alone did not hold its first descriptor.
+    // A testing network with 9 relays, and the service `backend0` in it: only relay2 did not hold its first
+    // descriptor.
     const CONSENSUS: &str = include_str!("../../tests/data/consensus-microdesc.txt");
     const MICRODESCRIPTORS: &str = include_str!("../../tests/data/md-all.txt");
     const BACKEND: &str = "th4zxt6h4k7tcv2jwe7y3rid42pptskjmofdmt2tnwzd2n4gsotrjoid.onion";

@@ -1,4 +1,4 @@
-//! The frontend's descriptor: put together for the signer, and looked at as a client would before it goes out.
+//! The frontend's descriptor: composed for the signer, and checked as a client would before it is published.
 
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::document::inner::Inner;
@@ -10,19 +10,19 @@ use super::backend::BackendPoint;
 use super::schedule::DescriptorTerm;
 use crate::engine::Point;
 
-/// What the signer returned is not what was asked for.
+/// The reason for which a signed text is not the descriptor that was asked for.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FrontendError {
-    /// A client could not use it.
+    /// A client could not use the text.
     #[error("the signed descriptor does not open: {0}")]
     Document(#[from] DocumentError),
-    /// It lists other points, or says other things of them.
+    /// The text lists other points, or has other values for them.
     #[error("the signed descriptor is not the one that was asked for")]
     Different,
 }
 
-/// The request for the texts of a descriptor, one with each of these sets of points. A point that several sets have is proven
-/// once.
+/// The request for the texts of a descriptor, one for each of these sets of points. A point that several sets
+/// list is proven once.
 pub fn compose(
     service: &OnionAddress,
     term: &DescriptorTerm,
@@ -54,7 +54,7 @@ pub fn compose(
     }
 }
 
-/// The index of `item` in `known`, to which it is added if it is missing. The engine gives no more than 8 sets of 20 points: the
+/// The index of `item` in `known`; a missing item is added. The engine gives at most 8 sets of 20 points: the
 /// indices of these and of their backends fit a byte.
 fn index_of<T: PartialEq>(known: &mut Vec<T>, item: T) -> u8 {
     let index = known.iter().position(|known| *known == item).unwrap_or_else(|| {
@@ -68,15 +68,18 @@ fn all(sets: &[impl AsRef<[BackendPoint]>]) -> impl Iterator<Item = &BackendPoin
     sets.iter().flat_map(AsRef::as_ref)
 }
 
-/// The flow control that all backends of all sets have in common; `None` if there is none. A descriptor announces it for all its
-/// points together, and a service's descriptors announce the same at all HSDirs.
+/// The flow control that all backends of all sets have in common; `None` if there is none. A descriptor has
+/// one for all its points together, and a service's descriptors have the same at all HSDirs.
 fn common_flow_control(sets: &[impl AsRef<[BackendPoint]>]) -> Option<FlowControl> {
     let mut all = all(sets).map(|point| point.backend.flow_control);
     let first = all.next()??;
     all.try_fold(first, |common, next| common.common(next?))
 }
 
-/// Opens the signed texts as a client would, and compares each with the set that was asked for.
+/// Opens the signed texts as a client would, and compares each with its set.
+///
+/// # Errors
+/// A client could not use a text, or it is not what was asked for.
 pub fn check(
     texts: &[String],
     service: &OnionAddress,
@@ -122,7 +125,7 @@ mod tests {
         backend::open(&backend.address(), term().period, &published.text(&mut OsRng), NOW).unwrap().points
     }
 
-    /// A service that signs whatever it is given stands in for the signer.
+    /// The text of a signer that signs everything, for these points.
     fn signed(points: &[BackendPoint]) -> String {
         let mut published = Backend::new(9).publish(term().period, NOW, points.len(), &mut OsRng);
         let recertified = points.iter().map(|wanted| IntroductionPoint {

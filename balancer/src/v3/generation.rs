@@ -1,4 +1,4 @@
-//! Version 3 as the runtime sees it.
+//! Version 3 for the runtime.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
-/// Version 3.
+/// Version 3 onion services.
 #[derive(Clone, Copy, Debug)]
 pub struct V3;
 

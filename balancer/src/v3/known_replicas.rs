@@ -1,5 +1,6 @@
-//! The places of descriptors on the ring, kept from one consensus to the next. The blinded key that a place follows from takes 48 µs, the
-//! place itself 1 µs. Each consensus asks for those of all backends and services again, which change once a day.
+//! The places of descriptors on the ring, kept from one consensus to the next. The blinded key, from which a
+//! place follows, takes 48 µs to compute, and the place itself 1 µs. Each consensus needs the places of all
+//! backends and services, and they change once a day.
 
 use std::collections::HashMap;
 
@@ -8,19 +9,20 @@ use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 use super::ring::Replicas;
 use crate::generation;
 
-/// The places that the last look at the network needed, and those that the present one has needed so far. About 250
-/// bytes for each descriptor: three for a backend and two for a service.
+/// The places that the last survey needed, and those that the present one has needed so far. About 250 bytes
+/// for each descriptor: three for a backend and two for a service.
 #[derive(Default)]
 pub struct KnownReplicas {
     last: ByDescriptor,
     present: ByDescriptor,
 }
 
-/// By identity key, period and number of replicas.
+/// The places by identity key, period and number of replicas.
 type ByDescriptor = HashMap<([u8; 32], TimePeriod, u8), Replicas>;
 
 impl KnownReplicas {
-    /// The places of the descriptor of the service at `address` in `period`, which has `count` replicas.
+    /// The places of the descriptor of the service at `address` in `period`, one for each of its `count`
+    /// replicas.
     pub fn replicas(&mut self, address: &OnionAddress, period: TimePeriod, count: u8) -> &Replicas {
         let name = (*address.identity(), period, count);
         let Self { last, present } = self;

@@ -1,6 +1,7 @@
-//! The hash ring: which HSDirs are responsible for a descriptor (rend-spec-v3 \[WHERE-HSDESC\]).
+//! The hash ring, which determines the HSDirs of a descriptor (rend-spec-v3 \[WHERE-HSDESC\]).
 //!
-//! Answers exactly as tor does (tor: `hs_get_responsible_hsdirs`), so that we store where clients look.
+//! The result is exactly tor's (tor: `hs_get_responsible_hsdirs`), so that descriptors are stored where
+//! clients look.
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v3::{BlindedKey, TimePeriod};
@@ -17,22 +18,23 @@ pub struct Ring {
     places: Vec<(Index, Fingerprint)>,
 }
 
-/// A place on the ring, 32 bytes, of a relay or of one of a service's replicas.
+/// A place on the ring, 32 bytes: a relay's, or that of a replica of a descriptor.
 type Index = [u8; 32];
 
-/// The places of a descriptor's replicas on the ring of its period: a hash each, which every consensus of that period needs.
+/// The places of a descriptor's replicas on the ring of its period: one hash each, which every consensus of
+/// that period needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Replicas(Vec<Index>);
 
 impl Replicas {
-    /// Those of the descriptor that is signed with `blinded` in `period`, of which there are `count` replicas.
+    /// The places of the `count` replicas of the descriptor that is signed with `blinded` in `period`.
     pub fn new(blinded: &BlindedKey, period: TimePeriod, count: u8) -> Self {
         Self((1..=count).map(|replica| hs_index(blinded.as_bytes(), replica, period)).collect())
     }
 }
 
 impl Ring {
-    /// Puts every one of `relays` in its place for `term`.
+    /// The ring of these relays for `term`.
     pub fn new(relays: &[(Fingerprint, RelayIdentity)], term: &DescriptorTerm) -> Self {
         let place = |&(fingerprint, identity): &(Fingerprint, RelayIdentity)| {
             (hsdir_index(&identity, term.period, &term.shared_random), fingerprint)
@@ -42,12 +44,12 @@ impl Ring {
         Self { period: term.period, places }
     }
 
-    /// How many relays stand on the ring.
+    /// The number of relays on the ring.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether no relay does.
+    /// True if the ring has no relay.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -57,10 +59,10 @@ impl Ring {
         self.holders(&Replicas::new(blinded, self.period, replicas), spread)
     }
 
-    /// The HSDirs of a descriptor of this ring's period, first replica first, none of them twice.
+    /// The HSDirs of a descriptor of this ring's period, the first replica's first, none of them twice.
     ///
-    /// Each replica takes the next `spread` relays from its place on, round the ring, passing over those that an earlier
-    /// replica took. A ring that is too small gives all it has.
+    /// Each replica takes the next `spread` relays from its place on, round the ring, and skips those of an
+    /// earlier replica. A ring that is too small returns all its relays.
     pub fn holders(&self, Replicas(starts): &Replicas, spread: u8) -> Vec<Fingerprint> {
         let mut chosen = Vec::with_capacity(starts.len() * usize::from(spread));
         for start in starts {
@@ -83,7 +85,7 @@ impl Ring {
 
 /// `hsdir_index`: the period's number before its length.
 fn hsdir_index(relay: &RelayIdentity, period: TimePeriod, shared_random: &SharedRandomValue) -> Index {
-    // One piece of 88 bytes: a quarter faster than five, and this is what a new consensus spends its time on.
+    // One piece of 88 bytes: this is a quarter faster than five, and a new consensus spends its time here.
     let input: [&[u8]; 5] = [
         b"node-idx",
         &relay.0,
@@ -141,7 +143,8 @@ mod tests {
 
     #[test]
     fn agrees_with_onionbalances_hash_ring() {
-        // Onionbalance, test_v3_hashring.py: valid-after 10101010101, between a period's start and the next value.
+        // Onionbalance, test_v3_hashring.py: valid-after 10101010101, between a period's start and the next
+        // value.
         let relays: Vec<_> =
             (1..=255).map(|byte| (Fingerprint([byte; 20]), RelayIdentity([byte; 32]))).collect();
         let day = TimePeriod::at(UnixTime(10_101_010_101), period(0).length, 720).number;
@@ -164,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The ring as the specification tells it: step by step upward, from the top on to the bottom.
+    /// The ring as the specification describes it: step by step upward, and from the top to the bottom.
     fn naive(mut places: Vec<(Index, Fingerprint)>, starts: &[Index], spread: u8) -> Vec<Fingerprint> {
         places.sort();
         let mut chosen: Vec<Fingerprint> = Vec::new();
@@ -183,7 +186,7 @@ mod tests {
     }
 
     fn places() -> impl Strategy<Value = Vec<(Index, Fingerprint)>> {
-        // One byte tells the indices apart, so that starts fall on them, between them, below and above all.
+        // The indices differ in one byte, so that starts fall on them, between them, below and above all.
         prop::collection::btree_set(any::<u8>(), 0..40).prop_map(|bytes| {
             bytes.into_iter().map(|byte| ([byte; 32], Fingerprint([byte.wrapping_mul(77); 20]))).collect()
         })

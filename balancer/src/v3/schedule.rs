@@ -1,7 +1,7 @@
-//! Which two descriptors a service publishes, as one consensus has it.
+//! The two descriptors that a service publishes, by one consensus.
 //!
-//! The blinded key changes with every time period, the places of the HSDirs with every shared random value, and the
-//! two take turns half a period apart:
+//! The blinded key changes with every time period, the places of the HSDirs with every shared random value,
+//! and the two take turns half a period apart:
 //!
 //! ```text
 //!  run        1                       2                       3
@@ -12,10 +12,10 @@
 //!             first:  0, run 0       first:  1, run 1
 //! ```
 //!
-//! A period's descriptor is first published as the *second* one, at the start of the run before the period; it becomes
-//! the *first* one with the next run, when half of the period is over; clients look for it all through the period.
-//! Everything is computed from the consensus, never from the clock, so a client with another consensus of the same
-//! lifetime finds one of the two.
+//! A period's descriptor is first published as the *second* one, at the start of the run before the period.
+//! It becomes the *first* one with the next run, when half of the period is over. Clients look for it during
+//! the whole period. Everything is computed from the consensus, never from the clock, so a client with
+//! another consensus of the same lifetime finds one of the two.
 
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::{PeriodLength, TimePeriod};
@@ -24,37 +24,38 @@ use sha3::{Digest, Sha3_256};
 use crate::engine::DescriptorSlot;
 use crate::tor::documents::consensus::{Consensus, SharedRandomValue};
 
-/// Voting intervals from a shared-random run's start to that of a time period, and back again.
+/// The number of voting intervals from a shared-random run's start to that of a time period, and back again.
 const ROUNDS_PER_PHASE: u64 = 12;
-/// Voting intervals in a shared-random run: a commit and a reveal phase.
+/// The number of voting intervals in a shared-random run: a commit and a reveal phase.
 const ROUNDS_PER_RUN: u64 = 2 * ROUNDS_PER_PHASE;
 
-/// The two descriptors of every service, and which one clients look for.
+/// The two descriptors of every service, and the one that clients look for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Schedule {
     /// C tor's first (current) descriptor, by the previous shared random value.
     pub first: DescriptorTerm,
     /// C tor's second (next) descriptor, by the current shared random value.
     pub second: DescriptorTerm,
-    /// The one that clients with this consensus look for.
+    /// The descriptor that clients with this consensus look for.
     pub fetched: Which,
-    /// How long after a multiple of its length a time period begins: what [`TimePeriod::start`] asks for.
+    /// The time after a multiple of its length at which a time period begins, in minutes; an argument of
+    /// [`TimePeriod::start`].
     pub offset_minutes: u64,
 }
 
-/// When and where one descriptor is published.
+/// The period and the ring of one descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DescriptorTerm {
     /// The time period of its blinded key.
     pub period: TimePeriod,
-    /// What the HSDirs' places on the ring come from.
+    /// The value that determines the HSDirs' places on the ring.
     pub shared_random: SharedRandomValue,
     /// The start of the shared-random run in which the period begins.
     pub run_start: UnixTime,
 }
 
 impl DescriptorTerm {
-    /// What the engine calls it: both replicas are one document.
+    /// The slot by which the engine names the descriptor; both replicas are one document.
     pub fn slot(&self) -> DescriptorSlot {
         DescriptorSlot { period: self.period.number, replica: 0 }
     }
@@ -63,13 +64,13 @@ impl DescriptorTerm {
 /// One of a service's two descriptors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Which {
-    /// The one by the previous shared random value.
+    /// The descriptor by the previous shared random value.
     First,
-    /// The one by the current shared random value.
+    /// The descriptor by the current shared random value.
     Second,
 }
 
-/// The consensus's times give no time period.
+/// The length of time periods that follows from the consensus's times is out of bounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "a voting interval of {interval} s makes time periods of {minutes} minutes, and tor knows 5 to 14400: \
@@ -81,8 +82,12 @@ pub struct ScheduleError {
 }
 
 impl Schedule {
-    /// The schedule by `consensus`. `testing` says that tor runs with `TestingTorNetwork`, where a time period is as
-    /// long as a shared-random run and `hsdir_interval` is not looked at (tor: `get_time_period_length`).
+    /// The schedule of `consensus`. `testing` is true if tor runs with `TestingTorNetwork`, where a time
+    /// period is as long as a shared-random run and `hsdir_interval` is ignored (tor:
+    /// `get_time_period_length`).
+    ///
+    /// # Errors
+    /// The voting interval makes time periods of less than 5 or more than 14400 minutes.
     pub fn new(consensus: &Consensus, testing: bool) -> Result<Self, ScheduleError> {
         let valid_after = consensus.lifetime.valid_after();
         let interval = consensus.lifetime.voting_interval();
@@ -95,12 +100,12 @@ impl Schedule {
         let offset = interval.saturating_mul(ROUNDS_PER_PHASE);
         let offset_minutes = offset / 60;
 
-        // Counted in rounds from this one: a network that began off the grid stays off it (tor:
+        // Runs are counted in rounds from this one: a network that began off the grid stays off it (tor:
         // `sr_state_get_start_time_of_current_protocol_run`).
         let rounds = valid_after.0.checked_div(interval).unwrap_or(0) % ROUNDS_PER_RUN;
         let run_start = valid_after.minus(rounds.saturating_mul(interval));
 
-        // tor: `hs_in_period_between_tp_and_srv`, where the offset counts to the second.
+        // The offset counts to the second (tor: `hs_in_period_between_tp_and_srv`).
         let next_period = TimePeriod::at(run_start, length, offset_minutes).next().start(0).plus(offset);
         let current = TimePeriod::at(valid_after, length, offset_minutes);
         let (first, second, fetched) = if (run_start..next_period).contains(&valid_after) {
@@ -130,7 +135,8 @@ impl Schedule {
     }
 }
 
-/// What stands in for a shared random value that the authorities failed to agree on (rend-spec-v3 \[PUB-SHAREDRANDOM\]).
+/// The replacement for a shared random value on which the authorities did not agree (rend-spec-v3
+/// \[PUB-SHAREDRANDOM\]).
 fn disaster_value(period: TimePeriod) -> SharedRandomValue {
     let hash = Sha3_256::new()
         .chain_update(b"shared-random-disaster")
@@ -150,7 +156,7 @@ mod tests {
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
 
-    /// A consensus of a network whose runs' values are the number of the run.
+    /// A consensus of a network in which each run's value is the number of the run.
     fn consensus(valid_after: u64, interval: u64, interval_minutes: u16) -> Consensus {
         let value = |run: u64| {
             let mut value = [0; 32];
@@ -189,7 +195,7 @@ mod tests {
 
     #[test]
     fn roles_change_with_the_shared_random_value_only() {
-        // 2016-04-13; C tor's test_time_period: 16903 up to noon, 16904 from there.
+        // 2016-04-13; C tor's test_time_period: 16903 before noon, 16904 from noon on.
         let midnight = 1_460_505_600;
         for hour in 0..24 {
             let schedule = public(midnight + hour * HOUR);
@@ -267,7 +273,7 @@ mod tests {
             for minute in 0..3 * 24 * 60 {
                 let valid_after = (begin + minute * 60) / interval * interval;
                 let service = schedule(valid_after);
-                // A consensus lives three intervals; the client's may be the newer one as well.
+                // A consensus is used for three intervals; the client's may also be the newer one.
                 for client in (0..=6).map(|rounds| schedule(valid_after + rounds * interval - 3 * interval)) {
                     let wanted = client.fetched_term();
                     assert!([service.first, service.second].contains(wanted), "{interval} {minute}");
@@ -280,7 +286,7 @@ mod tests {
     fn a_descriptor_is_published_half_a_period_longer_than_its_period_on_either_side() {
         for (interval, minutes, testing) in NETWORKS {
             let run = 24 * interval;
-            // Off the grid of runs, as a network may begin.
+            // The network begins off the grid of runs, as some do.
             let begin = 1_795_336_080 / interval * interval;
             let mut published: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
             let mut offset = 0;
@@ -292,7 +298,7 @@ mod tests {
                 }
             }
             let length = PeriodLength::try_from(u16::try_from(run / 60).unwrap()).unwrap();
-            // The first and the last were only seen in part.
+            // The first and the last one are incomplete.
             let whole: Vec<_> = published.into_iter().skip(2).rev().skip(2).collect();
             assert!(!whole.is_empty());
             for (number, times) in whole {

@@ -1,5 +1,5 @@
-//! A network in memory, and a generation of onion services whose formats are a line of numbers. The network carries descriptors of
-//! version 2, too, but only from HSDirs.
+//! A network in memory, and a made-up version of onion services whose formats are a line of numbers. The
+//! network also carries descriptors of version 2, but only from HSDirs.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,15 +25,15 @@ use crate::network::{
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
-/// How long the signer takes.
+/// The time that the signer takes for a signature.
 pub(super) const SIGNATURE: Duration = Duration::from_secs(9);
-/// How many HSDirs there are, each for all descriptors.
+/// The number of HSDirs, each of which is responsible for all descriptors.
 pub(super) const HSDIRS: usize = 8;
 /// The number of the backend's address.
 pub(super) const BACKEND: u16 = 1000;
 const SLOT: DescriptorSlot = DescriptorSlot { period: 1, replica: 0 };
 
-/// The address of this number: the first key from there on that is one.
+/// The address of this number: the first key from there on that is valid.
 pub(super) fn address(number: u16) -> OnionAddress {
     let key = |tries: u8| {
         let mut key = [0; 32];
@@ -44,7 +44,7 @@ pub(super) fn address(number: u16) -> OnionAddress {
     (0..=u8::MAX).find_map(key).expect("no key")
 }
 
-/// A descriptor.
+/// The text of a descriptor.
 pub(super) fn copy(revision: u64, points: &[u32]) -> String {
     let numbers = [revision].into_iter().chain(points.iter().map(|point| u64::from(*point)));
     numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
@@ -60,7 +60,7 @@ fn hsdirs() -> Vec<Fingerprint> {
     (1..).take(HSDIRS).map(|number| Fingerprint([number; 20])).collect()
 }
 
-/// A point is its number, and is at the relay of that number.
+/// A point that is its number, at the relay of that number.
 #[derive(Clone, Debug)]
 pub(super) struct MadeUpPoint(u32);
 
@@ -80,7 +80,7 @@ impl Point for MadeUpPoint {
     }
 }
 
-/// The generation.
+/// The made-up version of onion services.
 #[derive(Clone, Debug)]
 pub(super) struct MadeUp;
 
@@ -236,11 +236,11 @@ struct State {
     posts: usize,
     /// The descriptor that each HSDir holds of each service.
     held: HashMap<(OnionAddress, Fingerprint), String>,
-    /// The verdicts of HSDirs that have the same one for every upload.
+    /// The verdict of HSDirs that give the same one for every upload.
     verdicts: HashMap<Fingerprint, Verdict>,
-    /// The v2 directory. `None`: an empty one, which is enough for the made-up generation.
+    /// The v2 directory; `None`: an empty one, which is enough for the made-up version.
     documents: Option<Documents>,
-    /// The answer of all HSDirs for each v2 descriptor that they do not deny.
+    /// The answer of all HSDirs for each v2 descriptor that they have.
     answers: HashMap<DescriptorId, Fetched>,
 }
 
@@ -258,35 +258,35 @@ impl Stage {
     }
 
     fn say(&self, message: Message<Infallible>) {
-        // A runtime that has ended hears nothing.
+        // A runtime that has ended receives nothing.
         let _ = self.messages.send(message);
     }
 
-    /// The network is there, and the backend has this descriptor in it.
+    /// Makes the network ready, with this descriptor of the backend.
     pub(super) fn come(&self, backend: &str) {
         self.backend_has(backend);
         self.state().is_there = true;
         self.say(Message::Ready { uptime: None });
     }
 
-    /// The network is not there any more.
+    /// Makes the network lost.
     pub(super) fn go(&self) {
         self.state().is_there = false;
         self.say(Message::Lost);
     }
 
-    /// The backend has published this.
+    /// Has the backend publish this text.
     pub(super) fn backend_has(&self, text: &str) {
         let all = hsdirs().into_iter().map(|hsdir| ((address(BACKEND), hsdir), text.to_owned()));
         self.state().held.extend(all);
     }
 
-    /// This HSDir has this descriptor of a frontend.
+    /// Gives this HSDir this descriptor of a frontend.
     pub(super) fn holds(&self, frontend: u16, hsdir: usize, text: String) {
         self.state().held.insert((address(frontend), hsdirs()[hsdir]), text);
     }
 
-    /// The descriptors that the HSDirs hold of a frontend; empty where there is none.
+    /// The descriptors of a frontend that the HSDirs hold; empty texts if they hold none.
     pub(super) fn held(&self, frontend: u16) -> Vec<String> {
         let state = self.state();
         let held = |hsdir| state.held.get(&(address(frontend), hsdir)).cloned().unwrap_or_default();
@@ -300,7 +300,7 @@ impl Stage {
         state.verdicts.extend(verdict.map(|verdict| (hsdirs()[hsdir], verdict)));
     }
 
-    /// The network has this v2 directory, and all its HSDirs these answers for these descriptors.
+    /// Gives the network this v2 directory, and all its HSDirs these answers for these descriptors.
     pub(super) fn is_of_version_2(&self, documents: Documents, answers: HashMap<DescriptorId, Fetched>) {
         let mut state = self.state();
         (state.documents, state.answers) = (Some(documents), answers);
@@ -330,7 +330,7 @@ impl State {
         Verdict::Stored
     }
 
-    /// Whether requests are taken.
+    /// True if requests are taken.
     fn takes(&mut self) -> bool {
         self.asked_while_away += usize::from(!self.is_there);
         self.is_there

@@ -1,4 +1,4 @@
-//! V2 backends on a network that is so small that each HSDir is responsible for both replicas.
+//! V2 backends on a network so small that each HSDir is responsible for both replicas.
 
 use std::collections::HashMap;
 
@@ -31,10 +31,10 @@ fn documents() -> Documents {
     Documents::V2 { router_statuses, times }
 }
 
-/// These answers for the two replicas of the backend's descriptor.
+/// These answers for the two replicas of the backend's descriptor, by id.
 fn answers(backend: &Backend, of_replicas: &[Fetched; 2]) -> HashMap<DescriptorId, Fetched> {
     let period = TimePeriod::at(onionbalance_process::now(), &backend.address());
-    // The period may end while the test runs.
+    // The period may end during the test.
     let named = |period| {
         let ids = DescriptorTerm::both(period).map(|term| term.id(&backend.address()));
         ids.into_iter().zip(of_replicas.clone())
@@ -42,7 +42,7 @@ fn answers(backend: &Backend, of_replicas: &[Fetched; 2]) -> HashMap<DescriptorI
     [period, period.next()].into_iter().flat_map(named).collect()
 }
 
-/// The backend's state after a quarter of an hour of each of these answers for its two replicas.
+/// The backend's state after a quarter of an hour of each of these pairs of answers.
 async fn states<const N: usize>(of_replicas: [[Fetched; 2]; N]) -> [BackendState; N] {
     let backend = Backend::from_pem(KEY);
     let balanced = InstanceV2 { address: backend.address(), auth: None, name: None };
@@ -84,7 +84,7 @@ async fn either_replica_is_enough() {
     assert_eq!(states([[Fetched::NotFound, Fetched::NotFound]]).await, [BackendState::NotFound]);
 }
 
-/// A replica that could not be fetched may be there.
+/// A replica that could not be fetched may exist.
 #[tokio::test(start_paused = true)]
 async fn a_backend_is_gone_when_hsdirs_deny_both_replicas() {
     let (text, denied, failed) = (text(), Fetched::NotFound, Fetched::Failed(None));
