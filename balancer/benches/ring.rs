@@ -1,6 +1,7 @@
-//! From tor's texts to both rings, beside the bare hashing that no way to a ring can do without.
+//! From tor's texts to both rings, compared with the bare hashing that every implementation needs.
 //!
-//! `cargo bench --package onionbalance --bench ring`. Both are done in turn for their ratio; then Criterion times each.
+//! `cargo bench --package onionbalance --bench ring`. Both are done in turn for their ratio; then Criterion
+//! times each.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -28,7 +29,7 @@ use synthetic::{Shape, Texts, texts};
 const RELAYS: usize = 9_000;
 const ROUNDS: usize = 40;
 const REPEATS: usize = 10;
-/// `node-idx`, identity, shared random value, period number, period length.
+/// The length of `node-idx`, identity, shared random value, period number and period length.
 const INDEX_INPUT: usize = 8 + 32 + 32 + 8 + 8;
 
 fn network(hsdirs_percent: u32) -> Texts {
@@ -53,7 +54,7 @@ fn bare_hashes(microdescriptors: &[u8], hsdirs: usize) -> u8 {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    // About half of the public network's relays are HSDirs; more than all cannot be.
+    // About half of the public network's relays are HSDirs; 100 % is the maximum.
     for hsdirs_percent in [50, 100] {
         let texts = network(hsdirs_percent);
         let (consensus, microdescriptors) = (texts.consensus.as_bytes(), texts.microdescriptors.as_bytes());

@@ -1,8 +1,8 @@
-//! The longest turns of the loop that balances: everything that one event can make it do, with many backends. Times are those of
-//! the processor, so that a busy machine does not count.
+//! The longest turns of the loop that balances: the work that one event can cause, with many backends. Times
+//! are processor times, so that a busy machine does not matter.
 //!
-//! `cargo bench --package onionbalance --bench turns [SERVICES [BACKENDS]]`. Nothing that is marked with `loop` may take more than
-//! 50 ms at 1 000 services with 10 backends each, the default.
+//! `cargo bench --package onionbalance --bench turns [SERVICES [BACKENDS]]`. No turn that is marked with
+//! `loop` may take more than 50 ms at 1 000 services with 10 backends each, the default.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -42,10 +42,10 @@ type Copy = DescriptorCopy<BackendPoint>;
 
 const RELAYS: usize = 9_000;
 const POINTS: usize = 3;
-/// When the first consensus begins; those of the next day follow each other by the hour.
+/// The valid-after time of the first consensus; those of the next day follow each other by the hour.
 const BEGIN: UnixTime = UnixTime(1_795_312_800);
 const SIMULATED: Duration = Duration::from_secs(3 * 3600);
-/// After a turn that leaves work for others.
+/// The time between a turn that leaves work and the next.
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -71,7 +71,7 @@ fn main() {
     engine(&parts, &copies, first, next);
 }
 
-/// Calls `act`, and prints the processor time of that under the name `what`.
+/// Calls `act`, and prints its processor time under the name `what`.
 fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let begun = processor_time();
     let result = act();
@@ -109,7 +109,7 @@ fn configuration(parts: &[(OnionAddress, &[OnionAddress])]) {
     timed("loop: an address of the signer's answer", || text.parse::<OnionAddress>().unwrap());
 }
 
-/// The network so many hours after the beginning.
+/// The network this number of hours after the beginning.
 fn directory(hours: u64) -> Directory {
     let mut rng = StdRng::seed_from_u64(9);
     let time = |hour: u64| format!("2026-11-{} {:02}:00:00", 22 + hour / 24, hour % 24);
@@ -233,7 +233,7 @@ fn engine(
     }
 }
 
-/// A network that gives and takes everything at once.
+/// A network that answers every request at once with success.
 struct Life<'a> {
     copies: &'a HashMap<BackendId, Copy>,
     turns: BTreeMap<&'static str, Duration>,
@@ -253,7 +253,7 @@ impl Life<'_> {
         }
     }
 
-    /// Hands the engine an event, and carries its actions out until no further event follows from them.
+    /// Hands the engine an event, and carries its actions out until no further event results.
     fn turn(
         &mut self,
         engine: &mut Engine<BackendPoint, StdRng>,

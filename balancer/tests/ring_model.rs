@@ -1,5 +1,5 @@
-//! Our rings against the specifications' words, on random ones: distances are computed, relays are sorted by them, nothing is
-//! searched.
+//! Our rings against the text of the specifications, on random networks: distances are computed and relays
+//! are sorted by them, without any search.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -19,7 +19,7 @@ use sha3::{Digest, Sha3_256};
 
 type Relay = (Fingerprint, RelayIdentity);
 
-/// How far it is from `start` on to `place`, round the ring.
+/// The distance from `start` to `place`, round the ring.
 fn distance<const N: usize>(start: [u8; N], place: [u8; N]) -> [u8; N] {
     let mut distance = [0; N];
     let mut borrow = false;
@@ -32,7 +32,7 @@ fn distance<const N: usize>(start: [u8; N], place: [u8; N]) -> [u8; N] {
     distance
 }
 
-/// rend-spec-v3 \[WHERE-HSDESC\].
+/// The HSDirs by rend-spec-v3 \[WHERE-HSDESC\].
 fn model(
     relays: &[Relay],
     term: &DescriptorTerm,
@@ -60,7 +60,7 @@ fn model(
     chosen
 }
 
-/// None, fewer than one replica takes, or many; some fingerprints stand twice.
+/// No relay, fewer than one replica takes, or many; some fingerprints occur twice.
 fn relays() -> impl Strategy<Value = Vec<Relay>> {
     let relay = (any::<u8>(), any::<[u8; 32]>())
         .prop_map(|(fingerprint, identity)| (Fingerprint([fingerprint; 20]), RelayIdentity(identity)));
@@ -86,7 +86,7 @@ proptest! {
         prop_assert_eq!(chosen, model(&relays, &term, &blinded, replicas, spread));
     }
 
-    /// So that a new consensus moves a descriptor no further than it must.
+    /// A new consensus moves a descriptor no further than it must.
     #[test]
     fn who_is_not_responsible_does_not_matter(relays in relays(), service in 0_u64..1000, spread in 1_u8..=8) {
         let term = term(1440, 20_000, [7; 32]);

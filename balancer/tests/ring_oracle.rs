@@ -1,4 +1,4 @@
-//! Our rings against tor-netdir's, on networks drawn at random.
+//! Our rings against tor-netdir's, on random networks.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
@@ -23,7 +23,7 @@ use tor_netdoc::doc::microdesc::MicrodescReader;
 use tor_netdoc::doc::netstatus::MdConsensus;
 
 fn netdir(texts: &Texts, now: SystemTime) -> NetDir {
-    // tor-netdoc wants the last newlines that the control protocol takes off.
+    // tor-netdoc demands the last newlines that the control protocol takes off.
     let (_, _, unchecked) = MdConsensus::parse(&format!("{}\n", texts.consensus)).unwrap();
     let consensus = unchecked.if_valid_at(&now).unwrap().dangerously_assume_wellsigned();
     let mut partial = PartialNetDir::new(consensus, None);
@@ -44,7 +44,7 @@ fn random_address(rng: &mut impl Rng) -> OnionAddress {
     }
 }
 
-/// Where tor-netdir would upload the service's descriptor of this term, by fingerprint.
+/// The HSDirs to which tor-netdir would upload the service's descriptor of this term, by fingerprint.
 fn theirs(netdir: &NetDir, address: &OnionAddress, term: &DescriptorTerm) -> Vec<Fingerprint> {
     let number = term.period.number;
     let params = netdir.hs_all_time_periods();
@@ -77,7 +77,7 @@ fn compare(shape: &Shape, testing: bool, now: SystemTime, rng: &mut impl Rng) {
 
 fn shape(times: [String; 3], interval_minutes: u16, rng: &mut impl Rng) -> Shape {
     Shape {
-        // Small rings wrap round and run out; larger ones do what the public network does.
+        // Small rings wrap round and run out; larger ones are like the public network's.
         relays: if rng.r#gen() { rng.gen_range(1..30) } else { rng.gen_range(30..300) },
         hsdirs_percent: 80,
         times,
@@ -107,7 +107,7 @@ fn agrees_with_arti_at_every_hour_of_a_day() {
 
 #[test]
 fn agrees_with_arti_through_a_testing_networks_period() {
-    // Arti takes the length from the parameter alone; we take 24 intervals of 20 s.
+    // Arti takes the length from the parameter alone; this test has 24 intervals of 20 s.
     let mut rng = StdRng::seed_from_u64(2);
     for round in 0..48 {
         let at = |round: u64| format!("2026-11-22 00:{:02}:{:02}", round / 3, round % 3 * 20);

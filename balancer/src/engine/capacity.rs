@@ -1,14 +1,16 @@
 //! The limits of tor: bounds the requests that are outstanding there, and orders those that wait.
 //!
-//! Tor builds 32 circuits for its client at a time (`MaxClientCircuitsPending`), and each request to an HSDir needs one of its
-//! own, an upload as well as a fetch. Further requests queue inside tor, where none can be taken back or preferred, and fetches
-//! are given up before they begin. So the engine keeps the line itself. Three things bound it:
+//! Tor builds 32 circuits for its client at a time (`MaxClientCircuitsPending`), and each request to an HSDir
+//! needs one of its own, an upload as well as a fetch. Further requests queue inside tor, where none can be
+//! taken back or preferred, and fetches are given up before they begin. So the engine keeps the line itself.
+//! Three things bound it:
 //!
-//! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A request holds its slot
-//!   until it is answered, or for [`HELD`]: a circuit that fails gives no event.
-//! - *Pace.* Requests leave at even distances, but for a small burst: tor needs 38 ms to take a command, and all others wait.
-//! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them their share of the
-//!   slots, which is what they need at least (see [`Shares`]): so nothing starves.
+//! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A
+//!   request holds its slot until it is answered, or for [`HELD`]: a circuit that fails gives no event.
+//! - *Pace.* Requests leave at even distances, but for a small burst: tor needs 38 ms to take a command, and
+//!   all others wait.
+//! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them
+//!   their share of the slots, which is what they need at least (see [`Shares`]): so nothing starves.
 
 mod line;
 mod slots;
@@ -27,11 +29,13 @@ use super::timing::{Demand, Settings};
 
 /// For how long a request without an answer keeps its slot.
 ///
-/// Tor gives a circuit up after `CircuitBuildTimeout`, 60 s at most, and a request after two minutes (`SocksTimeout`). So most of
-/// those without an answer are over by then, and the eight circuits that tor has beyond the slots are left for the others.
+/// Tor gives a circuit up after `CircuitBuildTimeout`, 60 s at most, and a request after two minutes
+/// (`SocksTimeout`). So most of those without an answer are over by then, and the eight circuits that tor has
+/// beyond the slots are left for the others.
 const HELD: Duration = Duration::from_secs(60);
 
-/// For how long a publication keeps its slots before it is posted: the signer may be slow, and the runtime always answers.
+/// For how long a publication keeps its slots before it is posted: the signer may be slow, and the runtime
+/// always answers.
 const HELD_FOR_SIGNING: Duration = Duration::from_secs(10 * 60);
 
 /// The fewest slots with which each line has one of its own.
@@ -39,9 +43,10 @@ const LEAST: usize = Kind::ALL.len();
 
 /// How many slots the others leave to each line while it waits.
 ///
-/// Looks have as many as let each backend be looked for four times before its copy is too old, and read-backs as many as let
-/// everything be read back within the least time between two renewals, but neither more than a third. Posts have the rest. So a
-/// look at 5,400 backends every 45 minutes, or the read-backs of 600 version-2 services in an hour, is a third of one tor.
+/// Looks have as many as let each backend be looked for four times before its copy is too old, and read-backs
+/// as many as let everything be read back within the least time between two renewals, but neither more than a
+/// third. Posts have the rest. So a look at 5,400 backends every 45 minutes, or the read-backs of 600
+/// version-2 services in an hour, is a third of one tor.
 #[derive(Clone, Copy)]
 struct Shares {
     posts: usize,
@@ -72,7 +77,8 @@ impl Shares {
     }
 }
 
-/// How long a request keeps its slot on the average: a circuit takes a second to four, and some are never answered.
+/// How long a request keeps its slot on the average: a circuit takes a second to four, and some are never
+/// answered.
 const REQUEST: Duration = Duration::from_secs(4);
 
 /// The three lines, and what is outstanding at tor.
@@ -124,26 +130,30 @@ impl Capacity {
         self.read_backs.join_until(now, now, read_back);
     }
 
-    /// The first post, which stays in its line. `None` if none waits, the pace holds it up, or no slot is free.
+    /// The first post, which stays in its line. `None` if none waits, the pace holds it up, or no slot is
+    /// free.
     pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
         self.posts.first(now).copied().filter(|_| self.room(Kind::Post, now) > 0)
     }
 
-    /// Takes the first post out of its line, if there are slots for all its circuits. A post to more HSDirs than the share of posts
-    /// has slots leaves when as many slots as that share are free: it cannot be divided, for all its sets have one revision.
+    /// Takes the first post out of its line, if there are slots for all its circuits. A post to more HSDirs
+    /// than the share of posts has slots leaves when as many slots as that share are free: it cannot be
+    /// divided, for all its sets have one revision.
     pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Posting> {
         let circuits = circuits.min(self.shares.of(Kind::Post));
         let first = self.first_post(now).filter(|_| circuits <= self.room(Kind::Post, now));
         first.and_then(|_| self.posts.leave())
     }
 
-    /// Takes the first backend out of the line of looks. `None` if none waits, the pace holds it up, or no slot is free.
+    /// Takes the first backend out of the line of looks. `None` if none waits, the pace holds it up, or no
+    /// slot is free.
     pub(super) fn next_look(&mut self, now: Duration) -> Option<Number<BackendId>> {
         let may_go = self.looks.first(now).is_some() && self.room(Kind::Look, now) > 0;
         may_go.then(|| self.looks.leave()).flatten()
     }
 
-    /// Takes the first read-back out of its line. `None` if none waits, the pace holds it up, or no slot is free.
+    /// Takes the first read-back out of its line. `None` if none waits, the pace holds it up, or no slot is
+    /// free.
     pub(super) fn next_read_back(&mut self, now: Duration) -> Option<ReadBack> {
         let may_go = self.read_backs.first(now).is_some() && self.room(Kind::ReadBack, now) > 0;
         may_go.then(|| self.read_backs.leave()).flatten()
@@ -188,7 +198,8 @@ impl Capacity {
         self.slots.expire(now);
     }
 
-    /// Moves all times on by the time that the machine `slept`: tor did nothing in it either, and it counts as no wait.
+    /// Moves all times on by the time that the machine `slept`: tor did nothing in it either, and it counts
+    /// as no wait.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.posts.wake_up(slept);
         self.looks.wake_up(slept);
@@ -205,7 +216,8 @@ impl Capacity {
         self.slots = Slots::new();
     }
 
-    /// Reports once that the longest wait has reached `patience`, and once that it has gone down to half of that.
+    /// Reports once that the longest wait has reached `patience`, and once that it has gone down to half of
+    /// that.
     pub(super) fn judge(&mut self, now: Duration, patience: Duration) -> Option<Notice> {
         let wait = self.longest_wait(now);
         match self.behind_since {
@@ -242,7 +254,8 @@ impl Capacity {
         lines.min()
     }
 
-    /// How many slots a line may take now: the free ones, less those that the other waiting lines have not taken of their shares.
+    /// How many slots a line may take now: the free ones, less those that the other waiting lines have not
+    /// taken of their shares.
     fn room(&self, kind: Kind, now: Duration) -> usize {
         let waits = |other: &Kind| self.ready_at(*other).is_some_and(|ready_at| ready_at <= now);
         let others = Kind::ALL.into_iter().filter(|other| *other != kind).filter(waits);

@@ -1,11 +1,13 @@
 //! Time that passes unnoticed: the machine is suspended, or its virtual machine paused.
 //!
-//! The monotonic clock (`CLOCK_MONOTONIC`) does not count this time; the wall clock shows it afterwards. HSDirs forget and backends
-//! die meanwhile, so the engine's own time goes on by as much. Descriptors that may have expired are renewed at once, as far as the
-//! budgets allow, all backends are looked for, and a copy that no HSDir has any more is as old as the wall clock says.
+//! The monotonic clock (`CLOCK_MONOTONIC`) does not count this time; the wall clock shows it afterwards.
+//! HSDirs forget and backends die in the meantime, so the engine's own time goes on by as much. Descriptors
+//! that may have expired are renewed at once, as far as the budgets allow, all backends are looked for, and a
+//! copy that no HSDir has any more is as old as the wall clock shows.
 //!
-//! A wall clock that is set forward looks the same, and has the same effect once. A clock that goes back and forth has no further
-//! effect: time counts as slept only where the wall clock is further ahead than it was within a quarter of an hour.
+//! A wall clock that is set forward looks the same, and has the same effect once. A clock that goes back and
+//! forth has no further effect: time counts as slept only if the wall clock is further ahead than it was
+//! within a quarter of an hour.
 
 use std::time::Duration;
 
@@ -14,15 +16,17 @@ use super::event::Now;
 /// The engine's time.
 #[derive(Default)]
 pub(super) struct Clock {
-    /// The most seconds by which the wall clock was ahead of the monotonic one; `None` before the first reading.
+    /// The most seconds by which the wall clock was ahead of the monotonic one; `None` before the first
+    /// reading.
     furthest: Option<i128>,
-    /// Since when, by the monotonic clock, it has been at least [`STEP`] less far ahead; `None` while it is not.
+    /// The monotonic time since which it has been at least [`STEP`] less far ahead; `None` while it is not.
     behind_since: Option<Duration>,
     slept: Duration,
 }
 
 impl Clock {
-    /// Takes a reading of both clocks. Returns the time slept since the last one: zero, or from [`STEP`] to [`LONGEST`].
+    /// Takes a reading of both clocks. Returns the time slept since the last one: zero, or from [`STEP`] to
+    /// [`LONGEST`].
     pub(super) fn read(&mut self, now: Now) -> Duration {
         let ahead = i128::from(now.wall.0) - i128::from(now.elapsed.as_secs());
         let by = ahead - *self.furthest.get_or_insert(ahead);
@@ -51,9 +55,10 @@ impl Clock {
     }
 }
 
-/// Seconds that count as sleep: no timer that matters is shorter.
+/// The fewest seconds that count as sleep: no timer that matters is shorter.
 const STEP: i128 = 60;
-/// How long a wall clock that was set back is not believed: in that time the budgets let everything be published once.
+/// The time for which a wall clock that was set back is not believed: in that time the budgets allow
+/// publishing everything once.
 const BELIEVED_AFTER: Duration = Duration::from_secs(15 * 60);
 /// The longest sleep that is counted: everything has expired by then.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -66,7 +71,8 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    /// The seconds slept that a new clock returns for each of these readings: seconds of the monotonic clock, of the wall clock.
+    /// The seconds slept that a new clock returns for each of these readings: seconds of the monotonic clock
+    /// and of the wall clock.
     fn slept(times: &[(u64, u64)]) -> Vec<u64> {
         let mut clock = Clock::default();
         let read = |(elapsed, wall): &(u64, u64)| {

@@ -8,28 +8,28 @@ use super::event::Now;
 use super::notice::Notice;
 use super::timing::{self, Timing};
 
-/// What surrounds the handling of an event.
+/// The surroundings of an event while it is handled.
 pub(super) struct Context<R> {
     pub(super) now: Now,
     pub(super) timing: Timing,
     pub(super) rng: R,
     pub(super) notices: Vec<Notice>,
-    /// Fetches in a row without an answer, of all backends and HSDirs together.
+    /// The number of fetches in a row without an answer, of all backends and HSDirs together.
     pub(super) silences: u32,
 }
 
 impl<R: RngCore> Context<R> {
-    /// Whether no HSDir answers. An HSDir's silence then says nothing of that HSDir.
+    /// True if no HSDir answers. The silence of one HSDir then says nothing about that HSDir.
     pub(super) fn is_silence_general(&self) -> bool {
         self.silences > GENERAL_SILENCE
     }
 
-    /// When to try again after that many failures of an upload in a row.
+    /// The time at which an upload is retried after this number of failures in a row.
     pub(super) fn retry_at(&mut self, failures: u32) -> Duration {
         self.again_at(self.timing.retry_max, failures)
     }
 
-    /// When to offer a publication again that was not taken that many times in a row.
+    /// The time at which a publication that was not taken this number of times in a row is offered again.
     pub(super) fn offer_at(&mut self, refusals: u32) -> Duration {
         self.again_at(self.timing.offer_max, refusals)
     }
@@ -40,5 +40,6 @@ impl<R: RngCore> Context<R> {
     }
 }
 
-/// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or eight.
+/// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or
+/// eight.
 const GENERAL_SILENCE: u32 = 8;

@@ -24,14 +24,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// At most one deadline for each owner, ordered by time, so that an event costs nothing for whom it does not
-/// concern.
+/// At most one deadline for each owner, ordered by time, so that an event costs nothing for owners that it
+/// does not concern.
 pub(super) struct Deadlines<O> {
     by_owner: BTreeMap<O, Duration>,
     by_time: BTreeSet<(Duration, O)>,
 }
 
-/// The earlier of two deadlines; `None` is never.
+/// The earlier of two deadlines. `None` means never.
 pub(super) fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -61,7 +61,7 @@ impl<O: Copy + Ord> Deadlines<O> {
         }
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline; `None` if there is none.
     pub(super) fn first(&self) -> Option<Duration> {
         self.by_time.first().map(|(at, _)| *at)
     }

@@ -1,4 +1,5 @@
-//! Turns due work into actions: requests join their lines and leave them, backends and services are woken at their deadlines.
+//! Turns due work into actions: requests join their lines and leave them, backends and services are woken at
+//! their deadlines.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,9 @@ pub(super) enum Owner {
     Service(Number<ServiceId>),
 }
 
-/// How many backends may be weighed in one turn before the others have to wait for the next: as such and among those of a service,
-/// which chooses between them. A thousand services that all choose again take several turns.
+/// How many backends may be weighed in one turn before the others have to wait for the next: as such and
+/// among those of a service, which chooses between them. A thousand services that all choose again take
+/// several turns.
 const WORK: usize = 1000;
 
 /// A descriptor that waits to be posted.
@@ -40,7 +42,8 @@ pub(super) struct ReadBack {
 }
 
 impl<P: Point, R: RngCore> Engine<P, R> {
-    /// Wakes the backends and services whose deadline has come, the earliest first. Those beyond [`WORK`] are left for the next turn.
+    /// Wakes the backends and services whose deadline has come, the earliest first. Those beyond [`WORK`] are
+    /// left for the next turn.
     pub(super) fn wake(&mut self) {
         let mut work = 0;
         while work < WORK {
@@ -118,8 +121,9 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.deadlines.set(Owner::Service(number), deadline);
     }
 
-    /// Everything may have changed. Backends of the same service join the line one after the other: so all of them are found at
-    /// about the same time, and the service is published once and not with each that is found.
+    /// Everything may have changed. Backends of the same service join the line one after the other: so all of
+    /// them are found at about the same time, and the service is published once and not with each that is
+    /// found.
     pub(super) fn all_touched(&mut self) {
         let backends = self.services.iter().flat_map(|(_, service)| service.backends());
         for number in backends.copied().collect::<Vec<_>>() {
@@ -197,7 +201,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
     }
 
-    /// Hands out the looks whose turn it is, one HSDir at a time, so that a backend with many does not hold up the rest.
+    /// Hands out the looks whose turn it is, one HSDir at a time, so that a backend with many does not hold
+    /// up the rest.
     fn dispatch_looks(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! What the engine hears and what it says: plain data, the same for both generations of onion services.
+//! The engine's input and output: plain data, the same for both versions of onion services.
 //!
-//! Nothing here names a wire format. The runtime turns what tor, the signer and the operator say into
-//! [`Event`]s, and carries every [`Action`] out.
+//! No type here is part of a wire format. The runtime makes [`Event`]s of the messages of tor, the signer and
+//! the operator, and carries every [`Action`] out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,82 +15,84 @@ use super::newest::Newest;
 use super::notice::Notice;
 use super::timing::Settings;
 
-/// One introduction point as a backend's descriptor lists it, with whatever is needed to publish it.
+/// One introduction point as a backend's descriptor lists it, with everything that is needed to publish it.
 pub trait Point: Clone {
-    /// What makes it the same point: its authentication and encryption keys, never its relay's onion key,
-    /// which stays when a backend replaces a point by another at the same relay.
+    /// The identity of a point: its authentication and encryption keys, never its relay's onion key, which
+    /// stays the same if a backend replaces a point by another one at the same relay.
     type Id: Clone + Ord + fmt::Debug;
 
-    /// Whether a client strikes a point off that failed, and then finds the second one at the same relay.
+    /// True if a client that fails at a point strikes it off, and then finds the second one at the same
+    /// relay.
     const FAILED_IS_STRUCK_OFF: bool;
 
     /// The point's identity.
     fn id(&self) -> Self::Id;
 
-    /// The relay, by which alone tor's clients find the point of an introduction circuit: the first one of a descriptor.
+    /// The point's relay. Tor's clients know an introduction circuit's point only by its relay, and take the
+    /// first one of a descriptor there.
     fn relay(&self) -> Fingerprint;
 }
 
-/// The two clocks, read at the moment of an event.
+/// The readings of both clocks at an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Now {
-    /// Monotonic time since the engine began. Every timer runs by it.
+    /// The monotonic time since the engine began. Every timer runs by it.
     pub elapsed: Duration,
-    /// The wall clock, which may step. It is the measure of a descriptor's age, and of time that the monotonic clock does not count.
+    /// The wall clock, which may step. It measures a descriptor's age, and the time that the monotonic clock
+    /// does not count.
     pub wall: UnixTime,
 }
 
 /// A service as configured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceSpec {
-    /// Its name.
+    /// The service's name.
     pub id: ServiceId,
-    /// The backends it is spread over. Several services may share one: it is fetched once.
+    /// The backends between which it is balanced. Several services may share one: it is fetched once.
     pub backends: Vec<BackendId>,
-    /// The most introduction points one descriptor may list: 20 in v3, 10 in v2 (clients refuse more).
+    /// The most introduction points of one descriptor: 20 in v3, 10 in v2 (clients refuse more).
     pub max_points: usize,
-    /// Whether HSDirs may get different introduction points, where one descriptor cannot list all.
+    /// True if HSDirs may get different introduction points when one descriptor cannot list all.
     pub distinct: bool,
-    /// What it takes to believe that an HSDir has a descriptor.
+    /// The proof that is needed to believe that an HSDir has a descriptor.
     pub proof: Proof,
 }
 
-/// What it takes to believe that an HSDir has a descriptor.
+/// The proof that is needed to believe that an HSDir has a descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Proof {
-    /// Its word.
+    /// Its acknowledgement.
     Word,
-    /// To read it back from there: HSDirs of version 2 say that they have stored what they throw away, because it is too
-    /// old, too far ahead, or older than what they have.
+    /// Reading the descriptor back: HSDirs of version 2 also acknowledge descriptors that they discard,
+    /// because these are too old, too far ahead, or older than their own.
     ReadBack,
 }
 
-/// One configuration, whole: the engine is made with one, and a reload brings the next.
+/// A whole configuration. The engine is made with one, and a reload brings the next.
 #[derive(Clone, Debug)]
 pub struct EngineConfiguration {
-    /// All services. Those of the configuration before that are not among them are forgotten, with the backends that nobody has
-    /// any more.
+    /// All services. Other services of the previous configuration are forgotten, and so are backends that no service has any more.
     pub services: Vec<ServiceSpec>,
-    /// The pace. After a reload it holds from the next [`Event::Network`] on.
+    /// The pace. After a reload it is valid from the next [`Event::Network`] on.
     pub settings: Settings,
-    /// The newest descriptors that an engine before this one has seen. Backends that are not configured are passed over.
+    /// The newest descriptors that an earlier engine had seen. Backends that are not configured are ignored.
     pub newest: BTreeMap<BackendId, Newest>,
 }
 
-/// A new consensus, as far as it matters here.
+/// The relevant contents of a new consensus.
 ///
-/// Covers every service and backend of the present configuration; one that it does not name has no HSDirs.
+/// Covers every service and backend of the present configuration. One that is not named has no HSDirs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NetworkView {
-    /// The length of a time period: the engine's timers shrink with it on test networks.
+    /// The length of a time period: the engine's timers shrink with it on testing networks.
     pub period_length: Duration,
-    /// Each service's present descriptors, and the HSDirs responsible for each.
+    /// Each service's present descriptors, with the HSDirs that are responsible for each.
     pub services: BTreeMap<ServiceId, BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
-    /// Where each backend's descriptor lies.
+    /// The places of each backend's descriptor.
     pub backends: BTreeMap<BackendId, BackendView>,
 }
 
-/// Where a backend's present descriptor lies.
+/// The places of a backend's present descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BackendView {
     /// The period whose descriptor tor would fetch now.
@@ -99,67 +101,68 @@ pub struct BackendView {
     pub sources: Vec<Source>,
 }
 
-/// Something happened.
+/// An input of the engine.
 #[derive(Clone, Debug)]
 pub enum Event<P: Point> {
     /// A new consensus was evaluated.
     Network(NetworkView),
-    /// The operator changed the configuration. A [`Event::Network`] that covers the new services should
+    /// The operator changed the configuration. An [`Event::Network`] that covers the new services should
     /// follow.
     Configuration(Box<EngineConfiguration>),
-    /// An HSDir answered for a backend's descriptor (or the fetch failed).
+    /// An HSDir answered for a backend's descriptor, or the fetch failed.
     Fetched {
         /// The backend whose descriptor was asked for.
         backend: BackendId,
         /// The HSDir that was asked.
         source: Source,
-        /// The answer.
+        /// The answer of the source.
         outcome: FetchOutcome<P>,
     },
     /// The descriptor was signed, and tor accepted it for upload.
     Posted {
-        /// Which publication.
+        /// The name of the publication.
         id: PublicationId,
-        /// The revision counter that the signer gave it.
+        /// The revision counter from the signer.
         revision: u64,
     },
-    /// Nothing was uploaded: the texts of the revision that was to be kept are gone.
+    /// Nothing was uploaded: the kept texts of the revision are gone.
     NotKept {
-        /// Which publication.
+        /// The name of the publication.
         id: PublicationId,
     },
-    /// Nothing was uploaded: the signer refused or is away, tor is away, a later publication replaced this one, or the like.
+    /// Nothing was uploaded: for example, the signer refused or is away, tor is away, or a later publication
+    /// replaced this one.
     NotPosted {
-        /// Which publication.
+        /// The name of the publication.
         id: PublicationId,
-        /// What went wrong, for the log.
+        /// The reason, for the log.
         problem: String,
     },
     /// The end of one HSDir's upload.
     Uploaded {
-        /// Which publication.
+        /// The name of the publication.
         id: PublicationId,
-        /// Which HSDir.
+        /// The HSDir's fingerprint.
         hsdir: Fingerprint,
-        /// How it went.
+        /// The outcome of the upload.
         outcome: UploadOutcome,
     },
     /// The end of an [`Action::ReadBack`].
     ReadBack {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
         /// The HSDir that was asked.
         hsdir: Fingerprint,
-        /// Its answer.
+        /// The HSDir's answer.
         found: Found<P::Id>,
     },
     /// The connection to tor broke: everything in flight is void.
     TorLost,
     /// Tor is connected and has circuits. The engine asks for nothing before the first of these.
     TorReady,
-    /// [`super::Engine::next_deadline`] passed.
+    /// The time of [`super::Engine::next_deadline`] has come.
     Tick,
 }
 
@@ -170,95 +173,97 @@ pub enum FetchOutcome<P> {
     Copy(DescriptorCopy<P>),
     /// The HSDir does not have it.
     NotFound,
-    /// No answer: circuit, relay or tor failed.
+    /// There was no answer: circuit, relay or tor failed.
     Failed,
-    /// Something that is not this backend's descriptor; says why not.
+    /// A text that is not this backend's descriptor, with the reason.
     Invalid(String),
 }
 
 /// A backend's descriptor as one HSDir holds it.
 #[derive(Clone, Debug)]
 pub struct DescriptorCopy<P> {
-    /// Its revision counter (v2: its publication time): the greater is the newer within a period.
+    /// The revision counter (v2: the publication time). Within a period the greater one is newer.
     pub revision: u64,
-    /// When the backend made it.
+    /// The time at which the backend made it.
     pub published: UnixTime,
-    /// The period it is for.
+    /// The number of its time period.
     pub period: u64,
     /// Its introduction points.
     pub points: Vec<P>,
 }
 
-/// What an HSDir has where the service's own descriptor should be.
+/// The descriptor that an HSDir has in place of the service's own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Found<I> {
     /// A descriptor of the service.
     Copy {
-        /// Its revision counter (v2: its publication time).
+        /// The revision counter (v2: the publication time).
         revision: u64,
         /// Its introduction points, in its order.
         points: Vec<I>,
     },
-    /// A descriptor that tor does not hand out, since it is encrypted to authorized clients: the best proof to be had of
-    /// one.
+    /// A descriptor that tor does not hand out, because it is encrypted to authorized clients. This is the
+    /// best proof that such a descriptor can have.
     Sealed,
-    /// Nothing.
+    /// The HSDir has no descriptor of the service.
     Nothing,
-    /// It could not be found out.
+    /// The HSDir could not be asked.
     Failed,
 }
 
-/// How the upload to one HSDir ended.
+/// The end of the upload to one HSDir.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UploadOutcome {
-    /// The HSDir has it.
+    /// The HSDir acknowledged it.
     Stored,
-    /// The HSDir has taken something, which may be this or what it was sent before.
+    /// The HSDir acknowledged this upload or an earlier one.
     Unclear,
-    /// The HSDir refused it (HTTP 400), mostly because it holds a higher revision.
+    /// The HSDir refused it (HTTP 400), usually because it holds a higher revision.
     Refused(String),
-    /// It did not get there.
+    /// The descriptor did not reach the HSDir, or no answer came.
     Failed,
-    /// Tor does not know that relay (reply 552): asked again after the next [`Event::Network`] only.
+    /// Tor does not know the relay (reply 552). The engine tries again only after the next
+    /// [`Event::Network`].
     Unknown,
 }
 
-/// Something to do.
+/// An output of the engine.
 #[derive(Clone, Debug)]
 pub enum Action<P> {
     /// Fetch a backend's descriptor from each of these HSDirs.
     Fetch {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
         /// The HSDirs to ask; at least one.
         from: Vec<Source>,
     },
-    /// Upload a descriptor: with a new revision, which one request to the signer gives to all sets, or as it was signed before.
-    /// Answered by one [`Event::Posted`], [`Event::NotPosted`] or [`Event::NotKept`], however long the signer takes: the engine
-    /// has no time-out for that. A later publication of the same descriptor with a new revision replaces one that is not signed.
+    /// Upload a descriptor: with a new revision, which one request to the signer gives to all sets, or as it
+    /// was signed before. It is answered by one [`Event::Posted`], [`Event::NotPosted`] or
+    /// [`Event::NotKept`], however long the signer takes: the engine has no time-out for that. A later
+    /// publication of the same descriptor with a new revision replaces one that is not signed yet.
     Publish {
-        /// Names this publication in the events that follow.
+        /// The name of this publication in later events.
         id: PublicationId,
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
         /// The posts; at least one, each with a set of another number.
         posts: Vec<Post<P>>,
         /// The revision of all posts.
         revision: Revision,
     },
-    /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there, or one whose
-    /// acknowledgement is not enough.
+    /// Fetch the service's own descriptor from an HSDir: one that refused ours, to learn the revision there,
+    /// or one whose acknowledgement is not enough.
     ReadBack {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
         /// The HSDir to ask.
         hsdir: Fingerprint,
     },
-    /// Something for the log.
+    /// A message for the log.
     Notice(Notice),
 }
 
@@ -278,18 +283,19 @@ pub struct Post<P> {
 pub enum Revision {
     /// A new one, the same for all posts.
     New {
-        /// The revision that it has to exceed. `None`: nothing is known of what HSDirs hold.
+        /// The revision that it has to exceed. `None`: the revisions that HSDirs hold are not known.
         floor: Option<u64>,
     },
-    /// The texts that were signed with this revision are posted once more, as they are. [`Event::NotKept`] if they are gone.
+    /// The texts that were signed with this revision are posted again unchanged. [`Event::NotKept`] if they
+    /// are gone.
     Kept(u64),
 }
 
 /// An introduction point chosen for a frontend descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Chosen<P> {
-    /// The backend it belongs to.
+    /// The backend of the point.
     pub backend: BackendId,
-    /// The point.
+    /// The introduction point itself.
     pub point: P,
 }

@@ -1,11 +1,11 @@
-//! The names of what the engine deals with: services, backends, descriptors, publications, and the sources of descriptors.
+//! The names of services, backends, descriptors and publications, and of the sources of descriptors.
 
 use std::fmt;
 use std::sync::Arc;
 
 use onionbalance_proto::relay::Fingerprint;
 
-/// A service's name: its onion address, or whatever else is unique and the same at every balancer of the
+/// A service's name: its onion address, or another name that is unique and the same at every balancer of the
 /// service.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ServiceId(pub Arc<str>);
@@ -52,32 +52,33 @@ impl fmt::Display for BackendId {
     }
 }
 
-/// Names one of the descriptors that a service keeps published at the same time: in v3 one per period (two
-/// periods at a time, replica 0), in v2 one per period and replica.
+/// One of the descriptors that a service keeps published at the same time: in v3 one for each period (two
+/// periods at a time, replica 0), in v2 one for each period and replica.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DescriptorSlot {
     /// The number of the time period.
     pub period: u64,
-    /// The replica, where replicas are different documents (v2); 0 otherwise.
+    /// The replica if replicas are different documents (v2); 0 otherwise.
     pub replica: u8,
 }
 
-/// Names one [`Action::Publish`](super::Action::Publish); never used twice in an engine's life, and later ones are greater.
+/// The name of an [`Action::Publish`](super::Action::Publish). None is used twice in an engine's life, and
+/// later ones are greater.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PublicationId(pub u64);
 
-/// Whom a backend's descriptor is asked of.
+/// The source from which a backend's descriptor is fetched.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Source {
-    /// An HSDir, which is asked for one replica. One that is responsible for both replicas of a v2 descriptor is two sources: it
-    /// may lack either of them, and each takes a request of its own.
+    /// An HSDir, which is asked for one replica. An HSDir that is responsible for both replicas of a v2
+    /// descriptor is two sources: it may lack either of them, and each needs a request of its own.
     Hsdir {
-        /// The HSDir.
+        /// The HSDir's fingerprint.
         hsdir: Fingerprint,
         /// The replica, as in [`DescriptorSlot`].
         replica: u8,
     },
-    /// Whichever HSDir tor asks: it does not let itself be told where it can only fetch as a client.
+    /// Any HSDir that tor chooses: tor does not accept a choice if it can fetch only as a client.
     Any,
 }
 

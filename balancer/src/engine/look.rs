@@ -1,8 +1,8 @@
-//! Looks: whom to ask for a backend's descriptor.
+//! Looks: the choice of the HSDirs that are asked for a backend's descriptor.
 //!
-//! A look asks one or two of the backend's HSDirs, in turn from look to look, and more of them where the
-//! answers leave doubt. It ends when everyone asked has answered or was given up. What the answers mean is
-//! not decided here. An HSDir of both replicas counts as two.
+//! A look asks one or two of the backend's HSDirs, in turn from look to look, and more of them if the answers
+//! leave doubt. It ends when every HSDir that was asked has answered or was given up. The meaning of the
+//! answers is not decided here. An HSDir of both replicas counts as two.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::id::Source;
 use super::status::{HsdirAnswer, SourceStatus};
 use super::timing;
 
-/// A backend's HSDirs, and the look under way, if there is one.
+/// A backend's HSDirs, and the present look, if there is one.
 #[derive(Default)]
 pub(super) struct Looks {
-    /// Those whose turn it is come first.
+    /// The HSDirs; those whose turn it is come first.
     sources: Vec<Asked>,
     looking: bool,
-    /// Whether the look under way has confirmed what is the newest descriptor.
+    /// True if the present look has confirmed the newest descriptor.
     confirmed: bool,
-    /// How many looks in a row have not.
+    /// The number of looks in a row that have not.
     misses: u32,
     next: Option<Duration>,
 }
@@ -32,7 +32,7 @@ struct Asked {
     source: Source,
     ask: Ask,
     answer: Option<HsdirAnswer>,
-    /// Whether it has given an invalid answer, which was noticed, and no valid one since.
+    /// True after it has given an invalid answer, which was reported, and before its next valid one.
     reported: bool,
 }
 
@@ -45,11 +45,11 @@ enum Ask {
     Answered,
 }
 
-/// How a look ended.
+/// The result of a look.
 pub(super) struct Verdict {
-    /// Whether it confirmed what is the newest descriptor.
+    /// True if it confirmed the newest descriptor.
     pub(super) confirmed: bool,
-    /// Whether every single HSDir said that it has no descriptor.
+    /// True if every single HSDir answered that it has no descriptor.
     pub(super) denied_by_all: bool,
 }
 
@@ -64,17 +64,17 @@ impl Looks {
         self.sources = new.into_iter().map(Asked::new).chain(old).collect();
     }
 
-    /// Whether there is nobody to ask.
+    /// True if there is no HSDir to ask.
     pub(super) fn is_empty(&self) -> bool {
         self.sources.is_empty()
     }
 
-    /// Whether there are several to ask.
+    /// True if there are several HSDirs to ask.
     pub(super) fn has_others(&self) -> bool {
         self.sources.len() > 1
     }
 
-    /// Begins a look that asks `width` HSDirs first, in place of one that may be under way.
+    /// Begins a look that asks `width` HSDirs first. It replaces one that may be in progress.
     pub(super) fn begin(&mut self, width: usize) {
         self.stop();
         self.looking = !self.sources.is_empty();
@@ -93,7 +93,7 @@ impl Looks {
         }
     }
 
-    /// Asks up to `count` more HSDirs in the look under way.
+    /// Asks up to `count` more HSDirs in the present look.
     pub(super) fn ask_more(&mut self, count: usize) {
         if self.looking {
             for asked in self.sources.iter_mut().filter(|asked| asked.ask == Ask::No).take(count) {
@@ -102,19 +102,19 @@ impl Looks {
         }
     }
 
-    /// Whether an HSDir remains to be asked.
+    /// True if there is an HSDir left to ask in the present look.
     pub(super) fn wants_to_ask(&self) -> bool {
         self.sources.iter().any(|asked| asked.ask == Ask::Wanted)
     }
 
-    /// The next HSDir to ask, which is then waited for until `until`.
+    /// The next HSDir to ask, which is then waited for until `until`; `None` if there is none.
     pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Source> {
         let asked = self.sources.iter_mut().find(|asked| asked.ask == Ask::Wanted)?;
         asked.ask = Ask::Waiting { until };
         Some(asked.source)
     }
 
-    /// Notes an answer; returns whether it was awaited.
+    /// Notes an answer. True if it was awaited.
     pub(super) fn answered<P>(&mut self, source: Source, outcome: &FetchOutcome<P>) -> bool {
         let Some(asked) = self.get_mut(source) else { return false };
         let awaited = matches!(asked.ask, Ask::Waiting { .. });
@@ -130,7 +130,7 @@ impl Looks {
         awaited
     }
 
-    /// Gives up those who have not answered in time; returns how many.
+    /// Gives up HSDirs that have not answered in time. Returns their number.
     pub(super) fn give_up(&mut self, now: Duration) -> usize {
         let mut silent = 0;
         for asked in &mut self.sources {
@@ -143,7 +143,7 @@ impl Looks {
         silent
     }
 
-    /// The look has confirmed what is the newest descriptor.
+    /// Notes that the look has confirmed the newest descriptor.
     pub(super) fn confirm(&mut self) {
         self.confirmed = true;
     }
@@ -152,18 +152,18 @@ impl Looks {
         self.confirmed
     }
 
-    /// Notes a valid answer of an HSDir; returns whether an invalid one was noticed before.
-    pub(super) fn ends_lie(&mut self, source: Source) -> bool {
+    /// Notes a valid answer of an HSDir. True if an invalid one was reported before.
+    pub(super) fn note_valid(&mut self, source: Source) -> bool {
         self.get_mut(source).is_some_and(|asked| std::mem::take(&mut asked.reported))
     }
 
-    /// Notes an invalid answer of an HSDir; returns whether it is the first since a valid one.
-    pub(super) fn is_first_lie(&mut self, source: Source) -> bool {
+    /// Notes an invalid answer of an HSDir. True if it is the first since a valid one.
+    pub(super) fn note_invalid(&mut self, source: Source) -> bool {
         self.get_mut(source).is_some_and(|asked| !std::mem::replace(&mut asked.reported, true))
     }
 
-    /// Ends the look, if nobody is left to ask or to wait for, and plans the next: sooner than usual after
-    /// one without result.
+    /// Ends the look if no HSDir is left to ask or to wait for, and plans the next: sooner than usual after
+    /// one without result. `None` if it goes on.
     pub(super) fn conclude(&mut self, cx: &mut Context<impl RngCore>) -> Option<Verdict> {
         let open = |asked: &Asked| matches!(asked.ask, Ask::Wanted | Ask::Waiting { .. });
         if !self.looking || self.sources.iter().any(open) {
@@ -183,12 +183,12 @@ impl Looks {
         Some(Verdict { confirmed: self.confirmed, denied_by_all })
     }
 
-    /// Whether the next look is due.
+    /// True if the next look is due.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.next.is_some_and(|next| next <= now)
     }
 
-    /// When somebody has to be given up, or the next look is due.
+    /// The time at which an HSDir has to be given up, or the next look is due; `None` if there is none.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let waiting = self.sources.iter().filter_map(|asked| match asked.ask {
             Ask::Waiting { until } => Some(until),

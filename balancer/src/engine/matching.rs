@@ -1,15 +1,16 @@
-//! One set of introduction points: as even between backends as can be, no two points in one place, which is a relay.
+//! One set of introduction points: as even between backends as possible, and no two points in one place,
+//! which is a relay.
 //!
-//! A bipartite matching between backends and places, each of which a backend may hold several of. It grows round by round:
-//! in each one every backend gets one place more, if need be by others' moving to other places (augmenting paths). What a
-//! backend cannot get in one round it cannot get in a later one, so that in the end no backend could have more without
-//! taking from one that has no more than itself.
+//! A bipartite matching between backends and places, of which a backend may hold several. It grows in rounds:
+//! in each round every backend gets one more place, if necessary by moving others to other places (augmenting
+//! paths). A backend that gets no place in one round gets none in a later one either. So in the end no
+//! backend could have more without taking from one that has no more than itself.
 
 /// A backend's points, in the order in which it offers them, by their places.
 pub(super) type Offer<'a, L> = &'a [L];
 
-/// Chooses up to `max` points. `order` says which backend comes first in each round. The result names offers and points
-/// within them.
+/// Chooses up to `max` points. `order` lists the backends in the order in which each round serves them. The
+/// result has indices of offers and of points within them.
 pub(super) fn choose<L: Eq>(offers: &[Offer<'_, L>], order: &[usize], max: usize) -> Vec<(usize, usize)> {
     let mut matching = Matching { offers, held: Vec::new() };
     let (mut hopeful, mut tried) = (order.to_vec(), Vec::new());
@@ -24,12 +25,12 @@ pub(super) fn choose<L: Eq>(offers: &[Offer<'_, L>], order: &[usize], max: usize
 
 struct Matching<'a, L> {
     offers: &'a [Offer<'a, L>],
-    /// Which offer holds a place, by which of its points. There are no more than fit a descriptor.
+    /// The places that are held, each with the offer and its point. There are no more than fit a descriptor.
     held: Vec<(&'a L, (usize, usize))>,
 }
 
 impl<'a, L: Eq> Matching<'a, L> {
-    /// Gives the backend one more place, if there is a way; `tried` are places that lead nowhere.
+    /// Gives the backend one more place. False if there is none; `tried` are places that lead nowhere.
     fn gain(&mut self, offer: usize, tried: &mut Vec<&'a L>) -> bool {
         let places = self.offers.get(offer).copied().unwrap_or_default();
         for (point, place) in places.iter().enumerate() {
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn others_make_room_where_they_can() {
-        // The first backend takes place 1, which is the only one of the second.
+        // The first backend takes place 1, which is the only place of the second.
         assert_eq!(shares(&[vec![1, 2], vec![1]], 10), [1, 1]);
         assert_eq!(shares(&[vec![1, 2, 3], vec![1, 2], vec![1]], 10), [1, 1, 1]);
         assert_eq!(shares(&[vec![1, 2, 3], vec![1, 2, 3], vec![3]], 10), [1, 1, 1]);
@@ -97,7 +98,8 @@ mod tests {
         assert_eq!([count(0), count(1), count(2)], [1, 1, 2]);
     }
 
-    /// The best that can be: of all assignments of places to backends, the shares in ascending order, compared one by one.
+    /// The best result: of all assignments of places to backends, the shares in ascending order, compared one
+    /// by one.
     fn best(offers: &[Vec<u8>], max: usize) -> Vec<usize> {
         fn assign(
             places: &[u8],

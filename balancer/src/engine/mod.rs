@@ -1,21 +1,23 @@
-//! Decides what to fetch and what to publish: a deterministic state machine.
+//! The decision what to fetch and what to publish: a deterministic state machine.
 //!
-//! [`Engine::handle`] takes one [`Event`] and returns the [`Action`]s that follow from it;
-//! [`Engine::next_deadline`] says when to come back if nothing happens. The same events at the same times,
-//! with the same random numbers, give the same actions. There is no I/O here, no clock, no tor, and nothing
-//! of either generation's formats: the responsible HSDirs are worked out by others and come in with
-//! [`Event::Network`], descriptors come in opened and go out as sets of introduction points.
+//! [`Engine::handle`] takes one [`Event`] and returns the resulting [`Action`]s. [`Engine::next_deadline`] is
+//! the time of the next [`Event::Tick`]. The same events at the same times, with the same random numbers,
+//! give the same actions. There is no I/O here, no clock, no tor, and nothing of the formats of either
+//! version: the responsible HSDirs are computed elsewhere and come in with [`Event::Network`], and
+//! descriptors come in opened and go out as sets of introduction points.
 //!
-//! What it promises, whatever comes in:
-//! - an empty set is never published; while every backend is gone, the last set stays for a while;
-//! - within a period, an older descriptor of a backend never replaces a newer one, nor counts as life;
-//! - a descriptor that an HSDir has not acknowledged, or that is not proven to be there where an acknowledgement is not
-//!   enough, does not count as published there, and is uploaded again;
-//! - tor is asked for a bounded number of circuits at a time, at even distances, and no request waits for ever;
-//! - an event costs time only for the backends and services that it concerns, and a bounded time: where all services have to
-//!   choose again, some do so at once and the others in the turns that follow.
+//! These promises hold for any input:
+//! - An empty set is never published. While every backend is gone, the last set stays for a while.
+//! - Within a period, an older descriptor of a backend never replaces a newer one, nor does it count as a
+//!   sign of life.
+//! - A descriptor that an HSDir has not acknowledged does not count as published there, and is uploaded
+//!   again. The same holds for one that is not proven to be there if an acknowledgement is not enough.
+//! - Tor is asked for a bounded number of circuits at a time, at even distances, and no request waits
+//!   forever.
+//! - An event costs time only for the backends and services that it concerns, and a bounded time. If all
+//!   services have to choose again, some do so at once and the others in the following turns.
 //!
-//! The loop around it is always of this form. The runtime's has the answers of tor and of the signer for events.
+//! The run loop around it always has this form. The runtime's loop takes the answers of tor and of the signer as events.
 //!
 //! ```
 //! # use std::collections::BTreeMap;
@@ -109,7 +111,7 @@ use self::publication::{Publication, Publications};
 use self::registry::Registry;
 use self::service::{Backends, Service};
 
-/// All services and backends, and everything that is known of them.
+/// All services and backends, with their states.
 pub struct Engine<P: Point, R> {
     settings: Settings,
     cx: Context<R>,
@@ -122,8 +124,8 @@ pub struct Engine<P: Point, R> {
     publications: Publications,
 }
 
-/// The least time between two turns in which backends and services are woken: if there is more work than fits in one, something else
-/// can be done before the next.
+/// The least time between two turns in which backends and services are woken. If there is more work than fits
+/// in one, something else can be done before the next.
 const BETWEEN_TURNS: Duration = Duration::from_millis(1);
 
 impl<P: Point, R: RngCore> Engine<P, R> {
@@ -146,7 +148,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         engine
     }
 
-    /// The newest descriptor that was ever seen of this backend.
+    /// The newest descriptor of this backend that was ever seen; `None` before the first.
     pub fn newest_of(&self, backend: &BackendId) -> Option<Newest> {
         self.backends.get(self.backends.number(backend)?)?.newest()
     }
@@ -157,11 +159,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.backends.iter().filter_map(newest).collect()
     }
 
-    /// Takes an event, and does besides what has become due. The actions are to be carried out in their
-    /// order.
+    /// Takes an event, and does everything else that has become due. The actions are to be carried out in
+    /// their order.
     ///
-    /// `now.elapsed` must not run backwards; if it does, it stands still. Events about things that the engine
-    /// does not know, or no longer waits for, are ignored.
+    /// `now.elapsed` must not run backwards; if it does, it counts as unchanged. Events about things that the
+    /// engine does not know, or no longer waits for, are ignored.
     pub fn handle(&mut self, now: Now, event: Event<P>) -> Vec<Action<P>> {
         let slept = self.clock.read(now);
         if !slept.is_zero() {
@@ -177,8 +179,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         actions
     }
 
-    /// When [`Event::Tick`] has to come, in `elapsed` time, unless another event comes before; never at the time of the last event
-    /// nor before it.
+    /// The time by `elapsed` at which [`Event::Tick`] has to come, unless another event comes before. It is
+    /// always after the last event. `None`: no tick is needed.
     pub fn next_deadline(&self) -> Option<Duration> {
         let now = self.cx.now.elapsed;
         let wake_at = self.deadlines.first().map(|at| at.max(now + BETWEEN_TURNS));
@@ -186,14 +188,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         deadlines.into_iter().flatten().min().map(|deadline| self.clock.monotonic(deadline))
     }
 
-    /// Everything an operator may ask, in the order of the services' names.
+    /// The status of all services, in the order of their names.
     pub fn status(&self, now: Now) -> Vec<ServiceStatus> {
         let now = self.clock.engine_time(now.elapsed);
         self.services.iter().map(|(_, service)| service.status(now, &self.backends)).collect()
     }
 
-    /// The machine `slept` until `now`, or the wall clock was set forward. Waits of requests, and the time for which services keep
-    /// their last set, do not include it.
+    /// Notes that the machine `slept` until `now`, or that the wall clock was set forward. Waits of requests,
+    /// and the time for which services keep their last set, do not include this time.
     fn wake_up(&mut self, now: Duration, slept: Duration) {
         self.capacity.wake_up(slept);
         for backend in self.backends.values_mut() {
@@ -207,7 +209,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// The requests that are outstanding at tor, and those that wait to be made.
+    /// The requests that are outstanding at tor, and those that wait.
     pub fn load(&self, now: Now) -> Load {
         self.capacity.load(self.clock.engine_time(now.elapsed))
     }
@@ -293,13 +295,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.all_touched();
     }
 
-    /// Services and backends come and go; what is known of those that stay is kept.
+    /// Adds and removes services and backends. The state of those that stay is kept.
     fn configure(&mut self, configuration: EngineConfiguration) {
         let EngineConfiguration { services: specs, settings, newest } = configuration;
         self.settings = settings;
         let services: BTreeSet<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
         let backends: BTreeSet<BackendId> = specs.iter().flat_map(|spec| &spec.backends).cloned().collect();
-        // Nobody is woken for what is gone; for all others it is set below.
+        // Only the deadlines of what stays are set again below.
         self.deadlines = Deadlines::new();
         self.services.retain(|id| services.contains(id));
         self.backends.retain(|id| backends.contains(id));
@@ -316,6 +318,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.all_touched();
     }
 
+    /// Takes the newest descriptors that an earlier engine had seen. Backends that are not configured are ignored.
     fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
         for (id, newest) in newest {
             let number = self.backends.number(id);
@@ -325,7 +328,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// Takes the configuration of one service, all of whose backends are known.
+    /// Takes the configuration of one service, all of whose backends are registered.
     fn configure_service(&mut self, spec: &ServiceSpec) {
         let names: BTreeSet<&BackendId> = spec.backends.iter().collect();
         let mine: Vec<_> = names.into_iter().filter_map(|name| self.backends.number(name)).collect();
@@ -366,7 +369,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     }
 }
 
-/// Whether an event shows that an HSDir can be reached.
+/// True if an event shows that an HSDir can be reached.
 fn is_answer<P: Point>(event: &Event<P>) -> bool {
     match event {
         Event::Fetched { outcome, .. } => !matches!(outcome, FetchOutcome::Failed),

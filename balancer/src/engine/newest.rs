@@ -4,24 +4,25 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
-/// The newest descriptor that was ever seen of a backend: what has to outlive the engine, so that after a restart an
-/// older copy is not taken for news.
+/// The newest descriptor of a backend that was ever seen. It outlives the engine, so that an older copy is
+/// not taken for a newer one after a restart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Newest {
-    /// The period it is for.
+    /// The number of its time period.
     pub period: u64,
-    /// Its revision counter (v2: its publication time).
+    /// The revision counter (v2: the publication time).
     pub revision: u64,
-    /// When the backend made it.
+    /// The time at which the backend made it.
     pub published: UnixTime,
-    /// When an HSDir was last seen to have it, rounded up to a whole hour, so that the state file changes no more often for it.
+    /// The last time at which an HSDir was seen to have it, rounded up to a whole hour, so that the state
+    /// file does not change more often for it.
     pub seen: UnixTime,
 }
 
 impl Newest {
-    /// Whether this is at least as new as `other`, of the same backend. Revisions of different periods cannot be compared: the
-    /// later period is the newer, since no tor asks for an earlier one for long. A descriptor is newer in any case if it was seen so
-    /// much later that no HSDir has the other one any more.
+    /// True if this is at least as new as `other`, of the same backend. Revisions of different periods cannot
+    /// be compared: the later period is newer, because no tor asks for an earlier one for long. In any case a
+    /// descriptor is newer if it was seen so much later that no HSDir has the other one any more.
     pub fn supersedes(&self, other: &Self) -> bool {
         let is_forgotten = self.seen.since(other.seen) >= HELD_FOR.as_secs();
         is_forgotten || (self.period, self.revision, self.seen) >= (other.period, other.revision, other.seen)

@@ -1,4 +1,4 @@
-//! What an operator is told.
+//! Messages of the engine for an operator.
 
 use std::time::Duration;
 
@@ -7,142 +7,142 @@ use onionbalance_proto::relay::Fingerprint;
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::status::{Gone, Load};
 
-/// Something that an operator may want to know. Said once, when it becomes so.
+/// A message for an operator, given once when its state begins.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Notice {
     /// A backend's descriptor was found: it serves from now on.
     BackendFound {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// How many introduction points it has.
+        /// The number of its introduction points.
         points: usize,
-        /// How long ago [`Notice::BackendNotFound`] was said; `None` if it was not.
+        /// The time since [`Notice::BackendNotFound`]; `None` without one.
         after: Option<Duration>,
     },
-    /// A backend that was taken for dead serves again.
+    /// A backend that counted as gone serves again.
     BackendBack {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// How many introduction points it has.
+        /// The number of its introduction points.
         points: usize,
-        /// How long ago [`Notice::BackendGone`] was said.
+        /// The time since [`Notice::BackendGone`].
         after: Duration,
     },
     /// A serving backend has other introduction points.
     BackendChanged {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// How many introduction points it has.
+        /// The number of its introduction points.
         points: usize,
     },
     /// No HSDir gave a descriptor of a backend that has not been found yet.
     BackendNotFound {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
     },
-    /// A backend is taken for dead: its introduction points are dropped.
+    /// A backend counts as gone: its introduction points are dropped.
     BackendGone {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// Why.
+        /// The reason for which it counts as gone.
         why: Gone,
     },
-    /// An HSDir gave something that is not the backend's descriptor.
+    /// An HSDir gave a text that is not the backend's descriptor.
     BackendInvalid {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// Who gave it.
+        /// The source that gave it.
         source: Source,
-        /// What is wrong with it.
+        /// The fault of the text.
         reason: String,
     },
-    /// An HSDir of which [`Notice::BackendInvalid`] was said gives the backend's descriptor again.
+    /// An HSDir after [`Notice::BackendInvalid`] gives the backend's descriptor again.
     BackendValid {
-        /// The backend.
+        /// The backend's name.
         backend: BackendId,
-        /// The HSDir that gives it.
+        /// The source that gives it.
         source: Source,
     },
     /// A new set of introduction points has reached every HSDir that tor knows.
     DescriptorComplete {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// How many HSDirs hold it.
+        /// The number of HSDirs that hold it.
         hsdirs: usize,
-        /// How long it took since the set was chosen.
+        /// The time since the set was chosen.
         after: Duration,
     },
     /// An HSDir refused a descriptor.
     HsdirRefuses {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// The HSDir.
+        /// The HSDir's fingerprint.
         hsdir: Fingerprint,
-        /// What it said.
+        /// The HSDir's answer.
         reason: String,
     },
     /// HSDirs did not answer an upload.
     HsdirsSilent {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// Those of which it was not known.
+        /// The HSDirs that fell silent since the last such notice.
         hsdirs: Vec<Fingerprint>,
     },
-    /// An HSDir that said it had stored a descriptor does not have it.
+    /// An HSDir that acknowledged a descriptor does not have it.
     HsdirHasNone {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// The HSDir.
+        /// The HSDir's fingerprint.
         hsdir: Fingerprint,
     },
-    /// An HSDir that said it had stored a descriptor has another one of the service.
+    /// An HSDir that acknowledged a descriptor has another one of the service.
     HsdirHasOther {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// The HSDir.
+        /// The HSDir's fingerprint.
         hsdir: Fingerprint,
-        /// Whether that has a higher revision than ours, so that it will stay for now.
+        /// True if the other one has a higher revision than ours, so that it will stay for now.
         later: bool,
     },
     /// A descriptor could not be signed or handed to tor.
     NotPosted {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// The descriptor.
+        /// The slot of the descriptor.
         slot: DescriptorSlot,
-        /// What went wrong.
+        /// The reason, in the words of the signer or tor.
         problem: String,
     },
     /// All descriptors of a service are on all their HSDirs, after a notice of one that was not.
     AllStored {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
-        /// How long ago the first such notice was.
+        /// The time since the first such notice.
         after: Duration,
     },
-    /// None of a service's backends was found: there is nothing to publish yet.
+    /// No backend of a service was found: there is nothing to publish yet.
     NothingToPublish {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
     },
     /// All backends of a service are gone: its last introduction points stay published for now.
     KeepingLastSet {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
     },
     /// All backends of a service have been gone for too long: it is not published any more.
     LastSetDropped {
-        /// The service.
+        /// The service's name.
         service: ServiceId,
     },
     /// There is more to do than tor can: everything takes longer.
@@ -152,7 +152,7 @@ pub enum Notice {
     },
     /// No request waits for long any more, after [`Notice::Behind`].
     CaughtUp {
-        /// How long ago that notice was given.
+        /// The time since that notice.
         after: Duration,
     },
 }

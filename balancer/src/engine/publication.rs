@@ -10,16 +10,16 @@ use super::registry::Number;
 pub(super) struct Publications {
     next: u64,
     known: BTreeMap<PublicationId, Publication>,
-    /// Those that tor accepted, with the time of that, the earliest first.
+    /// The publications that tor accepted, with the time of that, the earliest first.
     posted: VecDeque<(Duration, PublicationId)>,
 }
 
-/// One publication.
+/// The descriptor and the revision of a publication.
 #[derive(Clone, Copy)]
 pub(super) struct Publication {
     pub(super) service: Number<ServiceId>,
     pub(super) slot: DescriptorSlot,
-    /// The revision that the signer gave it, once tor has accepted it.
+    /// The revision from the signer; `None` until tor has accepted the publication.
     pub(super) revision: Option<u64>,
 }
 
@@ -28,24 +28,24 @@ impl Publications {
         Self { next: 0, known: BTreeMap::new(), posted: VecDeque::new() }
     }
 
-    /// The name that the next publication will have.
+    /// The name of the next publication.
     pub(super) fn next_id(&self) -> PublicationId {
         PublicationId(self.next)
     }
 
-    /// Registers a publication under [`Publications::next_id`].
+    /// Adds a publication under [`Publications::next_id`].
     pub(super) fn issue(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) {
         let id = self.next_id();
         self.next += 1;
         self.known.insert(id, Publication { service, slot, revision: None });
     }
 
-    /// Publication `id`; `None` if it is not remembered, since no answer is to be expected any more.
+    /// Publication `id`; `None` if it is forgotten, because no answer can come any more.
     pub(super) fn get(&self, id: PublicationId) -> Option<Publication> {
         self.known.get(&id).copied()
     }
 
-    /// Tor accepted publication `id`. Forgets those that it accepted [`REMEMBERED`] ago.
+    /// Notes that tor accepted publication `id`. Forgets those that it accepted [`REMEMBERED`] ago.
     pub(super) fn posted(&mut self, now: Duration, id: PublicationId, revision: u64) -> Option<Publication> {
         while let Some((_, old)) = self.posted.front().filter(|(posted, _)| *posted + REMEMBERED <= now) {
             self.known.remove(old);
@@ -58,17 +58,18 @@ impl Publications {
         Some(*publication)
     }
 
-    /// Publication `id` came to nothing.
+    /// Removes publication `id`, of which nothing was posted.
     pub(super) fn not_posted(&mut self, id: PublicationId) -> Option<Publication> {
         self.known.remove(&id)
     }
 
-    /// Forgets all publications, not their names.
+    /// Forgets all publications; their names are not used again.
     pub(super) fn clear(&mut self) {
         self.known.clear();
         self.posted.clear();
     }
 }
 
-/// How long a publication that tor accepted is remembered: longer than any time-out. A later answer is of no use.
+/// The time for which a publication is remembered after tor accepted it: longer than any time-out. A later
+/// answer is of no use.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);

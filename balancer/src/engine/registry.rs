@@ -1,17 +1,18 @@
-//! Services and backends, by their names and by numbers: to find one by its number costs nothing, and most of what
-//! happens is about one that was found before.
+//! Services and backends, by names and by numbers. Finding one by its number costs nothing, and most events
+//! concern one that was found before.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// All things of one kind, whose names are `I`.
+/// All things of one kind, whose names are of type `I`.
 pub(super) struct Registry<I, T> {
     numbers: BTreeMap<I, Number<I>>,
     all: Vec<Option<T>>,
 }
 
-/// Stands for a thing whose name is an `I`. None is given twice: what is still under way for one that is gone finds nobody.
+/// The number of a thing whose name is an `I`. None is given twice: an event for a thing that was removed
+/// finds nothing.
 pub(super) struct Number<I> {
     index: usize,
     of: PhantomData<fn() -> I>,
@@ -22,7 +23,7 @@ impl<I: Ord, T> Registry<I, T> {
         Self { numbers: BTreeMap::new(), all: Vec::new() }
     }
 
-    /// The number of the thing of this name, which `make` makes if there is none yet.
+    /// The number of the thing with this name. A missing one is made by `make`.
     pub(super) fn get_or_insert(&mut self, name: I, make: impl FnOnce() -> T) -> Number<I> {
         *self.numbers.entry(name).or_insert_with(|| {
             self.all.push(Some(make()));
@@ -30,7 +31,7 @@ impl<I: Ord, T> Registry<I, T> {
         })
     }
 
-    /// Removes those whose name does not pass.
+    /// Removes the things whose name does not pass.
     pub(super) fn retain(&mut self, passes: impl Fn(&I) -> bool) {
         let all = &mut self.all;
         self.numbers.retain(|name, number| {
@@ -54,28 +55,28 @@ impl<I: Ord, T> Registry<I, T> {
         self.all.get_mut(number.index)?.as_mut()
     }
 
-    /// How many there are.
+    /// The number of things.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Their numbers, in the order of their names.
+    /// The numbers, in the order of the names.
     pub(super) fn numbers(&self) -> Vec<Number<I>> {
         self.numbers.values().copied().collect()
     }
 
-    /// All of them, in the order of their names.
+    /// All things, in the order of their names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&I, &T)> {
         self.numbers.iter().filter_map(|(name, number)| Some((name, self.get(*number)?)))
     }
 
-    /// All of them, in the order of their coming.
+    /// All things, in the order in which they were added.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.all.iter_mut().flatten()
     }
 }
 
-// What follows would be derived, if that did not ask it of the names too.
+// These are not derived, because a derive would demand them of the names too.
 
 impl<I> Clone for Number<I> {
     fn clone(&self) -> Self {

@@ -1,42 +1,43 @@
-//! How high a descriptor's revision has to be for its HSDirs to take it.
+//! The revision that a descriptor needs, so that its HSDirs take it.
 //!
-//! An HSDir stores only what has a strictly greater revision counter than what it holds. The signer makes
-//! counters as tor does; another publisher of the same service with another clock or another scheme may have
-//! left a higher one.
+//! An HSDir stores a descriptor only if its revision counter is greater than that of the one that it holds.
+//! The signer makes counters as tor does. Another publisher of the same service, with another clock or
+//! another scheme, may have left a higher one.
 
-/// What is known, or guessed, about the revisions that the HSDirs of one descriptor hold.
+/// The known or guessed revision that the HSDirs of one descriptor hold.
 #[derive(Default)]
 pub(super) struct Floor {
     seen: Option<u64>,
     guess: Option<Guess>,
 }
 
-/// A floor that nobody saw.
+/// A floor that was not seen on any HSDir.
 #[derive(Clone, Copy)]
 struct Guess {
     /// Our own revision that was refused first.
     base: u64,
-    /// How far above it the guess is.
+    /// The distance of the guess above it.
     step: u64,
 }
 
 impl Floor {
-    /// The revision that the next publication has to exceed.
+    /// The revision that the next publication has to exceed; `None` if any will do.
     pub(super) fn value(&self) -> Option<u64> {
         self.seen.max(self.guess.map(|guess| guess.base.saturating_add(guess.step)))
     }
 
-    /// Whether it is no wonder that a publication of this `revision` was refused.
+    /// True if a publication of this `revision` is not above the floor, so that a refusal is explained.
     pub(super) fn covers(&self, revision: u64) -> bool {
         self.value().is_some_and(|floor| floor >= revision)
     }
 
-    /// A descriptor of this revision lies on an HSDir.
+    /// Notes that an HSDir holds a descriptor of this revision.
     pub(super) fn see(&mut self, revision: u64) {
         self.seen = self.seen.max(Some(revision));
     }
 
-    /// Guesses higher because `refused` was too low and nothing better is known; says whether it could.
+    /// Guesses higher after `refused` was too low and nothing better is known. False if there is no higher
+    /// guess.
     pub(super) fn raise(&mut self, refused: u64) -> bool {
         let next = match self.guess {
             None => Guess { base: refused, step: FIRST_STEP },
@@ -47,19 +48,21 @@ impl Floor {
         true
     }
 
-    /// Every HSDir took what was published. Its revision counts, and not the guess, which the signer may not have reached: a later
-    /// refusal starts a new row of guesses above the revision that it refused.
+    /// Notes that every HSDir took the last publication. Its revision counts, and not the guess, which the
+    /// signer may not have reached: a later refusal starts a new row of guesses above the revision that was
+    /// refused.
     pub(super) fn accepted(&mut self) {
         self.guess = None;
     }
 }
 
-/// Tor's counters grow by about this much per second (the order-preserving encryption of rend-spec-v3,
+/// The approximate growth of tor's counters per second (the order-preserving encryption of rend-spec-v3,
 /// appendix F).
 const PER_SECOND: u64 = 32768;
 const FIRST_STEP: u64 = 600 * PER_SECOND;
-/// The signer counts no further than an hour ahead of its clock, and answers to a higher floor with as much. The last guess exceeds
-/// all that it gave before: the seconds of its counter are random steps, so that one hour is longer than another.
+/// The largest step of a guess. The signer counts no further than an hour ahead of its clock, and answers a
+/// higher floor with its maximum. The last guess exceeds all earlier maxima: the seconds of its counter are
+/// random steps, so that hours differ in length.
 const LAST_STEP: u64 = 4800 * PER_SECOND;
 
 #[cfg(test)]

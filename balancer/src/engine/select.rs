@@ -1,4 +1,4 @@
-//! Which introduction points a frontend's descriptors list.
+//! The choice of the introduction points of a frontend's descriptors.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,18 @@ use super::event::{Chosen, Point};
 use super::id::BackendId;
 use super::matching;
 
-/// Chooses sets of at most `max` introduction points from the given backends': one for all HSDirs where it can list
-/// everything, as many more otherwise as it takes, but no more than `count`, the number of HSDirs, among which they are
-/// dealt evenly. None is empty; there is none at all where there are no points.
+/// Chooses sets of at most `max` introduction points from the given backends'. There is one set for all
+/// HSDirs if it can list everything. Otherwise there are as many as are needed, but at most `count`, the
+/// number of HSDirs, among which they are dealt evenly. No set is empty; without points there are no sets.
 ///
-/// Within a set any two backends have the same number of points, give or take one, unless one has no more; no two points
-/// are at one relay, where clients would only ever find the first. Over all sets backends and points take turns: who was
-/// chosen least comes first. Ties go by name and identity, so that the result depends on nothing but the backends' points,
-/// and two balancers with equal views publish equal sets and do not undo each other's work.
+/// Within a set any two backends have the same number of points, plus or minus one, unless one has no more.
+/// No two points of a set are at one relay, where clients would only find the first. Over all sets backends
+/// and points take turns: those that were chosen least come first. Ties are decided by name and identity. So
+/// the result depends only on the backends' points, and two balancers with equal views publish equal sets and
+/// do not undo each other's work.
 ///
-/// A client picks one HSDir's descriptor and one of its points at random: a backend's share of the clients is its share of
-/// the points.
+/// A client picks one HSDir's descriptor and one of its points at random: a backend's share of the clients is
+/// its share of the points.
 pub(super) fn select<'a, P: Point + 'a>(
     backends: impl Iterator<Item = (&'a BackendId, &'a [P])>,
     max: usize,
@@ -44,18 +45,18 @@ pub(super) fn select<'a, P: Point + 'a>(
     sets
 }
 
-/// Whether every point is in a set.
+/// True if every point is in a set.
 fn are_listed<P: Point>(offers: &[Offer<'_, P>]) -> bool {
     let all = || offers.iter().flat_map(|offer| &offer.points);
     let listed: BTreeSet<&P::Id> = all().filter(|point| point.uses > 0).map(|point| &point.id).collect();
     all().all(|point| listed.contains(&point.id))
 }
 
-/// One backend's points.
+/// The points of one backend.
 struct Offer<'a, P: Point> {
     backend: &'a BackendId,
     points: Vec<Candidate<'a, P>>,
-    /// How often one of them was chosen.
+    /// The number of times that one of them was chosen.
     picks: usize,
 }
 
@@ -63,7 +64,7 @@ struct Candidate<'a, P: Point> {
     id: P::Id,
     relay: Fingerprint,
     point: &'a P,
-    /// How often it was chosen.
+    /// The number of times that it was chosen.
     uses: usize,
 }
 
@@ -102,8 +103,8 @@ fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> 
     set.into_iter().map(|(_, chosen)| chosen).collect()
 }
 
-/// A point of each of those backends that have none in the only set, though it is at a relay that is taken: when the one
-/// in front of it fails, clients strike that off and find this.
+/// A point of each backend that has none in the only set, although the point's relay is taken. If the point
+/// in front of it fails, clients strike that off and find this one.
 fn left_out<P: Point>(offers: &[Offer<'_, P>], room: usize) -> Vec<Chosen<P>> {
     let unchosen = offers.iter().filter(|offer| offer.picks == 0);
     let taken: BTreeSet<&P::Id> = offers
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_sets_as_hsdirs_can_share_evenly() {
-        // Four would list everything, which six HSDirs cannot share evenly, and eight can.
+        // Four sets would list everything. Six HSDirs cannot share four evenly, but eight can.
         for (hsdirs, sets) in [(1, 1), (2, 2), (3, 3), (6, 6), (7, 7), (8, 4), (12, 4)] {
             assert_eq!(choose_sets(&view(&[3; 12]), 10, hsdirs).len(), sets, "{hsdirs} HSDirs");
         }
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn no_two_points_are_at_one_relay() {
-        // Greed would give the first backend everything that the second has.
+        // A greedy choice would give the first backend everything that the second has.
         let view = at_relays(&[&[1, 2, 3], &[1, 2], &[1, 4, 5]]);
         let chosen = choose(&view, 10);
         let relays: BTreeSet<Fingerprint> = chosen.iter().map(|chosen| chosen.point.relay()).collect();
@@ -258,7 +259,7 @@ mod tests {
         let sets = choose_sets(&view, 10, 6);
         assert_eq!(sets.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
         assert_eq!(shares(&view, &sets), [1; 3]);
-        // And stands behind where there are none.
+        // The point comes last if its relay is taken.
         let one = choose(&view, 2);
         assert_eq!(one.iter().map(|chosen| chosen.point.id()).collect::<Vec<_>>(), [1, 101]);
     }
@@ -328,7 +329,7 @@ mod tests {
             count in 1..10usize,
         ) {
             let relays: Vec<&[u32]> = raw.iter().map(Vec::as_slice).collect();
-            // Ids of a backend are its own, as keys are, and each stands once.
+            // The ids of a backend are its own, as keys are, and each occurs once.
             let mut view = at_relays(&relays);
             for points in view.values_mut() {
                 points.sort_by_key(Point::id);

@@ -59,8 +59,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names. Returns whether
-    /// [`Service::reconsider`] has to follow, because there can be other sets.
+    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names. Returns
+    /// whether [`Service::reconsider`] has to follow, because there can be other sets.
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
         let is_same =
             self.backends == backends && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
@@ -109,7 +109,7 @@ impl<P: Point> Service<P> {
         let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
         let at = if self.begun {
             now + cx.timing.debounce
-        } else if mine().all(Backend::answered) {
+        } else if mine().all(Backend::has_result) {
             now
         } else if mine().any(|backend| !backend.points().is_empty()) {
             now + cx.timing.settle
@@ -194,7 +194,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// So much time has passed unnoticed. The last set is not given up for it: it may be the clock that was wrong.
+    /// So much time has passed unnoticed. The last set is not given up for it: it may be the clock that was
+    /// wrong.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.stale_since = self.stale_since.map(|since| since.saturating_add(slept));
     }
@@ -299,8 +300,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Lists the newest introduction points of those that are listed: where it is our clock that is wrong, and not
-    /// the backends that are dead, they still publish.
+    /// Lists the newest introduction points of those that are listed: where it is our clock that is wrong,
+    /// and not the backends that are dead, they still publish.
     fn renew_last(&mut self, backends: &Backends<P>) {
         let listed: BTreeSet<BackendId> =
             self.sets.iter().flatten().map(|chosen| chosen.backend.clone()).collect();
@@ -317,8 +318,8 @@ impl<P: Point> Service<P> {
     }
 }
 
-/// All sets of a descriptor are signed together, and the signer takes no more at a time: as many as a descriptor of the public
-/// network has HSDirs.
+/// All sets of a descriptor are signed together, and the signer takes no more at a time: as many as a
+/// descriptor of the public network has HSDirs.
 const MAX_SETS: usize = 8;
 
 /// All backends.

@@ -1,6 +1,6 @@
 //! The engine's state as plain data, for a status socket or a log.
 //!
-//! Times are ages by the monotonic clock, which a step of the wall clock does not touch.
+//! Times are ages by the monotonic clock, which steps of the wall clock do not change.
 
 use std::time::Duration;
 
@@ -9,34 +9,36 @@ use onionbalance_proto::time::UnixTime;
 
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 
-/// The requests that are outstanding at tor, and those that wait to be made.
+/// The requests that are outstanding at tor, and those that wait.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Load {
-    /// How many requests are outstanding at tor, each of which takes a circuit.
+    /// The number of requests that are outstanding at tor, each of which takes a circuit.
     pub in_flight: usize,
-    /// How many may be outstanding.
+    /// The largest number of these.
     pub most_in_flight: usize,
-    /// How many descriptors wait to be posted.
+    /// The number of descriptors that wait to be posted.
     pub posts_waiting: usize,
-    /// How many backends wait to be looked for.
+    /// The number of backends that wait to be looked for.
     pub looks_waiting: usize,
-    /// How many of our descriptors wait to be read back from an HSDir.
+    /// The number of our descriptors that wait to be read back from an HSDir.
     pub read_backs_waiting: usize,
-    /// How long the longest wait of these has lasted; 0 if nothing waits.
+    /// The longest time for which one of these has waited; 0 if nothing waits.
     pub longest_wait: Duration,
-    /// How long ago [`Notice::Behind`](super::Notice::Behind) was given; `None` without one, or after
+    /// The time since [`Notice::Behind`](super::Notice::Behind); `None` without one, or after
     /// [`Notice::CaughtUp`](super::Notice::CaughtUp).
     pub behind_for: Option<Duration>,
 }
 
-/// One service.
+/// The state of one service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceStatus {
-    /// Its name.
+    /// The service's name.
     pub service: ServiceId,
-    /// How many introduction points its descriptors list, all together; 0 if there is nothing to publish.
+    /// The number of introduction points that its descriptors list together; 0 if there is nothing to
+    /// publish.
     pub points: usize,
-    /// Since when all its backends have been gone while the last set stays published.
+    /// The time for which all its backends have been gone while the last set stays published; `None` if they
+    /// are not.
     pub stale_for: Option<Duration>,
     /// Its descriptors, the earlier period first.
     pub descriptors: Vec<DescriptorStatus>,
@@ -44,100 +46,101 @@ pub struct ServiceStatus {
     pub backends: Vec<BackendStatus>,
 }
 
-/// One of a service's descriptors.
+/// The state of one of a service's descriptors.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DescriptorStatus {
-    /// Which one.
+    /// The slot of the descriptor.
     pub slot: DescriptorSlot,
-    /// How long ago it was last published, be it to some of its HSDirs only.
+    /// The time since it was last published, even if to some of its HSDirs only; `None` before that.
     pub published_ago: Option<Duration>,
-    /// How long ago an HSDir last stored it, as far as it has to be believed; `None`: none has since the start.
+    /// The time since an HSDir last acknowledged it, with proof if that is needed; `None`: none has since the
+    /// start.
     pub stored_ago: Option<Duration>,
-    /// The greatest revision counter that it was given.
+    /// The greatest revision counter that it was given; `None` before the first.
     pub revision: Option<u64>,
-    /// Its responsible HSDirs, in the order of their fingerprints.
+    /// The responsible HSDirs, in the order of their fingerprints.
     pub hsdirs: Vec<HsdirStatus>,
 }
 
 /// One HSDir of one descriptor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HsdirStatus {
-    /// Who.
+    /// The HSDir's fingerprint.
     pub hsdir: Fingerprint,
-    /// How the present set of introduction points stands there.
+    /// The state of the present set of introduction points there.
     pub state: UploadState,
-    /// The greatest revision counter that it said it stored.
+    /// The greatest revision counter that it acknowledged; `None` before the first.
     pub revision: Option<u64>,
 }
 
 /// The state of a set of introduction points at an HSDir.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UploadState {
-    /// Has to be uploaded: new, changed, or failed before.
+    /// It has to be uploaded: it is new, has changed, or has failed before.
     Pending {
-        /// How many tries have failed in a row.
+        /// The number of tries that have failed in a row.
         failures: u32,
     },
-    /// Being signed.
+    /// It is being signed.
     Signing,
-    /// Being uploaded.
+    /// It is being uploaded.
     Uploading,
-    /// Acknowledged, which is not enough: it is being read back.
+    /// It is acknowledged, which is not enough: it is being read back.
     Acknowledged,
-    /// Stored.
+    /// It is stored there.
     Stored,
-    /// Refused; the revision that the HSDir holds is being looked up.
+    /// It is refused; the revision that the HSDir holds is being looked up.
     Refused,
     /// Tor does not know this relay.
     Unknown,
 }
 
-/// One backend.
+/// The state of one backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BackendStatus {
-    /// Its name.
+    /// The backend's name.
     pub backend: BackendId,
-    /// Whether it serves.
+    /// The state by which it serves or not.
     pub state: BackendState,
-    /// The period of its newest descriptor.
+    /// The period of its newest descriptor; `None` before the first.
     pub period: Option<u64>,
-    /// The revision counter of its newest descriptor.
+    /// The revision counter of its newest descriptor; `None` before the first.
     pub revision: Option<u64>,
-    /// When its newest descriptor was made.
+    /// The time at which its newest descriptor was made; `None` before the first.
     pub published: Option<UnixTime>,
-    /// How long ago its newest descriptor was first seen.
+    /// The time since its newest descriptor was first seen; `None` before that.
     pub received_ago: Option<Duration>,
-    /// How long ago its introduction points were seen to change.
+    /// The time since its introduction points were seen to change; `None` before the first.
     pub changed_ago: Option<Duration>,
-    /// How many introduction points its newest descriptor lists.
+    /// The number of introduction points of its newest descriptor.
     pub points: usize,
-    /// What each whom it is asked of said last.
+    /// The last answers of its sources.
     pub sources: Vec<SourceStatus>,
 }
 
-/// Whether a backend serves.
+/// The state by which a backend serves or not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BackendState {
-    /// Not looked for yet.
+    /// It has not been looked for yet.
     Unknown,
-    /// Looked for in vain.
+    /// It was looked for, and not found.
     NotFound,
     /// Its points are in the set.
     Live,
-    /// Its points were dropped.
+    /// Its points were dropped, for this reason.
     Gone(Gone),
 }
 
-/// One whom a backend's descriptor is asked of.
+/// A source of a backend's descriptor, with its last answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SourceStatus {
-    /// Who.
+    /// The HSDir, or any.
     pub source: Source,
-    /// Its last answer.
+    /// Its last answer; `None` before the first.
     pub answer: Option<HsdirAnswer>,
 }
 
-/// What an HSDir said when it was asked for a backend's descriptor.
+/// The answer of an HSDir that was asked for a backend's descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HsdirAnswer {
     /// It gave a valid descriptor.
@@ -149,17 +152,17 @@ pub enum HsdirAnswer {
     NotFound,
     /// The fetch failed.
     Failed,
-    /// It gave something else.
+    /// It gave an invalid one.
     Invalid,
     /// It did not answer in time.
     Silent,
 }
 
-/// Why a backend is taken for dead.
+/// The reason for which a backend counts as gone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Gone {
     /// Its newest descriptor was made too long ago.
     TooOld,
-    /// Every one of its HSDirs says that it has no descriptor.
+    /// Every one of its HSDirs answered that it has no descriptor.
     NotFound,
 }

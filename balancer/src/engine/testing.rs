@@ -1,4 +1,4 @@
-//! What the engine's tests share: a point, dice, and a script that drives an engine from deadline to
+//! Common parts of the engine's tests: a point, dice, and a script that drives an engine from deadline to
 //! deadline.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use rand_core::{Error, RngCore};
 
 use super::*;
 
-/// An introduction point that is nothing but an identity and something that does not count (a relay's onion
+/// An introduction point that consists of an identity and of something that does not count (a relay's onion
 /// key).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Key {
@@ -74,11 +74,11 @@ impl RngCore for Dice {
     }
 }
 
-/// An engine, the time, and what it has said.
+/// An engine, the time, and its actions so far.
 pub(super) struct Script {
     pub(super) engine: Engine<Key, Dice>,
     pub(super) now: Now,
-    /// Everything that the engine said, and when.
+    /// All actions of the engine, with their times.
     pub(super) said: Vec<(Duration, Action<Key>)>,
 }
 
@@ -113,8 +113,8 @@ impl Script {
         self.send(Event::Configuration(Box::new(configuration)))
     }
 
-    /// An engine that knows its HSDirs (a hundred and more for each backend, 1 to 8 for each of one slot),
-    /// and tor.
+    /// An engine that knows its HSDirs (from a hundred on for each backend, 1 to 8 for each of one slot), and
+    /// tor.
     pub(super) fn started(services: &[(&str, &[&str])]) -> Self {
         let mut script = Self::new(services);
         script.send(Event::Network(view(services, &[(1, 1..9)])));
@@ -122,8 +122,8 @@ impl Script {
         script
     }
 
-    /// An engine as for version 2: ten points a descriptor, two replicas with three HSDirs each (1 to 3, 4 to 6), whose
-    /// word has to be proven.
+    /// An engine as for version 2: ten points in a descriptor, and two replicas with three HSDirs each (1 to
+    /// 3, 4 to 6), whose acknowledgements have to be proven.
     pub(super) fn of_v2(services: &[(&str, &[&str])]) -> Self {
         Self::of_v2_with(services, Settings { timing: Timing::v2(), ..Settings::default() })
     }
@@ -139,7 +139,7 @@ impl Script {
         script
     }
 
-    /// An HSDir was read back.
+    /// Sends the answer of an HSDir that was read back.
     pub(super) fn read_back(
         &mut self,
         slot: DescriptorSlot,
@@ -149,7 +149,7 @@ impl Script {
         self.send(Event::ReadBack { service: "s".into(), slot, hsdir, found })
     }
 
-    /// Sends an event and returns what the engine says to it.
+    /// Sends an event and returns the engine's actions.
     pub(super) fn send(&mut self, event: Event<Key>) -> Vec<Action<Key>> {
         let said = self.engine.handle(self.now, event);
         self.said.extend(said.iter().cloned().map(|action| (self.now.elapsed, action)));
@@ -159,7 +159,7 @@ impl Script {
         said
     }
 
-    /// Lets this much time pass, with a tick at every deadline; returns what the engine says meanwhile.
+    /// Lets this much time pass, with a tick at every deadline. Returns the engine's actions.
     pub(super) fn pass(&mut self, time: Duration) -> Vec<Action<Key>> {
         let end = self.now.elapsed + time;
         let mut said = Vec::new();
@@ -171,8 +171,8 @@ impl Script {
         said
     }
 
-    /// Lets this much time pass, in which `respond` may react to everything that the engine says; returns all
-    /// of it.
+    /// Lets this much time pass, in which `respond` may react to every action of the engine. Returns all of
+    /// them.
     pub(super) fn run(
         &mut self,
         time: Duration,
@@ -202,7 +202,7 @@ impl Script {
         self.now.elapsed = to;
     }
 
-    /// An HSDir answers for a backend.
+    /// Sends an HSDir's answer for a backend.
     pub(super) fn fetched(
         &mut self,
         backend: &str,
@@ -212,7 +212,7 @@ impl Script {
         self.send(Event::Fetched { backend: backend.into(), source: source(hsdir), outcome })
     }
 
-    /// An HSDir gives a fresh copy of a backend's descriptor of period 1.
+    /// Sends a fresh copy of a backend's descriptor of period 1 from an HSDir.
     pub(super) fn copy(
         &mut self,
         backend: &str,
@@ -224,7 +224,7 @@ impl Script {
         self.fetched(backend, hsdir, outcome)
     }
 
-    /// A copy that was made just now, of period 1.
+    /// A copy of period 1 that was made just now.
     pub(super) fn fresh(&self, revision: u64, points: &[u32]) -> FetchOutcome<Key> {
         let points = points.iter().copied().map(Key::new).collect();
         FetchOutcome::Copy(DescriptorCopy { revision, published: self.now.wall, period: 1, points })
@@ -242,14 +242,14 @@ impl Script {
         answers.collect()
     }
 
-    /// Tor takes a publication, and all HSDirs store it.
+    /// Has tor take a publication, and all HSDirs store it.
     pub(super) fn stored(&mut self, published: &Published, revision: u64) -> Vec<Action<Key>> {
         let mut said = self.send(Event::Posted { id: published.id, revision });
         said.extend(self.uploaded(published.id, &published.to, &UploadOutcome::Stored));
         said
     }
 
-    /// Everything that was published so far.
+    /// All publications so far.
     pub(super) fn published(&self) -> Vec<Published> {
         self.said.iter().flat_map(|(at, action)| publish(*at, action)).collect()
     }
@@ -283,12 +283,12 @@ pub(super) fn relays(numbers: Range<u8>) -> Vec<Fingerprint> {
     numbers.map(relay).collect()
 }
 
-/// An HSDir, as whom a backend's descriptor is asked of.
+/// An HSDir as a source of a backend's descriptor.
 pub(super) fn source(hsdir: Fingerprint) -> Source {
     Source::Hsdir { hsdir, replica: 0 }
 }
 
-/// Relays with these numbers, as whom a backend's descriptor is asked of.
+/// Relays with these numbers as sources of a backend's descriptor.
 pub(super) fn sources(numbers: Range<u8>) -> Vec<Source> {
     numbers.map(relay).map(source).collect()
 }
@@ -304,7 +304,7 @@ pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
     services.iter().map(spec).collect()
 }
 
-/// A network of day-long periods: each service has these slots, named by their period; the HSDirs of every
+/// A network of day-long periods: each service has these slots, named by their period. The HSDirs of every
 /// backend are the relays 100 to 105, in period 1.
 pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> NetworkView {
     let slots: BTreeMap<_, _> =
@@ -319,7 +319,8 @@ pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> 
     }
 }
 
-/// As [`view`], with both replicas of these periods. Each period has HSDirs of its own: 1 to 6, 11 to 16 and so on.
+/// As [`view`], with both replicas of these periods. Each period has HSDirs of its own: 1 to 6, 11 to 16 and
+/// so on.
 pub(super) fn view_v2(services: &[(&str, &[&str])], periods: &[u64]) -> NetworkView {
     let mut view = view(services, &[]);
     for slots in view.services.values_mut() {
@@ -342,7 +343,7 @@ pub(super) fn configuration(services: Vec<ServiceSpec>, settings: Settings) -> E
     EngineConfiguration { services, settings, newest: BTreeMap::new() }
 }
 
-/// Whom these actions read back.
+/// The descriptors and HSDirs that these actions read back.
 pub(super) fn read_backs(actions: &[Action<Key>]) -> Vec<(DescriptorSlot, Fingerprint)> {
     let hsdir = |action: &Action<Key>| match action {
         Action::ReadBack { slot, hsdir, .. } => Some((*slot, *hsdir)),
@@ -351,7 +352,7 @@ pub(super) fn read_backs(actions: &[Action<Key>]) -> Vec<(DescriptorSlot, Finger
     actions.iter().filter_map(hsdir).collect()
 }
 
-/// Whom these actions ask for a backend's descriptor.
+/// The HSDirs that these actions ask for a backend's descriptor.
 pub(super) fn asked(actions: &[Action<Key>], name: &str) -> Vec<Fingerprint> {
     let name = BackendId::from(name);
     let from = actions.iter().filter_map(|action| match action {
@@ -361,7 +362,7 @@ pub(super) fn asked(actions: &[Action<Key>], name: &str) -> Vec<Fingerprint> {
     from.flatten().map(hsdir_of).collect()
 }
 
-/// The HSDir that a source is.
+/// The HSDir of a source.
 pub(super) fn hsdir_of(source: Source) -> Fingerprint {
     match source {
         Source::Hsdir { hsdir, .. } => hsdir,
@@ -369,12 +370,12 @@ pub(super) fn hsdir_of(source: Source) -> Fingerprint {
     }
 }
 
-/// What these actions publish.
+/// The publications in these actions.
 pub(super) fn published(actions: &[Action<Key>]) -> Vec<Published> {
     actions.iter().flat_map(|action| publish(Duration::ZERO, action)).collect()
 }
 
-/// What these actions have to say.
+/// The notices in these actions.
 pub(super) fn notices(actions: &[Action<Key>]) -> Vec<Notice> {
     let notice = |action: &Action<Key>| match action {
         Action::Notice(notice) => Some(notice.clone()),

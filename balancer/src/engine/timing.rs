@@ -9,17 +9,18 @@ use rand_core::RngCore;
 pub struct Settings {
     /// The timers, for a period of a day.
     pub timing: Timing,
-    /// How many backends' HSDirs are asked in a minute, at even distances, for a period of a day and some hundred backends: each is
-    /// a circuit through the operator's guard.
+    /// How many backends' HSDirs are asked in a minute, at even distances, for a period of a day and some
+    /// hundred backends: each is a circuit through the operator's guard.
     pub fetches_per_minute: usize,
-    /// How many descriptors are posted in a minute, at even distances, for a period of a day and some hundred descriptors, each to
-    /// several HSDirs: tor leaks memory at every HSPOST.
+    /// How many descriptors are posted in a minute, at even distances, for a period of a day and some hundred
+    /// descriptors, each to several HSDirs: tor leaks memory at every HSPOST.
     pub posts_per_minute: usize,
-    /// How many of our own descriptors are read back in a minute, at even distances, for a period of a day and some hundred
-    /// descriptors.
+    /// How many of our own descriptors are read back in a minute, at even distances, for a period of a day
+    /// and some hundred descriptors.
     pub read_backs_per_minute: usize,
-    /// The most requests that are outstanding at tor at a time, each of which takes a circuit. Tor builds 32 at a time; the others
-    /// are for requests that the engine has given up and tor has not, for tor's own, and for others that use the same tor.
+    /// The most requests that are outstanding at tor at a time, each of which takes a circuit. Tor builds 32
+    /// at a time; the others are for requests that the engine has given up and tor has not, for tor's own,
+    /// and for others that use the same tor.
     pub in_flight: usize,
 }
 
@@ -42,8 +43,9 @@ pub struct Timing {
     /// The age at which a descriptor's backend is taken for dead: tor makes a new one every 60 to 120
     /// minutes, and HSDirs keep one for 180. Does not shrink with the period: tor's schedule does not either.
     pub max_age: Duration,
-    /// How long an HSDir keeps a descriptor. A v3 descriptor names its lifetime, 180 minutes in tor's. A v2 HSDir keeps one for three days
-    /// (tor: `REND_CACHE_MAX_AGE`, `REND_CACHE_MAX_SKEW`). Does not shrink with the period.
+    /// How long an HSDir keeps a descriptor. A v3 descriptor names its lifetime, 180 minutes in tor's. A v2
+    /// HSDir keeps one for three days (tor: `REND_CACHE_MAX_AGE`, `REND_CACHE_MAX_SKEW`). Does not shrink
+    /// with the period.
     pub hsdir_keeps: Duration,
     /// How long the last introduction points stay published when every backend is gone. Tor keeps a point for
     /// 18 hours at least, so they may work all that time if it is only us who cannot see the backends.
@@ -56,7 +58,8 @@ pub struct Timing {
     pub retry_first: Duration,
     /// The longest wait between two tries of an upload.
     pub retry_max: Duration,
-    /// The longest wait before what the signer or tor did not take is offered again: that asks nobody in the network.
+    /// The longest wait before what the signer or tor did not take is offered again: that asks nobody in the
+    /// network.
     pub offer_max: Duration,
     /// A retry takes along what is due within this time at other HSDirs of the same descriptor. No less than
     /// the jitter of `retry_max` sets apart what failed at the same time.
@@ -98,8 +101,8 @@ impl Default for Timing {
 }
 
 impl Settings {
-    /// These settings for periods of the given length. Shorter than a day, the timers shrink, and the budgets grow by as much:
-    /// a network that does a day's work in minutes is a test.
+    /// These settings for periods of the given length. Shorter than a day, the timers shrink, and the budgets
+    /// grow by as much: a network that does a day's work in minutes is a test.
     #[must_use]
     pub fn for_period(&self, period: Duration) -> Self {
         let periods_a_day = DAY.as_secs().checked_div(period.as_secs()).unwrap_or(1).max(1);
@@ -115,9 +118,10 @@ impl Settings {
         }
     }
 
-    /// These settings for this demand. The budgets grow with it: every backend may be asked for at two HSDirs each
-    /// time that it is looked for, and everything may be published and read back within a quarter of an hour; otherwise renewals
-    /// would come later than HSDirs forget. The limit of tor itself is `in_flight`, which does not grow.
+    /// These settings for this demand. The budgets grow with it: every backend may be asked for at two HSDirs
+    /// each time that it is looked for, and everything may be published and read back within a quarter of an
+    /// hour; otherwise renewals would come later than HSDirs forget. The limit of tor itself is `in_flight`,
+    /// which does not grow.
     #[must_use]
     pub fn for_load(self, demand: Demand) -> Self {
         let per_minute = |requests: usize, time: Duration| {
@@ -156,8 +160,8 @@ impl Timing {
     #[must_use]
     pub fn v2() -> Self {
         Self {
-            // A descriptor says the hour in which it was made: one that lives is never more than 2 hours behind, and is
-            // seen with the next look.
+            // A descriptor says the hour in which it was made: one that lives is never more than 2 hours
+            // behind, and is seen with the next look.
             max_age: MINUTE * 135,
             hsdir_keeps: DAY * 3,
             ..Self::default()

@@ -11,28 +11,30 @@ use super::event::{Found, Proof};
 use super::id::PublicationId;
 use super::status::UploadState;
 
-/// How many times a read-back of an acknowledged upload is tried before the upload is repeated.
+/// The number of read-backs of an acknowledged upload that are tried before the upload is repeated.
 const PROOF_TRIES: u32 = 4;
 
 /// One responsible HSDir.
 pub(super) struct Upload {
-    /// Which of the descriptor's sets is its own: the same as long as it is responsible.
+    /// The number of the descriptor's set that belongs there; the same for as long as the HSDir is
+    /// responsible.
     number: usize,
-    /// Publications from this one on carry what belongs there.
+    /// Publications from this one on carry the set that belongs there.
     current_since: PublicationId,
     state: State,
-    /// How many tries have failed in a row.
+    /// The number of tries that have failed in a row.
     failures: u32,
-    /// Whether its last answer was a refusal.
+    /// True if its last answer was a refusal.
     refusing: bool,
     round: Standing,
-    /// By when it has to answer the first upload since its last answer; later uploads do not extend that. `None`: it owes no answer.
+    /// The time by which it has to answer the first upload since its last answer; later uploads do not extend
+    /// it. `None`: no answer is outstanding.
     owed: Option<Duration>,
-    /// Whether it left an upload without an answer, and has stored nothing since.
+    /// True if it left an upload without an answer, and has stored nothing since.
     silent: bool,
-    /// Whether a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
+    /// True if a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
     broke_its_word: bool,
-    /// The greatest revision that it has acknowledged.
+    /// The greatest revision that it has acknowledged; `None` before the first.
     stored: Option<u64>,
     /// The latest publication with that revision that it has acknowledged. A signer that was restarted may give the revision again.
     stored_by: PublicationId,
@@ -40,29 +42,29 @@ pub(super) struct Upload {
 
 /// The HSDir's relation to the present round's revision.
 struct Standing {
-    /// Whether it has refused that revision.
+    /// True if it has refused that revision.
     refused: bool,
-    /// Whether it may hold that revision already: it refuses one that is not higher than its own.
+    /// True if it may hold that revision already: it refuses one that is not higher than its own.
     may_hold: bool,
-    /// Whether a refusal for that reason has led to another round, and it has stored nothing since.
+    /// True if a refusal for that reason has led to another round, and it has stored nothing since.
     excused: bool,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum State {
-    /// Has to be uploaded from `at` on.
+    /// To be uploaded from `at` on.
     Wanted { at: Duration },
-    /// Part of a publication that is being signed. That has no time-out: it is always answered.
+    /// Part of a publication that is being signed. This has no time-out: it is always answered.
     Signing { id: PublicationId },
-    /// Being uploaded, unless no answer has come by `until`.
+    /// Being uploaded; given up if no answer has come by `until`.
     Uploading { id: PublicationId, until: Duration },
     /// Refused; the revision that the HSDir holds is being looked up.
     Refused { revision: u64 },
-    /// Acknowledged, which has to be proven: has to be read back from `at` on.
+    /// Acknowledged, but not proven: to be read back from `at` on.
     Acknowledged { claim: Claim, at: Duration, in_line: bool },
-    /// Being read back, unless no answer has come by `until`.
+    /// Being read back; given up if no answer has come by `until`.
     Proving { claim: Claim, until: Duration },
-    /// Acknowledged.
+    /// Acknowledged, and proven if that is needed.
     Stored,
     /// Tor does not know the relay.
     Unknown,
@@ -72,16 +74,17 @@ enum State {
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Claim {
     revision: u64,
-    /// How many times it could not be read back.
+    /// The number of times that it could not be read back.
     tries: u32,
 }
 
-/// How a read-back ended.
+/// The result of a read-back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Proven {
-    /// It has what belongs there.
+    /// The HSDir has the set that belongs there.
     Yes,
-    /// The HSDir lacks what it acknowledged (reported once). `later`: `None` = holds nothing, `Some(true)` = a higher revision.
+    /// The HSDir lacks what it acknowledged (reported once). `later`: `None` = holds nothing, `Some(true)` =
+    /// a higher revision.
     BrokenWord { later: Option<bool> },
     /// The read-back failed, or its result was reported before.
     No,
@@ -90,19 +93,20 @@ pub(super) enum Proven {
 /// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
-    /// It cannot hold the round's revision: it has a higher one, or another reason.
+    /// The HSDir cannot hold the round's revision: it holds a higher one, or has another reason.
     Unexplained,
-    /// It may hold the round's revision.
+    /// The HSDir may hold the round's revision.
     MayHold,
-    /// It may hold the round's revision, as at an earlier refusal, since which it has stored nothing.
+    /// The HSDir may hold the round's revision, as at an earlier refusal, since which it has stored nothing.
     MayHoldAgain,
 }
 
-/// When an upload that was refused is tried again.
+/// The retry of a refused upload.
 #[derive(Clone, Copy)]
 pub(super) struct Retry {
     pub(super) at: Duration,
-    /// Whether the revision known of HSDirs is no lower than the refused one, so that a higher one may be taken.
+    /// True if the revision known of HSDirs is no lower than the refused one, so that a higher one may be
+    /// taken.
     pub(super) explained: bool,
 }
 
@@ -130,8 +134,8 @@ impl Upload {
         self.number
     }
 
-    /// Another descriptor belongs there, which publications from `next` on carry. It has to be uploaded from `at` on, or as soon as
-    /// tor knows the HSDir.
+    /// Notes that another set belongs there, which publications from `next` on carry. It has to be uploaded
+    /// from `at` on, or as soon as tor knows the HSDir.
     pub(super) fn replace(&mut self, at: Duration, next: PublicationId) {
         self.current_since = next;
         if self.state != State::Unknown {
@@ -143,7 +147,7 @@ impl Upload {
         self.due_at().is_some_and(|at| at <= now)
     }
 
-    /// When it is to be uploaded, if it is.
+    /// The time from which on it is to be uploaded; `None` if it is not.
     pub(super) fn due_at(&self) -> Option<Duration> {
         match self.state {
             State::Wanted { at } => Some(at),
@@ -151,12 +155,12 @@ impl Upload {
         }
     }
 
-    /// Whether it waits for the signature of publication `id`.
+    /// True if it waits for the signature of publication `id`.
     pub(super) fn is_signing(&self, id: PublicationId) -> bool {
         self.state == State::Signing { id }
     }
 
-    /// Whether it waits for the signature or the upload of publication `id`.
+    /// True if it waits for the signature or the upload of publication `id`.
     pub(super) fn awaits(&self, id: PublicationId) -> bool {
         matches!(self.state, State::Signing { id: current } | State::Uploading { id: current, .. } if current == id)
     }
@@ -165,7 +169,7 @@ impl Upload {
         self.state == State::Stored
     }
 
-    /// Whether it has its set of the present round, or is about to get it.
+    /// True if it has its set of the present round, or is about to get it.
     pub(super) fn is_in_step(&self) -> bool {
         use State::{Acknowledged, Proving, Signing, Stored, Uploading};
         matches!(
@@ -186,7 +190,7 @@ impl Upload {
         self.round.refused
     }
 
-    /// The revision that was refused, while the reason is being looked up.
+    /// The refused revision while the reason is being looked up; `None` otherwise.
     pub(super) fn refused(&self) -> Option<u64> {
         match self.state {
             State::Refused { revision } => Some(revision),
@@ -194,12 +198,12 @@ impl Upload {
         }
     }
 
-    /// Becomes part of publication `id`, which has to be signed or handed to tor.
+    /// Makes it part of publication `id`, which has to be signed or handed to tor.
     pub(super) fn sign(&mut self, id: PublicationId) {
         self.state = State::Signing { id };
     }
 
-    /// Becomes part of the publication of a new revision, which it cannot hold yet.
+    /// Makes it part of the publication of a new revision, which it cannot hold yet.
     pub(super) fn sign_round(&mut self, id: PublicationId) {
         self.current_since = id;
         self.round.may_hold = false;
@@ -207,30 +211,31 @@ impl Upload {
         self.sign(id);
     }
 
-    /// Begins an upload.
+    /// Begins an upload, which is given up at `until`.
     pub(super) fn begin(&mut self, id: PublicationId, until: Duration) {
         self.state = State::Uploading { id, until };
         self.owed.get_or_insert(until);
     }
 
-    /// It answered an upload.
+    /// Notes that it answered an upload.
     pub(super) fn answered(&mut self) {
         self.owed = None;
     }
 
-    /// Wants an upload from `at` on.
+    /// Has it uploaded to from `at` on.
     pub(super) fn want(&mut self, at: Duration) {
         self.state = State::Wanted { at };
     }
 
-    /// A new consensus came: tor may know it now.
+    /// Notes a new consensus: tor may know it now.
     pub(super) fn network_changed(&mut self, now: Duration) {
         if self.state == State::Unknown {
             self.want(now);
         }
     }
 
-    /// Tor is gone: an upload that was not acknowledged has to be repeated, and earlier failures may have been tor's.
+    /// Notes that tor is lost: an upload that was not acknowledged has to be repeated, and earlier failures
+    /// may have been tor's.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.answered();
         match self.state {
@@ -247,8 +252,8 @@ impl Upload {
         }
     }
 
-    /// It acknowledged publication `id`, which had this `revision`. Returns whether its set counts as
-    /// stored: with [`Proof::ReadBack`] the acknowledgement alone is not enough.
+    /// Notes that it acknowledged publication `id` of this `revision`. True if its set counts as stored: with
+    /// [`Proof::ReadBack`] the acknowledgement alone is not enough.
     pub(super) fn stored(
         &mut self,
         now: Duration,
@@ -279,12 +284,12 @@ impl Upload {
         self.state == State::Stored
     }
 
-    /// Whether this is the greatest revision that it has acknowledged, with its present set.
+    /// True if this is the greatest revision that it has acknowledged, with its present set.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
         self.stored == Some(revision) && self.stored_by >= self.current_since
     }
 
-    /// It has what belongs there.
+    /// Notes that it has the set that belongs there.
     pub(super) fn settle(&mut self) {
         self.state = State::Stored;
         self.failures = 0;
@@ -294,7 +299,7 @@ impl Upload {
         self.broke_its_word = false;
     }
 
-    /// Whether it has to be read back now; from then on it stands in line for that.
+    /// True if it has to be read back now; it then counts as waiting in the line for that.
     pub(super) fn queue_proof(&mut self, now: Duration) -> bool {
         match &mut self.state {
             State::Acknowledged { at, in_line, .. } if *at <= now && !*in_line => {
@@ -305,19 +310,19 @@ impl Upload {
         }
     }
 
-    /// Begins to read it back; false if there is no need any more.
+    /// Begins to read it back. False if that is no longer needed.
     pub(super) fn begin_proof(&mut self, until: Duration) -> bool {
         let State::Acknowledged { claim, .. } = self.state else { return false };
         self.state = State::Proving { claim, until };
         true
     }
 
-    /// Whether it is being read back.
+    /// True if it is being read back.
     pub(super) fn is_proving(&self) -> bool {
         matches!(self.state, State::Proving { .. })
     }
 
-    /// It was read back; `set` is what belongs there.
+    /// Takes the result of a read-back; `set` is the set that belongs there.
     pub(super) fn prove<I: Eq>(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -344,7 +349,7 @@ impl Upload {
         if news { Proven::BrokenWord { later } } else { Proven::No }
     }
 
-    /// It could not be read back: that is tried again a few times, then the upload is.
+    /// Notes that it could not be read back: this is tried a few more times, and then the upload is repeated.
     fn fail_proof(&mut self, cx: &mut Context<impl RngCore>) {
         let State::Proving { claim, .. } = self.state else { return };
         let claim = Claim { tries: claim.tries + 1, ..claim };
@@ -360,21 +365,21 @@ impl Upload {
         self.state = State::Unknown;
     }
 
-    /// It takes uploads, and may not have this one: the upload is repeated as soon as after a first failure.
+    /// Repeats the upload as soon as after a first failure: the HSDir takes uploads, but may not have this
+    /// one.
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
         self.round.may_hold = true;
         self.fail(cx);
     }
 
-    /// The upload failed.
+    /// Notes that the upload failed.
     pub(super) fn fail(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Wanted { at: cx.retry_at(self.failures) };
     }
 
-    /// Gives the upload or the read-back up if its time is over. Returns true once when it falls
-    /// silent.
+    /// Gives the upload or the read-back up if its time is over. True once, when the HSDir falls silent.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         match self.state {
             State::Uploading { until, .. } if until <= cx.now.elapsed => {
@@ -392,8 +397,9 @@ impl Upload {
         silent && !std::mem::replace(&mut self.silent, true)
     }
 
-    /// Judges a refusal: an HSDir that may hold the round's revision already has a reason for one. That does not hold for an HSDir
-    /// that has refused a revision which it could not hold, and has stored nothing since.
+    /// The meaning of a refusal. An HSDir that may hold the round's revision already has a reason for one. An
+    /// HSDir that has refused a revision which it could not hold, and has stored nothing since, does not
+    /// count as such.
     pub(super) fn explain_refusal(&mut self) -> Refusal {
         if !std::mem::take(&mut self.round.may_hold) || self.refusing {
             Refusal::Unexplained
@@ -404,7 +410,7 @@ impl Upload {
         }
     }
 
-    /// It refused this revision. Returns whether that is news.
+    /// Notes that it refused this revision. True if that is news.
     pub(super) fn refuse(&mut self, revision: u64) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Refused { revision };
@@ -412,13 +418,13 @@ impl Upload {
         !std::mem::replace(&mut self.refusing, true)
     }
 
-    /// Forgives earlier refusals: the next publication's revision will be much higher.
+    /// Forgets earlier refusals, because the next publication's revision will be much higher.
     pub(super) fn encourage(&mut self) {
         self.failures = self.failures.min(1);
     }
 
-    /// Tries again after a refusal, and returns when: soon after the first one if `floor` is not below the refused revision, else
-    /// after a growing wait. `None` if no refusal is open.
+    /// Retries after a refusal, and returns the time of that: soon after the first one if `floor` is not
+    /// below the refused revision, otherwise after a growing wait. `None` if no refusal is open.
     pub(super) fn retry_refused(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -426,14 +432,15 @@ impl Upload {
     ) -> Option<Retry> {
         let revision = self.refused()?;
         let explained = floor >= Some(revision);
-        // The others' refusals are about to come: one round shall serve them all.
+        // The others' refusals are about to come, and one round shall serve them all.
         let soon = explained && self.failures <= 1;
         let at = if soon { cx.now.elapsed + cx.timing.debounce } else { cx.retry_at(self.failures) };
         self.want(at);
         Some(Retry { at, explained })
     }
 
-    /// When something is due; `may_post` is whether a publication would be possible, `may_ask` whether a read-back.
+    /// The next time at which something is due; `None` if there is none. `may_post` is true if a publication
+    /// would be possible, `may_ask` if a read-back would.
     pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
         let due = match self.state {
             State::Uploading { until, .. } | State::Proving { until, .. } => Some(until),

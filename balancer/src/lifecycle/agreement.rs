@@ -99,7 +99,7 @@ impl Agreement {
         }
     }
 
-    fn is_missing(&mut self, what: String, again: Duration) {
+    fn note_missing(&mut self, what: String, again: Duration) {
         if self.said != what {
             warn!("{what}");
             self.said = what;
@@ -130,7 +130,7 @@ impl Balancer {
                     SignerError::NotReady(_) => AGAIN,
                     _ => self.agreement.wait.next(OsRng.next_u32()),
                 };
-                self.agreement.is_missing(format!("waiting for the signer: {error}"), again);
+                self.agreement.note_missing(format!("waiting for the signer: {error}"), again);
             }
         }
         Ok(())

@@ -200,10 +200,10 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     async fn drive(&mut self) -> Closed {
         let mut input = vec![0; READ_SIZE];
         loop {
-            let idle = self.pending.is_none() && self.sent();
+            let idle = self.pending.is_none() && self.has_sent_all();
             let step = tokio::select! {
                 exchange = self.exchanges.recv(), if idle => exchange.map(|exchange| self.begin(exchange)).ok_or(Closed::ByUs),
-                written = self.writer.write_buf(&mut self.outgoing), if !self.sent() => check(written).map(drop),
+                written = self.writer.write_buf(&mut self.outgoing), if !self.has_sent_all() => check(written).map(drop),
                 read = self.reader.read(&mut input) => match check(read) {
                     Ok(count) => self.take(input.get(..count).unwrap_or_default()),
                     Err(closed) => Err(closed),
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         }
     }
 
-    fn sent(&self) -> bool {
+    fn has_sent_all(&self) -> bool {
         usize::try_from(self.outgoing.position()).is_ok_and(|sent| sent >= self.outgoing.get_ref().len())
     }
 

@@ -1,6 +1,6 @@
-//! Consensuses and microdescriptors of networks that do not exist, in the forms and sizes of the public network.
+//! Consensuses and microdescriptors of made-up networks, in the forms and sizes of the public network.
 //!
-//! Whole enough for tor-netdoc, which reads them in the oracle test; the bench reads them too.
+//! They are complete enough for tor-netdoc, which reads them in the oracle test; the bench reads them too.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use data_encoding::{BASE64, BASE64_NOPAD};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
-/// What a network shall be like.
+/// The properties of a network.
 pub(crate) struct Shape {
-    /// How many relays it has.
+    /// The number of relays.
     pub(crate) relays: usize,
-    /// How many in a hundred of them are HSDirs.
+    /// The share of HSDirs among them in percent.
     pub(crate) hsdirs_percent: u32,
-    /// `YYYY-MM-DD HH:MM:SS` each: valid-after, fresh-until, valid-until.
+    /// The times valid-after, fresh-until and valid-until as `YYYY-MM-DD HH:MM:SS`.
     pub(crate) times: [String; 3],
     /// The arguments of the `params` line.
     pub(crate) params: String,
@@ -22,11 +22,11 @@ pub(crate) struct Shape {
     pub(crate) shared_random: [Option<[u8; 32]>; 2],
 }
 
-/// What tor's control port would say of it.
+/// The network's documents as tor's control port returns them.
 pub(crate) struct Texts {
-    /// `GETINFO dir/status-vote/current/consensus-microdesc`.
+    /// The answer to `GETINFO dir/status-vote/current/consensus-microdesc`.
     pub(crate) consensus: String,
-    /// `GETINFO md/all`.
+    /// The answer to `GETINFO md/all`.
     pub(crate) microdescriptors: String,
 }
 
@@ -50,7 +50,7 @@ k3K517upX5GPJbR/2p2dzaHdl09X/E//Sk4rRfG0VJ1ZoRj51TflnIpddgskCc64
 -----END SIGNATURE-----
 ";
 
-/// Draws a network of this shape.
+/// A random network of this shape.
 pub(crate) fn texts(shape: &Shape, rng: &mut impl Rng) -> Texts {
     let mut identities: Vec<[u8; 20]> = (0..shape.relays).map(|_| rng.r#gen()).collect();
     identities.sort_unstable();
@@ -78,7 +78,7 @@ pub(crate) fn texts(shape: &Shape, rng: &mut impl Rng) -> Texts {
         microdescriptors.push_str(&microdescriptor);
     }
     consensus.push_str(FOOT);
-    // The control protocol's line ends carry it; tor's text does not.
+    // The control protocol's line ends carry the last newline; tor's text does not have it.
     consensus.pop();
     microdescriptors.pop();
     Texts { consensus, microdescriptors }

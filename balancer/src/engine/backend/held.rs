@@ -14,11 +14,11 @@ use super::super::newest::Newest;
 /// The newest descriptor.
 pub(super) struct Held<P> {
     pub(super) copy: DescriptorCopy<P>,
-    /// The HSDirs that gave it. Other points from one of these, under the same revision, are newer.
+    /// The HSDirs that gave it. If one of these gives other points under the same revision, those are newer.
     pub(super) from: BTreeSet<Source>,
     /// The HSDirs that gave other points under the same revision, which may be newer or older.
     pub(super) others: BTreeSet<Source>,
-    /// The points before these under the same revision: known to be older.
+    /// The earlier points under the same revision: known to be older.
     pub(super) outdated: Vec<P>,
     /// The last time at which an HSDir gave it while it was young enough.
     pub(super) seen: Now,
@@ -29,18 +29,20 @@ pub(super) struct Held<P> {
     good_until: Duration,
     /// The latest time until which it is good by the monotonic clock: the wall clock may be wrong.
     good_until_at_most: Duration,
-    /// `None`: the wall clock has not gone forward.
+    /// `None`: the wall clock has not gone forward by itself.
     awake: Option<Awake>,
 }
 
-/// The wall clock has gone forward by itself: the machine has slept, or the clock was set. HSDirs tell which, for they drop a copy
-/// after [`Timing::hsdir_keeps`](super::super::Timing). One that still gives a copy which is older by the wall clock shows that this was set.
+/// The state after the wall clock has gone forward by itself: the machine has slept, or the clock was set.
+/// HSDirs show which of the two, because they drop a copy after
+/// [`Timing::hsdir_keeps`](super::super::Timing). An HSDir that still gives a copy which is older by the wall
+/// clock shows that the clock was set.
 struct Awake {
     /// The time until which the copy is good if the clock was set.
     good_until: Duration,
-    /// The HSDirs that have given the copy since, though it is so old by the wall clock that they should have dropped it.
+    /// The HSDirs that have given the copy since, although by the wall clock they should have dropped it.
     given: BTreeSet<Source>,
-    /// The HSDirs that have denied since that there is one.
+    /// The HSDirs that have since answered that they have none.
     denied: BTreeSet<Source>,
 }
 
@@ -73,7 +75,8 @@ impl<P> Held<P> {
         awake.map_or(self.good_until, |awake| awake.good_until.max(self.good_until))
     }
 
-    /// An HSDir gave the same copy again, which is good until then by the wall clock. The clock may have been wrong at first sight.
+    /// Notes that an HSDir gave the same copy again, which is good until `good_until` by the wall clock. The
+    /// clock may have been wrong at first sight.
     pub(super) fn given_by(&mut self, cx: &Context<impl RngCore>, source: Source, good_until: Duration) {
         self.others.remove(&source);
         self.from.insert(source);
@@ -87,7 +90,7 @@ impl<P> Held<P> {
         self.good_until = self.good_until.max(good_until.min(self.good_until_at_most));
     }
 
-    /// An HSDir denied that there is one. This matters for the age only after the wall clock has gone forward.
+    /// Notes that an HSDir has none. This matters for the age only after the wall clock has gone forward.
     pub(super) fn denied_by(&mut self, source: Source) {
         if let Some(awake) = &mut self.awake {
             awake.given.remove(&source);
@@ -95,7 +98,7 @@ impl<P> Held<P> {
         }
     }
 
-    /// Forgets the HSDirs that are not responsible any more.
+    /// Forgets the HSDirs that are no longer responsible.
     pub(super) fn keep_sources(&mut self, sources: &[Source]) {
         let sets = [&mut self.from, &mut self.others].into_iter();
         let since = self.awake.iter_mut().flat_map(|awake| [&mut awake.given, &mut awake.denied]);
@@ -104,8 +107,8 @@ impl<P> Held<P> {
         }
     }
 
-    /// So much time has passed unnoticed until `now`, or the wall clock was set forward. A copy that is too old by it counts until it
-    /// has been looked for once, within `refresh`.
+    /// Notes that `slept` has passed unnoticed until `now`, or that the wall clock was set forward. A copy
+    /// that is therefore too old counts until it has been looked for once, within `refresh`.
     pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
         let good_until = self.good_until().saturating_add(slept);
         self.good_until = good_until.min(self.good_until.max(now + refresh));
@@ -122,5 +125,5 @@ impl<P> Held<P> {
     }
 }
 
-/// In seconds.
+/// An hour in seconds.
 const HOUR: u64 = 60 * 60;

@@ -1,7 +1,8 @@
-//! What is known of one backend.
+//! The state of one backend.
 //!
-//! A backend lives while its newest descriptor is young enough, by the time at which it was made: when it was
-//! fetched says nothing. It is also gone when every one of its HSDirs says that it has no descriptor.
+//! A backend is live while its newest descriptor is young enough. Its age counts from the time at which it
+//! was made, not from that at which it was fetched. The backend is also gone when every one of its HSDirs
+//! answers that it has no descriptor.
 
 mod held;
 
@@ -22,37 +23,37 @@ use super::notice::Notice;
 use super::registry::Number;
 use super::status::{BackendState, BackendStatus, Gone};
 
-/// One backend, whatever the number of services that share it.
+/// One backend, however many services share it.
 pub(super) struct Backend<P: Point> {
     id: BackendId,
-    /// Which services it serves.
+    /// The services that list it.
     pub(super) users: Vec<Number<ServiceId>>,
     period: Option<u64>,
     looks: Looks,
     held: Option<Held<P>>,
-    /// The newest descriptor of an earlier run; of no interest any more when there is one of this.
+    /// The newest descriptor of an earlier run. It does not matter after one was found in this run.
     remembered: Option<Newest>,
     state: BackendState,
-    /// Since when it has been missing, as a notice said.
+    /// The time since which it has been missing, after a notice of that; `None` otherwise.
     missing_since: Option<Duration>,
     answered: bool,
-    /// Whether it stands in the line of those that want to ask.
+    /// True while it is in the line of looks.
     pub(super) in_line: bool,
 }
 
-/// How a copy stands to the newest.
+/// The relation of a copy to the newest one.
 enum Relation {
     Newer,
     Same,
     /// The same revision with other points: v2 counts revisions by the hour.
     Twin,
     Older,
-    /// Of another period than the one asked for.
+    /// A copy of another period than the one that is asked for.
     Foreign,
 }
 
 impl<P: Point> Backend<P> {
-    /// A backend of which nothing is known yet.
+    /// A backend that has not been looked for.
     pub(super) fn new(id: BackendId) -> Self {
         Self {
             id,
@@ -72,17 +73,17 @@ impl<P: Point> Backend<P> {
         &self.id
     }
 
-    /// What was seen in an earlier run is the newest, until something newer is.
+    /// Takes the newest descriptor of an earlier run. It stays the newest until a newer one is found.
     pub(super) fn remember(&mut self, newest: Newest) {
         self.remembered = Some(newest);
     }
 
-    /// The newest descriptor that was ever seen.
+    /// The newest descriptor that was ever seen; `None` before the first.
     pub(super) fn newest(&self) -> Option<Newest> {
         self.held.as_ref().map(Held::newest).or(self.remembered)
     }
 
-    /// Its introduction points while it lives; none otherwise.
+    /// The introduction points while it is live; empty otherwise.
     pub(super) fn points(&self) -> &[P] {
         match &self.held {
             Some(held) if self.is_live() => &held.copy.points,
@@ -90,18 +91,18 @@ impl<P: Point> Backend<P> {
         }
     }
 
-    /// The introduction points of its newest descriptor, whether it lives or not.
+    /// The introduction points of its newest descriptor, live or not.
     pub(super) fn newest_points(&self) -> &[P] {
         self.held.as_ref().map_or(&[], |held| &held.copy.points)
     }
 
-    /// Whether it has been found, or a first look has shown that it cannot be.
-    pub(super) fn answered(&self) -> bool {
+    /// True if it has been found, or if a first look has ended without finding it.
+    pub(super) fn has_result(&self) -> bool {
         self.answered
     }
 
-    /// Takes the HSDirs of a new consensus. Returns whether it has to be looked for at once: its period is
-    /// another, or there was nobody to ask before.
+    /// Takes the HSDirs of a new consensus. True if it has to be looked for at once, because its period has
+    /// changed or it had no HSDirs before.
     pub(super) fn set_view(&mut self, cx: &mut Context<impl RngCore>, view: Option<&BackendView>) -> bool {
         let (period, sources) = view.map_or((None, &[][..]), |view| (Some(view.period), &view.sources));
         let look = self.period != period || self.looks.is_empty();
@@ -117,38 +118,40 @@ impl<P: Point> Backend<P> {
         look
     }
 
-    /// Begins a look: at one HSDir for a backend that lives, also in another period, in which all are looked for at once.
+    /// Begins a look. A live backend is looked for at one HSDir, also in a new period, in which all backends
+    /// are looked for at once.
     pub(super) fn begin_look(&mut self) {
         self.looks.begin(if self.is_live() { 1 } else { AT_ONCE });
     }
 
-    /// Until when it should be asked for, if it joins the line at `now`: before its copy becomes too old, and with all others within
-    /// half the time that a new one lasts.
+    /// The time by which it should be asked for if it joins the line at `now`: before its copy becomes too
+    /// old, and like all others within half of a copy's lifetime.
     pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Duration {
         let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
         good_until.unwrap_or(Duration::MAX).min(now + max_age / 2)
     }
 
-    /// Whether somebody remains to be asked.
+    /// True if there is an HSDir left to ask in the present look.
     pub(super) fn wants_to_ask(&self) -> bool {
         self.looks.wants_to_ask()
     }
 
-    /// The next to ask, who is then waited for until `until`.
+    /// The next HSDir to ask, which is then waited for until `until`; `None` if there is none.
     pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Source> {
         self.looks.next_to_ask(until)
     }
 
-    /// An HSDir answered. Returns whether services should think again.
+    /// Takes an HSDir's answer. True if services should choose again.
     ///
-    /// A copy counts however late it comes, for it is verified; another answer only while it is awaited.
+    /// A copy counts however late it comes, because it is verified. Another answer counts only while it is
+    /// awaited.
     pub(super) fn answer(
         &mut self,
         cx: &mut Context<impl RngCore>,
         source: Source,
         outcome: FetchOutcome<P>,
     ) -> bool {
-        if matches!(outcome, FetchOutcome::Copy(_)) && self.looks.ends_lie(source) {
+        if matches!(outcome, FetchOutcome::Copy(_)) && self.looks.note_valid(source) {
             cx.notices.push(Notice::BackendValid { backend: self.id.clone(), source });
         }
         let awaited = self.looks.answered(source, &outcome);
@@ -160,7 +163,7 @@ impl<P: Point> Backend<P> {
         match outcome {
             FetchOutcome::Copy(copy) => changed |= self.weigh(cx, source, copy),
             FetchOutcome::Invalid(reason) if awaited => {
-                if self.looks.is_first_lie(source) {
+                if self.looks.note_invalid(source) {
                     cx.notices.push(Notice::BackendInvalid { backend: self.id.clone(), source, reason });
                 }
                 self.doubt();
@@ -172,8 +175,8 @@ impl<P: Point> Backend<P> {
         changed | self.conclude(cx)
     }
 
-    /// Gives up who did not answer, buries what is too old, and begins the next look, where it is time to.
-    /// Returns whether services should think again.
+    /// Gives up HSDirs that did not answer, drops a copy that is too old, and begins the next look if it is
+    /// due. True if services should choose again.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
         let mut changed = self.judge_age(cx);
         for _ in 0..self.looks.give_up(cx.now.elapsed) {
@@ -186,20 +189,20 @@ impl<P: Point> Backend<P> {
         changed
     }
 
-    /// See [`Held::wake_up`].
+    /// Notes time that has passed unnoticed; see [`Held::wake_up`].
     pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
         if let Some(held) = &mut self.held {
             held.wake_up(now, slept, refresh);
         }
     }
 
-    /// Tor is gone: nobody will answer.
+    /// Notes that tor is lost: no HSDir will answer.
     pub(super) fn tor_lost(&mut self) {
         self.in_line = false;
         self.looks.stop();
     }
 
-    /// When [`Backend::tick`] has something to do.
+    /// The next time at which [`Backend::tick`] has something to do; `None` if there is none.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
         earlier(self.looks.deadline(), good_until)
@@ -224,12 +227,13 @@ impl<P: Point> Backend<P> {
         self.state == BackendState::Live
     }
 
-    /// Whether it lives, by a descriptor of the present period.
+    /// True if it is live by a descriptor of the present period.
     fn is_known(&self) -> bool {
         self.is_live() && self.held.as_ref().is_some_and(|held| Some(held.copy.period) == self.period)
     }
 
-    /// An HSDir could not be asked, which says nothing of the backend: another is, unless nobody answers anybody.
+    /// Asks another HSDir in place of one that could not be asked, unless no HSDir answers at all. The
+    /// failure says nothing about the backend.
     fn pass_over(&mut self, cx: &mut Context<impl RngCore>) {
         cx.silences = cx.silences.saturating_add(1);
         if !self.looks.is_confirmed() && !cx.is_silence_general() {
@@ -237,22 +241,22 @@ impl<P: Point> Backend<P> {
         }
     }
 
-    /// An HSDir had no good answer: everyone is asked about a backend that was there, two others about one
-    /// that was not, unless this look has found it already.
+    /// Asks more HSDirs after an answer without a descriptor: all of them about a backend that was live, two
+    /// more about another one, unless this look has found it already.
     fn doubt(&mut self) {
         if !self.looks.is_confirmed() {
             self.looks.ask_more(if self.is_known() { usize::MAX } else { AT_ONCE });
         }
     }
 
-    /// Weighs a copy against the one held. Returns whether services should think again.
+    /// Compares a copy with the one that is held. True if services should choose again.
     fn weigh(&mut self, cx: &mut Context<impl RngCore>, from: Source, copy: DescriptorCopy<P>) -> bool {
         let now = cx.now.elapsed;
         let age = Duration::from_secs(cx.now.wall.since(copy.published));
         let good_until = now + cx.timing.max_age.saturating_sub(age);
         let relation = self.relation(cx, &copy, good_until > now);
         if let (Relation::Same | Relation::Twin, Some(held)) = (&relation, &mut self.held) {
-            // An HSDir may hand out for ever what has expired.
+            // An HSDir may hand out an expired descriptor forever.
             if good_until > now {
                 held.seen = cx.now;
             }
@@ -260,8 +264,8 @@ impl<P: Point> Backend<P> {
         match (relation, &mut self.held) {
             (Relation::Same, Some(held)) => {
                 held.given_by(cx, from, good_until);
-                // It may become too old before the next look, and somebody else may have a newer one. Where it is tor who
-                // chooses whom to ask, only another look can find that.
+                // The copy may become too old before the next look, and another HSDir may have a newer one.
+                // If tor chooses the HSDir, only another look can find that.
                 let expires = held.good_until() <= now + cx.timing.refresh * 2;
                 if !expires || self.looks.has_others() {
                     self.looks.confirm();
@@ -287,7 +291,7 @@ impl<P: Point> Backend<P> {
         }
     }
 
-    /// Weighs other points under the same revision. Returns whether services should think again.
+    /// Compares other points under the same revision. True if services should choose again.
     fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
         if held.from.contains(&from) {
@@ -302,17 +306,17 @@ impl<P: Point> Backend<P> {
         if held.others.len() <= held.from.len() {
             return false;
         }
-        // The last upload reaches all but a few, and most have this.
+        // The last upload reaches all HSDirs but a few, and most have this copy.
         (twin.from, twin.others) = (std::mem::take(&mut held.others), std::mem::take(&mut held.from));
         self.replace(cx, twin)
     }
 
-    /// How a copy, which is young enough if it is `good`, stands to the newest.
+    /// The relation of a copy to the newest one. `good` is true if the copy is young enough.
     fn relation(&self, cx: &Context<impl RngCore>, copy: &DescriptorCopy<P>, good: bool) -> Relation {
         let Some(newest) = self.newest() else { return Relation::Newer };
         if copy.period != newest.period {
-            // Revisions of different periods cannot be compared. The period that is asked for comes first;
-            // while the newest is not of it, tor may be ahead of us.
+            // Revisions of different periods cannot be compared. The period that is asked for takes
+            // precedence; if the newest copy is of another one, tor may be ahead of us.
             let ahead = Some(newest.period) != self.period && copy.period > newest.period;
             return if Some(copy.period) == self.period || ahead {
                 Relation::Newer
@@ -329,8 +333,8 @@ impl<P: Point> Backend<P> {
         }
     }
 
-    /// Whether an HSDir can still hold the newest. A backend whose clock was ahead, and was set right, makes lower revisions
-    /// afterwards; once HSDirs have dropped the higher one, they hold what it makes.
+    /// True if an HSDir can still hold the newest. A backend whose clock was ahead, and was set right, makes
+    /// lower revisions afterwards. Once HSDirs have dropped the higher one, they hold these.
     fn newest_binds(&self, cx: &Context<impl RngCore>) -> bool {
         match (&self.held, self.remembered) {
             (Some(held), _) => cx.now.elapsed < held.seen.elapsed + HELD_FOR,
@@ -354,7 +358,7 @@ impl<P: Point> Backend<P> {
         same_since.is_none() | self.judge_age(cx)
     }
 
-    /// A backend that was not there is, unless what it has is too old. Returns whether services should think
+    /// Makes a backend that was gone live again, unless its copy is too old. True if services should choose
     /// again.
     fn rise(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         let Some(held) = &self.held else { return false };
@@ -372,7 +376,7 @@ impl<P: Point> Backend<P> {
         true
     }
 
-    /// Buries a backend whose descriptor has become too old. Returns whether services should think again.
+    /// Gives up a backend whose descriptor has become too old. True if services should choose again.
     fn judge_age(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         let old = self.held.as_ref().is_some_and(|held| held.good_until() <= cx.now.elapsed);
         old && self.is_live() && self.bury(cx, Gone::TooOld)
@@ -388,7 +392,7 @@ impl<P: Point> Backend<P> {
         news
     }
 
-    /// Draws the conclusion, if a look has ended. Returns whether services should think again.
+    /// Draws the conclusion if a look has ended. True if services should choose again.
     fn conclude(&mut self, cx: &mut Context<impl RngCore>) -> bool {
         let Some(verdict) = self.looks.conclude(cx) else { return false };
         let first = !std::mem::replace(&mut self.answered, true);
@@ -405,7 +409,7 @@ impl<P: Point> Backend<P> {
     }
 }
 
-/// Whether these are the same introduction points, in whatever order.
+/// True if these are the same introduction points, in any order.
 fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
     fn ids<P: Point>(points: &[P]) -> impl Iterator<Item = P::Id> {
         points.iter().map(Point::id)
@@ -413,5 +417,5 @@ fn same_points<P: Point>(a: &[P], b: &[P]) -> bool {
     ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()
 }
 
-/// How many HSDirs are asked at once for what is not known to be there.
+/// The number of HSDirs that are asked at once about a backend that is not live.
 const AT_ONCE: usize = 2;

@@ -24,8 +24,9 @@ impl<T> Line<T> {
         self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
     }
 
-    /// Adds a request that should leave by `until`: before those that have until later, and after those that joined before it and
-    /// have as long. So nobody is overtaken for ever, as long as `until` moves on with `now`.
+    /// Adds a request that should leave by `until`: before those that have until later, and after those that
+    /// joined before it and have as long. So nobody is overtaken for ever, as long as `until` moves on with
+    /// `now`.
     pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) {
         self.joined += 1;
         self.waiting.insert((until, self.joined), request);
@@ -107,8 +108,8 @@ impl Pace {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many requests may leave at once after a rest: as many as may be outstanding at one tor, which takes them all within a
-/// second. So what a few services have to do is done at once.
+/// How many requests may leave at once after a rest: as many as may be outstanding at one tor, which takes
+/// them all within a second. So what a few services have to do is done at once.
 pub(super) const BURST: u32 = 24;
 
 #[cfg(test)]

@@ -44,15 +44,16 @@ impl Request {
     }
 }
 
-/// For how long after its slot has become free a request may be answered: tor gives it up after two minutes (`SocksTimeout`).
+/// For how long after its slot has become free a request may be answered: tor gives it up after two minutes
+/// (`SocksTimeout`).
 const ANSWERED_LATE: Duration = Duration::from_secs(60);
 
 /// The slots that are taken. There are so few that a search among all of them costs less than an order would.
 pub(super) struct Slots {
     /// In the order in which the requests were made.
     held: Vec<Slot>,
-    /// Requests whose slots have become free without an answer, until tor gives them up, too: one that is answered late must not free
-    /// the slot of the same request made again.
+    /// Requests whose slots have become free without an answer, until tor gives them up, too: one that is
+    /// answered late must not free the slot of the same request made again.
     given_up: Vec<Slot>,
 }
 

@@ -1,8 +1,8 @@
 //! One descriptor of one service: what belongs on its HSDirs, and when it has to be uploaded.
 //!
-//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. An upload that is not acknowledged
-//! is tried again, HSDir by HSDir, with growing waits. One that is acknowledged is left alone until the descriptor is due for
-//! renewal. All its HSDirs hold one revision: see [`rounds`].
+//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. An upload
+//! that is not acknowledged is tried again, HSDir by HSDir, with growing waits. One that is acknowledged is
+//! left alone until the descriptor is due for renewal. All its HSDirs hold one revision: see [`rounds`].
 
 mod refusals;
 mod rounds;
@@ -32,8 +32,8 @@ pub(super) struct Descriptor<I> {
     slot: DescriptorSlot,
     proof: Proof,
     hsdirs: BTreeMap<Fingerprint, Upload>,
-    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are chosen. A service's
-    /// descriptors share them.
+    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are
+    /// chosen. A service's descriptors share them.
     sets: Arc<Vec<Vec<I>>>,
     /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
     incomplete_since: Option<Duration>,
@@ -91,8 +91,8 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Takes the HSDirs of a new consensus: those that became responsible want an upload, as do those that
-    /// tor did not know before. One that stays keeps the number of its set. A new one takes the lowest that is free; the
-    /// numbers of a replica begin after those of the replicas before.
+    /// tor did not know before. One that stays keeps the number of its set. A new one takes the lowest that
+    /// is free; the numbers of a replica begin after those of the replicas before.
     pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
         if listed.len() == self.hsdirs.len() && self.hsdirs.keys().all(|hsdir| listed.contains(hsdir)) {
             return self.hsdirs.values_mut().for_each(|hsdir| hsdir.network_changed(now));
@@ -113,12 +113,14 @@ impl<I: Eq> Descriptor<I> {
         self.hsdirs.len()
     }
 
-    /// How many different sets there can be so that each HSDir of this replica, and of those before, has its own.
+    /// How many different sets there can be so that each HSDir of this replica, and of those before, has its
+    /// own.
     pub(super) fn sets_wanted(&self) -> usize {
         self.hsdirs.len() * (1 + usize::from(self.slot.replica))
     }
 
-    /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of them empty.
+    /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of
+    /// them empty.
     pub(super) fn set_points(&mut self, now: Duration, sets: &Arc<Vec<Vec<I>>>) {
         if self.sets != *sets {
             self.sets = Arc::clone(sets);
@@ -145,7 +147,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Nothing was uploaded: all its HSDirs wait for the same moment. Where they wait for a later publication, that is no news.
+    /// Nothing was uploaded: all its HSDirs wait for the same moment. Where they wait for a later
+    /// publication, that is no news.
     pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
         if !self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
             return;
@@ -164,8 +167,9 @@ impl<I: Eq> Descriptor<I> {
 
     /// An HSDir's upload ended. `revision` is that of the publication; `None` before tor has accepted it.
     ///
-    /// A success always counts, any other end only if the HSDir waits for this publication: tor does not cancel an
-    /// upload that a later one replaces, so that its refusal may come after the later one's success.
+    /// A success always counts, any other end only if the HSDir waits for this publication: tor does not
+    /// cancel an upload that a later one replaces, so that its refusal may come after the later one's
+    /// success.
     pub(super) fn uploaded(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -268,13 +272,14 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to say.
+    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to
+    /// say.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// Works its deadline out, after anything has happened to it; `may_post` is whether a publication would be possible, `may_ask`
-    /// whether a read-back.
+    /// Works its deadline out, after anything has happened to it; `may_post` is whether a publication would
+    /// be possible, `may_ask` whether a read-back.
     pub(super) fn set_deadline(&mut self, may_post: bool, may_ask: bool) {
         let may_post = may_post && !self.sets.is_empty() && !self.in_line && !self.awaits_signature();
         let read_back = match self.read_back {

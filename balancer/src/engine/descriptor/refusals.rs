@@ -1,5 +1,5 @@
-//! HSDirs that refuse a descriptor: mostly because they hold a higher revision, which is looked up by reading the descriptor
-//! back, and exceeded.
+//! HSDirs that refuse a descriptor: mostly because they hold a higher revision, which is looked up by reading
+//! the descriptor back, and exceeded.
 
 use std::time::Duration;
 
@@ -36,8 +36,9 @@ impl<I: Eq> Descriptor<I> {
         // Without a revision, the refusal came before tor's word that it took the descriptor: it says
         // nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
-        // Its answer came so late that it was sent the same again, and a v3 HSDir takes no equal revision. A v2 HSDir does: revisions are
-        // hours there, which descriptors with other points share. So its refusal has another reason.
+        // Its answer came so late that it was sent the same again, and a v3 HSDir takes no equal revision. A
+        // v2 HSDir does: revisions are hours there, which descriptors with other points share. So its refusal
+        // has another reason.
         if self.proof == Proof::Word && hsdir.has_acknowledged(revision) {
             hsdir.settle();
             return self.settled(cx);
@@ -46,8 +47,8 @@ impl<I: Eq> Descriptor<I> {
             Refusal::Unexplained => {}
             // The others' refusals are about to come.
             Refusal::MayHold => return self.want_round(cx.now.elapsed + cx.timing.debounce),
-            // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns costs no more rounds,
-            // and its next refusal is that of a renewal.
+            // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns
+            // costs no more rounds, and its next refusal is that of a renewal.
             Refusal::MayHoldAgain => {
                 if hsdir.stored(cx.now.elapsed, id, Some(revision), self.proof) {
                     self.settled(cx);

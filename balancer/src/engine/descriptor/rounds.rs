@@ -1,20 +1,23 @@
 //! Rounds: all sets of a descriptor that are signed together have one revision.
 //!
-//! Tor's clients throw away a fetched descriptor whose revision is below that of the one they hold; an equal one takes its place
-//! (tor: `cache_store_as_client`). With a revision for each set, a client that holds the highest one and finds all its points
-//! dead could use no other set until its descriptor expires. So one request to the signer has all sets of a descriptor, and its
-//! answer is a round.
+//! Tor's clients throw away a fetched descriptor whose revision is below that of the one they hold; an equal
+//! one takes its place (tor: `cache_store_as_client`). With a revision for each set, a client that holds the
+//! highest one and finds all its points dead could use no other set until its descriptor expires. So one
+//! request to the signer has all sets of a descriptor, and its answer is a round.
 //!
-//! HSDirs take only a revision that is higher than the one they hold (tor: `cache_store_v3_as_dir`). From both follows:
-//! - An HSDir that lacks the round's revision gets it as it was signed: its upload has failed, or it has become responsible.
-//! - An HSDir that holds the round's revision takes it no second time. A renewal, other points or a higher revision that was seen
-//!   elsewhere thus begin another round, and every HSDir gets that.
-//! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets the round as it was
-//!   signed. If it refuses that, another round begins; if the same happens to that one, it is taken to hold it.
+//! HSDirs take only a revision that is higher than the one they hold (tor: `cache_store_v3_as_dir`). From
+//! both follows:
+//! - An HSDir that lacks the round's revision gets it as it was signed: its upload has failed, or it has
+//!   become responsible.
+//! - An HSDir that holds the round's revision takes it no second time. A renewal, other points or a higher
+//!   revision that was seen elsewhere thus begin another round, and every HSDir gets that.
+//! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets
+//!   the round as it was signed. If it refuses that, another round begins; if the same happens to that one,
+//!   it is taken to hold it.
 //! - Where no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!
-//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so that rounds are not needed
-//! there and do no harm.
+//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so that
+//! rounds are not needed there and do no harm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -58,8 +61,8 @@ impl<I: Eq> Descriptor<I> {
             && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// By when it should be posted, if it joins the line at `now`: at once if nobody has it yet, soon if a few HSDirs lack it, and
-    /// otherwise an hour before HSDirs forget what they have, or within an hour.
+    /// By when it should be posted, if it joins the line at `now`: at once if nobody has it yet, soon if a
+    /// few HSDirs lack it, and otherwise an hour before HSDirs forget what they have, or within an hour.
     pub(in super::super) fn post_by(&self, now: Duration, timing: &Timing) -> Duration {
         match &self.round {
             None => now,
@@ -68,8 +71,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The publication that is due; `None` if none is. With a kept revision it is for the HSDirs that are due within
-    /// [`Timing::batch`], with a new one for all that tor knows.
+    /// The publication that is due; `None` if none is. With a kept revision it is for the HSDirs that are due
+    /// within [`Timing::batch`], with a new one for all that tor knows.
     pub(in super::super) fn plan(&self, cx: &Context<impl RngCore>) -> Option<Batch> {
         let now = cx.now.elapsed;
         if !self.is_due(now) {
@@ -124,8 +127,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The signer gave publication `id` this revision. If that is the round, its renewal is counted from now: before, it waited for
-    /// the signer.
+    /// The signer gave publication `id` this revision. If that is the round, its renewal is counted from now:
+    /// before, it waited for the signer.
     pub(super) fn note_revision(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
         let Some(round) = self.round.as_mut().filter(|round| round.id == id) else { return };
         (round.began, round.revision) = (cx.now.elapsed, Some(revision));
@@ -143,8 +146,9 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tries again where an upload was refused. Another round is of use only if a higher revision is known of HSDirs than when the
-    /// last one was signed. Otherwise the HSDir gets the last one again, for the descriptor that it holds expires.
+    /// Tries again where an upload was refused. Another round is of use only if a higher revision is known of
+    /// HSDirs than when the last one was signed. Otherwise the HSDir gets the last one again, for the
+    /// descriptor that it holds expires.
     pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
         let floor = self.floor.value();
         let has_risen = floor > self.round.as_ref().and_then(|round| round.floor);
@@ -157,8 +161,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Whether the round is being signed: its revision, which other HSDirs could get, is not known before. Not true if another round
-    /// is wanted, which does not depend on it.
+    /// Whether the round is being signed: its revision, which other HSDirs could get, is not known before.
+    /// Not true if another round is wanted, which does not depend on it.
     pub(super) fn awaits_signature(&self) -> bool {
         let is_signed = |round: &Round| {
             round.revision.is_some() || !self.hsdirs.values().any(|hsdir| hsdir.is_signing(round.id))
@@ -166,7 +170,8 @@ impl<I: Eq> Descriptor<I> {
         !self.round_wanted && !self.round.as_ref().is_none_or(is_signed)
     }
 
-    /// The round's revision, if all HSDirs that are due by `soon` can get it; `None` if that takes another round.
+    /// The round's revision, if all HSDirs that are due by `soon` can get it; `None` if that takes another
+    /// round.
     fn kept_revision(&self, soon: Duration) -> Option<u64> {
         let round = self.round.as_ref().filter(|_| !self.round_wanted)?;
         let is_held = self.hsdirs.values().any(Upload::is_in_step);

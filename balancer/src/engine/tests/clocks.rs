@@ -1,4 +1,4 @@
-//! Clocks that are wrong, or stand still while the machine sleeps.
+//! Clocks that are wrong, and clocks that stop while the machine sleeps.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn settled() -> Script {
     script
 }
 
-/// The machine sleeps for so many seconds; the first event after that is a tick.
+/// Lets the machine sleep for this number of seconds; the first event after that is a tick.
 fn sleep(script: &mut Script, seconds: u64) -> Vec<Action<Key>> {
     script.now.wall = script.now.wall.plus(seconds);
     script.send(Event::Tick)
@@ -43,7 +43,7 @@ fn after_a_long_sleep_everything_is_renewed_at_once() {
     assert_eq!((state(&script), script.last().points), (BackendState::Live, vec![2]));
 }
 
-/// One HSDir goes on to hand out what all others have dropped.
+/// One HSDir goes on handing out the copy that all others have dropped.
 #[test]
 fn after_a_long_sleep_nobody_lives_on_by_the_word_of_one_hsdir() {
     let mut script = settled();
@@ -115,7 +115,7 @@ fn a_clock_that_is_set_forward_causes_no_storm() {
     script.run(Duration::from_mins(20), respond);
     let mut minutes = Vec::new();
     for minute in 0..60 {
-        // It goes forward, and back again.
+        // The clock goes forward, and back again.
         let wall = script.now.wall;
         script.now.wall = if minute % 2 == 0 { wall.plus(24 * HOUR) } else { wall.minus(24 * HOUR) };
         let before = script.published().len();
@@ -135,13 +135,14 @@ fn the_last_set_is_not_given_up_for_a_clock_that_was_set_forward() {
     assert!(script.status("s").stale_for.is_some());
     sleep(&mut script, 48 * HOUR);
     assert_eq!(script.status("s").points, 1);
-    // The clock is set back, and the backend is what it was.
+    // The clock is set back, and the backend's state is as before.
     script.now.wall = script.now.wall.minus(48 * HOUR);
     script.copy("a", relay(100), 11, &[1]);
     assert_eq!(state(&script), BackendState::Live);
 }
 
-/// A backend's clock is 8 hours ahead, and set right. HSDirs drop what it published before after three hours.
+/// A backend's clock is 8 hours ahead, and is then set right. HSDirs drop its earlier descriptor after three
+/// hours.
 #[test]
 fn a_revision_binds_no_longer_than_an_hsdir_can_hold_it() {
     let mut script = Script::started(ONE);
@@ -162,7 +163,7 @@ fn a_revision_binds_no_longer_than_an_hsdir_can_hold_it() {
     assert_eq!(script.last().points, [2]);
 }
 
-/// An HSDir that lags behind is not believed for it.
+/// An HSDir that lags behind does not end the effect of a revision.
 #[test]
 fn a_revision_binds_on_when_the_clock_is_set_forward() {
     let mut script = settled();

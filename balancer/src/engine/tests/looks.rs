@@ -1,4 +1,4 @@
-//! How backends are looked for, found, doubted and given up.
+//! Looking for backends: how they are found, doubted and given up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn state(script: &Script) -> BackendState {
     script.status("s").backends[0].state
 }
 
-/// Lets time pass, in which every fetch of backend `a` gets this answer; returns what the engine says.
+/// Lets time pass, in which every fetch of backend `a` gets this answer. Returns the engine's actions.
 fn answer_all(script: &mut Script, time: Duration, outcome: &FetchOutcome<Key>) -> Vec<Action<Key>> {
     script.run(time, |script, action| match action {
         Action::Fetch { backend, from } if *backend == "a".into() => {
@@ -42,7 +42,7 @@ fn answer_all(script: &mut Script, time: Duration, outcome: &FetchOutcome<Key>) 
     })
 }
 
-/// Lets time pass until the engine asks about the backend; returns whom.
+/// Lets time pass until the engine asks about the backend. Returns the HSDirs that it asks.
 fn next_look(script: &mut Script) -> Vec<Fingerprint> {
     loop {
         let deadline = script.engine.next_deadline().expect("nothing will happen any more");
@@ -84,7 +84,7 @@ fn a_silent_hsdir_is_given_up_after_15_seconds_and_another_asked() {
     let others = asked(&script.pass(Duration::from_millis(1)), "a");
     assert_eq!(others.len(), 2, "one for each");
     assert!(first.iter().all(|hsdir| !others.contains(hsdir)));
-    // Late, but verified: it counts.
+    // The copy is late, but verified, so it counts.
     assert_eq!(published(&script.copy("a", first[0], 1, &[1])).len(), 1);
 }
 
@@ -131,7 +131,7 @@ fn one_hsdirs_denial_means_nothing_and_all_hsdirs_denials_mean_gone() {
     let said = script.fetched("a", rest[4], FetchOutcome::NotFound);
     assert_eq!(state(&script), BackendState::Gone(Gone::NotFound));
     assert_eq!(notices(&said), [Notice::BackendGone { backend: "a".into(), why: Gone::NotFound }]);
-    // The same descriptor turns up again: it was a fault of the HSDirs.
+    // The same descriptor appears again: the HSDirs were at fault.
     let after = Duration::from_mins(12);
     script.now.elapsed += after;
     let said = script.copy("a", look[0], 10, &[1, 2]);
@@ -149,7 +149,7 @@ fn a_failure_among_denials_keeps_it() {
         script.fetched("a", *hsdir, FetchOutcome::NotFound);
     }
     assert_eq!(state(&script), BackendState::Live);
-    // And it looks again sooner than usual.
+    // The next look comes sooner than usual.
     let before = script.now.elapsed;
     assert_eq!(next_look(&mut script).len(), 1);
     assert!(script.now.elapsed <= before + Duration::from_secs(33));
@@ -169,7 +169,7 @@ fn a_lie_is_told_once_until_the_hsdir_mends_its_ways() {
     };
     let said = answer_all(&mut script, Duration::from_hours(1), &lie);
     assert_eq!(told(&said), (6, 0));
-    // No answer is no better one.
+    // A missing answer counts no more than that.
     answer_all(&mut script, Duration::from_hours(1), &FetchOutcome::Failed);
     let said = answer_all(&mut script, Duration::from_hours(1), &lie);
     assert_eq!(told(&said), (0, 0));
@@ -190,13 +190,13 @@ fn is_too_old_three_hours_after_it_was_made_not_fetched() {
     assert_eq!(script.last().points, [1, 9]);
     let post = script.last();
     script.stored(&post, 1);
-    // Seeing it again and again does not make it younger.
+    // Further sightings do not make it younger.
     answer_all(&mut script, Duration::from_mins(59), &FetchOutcome::Copy(old.clone()));
     assert_eq!(state(&script), BackendState::Live);
     answer_all(&mut script, Duration::from_mins(2), &FetchOutcome::Copy(old.clone()));
     assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
     assert_eq!(script.last().points, [9]);
-    // An older one is no life, a newer one is.
+    // An older copy does not count as a sign of life, a newer one does.
     let copy =
         |revision, published| FetchOutcome::Copy(DescriptorCopy { revision, published, ..old.clone() });
     script.fetched("a", relay(101), copy(9, script.now.wall));
@@ -219,7 +219,8 @@ fn another_period_is_looked_for_at_once_and_counts_from_anew() {
             points: vec![Key::new(point)],
         })
     };
-    // A lower revision of the new period beats a higher one of the old, and not the other way round.
+    // A lower revision of the new period supersedes a higher one of the old period, but not the other way
+    // round.
     script.fetched("a", relay(103), of(2, 3, 5));
     script.fetched("a", relay(104), of(1, 30, 6));
     script.pass(Duration::from_secs(2));
@@ -255,14 +256,15 @@ fn other_points_under_the_same_revision_count_where_most_hsdirs_have_them() {
     let mut script = found();
     let first = asked(&all(&script), "a");
     let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| !first.contains(hsdir)).collect();
-    // Those that gave the old ones are responsible no more: nobody can be seen to replace them.
+    // The HSDirs that gave the old points are no longer responsible, so none of them can be seen to replace
+    // them.
     let mut next = view(&[("s", &["a"])], &[(1, 1..9)]);
     next.backends.get_mut(&"a".into()).unwrap().sources = others.iter().copied().map(source).collect();
     script.send(Event::Network(next));
     script.copy("a", others[0], 10, &[5]);
     script.pass(Duration::from_secs(2));
     assert_eq!(script.last().points, [5]);
-    // As many that the new ones have not reached change nothing.
+    // As many HSDirs that the new points have not reached change nothing.
     script.copy("a", others[1], 10, &[1, 2]);
     script.copy("a", others[2], 10, &[5]);
     script.copy("a", others[3], 10, &[1, 2]);
@@ -301,7 +303,7 @@ fn what_backends_publish_while_our_clock_makes_them_look_dead_is_listed() {
     assert!(notices(&said).contains(&Notice::BackendGone { backend: "a".into(), why: Gone::TooOld }));
     script.pass(Duration::from_secs(2));
     assert_eq!(script.last().points, [2, 3]);
-    // And again, while it is taken for dead.
+    // The same happens again while the backend counts as gone.
     let moved = DescriptorCopy { revision: 12, points: vec![Key::new(3), Key::new(4)], ..moved };
     script.fetched("a", relay(102), FetchOutcome::Copy(moved));
     script.pass(Duration::from_secs(2));
@@ -318,7 +320,8 @@ fn nobody_is_buried_on_the_word_of_one_hsdir_that_lags_behind() {
         period: 1,
         points: vec![Key::new(1), Key::new(2)],
     });
-    // All have but this one until shortly before it is too old; then one only that its backend did not reach.
+    // All HSDirs have the copy except this one until shortly before it is too old. Then only one HSDir has
+    // it, which its backend did not reach.
     answer_all(&mut script, Duration::from_mins(162), &lagging);
     let look = next_look(&mut script);
     assert_eq!(look.len(), 1);
@@ -334,7 +337,8 @@ fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() 
     let mut script = found();
     let first = asked(&all(&script), "a")[0];
     let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| *hsdir != first).collect();
-    // Seen there, too; the first one is the only one that its backend then does not reach.
+    // The other points are seen there, too. The first HSDir is then the only one that the backend does not
+    // reach.
     script.copy("a", others[0], 10, &[1, 2]);
     script.copy("a", others[1], 10, &[5]);
     script.pass(Duration::from_secs(2));
@@ -342,7 +346,7 @@ fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() 
     script.copy("a", others[0], 10, &[5]);
     script.pass(Duration::from_secs(2));
     assert_eq!(script.last().points, [5]);
-    // It still has the old ones, which are not news.
+    // It still has the old points, which are not new to the engine.
     script.copy("a", first, 10, &[1, 2]);
     script.pass(Duration::from_secs(2));
     assert_eq!(script.last().points, [5]);
@@ -368,7 +372,7 @@ fn whoever_asks_through_tor_only_asks_again_soon_before_a_copy_is_too_old() {
     answer(&mut script, Duration::from_mins(160), &old);
     let again = answer(&mut script, Duration::from_mins(15), &old);
     assert!((4..=8).contains(&again.iter().filter(|action| matches!(action, Action::Fetch { .. })).count()));
-    // Published an hour after the old one, which some HSDir has kept.
+    // It was published an hour after the old one, which some HSDir has kept.
     let FetchOutcome::Copy(copy) = new else { panic!() };
     let newer = FetchOutcome::Copy(DescriptorCopy { published: copy.published.plus(3600), ..copy });
     answer(&mut script, Duration::from_mins(30), &newer);

@@ -1,4 +1,4 @@
-//! The engine's promises, one by one.
+//! Tests of the engine's promises, one by one.
 
 mod capacity;
 mod clocks;

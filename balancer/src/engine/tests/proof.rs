@@ -1,4 +1,4 @@
-//! HSDirs whose word is not enough: what they say they have is read back.
+//! HSDirs whose acknowledgement is not enough: their descriptors are read back.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use super::super::testing::*;
 use super::super::*;
 
 const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
-/// What the first publications are given as their revision.
+/// The revision of the first publications.
 const REVISION: u64 = 3600;
 
-/// A script whose one backend has points 1 and 2, which all six HSDirs say they have; and whom it reads back.
+/// A script whose one backend has points 1 and 2, which all six HSDirs have acknowledged, and the HSDirs that
+/// it reads back.
 fn acknowledged() -> (Script, Vec<(DescriptorSlot, Fingerprint)>) {
     let mut script = Script::of_v2(ONE);
     script.copy("a", relay(100), 10, &[1, 2]);
@@ -50,13 +51,14 @@ fn a_descriptor_is_published_when_every_hsdir_has_been_seen_to_have_it() {
         complete += notices(&script.read_back(slot, hsdir, copy(REVISION, &[1, 2]))).len();
     }
     assert_eq!((complete, states(&script)), (2, vec![UploadState::Stored; 6]));
-    // Nothing more to do, and late or foreign words change nothing.
+    // Nothing is left to do, and late or foreign answers change nothing.
     script.read_back(replica(1, 0), relay(1), Found::Nothing);
     script.read_back(replica(1, 0), relay(9), Found::Nothing);
     assert_eq!(states(&script), [UploadState::Stored; 6]);
 }
 
-/// A v2 HSDir takes an equal revision. So its refusal has another reason, and it does not hold the descriptor.
+/// A v2 HSDir takes an equal revision. So its refusal has another reason, and it does not hold the
+/// descriptor.
 #[test]
 fn an_hsdir_that_refuses_other_points_within_the_hour_is_tried_again() {
     let (mut script, asked) = acknowledged();
@@ -103,14 +105,14 @@ fn a_broken_word_is_told_once_and_the_upload_done_again() {
             Some(later) => Notice::HsdirHasOther { service: "s".into(), slot, hsdir, later },
         };
         assert_eq!(notices(&script.read_back(slot, hsdir, found.clone())), [notice]);
-        // The second try meets the same.
+        // The second try has the same result.
         let posts = published(&script.pass(Duration::from_secs(3)));
         assert_eq!(posts.len(), 1, "{found:?}");
         assert_eq!((posts[0].slot, &posts[0].to), (slot, &vec![hsdir]));
         let said = script.stored(&posts[0], REVISION);
         assert_eq!(read_backs(&said), [(slot, hsdir)]);
         assert!(notices(&script.read_back(slot, hsdir, found)).is_empty(), "told once");
-        // The third does not.
+        // The third try succeeds.
         let posts = published(&script.pass(Duration::from_secs(6)));
         script.stored(&posts[0], REVISION);
         let said = script.read_back(slot, hsdir, copy(REVISION, &[1, 2]));
@@ -143,7 +145,7 @@ fn who_cannot_be_read_is_asked_again_before_he_gets_it_anew() {
         let said = script.pass(Duration::from_secs(30));
         assert_eq!(read_backs(&said).first(), Some(&(slot, hsdir)));
         assert!(published(&said).is_empty());
-        // That one was given up after 15 seconds, and asked again.
+        // The first read-back was given up after 15 seconds, and repeated.
         if read_backs(&said).len() > 1 {
             break;
         }

@@ -1,4 +1,4 @@
-//! What holds whatever comes in.
+//! Properties of the engine that hold for any input.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const FETCHES: usize = 20;
 const POSTS: usize = 6;
 const READ_BACKS: usize = 10;
 
-/// One thing that may happen; numbers pick what it happens to.
+/// An event of the test; its numbers pick the object.
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),
@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A script, and what is known of the world outside.
+/// A script, and the state of the world outside.
 struct World {
     script: Script,
     tor_ready: bool,
@@ -78,7 +78,8 @@ struct World {
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
     proofs: VecDeque<Duration>,
-    /// When each backend's newest descriptor was last seen to be on an HSDir, without a step of the clock since.
+    /// The last time at which each backend's newest descriptor was seen on an HSDir, without a step of the
+    /// clock since.
     seen: BTreeMap<BackendId, Duration>,
 }
 
@@ -211,7 +212,7 @@ impl World {
         });
     }
 
-    /// The period and revision of what is held of each backend.
+    /// The period and revision of the newest descriptor of each backend.
     fn held(&self) -> BTreeMap<BackendId, (u64, u64)> {
         let status = self.script.engine.status(self.script.now);
         let backends = status.into_iter().flat_map(|service| service.backends);
@@ -269,7 +270,7 @@ impl World {
     }
 }
 
-/// Services and backends for which a bit is set; the last bits rotate who uses whom.
+/// The services and backends whose bits are set; the last bits rotate the assignment of backends to services.
 fn services(bits: u8) -> Vec<ServiceSpec> {
     let backends = |first: usize| {
         (0..4)
@@ -281,7 +282,7 @@ fn services(bits: u8) -> Vec<ServiceSpec> {
         id: SERVICES[index].into(),
         backends: backends(index),
         max_points: MAX_POINTS,
-        // One service of each kind.
+        // Both kinds of service occur.
         distinct: index > 0,
         proof: if index > 1 { Proof::ReadBack } else { Proof::Word },
     };
@@ -292,7 +293,8 @@ fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<Backen
     configuration.iter().map(|spec| (spec.id.clone(), spec.backends.iter().cloned().collect())).collect()
 }
 
-/// A minute sees `per_minute` requests, as many more after a rest, and all six sets of a descriptor go together.
+/// Counts requests: `per_minute` in a minute, as many more after a rest, and all six sets of a descriptor
+/// together.
 fn spend(spent: &mut VecDeque<Duration>, at: Duration, per_minute: usize) {
     spent.push_back(at);
     while spent.front().is_some_and(|first| *first + Duration::from_mins(1) <= at) {
@@ -301,14 +303,14 @@ fn spend(spent: &mut VecDeque<Duration>, at: Duration, per_minute: usize) {
     assert!(spent.len() <= per_minute * 2 + 6, "over the budget");
 }
 
-/// The introduction points of a backend in the end.
+/// The introduction points of a backend at the end.
 fn final_points(backend: &BackendId) -> Vec<u32> {
     let index =
         u32::try_from(BACKENDS.iter().position(|name| *backend == (*name).into()).expect("unknown")).unwrap();
     vec![100 + index, 200 + index]
 }
 
-/// All faults end: within half an hour every HSDir of every descriptor has what it should.
+/// Ends all faults, and checks that within half an hour every HSDir of every descriptor has the right one.
 fn converge(mut world: World) {
     world.take(Step::Configuration(0b1111_0111));
     world.take(Step::Network { period: 9, shift: 1, backend_shift: 1 });

@@ -1,4 +1,4 @@
-//! What is published, where, when, and when again.
+//! Publishing: which descriptors, to which HSDirs, when, and when again.
 
 use std::slice::from_ref;
 use std::time::Duration;
@@ -23,8 +23,8 @@ fn settled() -> Script {
     script
 }
 
-/// Lets time pass, in which both backends stay as they are and `respond` is told of publications; returns
-/// those.
+/// Lets time pass, in which both backends stay as they are and `respond` gets each publication. Returns the
+/// publications.
 fn live_on(
     script: &mut Script,
     time: Duration,
@@ -66,7 +66,7 @@ fn publishes_again_between_one_and_two_hours_later() {
     assert!(notices(&said).is_empty(), "a renewal is no news");
 }
 
-/// What is under way everywhere is the renewal, and the next one comes in its time.
+/// The upload in progress counts as the renewal, and the next one comes in its time.
 #[test]
 fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
     let renewal = live_on(&mut settled(), Duration::from_hours(2), |_, _| ()).first().map(|post| post.at);
@@ -83,7 +83,7 @@ fn a_renewal_that_falls_into_an_upload_is_not_the_last() {
     assert!(!live_on(&mut script, Duration::from_hours(2), |_, _| ()).is_empty());
 }
 
-/// Stores at once everything that was published, and that is published within this time.
+/// Stores at once everything that was published, and everything that is published within this time.
 fn store_all(script: &mut Script, time: Duration) {
     let mut stored = 0;
     while let Some(post) = script.published().get(stored) {
@@ -122,7 +122,8 @@ fn a_changed_onion_key_is_no_change_but_the_next_round_has_it() {
     let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
     script.fetched("a", relay(101), FetchOutcome::Copy(copy));
     assert!(published(&script.pass(Duration::from_secs(10))).is_empty());
-    // A relay that becomes responsible gets the revision of the others; the renewal has the onion key that is known by then.
+    // A relay that becomes responsible gets the revision of the others; the renewal has the onion key that is
+    // known by then.
     let said = script.send(Event::Network(view(TWO, &[(1, 1..10)])));
     assert_eq!(published(&said)[0].kept, Some(1));
     script.stored(&published(&said)[0], 1);
@@ -148,7 +149,7 @@ fn changes_are_gathered_and_replace_what_is_under_way() {
     assert_eq!((&new.points, &new.to), (&vec![4, 5], &relays(1..9)));
     assert!(new.id > old);
     script.send(Event::Posted { id: new.id, revision: 30 });
-    // What becomes of the old one changes nothing, save that an acknowledged revision is known.
+    // The end of the old publication changes nothing, except that an acknowledged revision is known.
     script.uploaded(old, &[relay(1)], &UploadOutcome::Stored);
     script.uploaded(old, &[relay(2)], &UploadOutcome::Failed);
     let said = script.uploaded(old, &[relay(3)], &UploadOutcome::Refused("400".into()));
@@ -157,11 +158,11 @@ fn changes_are_gathered_and_replace_what_is_under_way() {
         assert_eq!(hsdir(&script, number), UploadState::Uploading);
     }
     assert_eq!(script.status("s").descriptors[0].hsdirs[0].revision, Some(20));
-    // Nor does the old one's late success stand for the new one.
+    // A late success of the old one does not count for the new one.
     script.uploaded(new.id, &[relay(4)], &UploadOutcome::Failed);
     script.uploaded(old, &[relay(4)], &UploadOutcome::Stored);
     assert_eq!(hsdir(&script, 4), UploadState::Pending { failures: 1 });
-    // A refusal after a later success is benign.
+    // A refusal after a later success changes nothing.
     script.uploaded(new.id, &relays(1..9), &UploadOutcome::Stored);
     assert!(script.uploaded(old, &[relay(3)], &UploadOutcome::Refused("400".into())).is_empty());
     assert_eq!(hsdir(&script, 3), UploadState::Stored);
@@ -236,7 +237,7 @@ fn no_answer_is_a_failure_after_75_seconds() {
     assert_eq!(hsdir(&script, 8), UploadState::Uploading);
     script.pass(Duration::from_millis(1));
     assert_eq!(hsdir(&script, 8), UploadState::Pending { failures: 1 });
-    // A late word of success still counts.
+    // A late success still counts.
     script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
     assert_eq!(hsdir(&script, 8), UploadState::Stored);
 }
@@ -331,7 +332,7 @@ fn what_cannot_be_signed_is_tried_again_and_told_once() {
     });
     let descriptor = script.status("s").descriptors.remove(0);
     assert!(descriptor.published_ago < Some(Duration::from_secs(34)) && descriptor.stored_ago.is_none());
-    // Every 27 to 33 s after the first few.
+    // A retry every 27 to 33 s after the first few.
     assert!((320..410).contains(&posts.len()), "{}", posts.len());
     assert_eq!(told, 1);
     let mut told = Vec::new();
@@ -387,7 +388,7 @@ fn the_last_set_stays_for_18_hours_and_no_longer() {
     let said = script.pass(Duration::from_hours(24));
     assert!(published(&said).is_empty());
     assert_eq!(script.status("s").points, 0);
-    // It comes back as it was: published again.
+    // The point comes back unchanged, and is published again.
     let posts = {
         script.copy("a", relay(100), 11, &[1]);
         script.copy("b", relay(100), 11, &[2]);

@@ -7,7 +7,7 @@ use onionbalance_proto::relay::Fingerprint;
 use super::super::testing::*;
 use super::super::*;
 
-/// A started script with a first publication that was given revision 1000.
+/// A started script whose first publication had revision 1000.
 fn posted() -> (Script, Published) {
     let mut script = Script::started(&[("s", &["a"])]);
     script.copy("a", relay(100), 10, &[1]);
@@ -20,7 +20,7 @@ fn refusal() -> UploadOutcome {
     UploadOutcome::Refused("HTTP 400".into())
 }
 
-/// Which HSDirs these actions read back.
+/// The HSDirs that these actions read back.
 fn asked_back(actions: &[Action<Key>]) -> Vec<Fingerprint> {
     read_backs(actions).into_iter().map(|(_, hsdir)| hsdir).collect()
 }
@@ -41,7 +41,7 @@ fn a_refusal_is_read_back_once_and_followed_by_one_post_above_it() {
     assert_eq!(asked_back(&said), [relay(1)]);
     assert_eq!(notices(&said).len(), 3);
     script.send(seen(5000));
-    // These come in before the next post: no need to look again.
+    // These refusals come before the next post: no further read-back is needed.
     assert!(asked_back(&script.uploaded(post.id, &relays(4..9), &refusal())).is_empty());
     let posts = published(&script.pass(Duration::from_secs(2)));
     assert_eq!(posts.len(), 1);
@@ -67,7 +67,7 @@ fn what_is_known_beforehand_is_exceeded_at_once() {
 fn a_signer_that_begins_anew_goes_on_above_what_it_gave() {
     let (mut script, post) = posted();
     script.stored(&post, 1000);
-    // Which no signer remembers that was started meanwhile.
+    // A signer that was started in the meantime does not know this revision.
     script.pass(Duration::from_hours(2));
     assert_eq!(script.last().floor, Some(1000));
 }
@@ -97,7 +97,7 @@ fn guesses_when_most_refuse_and_nothing_can_be_seen() {
     let mut floors = Vec::new();
     for _ in 0..4 {
         script.uploaded(post.id, &post.to.clone(), &refusal());
-        // Every read-back fails; the fourth refusal makes it more than half.
+        // Every read-back fails. The fourth refusal makes more than half of the HSDirs refuse.
         for _ in 0..8 {
             script.send(unseen());
         }
@@ -108,15 +108,15 @@ fn guesses_when_most_refuse_and_nothing_can_be_seen() {
         script.send(Event::Posted { id: post.id, revision: floor + 1 });
     }
     assert_eq!(floors, [600, 1200, 2400, 4800]);
-    // No further: time has to mend it.
+    // There is no higher guess: only time helps.
     script.uploaded(post.id, &post.to.clone(), &refusal());
     script.send(unseen());
     script.pass(Duration::from_secs(30));
     assert_eq!(script.last().floor, Some(1000 + 4800 * 32768 + 1));
 }
 
-/// The hours of the signer's counter are not equally long, and the last word of a signer that was asked for the most that it gives
-/// is an hour ahead of a clock that has gone on since.
+/// The hours of the signer's counter differ in length. The last revision of a signer that was asked for its
+/// maximum is an hour ahead of a clock that has gone on since.
 #[test]
 fn exceeds_unseen_what_a_signer_gave_an_hour_ahead() {
     let (mut script, mut post) = posted();
@@ -150,14 +150,14 @@ fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     assert_eq!((&post.to, post.kept), (&relays(1..2), Some(1000)));
 }
 
-/// The revision of what they hold is not known: only a higher one can be what they wait for.
+/// The revision that these HSDirs hold is not known: they can only take a higher one.
 #[test]
 fn where_most_refuse_the_one_that_does_not_gets_each_new_revision_too() {
     let (mut script, post) = posted();
     script.uploaded(post.id, &[relay(8)], &UploadOutcome::Stored);
     script.uploaded(post.id, &relays(1..8), &refusal());
     for round in 1..4 {
-        // It is not above what was refused.
+        // The revision is not above the refused one.
         script.send(seen(900));
         script.pass(Duration::from_secs(3) * 2u32.pow(round));
         let post = script.last();

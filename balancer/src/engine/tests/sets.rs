@@ -1,4 +1,4 @@
-//! More introduction points than a descriptor lists: each HSDir gets its own.
+//! More introduction points than one descriptor lists: each HSDir gets a set of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn publications(script: &Script) -> Vec<(PublicationId, Revision, Vec<Post<Key>>
     script.said.iter().filter_map(publication).collect()
 }
 
-/// A service of three backends with ten points each, which take two sets for eight HSDirs.
+/// A service of three backends with ten points each, which need two sets for eight HSDirs.
 const THREE: &[(&str, &[&str])] = &[("s", &["a", "b", "c"])];
 
 fn thirty_points() -> Script {
@@ -59,7 +59,7 @@ fn all_sets_are_signed_together_and_equal_ones_share_a_post() {
     assert_ne!(posts[0].points, posts[1].points);
 }
 
-/// Tor's clients throw away a descriptor whose revision is below the one that they hold.
+/// Tor's clients discard a descriptor whose revision is below that of the one that they hold.
 #[test]
 fn an_hsdir_that_lacks_the_round_gets_it_with_its_revision() {
     let mut script = thirty_points();
@@ -75,7 +75,7 @@ fn an_hsdir_that_lacks_the_round_gets_it_with_its_revision() {
     script.send(Event::Posted { id, revision: 700 });
     script.uploaded(id, &to[..1], &UploadOutcome::Stored);
 
-    // One leaves, another one takes its number.
+    // One relay leaves, and another one takes its number.
     script.send(Event::Network(view(THREE, &[(1, 2..10)])));
     let (_, revision, posts) = publications(&script).pop().unwrap();
     assert_eq!(revision, Revision::Kept(700));
@@ -151,7 +151,7 @@ fn a_renewal_counts_for_all_posts() {
     assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + Duration::from_hours(1)), "{times:?}");
 }
 
-/// Every HSDir takes what it was sent.
+/// Has every HSDir take the descriptors that it was sent.
 fn settle_all(script: &mut Script) {
     for (id, _, posts) in publications(script) {
         script.send(Event::Posted { id, revision: id.0 });
@@ -167,7 +167,7 @@ fn sets(script: &Script) -> BTreeMap<Fingerprint, Vec<u32>> {
     posts.flat_map(|post| post.to.into_iter().map(move |hsdir| (hsdir, post.points.clone()))).collect()
 }
 
-/// Lets every HSDir take what it is sent, and have it.
+/// Has every HSDir take the descriptors that it is sent, and hold them.
 fn settle(script: &mut Script, time: Duration) {
     let mut last = BTreeMap::new();
     for post in script.published() {
@@ -225,7 +225,7 @@ fn a_new_hsdir_gets_the_set_of_the_one_that_left_and_nobody_else_anything() {
     let before = sets(&script);
     let mut view = view_v2(TWELVE, &[1]);
     let slots = view.services.get_mut(&"s".into()).unwrap();
-    // Relay 2 leaves, relay 9 comes.
+    // Relay 2 leaves, and relay 9 comes.
     slots.insert(replica(1, 0), vec![relay(1), relay(9), relay(3)]);
     let posts = published(&script.send(Event::Network(view)));
     assert_eq!(posts.len(), 1);

@@ -1,4 +1,5 @@
-//! Publications that wait for the signer: they have no time-out, so that a slow signer does not get more to do than it can.
+//! Publications that wait for the signer. They have no time-out, so that a slow signer does not get more work
+//! than it can do.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn orders_do_not_pile_up_at_a_slow_signer() {
                 script.copy(&backend.0, hsdir_of(from[0]), script.now.wall.0, &[1]);
             }
         });
-        // An answer may let the next publication go at once.
+        // An answer may release the next publication at once.
         let orders = script.published();
         queue.extend(orders[ordered..].iter().cloned());
         ordered = orders.len();
@@ -37,7 +38,7 @@ fn orders_do_not_pile_up_at_a_slow_signer() {
         }
     }
     assert!(longest <= services.len(), "{longest} orders wait");
-    // Once at the start, and once in one to two hours from then on.
+    // Once at the start, and then once in one to two hours.
     assert!((30 * 6..=30 * 12).contains(&signed), "{signed} signatures");
     for name in &names {
         let stored = script.status(name).descriptors[0].stored_ago.unwrap();
@@ -53,7 +54,7 @@ fn a_signature_is_awaited_however_long_it_takes() {
     assert!(published(&script.pass(Duration::from_hours(2))).is_empty());
     assert!(states(&script).iter().all(|state| *state == UploadState::Signing));
     script.send(Event::Posted { id: order.id, revision: 7 });
-    // From there on HSDirs have their time.
+    // From here on HSDirs have their time.
     script.pass(Duration::from_secs(74));
     assert!(states(&script).iter().all(|state| *state == UploadState::Uploading));
     script.uploaded(order.id, &order.to, &UploadOutcome::Stored);
@@ -70,7 +71,7 @@ fn a_later_order_takes_the_place_of_one_that_waits() {
     script.pass(Duration::from_secs(2));
     let new = script.last();
     assert_eq!((&new.points, &new.to), (&vec![2], &old.to));
-    // That the old one came to nothing is no news, and nothing to try again.
+    // The end of the old publication is not worth a notice, and nothing is tried again.
     let problem = "a later publication took its place".to_owned();
     assert!(script.send(Event::NotPosted { id: old.id, problem }).is_empty());
     assert!(states(&script).iter().all(|state| *state == UploadState::Signing));

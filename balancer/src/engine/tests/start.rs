@@ -1,4 +1,4 @@
-//! From the beginning to the first publication, and what tor's and the operator's coming and going changes.
+//! From the start to the first publication, and the effects of losing tor and of new configurations.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn waits_no_longer_than_settle_for_a_silent_backend() {
     let post = script.last();
     assert_eq!(post.at, Duration::from_secs(4));
     script.stored(&post, 7);
-    // The second backend's points follow, after the debounce.
+    // The second backend's points follow after the debounce.
     script.copy("b", relay(100), 1, &[2]);
     script.pass(Duration::from_secs(3));
     let post = script.last();
@@ -86,7 +86,7 @@ fn says_once_that_there_is_nothing_to_publish() {
         [Notice::BackendNotFound { backend: "a".into() }, Notice::NothingToPublish { service: "s".into() }]
     );
     assert_eq!(silent.len(), 2);
-    // It comes up at last.
+    // The backend comes up at last.
     let said = script.copy("a", relay(100), 1, &[1]);
     assert_eq!(published(&said).len(), 1);
     let [Notice::BackendFound { points: 1, after: Some(after), .. }] = notices(&said)[..] else {
@@ -112,7 +112,7 @@ fn tor_coming_back_fetches_all_and_posts_what_is_not_acknowledged() {
     script.uploaded(post.id, &relays(1..4), &UploadOutcome::Stored);
     assert!(script.send(Event::TorLost).is_empty());
     assert!(script.pass(Duration::from_mins(30)).is_empty());
-    // What was in flight is void.
+    // Requests that were in flight are void.
     script.uploaded(post.id, &relays(4..5), &UploadOutcome::Stored);
     let said = script.send(Event::TorReady);
     assert_eq!(asked(&said, "a").len() + asked(&said, "b").len(), 2);
@@ -135,7 +135,7 @@ fn a_new_configuration_keeps_what_is_known_of_the_rest() {
     let said = script.send(Event::Network(view(services, &[(1, 1..9)])));
     assert_eq!(asked(&said, "c").len(), 2);
     assert!(asked(&said, "a").is_empty());
-    // The new service has all it needs.
+    // Everything that the new service needs is known.
     assert_eq!(published(&said).len(), 1);
     assert_eq!(script.last().points, [1]);
     script.copy("c", relay(100), 1, &[3]);
@@ -159,7 +159,7 @@ fn points_of_a_removed_backend_go_even_if_none_is_left() {
     assert!(published(&script.pass(Duration::from_hours(5))).is_empty());
 }
 
-/// An engine that begins where one before it ended, which had found revision 10 of backend `a`.
+/// An engine that begins after an earlier one, which had found revision 10 of backend `a`.
 fn restarted() -> Script {
     let mut before = Script::started(TWO);
     before.copy("a", relay(100), 10, &[1]);

@@ -6,10 +6,10 @@ use super::super::testing::*;
 use super::super::*;
 
 const SERVICES: usize = 3000;
-/// How many services of one backend fit in a turn.
+/// The number of services of one backend that fit in a turn.
 const MOST: usize = 500;
 
-/// How many services have chosen their points.
+/// The number of services that have chosen their points.
 fn decided(script: &Script) -> usize {
     script.engine.load(script.now).posts_waiting + script.published().len()
 }

@@ -1,4 +1,4 @@
-//! Services whose backends are still to come, or were all removed.
+//! Services without backends, and services whose backends were all removed.
 
 use super::super::testing::*;
 use super::super::*;
@@ -12,7 +12,8 @@ fn configure(script: &mut Script, services: &[(&str, &[&str])]) {
     script.send(Event::Network(view(services, &[(1, 1..9)])));
 }
 
-/// That nothing is published for half a day, nor anything said of it: the configuration's warning has told.
+/// Checks that for half a day nothing is published and no notice is given: the configuration has a warning of
+/// its own.
 fn is_quiet(script: &mut Script) {
     let posts = script.published().len();
     script.run(HALF_A_DAY, |_, _| ());
@@ -46,7 +47,7 @@ fn nothing_is_published_after_the_last_backend_was_removed() {
         let revision = script.now.wall.0;
         script.copy("a", relay(100), revision, &[point]);
         script.pass(Duration::from_secs(60));
-        // The same point, too: the renewal is overdue.
+        // The point is the same, but the renewal is overdue.
         let again = script.last();
         assert_eq!((again.points.as_slice(), again.to.len()), (&[point][..], 8));
         assert!(again.at > HALF_A_DAY);
