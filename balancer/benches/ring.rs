@@ -44,7 +44,8 @@ fn network(hsdirs_percent: u32) -> Texts {
     texts(&shape, &mut rng)
 }
 
-/// The SHA-256 of every microdescriptor and two SHA3-256 for every HSDir, with no parsing, look-up or sorting.
+/// The SHA-256 of every microdescriptor and two SHA3-256 for every HSDir, with no parsing, look-up or
+/// sorting.
 fn bare_hashes(microdescriptors: &[u8], hsdirs: usize) -> u8 {
     let texts = microdescriptors.chunks(microdescriptors.len().div_ceil(RELAYS));
     let digests = texts.map(|text| Sha256::digest(text)[0]);

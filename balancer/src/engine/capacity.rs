@@ -1,16 +1,16 @@
-//! The limits of tor: bounds the requests that are outstanding there, and orders those that wait.
+//! The limits of tor: a bound on the requests that are outstanding there, and the order of those that wait.
 //!
 //! Tor builds 32 circuits for its client at a time (`MaxClientCircuitsPending`), and each request to an HSDir
-//! needs one of its own, an upload as well as a fetch. Further requests queue inside tor, where none can be
-//! taken back or preferred, and fetches are given up before they begin. So the engine keeps the line itself.
-//! Three things bound it:
+//! needs a circuit of its own, an upload as well as a fetch. Further requests queue inside tor, where none
+//! can be taken back or preferred, and fetches are given up before they begin. So the engine keeps the line
+//! itself. Three rules bound it:
 //!
 //! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A
 //!   request holds its slot until it is answered, or for [`HELD`]: a circuit that fails gives no event.
-//! - *Pace.* Requests leave at even distances, but for a small burst: tor needs 38 ms to take a command, and
-//!   all others wait.
+//! - *Pace.* Requests leave at even distances, except for a small burst: tor needs 38 ms to take a command,
+//!   and all others wait.
 //! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them
-//!   their share of the slots, which is what they need at least (see [`Shares`]): so nothing starves.
+//!   their share of the slots, which is the least that they need (see [`Shares`]): so no line starves.
 
 mod line;
 mod slots;
@@ -27,24 +27,24 @@ use super::registry::Number;
 use super::status::Load;
 use super::timing::{Demand, Settings};
 
-/// For how long a request without an answer keeps its slot.
+/// The time for which a request without an answer keeps its slot.
 ///
 /// Tor gives a circuit up after `CircuitBuildTimeout`, 60 s at most, and a request after two minutes
-/// (`SocksTimeout`). So most of those without an answer are over by then, and the eight circuits that tor has
-/// beyond the slots are left for the others.
+/// (`SocksTimeout`). So most of the requests without an answer are over by then, and the eight circuits that
+/// tor has beyond the slots remain for the others.
 const HELD: Duration = Duration::from_secs(60);
 
-/// For how long a publication keeps its slots before it is posted: the signer may be slow, and the runtime
-/// always answers.
+/// The time for which a publication keeps its slots before it is posted: the signer may be slow, and the
+/// runtime always answers.
 const HELD_FOR_SIGNING: Duration = Duration::from_secs(10 * 60);
 
 /// The fewest slots with which each line has one of its own.
 const LEAST: usize = Kind::ALL.len();
 
-/// How many slots the others leave to each line while it waits.
+/// The number of slots that the others leave to each line while it waits.
 ///
-/// Looks have as many as let each backend be looked for four times before its copy is too old, and read-backs
-/// as many as let everything be read back within the least time between two renewals, but neither more than a
+/// Looks have enough slots to look for each backend four times before its copy is too old, and read-backs
+/// enough to read everything back within the least time between two renewals, but neither has more than a
 /// third. Posts have the rest. So a look at 5,400 backends every 45 minutes, or the read-backs of 600
 /// version-2 services in an hour, is a third of one tor.
 #[derive(Clone, Copy)]
@@ -77,11 +77,11 @@ impl Shares {
     }
 }
 
-/// How long a request keeps its slot on the average: a circuit takes a second to four, and some are never
-/// answered.
+/// The average time for which a request keeps its slot: a circuit takes one to four seconds, and some
+/// requests are never answered.
 const REQUEST: Duration = Duration::from_secs(4);
 
-/// The three lines, and what is outstanding at tor.
+/// The three lines, and the requests that are outstanding at tor.
 pub(super) struct Capacity {
     posts: Line<Posting>,
     looks: Line<Number<BackendId>>,
@@ -89,7 +89,7 @@ pub(super) struct Capacity {
     slots: Slots,
     in_flight: usize,
     shares: Shares,
-    /// When [`Notice::Behind`] was given; `None` without one, or after [`Notice::CaughtUp`].
+    /// The time of [`Notice::Behind`]; `None` without one, or after [`Notice::CaughtUp`].
     behind_since: Option<Duration>,
 }
 
@@ -115,51 +115,51 @@ impl Capacity {
         self.shares = Shares::new(settings, demand);
     }
 
-    /// A descriptor is to be posted, by `until` if possible.
+    /// Adds a descriptor that is to be posted, by `until` if possible.
     pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) {
         self.posts.join_until(now, until, post);
     }
 
-    /// A backend is to be looked for, by `until` if possible.
+    /// Adds a backend that is to be looked for, by `until` if possible.
     pub(super) fn join_looks(&mut self, now: Duration, until: Duration, backend: Number<BackendId>) {
         self.looks.join_until(now, until, backend);
     }
 
-    /// A descriptor of our own is to be read back.
+    /// Adds a descriptor of our own that is to be read back.
     pub(super) fn join_read_backs(&mut self, now: Duration, read_back: ReadBack) {
         self.read_backs.join_until(now, now, read_back);
     }
 
-    /// The first post, which stays in its line. `None` if none waits, the pace holds it up, or no slot is
-    /// free.
+    /// The first post, which stays in its line. `None` if none waits, the pace delays it, or no slot is free.
     pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
         self.posts.first(now).copied().filter(|_| self.room(Kind::Post, now) > 0)
     }
 
-    /// Takes the first post out of its line, if there are slots for all its circuits. A post to more HSDirs
-    /// than the share of posts has slots leaves when as many slots as that share are free: it cannot be
-    /// divided, for all its sets have one revision.
+    /// Takes the first post out of its line if there are slots for all its circuits. If these are more than
+    /// the share of posts, the post leaves when as many slots as that share are free: it cannot be divided,
+    /// because all its sets have one revision.
     pub(super) fn next_post(&mut self, now: Duration, circuits: usize) -> Option<Posting> {
         let circuits = circuits.min(self.shares.of(Kind::Post));
         let first = self.first_post(now).filter(|_| circuits <= self.room(Kind::Post, now));
         first.and_then(|_| self.posts.leave())
     }
 
-    /// Takes the first backend out of the line of looks. `None` if none waits, the pace holds it up, or no
-    /// slot is free.
+    /// Takes the first backend out of the line of looks. `None` if none waits, the pace delays it, or no slot
+    /// is free.
     pub(super) fn next_look(&mut self, now: Duration) -> Option<Number<BackendId>> {
         let may_go = self.looks.first(now).is_some() && self.room(Kind::Look, now) > 0;
         may_go.then(|| self.looks.leave()).flatten()
     }
 
-    /// Takes the first read-back out of its line. `None` if none waits, the pace holds it up, or no slot is
+    /// Takes the first read-back out of its line. `None` if none waits, the pace delays it, or no slot is
     /// free.
     pub(super) fn next_read_back(&mut self, now: Duration) -> Option<ReadBack> {
         let may_go = self.read_backs.first(now).is_some() && self.room(Kind::ReadBack, now) > 0;
         may_go.then(|| self.read_backs.leave()).flatten()
     }
 
-    /// A publication was handed out for signing and posting: it takes a slot for each of its uploads.
+    /// Notes that a publication was handed out for signing and posting: it takes a slot for each of its
+    /// uploads.
     pub(super) fn posted(&mut self, now: Duration, posts: usize, uploads: impl Iterator<Item = Request>) {
         for _ in 0..posts {
             self.posts.spend(now);
@@ -169,7 +169,7 @@ impl Capacity {
         }
     }
 
-    /// A fetch was handed out.
+    /// Notes that a fetch was handed out.
     pub(super) fn asked(&mut self, now: Duration, request: Request) {
         match request {
             Request::Look(..) => self.looks.spend(now),
@@ -178,17 +178,17 @@ impl Capacity {
         self.slots.take(request, now + HELD);
     }
 
-    /// Tor has taken a publication: its uploads begin.
+    /// Notes that tor has taken a publication: its uploads begin.
     pub(super) fn begun(&mut self, now: Duration, id: PublicationId) {
         self.slots.keep_publication(id, now + HELD);
     }
 
-    /// A publication was not posted.
+    /// Notes that a publication was not posted.
     pub(super) fn not_begun(&mut self, id: PublicationId) {
         self.slots.free_publication(id);
     }
 
-    /// A request was answered.
+    /// Notes that a request was answered.
     pub(super) fn answered(&mut self, request: Request) {
         self.slots.free(request);
     }
@@ -198,8 +198,8 @@ impl Capacity {
         self.slots.expire(now);
     }
 
-    /// Moves all times on by the time that the machine `slept`: tor did nothing in it either, and it counts
-    /// as no wait.
+    /// Moves all times on by the time that the machine `slept`: tor did nothing in it either, and it does not
+    /// count as a wait.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.posts.wake_up(slept);
         self.looks.wake_up(slept);
@@ -208,7 +208,7 @@ impl Capacity {
         self.behind_since = self.behind_since.map(|since| since.saturating_add(slept));
     }
 
-    /// Tor is gone: forgets the requests that it had, and those that wait.
+    /// Notes that tor is lost: forgets the requests that it had, and those that wait.
     pub(super) fn clear(&mut self) {
         self.posts.clear();
         self.looks.clear();
@@ -216,7 +216,7 @@ impl Capacity {
         self.slots = Slots::new();
     }
 
-    /// Reports once that the longest wait has reached `patience`, and once that it has gone down to half of
+    /// Reports once that the longest wait has reached `patience`, and once that it has fallen to half of
     /// that.
     pub(super) fn judge(&mut self, now: Duration, patience: Duration) -> Option<Notice> {
         let wait = self.longest_wait(now);
@@ -245,7 +245,7 @@ impl Capacity {
         }
     }
 
-    /// When a request may leave that may not at `now`; `None` if none waits.
+    /// The next time at which a request may leave that may not at `now`; `None` if none waits.
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         let lines = Kind::ALL.into_iter().filter_map(|kind| {
             let ready_at = self.ready_at(kind)?;
@@ -254,8 +254,8 @@ impl Capacity {
         lines.min()
     }
 
-    /// How many slots a line may take now: the free ones, less those that the other waiting lines have not
-    /// taken of their shares.
+    /// The number of slots that a line may take now: the free ones, less those that the other waiting lines
+    /// have not taken of their shares.
     fn room(&self, kind: Kind, now: Duration) -> usize {
         let waits = |other: &Kind| self.ready_at(*other).is_some_and(|ready_at| ready_at <= now);
         let others = Kind::ALL.into_iter().filter(|other| *other != kind).filter(waits);
@@ -264,7 +264,7 @@ impl Capacity {
         self.in_flight.saturating_sub(self.slots.len() + reserved)
     }
 
-    /// When the pace lets the first request of a line leave; `None` if none waits there.
+    /// The time at which the pace lets the first request of a line leave; `None` if none waits there.
     fn ready_at(&self, kind: Kind) -> Option<Duration> {
         match kind {
             Kind::Post => self.posts.ready_at(),

@@ -1,4 +1,4 @@
-//! Turns due work into actions: requests join their lines and leave them, backends and services are woken at
+//! Due work becomes actions: requests join their lines and leave them, and backends and services are woken at
 //! their deadlines.
 
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ pub(super) enum Owner {
     Service(Number<ServiceId>),
 }
 
-/// How many backends may be weighed in one turn before the others have to wait for the next: as such and
-/// among those of a service, which chooses between them. A thousand services that all choose again take
-/// several turns.
+/// The most backends that are considered in one turn, as such and among those of a service that chooses
+/// between them; the others wait for the next turn. A thousand services that all choose again take several
+/// turns.
 const WORK: usize = 1000;
 
 /// A descriptor that waits to be posted.
@@ -67,8 +67,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// A backend's state changed: it may want to ask, or to be woken at another time; its services may want
-    /// to think again (`changed`).
+    /// Handles a change of a backend: it may have to be asked for, or to be woken at another time. If
+    /// `changed`, its services may have to choose again.
     pub(super) fn backend_touched(&mut self, number: Number<BackendId>, changed: bool) {
         let Some(backend) = self.backends.get_mut(number) else { return };
         if self.tor_ready && !backend.in_line && backend.wants_to_ask() {
@@ -87,13 +87,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// A service's state changed: its descriptors may want to be posted or read back, or it to be woken at
-    /// another time.
+    /// Handles a change of a service: its descriptors may have to be posted or read back, or it may have to
+    /// be woken at another time.
     pub(super) fn service_touched(&mut self, number: Number<ServiceId>) {
         self.descriptors_touched(number, None);
     }
 
-    /// The same for one of its descriptors, or all.
+    /// The same for one of its descriptors, or for all if `only` is `None`.
     fn descriptors_touched(&mut self, number: Number<ServiceId>, only: Option<DescriptorSlot>) {
         let Some(service) = self.services.get_mut(number) else { return };
         let now = self.cx.now.elapsed;
@@ -121,8 +121,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.deadlines.set(Owner::Service(number), deadline);
     }
 
-    /// Everything may have changed. Backends of the same service join the line one after the other: so all of
-    /// them are found at about the same time, and the service is published once and not with each that is
+    /// Handles a change of everything. Backends of the same service join the line one after the other. So all
+    /// of them are found at about the same time, and the service is published once, not with each that is
     /// found.
     pub(super) fn all_touched(&mut self) {
         let backends = self.services.iter().flat_map(|(_, service)| service.backends());
@@ -134,7 +134,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
-    /// Does something to a descriptor, if there is such a one.
+    /// Calls a function with a descriptor, if that exists.
     pub(super) fn with_descriptor(
         &mut self,
         service: Number<ServiceId>,
@@ -148,7 +148,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.descriptors_touched(service, Some(slot));
     }
 
-    /// Hands out the requests whose turn it is: posts, then looks, then read-backs.
+    /// Hands out the requests that may leave: posts, then looks, then read-backs.
     pub(super) fn dispatch(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         self.capacity.expire(now);
@@ -158,7 +158,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.cx.notices.extend(self.capacity.judge(now, self.cx.timing.refresh * 2));
     }
 
-    /// Hands out the posts whose turn it is, each with the sets that are right by now.
+    /// Hands out the posts that may leave, each with the sets of this moment.
     fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
@@ -201,8 +201,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
     }
 
-    /// Hands out the looks whose turn it is, one HSDir at a time, so that a backend with many does not hold
-    /// up the rest.
+    /// Hands out the looks that may leave, one HSDir at a time, so that a backend with many HSDirs does not
+    /// delay the others.
     fn dispatch_looks(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();
@@ -222,7 +222,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         actions.extend(batches.into_iter().filter_map(fetch));
     }
 
-    /// Hands out the read-backs whose turn it is.
+    /// Hands out the read-backs that may leave.
     fn dispatch_read_backs(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         while let Some(ReadBack { service, slot, from }) = self.capacity.next_read_back(now) {

@@ -61,7 +61,7 @@ pub struct ServiceSpec {
 /// The proof that is needed to believe that an HSDir has a descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Proof {
-    /// Its acknowledgement.
+    /// The HSDir's acknowledgement.
     Word,
     /// Reading the descriptor back: HSDirs of version 2 also acknowledge descriptors that they discard,
     /// because these are too old, too far ahead, or older than their own.

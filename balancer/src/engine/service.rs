@@ -1,4 +1,4 @@
-//! One service: which introduction points its descriptors list, and when that is decided.
+//! One service: the introduction points of its descriptors, and the times at which they are chosen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,30 +18,30 @@ use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
 
-/// One service.
+/// The state of one service.
 pub(super) struct Service<P: Point> {
     id: ServiceId,
-    /// In the order of their names.
+    /// The backends, in the order of their names.
     backends: Vec<Number<BackendId>>,
     max_points: usize,
     distinct: bool,
     proof: Proof,
-    /// What its descriptors list, each set those of other HSDirs; never emptied while there is hope.
+    /// The sets of its descriptors, each for other HSDirs; never emptied while a backend may come back.
     sets: Vec<Vec<Chosen<P>>>,
     descriptors: BTreeMap<DescriptorSlot, Descriptor<P::Id>>,
     decide_at: Option<Duration>,
-    /// Whether its first set has been chosen.
+    /// True after its first set was chosen.
     begun: bool,
-    /// Since when all backends have been gone while the last set stays.
+    /// The time since which all backends have been gone while the last set stays; `None` if they are not.
     stale_since: Option<Duration>,
-    /// Since when notices have told that descriptors are not on all their HSDirs.
+    /// The time of the first notice that descriptors are not on all their HSDirs; `None` without one.
     short_since: Option<Duration>,
-    /// Whether a notice said that there is nothing to publish.
+    /// True after the notice that there is nothing to publish.
     told_nothing: bool,
 }
 
 impl<P: Point> Service<P> {
-    /// A service of which nothing is known yet. [`Service::reconfigure`] has to follow.
+    /// A service whose backends are not known yet. [`Service::reconfigure`] has to follow.
     pub(super) fn new(spec: &ServiceSpec) -> Self {
         Self {
             id: spec.id.clone(),
@@ -59,8 +59,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Takes a configuration, and keeps what is known; `backends` are in the order of their names. Returns
-    /// whether [`Service::reconsider`] has to follow, because there can be other sets.
+    /// Takes a configuration, and keeps the state of what stays; `backends` are in the order of their names.
+    /// True if [`Service::reconsider`] has to follow, because there can be other sets.
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
         let is_same =
             self.backends == backends && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
@@ -70,8 +70,8 @@ impl<P: Point> Service<P> {
         !self.begun || !is_same
     }
 
-    /// Takes the descriptors of a new consensus: new ones, vanished ones, and other HSDirs. Returns whether
-    /// [`Service::reconsider`] has to follow, because there are new ones, or there can be other sets.
+    /// Takes the descriptors of a new consensus: some are new, some have vanished, some have other HSDirs.
+    /// True if [`Service::reconsider`] has to follow, because there are new ones, or there can be other sets.
     pub(super) fn set_view(
         &mut self,
         cx: &Context<impl RngCore>,
@@ -90,8 +90,8 @@ impl<P: Point> Service<P> {
         new_ones || sets_wanted != self.sets_wanted()
     }
 
-    /// The configuration or the network changed: decides at once, unless the first set is still being waited
-    /// for.
+    /// Chooses at once after a change of the configuration or the network, unless the first set is still
+    /// awaited.
     pub(super) fn reconsider(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
         if self.begun {
             self.decide_at = Some(cx.now.elapsed);
@@ -100,10 +100,10 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// One of its backends changed: decides when to choose anew.
+    /// Sets the time of the next choice after a change of one of its backends.
     ///
-    /// The first time that is when all have answered, or some time after the first was found; later, shortly
-    /// after the first of several changes.
+    /// The first choice comes when all backends have a result, or some time after the first was found. Later
+    /// ones come shortly after the first of several changes.
     pub(super) fn backend_changed(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
@@ -119,7 +119,7 @@ impl<P: Point> Service<P> {
         self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Does not wait for further changes, if there were some.
+    /// Does not wait for further changes after a first one.
     pub(super) fn decide_at_once(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         if self.decide_at.is_some() {
             self.decide(cx, backends);
@@ -147,7 +147,7 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Chooses among what `offered` gives of each of its backends.
+    /// Chooses among the points that `offered` returns for each of its backends.
     fn choose<'a>(
         &self,
         backends: &'a Backends<P>,
@@ -158,7 +158,8 @@ impl<P: Point> Service<P> {
         select(mine.map(|backend| (backend.id(), offered(backend))), self.max_points, count)
     }
 
-    /// How many different sets there can be, for as many HSDirs as a period's descriptors have at most.
+    /// The number of different sets that there can be: the largest number of HSDirs of a period's
+    /// descriptors.
     fn sets_wanted(&self) -> usize {
         self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
     }
@@ -168,7 +169,7 @@ impl<P: Point> Service<P> {
         &self.backends
     }
 
-    /// How many read-backs it takes to prove that it is published everywhere.
+    /// The number of read-backs that prove that it is published everywhere.
     pub(super) fn read_backs_wanted(&self) -> usize {
         match self.proof {
             Proof::Word => 0,
@@ -176,13 +177,13 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// How many posts it takes to publish it everywhere.
+    /// The number of posts that publish it everywhere.
     pub(super) fn posts_wanted(&self) -> usize {
         let posts = |descriptor: &Descriptor<P::Id>| if self.distinct { descriptor.hsdirs() } else { 1 };
         self.descriptors.values().map(posts).sum()
     }
 
-    /// Decides and lets the descriptors do what is due.
+    /// Chooses if that is due, and lets the descriptors do their due work.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         let dropped = self.stale_since.is_some_and(|since| since + cx.timing.keep_last <= now);
@@ -194,25 +195,25 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// So much time has passed unnoticed. The last set is not given up for it: it may be the clock that was
+    /// Notes that this much time has passed unnoticed. The last set is not given up for it: the clock may be
     /// wrong.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.stale_since = self.stale_since.map(|since| since.saturating_add(slept));
     }
 
-    /// Tor is gone: what it had not finished is to be done anew.
+    /// Notes that tor is lost: unfinished uploads have to be repeated.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         for descriptor in self.descriptors.values_mut() {
             descriptor.tor_lost(now);
         }
     }
 
-    /// The introduction points of those of its descriptors that have the set of this number.
+    /// The introduction points of the set with this number; empty if there is none.
     pub(super) fn points(&self, set: usize) -> &[Chosen<P>] {
         self.sets.get(set).map_or(&[], Vec::as_slice)
     }
 
-    /// Tells the end of what kept descriptors from HSDirs, once all descriptors are on all of theirs.
+    /// Gives a notice of recovery once all descriptors are on all their HSDirs again.
     pub(super) fn note_recovery(&mut self, cx: &mut Context<impl RngCore>) {
         let told = self.descriptors.values_mut().filter_map(Descriptor::take_short_since).min();
         self.short_since = [self.short_since, told].into_iter().flatten().min();
@@ -224,7 +225,7 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Whether there is something to publish.
+    /// True if there is something to publish.
     pub(super) fn has_points(&self) -> bool {
         !self.sets.is_empty()
     }
@@ -241,7 +242,8 @@ impl<P: Point> Service<P> {
         self.descriptors.iter_mut().map(|(slot, descriptor)| (*slot, descriptor))
     }
 
-    /// When [`Service::tick`] has something to do, or a descriptor becomes due.
+    /// The next time at which [`Service::tick`] has something to do, or a descriptor becomes due; `None` if
+    /// there is none.
     pub(super) fn deadline(&self, keep_last: Duration) -> Option<Duration> {
         let dropped = self.stale_since.map(|since| since + keep_last);
         let descriptors = self.descriptors.values().map(Descriptor::deadline);
@@ -263,13 +265,13 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// The introduction points that its descriptors list, all together.
+    /// The introduction points that its descriptors list together.
     fn listed(&self) -> BTreeSet<P::Id> {
         self.sets.iter().flatten().map(|chosen| chosen.point.id()).collect()
     }
 
-    /// No backend lives: those that were listed last stay listed, save what is not configured any more, until
-    /// they have stayed too long.
+    /// Keeps the last set when no backend is live, without the points of backends that are no longer
+    /// configured, until it has stayed too long.
     fn keep_last(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         for set in &mut self.sets {
@@ -283,7 +285,7 @@ impl<P: Point> Service<P> {
         let service = self.id.clone();
         if self.sets.is_empty() {
             self.stale_since = None;
-            // A service that lists no backends is told of with its configuration.
+            // The configuration has a warning of its own for a service that lists no backends.
             if !self.backends.is_empty() && !std::mem::replace(&mut self.told_nothing, true) {
                 cx.notices.push(Notice::NothingToPublish { service });
             }
@@ -300,8 +302,8 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Lists the newest introduction points of those that are listed: where it is our clock that is wrong,
-    /// and not the backends that are dead, they still publish.
+    /// Takes the newest introduction points of the listed backends: if our clock is wrong and the backends
+    /// are not dead, they still publish.
     fn renew_last(&mut self, backends: &Backends<P>) {
         let listed: BTreeSet<BackendId> =
             self.sets.iter().flatten().map(|chosen| chosen.backend.clone()).collect();
@@ -318,9 +320,9 @@ impl<P: Point> Service<P> {
     }
 }
 
-/// All sets of a descriptor are signed together, and the signer takes no more at a time: as many as a
-/// descriptor of the public network has HSDirs.
+/// The most sets of a descriptor. All of them are signed together, and the signer takes no more at a time: as
+/// many as a descriptor of the public network has HSDirs.
 const MAX_SETS: usize = 8;
 
-/// All backends.
+/// All backends by their names.
 pub(super) type Backends<P> = Registry<BackendId, Backend<P>>;

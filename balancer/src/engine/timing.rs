@@ -1,68 +1,71 @@
-//! How long the engine waits for what, and the jitter that keeps many services from acting in step.
+//! The engine's timers, and the jitter that keeps many services from acting in step.
 
 use std::time::Duration;
 
 use rand_core::RngCore;
 
-/// What an operator or a test may set.
+/// The settings of an operator or a test.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
     /// The timers, for a period of a day.
     pub timing: Timing,
-    /// How many backends' HSDirs are asked in a minute, at even distances, for a period of a day and some
-    /// hundred backends: each is a circuit through the operator's guard.
+    /// The number of backends' HSDirs that are asked in a minute, at even distances, for a period of a day
+    /// and some hundred backends: each one is a circuit through the operator's guard.
     pub fetches_per_minute: usize,
-    /// How many descriptors are posted in a minute, at even distances, for a period of a day and some hundred
-    /// descriptors, each to several HSDirs: tor leaks memory at every HSPOST.
+    /// The number of descriptors that are posted in a minute, at even distances, for a period of a day and
+    /// some hundred descriptors, each to several HSDirs: tor leaks memory at every HSPOST.
     pub posts_per_minute: usize,
-    /// How many of our own descriptors are read back in a minute, at even distances, for a period of a day
-    /// and some hundred descriptors.
+    /// The number of our own descriptors that are read back in a minute, at even distances, for a period of a
+    /// day and some hundred descriptors.
     pub read_backs_per_minute: usize,
     /// The most requests that are outstanding at tor at a time, each of which takes a circuit. Tor builds 32
-    /// at a time; the others are for requests that the engine has given up and tor has not, for tor's own,
-    /// and for others that use the same tor.
+    /// at a time. The others are for requests that the engine has given up and tor has not, for tor's own,
+    /// and for other programs that use the same tor.
     pub in_flight: usize,
 }
 
-/// The timers.
+/// The engine's timers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Timing {
-    /// How long after its first backend was found a service waits for the others before it is first
-    /// published.
+    /// The time for which a service waits for its other backends after its first one was found, before it is
+    /// first published.
     pub settle: Duration,
-    /// How long further changes are gathered before a descriptor is published anew.
+    /// The time for which further changes are gathered before a descriptor is published again.
     pub debounce: Duration,
-    /// How often a backend's descriptor is looked for.
+    /// The time between two looks for a backend.
     pub refresh: Duration,
-    /// How soon after a look without result the next follows; doubles up to `refresh`.
+    /// The time from a look without result to the next one; doubles up to `refresh`.
     pub look_again: Duration,
-    /// When an HSDir that does not answer a fetch is given up: tor may never report it.
+    /// The time after which a fetch without an answer is given up: tor may never report its end.
     pub fetch_timeout: Duration,
-    /// When an HSDir that does not answer an upload is given up: tor never reports a failed circuit.
+    /// The time after which an upload without an answer is given up: tor never reports a failed circuit.
     pub upload_timeout: Duration,
-    /// The age at which a descriptor's backend is taken for dead: tor makes a new one every 60 to 120
-    /// minutes, and HSDirs keep one for 180. Does not shrink with the period: tor's schedule does not either.
+    /// The age of a descriptor at which its backend counts as gone: tor makes a new one every 60 to 120
+    /// minutes, and HSDirs keep one for 180. It does not shrink with the period, because tor's schedule does
+    /// not either.
     pub max_age: Duration,
-    /// How long an HSDir keeps a descriptor. A v3 descriptor names its lifetime, 180 minutes in tor's. A v2
-    /// HSDir keeps one for three days (tor: `REND_CACHE_MAX_AGE`, `REND_CACHE_MAX_SKEW`). Does not shrink
-    /// with the period.
+    /// The time for which an HSDir keeps a descriptor. A v3 descriptor names its lifetime, 180 minutes in
+    /// tor's. A v2 HSDir keeps one for three days (tor: `REND_CACHE_MAX_AGE`, `REND_CACHE_MAX_SKEW`). It does
+    /// not shrink with the period.
     pub hsdir_keeps: Duration,
-    /// How long the last introduction points stay published when every backend is gone. Tor keeps a point for
-    /// 18 hours at least, so they may work all that time if it is only us who cannot see the backends.
+    /// The time for which the last introduction points stay published when every backend is gone. Tor keeps a
+    /// point for at least 18 hours, so they may work all that time if only this balancer cannot see the
+    /// backends.
     pub keep_last: Duration,
     /// The least time after which an unchanged descriptor is published again.
     pub republish_from: Duration,
-    /// The most time after which an unchanged descriptor is published again; HSDirs keep it for 180 minutes.
+    /// The greatest time after which an unchanged descriptor is published again; HSDirs keep it for 180
+    /// minutes.
     pub republish_to: Duration,
-    /// How soon a failed upload is tried again; doubles up to `retry_max`.
+    /// The time after which a failed upload is first retried; doubles up to `retry_max`.
     pub retry_first: Duration,
     /// The longest wait between two tries of an upload.
     pub retry_max: Duration,
-    /// The longest wait before what the signer or tor did not take is offered again: that asks nobody in the
-    /// network.
+    /// The longest wait before a publication that the signer or tor did not take is offered again: this needs
+    /// no circuit.
     pub offer_max: Duration,
-    /// A retry takes along what is due within this time at other HSDirs of the same descriptor. No less than
-    /// the jitter of `retry_max` sets apart what failed at the same time.
+    /// The time within which uploads that are due at other HSDirs of the same descriptor join a retry. It is
+    /// not less than the jitter of `retry_max`, which sets uploads apart that failed at the same time.
     pub batch: Duration,
 }
 
@@ -101,8 +104,8 @@ impl Default for Timing {
 }
 
 impl Settings {
-    /// These settings for periods of the given length. Shorter than a day, the timers shrink, and the budgets
-    /// grow by as much: a network that does a day's work in minutes is a test.
+    /// These settings for periods of this length. If it is shorter than a day, the timers shrink, and the
+    /// budgets grow by as much: a network that does a day's work in minutes is a test.
     #[must_use]
     pub fn for_period(&self, period: Duration) -> Self {
         let periods_a_day = DAY.as_secs().checked_div(period.as_secs()).unwrap_or(1).max(1);
@@ -119,9 +122,8 @@ impl Settings {
     }
 
     /// These settings for this demand. The budgets grow with it: every backend may be asked for at two HSDirs
-    /// each time that it is looked for, and everything may be published and read back within a quarter of an
-    /// hour; otherwise renewals would come later than HSDirs forget. The limit of tor itself is `in_flight`,
-    /// which does not grow.
+    /// at each look, and everything may be published and read back within a quarter of an hour. Otherwise
+    /// renewals would come after HSDirs forget. The limit of tor itself is `in_flight`, which does not grow.
     #[must_use]
     pub fn for_load(self, demand: Demand) -> Self {
         let per_minute = |requests: usize, time: Duration| {
@@ -140,14 +142,14 @@ impl Settings {
     }
 }
 
-/// How much there is to do.
+/// The amount of work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Demand {
-    /// How many backends are looked for.
+    /// The number of backends that are looked for.
     pub backends: usize,
-    /// How many posts it takes to publish all services everywhere.
+    /// The number of posts that publish all services everywhere.
     pub posts: usize,
-    /// How many read-backs it takes to prove that.
+    /// The number of read-backs that prove it.
     pub read_backs: usize,
 }
 
@@ -160,16 +162,16 @@ impl Timing {
     #[must_use]
     pub fn v2() -> Self {
         Self {
-            // A descriptor says the hour in which it was made: one that lives is never more than 2 hours
-            // behind, and is seen with the next look.
+            // A descriptor has the hour in which it was made. That of a live backend is never more than 2
+            // hours old, and is seen at the next look.
             max_age: MINUTE * 135,
             hsdir_keeps: DAY * 3,
             ..Self::default()
         }
     }
 
-    /// These timers for periods of the given length. Shorter than a day, they shrink so that as much happens
-    /// in a period as in a day; longer, they stay.
+    /// These timers for periods of this length. If it is shorter than a day, they shrink so that as much
+    /// happens in a period as in a day. If it is longer, they stay.
     #[must_use]
     pub fn for_period(&self, period: Duration) -> Self {
         Self {
@@ -192,13 +194,13 @@ pub(super) fn between(rng: &mut impl RngCore, low: Duration, high: Duration) -> 
     low + high.saturating_sub(low).mul_f64(fraction)
 }
 
-/// `wait`, give or take a tenth.
+/// `wait`, plus or minus a tenth at most.
 pub(super) fn jittered(rng: &mut impl RngCore, wait: Duration) -> Duration {
     between(rng, wait.mul_f64(0.9), wait.mul_f64(1.1))
 }
 
-/// The wait after the `failures`-th failure in a row (counted from 1): doubles from `first` up to `max`,
-/// jittered.
+/// The wait after the `failures`-th failure in a row, counted from 1: it doubles from `first` up to `max`,
+/// with jitter.
 pub(super) fn backoff(rng: &mut impl RngCore, first: Duration, max: Duration, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
     jittered(rng, first.saturating_mul(1 << doublings).min(max))
@@ -265,7 +267,7 @@ mod tests {
             let mut dice = Dice(seed);
             let wait = between(&mut dice, low, high);
             prop_assert!(wait >= low && wait <= high);
-            // Bounds in the wrong order are one bound.
+            // Bounds in the wrong order count as one bound.
             prop_assert_eq!(between(&mut dice, high, low), high);
             let wait = jittered(&mut dice, high);
             prop_assert!(wait >= high.mul_f64(0.9) && wait <= high.mul_f64(1.1));

@@ -1,4 +1,4 @@
-//! A line of those that want to ask something of tor, and the pace at which they may.
+//! A line of requests for tor, and the pace at which they may leave.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 /// Requests of one kind, which leave one after the other, evenly spaced.
 pub(super) struct Line<T> {
     pace: Pace,
-    /// How many have ever joined.
+    /// The number of requests that have ever joined.
     joined: u64,
-    /// By the time until which each should have left, and of equal ones in the order of their coming.
+    /// The requests by the time until which each should have left, and among equal times in the order of
+    /// joining.
     waiting: BTreeMap<(Duration, u64), T>,
-    /// When each that waits joined, in the order of their coming.
+    /// The time at which each waiting request joined, in the order of joining.
     since: BTreeMap<u64, Duration>,
 }
 
@@ -19,27 +20,26 @@ impl<T> Line<T> {
         Self { pace: Pace::new(per_minute), joined: 0, waiting: BTreeMap::new(), since: BTreeMap::new() }
     }
 
-    /// From now on so many may leave in a minute.
+    /// Sets the number of requests that may leave in a minute from now on.
     pub(super) fn allow(&mut self, per_minute: usize) {
         self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
     }
 
-    /// Adds a request that should leave by `until`: before those that have until later, and after those that
-    /// joined before it and have as long. So nobody is overtaken for ever, as long as `until` moves on with
-    /// `now`.
+    /// Adds a request that should leave by `until`. It comes before those with a later `until`, and after
+    /// those with the same one. So no request is overtaken forever, as long as `until` moves on with `now`.
     pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) {
         self.joined += 1;
         self.waiting.insert((until, self.joined), request);
         self.since.insert(self.joined, now);
     }
 
-    /// The first request, if the pace lets it leave now.
+    /// The first request; `None` if there is none or the pace does not let it leave now.
     pub(super) fn first(&self, now: Duration) -> Option<&T> {
         let (_, request) = self.waiting.first_key_value()?;
         (self.pace.ready_at() <= now).then_some(request)
     }
 
-    /// Takes the first request out. One that asks something of tor has to be counted by [`Line::spend`].
+    /// Takes the first request out. A request that tor is asked for has to be counted by [`Line::spend`].
     pub(super) fn leave(&mut self) -> Option<T> {
         let ((_, number), request) = self.waiting.pop_first()?;
         self.since.remove(&number);
@@ -51,7 +51,7 @@ impl<T> Line<T> {
         self.pace.spend(now);
     }
 
-    /// So much time has passed unnoticed: nobody has waited for it, and it was no rest.
+    /// Notes that this much time has passed unnoticed: it counts neither as a wait nor as a rest.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         self.pace.due = self.pace.due.saturating_add(slept);
         for since in self.since.values_mut() {
@@ -59,34 +59,35 @@ impl<T> Line<T> {
         }
     }
 
-    /// Sends everybody home; the pace goes on.
+    /// Drops all requests; the pace goes on.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.since.clear();
     }
 
-    /// How many requests wait.
+    /// The number of waiting requests.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// When the request that waits longest joined; `None` if none waits.
+    /// The time at which the request that waits longest joined; `None` if none waits.
     pub(super) fn waiting_since(&self) -> Option<Duration> {
         self.since.values().next().copied()
     }
 
-    /// When the pace lets the next one leave, which may be in the past; `None` if none waits.
+    /// The time at which the pace lets the next request leave, which may be in the past; `None` if none
+    /// waits.
     pub(super) fn ready_at(&self) -> Option<Duration> {
         (!self.waiting.is_empty()).then(|| self.pace.ready_at())
     }
 }
 
-/// So many requests a minute at even distances, and after a rest [`BURST`] at once.
+/// A number of requests a minute at even distances, and after a rest [`BURST`] at once.
 struct Pace {
     distance: Duration,
-    /// How much earlier than at even distances a request may leave.
+    /// The time by which a request may leave earlier than at even distances.
     burst: Duration,
-    /// When the next request would be due, if all had come at even distances.
+    /// The time at which the next request would be due if all had come at even distances.
     due: Duration,
 }
 
@@ -108,15 +109,15 @@ impl Pace {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many requests may leave at once after a rest: as many as may be outstanding at one tor, which takes
-/// them all within a second. So what a few services have to do is done at once.
+/// The number of requests that may leave at once after a rest: as many as may be outstanding at one tor,
+/// which takes them all within a second. So the requests of a few services leave at once.
 pub(super) const BURST: u32 = 24;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Lets time pass in steps of 100 ms; returns who left when.
+    /// Lets time pass in steps of 100 ms. Returns each request with the time at which it left.
     fn leave_all<T: Copy>(line: &mut Line<T>, time: Duration) -> Vec<(T, Duration)> {
         let mut left = Vec::new();
         for tenth in 0..time.as_millis() / 100 {

@@ -1,4 +1,4 @@
-//! The requests that are outstanding at tor, each of which takes a slot: one for a circuit.
+//! The requests that are outstanding at tor, each of which takes a slot for its circuit.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use onionbalance_proto::relay::Fingerprint;
 use super::super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::super::registry::Number;
 
-/// Something that tor was asked for, at one HSDir.
+/// A request to tor that concerns one HSDir.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(in super::super) enum Request {
-    /// To upload a descriptor.
+    /// The upload of a descriptor.
     Upload(PublicationId, Fingerprint),
-    /// To fetch a backend's descriptor.
+    /// The fetch of a backend's descriptor.
     Look(Number<BackendId>, Source),
-    /// To fetch one of our own.
+    /// The fetch of one of our own descriptors.
     ReadBack(Number<ServiceId>, DescriptorSlot, Fingerprint),
 }
 
-/// Which of the three lines a request comes from, in the order in which they are served.
+/// The line from which a request comes, in the order in which the lines are served.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in super::super) enum Kind {
     Post,
@@ -44,23 +44,23 @@ impl Request {
     }
 }
 
-/// For how long after its slot has become free a request may be answered: tor gives it up after two minutes
-/// (`SocksTimeout`).
+/// The time for which a request may still be answered after its slot has become free: tor gives it up after
+/// two minutes (`SocksTimeout`).
 const ANSWERED_LATE: Duration = Duration::from_secs(60);
 
-/// The slots that are taken. There are so few that a search among all of them costs less than an order would.
+/// The slots that are taken. They are so few that a search among all of them costs less than an order would.
 pub(super) struct Slots {
-    /// In the order in which the requests were made.
+    /// The slots in the order in which their requests were made.
     held: Vec<Slot>,
-    /// Requests whose slots have become free without an answer, until tor gives them up, too: one that is
-    /// answered late must not free the slot of the same request made again.
+    /// Requests whose slots have become free without an answer, until tor gives them up, too. If one of them
+    /// is answered late, the answer must not free the slot of the same request made again.
     given_up: Vec<Slot>,
 }
 
 struct Slot {
-    /// A request may be outstanding several times.
+    /// The request; the same one may be outstanding several times.
     request: Request,
-    /// Until when it keeps its slot, or may be answered late, if no answer comes.
+    /// The time until which it keeps its slot without an answer, or may be answered late.
     until: Duration,
 }
 
@@ -69,22 +69,22 @@ impl Slots {
         Self { held: Vec::new(), given_up: Vec::new() }
     }
 
-    /// How many are taken.
+    /// The number of slots that are taken.
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
 
-    /// How many requests of this kind have taken.
+    /// The number of slots that requests of this kind have taken.
     pub(super) fn held_by(&self, kind: Kind) -> usize {
         self.held.iter().filter(|slot| slot.request.kind() == kind).count()
     }
 
-    /// A request takes a slot, at `until` at the latest it is free again.
+    /// Takes a slot for a request; it becomes free at `until` at the latest.
     pub(super) fn take(&mut self, request: Request, until: Duration) {
         self.held.push(Slot { request, until });
     }
 
-    /// Frees the slot of a request that was answered: the earliest, where it was made several times.
+    /// Frees the slot of a request that was answered: the earliest one if it was made several times.
     pub(super) fn free(&mut self, request: Request) {
         let first = |slots: &[Slot]| slots.iter().position(|slot| slot.request == request);
         if let Some(late) = first(&self.given_up) {
@@ -101,14 +101,14 @@ impl Slots {
         }
     }
 
-    /// The uploads of a publication keep their slots until then.
+    /// Has the uploads of a publication keep their slots until `until`.
     pub(super) fn keep_publication(&mut self, id: PublicationId, until: Duration) {
         for slot in self.held.iter_mut().filter(|slot| slot.request.is_upload_of(id)) {
             slot.until = until;
         }
     }
 
-    /// Frees the slots whose time has come.
+    /// Frees the slots whose time is over.
     pub(super) fn expire(&mut self, now: Duration) {
         self.given_up.retain(|slot| slot.until > now);
         while let Some(index) = self.held.iter().position(|slot| slot.until <= now) {
@@ -117,14 +117,14 @@ impl Slots {
         }
     }
 
-    /// So much time has passed unnoticed, in which tor did nothing either.
+    /// Moves all times on by time that has passed unnoticed, in which tor did nothing either.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         for slot in &mut self.held {
             slot.until = slot.until.saturating_add(slept);
         }
     }
 
-    /// When the next slot becomes free at the latest; `None` if none is taken.
+    /// The latest time at which the next slot becomes free; `None` if none is taken.
     pub(super) fn next_free(&self) -> Option<Duration> {
         self.held.iter().map(|slot| slot.until).min()
     }
@@ -148,7 +148,7 @@ mod tests {
         slots.take(upload(2, 1), AT(65));
         assert_eq!((slots.len(), slots.held_by(Kind::Post), slots.held_by(Kind::Look)), (3, 3, 0));
         slots.free(upload(1, 1));
-        // Nobody holds it any more.
+        // No request holds this slot any more.
         slots.free(upload(1, 1));
         assert_eq!((slots.len(), slots.next_free()), (2, Some(AT(60))));
         slots.expire(AT(60));
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(slots.len(), 1);
         slots.free(upload(1, 1));
         assert_eq!(slots.len(), 0);
-        // Tor has given up one that comes so late.
+        // Tor has given up a request that is answered so late.
         slots.take(upload(1, 1), AT(160));
         slots.expire(AT(160));
         slots.take(upload(1, 1), AT(260));

@@ -1,8 +1,9 @@
-//! One descriptor of one service: what belongs on its HSDirs, and when it has to be uploaded.
+//! One descriptor of one service: the sets that belong on its HSDirs, and the times at which it has to be
+//! uploaded.
 //!
-//! An upload counts when the HSDir has acknowledged it, or when that is proven, and not before. An upload
-//! that is not acknowledged is tried again, HSDir by HSDir, with growing waits. One that is acknowledged is
-//! left alone until the descriptor is due for renewal. All its HSDirs hold one revision: see [`rounds`].
+//! An upload counts only after the HSDir has acknowledged it, or after that is proven. An upload that is not
+//! acknowledged is retried, HSDir by HSDir, with growing waits. One that is acknowledged is left alone until
+//! the descriptor is due for renewal. All its HSDirs hold one revision: see [`rounds`].
 
 mod refusals;
 mod rounds;
@@ -32,38 +33,41 @@ pub(super) struct Descriptor<I> {
     slot: DescriptorSlot,
     proof: Proof,
     hsdirs: BTreeMap<Fingerprint, Upload>,
-    /// The sets of points that belong on the HSDirs, each on those whose number it has; none before they are
+    /// The sets of points that belong on the HSDirs, each on those with its number; empty before they are
     /// chosen. A service's descriptors share them.
     sets: Arc<Vec<Vec<I>>>,
-    /// When the sets were chosen, or an HSDir fell silent, until every HSDir has its own.
+    /// The time at which the sets were chosen, or at which an HSDir fell silent; `None` once every HSDir has
+    /// its own set.
     incomplete_since: Option<Duration>,
-    /// `None` before the first publication.
+    /// The last round; `None` before the first publication.
     round: Option<Round>,
-    /// Whether another one is to follow as soon as an HSDir is due.
+    /// True if another round is to follow as soon as an HSDir is due.
     round_wanted: bool,
-    /// Whether the reason is that HSDirs lack the round and its texts are not kept any more.
+    /// True if the reason is that HSDirs lack the round and its texts are no longer kept.
     round_lost: bool,
-    /// When the round is to be renewed.
+    /// The time at which the round is to be renewed; `None` if it is not.
     renew_at: Option<Duration>,
-    /// The last publication.
+    /// The name of the last publication.
     last: PublicationId,
     published: Option<Duration>,
     stored: Option<Duration>,
     revision: Option<u64>,
     floor: Floor,
     read_back: ReadBack,
-    /// Since when notices have told that it is not on all its HSDirs, until [`Descriptor::take_short_since`].
+    /// The time of the first notice that it is not on all its HSDirs; `None` without one, or after
+    /// [`Descriptor::take_short_since`].
     short_since: Option<Duration>,
-    /// The last problem of the signer or tor, which is told once, and how often it has come in a row.
+    /// The last problem of the signer or tor, which is reported once, and the number of times that it has
+    /// come in a row.
     problem: Option<String>,
     not_posted: u32,
     deadline: Option<Duration>,
-    /// Whether it stands in the line of those that want to post.
+    /// True while it is in the line of posts.
     pub(super) in_line: bool,
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// A descriptor that has no HSDirs and no introduction points yet.
+    /// A descriptor without HSDirs and without introduction points.
     pub(super) fn new(service: ServiceId, slot: DescriptorSlot, proof: Proof) -> Self {
         Self {
             service,
@@ -90,9 +94,9 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Takes the HSDirs of a new consensus: those that became responsible want an upload, as do those that
-    /// tor did not know before. One that stays keeps the number of its set. A new one takes the lowest that
-    /// is free; the numbers of a replica begin after those of the replicas before.
+    /// Takes the HSDirs of a new consensus. Those that became responsible need an upload, and so do those
+    /// that tor did not know before. One that stays keeps the number of its set. A new one takes the lowest
+    /// free number; the numbers of a replica begin after those of the replicas before.
     pub(super) fn set_hsdirs(&mut self, now: Duration, listed: &[Fingerprint]) {
         if listed.len() == self.hsdirs.len() && self.hsdirs.keys().all(|hsdir| listed.contains(hsdir)) {
             return self.hsdirs.values_mut().for_each(|hsdir| hsdir.network_changed(now));
@@ -108,18 +112,18 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// How many HSDirs it belongs on.
+    /// The number of its HSDirs.
     pub(super) fn hsdirs(&self) -> usize {
         self.hsdirs.len()
     }
 
-    /// How many different sets there can be so that each HSDir of this replica, and of those before, has its
+    /// The number of different sets that gives each HSDir of this replica, and of those before, a set of its
     /// own.
     pub(super) fn sets_wanted(&self) -> usize {
         self.hsdirs.len() * (1 + usize::from(self.slot.replica))
     }
 
-    /// Puts these sets of points on the HSDirs, where they are not there already; at least one, and none of
+    /// Puts these sets of points on the HSDirs that do not have them already; at least one set, and none of
     /// them empty.
     pub(super) fn set_points(&mut self, now: Duration, sets: &Arc<Vec<Vec<I>>>) {
         if self.sets != *sets {
@@ -129,13 +133,14 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The revision that the next publication is to exceed, if its HSDirs are known or supposed to hold any.
+    /// The revision that the next publication has to exceed; `None` if its HSDirs are neither known nor
+    /// supposed to hold any.
     pub(super) fn revision_floor(&self) -> Option<u64> {
         // A signer that was restarted does not know the revisions that it gave.
         self.floor.value().max(self.revision)
     }
 
-    /// Tor accepted a publication: from now on HSDirs may answer.
+    /// Notes that tor accepted a publication: from now on HSDirs may answer.
     pub(super) fn posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
         self.revision = self.revision.max(Some(revision));
         self.note_revision(cx, id, revision);
@@ -147,8 +152,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Nothing was uploaded: all its HSDirs wait for the same moment. Where they wait for a later
-    /// publication, that is no news.
+    /// Notes that nothing was uploaded: all HSDirs of the publication wait for the same time. If they wait
+    /// for a later publication, this does not matter.
     pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
         if !self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
             return;
@@ -165,11 +170,11 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// An HSDir's upload ended. `revision` is that of the publication; `None` before tor has accepted it.
+    /// Notes the end of an HSDir's upload. `revision` is that of the publication; `None` before tor has
+    /// accepted it.
     ///
-    /// A success always counts, any other end only if the HSDir waits for this publication: tor does not
-    /// cancel an upload that a later one replaces, so that its refusal may come after the later one's
-    /// success.
+    /// A success always counts. Any other end counts only if the HSDir waits for this publication: tor does
+    /// not cancel an upload that a later one replaces, so its refusal may come after the later one's success.
     pub(super) fn uploaded(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -198,7 +203,7 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The HSDirs that have to be read back now; from then on they stand in line for it.
+    /// The HSDirs that have to be read back now. They then count as waiting in the line for that.
     pub(super) fn queue_proofs(&mut self, now: Duration) -> Vec<Fingerprint> {
         if self.proof == Proof::Word {
             return Vec::new();
@@ -208,13 +213,13 @@ impl<I: Eq> Descriptor<I> {
         due.collect()
     }
 
-    /// Begins to read back the set that an HSDir acknowledged; false if there is no need any more.
+    /// Begins to read back the set that an HSDir acknowledged. False if that is no longer needed.
     pub(super) fn begin_proof(&mut self, cx: &Context<impl RngCore>, hsdir: Fingerprint) -> bool {
         let until = cx.now.elapsed + cx.timing.fetch_timeout;
         self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.begin_proof(until))
     }
 
-    /// A read-back ended: `found` is the descriptor on the HSDir, or the failure to find that out.
+    /// Notes the end of a read-back: `found` is the descriptor on the HSDir, or the failure to fetch it.
     pub(super) fn read_back(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -245,7 +250,7 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tor is gone: all that it had not finished has to be done again.
+    /// Notes that tor is lost: unfinished uploads have to be repeated.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.read_back = ReadBack::No;
         self.in_line = false;
@@ -272,14 +277,14 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// When [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`] has something new to
-    /// say.
+    /// The next time at which [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`]
+    /// has a new result; `None` if there is none.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// Works its deadline out, after anything has happened to it; `may_post` is whether a publication would
-    /// be possible, `may_ask` whether a read-back.
+    /// Computes the deadline, after any change. `may_post` is true if a publication would be possible,
+    /// `may_ask` if a read-back would.
     pub(super) fn set_deadline(&mut self, may_post: bool, may_ask: bool) {
         let may_post = may_post && !self.sets.is_empty() && !self.in_line && !self.awaits_signature();
         let read_back = match self.read_back {
@@ -304,34 +309,34 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tells of something that keeps it from an HSDir.
+    /// Gives a notice of a reason that keeps it from an HSDir.
     fn tell_short(&mut self, cx: &mut Context<impl RngCore>, notice: Notice) {
         self.short_since.get_or_insert(cx.now.elapsed);
         cx.notices.push(notice);
     }
 
-    /// Since when notices have told that it is not on all its HSDirs, unless that was asked before.
+    /// The time of the first notice that it is not on all its HSDirs; `None` if that was taken before.
     pub(super) fn take_short_since(&mut self) -> Option<Duration> {
         self.short_since.take()
     }
 
-    /// Whether its set is on every HSDir that tor knows, and on one at least.
+    /// True if its set is on every HSDir that tor knows, and on at least one.
     pub(super) fn is_complete(&self) -> bool {
         self.hsdirs.values().all(|hsdir| hsdir.is_stored() || hsdir.is_unknown()) && self.stored_at() > 0
     }
 
-    /// On how many HSDirs its set is.
+    /// The number of HSDirs that have its set.
     fn stored_at(&self) -> usize {
         self.hsdirs.values().filter(|hsdir| hsdir.is_stored()).count()
     }
 
-    /// An HSDir has stored it.
+    /// Notes that an HSDir has stored it.
     fn settled(&mut self, cx: &mut Context<impl RngCore>) {
         self.stored = Some(cx.now.elapsed);
         self.complete(cx);
     }
 
-    /// Tells that the set is on every HSDir that tor knows, if it is.
+    /// Gives a notice if the set is on every HSDir that tor knows.
     fn complete(&mut self, cx: &mut Context<impl RngCore>) {
         if !self.is_complete() {
             return;
@@ -348,7 +353,7 @@ impl<I: Eq> Descriptor<I> {
     }
 }
 
-/// The set that belongs on an HSDir.
+/// The set that belongs on an HSDir; `None` before it is chosen.
 fn own_set<'a, I>(sets: &'a [Vec<I>], hsdir: &Upload) -> Option<&'a [I]> {
     sets.get(hsdir.number().checked_rem(sets.len())?).map(Vec::as_slice)
 }

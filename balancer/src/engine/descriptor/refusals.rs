@@ -1,5 +1,5 @@
-//! HSDirs that refuse a descriptor: mostly because they hold a higher revision, which is looked up by reading
-//! the descriptor back, and exceeded.
+//! HSDirs that refuse a descriptor. The usual cause is a higher revision on them, which is looked up by
+//! reading the descriptor back, and then exceeded.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub(super) enum ReadBack {
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// An HSDir refused the upload of publication `id`. `revision` is what the publication was given.
+    /// Notes that an HSDir refused the upload of publication `id`. `revision` is that of the publication;
+    /// `None` before tor has accepted it.
     pub(super) fn refused(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -33,12 +34,11 @@ impl<I: Eq> Descriptor<I> {
         reason: String,
     ) {
         let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
-        // Without a revision, the refusal came before tor's word that it took the descriptor: it says
-        // nothing.
+        // Without a revision, the refusal came before tor's acceptance of the descriptor, and means nothing.
         let Some(revision) = revision else { return hsdir.fail(cx) };
-        // Its answer came so late that it was sent the same again, and a v3 HSDir takes no equal revision. A
-        // v2 HSDir does: revisions are hours there, which descriptors with other points share. So its refusal
-        // has another reason.
+        // Its answer came so late that it was sent the same descriptor again, and a v3 HSDir refuses an equal
+        // revision. A v2 HSDir takes one: revisions are hours there, which descriptors with other points
+        // share. So its refusal has another reason.
         if self.proof == Proof::Word && hsdir.has_acknowledged(revision) {
             hsdir.settle();
             return self.settled(cx);
@@ -48,7 +48,7 @@ impl<I: Eq> Descriptor<I> {
             // The others' refusals are about to come.
             Refusal::MayHold => return self.want_round(cx.now.elapsed + cx.timing.debounce),
             // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns
-            // costs no more rounds, and its next refusal is that of a renewal.
+            // causes no more rounds, and its next refusal is that of a renewal.
             Refusal::MayHoldAgain => {
                 if hsdir.stored(cx.now.elapsed, id, Some(revision), self.proof) {
                     self.settled(cx);
@@ -67,7 +67,7 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Moves the wish for a read-back into the line of fetches; returns whether there is one.
+    /// Moves the wish for a read-back into the line of fetches. True if there is one.
     pub(in super::super) fn queue_read_back(&mut self) -> bool {
         let wanted = self.read_back == ReadBack::Wanted;
         if wanted {
@@ -76,7 +76,7 @@ impl<I: Eq> Descriptor<I> {
         wanted
     }
 
-    /// The HSDir to read our own descriptor back from, if one still refuses it.
+    /// The HSDir from which to read our own descriptor back; `None` if none refuses it any more.
     pub(in super::super) fn begin_read_back(&mut self, cx: &Context<impl RngCore>) -> Option<Fingerprint> {
         self.read_back = ReadBack::No;
         let (fingerprint, _) = self.hsdirs.iter().find(|(_, hsdir)| hsdir.refused().is_some())?;
@@ -84,16 +84,16 @@ impl<I: Eq> Descriptor<I> {
         Some(*fingerprint)
     }
 
-    /// Our own descriptor was seen: HSDirs that refused a lower revision get a higher one soon; the others
-    /// had other reasons, and time may mend them.
+    /// Notes the revision of our own descriptor on an HSDir. HSDirs that refused a lower one get a higher one
+    /// soon; the others had other reasons, which may go away with time.
     pub(super) fn revision_seen(&mut self, cx: &mut Context<impl RngCore>, revision: u64) {
         self.floor.see(revision);
         self.read_back = ReadBack::No;
         self.retry_refused(cx);
     }
 
-    /// Nothing was seen. If most HSDirs refuse, it must be for the revision: guess a higher one. A single
-    /// HSDir is not worth it, nor to be trusted with it.
+    /// Notes that no revision was found. If most HSDirs refuse, the revision must be the reason, and a higher
+    /// one is guessed. A single HSDir is not worth a guess, and not to be trusted with one.
     pub(super) fn read_back_failed(&mut self, cx: &mut Context<impl RngCore>) {
         self.read_back = ReadBack::No;
         let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();

@@ -1,23 +1,23 @@
 //! Rounds: all sets of a descriptor that are signed together have one revision.
 //!
-//! Tor's clients throw away a fetched descriptor whose revision is below that of the one they hold; an equal
-//! one takes its place (tor: `cache_store_as_client`). With a revision for each set, a client that holds the
+//! Tor's clients discard a fetched descriptor whose revision is below that of the one they hold; an equal one
+//! takes its place (tor: `cache_store_as_client`). If each set had its own revision, a client that holds the
 //! highest one and finds all its points dead could use no other set until its descriptor expires. So one
 //! request to the signer has all sets of a descriptor, and its answer is a round.
 //!
-//! HSDirs take only a revision that is higher than the one they hold (tor: `cache_store_v3_as_dir`). From
-//! both follows:
+//! HSDirs take only a revision that is higher than the one they hold (tor: `cache_store_v3_as_dir`). This has
+//! four consequences:
 //! - An HSDir that lacks the round's revision gets it as it was signed: its upload has failed, or it has
 //!   become responsible.
-//! - An HSDir that holds the round's revision takes it no second time. A renewal, other points or a higher
-//!   revision that was seen elsewhere thus begin another round, and every HSDir gets that.
+//! - An HSDir that holds the round's revision does not take it again. A renewal, other points or a higher
+//!   revision that was seen elsewhere therefore begin another round, and every HSDir gets that.
 //! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets
-//!   the round as it was signed. If it refuses that, another round begins; if the same happens to that one,
-//!   it is taken to hold it.
-//! - Where no HSDir holds the round's revision, or most refuse it, the next try is another round.
+//!   the round as it was signed. If it refuses that, another round begins. If the same happens to that one,
+//!   the HSDir counts as holding it.
+//! - If no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!
-//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so that
-//! rounds are not needed there and do no harm.
+//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so rounds
+//! are not needed there and do no harm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,11 +34,12 @@ use super::Descriptor;
 
 /// The last round: the sets of the last request to the signer.
 pub(super) struct Round {
-    /// The publication that it was signed for.
+    /// The publication for which it was signed.
     id: PublicationId,
-    /// When that was handed out; once the revision is known, when tor accepted that publication.
+    /// The time at which that publication was handed out; once the revision is known, the time at which tor
+    /// accepted it.
     began: Duration,
-    /// `None`: the signer has not given it yet.
+    /// The revision; `None` until the signer has given it.
     revision: Option<u64>,
     /// The numbers of the sets that were signed.
     sets: BTreeSet<usize>,
@@ -49,20 +50,21 @@ pub(super) struct Round {
 /// The contents of one publication.
 pub(in super::super) struct Batch {
     pub(in super::super) revision: Revision,
-    /// Sets by their numbers, and the HSDirs that get each; at least one, and none of them empty.
+    /// The sets by their numbers, each with the HSDirs that get it; at least one, and none of them empty.
     pub(in super::super) posts: BTreeMap<usize, Vec<Fingerprint>>,
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// Whether an HSDir waits for an upload now, and nothing else has to come first.
+    /// True if an HSDir waits for an upload now, and nothing else has to come first.
     pub(in super::super) fn is_due(&self, now: Duration) -> bool {
         !self.sets.is_empty()
             && !self.awaits_signature()
             && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// By when it should be posted, if it joins the line at `now`: at once if nobody has it yet, soon if a
-    /// few HSDirs lack it, and otherwise an hour before HSDirs forget what they have, or within an hour.
+    /// The time by which it should be posted if it joins the line at `now`: at once if no HSDir has it yet,
+    /// soon if a few HSDirs lack it, and otherwise an hour before HSDirs forget the one they have, or within
+    /// an hour.
     pub(in super::super) fn post_by(&self, now: Duration, timing: &Timing) -> Duration {
         match &self.round {
             None => now,
@@ -118,7 +120,7 @@ impl<I: Eq> Descriptor<I> {
         self.last = id;
     }
 
-    /// Wants a new revision on all HSDirs, from `at` on.
+    /// Demands a new revision on all HSDirs, from `at` on.
     pub(super) fn want_round(&mut self, at: Duration) {
         self.round_wanted = true;
         self.renew_at = None;
@@ -127,8 +129,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The signer gave publication `id` this revision. If that is the round, its renewal is counted from now:
-    /// before, it waited for the signer.
+    /// Notes the revision that the signer gave publication `id`. If that is the round, its renewal counts
+    /// from now on: before, it waited for the signer.
     pub(super) fn note_revision(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
         let Some(round) = self.round.as_mut().filter(|round| round.id == id) else { return };
         (round.began, round.revision) = (cx.now.elapsed, Some(revision));
@@ -138,7 +140,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// The texts that publication `id` was to take to HSDirs are gone: another round has to be signed.
+    /// Notes that the texts which publication `id` was to take to HSDirs are gone: another round has to be
+    /// signed.
     pub(in super::super) fn not_kept(&mut self, cx: &Context<impl RngCore>, id: PublicationId) {
         if self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
             self.want_round(cx.now.elapsed);
@@ -146,14 +149,14 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Tries again where an upload was refused. Another round is of use only if a higher revision is known of
-    /// HSDirs than when the last one was signed. Otherwise the HSDir gets the last one again, for the
+    /// Retries at HSDirs that refused an upload. Another round helps only if a higher revision is known of
+    /// HSDirs than when the last one was signed. Otherwise the HSDir gets the last one again, because the
     /// descriptor that it holds expires.
     pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
         let floor = self.floor.value();
         let has_risen = floor > self.round.as_ref().and_then(|round| round.floor);
         let retries = self.hsdirs.values_mut().filter_map(|hsdir| hsdir.retry_refused(cx, floor));
-        // All of them are tried again, and not only the first.
+        // All of them are retried, and not only the first.
         let retries: Vec<_> = retries.collect();
         let explained = retries.iter().filter(|retry| has_risen && retry.explained);
         if let Some(at) = explained.map(|retry| retry.at).min() {
@@ -161,8 +164,8 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Whether the round is being signed: its revision, which other HSDirs could get, is not known before.
-    /// Not true if another round is wanted, which does not depend on it.
+    /// True if the round is being signed: its revision, which other HSDirs could get, is not known before.
+    /// False if another round is wanted, which does not depend on it.
     pub(super) fn awaits_signature(&self) -> bool {
         let is_signed = |round: &Round| {
             round.revision.is_some() || !self.hsdirs.values().any(|hsdir| hsdir.is_signing(round.id))
@@ -170,8 +173,8 @@ impl<I: Eq> Descriptor<I> {
         !self.round_wanted && !self.round.as_ref().is_none_or(is_signed)
     }
 
-    /// The round's revision, if all HSDirs that are due by `soon` can get it; `None` if that takes another
-    /// round.
+    /// The round's revision if all HSDirs that are due by `soon` can get it; `None` if another round is
+    /// needed.
     fn kept_revision(&self, soon: Duration) -> Option<u64> {
         let round = self.round.as_ref().filter(|_| !self.round_wanted)?;
         let is_held = self.hsdirs.values().any(Upload::is_in_step);

@@ -1,4 +1,4 @@
-//! The number of requests at tor at a time, their order, and the course of things when tor is too slow.
+//! The number of requests at tor at a time, their order, and the behaviour when tor is too slow.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The names of so many backends.
+/// The names of this number of backends.
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("b{number:04}")).collect()
 }
@@ -25,7 +25,7 @@ fn crowd(names: &[String]) -> Script {
     Script::started(&[("s", &names)])
 }
 
-/// How many HSDirs these actions ask for backends' descriptors.
+/// The number of HSDirs that these actions ask for backends' descriptors.
 fn asked_count(actions: &[Action<Key>]) -> usize {
     let count = |action: &Action<Key>| match action {
         Action::Fetch { from, .. } => from.len(),
@@ -34,7 +34,7 @@ fn asked_count(actions: &[Action<Key>]) -> usize {
     actions.iter().map(count).sum()
 }
 
-/// When each fetch was asked for.
+/// The time of each fetch.
 fn times_of_fetches(script: &Script) -> Vec<Duration> {
     let times = |(at, action): &(Duration, Action<Key>)| match action {
         Action::Fetch { from, .. } => vec![*at; from.len()],
@@ -43,17 +43,17 @@ fn times_of_fetches(script: &Script) -> Vec<Duration> {
     script.said.iter().flat_map(times).collect()
 }
 
-/// A tor that builds 32 circuits at a time, each of which takes as long, and queues further requests.
+/// A tor that builds 32 circuits at a time, all of which take the same time, and queues further requests.
 struct SlowTor {
     circuit: Duration,
-    /// When each circuit is free, the earliest last.
+    /// The times at which the circuits become free, the earliest last.
     free: Vec<Duration>,
     /// The events that it will send, by their times and in the order of the requests.
     answers: BTreeMap<(Duration, usize), Event<Key>>,
     told: usize,
-    /// How many requests were outstanding at most.
+    /// The largest number of requests that were outstanding.
     most: usize,
-    /// How many answers came after more than 15 s.
+    /// The number of answers that came after more than 15 s.
     late: usize,
     /// The points of the last post to each HSDir.
     posted: BTreeMap<(ServiceId, DescriptorSlot, Fingerprint), Vec<u32>>,
@@ -76,7 +76,7 @@ impl SlowTor {
         self.most = self.most.max(self.answers.len());
     }
 
-    /// Every backend publishes every hour and a half, each at a time of its own.
+    /// Takes an action. Every backend publishes every hour and a half, each at a time of its own.
     fn take(&mut self, script: &mut Script, action: &Action<Key>) {
         let now = script.now.elapsed;
         match action {
@@ -112,11 +112,11 @@ impl SlowTor {
         }
     }
 
-    /// Lets so much time pass, in which tor answers.
+    /// Lets this much time pass, in which tor answers.
     fn run(&mut self, script: &mut Script, time: Duration) {
         let end = script.now.elapsed + time;
         let mut next = script.said.len();
-        // The first run takes up the actions from before it.
+        // The first run takes the actions from before it.
         if self.told == 0 {
             next = 0;
         }
@@ -139,7 +139,7 @@ impl SlowTor {
     }
 }
 
-/// How many requests of each kind were made from the beginning of `since` on: uploads, fetches, read-backs.
+/// The numbers of requests of each kind from the index `since` on: uploads, fetches, read-backs.
 fn counts(script: &Script, since: usize) -> [usize; 3] {
     let mut counts = [0; 3];
     for (_, action) in &script.said[since..] {
@@ -160,7 +160,7 @@ fn no_more_requests_are_outstanding_at_tor_than_it_can_work_at() {
     let mut script = crowd(&names(300));
     assert_eq!(asked_count(&script.pass(Duration::ZERO)), 0);
     assert_eq!(times_of_fetches(&script).len(), 24);
-    // Tor tells nothing of circuits that fail: it may be at work for longer than the engine waits.
+    // Tor reports nothing of circuits that fail: it may be busy for longer than the engine waits.
     script.pass(Duration::from_millis(59_999));
     assert_eq!(times_of_fetches(&script).len(), 24);
     script.pass(SECOND * 20);
@@ -174,7 +174,7 @@ fn an_answer_makes_room_for_the_next() {
     script.pass(SECOND * 10);
     let said = script.copy("b0000", asked(&all(&script), "b0000")[0], 1, &[1]);
     assert_eq!(asked_count(&said), 1);
-    // So does one that comes late; one that is not awaited does not.
+    // A late answer frees its slot as well, but an answer that is not awaited does not.
     let mut script = crowd(&names(300));
     script.pass(SECOND * 20);
     let late = asked(&all(&script), "b0001")[0];
@@ -202,7 +202,7 @@ fn a_post_takes_as_many_circuits_as_it_has_hsdirs() {
     assert_eq!(script.published().len(), 3);
     script.uploaded(first.id, &first.to[7..], &UploadOutcome::Failed);
     assert_eq!(script.published().len(), 4);
-    // The signer refuses: tor was never asked.
+    // The signer refuses, so tor was never asked.
     let second = script.published().remove(1);
     script.send(Event::NotPosted { id: second.id, problem: "no".into() });
     assert_eq!(script.published().len(), 5);
@@ -221,7 +221,8 @@ fn what_a_minute_allows_goes_out_evenly() {
     }
 }
 
-/// 400 services of version 2 with five backends each: some minutes of a tor that takes 3 s for each request.
+/// 400 services of version 2 with five backends each: work of some minutes for a tor that takes 3 s for each
+/// request.
 fn under_pressure() -> (Script, usize) {
     let backends = names(2000);
     let services: Vec<String> = (0..400).map(|number| format!("s{number:03}")).collect();
@@ -261,19 +262,19 @@ fn posts_go_first_then_looks_then_read_backs() {
     };
     // Looks have taken all slots.
     assert_eq!(asked_count(&all(&script)), 9);
-    // Each post of s takes three slots and has precedence over looks, which have been waiting for longer.
+    // Each post of s takes three slots and takes precedence over looks, which have been waiting for longer.
     answer(&mut script, "a");
     answer(&mut script, "b");
     assert_eq!((script.published().len(), asked_count(&all(&script))), (0, 9));
     answer(&mut script, "c");
     assert_eq!((script.published().len(), asked_count(&all(&script))), (1, 9));
-    // Its HSDirs have it, which is to be proven; the second post comes before that.
+    // Its HSDirs have acknowledged it, which has to be proven; the second post comes before that.
     let post = script.last();
     script.send(Event::Posted { id: post.id, revision: 1 });
     script.uploaded(post.id, &post.to, &UploadOutcome::Stored);
     let said = answer(&mut script, "d");
     assert_eq!((published(&said).len(), read_backs(&said).len(), asked_count(&said)), (1, 1, 0));
-    // Looks before read-backs.
+    // Looks come before read-backs.
     let said = answer(&mut script, "e");
     assert_eq!((read_backs(&said).len(), asked_count(&said)), (0, 1));
 }
@@ -298,7 +299,7 @@ fn one_silent_hsdir_has_one_other_asked() {
         let others = asked(&others, "b0000");
         assert_eq!(others.len(), 1);
         assert_ne!(others, look);
-        // That one has it: nobody else is asked.
+        // That HSDir has it, so no other one is asked.
         assert_eq!(asked_count(&script.copy("b0000", others[0], 1, &[1])), 0);
         assert_eq!(asked_count(&script.pass(MINUTE * 8)), 0);
     }
@@ -310,15 +311,16 @@ fn while_nobody_answers_anybody_nothing_is_widened() {
     let mut script = crowd(&names);
     let mut tor = SlowTor::new(SECOND);
     tor.run(&mut script, MINUTE * 5);
-    // Nobody answers any more.
+    // From here on no HSDir answers.
     let since = script.said.len();
     script.pass(MINUTE * 12);
     let [_, fetches, _] = counts(&script, since);
-    // A look each, eight others at first, and then a look each again, half a minute, a minute and two later.
+    // One look each, eight others at first, and then one look each again, half a minute, a minute and two
+    // minutes later.
     assert!(fetches <= 20 + 8 + 20 * 3, "{fetches} fetches");
     let states = script.status("s").backends;
     assert!(states.iter().all(|backend| backend.state == BackendState::Live));
-    // One answer, and single silences count again.
+    // After one answer single silences count again.
     let from = asked(&all(&script), "b0000")[0];
     script.copy("b0000", from, u64::MAX / 2, &[1]);
     let since = script.said.len();
@@ -350,7 +352,7 @@ fn looks_go_to_the_copy_that_expires_first_then_to_who_has_waited_longest() {
             }
         }
     });
-    // Another period, so that all are looked for at once, and tor has room for three.
+    // A new period has all backends looked for at once, and tor has room for three.
     let mut next = view(services, &[(1, 1..2)]);
     for backend in next.backends.values_mut() {
         backend.period = 2;
@@ -359,11 +361,11 @@ fn looks_go_to_the_copy_that_expires_first_then_to_who_has_waited_longest() {
     let first: Vec<_> = names.iter().filter(|name| !asked(&said, name).is_empty()).collect();
     assert!(first.contains(&&names[7]), "{first:?}");
     assert_eq!(first.len(), 3);
-    // The others in the order of their coming.
+    // The others come in the order of joining.
     assert_eq!(first[..2], [&names[0], &names[1]]);
 }
 
-/// Hours of so many backends, 10 to a service, at a tor that takes 3 s for each request.
+/// Hours of this number of backends, 10 to a service, at a tor that takes 3 s for each request.
 fn hours_of(backends: usize, hours: u32) -> (Script, SlowTor) {
     let backends = names(backends);
     let services: Vec<String> = (0..backends.len() / 10).map(|number| format!("s{number:03}")).collect();
@@ -395,7 +397,7 @@ fn nobody_who_lives_is_taken_for_dead_where_tor_can_look_at_everybody_once_an_ho
 fn that_it_is_behind_is_said_once_and_so_is_its_end() {
     let names = names(900);
     let mut script = crowd(&names);
-    // Nobody answers: 24 a minute are asked.
+    // No HSDir answers: 24 a minute are asked.
     script.pass(MINUTE * 30);
     let said = |script: &Script| -> Vec<Notice> {
         let load = |notice: &Notice| matches!(notice, Notice::Behind { .. } | Notice::CaughtUp { .. });
@@ -430,7 +432,7 @@ fn all(script: &Script) -> Vec<Action<Key>> {
     after(script, 0)
 }
 
-/// Everything that was said from this place on.
+/// All actions from this index on.
 fn after(script: &Script, place: usize) -> Vec<Action<Key>> {
     script.said[place..].iter().map(|(_, action)| action.clone()).collect()
 }
