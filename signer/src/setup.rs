@@ -22,8 +22,8 @@ use crate::system::user;
 use crate::v3;
 use onionbalance_key_file::passphrase::Passphrases;
 
-/// The most services that the log lists at the start and at a reload: the journal drops a burst of more messages than its limit
-/// (journald.conf(5), `RateLimitBurst=`).
+/// The most services that the log lists at the start and at a reload: the journal drops a burst of more
+/// messages than its limit (journald.conf(5), `RateLimitBurst=`).
 const MAX_LISTED: usize = 100;
 
 /// The settings of the configuration, and the keys that it names.

@@ -28,7 +28,7 @@ pub use self::reading::Confinement;
 /// The reason for which the process is not confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfinementError {
-    /// Landlock refuses.
+    /// The kernel refuses the rules of landlock.
     #[error("cannot confine the process (landlock): {0}")]
     Landlock(#[from] RulesetError),
     /// The filter cannot be made for this machine.

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 pub(super) enum Form {
     /// A person at a terminal.
     Terminal,
-    /// systemd's journal.
+    /// The journal of systemd.
     Journal,
     /// A file, a pipe, another program.
     Plain,

@@ -71,7 +71,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.network.read_directory();
     }
 
-    /// Stops reading.
+    /// Ends the reading: nothing is to be read.
     pub(super) fn stop_reading(&mut self) {
         self.reading = Reading::default();
     }

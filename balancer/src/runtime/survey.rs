@@ -38,7 +38,7 @@ pub(super) struct Surveyed<G: Generation> {
 }
 
 impl<G: Generation> Default for Surveys<G> {
-    /// No survey.
+    /// The state before the first survey.
     fn default() -> Self {
         Self { known: Some(G::Known::default()), outdated: false }
     }

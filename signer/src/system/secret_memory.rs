@@ -115,10 +115,12 @@ impl Pool {
             Kind::Secret => {
                 let descriptor = memfd_secret()?;
                 ftruncate(&descriptor, CHUNK.get().try_into().map_err(|_| Errno::EFBIG)?)?;
-                // SAFETY: a new mapping at a place of the kernel's choice; it stays when the descriptor is closed.
+                // SAFETY: a new mapping at a place of the kernel's choice; it stays when the descriptor is
+                // closed.
                 unsafe { mmap(None, CHUNK, protection, MapFlags::MAP_SHARED, &descriptor, 0)? }
             }
-            // SAFETY: a new mapping at a place of the kernel's choice, which is locked and advised as a whole.
+            // SAFETY: a new mapping at a place of the kernel's choice, which is locked and advised as a
+            // whole.
             Kind::Locked => unsafe {
                 let memory = mmap_anonymous(None, CHUNK, protection, MapFlags::MAP_PRIVATE)?;
                 mlock(memory, CHUNK.get())?;

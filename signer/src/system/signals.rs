@@ -1,4 +1,5 @@
-//! Signals: SIGHUP reloads, SIGTERM, SIGINT and SIGQUIT end the process with status 0, SIGUSR1 and SIGUSR2 do nothing.
+//! Signals: SIGHUP reloads, SIGTERM, SIGINT and SIGQUIT end the process with status 0, SIGUSR1 and SIGUSR2 do
+//! nothing.
 
 #![expect(unsafe_code, reason = "what a signal does is set for the whole process")]
 

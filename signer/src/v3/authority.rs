@@ -61,7 +61,8 @@ impl Authority {
     /// lifetime; an issued one expires as near to that hour as there is one.
     ///
     /// # Errors
-    /// [`Refusal::NotDelegated`] if a delegation does not cover `period`, or has no certificate that is valid at `now`.
+    /// [`Refusal::NotDelegated`] if a delegation does not cover `period`, or has no certificate that is valid
+    /// at `now`.
     pub fn certify(
         &self,
         signing: &VerifyingKey,

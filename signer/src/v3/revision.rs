@@ -16,9 +16,9 @@ use super::secret::BlindedSecret;
 use crate::system::secret_memory::SecretBytes;
 use crate::system::stack;
 
-/// The seconds by which the next revision may be ahead of the counter because a higher one was seen elsewhere:
-/// the clock of another publisher with the same key may differ. More would let a hostile balancer have a
-/// descriptor signed that an honest one, or a restarted signer, cannot exceed for a long time.
+/// The seconds by which the next revision may be ahead of the counter because a higher one was seen
+/// elsewhere: the clock of another publisher with the same key may differ. More would let a hostile balancer
+/// have a descriptor signed that an honest one, or a restarted signer, cannot exceed for a long time.
 const MAX_AHEAD_SECS: u64 = 3600;
 /// The number of periods above which old ones are forgotten.
 const MANY: usize = 1000;
@@ -77,9 +77,10 @@ impl RevisionKey {
 
     /// The counter in `period` at `now`, and [`MAX_AHEAD_SECS`] seconds later.
     ///
-    /// It counts from the beginning of the shared-random run in which the period begins. That is half a period before on the
-    /// public network and on testing networks, where periods begin half a period after a multiple of their length
-    /// (tor: `set_descriptor_revision_counter`, `hs_get_start_time_of_next_time_period`).
+    /// It counts from the beginning of the shared-random run in which the period begins. That is half a
+    /// period before on the public network and on testing networks, where periods begin half a period after a
+    /// multiple of their length (tor: `set_descriptor_revision_counter`,
+    /// `hs_get_start_time_of_next_time_period`).
     fn count(&self, period: TimePeriod, now: UnixTime) -> (u64, u64) {
         // Tor adds one second so that the input is never 0.
         let seconds = now.since(period.start(0)).saturating_add(1).min(MAX_STEPS);

@@ -86,8 +86,8 @@ impl IdentitySecret {
 
     /// The secret half of the service's blinded key for `period` (rend-spec-v3 \[KEYBLIND\]).
     ///
-    /// The prefix for nonces is derived from the identity's own: a constant in its place would let anyone compute
-    /// the identity scalar from a published certificate.
+    /// The prefix for nonces is derived from the identity's own: a constant in its place would let anyone
+    /// compute the identity scalar from a published certificate.
     pub fn blind(&self, period: TimePeriod) -> BlindedSecret {
         self.key.with(|identity| {
             let scalar: Scalar = blinding_factor(&self.address, period) * identity.scalar;
@@ -103,8 +103,8 @@ impl IdentitySecret {
     }
 }
 
-/// The secret half of a blinded key (`KS_hs_blind_id`). Worth as much as the identity secret, since the factor between
-/// them is public.
+/// The secret half of a blinded key (`KS_hs_blind_id`). Worth as much as the identity secret, since the
+/// factor between them is public.
 pub struct BlindedSecret(KeyPair);
 
 impl BlindedSecret {

@@ -49,7 +49,8 @@ pub(crate) fn genuine() -> (FrontendRequest, TimePeriod) {
 pub(crate) struct Directory(TempDir);
 
 impl Directory {
-    /// One service with one backend, `front.pem` and [`Backend`] number 1; `more` is added to the configuration.
+    /// One service with one backend, `front.pem` and [`Backend`] number 1; `more` is added to the
+    /// configuration.
     pub(crate) fn new(more: &str) -> Self {
         let directory = Self::bare();
         let address = Backend::new(1).address();

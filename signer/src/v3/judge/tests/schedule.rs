@@ -9,7 +9,7 @@ struct Consensus {
     valid_after: u64,
     /// In seconds; a run of the shared random value takes 24 intervals.
     voting_interval: u64,
-    /// In minutes.
+    /// The length of a time period in minutes.
     period_length: u16,
 }
 
