@@ -29,8 +29,8 @@ impl Newest {
     }
 }
 
-/// How long an HSDir can hold a descriptor after it was seen to: the 180 minutes that tor's descriptors say, and some for skew.
-/// Those of version 2 hold one for days, and show it.
+/// The longest time for which an HSDir can hold a descriptor after it was last seen there: the 180 minutes of
+/// tor's descriptors, and some for skew. HSDirs of version 2 hold one for days, and keep showing it.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);
 
 const HOUR: u64 = 60 * 60;

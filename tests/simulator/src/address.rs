@@ -12,26 +12,26 @@ use super::generation::Places;
 use super::network::relay::RelayId;
 use super::network::ring::{Index, replica_indices};
 
-/// An onion service's addresses in both versions, of which a simulation uses one, and its number: services come first,
-/// backends after them.
+/// An onion service's addresses in both versions, of which a simulation uses one, and its number: services
+/// come first, then backends.
 pub struct Address {
-    /// Unlike any other service's or backend's.
+    /// A number that no other service or backend has.
     pub number: usize,
-    /// In version 3.
+    /// The version 3 address.
     pub v3: v3::OnionAddress,
-    /// In version 2.
+    /// The version 2 address.
     pub v2: v2::OnionAddress,
-    /// The key of one period, which stands for those of all: to blind it anew each day takes a tenth of all time, and its
-    /// places on the rings differ from period to period all the same.
+    /// The blinded key of one period, which is used for all periods: computing one each day would take a
+    /// tenth of all time, and its places on the rings differ from period to period anyway.
     pub blinded: BlindedKey,
-    /// Where its descriptors are by the last consensuses that were asked, by the numbers of these.
+    /// The HSDirs of its descriptors by the last consensuses that were asked for, by the numbers of these.
     places: Vec<(usize, Rc<Places<RelayId>>)>,
     /// The places of its replicas on the rings of version 3, by periods.
     indices: Vec<(u64, [Index; 2])>,
 }
 
 impl Address {
-    /// A new address.
+    /// A random address.
     pub fn new(number: usize, dice: &mut Dice) -> Self {
         let (mut seed, mut id) = ([0; 32], [0; 10]);
         dice.fill_bytes(&mut seed);
@@ -49,7 +49,7 @@ impl Address {
         }
     }
 
-    /// Where its descriptors are by the consensus of this number, as `places` says, who is asked once.
+    /// The HSDirs of its descriptors by the consensus of this number; `places` computes them once.
     pub fn places(
         &mut self,
         consensus: usize,
@@ -76,7 +76,7 @@ impl Address {
     }
 }
 
-/// As many as are in use at a time: the one that its tor has, the one that the balancer has, and the newest.
+/// The number of consensuses that are in use at a time: tor's, the balancer's, and the newest.
 const CONSENSUSES: usize = 3;
-/// More than are in use at a time.
+/// The number of periods that are remembered; fewer are in use at a time.
 const PERIODS: usize = 4;

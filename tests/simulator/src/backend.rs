@@ -15,61 +15,62 @@ use super::service::Spot;
 use super::time::Moment;
 use super::world::{Happening, World};
 
-/// One backend.
+/// The state of one backend.
 pub struct Backend<G> {
-    /// Its name.
+    /// The backend's name.
     pub id: BackendId,
-    /// Which of all addresses is its own.
+    /// The index of its address.
     pub address: usize,
-    /// Whether it is for authorized clients, so that tor asks for it as a client (v2).
+    /// True if it authorizes its clients, so that tor asks for it as a client (v2).
     pub sealed: bool,
-    /// Whether it works.
+    /// The state of its tor.
     pub state: State,
-    /// Since when.
+    /// The time since which it has been in that state.
     pub since: Moment,
     /// Its introduction points.
     pub points: Rc<[G]>,
-    /// When it last published.
+    /// The time of its last publication.
     pub published: Moment,
-    /// The consensus that its tor goes by.
+    /// The consensus that its tor uses.
     consensus: Rc<Consensus>,
-    /// Where it has published.
+    /// The HSDirs to which it has published.
     places: Rc<Places<RelayId>>,
-    /// Which of the wakes that were planned for its next publication counts.
+    /// The number of the planned wake that counts; earlier ones are void.
     wake: u32,
-    /// Where the balancer should look for it.
+    /// The places at which the balancer should look for it.
     pub spots: Vec<Spot>,
 }
 
-/// Whether a backend works.
+/// The state of a backend's tor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// It does.
+    /// The tor is running.
     Alive,
-    /// Its tor has ended: its introduction points are lost.
+    /// The tor has ended: its introduction points are lost.
     Dead,
-    /// Its tor is stopped, and goes on with the same introduction points.
+    /// The tor is stopped, and continues later with the same introduction points.
     Frozen,
 }
 
-/// What became of an introduction point.
+/// The history of an introduction point.
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
-    /// Whose it is.
+    /// The number of its backend.
     pub backend: usize,
-    /// Since when it has not worked.
+    /// The time since which it has not worked; `None` while it works.
     pub retired: Option<Moment>,
 }
 
-/// Of 1000 uploads of a backend so many fail.
+/// The uploads of a backend that fail, out of 1000.
 const FAILURES: u64 = 30;
-/// Of 1000 new introduction points so many are at the relay of the one that they replace.
+/// The new introduction points that are at the relay of the one that they replace, out of 1000.
 const SAME_RELAY: u64 = 200;
-/// How often a backend replaces one of its introduction points: tor does so after 18 to 24 hours with each.
+/// The time after which a backend replaces one of its introduction points: tor does so after 18 to 24 hours
+/// with each.
 const ROTATION: (Duration, Duration) = (Duration::from_hours(5), Duration::from_hours(9));
 
 impl<G> Backend<G> {
-    /// A backend that has not begun.
+    /// A backend before its start.
     pub fn new(number: usize, address: usize, sealed: bool, consensus: Rc<Consensus>) -> Self {
         Self {
             id: format!("b{number:04}").as_str().into(),
@@ -86,14 +87,14 @@ impl<G> Backend<G> {
         }
     }
 
-    /// Whether it works.
+    /// True if its tor is running.
     pub fn is_alive(&self) -> bool {
         self.state == State::Alive
     }
 }
 
 impl<G: Generation> World<G> {
-    /// A backend begins to work, with new introduction points; or a frozen one goes on.
+    /// Starts a backend with new introduction points; or continues a frozen one.
     pub fn revive(&mut self, number: usize) {
         if self.backends[number].state == State::Dead {
             let count = 1 + self.dice.index(4);
@@ -108,7 +109,7 @@ impl<G: Generation> World<G> {
         self.publish_backend(number);
     }
 
-    /// A backend stops working.
+    /// Ends or freezes a backend.
     pub fn strike_down(&mut self, number: usize, state: State) {
         let backend = &mut self.backends[number];
         (backend.state, backend.since) = (state, self.now);
@@ -118,7 +119,7 @@ impl<G: Generation> World<G> {
         self.touch_users(number);
     }
 
-    /// A backend replaces one of its introduction points, and will do so again.
+    /// Replaces one of a backend's introduction points, and plans the next replacement.
     pub fn rotate(&mut self, number: usize) {
         let next = self.now.after(self.dice.between(ROTATION.0, ROTATION.1));
         self.queue.plan(next, Happening::BackendRotates(number));
@@ -138,10 +139,10 @@ impl<G: Generation> World<G> {
         self.publish_backend(number);
     }
 
-    /// A backend's tor takes a consensus into use; it publishes where it has not yet.
+    /// Gives a backend's tor a consensus. It publishes to HSDirs that are new by it.
     pub fn backend_learns(&mut self, number: usize, consensus: Rc<Consensus>) {
         let backend = &mut self.backends[number];
-        // A tor that sleeps takes the one that it finds when it wakes.
+        // A frozen tor takes the consensus that it finds when it continues.
         backend.consensus = consensus;
         let places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
         if backend.is_alive() && places != backend.places {
@@ -149,7 +150,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The time has come to publish anew.
+    /// Has a backend publish again, if this wake still counts.
     pub fn backend_wakes(&mut self, number: usize, wake: u32) {
         if self.backends[number].wake == wake && self.backends[number].is_alive() {
             self.publish_backend(number);
@@ -169,7 +170,7 @@ impl<G: Generation> World<G> {
         for (slot, hsdirs) in backend.places.iter() {
             let mut revision = G::revision(*slot, self.now.wall());
             if G::TELLS {
-                // Tor's grow with every descriptor that it makes.
+                // Tor's revisions grow with every descriptor that it makes.
                 revision += u64::from(backend.wake % 32_768);
             }
             let text = Rc::new(Text { revision, made: self.now, points: backend.points.clone() });
@@ -198,7 +199,7 @@ impl<G: Generation> World<G> {
     }
 }
 
-/// Dice for one backend's first rotation.
+/// The time until a backend's first replacement of an introduction point.
 pub fn first_rotation(dice: &mut Dice) -> Duration {
     dice.between(Duration::ZERO, ROTATION.1)
 }

@@ -1,4 +1,4 @@
-//! The balancer: the engine, and in place of the runtime, tor and the signer what stands between it and the network.
+//! The balancer: the engine, and models of the runtime, tor and the signer between it and the network.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -24,69 +24,72 @@ use super::world::{Happening, World};
 
 /// The balancer, its tor and its signer.
 pub struct Balancer<G: Generation> {
-    /// Not while the balancer is down.
+    /// The engine; `None` while the balancer is down.
     pub engine: Option<Engine<G, Dice>>,
     began: Moment,
-    /// Since when the machine has been asleep, and with it the balancer, its tor and its signer.
+    /// The time since which the machine has been asleep, with the balancer, its tor and its signer; `None`
+    /// while it is awake.
     pub asleep: Option<Moment>,
-    /// For how long it has been asleep since the balancer began: the monotonic clock stood still.
+    /// The time for which it has been asleep since the balancer began: the monotonic clock did not count it.
     slept: Duration,
-    /// What the balancer remembers from one life to the next.
+    /// The state that the balancer keeps from one life to the next.
     remembered: BTreeMap<BackendId, Newest>,
-    /// Which life of the balancer this is, and which connection to tor.
+    /// The present life of the balancer, and of its connection to tor.
     pub call: Call,
-    /// Whether tor is there.
+    /// True if tor is connected.
     pub tor_ready: bool,
-    /// Whether the engine knows that.
+    /// True if the engine knows that.
     pub told_ready: bool,
-    /// What tor is busy with.
+    /// The load of tor.
     pub tor: Tor,
-    /// The consensus that tor has.
+    /// The consensus of tor.
     pub consensus: Rc<Consensus>,
-    /// The relays that it lists of which tor has no microdescriptors.
+    /// The relays of that consensus of which tor has no microdescriptors.
     pub missing: Vec<RelayId>,
-    /// The one that the balancer has read.
+    /// The consensus that the balancer has read, with its directory.
     pub read: Option<(Rc<Consensus>, G::Directory)>,
     /// The number of the last look at the clock that was planned.
     clock_look: u32,
-    /// By how many seconds the wall clock is ahead.
+    /// The seconds by which the wall clock is ahead.
     pub clock_ahead: i64,
-    /// What waits for the signer; the first is being signed.
+    /// The publications that wait for the signer; the first one is being signed.
     pub orders: VecDeque<Order<G>>,
-    /// Whether the signer answers.
+    /// True if the signer does not answer.
     pub signer_away: bool,
-    /// When the signer's present life began.
+    /// The time at which the signer's present life began.
     pub signer_began: Moment,
     /// The last revisions that it has given since.
     pub signed: FxHashMap<Key, u64>,
-    /// When the last upload of each descriptor to each HSDir ends.
+    /// The end of the last upload of each descriptor to each HSDir.
     pub uploads: FxHashMap<(Key, RelayId), Moment>,
-    /// When the last upload of a service to an HSDir began of which nothing will be heard.
+    /// The beginning of a service's last upload to an HSDir of which tor will report nothing.
     pub unheard: FxHashMap<(usize, RelayId), Moment>,
-    /// The last revisions that were given at all, and when.
+    /// The last revisions that any signer gave, with the time.
     pub given: FxHashMap<Key, (u64, Moment)>,
-    /// What was signed last of each descriptor.
+    /// The last texts of each descriptor that were signed.
     pub kept: FxHashMap<Key, Round<G>>,
-    /// The sets that each service was published with last, the newest last.
+    /// The sets that each service was last published with, the newest last.
     sets: FxHashMap<usize, VecDeque<Rc<[G]>>>,
 }
 
-/// In which life of the balancer and of its tor something was begun: what comes back later is heard by nobody.
+/// The lives of the balancer and of its tor in which a request began. An answer that comes in a later life is
+/// dropped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Call {
-    /// The balancer's.
+    /// The life of the balancer.
     pub life: u32,
-    /// Its tor's.
+    /// The life of its tor.
     pub tor: u32,
 }
 
-/// How long tor may take to hand its directory out.
+/// The longest time that tor takes to hand its directory out.
 const READING: Duration = Duration::from_secs(8);
-/// How long the signer takes.
+/// The time that the signer takes for a signature.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
-/// The signer exceeds a revision that was seen elsewhere if its own counter reaches that within so many seconds.
+/// The seconds within which the signer's own counter has to reach a revision that was seen elsewhere, so that
+/// the signer exceeds it.
 pub const SIGNER_AHEAD: u64 = 3600;
-/// As many sets as a service may have at a time.
+/// The most sets that a service may have at a time.
 const SETS: usize = 16;
 
 impl<G: Generation> Balancer<G> {
@@ -124,22 +127,22 @@ impl<G: Generation> Balancer<G> {
         self.engine.as_ref()
     }
 
-    /// When the engine wants to be woken.
+    /// The next time at which the engine has to be woken.
     pub fn deadline(&self) -> Moment {
         let deadline = self.engine.as_ref().and_then(Engine::next_deadline).filter(|_| self.asleep.is_none());
-        // To the next whole millisecond.
+        // Rounded up to the next whole millisecond.
         let at = |deadline| self.began.after(deadline + self.slept + Duration::from_nanos(999_999));
         deadline.map_or(Moment::NEVER, at)
     }
 
-    /// The two clocks as the balancer reads them.
+    /// The balancer's readings of both clocks.
     pub fn now(&self, now: Moment) -> Now {
         Now { elapsed: now.since(self.began).saturating_sub(self.slept), wall: self.wall(now) }
     }
 
-    /// Forgets what concerns nothing any more that is still to come.
+    /// Drops the memory that cannot matter any more.
     pub fn clean(&mut self, now: Moment) {
-        // A period before the last, even by a clock that is a day behind.
+        // A period before the last one, even by a clock that is a day behind.
         let past = now.wall().0 / 86_400 - 4;
         self.uploads.retain(|_, ends| *ends > now);
         self.unheard.retain(|_, began| now.since(*began) < INTERVAL);
@@ -148,7 +151,8 @@ impl<G: Generation> Balancer<G> {
         self.signed.retain(|key, _| key.slot.period > past);
     }
 
-    /// The introduction points of a service's descriptor: the very same as before, if they are equal.
+    /// The introduction points of a service's descriptor. If they are equal to earlier ones, the earlier
+    /// value is returned.
     pub fn set(&mut self, service: usize, points: Vec<G>) -> Rc<[G]> {
         let sets = self.sets.entry(service).or_default();
         let ids = || points.iter().map(Point::id);
@@ -163,7 +167,7 @@ impl<G: Generation> Balancer<G> {
         set
     }
 
-    /// The signer is restarted: it knows of no revision that it has given.
+    /// Restarts the signer, which then knows no revision that it has given.
     pub fn restart_signer(&mut self, now: Moment) {
         self.signer_began = now;
         self.signed.clear();
@@ -174,14 +178,14 @@ impl<G: Generation> Balancer<G> {
         G::revision(slot, self.wall(now).plus(SIGNER_AHEAD))
     }
 
-    /// What the wall clock shows.
+    /// The time by the balancer's wall clock.
     pub fn wall(&self, now: Moment) -> UnixTime {
         UnixTime(now.wall().0.saturating_add_signed(self.clock_ahead))
     }
 }
 
 impl<G: Generation> World<G> {
-    /// The balancer starts.
+    /// Starts the balancer.
     pub fn start_balancer(&mut self) {
         let newest = self.balancer.remembered.clone();
         let configuration = EngineConfiguration { newest, ..self.configuration() };
@@ -194,7 +198,7 @@ impl<G: Generation> World<G> {
         self.read_directory_soon();
     }
 
-    /// The balancer ends.
+    /// Ends the balancer.
     pub fn stop_balancer(&mut self) {
         let Some(engine) = self.balancer.engine.take() else { return };
         self.balancer.remembered.extend(engine.newest());
@@ -207,14 +211,14 @@ impl<G: Generation> World<G> {
         self.balancer_was_away();
     }
 
-    /// The machine falls asleep: what was under way comes to nothing, and nobody is told.
+    /// Lets the machine fall asleep: requests in flight fail, and nothing reports it.
     pub fn fall_asleep(&mut self) {
         self.balancer.asleep = Some(self.now);
         self.balancer.call.tor += 1;
         self.watch.prompt.interrupt();
     }
 
-    /// The machine wakes up. The runtime looks at the clock within half a minute, and tor for a consensus.
+    /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus.
     pub fn wake_up(&mut self) {
         let Some(since) = self.balancer.asleep.take() else { return };
         self.balancer.slept += self.now.since(since);
@@ -229,7 +233,7 @@ impl<G: Generation> World<G> {
         self.read_directory_soon();
     }
 
-    /// Tor ends, and everything that it was doing with it.
+    /// Ends tor, with everything that it was doing.
     pub fn stop_tor(&mut self) {
         (self.balancer.tor_ready, self.balancer.told_ready) = (false, false);
         self.balancer.call.tor += 1;
@@ -240,7 +244,7 @@ impl<G: Generation> World<G> {
         self.tell(Event::TorLost);
     }
 
-    /// Tor is back; it has fetched a consensus meanwhile.
+    /// Starts tor, which has fetched a consensus in the meantime.
     pub fn start_tor(&mut self) {
         self.balancer.tor_ready = true;
         self.balancer.consensus = self.authorities.newest();
@@ -248,7 +252,7 @@ impl<G: Generation> World<G> {
         self.read_directory_soon();
     }
 
-    /// Tor has a newer consensus.
+    /// Gives tor a newer consensus.
     pub fn tor_learns(&mut self, consensus: Rc<Consensus>) {
         if consensus.number > self.balancer.consensus.number {
             self.balancer.consensus = consensus;
@@ -261,7 +265,7 @@ impl<G: Generation> World<G> {
         self.queue.plan(at, Happening::DirectoryRead(self.balancer.call));
     }
 
-    /// The balancer has read the directory.
+    /// Gives the balancer the directory that it has read.
     pub fn directory_read(&mut self, call: Call) {
         let away =
             !self.balancer.tor_ready || self.balancer.engine.is_none() || self.balancer.asleep.is_some();
@@ -281,14 +285,14 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The clock may make other descriptors due.
+    /// Looks at the clock, by which other descriptors may be due.
     pub fn look_at_clock(&mut self, look: u32) {
         if look == self.balancer.clock_look && self.balancer.asleep.is_none() {
             self.show_network();
         }
     }
 
-    /// Shows the engine where everything is.
+    /// Shows the engine the network.
     pub fn show_network(&mut self) {
         let wall = self.balancer.wall(self.now);
         let Some((consensus, directory)) = &self.balancer.read else { return };
@@ -331,7 +335,7 @@ impl<G: Generation> World<G> {
         self.tell(Event::Network(view));
     }
 
-    /// What the operator has configured. A balancer that goes on remembers its backends by itself.
+    /// The operator's configuration. A running balancer remembers its backends by itself.
     pub fn configuration(&self) -> EngineConfiguration {
         let configured = self.services.iter().filter(|service| service.configured.is_some());
         let spec = |service: &super::service::Service| ServiceSpec {
@@ -349,7 +353,7 @@ impl<G: Generation> World<G> {
     }
 }
 
-/// The number in a service's or backend's name, behind its first letter.
+/// The number in a service's or backend's name, after its first letter.
 pub fn number_of(name: &str) -> usize {
     name[1..].parse().expect("a name that the simulator gave")
 }

@@ -1,4 +1,4 @@
-//! What the engine says is carried out, and what comes of it is told to the engine.
+//! Carrying the engine's actions out, and reporting the outcomes to it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,49 +18,50 @@ use super::time::Moment;
 use super::tor::{Fate, SILENCE};
 use super::world::{Happening, World};
 
-/// A publication that waits for the signer, or for tor.
+/// A publication that waits for the signer or for tor.
 pub struct Order<G> {
-    /// In the engine's words.
+    /// The publication's name in the engine.
     id: PublicationId,
     key: Key,
-    /// The number of each set, its points, and who gets it.
+    /// For each set its number, its points, and the HSDirs that get it.
     posts: Vec<(usize, Rc<[G]>, Vec<RelayId>)>,
     revision: Revision,
-    /// False if a later publication took its place while it was being signed.
+    /// False after a later publication took its place while it was being signed.
     is_wanted: bool,
 }
 
-/// What was signed together: texts by the numbers of their sets.
+/// The texts that were signed together, by the numbers of their sets.
 pub struct Round<G> {
     revision: u64,
     texts: BTreeMap<usize, Rc<Text<G>>>,
 }
 
-/// One upload on its way.
+/// An upload in progress.
 pub struct Upload<G> {
     call: Call,
     id: PublicationId,
     key: Key,
     relay: RelayId,
     text: Rc<Text<G>>,
-    /// When tor was given it.
+    /// The time at which tor was given it.
     posted: Moment,
 }
 
-/// Of 1000 requests so many come to nothing, and tor tells.
+/// The requests that fail and whose failure tor reports, out of 1000.
 pub const FAILURES: u64 = 15;
-/// When the runtime gives up an upload of which it hears nothing. Tor's word of a success does not say of which upload it is: until
-/// then that of a later one to the same HSDir may be the earlier one's.
+/// The time after which the runtime gives up an upload without an event. Tor's event of a success does not
+/// name the upload: until then the event of a later upload to the same HSDir may belong to the earlier one.
 const GIVEN_UP: Duration = Duration::from_secs(140);
-/// Of uploads that are no further apart the runtime expects to hear of the earlier one, too, and says nothing before.
+/// The time between two uploads within which the runtime still expects the end of the earlier one, and
+/// reports nothing before.
 const APART: Duration = Duration::from_secs(10);
-/// Why a publication is not posted that a later one replaces.
+/// The reason for not posting a publication that a later one replaces.
 const REPLACED: &str = "a later publication takes its place";
-/// Of 1000 texts that are to be posted once more so many are gone.
+/// The texts that are to be posted again but are gone, out of 1000.
 const FORGOTTEN: u64 = 50;
 
 impl<G: Generation> World<G> {
-    /// Tells the engine, and carries out what it says.
+    /// Gives the engine an event, and carries its actions out.
     pub fn tell(&mut self, event: Event<G>) {
         if self.balancer.asleep.is_some() {
             return;
@@ -112,8 +113,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Puts an order into the line before the signer, in the place of the one that it replaces. The first of the line is being
-    /// signed.
+    /// Adds an order to the line before the signer, in the place of the one that it replaces. The first one
+    /// of the line is being signed.
     fn order(&mut self, order: Order<G>) {
         let line = &mut self.balancer.orders;
         if let Some(first) = line.front_mut().filter(|first| first.key == order.key) {
@@ -138,7 +139,7 @@ impl<G: Generation> World<G> {
         self.queue.plan(self.now.after(time), Happening::Signed(self.balancer.call));
     }
 
-    /// The signer has answered.
+    /// Takes the answer of the signer.
     pub fn signed(&mut self, call: Call) {
         if call != self.balancer.call {
             return;
@@ -150,7 +151,7 @@ impl<G: Generation> World<G> {
         self.post(call, &order);
     }
 
-    /// The texts of a publication are signed, or were before: tor is given them.
+    /// Gives tor the texts of a publication, which are signed.
     pub fn post(&mut self, call: Call, order: &Order<G>) {
         if call != self.balancer.call {
             return;
@@ -214,7 +215,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The signer signs all sets of a descriptor, which are kept; or says why not.
+    /// Signs all sets of a descriptor, and keeps the texts; or returns the reason of a refusal.
     fn sign(&mut self, order: &Order<G>, floor: u64) -> Result<u64, &'static str> {
         let (key, wall) = (order.key, self.balancer.wall(self.now));
         if self.balancer.signer_away {
@@ -237,7 +238,7 @@ impl<G: Generation> World<G> {
         Ok(revision)
     }
 
-    /// Asks tor for something at an HSDir, or at one of tor's choice.
+    /// Asks tor for something at this HSDir, or at one that tor chooses.
     pub fn ask_tor(&mut self, relay: Option<RelayId>) -> Fate {
         let is_reached = relay.is_none_or(|relay| self.relays.get(relay).is_reached());
         let fate = self.balancer.tor.ask(self.now, is_reached, &mut self.dice);
@@ -245,8 +246,9 @@ impl<G: Generation> World<G> {
         fate
     }
 
-    /// When an upload ends that begins now; `None` if it does not get there, and tor does not tell. The runtime tells of none before
-    /// those have ended that began earlier: tor does not say which it speaks of. So it is as if they came one after the other.
+    /// The end of an upload that begins now; `None` if it does not reach the HSDir and tor does not report
+    /// it. The runtime reports no end before the ends of earlier uploads, because tor does not name the
+    /// upload. So the uploads end in their order.
     fn upload_ends(&mut self, key: Key, relay: RelayId) -> Option<Moment> {
         let at = self.ask_tor(Some(relay)).told_at()?;
         let last = self.balancer.uploads.entry((key, relay)).or_insert(at);
@@ -254,7 +256,7 @@ impl<G: Generation> World<G> {
         Some(*last)
     }
 
-    /// An upload has reached its HSDir, or failed.
+    /// Takes the end of an upload.
     pub fn uploaded(&mut self, upload: Upload<G>) {
         let Upload { call, id, key, relay, text, posted } = upload;
         if call.tor != self.balancer.call.tor {
@@ -294,14 +296,14 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// An HSDir answers for the frontend's own descriptor.
+    /// Takes an HSDir's answer for the frontend's own descriptor.
     pub fn read_back(&mut self, call: Call, key: Key, relay: RelayId) {
         if call != self.balancer.call {
             return;
         }
         let wall = self.balancer.wall(self.now);
         let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
-        // Tor of version 3 looks for no descriptor but the one that clients look for.
+        // A tor of version 3 fetches only the descriptor that clients look for.
         let can = G::BY_THE_CLOCK || looked_for.contains(&key.slot);
         let found = match self.relays.give(relay, key, self.now) {
             _ if !can || self.dice.chance(FAILURES) || self.relays.get(relay).is_missing => Found::Failed,

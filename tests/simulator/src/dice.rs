@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use rand_core::{Error, RngCore};
 
-/// A row of random numbers.
+/// A sequence of random numbers.
 #[derive(Clone, Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// Dice of their own for something, so that more throws there change nothing elsewhere.
+    /// Another sequence, so that more numbers taken from it change nothing elsewhere.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Self(self.next_u64())
     }
 
-    /// True so many times in a thousand.
+    /// True `per_thousand` times in a thousand.
     pub fn chance(&mut self, per_thousand: u64) -> bool {
         self.below(1000) < per_thousand
     }

@@ -1,4 +1,4 @@
-//! Backends' descriptors are fetched, and what comes of it is told to the engine.
+//! Fetching backends' descriptors, and reporting the outcomes to the engine.
 
 use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, FetchOutcome, Source};
 
@@ -27,7 +27,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Tor has an answer for a backend's descriptor.
+    /// Takes tor's answer for a backend's descriptor.
     pub fn fetched(&mut self, call: Call, number: usize, source: Source) {
         if call != self.balancer.call {
             return;
@@ -59,12 +59,12 @@ impl<G: Generation> World<G> {
         self.tell(Event::Fetched { backend, source, outcome });
     }
 
-    /// Whether tor lacks what it has to know of the HSDir.
+    /// True if tor lacks the HSDir's microdescriptor.
     fn is_missing(&self, source: Source) -> bool {
         matches!(source, Source::Hsdir { hsdir, .. } if self.relays.get(self.relays.find(hsdir)).is_missing)
     }
 
-    /// The answer of an HSDir for a replica of the descriptor that tor looks for by its own consensus.
+    /// The answer of an HSDir for the replica of the descriptor that tor looks for by its own consensus.
     fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<G>) {
         let backend = &self.backends[number];
         let wall = self.balancer.wall(self.now);
@@ -74,7 +74,8 @@ impl<G: Generation> World<G> {
         (slot, self.relays.give(relay, Key { owner: backend.address, slot }, self.now))
     }
 
-    /// Where tor asks as a client it takes one HSDir after the other, in an order of its own, until one has something.
+    /// The answer to a fetch as a client: tor asks one HSDir after the other, in an order of its own, until
+    /// one has a descriptor.
     fn give_tor_as_a_client(&mut self, number: usize) -> (DescriptorSlot, Given<G>) {
         let spots = &self.backends[number].spots;
         let hsdirs = |spot: &Spot| spot.hsdirs.iter().map(|(hsdir, _)| (*hsdir, spot.slot.replica)).collect();

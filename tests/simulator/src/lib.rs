@@ -1,9 +1,10 @@
 //! The balancer's engine on a made-up network: no sockets, no real time.
 //!
-//! [`World`] has everything: relays, authorities and backends, and in [`balancer`] the engine with its state. [`carrying`] and
-//! [`fetching`] carry the engine's actions to them, and events back. [`trouble`] lets things go wrong. [`invariants`] are checked
-//! at every simulated minute, and at every action of the engine. Equal scenarios run equally: the report of a broken promise has
-//! the scenario that shows it again, and [`trace`] shows the part that one service had in it. `docs/testing.md` explains all of it.
+//! [`World`] has everything: relays, authorities and backends, and in [`balancer`] the engine with its state.
+//! [`carrying`] and [`fetching`] carry the engine's actions to them, and events back. [`trouble`] lets things
+//! go wrong. [`invariants`] are checked at every simulated minute, and at every action of the engine. Equal
+//! scenarios run equally: the report of a broken promise has the scenario that shows it again, and [`trace`]
+//! shows the part that one service had in it. `docs/testing.md` explains all of it.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -39,12 +40,12 @@ use scenario::{Scenario, Version};
 use trace::Trace;
 use world::World;
 
-/// Runs a scenario to its end, or until something is not as it has to be.
+/// Runs a scenario to its end, or until an invariant is broken.
 pub fn simulate(scenario: Scenario) -> Result<Report, Failure> {
     watch(scenario, None)
 }
 
-/// Does so under somebody's eyes.
+/// Runs a scenario as [`simulate`] does, with a trace.
 pub fn watch(scenario: Scenario, trace: Option<Trace>) -> Result<Report, Failure> {
     match scenario.version {
         Version::V2 => World::<V2>::new(scenario, trace).run(),

@@ -1,4 +1,4 @@
-//! What is promised, in time.
+//! The promises and their times.
 
 use std::time::Duration;
 
@@ -6,47 +6,52 @@ use onionbalance::engine::{Proof, Timing};
 
 use super::generation::Generation;
 
-/// How soon what should be so is so; each counted from when nothing stands in its way any more.
+/// The times within which promises are kept; each counts from the moment at which nothing prevents it any
+/// more.
 #[derive(Clone, Copy, Debug)]
 pub struct Promises {
-    /// A descriptor is on an HSDir that could take it all that time: the third try after the longest wait succeeds.
+    /// A descriptor is on an HSDir that could take it all that time: the third try after the longest wait
+    /// succeeds.
     pub posted: Duration,
-    /// A descriptor is back on an HSDir that has lost it, and said nothing of that.
+    /// A descriptor is back on an HSDir that has lost it without reporting that.
     pub renewed: Duration,
-    /// New introduction points of a backend, which all its HSDirs but two have, are listed, and those that it gave up are
-    /// not: the two and two new ones may be asked first, and then what has changed has to be posted.
+    /// New introduction points of a backend, which all its HSDirs but two have, are listed, and those that it
+    /// gave up are not: the two and two new ones may be asked first, and then the change has to be posted.
     pub seen: Duration,
     /// The introduction points of a dead backend are not listed any more: it may have published just before.
     pub buried: Duration,
-    /// For how long at least the last introduction points stay when all backends are dead.
+    /// The least time for which the last introduction points stay when all backends are dead.
     pub last_set: Duration,
-    /// For how long the balancer may be away without a client's noticing it: what was about to be renewed lasts so long.
+    /// The longest absence of the balancer that no client notices: descriptors that were about to be renewed
+    /// last for this time.
     pub absence: Duration,
-    /// How soon after the last fault everything is as it should be.
+    /// The time after the last fault within which everything is well.
     pub healed: Duration,
-    /// Within what time an unchanged descriptor is not published again where it is.
+    /// The time within which an unchanged descriptor is not published again to the same HSDirs.
     pub unchanged: Duration,
-    /// How many descriptors are posted in any minute at most.
+    /// The most descriptors that are posted in a minute.
     pub posts_per_minute: usize,
-    /// How many posts of one descriptor there are in any hour at most.
+    /// The most posts of one descriptor in an hour.
     pub posts_of_a_descriptor: usize,
-    /// How many HSDirs are asked for backends' descriptors in any minute at most.
+    /// The most HSDirs that are asked for backends' descriptors in a minute.
     pub fetches_per_minute: usize,
-    /// How many of the services' own are read back in any minute at most.
+    /// The most descriptors of the services' own that are read back in a minute.
     pub read_backs_per_minute: usize,
-    /// How many requests are outstanding at tor at a time at most; as many may come at once in excess of what a minute sees.
+    /// The most requests that are outstanding at tor at a time; a burst may exceed the number of a minute by
+    /// as many.
     pub in_flight: usize,
 }
 
-/// How long a request takes on the average, if HSDirs that do not answer are counted for as long as the engine does.
+/// The average time of a request, if HSDirs that do not answer count for as long as in the engine.
 const REQUEST: Duration = Duration::from_secs(4);
 
-/// For how long an HSDir of version 3 keeps what it has; those of version 2 keep it for longer.
+/// The time for which an HSDir of version 3 keeps a descriptor; those of version 2 keep it for longer.
 const KEPT: Duration = Duration::from_hours(3);
 
 impl Promises {
-    /// What is promised to so many services and backends, if it takes so many `posts` to publish everything everywhere: each waits
-    /// for the others where tor may be asked only so many times a minute, and for only so much at a time.
+    /// The promises to this number of services and backends, which need `posts` to publish everything
+    /// everywhere. Each waits for the others, because tor gets only a limited number of requests in a minute,
+    /// and at a time.
     pub fn new<G: Generation>(services: usize, posts: usize, backends: usize) -> Self {
         let Timing {
             refresh,
@@ -60,8 +65,8 @@ impl Promises {
         } = G::timing();
         let uploads = services * G::HSDIRS;
         let read_backs = if G::PROOF == Proof::ReadBack { uploads } else { 0 };
-        // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or as many as does
-        // no harm.
+        // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or
+        // as many as do no harm.
         let posts_per_minute = posts.div_ceil(15).max(30);
         let fetches_per_minute = (backends * 2).div_ceil(10).max(60);
         let read_backs_per_minute = read_backs.div_ceil(15).max(60);
@@ -87,8 +92,8 @@ impl Promises {
             healed: renewed + seen,
             unchanged: republish_from,
             posts_per_minute,
-            // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
-            // doubled up to that; each of as many sets as there are HSDirs.
+            // A round every five minutes if all HSDirs refuse, and some more after each of four guesses,
+            // before the waits have doubled up to that; each round has as many sets as there are HSDirs.
             posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
             fetches_per_minute,
             read_backs_per_minute,

@@ -1,11 +1,11 @@
-//! What will happen when.
+//! Planned happenings.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::time::Moment;
 
-/// Everything that is going to happen, the earliest first; of two at the same moment, the one that was planned first.
+/// All planned happenings, the earliest first; at the same moment, the one that was planned first.
 pub struct Queue<H> {
     heap: BinaryHeap<Reverse<Planned<H>>>,
     planned: u64,
@@ -17,7 +17,7 @@ struct Planned<H> {
     happening: H,
 }
 
-/// Nothing will happen.
+/// An empty queue.
 impl<H> Default for Queue<H> {
     fn default() -> Self {
         Self { heap: BinaryHeap::new(), planned: 0 }
@@ -25,18 +25,18 @@ impl<H> Default for Queue<H> {
 }
 
 impl<H> Queue<H> {
-    /// Plans something.
+    /// Plans a happening.
     pub fn plan(&mut self, at: Moment, happening: H) {
         self.planned += 1;
         self.heap.push(Reverse(Planned { at, number: self.planned, happening }));
     }
 
-    /// When the next thing happens.
+    /// The time of the next happening.
     pub fn next_at(&self) -> Moment {
         self.heap.peek().map_or(Moment::NEVER, |Reverse(planned)| planned.at)
     }
 
-    /// The next thing that happens, and when.
+    /// The next happening with its time; `None` if there is none.
     pub fn pop(&mut self) -> Option<(Moment, H)> {
         self.heap.pop().map(|Reverse(planned)| (planned.at, planned.happening))
     }

@@ -1,4 +1,4 @@
-//! What is simulated.
+//! The parameters of a simulation.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,32 +8,32 @@ use super::dice::Dice;
 /// The version of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Version {
-    /// Version 2.
+    /// Version 2 onion services.
     V2,
-    /// Version 3.
+    /// Version 3 onion services.
     V3,
 }
 
 /// Everything that a simulation depends on: equal scenarios run equally.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Where all random numbers come from.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// The version of onion services.
     pub version: Version,
-    /// How long it takes.
+    /// The simulated days.
     pub days: u64,
-    /// How many services there are.
+    /// The number of services.
     pub services: usize,
-    /// How many backends they share.
+    /// The number of backends that they share.
     pub backends: usize,
-    /// How many backends each service has of its own; `None`: some of those that all share.
+    /// The number of backends that each service has of its own; `None`: some of those that all share.
     pub each: Option<usize>,
-    /// How many relays run at a time.
+    /// The number of relays that run at a time.
     pub relays: usize,
-    /// Whether anything goes wrong; relays and introduction points come and go in any case.
+    /// True if faults happen; relays and introduction points come and go in any case.
     pub trouble: bool,
-    /// How much longer the signer takes for a descriptor than a few milliseconds.
+    /// The time that the signer takes for a descriptor beyond a few milliseconds.
     pub signature: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Scenario {
     }
 }
 
-/// The command that replays it.
+/// Displays the command that replays it.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, version, days, services, backends, each, relays, trouble, signature } = self;

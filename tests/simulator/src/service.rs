@@ -1,4 +1,4 @@
-//! Frontend services, as they are configured and as they should be found.
+//! Frontends: their configuration, and the places at which they should be found.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,49 +10,50 @@ use super::invariants::LookUps;
 use super::network::relay::RelayId;
 use super::time::Moment;
 
-/// One service.
+/// The state of one service.
 pub struct Service {
-    /// Its name.
+    /// The service's name.
     pub id: ServiceId,
-    /// Since when it has been configured as it is; it is not at all without.
+    /// The time since which it has been configured as it is; `None` if it is not configured.
     pub configured: Option<Moment>,
     /// The numbers of its backends.
     pub backends: BTreeSet<usize>,
-    /// Whether its HSDirs may get different introduction points.
+    /// True if its HSDirs may get different introduction points.
     pub distinct: bool,
-    /// Whether the signer refuses everything of it.
+    /// True if the signer refuses every request for it.
     pub poisoned: bool,
-    /// Since when nothing but time stands in the way of its being published.
+    /// The time since which only time has prevented its publication.
     pub undisturbed: Moment,
-    /// Where its descriptors should be, by the consensus that the balancer goes by.
+    /// The places of its descriptors, by the balancer's consensus.
     pub spots: Vec<Spot>,
-    /// Where clients look for it, by the numbers of the consensuses that they hold.
+    /// The HSDirs at which clients look for it, by the numbers of the consensuses that they hold.
     pub sought: Vec<(usize, Rc<Places<RelayId>>)>,
-    /// Whether anything has happened to it since it was last looked at.
+    /// True if anything has happened to it since the last check.
     pub touched: bool,
-    /// When it has to be looked at even if nothing happens to it.
+    /// The next time at which it has to be checked even if nothing happens to it.
     pub look_at: Moment,
-    /// Since when one of its backends at least has been where the balancer looks.
+    /// The time since which at least one of its backends has been where the balancer looks; `None` if none
+    /// is.
     pub supplied: Option<Moment>,
-    /// When it last had been supplied for long enough, in the life of the present balancer.
+    /// The last time at which it had been supplied for long enough, in the life of the present balancer.
     pub last_supplied: Option<Moment>,
-    /// Until when it was as it should be: never over as long as it is.
+    /// The time until which its state was right; not in the past while it is.
     pub steady_until: Option<Moment>,
-    /// What clients get who look for it, as of the last look.
+    /// The results of clients that look for it, at the last check.
     pub look_ups: LookUps,
 }
 
-/// Where one descriptor should be.
+/// The place of one descriptor.
 #[derive(Debug)]
 pub struct Spot {
-    /// Which of them.
+    /// The slot of the descriptor.
     pub slot: DescriptorSlot,
-    /// Its HSDirs, and since when they are.
+    /// Its HSDirs, each with the time since which it has been one.
     pub hsdirs: Vec<(RelayId, Moment)>,
 }
 
 impl Service {
-    /// A service of this number.
+    /// The service of this number.
     pub fn new(number: usize, distinct: bool, backends: BTreeSet<usize>) -> Self {
         Self {
             id: format!("s{number:04}").as_str().into(),
@@ -73,7 +74,7 @@ impl Service {
     }
 }
 
-/// Moves descriptors to other places; an HSDir that stays one keeps the time since when it has been.
+/// Moves descriptors to other places; an HSDir that remains keeps its time.
 pub fn move_spots<'a>(
     spots: &mut Vec<Spot>,
     places: impl Iterator<Item = &'a (DescriptorSlot, Vec<RelayId>)>,

@@ -1,4 +1,4 @@
-//! Simulated time: milliseconds since the simulation began, of which nothing in it knows but the simulator.
+//! Simulated time: milliseconds since the simulation began, which only the simulator knows.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,10 +13,10 @@ pub struct Moment(pub u64);
 const BEGIN: UnixTime = UnixTime(1_767_225_600);
 
 impl Moment {
-    /// The beginning.
+    /// The beginning of the simulation.
     pub const ZERO: Self = Self(0);
 
-    /// The end of time.
+    /// A time that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
     /// This much later.
@@ -25,23 +25,23 @@ impl Moment {
         Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The time from `earlier` to this moment; none if that is later.
+    /// The time from `earlier` to this moment; zero if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// What a clock shows that is right.
+    /// The time by a correct clock.
     pub fn wall(self) -> UnixTime {
         BEGIN.plus(self.0 / 1000)
     }
 
-    /// When a clock that is right shows this.
+    /// The moment at which a correct clock shows this.
     pub fn at_wall(wall: UnixTime) -> Self {
         Self(wall.since(BEGIN).saturating_mul(1000))
     }
 }
 
-/// As `day 3, 04:05:06`.
+/// Displays it as `day 3, 04:05:06`.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0 / 1000;

@@ -1,5 +1,5 @@
-//! What the balancer's tor can do at a time: it takes one command after the other and builds 32 circuits for its client; what it is
-//! asked beyond that queues inside it, in order.
+//! The limits of the balancer's tor: it takes one command after the other, and builds 32 circuits for its
+//! client. Further requests queue inside it, in order.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,52 +8,53 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::time::Moment;
 
-/// What tor is busy with.
+/// The load of tor.
 pub struct Tor {
-    /// When it has taken the last of all commands.
+    /// The time at which it has taken the last of all commands.
     free_from: Moment,
-    /// When each of its circuits is done, the earliest first: it has no more than [`CIRCUITS`].
+    /// The ends of its circuits, the earliest first; no more than [`CIRCUITS`].
     circuits: BinaryHeap<Reverse<Moment>>,
-    /// Until when the engine has to count each request: to its end, or until it may have given up waiting for that.
+    /// The times until which the engine has to count each request: to its end, or until the engine may have
+    /// given it up.
     outstanding: BinaryHeap<Reverse<Moment>>,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
-    /// When it ends.
+    /// The time at which it ends.
     pub ends: Moment,
-    /// Whether it fails, and tor does not tell.
+    /// True if it fails, and tor does not report it.
     pub is_lost: bool,
 }
 
 impl Fate {
-    /// When tor tells the end; `None` if it does not.
+    /// The time at which tor reports the end; `None` if it does not.
     pub fn told_at(self) -> Option<Moment> {
         (!self.is_lost).then_some(self.ends)
     }
 }
 
-/// `MaxClientCircuitsPending`.
+/// The most client circuits that are pending (`MaxClientCircuitsPending`).
 const CIRCUITS: usize = 32;
-/// How long tor takes to take a request: 300 took 11.5 s.
+/// The time that tor needs to take a request: 300 took 11.5 s.
 const TAKING: Duration = Duration::from_millis(38);
-/// For how long the engine counts a request that is not answered.
+/// The time for which the engine counts a request that is not answered.
 const COUNTED: Duration = Duration::from_mins(1);
-/// How long most requests take from their circuit's beginning to their end.
+/// The time that most requests take from their circuit's beginning to their end.
 const USUAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
-/// How long those take whose first circuit fails, or whose HSDir is slow.
+/// The time of requests whose first circuit fails, or whose HSDir is slow.
 const SLOW: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(15));
-/// How long those take that tor tries again and again, until its own time-out.
+/// The time of requests that tor retries until its own time-out.
 const SLOWEST: (Duration, Duration) = (Duration::from_secs(15), Duration::from_mins(2));
-/// Of 1000 requests so many are slow.
+/// The slow requests, out of 1000.
 const SLOW_ONES: u64 = 50;
-/// Of 1000 requests so many are the slowest.
+/// The slowest requests, out of 1000.
 const SLOWEST_ONES: u64 = 10;
-/// Of 1000 requests so many come to nothing, and tor does not tell.
+/// The requests that fail without a report, out of 1000.
 pub const SILENCE: u64 = 10;
 
-/// A tor that was asked for nothing yet.
+/// A tor without requests.
 impl Default for Tor {
     fn default() -> Self {
         Self { free_from: Moment::ZERO, circuits: BinaryHeap::new(), outstanding: BinaryHeap::new() }
@@ -61,7 +62,7 @@ impl Default for Tor {
 }
 
 impl Tor {
-    /// Asks tor for something at an HSDir, which may not be reached at all.
+    /// Asks tor for something at an HSDir, which `is_reached` by circuits or not.
     pub fn ask(&mut self, now: Moment, is_reached: bool, dice: &mut Dice) -> Fate {
         self.free_from = self.free_from.max(now).after(TAKING);
         let free = if self.circuits.len() < CIRCUITS { None } else { self.circuits.pop() };
@@ -79,7 +80,7 @@ impl Tor {
         Fate { ends, is_lost }
     }
 
-    /// How many requests the engine has to count at least.
+    /// The least number of requests that the engine has to count.
     pub fn outstanding(&mut self, now: Moment) -> usize {
         while self.outstanding.peek().is_some_and(|Reverse(until)| *until <= now) {
             self.outstanding.pop();
@@ -87,7 +88,7 @@ impl Tor {
         self.outstanding.len()
     }
 
-    /// Another engine begins, which knows nothing of what tor was asked for before.
+    /// Forgets the requests of an earlier engine.
     pub fn meet_another_engine(&mut self) {
         self.outstanding.clear();
     }

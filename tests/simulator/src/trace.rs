@@ -1,4 +1,4 @@
-//! What the engine hears and says of one service, for a person who looks for a fault.
+//! The events and actions that concern one service, for a person who looks for a fault.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,16 +9,16 @@ use super::generation::Generation;
 use super::time::Moment;
 use super::world::World;
 
-/// Who wants to hear what of which service.
+/// A listener for the events of one service.
 pub struct Trace {
     service: usize,
     tell: fn(&str),
-    /// The service's own publications: what becomes of them is told by their numbers alone.
+    /// The service's own publications: their outcomes have only their numbers.
     own: RefCell<BTreeSet<PublicationId>>,
 }
 
 impl Trace {
-    /// Tells what there is of the service with this number, a line each.
+    /// Prints each event of the service with this number as a line.
     pub fn new(service: usize, tell: fn(&str)) -> Self {
         Self { service, tell, own: RefCell::default() }
     }
@@ -29,21 +29,21 @@ impl Trace {
 }
 
 impl<G: Generation> World<G> {
-    /// A new life of the balancer counts its publications anew.
+    /// Notes a new life of the balancer, which numbers its publications from the beginning.
     pub fn trace_start(&self) {
         if let Some(trace) = &self.trace {
             trace.own.borrow_mut().clear();
         }
     }
 
-    /// Something goes wrong, or is mended.
+    /// Prints a fault, or its end.
     pub fn trace(&self, what: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
             trace.line(self.now, &what());
         }
     }
 
-    /// The engine is about to hear this.
+    /// Prints an event that the engine is about to get.
     pub fn trace_event(&self, event: &Event<G>) {
         let Some(trace) = &self.trace else { return };
         let concerns = match event {
@@ -67,7 +67,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The engine has said this.
+    /// Prints an action of the engine.
     pub fn trace_action(&self, action: &Action<G>) {
         let Some(trace) = &self.trace else { return };
         let concerns = match action {

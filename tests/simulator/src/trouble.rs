@@ -1,4 +1,4 @@
-//! What goes wrong, and how it is mended.
+//! Faults, and their ends.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use super::network::relay::{FAULTY, Manner, RelayId};
 use super::time::Moment;
 use super::world::{CALM, Happening, World};
 
-/// Something that was wrong comes to its end.
+/// The end of a fault.
 #[derive(Clone, Copy, Debug)]
 pub enum Mend {
     /// A relay is honest again.
     Relay(RelayId),
     /// A backend works again.
     Backend(usize),
-    /// The signer is back.
+    /// The signer answers again.
     Signer,
-    /// The signer does as the service asks again.
+    /// The signer serves the service again.
     Poison(usize),
-    /// Tor is back.
+    /// Tor runs again.
     Tor,
-    /// The balancer is back.
+    /// The balancer runs again.
     Balancer,
     /// The machine wakes up.
     Machine,
@@ -36,26 +36,26 @@ pub enum Mend {
     Service(usize),
     /// The backend serves the service again.
     Listed {
-        /// The backend.
+        /// The number of the backend.
         backend: usize,
-        /// The service.
+        /// The number of the service.
         service: usize,
     },
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-/// As many descriptors as a signer signs within a minute.
+/// The number of descriptors that a signer signs within a minute.
 const REQUESTS: u64 = 120;
 
 impl<G: Generation> World<G> {
-    /// From when on nothing goes wrong any more.
+    /// The time from which on no fault begins.
     fn calm_from(&self) -> Moment {
         let end = Moment::ZERO.after(24 * HOUR * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
         Moment(end.0.saturating_sub(Moment::ZERO.after(CALM).0))
     }
 
-    /// Plans the next thing that goes wrong. The more services there are, the sooner it comes.
+    /// Plans the next fault. With more services it comes sooner.
     pub fn plan_trouble(&mut self) {
         let often = 3 * HOUR / u32::try_from(1 + self.scenario.services / 10).unwrap_or(1);
         let at = self.now.after(self.dice.between(MINUTE, often));
@@ -64,13 +64,13 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Plans the end of something wrong.
+    /// Plans the end of a fault.
     fn mend_after(&mut self, low: Duration, high: Duration, mend: Mend) {
         let at = self.now.after(self.dice.between(low, high));
         self.queue.plan(at.min(self.calm_from()), Happening::Mended(mend));
     }
 
-    /// Something goes wrong.
+    /// Begins a fault.
     pub fn trouble(&mut self) {
         self.plan_trouble();
         let kind = self.dice.below(17);
@@ -173,7 +173,7 @@ impl<G: Generation> World<G> {
         self.mend_after(10 * MINUTE, 6 * HOUR, Mend::Poison(service));
     }
 
-    /// Tor ends, for a while.
+    /// Ends tor for a while.
     pub fn tor_ends(&mut self) {
         if self.balancer.tor_ready && self.balancer.asleep.is_none() {
             self.stop_tor();
@@ -182,7 +182,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Tor may end again shortly after its start, when it has just been asked for a lot.
+    /// Plans that tor may end again shortly after its start, when it has just got many requests.
     fn tor_may_end_again(&mut self) {
         let at = self.now.after(self.dice.between(Duration::from_secs(5), 2 * MINUTE));
         if self.dice.chance(300) && at < self.calm_from() {
@@ -190,8 +190,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Tor has read a consensus, and may lack the microdescriptors of some relays until it reads the next; those that it lacked it
-    /// has got meanwhile.
+    /// Has tor read a consensus: it may lack the microdescriptors of some relays until it reads the next one,
+    /// and has got those that it lacked.
     pub fn some_relays_are_missing(&mut self) {
         for relay in std::mem::take(&mut self.balancer.missing) {
             let relay = self.relays.get_mut(relay);
@@ -219,7 +219,7 @@ impl<G: Generation> World<G> {
     fn machine_sleeps(&mut self) {
         let up =
             self.balancer.tor_ready && self.balancer.engine().is_some() && self.balancer.asleep.is_none();
-        // By a clock that was set back a short time ago nobody can tell for how long it was.
+        // While a clock was set back a short time ago, the length of that cannot be told.
         let right = self.balancer.clock_ahead == 0 && self.now.since(self.clock_stepped) > HOUR;
         if up && right {
             self.fall_asleep();
@@ -230,7 +230,8 @@ impl<G: Generation> World<G> {
 
     fn clock_steps(&mut self) {
         if self.balancer.clock_ahead == 0 && self.balancer.asleep.is_none() {
-            // HSDirs of version 2 keep the latest publication time: what was signed in the future stays for that long.
+            // HSDirs of version 2 keep the latest publication time: a descriptor that was signed in the
+            // future stays for that long.
             let ahead = G::TELLS && self.dice.chance(500);
             self.balancer.clock_ahead = if ahead { 86_400 } else { -86_400 };
             self.clock_has_stepped();
@@ -238,7 +239,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The balancer notices within half a minute, where it matters to it.
+    /// Has the balancer notice a step of the clock within half a minute, if it matters.
     fn clock_has_stepped(&mut self) {
         self.disturb();
         self.clock_stepped = self.now;
@@ -266,12 +267,12 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The operator has changed a service, or removed it.
+    /// Changes or removes a service in the operator's configuration.
     fn reconfigure(&mut self, number: usize, configured: bool) {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
         self.count_users();
-        // A machine that sleeps hears of it when it wakes up.
+        // A machine that sleeps gets the configuration when it wakes up.
         if self.balancer.asleep.is_none() {
             self.watch.reconfigured(self.now, number, configured, &self.users);
         }
@@ -279,8 +280,9 @@ impl<G: Generation> World<G> {
         self.show_network();
     }
 
-    /// Somebody else publishes descriptors of the service. He has its key, and a clock that is ahead; or he was in the balancer's
-    /// place and had the signer, which has forgotten it, sign again and again with the highest revision that it gives.
+    /// Has a stranger publish descriptors of the service. The stranger has its key and a clock that is ahead;
+    /// or it was in the balancer's place and had the signer, which has forgotten that, sign again and again
+    /// with the highest revision that it gives.
     fn stranger_publishes(&mut self) {
         let number = self.some_service();
         let hostile = self.dice.chance(500);
@@ -305,11 +307,11 @@ impl<G: Generation> World<G> {
             for hsdir in hsdirs {
                 let key = Key { owner: number, slot };
                 self.relays.store(*hsdir, key, &text, (self.now, until), G::supersedes, G::TELLS);
-                // What the balancer had stored there is lost.
+                // The descriptor that the balancer had stored there is lost.
                 self.relays.get_mut(*hsdir).forgot_at = Some(self.now);
             }
         }
-        // It is found out when the balancer publishes anew.
+        // The balancer notices it at its next publication.
         self.service_disturbed(number, self.now.after(self.promises.renewed));
     }
 
@@ -327,7 +329,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Something is as it should be again.
+    /// Ends a fault.
     pub fn mend(&mut self, mend: Mend) {
         self.trace(|| format!("mended: {mend:?}"));
         match mend {
@@ -378,8 +380,8 @@ mod tests {
     use super::super::scenario::{Scenario, Version};
     use super::*;
 
-    /// How many HSDirs there are that have had the time to store the descriptors of services, and how many of these have one
-    /// that `is_wanted`.
+    /// The number of HSDirs that have had the time to store the descriptors of services, and the number of
+    /// these that have one for which `is_wanted` is true.
     fn count(world: &World<V3>, is_wanted: impl Fn(Key, &Text<V3>) -> bool) -> (usize, usize) {
         let (mut all, mut wanted) = (0, 0);
         for (owner, service) in world.services.iter().enumerate() {
@@ -397,8 +399,9 @@ mod tests {
         (all, wanted)
     }
 
-    /// A restarted signer whose clock is right signs nothing higher than what it signed while its clock was a day ahead. HSDirs
-    /// refuse that, and serve what they have for three hours; with the next retry they have the new one.
+    /// A restarted signer with a correct clock signs nothing higher than it signed while its clock was a day
+    /// ahead. HSDirs refuse that, and serve what they have for three hours; with the next retry they have the
+    /// new descriptor.
     #[test]
     fn what_was_signed_by_a_clock_that_was_ahead_is_waited_out() {
         let calm = Scenario { days: 1, trouble: false, ..Scenario::crowd(Version::V3) };

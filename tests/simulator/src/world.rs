@@ -1,4 +1,4 @@
-//! The world: everything there is, and the passing of time.
+//! The world: everything that exists, and the passing of time.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,49 +25,49 @@ use super::time::Moment;
 use super::trace::Trace;
 use super::trouble::Mend;
 
-/// Everything there is.
+/// The state of everything.
 pub struct World<G: Generation> {
-    /// What is simulated.
+    /// The parameters of the simulation.
     pub scenario: Scenario,
-    /// What is promised.
+    /// The promises to this scenario's services.
     pub promises: Promises,
-    /// The present.
+    /// The present moment.
     pub now: Moment,
-    /// Where chance comes from.
+    /// The source of random numbers.
     pub dice: Dice,
-    /// What will happen.
+    /// The planned happenings.
     pub queue: Queue<Happening<G>>,
-    /// Who makes consensuses.
+    /// The authorities, which make consensuses.
     pub authorities: Authorities,
-    /// All relays.
+    /// All relays that have ever existed.
     pub relays: Relays<G>,
-    /// What became of each introduction point.
+    /// The histories of all introduction points.
     pub fates: Vec<Fate>,
-    /// Those of the services, then those of the backends.
+    /// The addresses of the services, then those of the backends.
     pub addresses: Vec<Address>,
     /// All services that are ever configured.
     pub services: Vec<Service>,
-    /// All backends.
+    /// All backends, in the order of their numbers.
     pub backends: Vec<Backend<G>>,
-    /// Which services each backend serves.
+    /// The services that each backend serves.
     pub users: Vec<BTreeSet<usize>>,
     /// The balancer, its tor and its signer.
     pub balancer: Balancer<G>,
-    /// Since when the balancer has had all that it needs.
+    /// The time since which the balancer has had everything that it needs.
     pub undisturbed: Moment,
-    /// When its clock last stepped.
+    /// The time of the last step of its clock.
     pub clock_stepped: Moment,
-    /// What the invariants have to remember.
+    /// The memory of the invariants.
     pub watch: Watch<G>,
-    /// Who looks on.
+    /// The trace of one service; `None` without one.
     pub trace: Option<Trace>,
-    /// What was seen so far.
+    /// The figures so far.
     pub report: Report,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
 }
 
-/// What happens outside of the engine.
+/// A happening outside of the engine.
 pub enum Happening<G: Generation> {
     /// The authorities vote.
     Vote,
@@ -83,20 +83,20 @@ pub enum Happening<G: Generation> {
     BackendLearns(usize, Rc<Consensus>),
     /// A backend's tor publishes.
     BackendPublishes {
-        /// Which.
+        /// The number of the backend.
         backend: usize,
-        /// Which of its plans to do so this is.
+        /// The number of the planned wake.
         wake: u32,
     },
     /// A backend replaces an introduction point.
     BackendRotates(usize),
     /// Tor has an answer for a backend's descriptor.
     Fetched {
-        /// By whom it was asked.
+        /// The lives in which it was asked for.
         call: Call,
-        /// Whose descriptor.
+        /// The number of the backend.
         backend: usize,
-        /// Who was asked.
+        /// The source that was asked.
         source: Source,
     },
     /// The signer answers.
@@ -109,25 +109,26 @@ pub enum Happening<G: Generation> {
     ReadBack(Call, Key, RelayId),
     /// The time to gather changes of a service is over.
     PromptLook(Call, usize),
-    /// Tor ends again.
+    /// Tor ends once more.
     TorEnds,
-    /// Something goes wrong.
+    /// A fault begins.
     Trouble,
-    /// Something is mended.
+    /// A fault ends.
     Mended(Mend),
 }
 
-/// Of 1000 backends so many authorize their clients, where that makes a difference to how tor can ask for them.
+/// The backends that authorize their clients, out of 1000, if that changes the way in which tor can fetch
+/// their descriptors.
 const SEALED: u64 = 150;
-/// Of 1000 relays so many come and go in an hour.
+/// The relays that come and go in an hour, out of 1000.
 const CHURN: u64 = 8;
-/// How often everything is looked at.
+/// The time between two checks of everything.
 const MINUTE: Duration = Duration::from_mins(1);
-/// At the end nothing goes wrong any more; whatever had been going wrong is mended.
+/// The time at the end in which no fault begins, and earlier ones have ended.
 pub const CALM: Duration = Duration::from_hours(8);
 
 impl<G: Generation> World<G> {
-    /// A world in which everything is about to begin, at some hour of its first day.
+    /// A world before its first happening, at some hour of its first day.
     pub fn new(scenario: Scenario, trace: Option<Trace>) -> Self {
         let mut dice = Dice(scenario.seed);
         let now = Moment::ZERO.after(INTERVAL * u32::try_from(dice.below(24)).unwrap_or(0));
@@ -170,7 +171,7 @@ impl<G: Generation> World<G> {
         world
     }
 
-    /// Lets backends begin, and plans what comes of itself.
+    /// Starts the backends, and plans what happens by itself.
     fn populate(&mut self) {
         self.count_users();
         for backend in 0..self.backends.len() {
@@ -200,7 +201,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Lets so much time pass, in whole minutes, or less if a promise is broken.
+    /// Lets this much time pass, in whole minutes; less if a promise is broken.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
         let mut minute = self.now.after(MINUTE);
@@ -240,7 +241,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// An hour is over: relays have come and gone, and the authorities vote.
+    /// Ends an hour: relays come and go, and the authorities vote.
     fn vote(&mut self) {
         self.queue.plan(self.now.after(INTERVAL), Happening::Vote);
         for _ in 0..self.relays.running.len() {
@@ -258,7 +259,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// A consensus is handed out; each tor fetches it in its own time.
+    /// Hands a consensus out; each tor fetches it in its own time.
     fn hand_out(&mut self, consensus: &Rc<Consensus>) {
         self.authorities.publish(consensus.clone());
         self.touch_all();
@@ -269,7 +270,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Notes which services each backend serves.
+    /// Computes the services that each backend serves.
     pub fn count_users(&mut self) {
         self.users.iter_mut().for_each(BTreeSet::clear);
         for (number, service) in self.services.iter().enumerate() {
@@ -281,19 +282,19 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Something has happened to a service.
+    /// Notes that something has happened to a service.
     pub fn touch(&mut self, service: usize) {
         self.services[service].touched = true;
     }
 
-    /// Something has happened to a backend.
+    /// Notes that something has happened to a backend.
     pub fn touch_users(&mut self, backend: usize) {
         for service in &self.users[backend] {
             self.services[*service].touched = true;
         }
     }
 
-    /// Something has happened to all.
+    /// Notes that something has happened to everything.
     pub fn touch_all(&mut self) {
         for service in &mut self.services {
             service.touched = true;
@@ -305,7 +306,7 @@ impl<G: Generation> World<G> {
 fn some_services(scenario: &Scenario, now: Moment, dice: &mut Dice) -> Vec<Service> {
     let service = |number| {
         let few = 1 + dice.index(4);
-        // Some have more backends than a descriptor has room for.
+        // Some services have more backends than a descriptor has room for.
         let count = if dice.chance(100) { 12 } else { few };
         let some = match scenario.each {
             Some(each) => (number * each..(number + 1) * each).collect(),

@@ -1,4 +1,4 @@
-//! Version 2.
+//! Version 2 onion services.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl Generation for V2 {
     }
 }
 
-/// The number of the service's period: they begin at a time of day of its own.
+/// The number of the service's period. Periods begin at a time of day that depends on the service.
 fn period(address: &Address, now: UnixTime) -> u64 {
     (now.0 + u64::from(address.v2.permanent_id()[0]) * DAY / 256) / DAY
 }

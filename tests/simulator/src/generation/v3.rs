@@ -1,4 +1,4 @@
-//! Version 3.
+//! Version 3 onion services.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl Generation for V3 {
         let kept = Self::kept(consensus, address, now);
         let stored = kept.iter().filter(|(slot, _)| slot.period == period).flat_map(|(_, stored)| stored);
         let stored: Vec<RelayId> = stored.copied().collect();
-        // Three of the four of each replica.
+        // Three of the four HSDirs of each replica.
         let asked = stored.chunks(4).flat_map(|replica| &replica[..replica.len().min(3)]).copied().collect();
         vec![(DescriptorSlot { period, replica: 0 }, asked)]
     }
@@ -108,8 +108,9 @@ impl Generation for V3 {
         new > old
     }
 
-    /// As tor's order-preserving encryption, which grows by about this much a second from the start of the
-    /// shared-random run on that the period's first descriptor belongs to. Its steps are random: no hour is as long as another.
+    /// A revision like that of tor's order-preserving encryption. It grows by about this much a second, from
+    /// the start of the shared-random run to which the period's first descriptor belongs. Its steps are
+    /// random, so that hours differ in length.
     fn revision(slot: DescriptorSlot, now: UnixTime) -> u64 {
         let seconds = now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 22);
         let growth =
@@ -118,7 +119,7 @@ impl Generation for V3 {
         (0..blocks).map(growth).sum::<u64>() * BLOCK + growth(blocks) * (seconds % BLOCK)
     }
 
-    /// The certificate that says so is good for a whole number of hours, rounded up.
+    /// The end of the certificate that tells the time is a whole hour, rounded up.
     fn published_at(made: UnixTime, now: UnixTime) -> UnixTime {
         UnixTime(made.0.next_multiple_of(3600)).min(now)
     }
@@ -136,7 +137,7 @@ impl Generation for V3 {
 const DAY: u64 = 86_400;
 /// The mean growth of a revision counter in a second.
 const PER_SECOND: u64 = 32_768;
-/// So many seconds grow at one rate.
+/// The seconds that grow at one rate.
 const BLOCK: u64 = 600;
-/// By how much that differs from the mean: the sum of so many random steps of 1 to 65536 does by about as much.
+/// The deviation of that rate from the mean: about that of the sum of as many random steps of 1 to 65536.
 const DEVIATION: u64 = 1337;

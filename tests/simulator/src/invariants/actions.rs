@@ -1,4 +1,4 @@
-//! What has to be so of everything that the engine says.
+//! Invariants of the engine's actions.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::{Failure, Invariant};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-/// Within so long only a part of all renewals may come; they are spread over an hour.
+/// The time within which only a part of all renewals may come; they are spread over an hour.
 const STEP: Duration = Duration::from_mins(5);
 
 impl<G: Generation> World<G> {
-    /// Notes the first promise that is broken.
+    /// Notes the first broken promise.
     pub fn fail(&mut self, invariant: Invariant, of: &str, expected: String) {
         let replay = self.scenario.to_string();
         self.failure.get_or_insert(Failure { invariant, at: self.now, of: of.into(), expected, replay });
     }
 
-    /// The engine never asks to be woken at once: that would not end.
+    /// Checks that the engine does not ask to be woken at once, which would never end.
     pub fn check_deadline(&mut self, now: Now, deadline: Option<Duration>) {
         if let Some(deadline) = deadline.filter(|deadline| *deadline <= now.elapsed) {
             let expected = format!("the next deadline is {deadline:?}, which is not after {:?}", now.elapsed);
@@ -32,7 +32,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Looks at an action.
+    /// Checks an action.
     pub fn check_action(&mut self, action: &Action<G>) {
         match action {
             Action::Fetch { backend, from } => {
@@ -79,7 +79,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Notes what a descriptor lists, and on which HSDirs.
+    /// Notes the sets of a descriptor, and their HSDirs.
     fn note_sets(&mut self, key: Key, posts: &[Post<G>], revision: Revision) {
         self.watch.prompt.publishes(key);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
@@ -93,8 +93,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Tor leaks memory at each post: a descriptor has no more in an hour than it takes to try every HSDir that fails as often as is
-    /// of use, and to publish every change.
+    /// Checks the number of posts of a descriptor within an hour, because tor leaks memory at each. There are
+    /// no more than it takes to try every failing HSDir as often as is useful, and to publish every change.
     pub fn check_leak(&mut self, key: Key, count: usize) {
         let (now, most) = (self.now, self.promises.posts_of_a_descriptor);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
@@ -110,7 +110,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Tor is asked for something.
+    /// Checks the number of requests that are outstanding at tor.
     pub fn check_in_flight(&mut self) {
         let (count, most) = (self.balancer.tor.outstanding(self.now), self.promises.in_flight);
         if count > most {
@@ -149,7 +149,7 @@ impl<G: Generation> World<G> {
         let relay = |chosen: &Chosen<G>| chosen.point.relay();
         for (place, chosen) in points.iter().enumerate() {
             let alone = || points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
-            // Where a client strikes a point off that has failed, a backend's only one may be the second at a relay.
+            // If clients strike a failed point off, a backend's only point may be the second one at a relay.
             let first = points[..place].iter().all(|other| relay(other) != relay(chosen));
             if !(first || G::FAILED_IS_STRUCK_OFF && alone()) {
                 let expected = format!("two points at {}", chosen.point.relay());
@@ -169,11 +169,12 @@ impl<G: Generation> World<G> {
         self.check_last_set(number);
     }
 
-    /// When all backends are dead, the last set is published for so long and no longer.
+    /// Checks that after the death of all backends the last set is published for the promised time and no
+    /// longer.
     fn check_last_set(&mut self, number: usize) {
         let backends = self.services[number].backends.iter().map(|backend| &self.backends[*backend]);
         let dead = backends.map(|backend| if backend.is_alive() { self.now } else { backend.since }).max();
-        // Who starts anew, or reads another clock, takes what is found for younger than it is.
+        // After a restart, or with another clock, the balancer takes a copy for younger than it is.
         let dead = dead.max(Some(self.undisturbed.max(self.services[number].undisturbed)));
         let promised = self.promises.buried + self.promises.last_set + self.promises.renewed;
         if dead.is_some_and(|dead| self.now.since(dead) > promised) {
@@ -182,7 +183,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// A new revision exceeds all that were read back; one that is kept is that of all other HSDirs.
+    /// Checks that a new revision exceeds all that were read back, and that a kept one is that of all other
+    /// HSDirs.
     fn check_revision(&mut self, key: Key, revision: Revision) {
         let of = self.services[key.owner].id.0.clone();
         let held = self.watch.held.get(&key);
@@ -207,7 +209,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// An HSDir that has a set gets it again when all get a new revision only: for its renewal, or with a reason.
+    /// Checks that an HSDir which has a set gets it again only when all get a new revision: for the renewal,
+    /// or for a reason.
     fn check_to(&mut self, number: usize, slot: DescriptorSlot, posts: &[Post<G>]) {
         let of = self.services[number].id.0.clone();
         if posts.iter().any(|post| post.to.is_empty()) {
@@ -218,8 +221,9 @@ impl<G: Generation> World<G> {
         };
         let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
         let first = *held.renewed.get_or_insert(self.now);
-        // A set may have been chosen and given up again before it was sent to anybody: what was sent before that counts no
-        // more, even if it is heard of later. Where HSDirs have sets of their own, to get such a one back is no renewal.
+        // A set may have been chosen and given up before any HSDir got it. The set before it then counts no
+        // more, even if its end is reported later. If HSDirs have sets of their own, getting such a set back
+        // is not a renewal.
         let backends = self.services[number].backends.iter();
         let changed = backends.map(|backend| self.watch.changed[*backend]).max().unwrap_or(Moment::ZERO);
         let sent = posts.iter().flat_map(|post| post.to.iter().map(move |hsdir| (&post.points, hsdir)));
@@ -230,9 +234,9 @@ impl<G: Generation> World<G> {
             .filter_map(|(_, id)| Some((*id, *held.sent.get(id)?)))
             .filter(|(_, sent)| !self.services[number].distinct || *sent >= changed)
             .collect();
-        // Where one gets other points, all get the new revision.
+        // If one HSDir gets other points, all get the new revision.
         let news = sent.iter().any(|(points, id)| held.by.get(id).is_some_and(|known| !same(known, points)));
-        // What is on its way takes the place of what is there, or fails without being heard of.
+        // An upload in progress replaces the set on the HSDir, or fails without a report.
         for (_, id) in sent {
             held.by.remove(&id);
             held.sent.insert(id, self.now);
@@ -251,11 +255,11 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Where nothing goes wrong, renewals are spread over the time in which they may come.
+    /// Checks that without trouble renewals are spread over the time in which they may come.
     fn check_spread(&mut self) {
         let count = Watch::<G>::count(&mut self.watch.renewals, self.now, STEP);
         let descriptors = self.services.iter().map(|service| service.spots.len()).sum::<usize>();
-        // What may have expired is renewed at once after a step forward.
+        // After a step forward, descriptors that may have expired are renewed at once.
         let has_stepped = self.clock_stepped > Moment::ZERO && self.now < self.clock_stepped.after(STEP * 2);
         if !self.scenario.trouble && !has_stepped && descriptors >= MANY && count * 3 > descriptors {
             let expected = format!("{count} of {descriptors} descriptors were renewed within {STEP:?}");
@@ -264,5 +268,5 @@ impl<G: Generation> World<G> {
     }
 }
 
-/// From so many descriptors on chance does not put them in step.
+/// The number of descriptors from which on chance does not put them in step.
 const MANY: usize = 30;

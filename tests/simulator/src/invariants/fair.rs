@@ -1,4 +1,4 @@
-//! Fair shares: clients find any set of a service's points as often as another.
+//! Fair shares: clients find each set of a service's points equally often.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use super::Invariant;
 use super::services::Alarm;
 
 impl<G: Generation> World<G> {
-    /// Some time after the last round each set is on as many of a period's HSDirs as another, or on one more.
+    /// Checks that some time after the last round each set is on as many of a period's HSDirs as any other,
+    /// or on one more.
     pub(super) fn check_fair(&mut self, number: usize, alarm: &mut Alarm) {
         let service = &self.services[number];
         if !service.distinct {

@@ -1,4 +1,4 @@
-//! What has to be so in the end, and what the engine says of itself.
+//! Invariants of the end, by the engine's own status.
 
 use onionbalance::engine::{BackendState, UploadState};
 
@@ -9,7 +9,8 @@ use super::super::world::World;
 use super::Invariant;
 
 impl<G: Generation> World<G> {
-    /// Long after the last fault every backend is found, and every HSDir has what it should.
+    /// Checks that long after the last fault every backend is found, and every HSDir has the right
+    /// descriptors.
     pub fn check_healed(&mut self) {
         let Some(engine) = self.balancer.engine() else {
             return self.fail(Invariant::Healed, "balancer", "it is down".into());
@@ -45,7 +46,7 @@ impl<G: Generation> World<G> {
         let known = self.services[key.owner].spots.iter().find(|spot| spot.slot == slot);
         let since = known.and_then(|spot| spot.hsdirs.iter().find(|(hsdir, _)| *hsdir == id));
         let long = since.is_some_and(|(_, since)| self.now.since(*since) > self.promises.posted);
-        // A renewal may just be under way.
+        // A renewal may be in progress.
         let well = !matches!(
             state,
             UploadState::Pending { failures: 3.. } | UploadState::Refused | UploadState::Unknown

@@ -1,4 +1,4 @@
-//! What has to be so, whatever happens.
+//! Invariants that hold whatever happens.
 
 mod actions;
 mod fair;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::time::Moment;
 
-/// What has to be so.
+/// A property that always holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Invariant {
     /// Clients with any live consensus find a descriptor.
@@ -22,11 +22,11 @@ pub enum Invariant {
     Stored,
     /// A descriptor lists points of the service's own backends only.
     Configured,
-    /// Points of a backend that is dead, or that gave them up, are not listed for longer than promised.
+    /// Points of a dead backend, or points that a backend gave up, are not listed for longer than promised.
     Living,
     /// A living backend's points are listed.
     Seen,
-    /// A living backend, where it can be found, is not taken for dead.
+    /// A living backend that can be found does not count as dead.
     Alive,
     /// A backend's newest descriptor counts.
     Newest,
@@ -34,21 +34,23 @@ pub enum Invariant {
     LastSet,
     /// A set is not empty, not too long, and lists no two points that a client could not tell apart.
     Sets,
-    /// Where HSDirs have sets of their own, none is on more of them than another.
+    /// If HSDirs have sets of their own, no set is on more of them than another.
     Fair,
-    /// Tor is asked no more than so often in any minute.
+    /// Tor gets no more requests in a minute than the budgets allow.
     Budget,
-    /// No more than so many requests are outstanding at tor at a time.
+    /// No more than the allowed number of requests are outstanding at tor at a time.
     InFlight,
     /// A revision that an HSDir was seen to hold is exceeded.
     Revision,
-    /// A revision exceeds no other floor than that, or one that is guessed because most HSDirs refuse.
+    /// A revision exceeds no other floor than that, unless it is a guess because most HSDirs refuse.
     Guess,
-    /// All HSDirs of a descriptor hold one revision: a client discards what is below the one that it holds.
+    /// All HSDirs of a descriptor hold one revision: a client discards a revision below the one that it
+    /// holds.
     Height,
-    /// What an HSDir has is not sent there again before it has to be.
+    /// An HSDir does not get a descriptor that it has again before that is needed.
     Needless,
-    /// Changes are listed, and backends are looked for, within seconds, unless requests wait for their turn at tor.
+    /// Changes are listed, and backends are looked for, within seconds, unless requests wait for their turn
+    /// at tor.
     Prompt,
     /// Services do not act in step.
     Spread,
@@ -56,20 +58,20 @@ pub enum Invariant {
     Status,
     /// Everything is well some time after the last fault.
     Healed,
-    /// The next deadline lies ahead.
+    /// The next deadline is in the future.
     Deadline,
 }
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Which.
+    /// The broken invariant.
     pub invariant: Invariant,
-    /// When.
+    /// The simulated time of the failure.
     pub at: Moment,
-    /// Of which service, backend or the like.
+    /// The service, backend or other object that it concerns.
     pub of: String,
-    /// What was expected, and what was there.
+    /// The expected and the actual state.
     pub expected: String,
     /// The command that shows it again.
     pub replay: String,
@@ -82,51 +84,51 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What was seen in a simulation in which everything was as it should be.
+/// The figures of a simulation without a failure.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Report {
-    /// How much time has passed in it.
+    /// The simulated time.
     pub simulated: Duration,
-    /// How many events the engine has handled.
+    /// The number of events that the engine has handled.
     pub events: u64,
-    /// What clients would have got, who looked for every service every minute with each live consensus.
+    /// The results of clients that look for every service every minute with each live consensus.
     pub look_ups: LookUps,
     /// The most publications that waited for the signer at a time.
     pub longest_line: usize,
     /// The most posts of one descriptor within an hour.
     pub most_posts: usize,
-    /// How many times an HSDir was asked for a backend's descriptor.
+    /// The number of times that an HSDir was asked for a backend's descriptor.
     pub fetches: u64,
-    /// How many of these tor answered later than the engine waits.
+    /// The number of these that tor answered later than the engine waits.
     pub late_fetches: u64,
-    /// How many times a living backend was taken for too old.
+    /// The number of times that a living backend counted as too old.
     pub taken_for_dead: u64,
-    /// For how many minutes each service was there, all together.
+    /// The minutes for which each service was there, in sum.
     pub service_minutes: u64,
-    /// In how many of these clients with a live consensus found it at no HSDir.
+    /// The number of these in which clients with a live consensus found it at no HSDir.
     pub dark_minutes: u64,
-    /// Stands for everything that the engine has said.
+    /// A digest of all actions of the engine.
     pub digest: u64,
 }
 
-/// What clients get who look for services.
+/// The results of clients that look for services.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LookUps {
-    /// How many HSDirs they ask.
+    /// The number of HSDirs that they ask.
     pub asked: u64,
-    /// How many of these have what is looked for, and nothing that is below the highest revision that another one has: a client
-    /// that holds that discards it.
+    /// The number of these that have the descriptor with no lower revision than another one: a client that
+    /// holds the highest revision discards lower ones.
     pub served: u64,
-    /// How many times none has.
+    /// The number of times that no HSDir has it.
     pub dark: u64,
-    /// How many times one of the HSDirs at least has to have it.
+    /// The number of times that at least one of the HSDirs has to have it.
     pub owed: u64,
-    /// How many times it is not owed: something has kept the balancer from it for too long.
+    /// The number of times that none has to have it: something has kept the balancer from it for too long.
     pub excused: u64,
 }
 
 impl LookUps {
-    /// Counts these, too.
+    /// Adds these to the sums.
     pub fn add(&mut self, others: Self) {
         self.asked += others.asked;
         self.served += others.served;

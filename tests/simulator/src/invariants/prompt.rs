@@ -1,4 +1,4 @@
-//! Promises of the engine that hold within seconds, unless requests wait for their turn at tor.
+//! Promises of the engine that are due within seconds, unless requests wait for their turn at tor.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -15,30 +15,32 @@ use super::super::time::Moment;
 use super::super::world::{Happening, World};
 use super::Invariant;
 
-/// The promises that are due within seconds.
+/// The state of the promises that are due within seconds.
 pub struct Prompt<G> {
     backends: Vec<Looked<G>>,
     /// The services that were published since they were configured, in this life of the balancer.
     begun: BTreeSet<usize>,
-    /// The copy of a backend's descriptor that the engine is about to hear of.
+    /// The copy of a backend's descriptor that the engine is about to get.
     offered: Option<(usize, Rc<[G]>)>,
-    /// When a request last had to wait for its turn.
+    /// The last time at which a request had to wait for its turn.
     waited: Moment,
-    /// Descriptors that were never published, of services that were, and since when the engine has known of them.
+    /// Descriptors that were never published, of services that were, with the time since which the engine has
+    /// known them.
     awaited: FxHashMap<Key, Moment>,
 }
 
-/// The last word of the engine on a backend, and its last questions.
+/// The engine's last notice of a backend, and its last questions.
 struct Looked<G> {
-    /// The introduction points that it lists; `None` while it does not take the backend to be alive.
+    /// The introduction points that it lists; `None` while it does not take the backend for alive.
     points: Option<Rc<[G]>>,
     /// The points before that.
     before: Option<Rc<[G]>>,
-    /// When it last said that its points are others, or that it is gone.
+    /// The last time of its notice that the points are others, or that the backend is gone.
     changed: Moment,
-    /// The first time it asked since it last said that the backend lives: it may have missed it since then.
+    /// The first time that it asked since its last notice that the backend lives: it may have missed it since
+    /// then.
     asked_first: Option<Moment>,
-    /// The last time it asked; `None` if what it asked was interrupted.
+    /// The last time it asked; `None` if the question was interrupted.
     asked_last: Option<Moment>,
     /// The number of looks since then that came before their time.
     forced: u32,
@@ -46,12 +48,12 @@ struct Looked<G> {
     given: Moment,
     /// The period that it looks at.
     period: Option<u64>,
-    /// Since when it has to ask because the period is another; `None` if it does not.
+    /// The time since which it has to ask because the period is another; `None` if it does not.
     look_owed: Option<Moment>,
 }
 
 impl<G> Prompt<G> {
-    /// Nothing is known of so many backends.
+    /// The state before the first notice, for this number of backends.
     pub fn new(backends: usize) -> Self {
         let looked = || Looked {
             points: None,
@@ -73,18 +75,18 @@ impl<G> Prompt<G> {
         }
     }
 
-    /// Whether the engine's last word on a backend was that it lives.
-    pub(super) fn lives(&self, backend: usize) -> bool {
+    /// True if the engine's last notice of a backend was that it is live.
+    pub(super) fn is_live(&self, backend: usize) -> bool {
         self.backends[backend].points.is_some()
     }
 
-    /// The engine is about to hear of this copy.
+    /// Notes that the engine is about to get this copy.
     pub fn offer(&mut self, backend: usize, points: Rc<[G]>, now: Moment) {
         self.backends[backend].given = now;
         self.offered = Some((backend, points));
     }
 
-    /// Tor will answer none of the questions.
+    /// Notes that tor will answer none of the questions.
     pub fn interrupt(&mut self) {
         self.awaited.clear();
         for looked in &mut self.backends {
@@ -92,38 +94,39 @@ impl<G> Prompt<G> {
         }
     }
 
-    /// A backend that serves nobody is forgotten.
+    /// Forgets a backend that serves no service.
     pub fn forget_backend(&mut self, backend: usize) {
         let period = self.backends[backend].period;
         self.backends[backend] = Looked { period, ..Self::new(1).backends.remove(0) };
     }
 
-    /// A service that is not configured is forgotten.
+    /// Forgets a service that is not configured.
     pub fn forget_service(&mut self, service: usize) {
         self.begun.remove(&service);
         self.awaited.retain(|key, _| key.owner != service);
     }
 
-    /// A descriptor is published.
+    /// Notes that a descriptor is published.
     pub fn publishes(&mut self, key: Key) {
         self.begun.insert(key.owner);
         self.awaited.remove(&key);
     }
 
-    /// The engine is about to be shown descriptors, of which these were never published.
+    /// Notes that the engine is about to be shown descriptors, of which these were never published.
     pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = Key>, now: Moment) {
         let known = std::mem::take(&mut self.awaited);
         let begun = unpublished.filter(|key| self.begun.contains(&key.owner));
         self.awaited = begun.map(|key| (key, known.get(&key).copied().unwrap_or(now))).collect();
     }
 
-    /// Tor is back: descriptors join the line, and all backends are looked for.
+    /// Notes that tor is back: descriptors join the line, and all backends are looked for.
     pub fn resume(&mut self, now: Moment) {
         self.backends.iter_mut().for_each(|looked| looked.forced += 1);
         self.awaited.values_mut().for_each(|since| *since = now);
     }
 
-    /// The engine is shown in which period to look for a backend, which it does at once if it `can`.
+    /// Notes that the engine is shown the period in which to look for a backend; it looks at once if it
+    /// `can`.
     pub fn shown(&mut self, backend: usize, period: u64, can: bool, now: Moment) {
         let looked = &mut self.backends[backend];
         let is_other = looked.period.replace(period) != Some(period);
@@ -134,21 +137,21 @@ impl<G> Prompt<G> {
     }
 }
 
-/// Slack for work that does not have to wait.
+/// The slack for work that does not have to wait.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// How long a look takes at most: each of eight HSDirs may be silent for 15 s, one after the other.
+/// The longest time of a look: each of eight HSDirs may be silent for 15 s, one after the other.
 const LONGEST: Duration = Duration::from_mins(2);
-/// How soon a backend is looked for in another period.
+/// The time within which a backend is looked for in another period.
 const LOOK: Duration = Duration::from_secs(30);
 
 impl<G: Generation> World<G> {
-    /// Whether the engine can do at once what it wants to do.
+    /// True if the engine can do at once whatever is due.
     fn is_free(&self) -> bool {
         let engine = self.balancer.engine().filter(|_| self.balancer.asleep.is_none());
         engine.is_some() && self.balancer.told_ready
     }
 
-    /// Notes whether requests have to wait for their turn.
+    /// Notes if requests have to wait for their turn.
     pub fn note_load(&mut self) {
         let now = self.balancer.now(self.now);
         let load = self.balancer.engine().map(|engine| engine.load(now));
@@ -157,7 +160,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The engine has said that a backend lives with other introduction points, or lives no more. Its services list that soon.
+    /// Notes that the engine has reported a backend with other introduction points, or as gone. Its services
+    /// list that soon.
     pub fn backend_changed(&mut self, number: usize, lives: bool) {
         let offered = self.watch.prompt.offered.take().filter(|(backend, _)| lives && *backend == number);
         let looked = &mut self.watch.prompt.backends[number];
@@ -175,12 +179,12 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// For how long changes are gathered before a service lists them.
+    /// The time for which changes are gathered before a service lists them.
     fn gathers_for(&self, service: usize) -> Duration {
         if self.watch.prompt.begun.contains(&service) { G::timing().debounce } else { G::timing().settle }
     }
 
-    /// The time to gather changes is over: those that are as old as that are listed.
+    /// Checks that after the time to gather changes those of that age are listed.
     pub fn check_listed(&mut self, call: Call, number: usize) {
         let since = Moment(self.now.0 - Moment::ZERO.after(self.gathers_for(number) + AT_ONCE).0);
         let configured = self.services[number].configured.is_some_and(|at| at <= since);
@@ -196,7 +200,7 @@ impl<G: Generation> World<G> {
         };
         let all = || service.backends.iter().flat_map(|backend| points(backend).chain(before(backend)));
         let relays: BTreeSet<Fingerprint> = all().map(Point::relay).collect();
-        // Otherwise some of them may find no place, or the last ones stay.
+        // Otherwise some of them may find no place, or the last set stays.
         let have_room = all().count() <= G::MAX_POINTS && relays.len() == all().count();
         let old = || service.backends.iter().filter(|backend| looked(backend).changed <= since);
         if !have_room || old().flat_map(points).next().is_none() {
@@ -220,7 +224,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The engine looks for a backend. After a look in vain the next follows soon, and each further one after twice the time.
+    /// Checks that the engine looks for a backend. After a look in vain the next one follows soon, and each
+    /// further one after twice the time.
     pub(super) fn check_look(&mut self, number: usize) {
         let now = self.now;
         let looked = &mut self.watch.prompt.backends[number];
@@ -230,11 +235,12 @@ impl<G: Generation> World<G> {
         let in_vain = looked.given.after(LONGEST);
         let Some(last) = last.filter(|last| self.watch.prompt.waited.max(in_vain) < *last) else { return };
         let timing = G::timing();
-        // Each look in vain that came before its time has doubled the wait all the same.
+        // Each look in vain that came before its time has doubled the wait as well.
         let doubled = 1 << looked.forced.min(9);
         let wait = (timing.look_again + last.since(first).mul_f64(1.2)).mul_f64(1.1) * doubled;
         let most = timing.fetch_timeout + wait + timing.look_again / 6;
-        // One with client authorization is asked for through tor, which may give an old copy: the look is in vain all the same.
+        // A backend with client authorization is fetched as a client, for which tor may return an old copy:
+        // the look is in vain nevertheless.
         if now.since(last) > most && !self.backends[number].sealed {
             let of = self.backends[number].id.0.clone();
             let expected =
@@ -243,13 +249,13 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// A descriptor is published. If it was before, no descriptor that nobody has waits in line behind it.
+    /// Checks that no descriptor without any HSDir waits in line behind one that was published before.
     pub(super) fn check_order(&mut self, key: Key) {
         let now = self.now;
         let published = self.balancer.given.get(&key).filter(|_| self.watch.held.contains_key(&key));
         // A clock that is set forward makes renewals overdue.
         let Some((_, published)) = published.filter(|(_, at)| *at > self.clock_stepped) else { return };
-        // A renewal is not due before that; all of them wait behind what is due earlier.
+        // A renewal is not due before that, and all of them wait behind whatever is due earlier.
         let until = published.after(G::timing().republish_to);
         let prompt = &self.watch.prompt;
         let lists = |backend: &usize, since: Moment| {
@@ -270,7 +276,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// In a new period backends are looked for at once.
+    /// Checks that in a new period backends are looked for at once.
     pub(super) fn check_new_period(&mut self) {
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(LOOK).0));
         if !self.is_free() || self.watch.prompt.waited > since {

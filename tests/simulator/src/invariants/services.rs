@@ -1,7 +1,7 @@
-//! What has to be so of every service at every minute.
+//! Invariants of every service at every minute.
 //!
-//! A service is looked at when something has happened to it, and when time alone may have broken a promise: looking at it
-//! at every other minute would show the same again.
+//! A service is checked after something has happened to it, and when time alone may have broken a promise: a
+//! check in any other minute would have the same result.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::super::time::Moment;
 use super::super::world::World;
 use super::{Invariant, LookUps};
 
-/// Tells whether a moment has passed, and keeps the next of those that have not.
+/// Compares moments with the present, and keeps the next of those that have not passed.
 pub(super) struct Alarm {
     now: Moment,
     next: Moment,
@@ -34,24 +34,24 @@ impl Alarm {
     }
 }
 
-/// What clients get.
+/// The results of clients.
 struct Answers {
-    /// How many HSDirs they ask.
+    /// The number of HSDirs that they ask.
     asked: u64,
-    /// How many of these have what is looked for.
+    /// The number of these that have the descriptor.
     served: u64,
-    /// Whether one of them has no excuse not to have it.
+    /// True if one of them has no excuse not to have it.
     owed: bool,
 }
 
 impl<G: Generation> World<G> {
-    /// Something keeps the balancer from its work, or has just ceased to.
+    /// Notes that something keeps the balancer from its work, or has just ended.
     pub fn disturb(&mut self) {
         self.undisturbed = self.now;
         self.touch_all();
     }
 
-    /// Something has happened to a service after which it need not be published before that is over, and some time more.
+    /// Notes an event after which a service need not be published before `until`, and for some time more.
     pub fn service_disturbed(&mut self, number: usize, until: Moment) {
         let service = &mut self.services[number];
         service.undisturbed = service.undisturbed.max(until);
@@ -59,27 +59,27 @@ impl<G: Generation> World<G> {
         service.touched = true;
     }
 
-    /// A balancer that begins anew knows no last set.
+    /// Notes that the balancer begins again, without a last set.
     pub fn balancer_was_away(&mut self) {
         for service in &mut self.services {
             (service.supplied, service.last_supplied) = (None, None);
         }
     }
 
-    /// Whether something keeps the balancer from its work now.
+    /// True if something keeps the balancer from its work now.
     fn is_disturbed(&self) -> bool {
         let Some((consensus, _)) = &self.balancer.read else { return true };
         let stale = self.now.since(consensus.valid_until()) > Duration::from_hours(24);
         !self.can_see() || self.balancer.signer_away || stale
     }
 
-    /// Whether the balancer can tell which backends live.
+    /// True if the balancer can tell which backends live.
     fn can_see(&self) -> bool {
         let Balancer { read, tor_ready, asleep, clock_ahead, .. } = &self.balancer;
         read.is_some() && *tor_ready && asleep.is_none() && *clock_ahead == 0
     }
 
-    /// The engine takes a backend for too old.
+    /// Checks a backend that the engine takes for too old.
     pub(super) fn check_alive(&mut self, backend: usize) {
         if !self.backends[backend].is_alive() {
             return;
@@ -97,7 +97,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Looks at every service that it is time to look at.
+    /// Checks every service that is due.
     pub fn look_at_everything(&mut self) {
         self.check_new_period();
         self.check_status();
@@ -133,7 +133,7 @@ impl<G: Generation> World<G> {
             service.steady_until = Some(self.now);
         }
         if steady {
-            // A last set may be dropped some time after its backends have been taken for dead.
+            // A last set may be dropped some time after its backends counted as dead.
             let listed = self.check_stored(number, alarm);
             self.check_height(number, alarm);
             self.check_fair(number, alarm);
@@ -143,7 +143,7 @@ impl<G: Generation> World<G> {
         self.check_found(number, steady, alarm);
     }
 
-    /// Whether a backend has been found for long enough, or was before all of them went.
+    /// True if a backend has been found for long enough, or was before all of them went.
     fn is_supplied(&mut self, number: usize, alarm: &mut Alarm) -> bool {
         let now = self.now;
         let mut backends = self.services[number].backends.iter();
@@ -163,8 +163,9 @@ impl<G: Generation> World<G> {
         !alarm.passed(last.after(self.promises.last_set))
     }
 
-    /// Whether all HSDirs but two, where the balancer looks for a backend, have had its present introduction points since
-    /// `since`, and it still works; or all of them, in its newest descriptor, where tor asks whom it likes.
+    /// True if a backend works and all HSDirs at which the balancer looks for it, except two, have had its
+    /// present introduction points since `since`. If tor chooses the HSDir, all of them must have its newest
+    /// descriptor.
     fn is_found(&self, backend: usize, since: Moment, alarm: &mut Alarm) -> bool {
         let backend = &self.backends[backend];
         let hsdirs =
@@ -190,14 +191,15 @@ impl<G: Generation> World<G> {
         backend.is_alive() && having > 0 && having + missing >= count
     }
 
-    /// Whether an HSDir could have had everything for so long that there is no excuse left.
+    /// True if an HSDir could have had everything for so long that no excuse is left.
     fn has_no_excuse(&self, relay: &Relay, since: Moment, alarm: &mut Alarm) -> bool {
         let forgot = relay.forgot_at.is_none_or(|at| alarm.passed(at.after(self.promises.renewed)));
         relay.is_fit() && alarm.passed(relay.fit_since.max(since).after(self.promises.posted)) && forgot
     }
 
-    /// True if an HSDir holds a higher revision than the balancer has published since, or did until just now, and the balancer waits
-    /// until that is gone. Where few HSDirs hold one, they are not to drive revisions up.
+    /// True if an HSDir holds, or held a moment ago, a higher revision than the balancer has published since,
+    /// and the balancer waits until that is gone. A few HSDirs with a higher revision must not drive
+    /// revisions up.
     fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
         if self.is_out_of_reach(key, last, alarm) {
             return true;
@@ -213,27 +215,29 @@ impl<G: Generation> World<G> {
         let mut refusing = 0;
         for (id, _) in &spot.hsdirs {
             let relay = self.relays.get(*id);
-            // Whoever turned honest since the last renewal had taken that, by its word: it is sent nothing to refuse.
+            // An HSDir that became honest since the last renewal had acknowledged that: it gets nothing that
+            // it could refuse.
             let sent = relay.is_fit() && alarm.passed(relay.fit_since.after(self.promises.renewed));
             refusing += usize::from(sent && ahead(self.relays.last(*id, key), alarm));
         }
         refusing * 2 < spot.hsdirs.len()
     }
 
-    /// True if an HSDir holds, or did until just now, what the signer does not exceed: it was signed before the signer's restart,
-    /// by a clock that was further ahead than a revision may be, and the signer's counter has not come near enough since.
+    /// True if an HSDir holds, or held a moment ago, a revision that the signer does not exceed: it was
+    /// signed before the signer's restart, by a clock that was further ahead than a revision may be, and the
+    /// signer's counter has not come near enough since.
     fn is_out_of_reach(&self, key: Key, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
         let Some(last) = last.filter(|last| G::TELLS && last.text.made < self.balancer.signer_began) else {
             return false;
         };
-        // When it comes within reach, it takes some time to be replaced.
+        // When it comes within reach, replacing it takes some time.
         let posted = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.posted).0));
         last.text.revision > self.balancer.reach(key.slot, posted)
             && !alarm.passed(last.until.after(self.promises.posted))
     }
 
-    /// Every HSDir that could have each descriptor has it. Returns what those list that have no excuse: each list once, and
-    /// one of those that have it.
+    /// Checks that every HSDir that could have each descriptor has it. Returns the lists of HSDirs without an
+    /// excuse: each list once, with one of the HSDirs that have it.
     fn check_stored(&mut self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[G]>)> {
         let mut missing = Vec::new();
         let mut listed: Vec<(RelayId, Rc<[G]>)> = Vec::new();
@@ -269,7 +273,8 @@ impl<G: Generation> World<G> {
         listed
     }
 
-    /// Some time after a revision was given, every HSDir that could have it has it. Of version 2 clients take any of one hour.
+    /// Checks that some time after a revision was given, every HSDir that could have it has it. In version 2
+    /// clients take any revision of one hour.
     fn check_height(&mut self, number: usize, alarm: &mut Alarm) {
         let mut other = None;
         for spot in &self.services[number].spots {
@@ -298,7 +303,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// The points that are listed where clients look are those of backends that live.
+    /// Checks that the points which are listed where clients look belong to living backends.
     fn check_points(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
         let service = &self.services[number];
         // While all backends are gone, the last set stays.
@@ -320,7 +325,7 @@ impl<G: Generation> World<G> {
             let backend = &self.backends[fate.backend];
             let rotated = backend.is_alive() && !backend.points.iter().any(|known| known.id() == point);
             let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
-            // What was found by another clock may have been taken for younger than it is.
+            // By another clock a copy may have seemed younger than it is.
             let by_this_clock = retired.max(self.clock_stepped);
             if alarm.passed(by_this_clock.after(self.promises.buried))
                 || rotated
@@ -338,7 +343,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Every backend that has been found for long enough is listed, unless others have taken all of its places.
+    /// Checks that every backend that has been found for long enough is listed, unless others have taken all
+    /// of its places.
     fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
         let points = || listed.iter().flat_map(|(_, points)| points.iter());
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
@@ -354,7 +360,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Whether there is a place for a point of this backend beside all others that are, or could be, listed.
+    /// True if there is a place for a point of this backend beside all others that are, or could be, listed.
     fn has_room(&self, number: usize, backend: usize, listed: impl Iterator<Item = Fingerprint>) -> bool {
         let relays = |number: usize| self.backends[number].points.iter().map(Point::relay);
         let backends = &self.services[number].backends;
@@ -363,7 +369,7 @@ impl<G: Generation> World<G> {
         backends.len() <= G::MAX_POINTS && relays(backend).any(|relay| !others.contains(&relay))
     }
 
-    /// Clients with any live consensus find a descriptor, as long as one HSDir is left to find it at.
+    /// Checks that clients with any live consensus find a descriptor, if there is an HSDir left for that.
     fn check_found(&mut self, number: usize, steady: bool, alarm: &mut Alarm) {
         let service = &self.services[number];
         let owed_until = service.steady_until.map(|until| until.after(self.promises.absence));
@@ -391,7 +397,8 @@ impl<G: Generation> World<G> {
         self.services[number].look_ups = look_ups;
     }
 
-    /// Where clients with this consensus look for a service: at the very same places for each that says the same.
+    /// The HSDirs at which clients with this consensus look for a service; consensuses with equal results
+    /// share one value.
     fn sought(&mut self, number: usize, consensus: &Consensus) -> Rc<Places<RelayId>> {
         let (address, wall) = (&mut self.addresses[number], self.now.wall());
         let slots = G::looked_for(consensus, address, wall);
@@ -405,13 +412,13 @@ impl<G: Generation> World<G> {
         let places = G::sought(consensus, address, wall);
         let equal = known.iter().find(|(_, known)| **known == places);
         let places = equal.map_or_else(|| Rc::new(places), |(_, known)| known.clone());
-        // More than there are live consensuses.
+        // There are never more live consensuses than that.
         known.truncate(3);
         known.insert(0, (consensus.number, places.clone()));
         places
     }
 
-    /// What a client gets who asks each of these HSDirs, and whether it is `owed` to him.
+    /// The results of a client that asks each of these HSDirs; `owed` is true if one has to have it.
     fn ask(&self, number: usize, sought: &Places<RelayId>, owed: bool, alarm: &mut Alarm) -> Answers {
         let (mut asked, mut served) = (0, 0);
         for (slot, hsdirs) in sought {
@@ -430,11 +437,11 @@ impl<G: Generation> World<G> {
         Answers { asked, served, owed: owed && self.is_owed(number, sought, alarm) }
     }
 
-    /// Whether one of the HSDirs where clients look has no excuse not to have it.
+    /// True if one of the HSDirs where clients look has no excuse not to have it.
     fn is_owed(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> bool {
         sought.iter().any(|(slot, asked)| {
             let key = Key { owner: number, slot: *slot };
-            // By a consensus of another day, or before the balancer has seen any, there is none.
+            // By a consensus of another day, or before the balancer has seen any, there is no such HSDir.
             let spot = self.services[number].spots.iter().find(|spot| spot.slot == *slot);
             spot.is_some_and(|spot| {
                 spot.hsdirs.iter().filter(|(id, _)| asked.contains(id)).any(|(id, since)| {

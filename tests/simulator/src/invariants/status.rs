@@ -75,7 +75,7 @@ impl<G: Generation> World<G> {
     /// A backend is said to live from the notice that it was found to the notice that it is gone.
     fn wrong_backend(&self, backend: &BackendStatus) -> Option<String> {
         let is_live = backend.state == BackendState::Live;
-        (self.watch.prompt.lives(number_of(&backend.backend.0)) != is_live).then(|| {
+        (self.watch.prompt.is_live(number_of(&backend.backend.0)) != is_live).then(|| {
             format!("{} is said to be {:?}, against the last notice of it", backend.backend, backend.state)
         })
     }

@@ -1,4 +1,4 @@
-//! What the invariants have to remember of what was said and heard.
+//! The invariants' memory of the engine's events and actions.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -15,22 +15,23 @@ use super::super::service::Service;
 use super::super::time::Moment;
 use super::prompt::Prompt;
 
-/// What was said and heard.
+/// The memory of events and actions.
 pub struct Watch<G> {
     hasher: FxHasher,
-    /// When an HSDir was asked for a backend's descriptor, in the last minute.
+    /// The times in the last minute at which an HSDir was asked for a backend's descriptor.
     pub fetches: VecDeque<Moment>,
-    /// When one was asked for one of the services' own, in the last minute.
+    /// The times in the last minute at which an HSDir was asked for a service's own descriptor.
     pub read_backs: VecDeque<Moment>,
-    /// When a descriptor was posted, in the last minute.
+    /// The times in the last minute at which a descriptor was posted.
     pub posts: VecDeque<Moment>,
     /// The newest descriptors that were handed to the engine: of each backend, by period.
     newest: Vec<BTreeMap<u64, Newest<G>>>,
-    /// What HSDirs are known to have: of each descriptor of a service.
+    /// The descriptors that HSDirs are known to have, by descriptor of a service.
     pub held: FxHashMap<Key, Held<G>>,
-    /// When the engine last said of each backend that it was found, had changed or was gone.
+    /// The time of the engine's last notice that a backend was found, had changed or was gone; one for each
+    /// backend.
     pub changed: Vec<Moment>,
-    /// Renewals, in the last minutes.
+    /// The renewals of the last minutes.
     pub renewals: VecDeque<Moment>,
     /// The promises that are due within seconds.
     pub prompt: Prompt<G>,
@@ -40,50 +41,51 @@ pub struct Watch<G> {
 struct Newest<G> {
     revision: u64,
     points: Vec<Rc<[G]>>,
-    /// Revisions and points of before an earlier period was looked at again, as long as nothing newer comes.
+    /// Revisions and points from before an earlier period was looked at again, as long as nothing newer
+    /// comes.
     before: Vec<(u64, Vec<Rc<[G]>>)>,
 }
 
-/// Nothing is known.
+/// The state before the first descriptor.
 impl<G> Default for Newest<G> {
     fn default() -> Self {
         Self { revision: 0, points: Vec::new(), before: Vec::new() }
     }
 }
 
-/// What is known of one descriptor of a service.
+/// The known state of one descriptor of a service.
 pub struct Held<G> {
-    /// What each HSDir is known to have.
+    /// The points that each HSDir is known to have.
     pub by: FxHashMap<RelayId, Rc<[G]>>,
-    /// When each was last sent something.
+    /// The time of the last upload to each HSDir.
     pub sent: FxHashMap<RelayId, Moment>,
-    /// When each was last asked for what it has.
+    /// The time of the last read-back at each HSDir.
     pub asked: FxHashMap<RelayId, Moment>,
-    /// When it was last published to where it was already.
+    /// The last time at which it was published to HSDirs that had it already.
     pub renewed: Option<Moment>,
-    /// When there was last a reason to publish it to all HSDirs with a new revision.
+    /// The last time at which there was a reason to publish it to all HSDirs with a new revision.
     pub excused: Moment,
-    /// How many HSDirs it has.
+    /// The number of its HSDirs.
     hsdirs: usize,
-    /// Whether tor did not know one of them. What that was to get was not signed.
+    /// True if tor did not know one of them, whose set was not signed.
     pub unknown: bool,
     /// The highest revision that was read back.
     pub seen: u64,
-    /// The highest revision that it was posted with.
+    /// The highest revision with which it was posted.
     pub highest: u64,
-    /// The points of all sets that it was last signed with.
+    /// The points of all sets with which it was last signed.
     pub listed: BTreeSet<PointId>,
-    /// The number of the set that each HSDir was sent since then.
+    /// The number of the set that each HSDir has been sent since then.
     pub sets: FxHashMap<RelayId, usize>,
     /// The HSDirs that have refused it since all of them had it.
     refusing: BTreeSet<RelayId>,
-    /// Whether these were most of them at some time.
+    /// True if these were most of them at some time.
     pub may_guess: bool,
-    /// When it was posted in the last hour.
+    /// The times of its posts in the last hour.
     pub posts: VecDeque<Moment>,
 }
 
-/// Nothing is known.
+/// The state before the first publication.
 impl<G> Default for Held<G> {
     fn default() -> Self {
         let (by, sent, asked, sets) = Default::default();
@@ -108,7 +110,8 @@ impl<G> Default for Held<G> {
 }
 
 impl<G> Held<G> {
-    /// Whether an HSDir was asked for what it has after it was last sent something, and the engine may still wait for the answer.
+    /// True if an HSDir was asked for its descriptor after the last upload to it, and the engine may still
+    /// wait for the answer.
     fn is_awaited(&self, relay: RelayId, now: Moment, patience: Duration) -> bool {
         let asked = self.asked.get(&relay).filter(|asked| now.since(**asked) < patience);
         asked.is_some() && asked > self.sent.get(&relay)
@@ -116,7 +119,7 @@ impl<G> Held<G> {
 }
 
 impl<G: Generation> Watch<G> {
-    /// Nothing was said yet.
+    /// The state before the first event.
     pub fn new(backends: usize) -> Self {
         Self {
             hasher: FxHasher::default(),
@@ -131,12 +134,12 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// Stands for everything that was said.
+    /// A digest of all actions.
     pub fn digest(&self) -> u64 {
         self.hasher.finish()
     }
 
-    /// A new life of the balancer knows nothing of what HSDirs have.
+    /// Forgets what HSDirs have, of which a new life of the balancer knows nothing.
     pub fn balancer_started(&mut self) {
         self.held.clear();
         self.fetches.clear();
@@ -145,8 +148,8 @@ impl<G: Generation> Watch<G> {
         self.prompt = Prompt::new(self.changed.len());
     }
 
-    /// Other HSDirs are responsible: what the others have is of no interest, and will have to be sent again if they become
-    /// responsible again.
+    /// Notes other responsible HSDirs: what the former ones have does not matter, and will have to be sent
+    /// again if they become responsible again.
     pub fn network_shown(&mut self, now: Moment, services: &[Service]) {
         let mut changed = BTreeSet::new();
         self.held.retain(|key, held| {
@@ -178,28 +181,28 @@ impl<G: Generation> Watch<G> {
         self.prompt.shown_descriptors(keys.filter(|key| !self.held.contains_key(key)), now);
     }
 
-    /// There is a reason to publish a descriptor to all HSDirs with a new revision.
+    /// Notes a reason to publish a descriptor to all HSDirs with a new revision.
     pub fn excuse(&mut self, key: Key, now: Moment) {
         if let Some(held) = self.held.get_mut(&key) {
             held.excused = now;
         }
     }
 
-    /// All descriptors may have to be renewed: time has passed, or seems to have.
+    /// Notes that all descriptors may have to be renewed: time has passed, or seems to have.
     pub fn excuse_everything(&mut self, now: Moment) {
         for held in self.held.values_mut() {
             held.excused = now;
         }
     }
 
-    /// Other sets may be chosen for a service.
+    /// Notes that other sets may be chosen for a service.
     fn excuse_all(&mut self, service: usize, now: Moment) {
         for (_, held) in self.held.iter_mut().filter(|(key, _)| key.owner == service) {
             held.excused = now;
         }
     }
 
-    /// A service was changed, or removed; of backends that serve nobody any more nothing has to be remembered.
+    /// Notes that a service was changed or removed. Backends that serve no service any more are forgotten.
     pub fn reconfigured(&mut self, now: Moment, service: usize, configured: bool, users: &[BTreeSet<usize>]) {
         self.excuse_all(service, now);
         if !configured {
@@ -214,7 +217,7 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// The engine has said something.
+    /// Notes the engine's actions.
     pub fn heard(&mut self, now: Moment, actions: &[Action<G>]) {
         for action in actions {
             now.0.hash(&mut self.hasher);
@@ -235,7 +238,7 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// A backend's descriptor is handed to the engine.
+    /// Notes that a backend's descriptor is handed to the engine.
     pub fn delivered(&mut self, backend: usize, period: u64, text: &Text<G>) {
         let newest = &mut self.newest[backend];
         let known = newest.entry(period).or_default();
@@ -255,7 +258,8 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// An earlier period may be looked at again: whether the newest of it then is remembered depends on what came since.
+    /// Notes that an earlier period may be looked at again: later descriptors determine if the newest of it
+    /// is still remembered.
     pub fn period_changed_back(&mut self) {
         for newest in self.newest.iter_mut().flat_map(BTreeMap::values_mut) {
             let revision = std::mem::take(&mut newest.revision);
@@ -263,7 +267,7 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// Whether a point is in the newest descriptor of its backend that the engine has seen.
+    /// True if a point is in the newest descriptor of its backend that the engine has seen.
     pub fn is_of_the_newest(&self, backend: usize, point: PointId) -> bool {
         let newest = self.newest[backend].values();
         let before = newest.clone().flat_map(|newest| &newest.before).flat_map(|(_, points)| points);
@@ -273,7 +277,8 @@ impl<G: Generation> Watch<G> {
             .any(|points| points.iter().any(|known| known.id() == point))
     }
 
-    /// An HSDir has stored something: if that is not what it is known to have, an earlier upload was slower than a later one.
+    /// Notes that an HSDir has stored a descriptor. If it is known to have another one, an earlier upload was
+    /// slower than a later one.
     pub fn stored(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
         let Some(held) = self.held.get_mut(&key) else { return };
         if held.by.get(&relay).is_some_and(|known| !Rc::ptr_eq(known, &text.points)) {
@@ -281,7 +286,8 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// An HSDir has answered to an upload, and the engine hears it. Where its word is not enough, that means nothing yet.
+    /// Notes an HSDir's answer to an upload, which the engine gets. If an acknowledgement is not enough, it
+    /// has no effect yet.
     pub fn answered(
         &mut self,
         key: Key,
@@ -300,16 +306,16 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// An HSDir has refused a descriptor. Where most have, the engine may guess why.
+    /// Notes that an HSDir has refused a descriptor. If most have, the engine may guess the reason.
     fn refused(&mut self, key: Key, relay: RelayId) {
         let Some(held) = self.held.get_mut(&key) else { return };
         held.refusing.insert(relay);
         held.may_guess |= held.refusing.len() * 2 >= held.hsdirs.max(1);
     }
 
-    /// The engine is told what an HSDir has.
+    /// Notes that the engine gets the descriptor that an HSDir has.
     pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>, now: Moment) {
-        // Of a service that was removed meanwhile nothing is remembered.
+        // The memory of a service that was removed in the meantime is gone.
         let Some(held) = self.held.get_mut(&key) else { return };
         if G::TELLS {
             held.seen = held.seen.max(text.revision);
@@ -319,21 +325,20 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// An HSDir holds what it was sent at `posted`, if it was sent nothing since.
+    /// Notes that an HSDir holds the text that it was sent at `posted`, unless it was sent another one since.
     fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>, posted: Moment) {
         let held = self.held.entry(key).or_default();
         if held.sent.get(&relay).is_some_and(|sent| *sent <= posted) {
             held.by.insert(relay, text.points.clone());
         }
-        // The engine forgets what it guessed once all have what it was published with last.
+        // The engine forgets its guess once all HSDirs have the last publication.
         if held.by.len() == held.hsdirs {
             held.refusing.clear();
             held.may_guess = false;
         }
     }
 
-    /// Counts something in a row of moments, of which those are forgotten that are older than `window`; returns how many
-    /// there are.
+    /// Adds `now` to a list of moments, and drops those that are older than `window`. Returns their number.
     pub fn count(row: &mut VecDeque<Moment>, now: Moment, window: Duration) -> usize {
         row.push_back(now);
         while row.front().is_some_and(|first| now.since(*first) >= window) {

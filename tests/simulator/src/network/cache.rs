@@ -8,12 +8,12 @@ use onionbalance::engine::DescriptorSlot;
 use super::super::time::Moment;
 use super::relay::RelayId;
 
-/// Whose descriptor something is, and which of his.
+/// The name of a descriptor: its owner and its slot.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Key {
     /// The number of a service or a backend; see [`super::super::address::Address`].
     pub owner: usize,
-    /// Which of its descriptors.
+    /// The slot of the descriptor.
     pub slot: DescriptorSlot,
 }
 
@@ -22,7 +22,7 @@ pub struct Key {
 pub struct Text<P> {
     /// Its revision counter (v2: its publication time).
     pub revision: u64,
-    /// When it was made.
+    /// The time at which it was made.
     pub made: Moment,
     /// Its introduction points.
     pub points: Rc<[P]>,
@@ -31,37 +31,37 @@ pub struct Text<P> {
 /// A descriptor as an HSDir keeps it.
 #[derive(Debug)]
 pub struct Kept<P> {
-    /// What it keeps.
+    /// The text that it keeps.
     pub text: Rc<Text<P>>,
-    /// Until when.
+    /// The time until which it keeps it.
     pub until: Moment,
-    /// Since when it has had these introduction points.
+    /// The time since which it has had these introduction points.
     pub same_since: Moment,
-    /// What it goes on to hand out for a while, and until when.
+    /// The text that it goes on handing out for a while, with the end of that time.
     pub lagging: Option<(Rc<Text<P>>, Moment)>,
 }
 
-/// What all HSDirs keep, by owner: whoever looks at a service finds everything of it in one place.
+/// The descriptors that all HSDirs keep, by owner: everything of a service is in one place.
 pub struct Cache<P>(Vec<Owned<P>>);
 
-/// What all HSDirs keep of one owner, in any order.
+/// The descriptors of one owner that all HSDirs keep, in any order.
 struct Owned<P> {
     places: Vec<Place>,
     kept: Vec<Kept<P>>,
 }
 
-/// Stands for an HSDir and one of the owner's descriptors: cheaper to find than both.
+/// An HSDir and one of the owner's descriptors as one number, which is cheaper to find than both.
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Place(u64);
 
 impl<P> Kept<P> {
-    /// Whether it is still kept.
+    /// True if it is still kept.
     pub fn lasts(&self, now: Moment) -> bool {
         self.until > now
     }
 }
 
-/// Nothing is kept yet.
+/// A cache without descriptors.
 impl<P> Default for Cache<P> {
     fn default() -> Self {
         Self(Vec::new())
@@ -69,13 +69,13 @@ impl<P> Default for Cache<P> {
 }
 
 impl<P> Cache<P> {
-    /// What an HSDir keeps under this name, or kept until a short time ago.
+    /// The descriptor that an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, relay: RelayId, key: Key) -> Option<&Kept<P>> {
         let owned = self.0.get(key.owner)?;
         Some(&owned.kept[owned.find(Place::new(relay, key.slot))?])
     }
 
-    /// Puts something in its place, and takes away what was there.
+    /// Puts a descriptor in its place, and removes an earlier one.
     pub fn put(&mut self, relay: RelayId, key: Key, kept: Kept<P>) {
         if self.0.len() <= key.owner {
             self.0.resize_with(key.owner + 1, || Owned { places: Vec::new(), kept: Vec::new() });
@@ -89,12 +89,12 @@ impl<P> Cache<P> {
         }
     }
 
-    /// Takes away everything that an HSDir keeps.
+    /// Removes everything that an HSDir keeps.
     pub fn clear(&mut self, relay: RelayId) {
         self.retain(|keeper, _| keeper != relay);
     }
 
-    /// Takes away the older half of what an HSDir keeps.
+    /// Removes the older half of what an HSDir keeps.
     pub fn drop_older_half(&mut self, relay: RelayId) {
         let mut made: Vec<Moment> = Vec::new();
         for Owned { places, kept } in &self.0 {
@@ -106,7 +106,7 @@ impl<P> Cache<P> {
         self.retain(|keeper, kept| keeper != relay || kept.text.made >= median);
     }
 
-    /// Takes away what has expired a while ago, but for what is `replayed` by who keeps it.
+    /// Removes descriptors that expired a while ago, except those of HSDirs for which `replayed` is true.
     pub fn clean(&mut self, now: Moment, replayed: impl Fn(RelayId) -> bool) {
         self.retain(|keeper, kept| kept.until.after(EXPIRED) > now || replayed(keeper));
     }
@@ -141,9 +141,10 @@ impl Place {
     }
 }
 
-/// For how long it is remembered what has expired.
+/// The time for which an expired descriptor is remembered.
 const EXPIRED: Duration = Duration::from_hours(1);
-/// For how long HSDirs of version 3 keep a descriptor: what it says itself, and tor's always says this.
+/// The time for which HSDirs of version 3 keep a descriptor: it is in the descriptor, and tor's always have
+/// this one.
 pub const KEPT_V3: Duration = Duration::from_hours(3);
-/// For how long HSDirs of version 2 keep a descriptor (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`).
+/// The time for which HSDirs of version 2 keep a descriptor (`REND_CACHE_MAX_AGE` and `REND_CACHE_MAX_SKEW`).
 pub const KEPT_V2: Duration = Duration::from_hours(72);

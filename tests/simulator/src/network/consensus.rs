@@ -1,4 +1,4 @@
-//! What the authorities say: an hourly list of relays, and a shared random value a day.
+//! The documents of the authorities: an hourly list of relays, and a shared random value each day.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,36 +14,36 @@ use super::super::time::Moment;
 use super::relay::{RelayId, Relays};
 use super::ring::Rings;
 
-/// How long a consensus is fresh; one vote follows the other by that.
+/// The time for which a consensus is fresh, and between two votes.
 pub const INTERVAL: Duration = Duration::from_hours(1);
-/// How long a consensus is valid.
+/// The time for which a consensus is valid, in seconds.
 const VALID: u64 = 3 * 3600;
 
-/// One consensus.
+/// A consensus with its rings.
 pub struct Consensus {
-    /// How many were made before it.
+    /// The number of consensuses before it.
     pub number: usize,
-    /// From when on it is valid, by a clock that is right.
+    /// The beginning of its validity, by a correct clock.
     pub valid_after: UnixTime,
     /// The relays that it lists, all of them HSDirs, in the order of their numbers.
     pub relays: Vec<RelayId>,
-    /// What the balancer's tor hands out of them.
+    /// The identities that the balancer's tor hands out for them.
     pub identities: Vec<(Fingerprint, RelayIdentity)>,
     /// The shared random value of the day, which may be missing.
     pub current: Option<[u8; 32]>,
-    /// That of the day before.
+    /// The shared random value of the day before.
     pub previous: Option<[u8; 32]>,
-    /// Where descriptors belong, as somebody else than the balancer works it out.
+    /// The HSDirs of descriptors, by code of the simulator's own.
     pub rings: Rings,
 }
 
 impl Consensus {
-    /// Until when clients take it for live.
+    /// The time until which clients take it for live.
     pub fn valid_until(&self) -> Moment {
         Moment::at_wall(self.valid_after.plus(VALID))
     }
 
-    /// As the balancer reads it.
+    /// The consensus in the balancer's form.
     pub fn read(&self) -> onionbalance::tor::documents::consensus::Consensus {
         let (fresh, valid) = (self.valid_after.plus(3600), self.valid_after.plus(VALID));
         onionbalance::tor::documents::consensus::Consensus {
@@ -56,18 +56,18 @@ impl Consensus {
     }
 }
 
-/// Who makes consensuses.
+/// The authorities, which make consensuses.
 pub struct Authorities {
     dice: Dice,
     made: usize,
-    /// Until when they make none.
+    /// The time until which they make none.
     pub away_until: Moment,
-    /// The last ones, of which clients may hold any that is live.
+    /// The last consensuses; clients may hold any that is live.
     pub published: Vec<Rc<Consensus>>,
 }
 
 impl Authorities {
-    /// Authorities that have made nothing yet.
+    /// Authorities before their first vote.
     pub fn new(dice: Dice) -> Self {
         Self { dice, made: 0, away_until: Moment::ZERO, published: Vec::new() }
     }
@@ -91,7 +91,7 @@ impl Authorities {
         Some(Rc::new(Consensus { number, valid_after, relays: listed, identities, current, previous, rings }))
     }
 
-    /// Hands a consensus out.
+    /// Publishes a consensus.
     pub fn publish(&mut self, consensus: Rc<Consensus>) {
         self.published.push(consensus);
         if self.published.len() > REMEMBERED {
@@ -104,14 +104,15 @@ impl Authorities {
         self.published.last().expect("there is one before anything happens").clone()
     }
 
-    /// Those that a client may hold: all that are valid, or else the newest, with which tor goes on for a day.
+    /// The consensuses that a client may hold: all that are valid; if none is, the newest, with which tor
+    /// goes on for a day.
     pub fn live(&self, now: Moment) -> Vec<Rc<Consensus>> {
         let (last, before) = self.published.split_last().expect("there is one before anything happens");
         let valid = before.iter().filter(|consensus| now < consensus.valid_until());
         valid.chain([last]).cloned().collect()
     }
 
-    /// The value that is the day's; one day in sixteen has none.
+    /// The shared random value of a day; one day in sixteen has none.
     fn shared_random(&self, day: u64) -> Option<[u8; 32]> {
         let mut dice = Dice(self.dice.0 ^ day);
         let mut value = [0; 32];
@@ -120,5 +121,5 @@ impl Authorities {
     }
 }
 
-/// More than can be valid at a time.
+/// The number of consensuses that are remembered; fewer can be valid at a time.
 const REMEMBERED: usize = 4;

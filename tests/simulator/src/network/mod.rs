@@ -1,4 +1,4 @@
-//! The network, as it really is: relays, what they keep, and what the authorities say of them.
+//! The true state of the network: relays, their descriptors, and the documents of the authorities.
 
 pub mod cache;
 pub mod consensus;

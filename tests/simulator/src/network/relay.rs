@@ -15,24 +15,24 @@ use super::cache::{Cache, Kept, Key, Text};
 /// A relay's number; none is used twice.
 pub type RelayId = usize;
 
-/// How a relay treats descriptors.
+/// The behaviour of a relay as an HSDir.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
-    /// As it should.
+    /// Correct behaviour.
     Honest,
-    /// Says 400 to every upload; what it has it hands out.
+    /// Answers 400 to every upload; hands out what it has.
     Refuses,
-    /// Says that it has stored what it throws away.
+    /// Acknowledges descriptors that it discards.
     Discards,
-    /// Says so too, and hands out for good what it had before.
+    /// Acknowledges descriptors that it discards, and hands out for good what it had before.
     Replays,
-    /// Goes on to hand out what it had for a while after it has got something else.
+    /// Goes on handing out the earlier descriptor for a while after it has got another one.
     Lags,
     /// Hands out garbage.
     Garbles,
-    /// Every request fails, and says so.
+    /// Every request fails, and the failure is reported.
     Fails,
-    /// Every circuit to it fails, of which tor tells nothing.
+    /// Every circuit to it fails, and tor reports nothing.
     Silent,
 }
 
@@ -47,77 +47,77 @@ pub const FAULTY: [Manner; 7] = [
     Manner::Silent,
 ];
 
-/// For how long one that lags hands out what it had before.
+/// The time for which a lagging relay hands out the earlier descriptor.
 const LAG: Duration = Duration::from_mins(20);
 
-/// What an HSDir says to an upload.
+/// The answer of an HSDir to an upload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Said {
-    /// 200.
+    /// The status 200.
     Stored,
-    /// 400.
+    /// The status 400.
     Refused,
-    /// It did not get there.
+    /// The upload did not reach the HSDir.
     Failed,
-    /// Nothing at all.
+    /// There is no answer.
     Nothing,
 }
 
-/// What an HSDir gives who asks for a descriptor.
+/// The answer of an HSDir to a fetch.
 #[derive(Debug)]
 pub enum Given<P> {
-    /// The descriptor.
+    /// The descriptor's text.
     Text(Rc<Text<P>>),
-    /// 404.
+    /// The status 404.
     NotFound,
-    /// Something else.
+    /// A text that is not the descriptor.
     Garbage,
     /// The request failed.
     Failed,
-    /// No answer.
+    /// There is no answer.
     Nothing,
 }
 
-/// One relay.
+/// The state of one relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Its RSA identity.
+    /// The RSA identity.
     pub fingerprint: Fingerprint,
-    /// Its ed25519 identity.
+    /// The ed25519 identity.
     pub identity: RelayIdentity,
-    /// Whether it runs; one that has stopped never comes back.
+    /// True if it runs; one that has stopped never comes back.
     pub up: bool,
     /// How it behaves.
     pub manner: Manner,
-    /// Since when it has been running and honest.
+    /// The time since which it has been running and honest.
     pub fit_since: Moment,
-    /// When it last lost something that it had said it stored.
+    /// The last time at which it lost a descriptor that it had acknowledged.
     pub forgot_at: Option<Moment>,
-    /// Whether the balancer's tor has no microdescriptor of it.
+    /// True if the balancer's tor has no microdescriptor of it.
     pub is_missing: bool,
 }
 
-/// All relays that there ever were.
+/// All relays that have ever existed.
 pub struct Relays<P> {
     all: Vec<Relay>,
     by_fingerprint: FxHashMap<Fingerprint, RelayId>,
-    /// Those that run.
+    /// The relays that run.
     pub running: Vec<RelayId>,
     cache: Cache<P>,
 }
 
 impl Relay {
-    /// Whether it runs and is honest, and the balancer's tor knows it.
+    /// True if it runs, is honest, and is known to the balancer's tor.
     pub fn is_fit(&self) -> bool {
         self.up && self.manner == Manner::Honest && !self.is_missing
     }
 
-    /// Whether a circuit to it comes about.
+    /// True if circuits reach it.
     pub fn is_reached(&self) -> bool {
         self.up && self.manner != Manner::Silent
     }
 
-    /// Behaves otherwise from now on.
+    /// Changes its behaviour.
     pub fn turn(&mut self, manner: Manner, now: Moment) {
         self.manner = manner;
         self.fit_since = now;
@@ -125,7 +125,7 @@ impl Relay {
 }
 
 impl<P> Relays<P> {
-    /// So many relays, which have been running for long.
+    /// This number of relays, which have been running for long.
     pub fn new(count: usize, dice: &mut Dice) -> Self {
         let mut relays = Self {
             all: Vec::new(),
@@ -139,7 +139,7 @@ impl<P> Relays<P> {
         relays
     }
 
-    /// A relay begins to run.
+    /// Starts a new relay.
     pub fn arrive(&mut self, now: Moment, dice: &mut Dice) {
         let (mut fingerprint, mut identity) = ([0; 20], [0; 32]);
         dice.fill_bytes(&mut fingerprint);
@@ -158,7 +158,7 @@ impl<P> Relays<P> {
         self.running.push(id);
     }
 
-    /// One of those that run stops for good.
+    /// Stops one of the running relays for good.
     pub fn depart(&mut self, dice: &mut Dice) {
         let id = self.running.swap_remove(dice.index(self.running.len()));
         self.all[id].up = false;
@@ -180,24 +180,24 @@ impl<P> Relays<P> {
         self.by_fingerprint[&fingerprint]
     }
 
-    /// What an HSDir keeps under this name, or kept until a short time ago.
+    /// The descriptor that an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, id: RelayId, key: Key) -> Option<&Kept<P>> {
         self.cache.last(id, key)
     }
 
-    /// What an HSDir keeps under this name.
+    /// The descriptor that an HSDir keeps under this name.
     pub fn kept(&self, id: RelayId, key: Key, now: Moment) -> Option<&Kept<P>> {
         self.last(id, key).filter(|kept| kept.lasts(now))
     }
 
-    /// Whether an HSDir keeps these very introduction points under this name: then it means nothing to anybody if it gets them
-    /// again.
+    /// True if an HSDir keeps exactly these introduction points under this name: then it does not matter if
+    /// it gets them again.
     pub fn has(&self, id: RelayId, key: Key, points: &Rc<[P]>, now: Moment) -> bool {
         self.kept(id, key, now).is_some_and(|kept| Rc::ptr_eq(&kept.text.points, points))
     }
 
-    /// Uploads a descriptor to an HSDir. `supersedes` says whether a revision may take the place of another; `tells` whether
-    /// it would be refused otherwise, and not silently thrown away.
+    /// Uploads a descriptor to an HSDir. `supersedes` is true if a revision may take the place of another;
+    /// `tells` is true if the HSDir refuses openly otherwise, and does not discard silently.
     pub fn store(
         &mut self,
         id: RelayId,
@@ -215,7 +215,7 @@ impl<P> Relays<P> {
             Manner::Refuses => return Said::Refused,
             Manner::Discards | Manner::Replays => {
                 if tells {
-                    // Where an HSDir's word is believed, it takes until the renewal.
+                    // If acknowledgements are believed, the loss lasts until the renewal.
                     relay.forgot_at = Some(now);
                 }
                 return Said::Stored;
@@ -251,26 +251,26 @@ impl<P> Relays<P> {
         Given::Text(text.clone())
     }
 
-    /// What a client gets, before it has expired, who asks an HSDir for a descriptor.
+    /// The descriptor that a client gets from an HSDir, unless it has expired.
     pub fn serves(&self, id: RelayId, key: Key, now: Moment) -> Option<&Kept<P>> {
         let relay = &self.all[id];
         let hands_out = !matches!(relay.manner, Manner::Garbles | Manner::Fails | Manner::Silent);
         self.kept(id, key, now).filter(|_| relay.up && hands_out)
     }
 
-    /// An HSDir loses everything, as by a restart.
+    /// Has an HSDir lose everything, as by a restart.
     pub fn lose_everything(&mut self, id: RelayId, now: Moment) {
         self.cache.clear(id);
         self.all[id].forgot_at = Some(now);
     }
 
-    /// An HSDir is short of memory, and drops the older half of what it keeps (tor: `hs_cache_handle_oom`).
+    /// Has an HSDir drop the older half of what it keeps, as for lack of memory (tor: `hs_cache_handle_oom`).
     pub fn drop_oldest(&mut self, id: RelayId, now: Moment) {
         self.cache.drop_older_half(id);
         self.all[id].forgot_at = Some(now);
     }
 
-    /// Throws away what has expired at each.
+    /// Removes expired descriptors at each HSDir.
     pub fn clean(&mut self, now: Moment) {
         let all = &self.all;
         self.cache.clean(now, |id| all[id].manner == Manner::Replays);

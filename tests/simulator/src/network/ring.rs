@@ -1,7 +1,8 @@
-//! Where descriptors belong, by the specifications' own words and hours of the day: written a second time, apart from the
-//! balancer's code, so that an error there shows here.
+//! The HSDirs of descriptors, by the text of the specifications and by hours of the day. This is written
+//! apart from the balancer's code, so that an error there shows here.
 //!
-//! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight UTC.
+//! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight
+//! UTC.
 
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance_proto::relay::Fingerprint;
@@ -25,11 +26,11 @@ pub struct Rings {
     /// The two of version 3, by their periods.
     v3: [(Term, Ring<Index>); 2],
     v2: Ring<[u8; 20]>,
-    /// Which of the two clients look at.
+    /// The index of the ring at which clients look.
     sought: usize,
 }
 
-/// What a relay's place depends on.
+/// The values that determine a relay's place.
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Term {
     period: u64,
@@ -37,8 +38,8 @@ struct Term {
 }
 
 impl Rings {
-    /// The rings of the relays that a consensus lists, with the values (of the day, of the day before) that it states.
-    /// `last` saves hashing those again that it has.
+    /// The rings of the relays that a consensus lists, with its shared random values (of the day, of the day
+    /// before). `last` saves hashing its relays again.
     pub fn new(
         valid_after: UnixTime,
         [current, previous]: [Option<Value>; 2],
@@ -48,7 +49,7 @@ impl Rings {
     ) -> Self {
         let begun_at_noon = (valid_after.0 / 60 - 720) / 1440;
         let after_noon = valid_after.0 / 3600 % 24 >= 12;
-        // The value of the day before goes with the period that was half over when it was replaced.
+        // The value of the day before belongs to the period that was half over when it was replaced.
         let first = if after_noon { begun_at_noon - 1 } else { begun_at_noon };
         let terms = [(first, previous), (first + 1, current)]
             .map(|(period, value)| Term { period, value: value.unwrap_or_else(|| disaster(period)) });
