@@ -1,7 +1,8 @@
-//! What our own code adds to the cryptography that a descriptor cannot do without.
+//! The cost of our own code in addition to the cryptography of a descriptor.
 //!
-//! `cargo bench --package onionbalance-tests --bench descriptors`. Two things are done in turn with the cryptography they
-//! consist of, bare and in this process, for their ratio; then Criterion times each. What is counted: [`Cryptography`].
+//! `cargo bench --package onionbalance-tests --bench descriptors`. Two tasks are done in turn with the
+//! cryptography that they consist of, bare and in this process, for their ratio; then Criterion times each.
+//! [`Cryptography`] has the counts.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -63,7 +64,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// From a backend's text, as an HSDir had it, to proven points.
+/// From a backend's text on an HSDir to proven points.
 fn open(criterion: &mut Criterion, opened: impl FnMut()) {
     let cryptography = Cryptography {
         // The certificate of the descriptor-signing key, and two of each point.
@@ -98,7 +99,7 @@ fn sign(
     };
     let backends = usize::try_from(BACKENDS).unwrap();
     let cryptography = Cryptography {
-        // As for a backend, and the signer looks at its own signatures before it lets them go.
+        // The same for each backend; and the signer verifies its own signatures before they leave.
         verifications: backends + 2 * POINTS + 1,
         bodies_verified: 1,
         signatures: 1 + 2 * POINTS,
@@ -135,32 +136,35 @@ fn compare(criterion: &mut Criterion, what: &str, mut do_whole: impl FnMut(), cr
     group.finish();
 }
 
-/// What cannot be left out, counted. All else is our own: text, base64, copies, frames, the socket.
+/// The counts of the cryptography that a descriptor needs. Everything else is our own code: text, base64,
+/// copies, frames, the socket.
 #[derive(Default)]
 struct Cryptography {
-    /// Of certificates, whose 76 bytes are signed.
+    /// Verifications of certificates, whose signed part has 76 bytes.
     verifications: usize,
-    /// Of outer documents: SHA-512 over the whole text.
+    /// Verifications of outer documents: SHA-512 over the whole text.
     bodies_verified: usize,
-    /// Of certificates.
+    /// Signatures of certificates.
     signatures: usize,
-    /// Of outer documents: SHA-512 over the whole text, twice.
+    /// Signatures of outer documents: SHA-512 over the whole text, twice.
     bodies_signed: usize,
-    /// Bytes of the inner layer's plaintext. Each layer has its keys, its keystream and its authentication code.
+    /// Bytes of the inner layer's plaintext. Each layer has its keys, its keystream and its authentication
+    /// code.
     inner_length: usize,
     /// Bytes of the middle layer's plaintext, padding included.
     middle_length: usize,
     /// Bytes of keystream for the revision counter: two for each second since the shared-random run began.
     revision_length: usize,
-    /// Keys derived from a backend's address and the period: the certificate of its descriptor-signing key is by one.
+    /// Keys derived from a backend's address and the period: one of them signed the certificate of its
+    /// descriptor-signing key.
     blinded_keys: usize,
     /// Keys that are verified with, or proven and handed on, and so must be points of the curve.
     decoded_keys: usize,
-    /// Encryption keys brought into the form that their certificates certify.
+    /// Encryption keys converted into the form that their certificates certify.
     converted_keys: usize,
 }
 
-/// Some key, and what it has signed.
+/// A key with a message that it signed.
 struct Bench {
     key: SigningKey,
     certificate: [u8; 76],
@@ -178,7 +182,7 @@ impl Bench {
     /// The verifications, signatures, hashes and cipher bytes.
     fn run(&self, count: &Cryptography) {
         let signature = self.key.sign(&self.certificate);
-        // The one above is there to be verified where nothing is to be signed.
+        // The first signature is needed for verification even if none is counted.
         for _ in 1..count.signatures {
             black_box(self.key.sign(black_box(&self.certificate)));
         }
@@ -191,7 +195,7 @@ impl Bench {
             black_box(self.key.sign(black_box(&body)));
         }
         for _ in 0..count.bodies_verified {
-            // Wrong, which is known no sooner than right.
+            // The signature is wrong, which takes as long to find as a right one.
             black_box(public.verify(black_box(&body), &signature).is_err());
         }
         layer(count.inner_length);
@@ -199,7 +203,7 @@ impl Bench {
         cipher(&[3; 32], &mut vec![0; count.revision_length]);
     }
 
-    /// What it takes to have the keys.
+    /// Decodes the keys.
     fn read_keys(&self, count: &Cryptography) {
         let public = self.key.verifying_key();
         for _ in 0..count.blinded_keys {

@@ -1,8 +1,9 @@
-//! What everything else of a v2 descriptor costs beside its signature.
+//! The cost of everything in a v2 descriptor except its signature.
 //!
-//! `cargo bench --package onionbalance-tests --bench descriptors_v2`. A descriptor with ten points of four backends is asked
-//! of the real signer through its socket, which opens and verifies the backends' own descriptors, renders and signs; in turn
-//! with one bare RSA signature of 1024 bits, blinded, in this process.
+//! `cargo bench --package onionbalance-tests --bench descriptors_v2`. The real signer is asked through its
+//! socket for a descriptor with ten points of four backends: it opens and verifies the backends' own
+//! descriptors, renders and signs. In turn with that, this process makes one bare RSA signature of 1024 bits,
+//! blinded.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -75,7 +76,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// What the balancer knows of the backend.
+/// The backend's points as the balancer knows them.
 fn points(backend: &Backend, now: UnixTime) -> Vec<BackendPoint> {
     let text = backend.text(&backend.publish(now, POINTS_EACH, &mut OsRng), Readers::Everyone, &mut OsRng);
     let instance = InstanceV2 { address: backend.address(), auth: None, name: None };

@@ -1,7 +1,7 @@
-//! What both programs take in memory on a network of 9 000 relays, as its consensuses come and go.
+//! The memory of both programs in a network of 9 000 relays, as its consensuses come and go.
 //!
-//! `cargo bench --package onionbalance-tests --bench memory` runs the real programs against a control port that is
-//! played: it hands out a made-up consensus and microdescriptors of the public network's size, descriptors of
+//! `cargo bench --package onionbalance-tests --bench memory` runs the real programs with a simulated control
+//! port: it hands out a made-up consensus and microdescriptors of the public network's size, descriptors of
 //! seven backends, and success for every upload.
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use onionbalance_proto::fixture::Backend;
 use tor::{Network, Tor};
 
 const BACKENDS: u64 = 7;
-/// After how many consensuses the programs are looked at.
+/// The numbers of consensuses after which the memory is measured.
 const LOOKS: [usize; 5] = [1, 2, 5, 10, 24];
 
 fn main() {

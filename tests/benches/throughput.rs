@@ -1,7 +1,8 @@
-//! How fast bytes come through the frontend, beside the backend's own address, and how soon a started balancer has
-//! published.
+//! The throughput of the frontend, compared with the backend's own address, and the time from a balancer's
+//! start to its first publication.
 //!
-//! `cargo bench --package onionbalance-tests --bench throughput` runs a private network of real tors; 2 minutes.
+//! `cargo bench --package onionbalance-tests --bench throughput` runs a private network of real tors; 2
+//! minutes.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -37,7 +38,7 @@ fn main() {
         drop(balancer.take());
         let started = Instant::now();
         let running = config.start_balancer(network.management().control_socket());
-        // One for each of the two descriptors that are always maintained.
+        // One line for each of the two descriptors that are always published.
         wait_lines(&running, "published descriptor", 2);
         starts.push(started.elapsed());
         balancer = Some(running);

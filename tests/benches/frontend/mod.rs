@@ -24,7 +24,7 @@ pub(crate) fn address() -> OnionAddress {
 /// The frontend's configuration, written in a directory.
 pub(crate) struct Config {
     directory: PathBuf,
-    /// Where the signer is to listen.
+    /// The path of the signer's socket.
     pub(crate) signer_socket: PathBuf,
 }
 
@@ -46,14 +46,14 @@ impl Config {
         Self { directory: directory.to_owned(), signer_socket: signer_socket.to_owned() }
     }
 
-    /// A signer that listens.
+    /// Starts a signer, and waits until it listens.
     pub(crate) fn start_signer(&self) -> Running {
         let signer = self.start(&Programs::build().unwrap().signer, &[]);
         until(SOON, || Ok(self.signer_socket.exists().then_some(()))).unwrap();
         signer
     }
 
-    /// A balancer that controls the tor with this control socket.
+    /// Starts a balancer at the tor with this control socket.
     pub(crate) fn start_balancer(&self, control_socket: &Path) -> Running {
         let socket = control_socket.to_str().unwrap();
         self.start(&Programs::build().unwrap().balancer, &["-v", "debug", "-s", socket])
@@ -67,7 +67,7 @@ impl Config {
     }
 }
 
-/// Waits until the program has written so many lines with this text.
+/// Waits until the program has written this number of lines with this text.
 pub(crate) fn wait_lines(program: &Running, text: &str, count: usize) {
     let look = || {
         let lines = program.output()?.lines().filter(|line| line.contains(text)).count();

@@ -1,14 +1,14 @@
-//! Times of things that are to be compared.
+//! Times of tasks that are compared.
 #![expect(clippy::indexing_slicing, reason = "something was timed at least once")]
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long the same thing took each time, the shortest first; never empty.
+/// The times of one task, the shortest first; never empty.
 pub(crate) struct Times(Vec<Duration>);
 
-/// Does the things in turn, each of them `repeats` times on end, for so many rounds: whatever else the machine does
-/// falls on all of them alike.
+/// Does the tasks in turn, each of them `repeats` times in a row, for this number of rounds: other work of
+/// the machine affects all of them alike.
 pub(crate) fn in_turn<const N: usize>(
     rounds: usize,
     repeats: usize,
@@ -33,7 +33,8 @@ impl Times {
         Self(times)
     }
 
-    /// How many times as long as `other`, by the medians and, less troubled by what else the machine does, by the least.
+    /// The ratio to `other`, by the medians and, less affected by other work of the machine, by the shortest
+    /// times.
     pub(crate) fn ratio(&self, other: &Self) -> String {
         let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
         let (median, least) = (ratio(self.median(), other.median()), ratio(self.least(), other.least()));

@@ -1,7 +1,9 @@
-//! The cost of many services: requests to tor, processor time and memory, with the real programs and tor's real limits.
+//! The cost of many services: requests to tor, processor time and memory, with the real programs and tor's
+//! real limits.
 //!
-//! `cargo bench --package onionbalance-tests --bench scale -- 1x3 100x10 --tors 2` plays the control ports of so many tors for that
-//! many services with that many backends each, one size after the other (`docs/scale.md` has the results).
+//! `cargo bench --package onionbalance-tests --bench scale -- 1x3 100x10 --tors 2` plays the control ports of
+//! so many tors for that many services with that many backends each, one size after the other
+//! (`docs/scale.md` has the results).
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -19,19 +21,19 @@ use std::time::Duration;
 use clap::Parser;
 use site::Site;
 
-/// The sizes to measure, and for how long.
+/// The sizes to measure, and the limits of time.
 #[derive(Parser)]
 struct Options {
-    /// How many services, and how many backends each has.
+    /// The number of services, and of backends that each has.
     #[arg(value_name = "SERVICESxBACKENDS", default_value = "1x3")]
     sizes: Vec<Size>,
-    /// How many tors share the work.
+    /// The number of tors that share the work.
     #[arg(long, default_value_t = 1)]
     tors: usize,
-    /// For how many minutes to look at a steady hour, which is extrapolated.
+    /// The minutes of the steady phase, which is extrapolated to an hour.
     #[arg(long, default_value_t = 10)]
     steady: u64,
-    /// After how many minutes a phase that has not reached its aim ends without it.
+    /// The minutes after which a phase that has not reached its aim ends.
     #[arg(long, default_value_t = 45)]
     patience: u64,
     /// Given by cargo.

@@ -16,15 +16,15 @@ use onionbalance_tests::programs::{Programs, Running};
 
 use crate::tor::{Counts, Network, Tor};
 
-/// A descriptor is at eight HSDirs.
+/// The number of HSDirs of a descriptor.
 const PLACES: usize = 8;
 const LOOK: Duration = Duration::from_millis(200);
-/// How long an event without an aim is followed.
+/// The time for which an event without an aim is followed.
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 /// The columns of `/proc/PID/stat` after the name: processor time in the process's and in the kernel's code.
 const PROCESSOR_TIME: [usize; 2] = [11, 12];
-/// Ticks a second (`USER_HZ`).
+/// The ticks of processor time in a second (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
 /// Both programs at work.
@@ -35,16 +35,16 @@ pub(crate) struct Site {
     tors: Vec<Tor>,
     signer: Running,
     balancer: Running,
-    /// A phase that has not reached its aim by then ends without it.
+    /// The time after which a phase ends even if it has not reached its aim.
     patience: Duration,
     _directory: tempfile::TempDir,
 }
 
-/// Figures that grow, at one moment.
+/// Growing figures at one moment.
 struct Reading {
     at: Instant,
     counts: Counts,
-    /// Seconds of the balancer and of the signer.
+    /// The processor time of the balancer and of the signer, in seconds.
     processor: [f64; 2],
 }
 
@@ -65,7 +65,7 @@ impl Site {
         Self { services, backends, network, tors, signer, balancer, patience, _directory: directory }
     }
 
-    /// Lives through all phases, and prints a line for each.
+    /// Goes through all phases, and prints a line for each.
     pub(crate) fn run(&self, steady: Duration) {
         println!(
             "                                                   outstanding    balancer            signer"
@@ -100,7 +100,7 @@ impl Site {
         self.tors.iter().for_each(Tor::announce_consensus);
     }
 
-    /// Looks on for so long, and extrapolates what is seen to an hour.
+    /// Watches for this time, and extrapolates the figures to an hour.
     fn steady(&self, time: Duration) {
         let before = self.read();
         self.phase("steady", after(time));
@@ -110,7 +110,7 @@ impl Site {
         println!("  in an hour           {}", requests.concat());
     }
 
-    /// Waits until the phase has reached its aim, and prints what it took.
+    /// Waits until the phase has reached its aim, and prints its cost.
     fn phase(&self, name: &str, is_over: impl Fn() -> bool) {
         let before = self.read();
         let mut ending = "";
@@ -156,7 +156,7 @@ fn requests(before: &Reading, after: &Reading) -> [u32; 3] {
     [0, 1, 2].map(|kind| u32::try_from(after[kind] - before[kind]).unwrap())
 }
 
-/// True when so much time has passed from now on.
+/// True when this much time has passed from now on.
 fn after(time: Duration) -> impl Fn() -> bool {
     let begun = Instant::now();
     move || begun.elapsed() >= time

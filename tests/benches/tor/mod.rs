@@ -1,4 +1,5 @@
-//! Tors, as far as their control ports show them: as few circuits at a time as a real one has, on a network that is made up.
+//! Simulated tors behind their control ports: they have as few circuits at a time as a real one, in a made-up
+//! network.
 #![allow(dead_code, reason = "each benchmark has a use for another part")]
 
 mod network;
@@ -21,9 +22,9 @@ use onionbalance_proto::v3::document::outer::Outer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Tor has so many client circuits pending at most (`MaxClientCircuitsPending`).
+/// The most client circuits of tor that are pending at a time (`MaxClientCircuitsPending`).
 const CIRCUITS: usize = 32;
-/// From the beginning of a circuit to the HSDir's answer, in milliseconds.
+/// The time from the beginning of a circuit to the HSDir's answer, in milliseconds.
 const LATENCY: std::ops::Range<u64> = 1_000..4_000;
 
 /// Listens until the benchmark ends.
@@ -45,20 +46,20 @@ struct State {
 /// The requests that a tor got, and the work that it did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// Descriptors that were asked of an HSDir.
+    /// The descriptors that an HSDir was asked for.
     pub(crate) fetches: u64,
-    /// HSPOST commands, with a signature each.
+    /// The HSPOST commands, each with a new signature.
     pub(crate) posts: u64,
-    /// Descriptors sent to an HSDir.
+    /// The descriptors that were sent to an HSDir.
     pub(crate) uploads: u64,
-    /// Circuits that are waited for, pending ones included.
+    /// The circuits that are waited for, including pending ones.
     pub(crate) outstanding: u64,
-    /// The most that there have been at a time.
+    /// The largest number of these.
     pub(crate) most_outstanding: u64,
 }
 
 impl Counts {
-    /// Those of two tors: requests together, and outstanding circuits of the one that has more.
+    /// The counts of two tors: the sum of requests, and the larger number of outstanding circuits.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             fetches: self.fetches + other.fetches,
@@ -94,12 +95,12 @@ impl Tor {
         self.0.state.lock().unwrap().counts
     }
 
-    /// The network's present consensus arrives.
+    /// Announces the network's present consensus.
     pub(crate) fn announce_consensus(&self) {
         self.0.send("650 STATUS_CLIENT NOTICE CONSENSUS_ARRIVED\r\n");
     }
 
-    /// The balancer has to connect again; all requests under way are lost.
+    /// Makes the balancer connect again; all requests in flight are lost.
     pub(crate) fn restart(&self) {
         let stream = self.0.stream.lock().unwrap().take();
         stream.unwrap().shutdown(Shutdown::Both).unwrap();
@@ -132,7 +133,7 @@ impl Shared {
     }
 
     fn send(&self, text: &str) {
-        // The balancer is gone when all is over.
+        // The balancer is gone at the end.
         let _ = self.stream.lock().unwrap().as_mut().map(|stream| stream.write_all(text.as_bytes()));
     }
 
@@ -219,7 +220,7 @@ impl Shared {
             }
         };
         {
-            // After a restart nothing counts as outstanding, though a circuit may just be ending.
+            // After a restart nothing counts as outstanding, although a circuit may be ending.
             let outstanding = &mut self.state.lock().unwrap().counts.outstanding;
             *outstanding = outstanding.saturating_sub(1);
         }

@@ -1,5 +1,5 @@
-//! A made-up network of the public one's size: its consensuses, backends that publish as real ones do, and HSDirs that store
-//! everything.
+//! A made-up network of the public one's size: its consensuses, backends that publish as real ones do, and
+//! HSDirs that store everything.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::process::Command;
@@ -18,20 +18,21 @@ const RELAYS: usize = 9_000;
 /// HSDirs of 100 relays, as on the public network.
 const HSDIRS_PERCENT: u32 = 50;
 const POINTS: usize = 3;
-/// A backend publishes its descriptor again after 60 to 120 min (`HS_SERVICE_NEXT_UPLOAD_TIME_MIN`, `_MAX`).
+/// The time in seconds after which a backend publishes its descriptor again: the mean of 60 and 120 min
+/// (`HS_SERVICE_NEXT_UPLOAD_TIME_MIN`, `_MAX`).
 const REPUBLISHED_AFTER: u64 = 90 * 60;
 const HOUR: u64 = 60 * 60;
 /// The offset of time periods on the public network, in minutes.
 const PERIODS_BEGIN_AT: u64 = 12 * 60;
 
-/// Serves any number of tors.
+/// A network for any number of tors.
 pub(crate) struct Network {
     microdescriptors: String,
     backends: BTreeMap<String, u64>,
     state: Mutex<State>,
 }
 
-/// A consensus as tor's control port gives it, a data block, and the time period in which clients look by it.
+/// A consensus as a data block of tor's control port, with the time period in which clients look by it.
 struct Consensus {
     block: Arc<str>,
     period: TimePeriod,
@@ -39,7 +40,7 @@ struct Consensus {
 
 struct State {
     consensus: Consensus,
-    /// The consensuses that follow.
+    /// The later consensuses.
     coming: VecDeque<Consensus>,
     /// The descriptors that HSDirs hold, by blinded key.
     stored: HashSet<([u8; 32], String)>,
@@ -49,7 +50,8 @@ struct State {
 }
 
 impl Network {
-    /// A network with the backends 0 to `backends` - 1. Its first consensus is that of the hour before midnight (UTC).
+    /// A network with the backends 0 to `backends` - 1. Its first consensus is that of the hour before
+    /// midnight (UTC).
     pub(crate) fn new(backends: u64) -> Self {
         let midnight = now().minus(now().0 % (24 * HOUR));
         let moments = [(midnight.minus(HOUR), 0), (midnight, 1), (midnight.plus(12 * HOUR), 1)];
@@ -68,35 +70,35 @@ impl Network {
         Self { microdescriptors, backends: (0..backends).map(named).collect(), state: Mutex::new(state) }
     }
 
-    /// The next consensus comes: first that of midnight, whose shared random value is another, then that of noon, with which a time
-    /// period begins. Tors have to announce it.
+    /// Takes the next consensus into use: first that of midnight, which has another shared random value, then
+    /// that of noon, with which a time period begins. Tors have to announce it.
     pub(crate) fn advance(&self) {
         let mut state = self.state.lock().unwrap();
         state.consensus = state.coming.pop_front().unwrap();
         state.found.clear();
     }
 
-    /// How many HSDirs hold one of the descriptors, all descriptors together.
+    /// The number of HSDirs that hold a descriptor, summed over all descriptors.
     pub(crate) fn stored(&self) -> usize {
         self.state.lock().unwrap().stored.len()
     }
 
-    /// HSDirs lose everything, so that what is stored can be counted from here on.
+    /// Has all HSDirs lose everything, so that later uploads can be counted.
     pub(crate) fn forget_stored(&self) {
         self.state.lock().unwrap().stored.clear();
     }
 
-    /// How many backends were found since the last consensus.
+    /// The number of backends that were found since the last consensus.
     pub(crate) fn found(&self) -> usize {
         self.state.lock().unwrap().found.len()
     }
 
-    /// One of ten backends has no descriptor at any HSDir any more.
+    /// Removes the descriptors of one backend in ten from all HSDirs.
     pub(crate) fn kill_a_tenth(&self) {
         self.state.lock().unwrap().is_tenth_dead = true;
     }
 
-    /// In words.
+    /// A description of the network in words.
     pub(crate) fn describe(&self) -> String {
         let [consensus, microdescriptors] =
             [&*self.consensus(), &self.microdescriptors].map(|text| text.len() / 1000);
@@ -113,12 +115,12 @@ impl Network {
         &self.microdescriptors
     }
 
-    /// An HSDir stores a descriptor.
+    /// Has an HSDir store a descriptor.
     pub(super) fn store(&self, blinded: [u8; 32], hsdir: String) {
         self.state.lock().unwrap().stored.insert((blinded, hsdir));
     }
 
-    /// The end of the fetch of a backend's descriptor from an HSDir, as tor tells it.
+    /// Tor's events at the end of a fetch of a backend's descriptor from an HSDir.
     pub(super) fn fetched(&self, address: &str, hsdir: &str) -> String {
         let number = *self.backends.get(address).unwrap();
         let (period, is_tenth_dead) = {
@@ -153,8 +155,8 @@ fn descriptor(backend: &Backend, number: u64, period: TimePeriod) -> String {
     published.text(&mut rng)
 }
 
-/// The consensus of this hour and the microdescriptors of its relays, which are the same at all hours. `run` counts shared random
-/// values.
+/// The consensus of this hour and the microdescriptors of its relays, which are the same at all hours. `run`
+/// is the number of the shared random value.
 fn documents(valid_after: UnixTime, run: u8) -> (Texts, TimePeriod) {
     let shape = Shape {
         relays: RELAYS,
@@ -167,7 +169,7 @@ fn documents(valid_after: UnixTime, run: u8) -> (Texts, TimePeriod) {
     (texts(&shape, &mut StdRng::seed_from_u64(9)), period)
 }
 
-/// `YYYY-MM-DD HH:MM:SS`.
+/// The date and time as `YYYY-MM-DD HH:MM:SS`.
 fn date(time: UnixTime) -> String {
     let output = Command::new("date").args(["-u", "-d", &format!("@{}", time.0), "+%F %T"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
@@ -177,7 +179,7 @@ fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }
 
-/// As a data block of the control protocol.
+/// The text as a data block of the control protocol.
 fn block(text: &str) -> String {
     text.trim_end().replace('\n', "\r\n") + "\r\n.\r\n"
 }

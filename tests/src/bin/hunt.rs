@@ -11,10 +11,10 @@ use onionbalance_simulator::scenario::{Scenario, Version};
 use onionbalance_simulator::trace::Trace;
 use onionbalance_simulator::watch;
 
-/// What to simulate.
+/// The simulations to run.
 #[derive(Parser)]
 struct Options {
-    /// For how many seconds to go on with further seeds.
+    /// The seconds for which further seeds are tried.
     #[arg(long, default_value_t = 0)]
     seconds: u64,
     /// The first seed.
@@ -23,28 +23,29 @@ struct Options {
     /// The version of onion services, 2 or 3; either by the seed otherwise.
     #[arg(long)]
     version: Option<u8>,
-    /// How many days a simulation takes.
+    /// The simulated days.
     #[arg(long)]
     days: Option<u64>,
-    /// How many services there are.
+    /// The number of services.
     #[arg(long)]
     services: Option<usize>,
-    /// How many backends they share; as many as there are services, if that is told.
+    /// The number of backends that the services share; by default as many as `--services`, if that is given.
     #[arg(long)]
     backends: Option<usize>,
-    /// How many backends each service has of its own, in place of some that all share: `--backends` is that times `--services`.
+    /// The number of backends that each service has of its own, instead of shared ones: `--backends` is that
+    /// times `--services`.
     #[arg(long)]
     each: Option<usize>,
-    /// How many relays run at a time.
+    /// The number of relays that run at a time.
     #[arg(long)]
     relays: Option<usize>,
-    /// Whether anything goes wrong.
+    /// True if faults happen.
     #[arg(long)]
     trouble: Option<bool>,
-    /// How many seconds the signer takes for a descriptor.
+    /// The seconds that the signer takes for a descriptor.
     #[arg(long, default_value_t = 0)]
     signature: u64,
-    /// The number of a service, from 0 on, of which to tell everything.
+    /// The number of a service, from 0 on, whose events are printed.
     #[arg(long)]
     trace: Option<usize>,
 }

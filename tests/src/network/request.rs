@@ -30,7 +30,8 @@ pub(super) fn request(
 /// SOCKS 5 (RFC 1928) with a user name (RFC 1929), by which tor keeps circuits apart (`IsolateSOCKSAuth`).
 ///
 /// Returns the failure of one of tor's own status codes. If the stream is open nevertheless, it is the
-/// failure of an earlier attempt, for example at the first HSDir (tor: `connection_ap_handshake_socks_reply`).
+/// failure of an earlier attempt, for example at the first HSDir (tor:
+/// `connection_ap_handshake_socks_reply`).
 fn connect(stream: &mut (impl Read + Write), user: &str, host: &str, port: u16) -> Result<Option<String>> {
     stream.write_all(&[5, 1, 2])?;
     ensure!(read_array(stream)? == [5, 2], "the SOCKS port takes no user name");

@@ -46,13 +46,13 @@ LOG_LOCATION: balancer/log
 #[derive(Debug)]
 pub struct Place {
     directory: TempDir,
-    /// The tor.
+    /// The made-up tor.
     pub tor: MadeUpTor,
 }
 
 impl Place {
-    /// `more` is added to the configuration. The key is root's: the signer reads it before it becomes another
-    /// user.
+    /// A directory with this configuration and its key. `more` is added to the configuration. The key is
+    /// root's: the signer reads it before it becomes another user.
     pub fn new(more: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-/// Both programs.
+/// Both programs, running.
 #[derive(Debug)]
 pub struct Pair {
     /// The directory in which they were started.
@@ -134,14 +134,14 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Started by root, each has become its user.
+    /// Starts both as root; each becomes its user.
     pub fn start() -> Result<Self> {
         let place = Place::for_two()?;
         let (signer, balancer) = (place.signer()?, place.balancer()?);
         Ok(Self { place, signer, balancer })
     }
 
-    /// Each with its user.
+    /// The programs, each with its user.
     pub fn both(&self) -> [(&Running, u32); 2] {
         [(&self.signer, SIGNER), (&self.balancer, BALANCER)]
     }

@@ -40,8 +40,8 @@ pub struct Visit {
     /// The name of the backend that answered; `Err`: the failure.
     pub answer: Result<String, String>,
     /// True if it failed while the visitor's tor began a new time period: tor then does not find descriptors
-    /// that it has just requested, or opens them with the new period's keys (tor: `hs_cache_lookup_as_client`,
-    /// `hs_client_decode_descriptor`).
+    /// that it has just requested, or opens them with the new period's keys (tor:
+    /// `hs_cache_lookup_as_client`, `hs_client_decode_descriptor`).
     pub spoiled: bool,
 }
 

@@ -5,24 +5,25 @@ use onionbalance_simulator::scenario::Version::{self, V2, V3};
 
 /// One way to break the balancer.
 pub(super) struct Mutation {
-    /// Its package's name.
+    /// The name of the broken package.
     pub(super) name: &'static str,
-    /// Under `balancer/src`.
+    /// The path of the file below `balancer/src`.
     pub(super) file: &'static str,
-    /// Must be there exactly once.
+    /// The text to replace, which occurs exactly once in the file.
     pub(super) text: &'static str,
     /// The text in its place.
     pub(super) replacement: &'static str,
-    /// One of these has to be found broken.
+    /// The promises of which one has to be found broken.
     pub(super) expected: &'static [Invariant],
-    /// The version of onion services in which it is looked for, and the seed that is known to show it; [`CROWD`] or one of a scenario.
+    /// The version of onion services of the simulation, and a seed that is known to show it: [`CROWD`], or that of a
+    /// scenario.
     pub(super) shown_by: (Version, u64),
 }
 
-/// Stands for [`Scenario::crowd`](onionbalance_simulator::scenario::Scenario::crowd), in place of a seed.
+/// The value for [`Scenario::crowd`](onionbalance_simulator::scenario::Scenario::crowd), in place of a seed.
 pub(super) const CROWD: u64 = 0;
 
-/// All of them.
+/// All ways to break the balancer.
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "forget-the-second-descriptor",

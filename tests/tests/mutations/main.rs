@@ -199,7 +199,7 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
             write(&package.join("src").join(name), &text)?;
             written.insert(package.join("src").join(name));
         }
-        // What an earlier state of the sources has left would be a module twice.
+        // Files from an earlier state of the sources could make a module exist twice.
         for left in files(vec![package.join("src")])?.iter().filter(|file| !written.contains(*file)) {
             fs::remove_file(left)?;
         }
