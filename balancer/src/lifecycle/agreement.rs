@@ -94,7 +94,7 @@ impl Agreement {
             }
             Some(missing) => {
                 self.held = Some(held);
-                self.is_missing(missing, AGAIN);
+                self.note_missing(missing, AGAIN);
             }
         }
     }
