@@ -18,6 +18,7 @@ mod slots;
 use std::time::Duration;
 
 use self::line::Line;
+pub(super) use self::line::Ticket;
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
 use super::dispatch::{Posting, ReadBack};
@@ -115,9 +116,14 @@ impl Capacity {
         self.shares = Shares::new(settings, demand);
     }
 
-    /// Adds a descriptor that is to be posted, by `until` if possible.
-    pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) {
-        self.posts.join_until(now, until, post);
+    /// Adds a descriptor that is to be posted, by `until` if possible. Returns its place in the line.
+    pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) -> Ticket {
+        self.posts.join_until(now, until, post)
+    }
+
+    /// Moves a waiting descriptor forward if `until` is earlier than its present time. Returns its place.
+    pub(super) fn hasten_post(&mut self, ticket: Ticket, until: Duration) -> Ticket {
+        self.posts.hasten(ticket, until)
     }
 
     /// Adds a backend that is to be looked for, by `until` if possible.

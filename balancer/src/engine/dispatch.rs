@@ -98,13 +98,17 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let Some(service) = self.services.get_mut(number) else { return };
         let now = self.cx.now.elapsed;
         let may_post = self.tor_ready && service.has_points();
+        let is_first = !service.is_published();
         for (slot, descriptor) in
             service.descriptors().filter(|(slot, _)| only.is_none_or(|only| only == *slot))
         {
-            if may_post && !descriptor.in_line && descriptor.is_due(now) {
-                descriptor.in_line = true;
-                let until = descriptor.post_by(now, &self.cx.timing);
-                self.capacity.join_posts(now, until, Posting { service: number, slot });
+            if may_post && descriptor.is_due(now) {
+                let until = descriptor.post_by(now, is_first, &self.cx.timing);
+                // A retry may wait when the renewal of all comes to be due.
+                descriptor.in_line = Some(match descriptor.in_line {
+                    Some(ticket) => self.capacity.hasten_post(ticket, until),
+                    None => self.capacity.join_posts(now, until, Posting { service: number, slot }),
+                });
             }
             if descriptor.queue_read_back() {
                 self.capacity.join_read_backs(now, ReadBack { service: number, slot, from: None });
@@ -189,7 +193,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     ) -> Option<Action<P>> {
         let service = self.services.get_mut(number)?;
         let descriptor = service.descriptor(slot)?;
-        descriptor.in_line = false;
+        descriptor.in_line = None;
         let batch = batch?;
         let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
         descriptor.begin(&mut self.cx, id, &batch);

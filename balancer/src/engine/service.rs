@@ -230,6 +230,11 @@ impl<P: Point> Service<P> {
         !self.sets.is_empty()
     }
 
+    /// Whether one of its descriptors has been published.
+    pub(super) fn is_published(&self) -> bool {
+        self.descriptors.values().any(Descriptor::is_published)
+    }
+
     pub(super) fn id(&self) -> &ServiceId {
         &self.id
     }

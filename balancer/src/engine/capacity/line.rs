@@ -10,10 +10,13 @@ pub(super) struct Line<T> {
     joined: u64,
     /// The requests by the time until which each should have left, and among equal times in the order of
     /// joining.
-    waiting: BTreeMap<(Duration, u64), T>,
+    waiting: BTreeMap<Ticket, T>,
     /// The time at which each waiting request joined, in the order of joining.
     since: BTreeMap<u64, Duration>,
 }
+
+/// The place of a request in its line: until when it should leave, and the number of its coming.
+pub(in super::super) type Ticket = (Duration, u64);
 
 impl<T> Line<T> {
     pub(super) fn new(per_minute: usize) -> Self {
@@ -27,10 +30,20 @@ impl<T> Line<T> {
 
     /// Adds a request that should leave by `until`. It comes before those with a later `until`, and after
     /// those with the same one. So no request is overtaken forever, as long as `until` moves on with `now`.
-    pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) {
+    pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) -> Ticket {
         self.joined += 1;
         self.waiting.insert((until, self.joined), request);
         self.since.insert(self.joined, now);
+        (until, self.joined)
+    }
+
+    /// Moves a waiting request forward if `until` is earlier than its present time. Returns its place.
+    pub(super) fn hasten(&mut self, ticket: Ticket, until: Duration) -> Ticket {
+        let sooner = (until.min(ticket.0), ticket.1);
+        if let Some(request) = self.waiting.remove(&ticket) {
+            self.waiting.insert(sooner, request);
+        }
+        sooner
     }
 
     /// The first request; `None` if there is none or the pace does not let it leave now.
@@ -134,7 +147,9 @@ mod tests {
     #[test]
     fn a_minutes_requests_leave_evenly_after_a_burst_and_nobody_overtakes() {
         let mut line = Line::new(120);
-        (0..1000).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
+        for request in 0..1000 {
+            line.join_until(Duration::ZERO, Duration::ZERO, request);
+        }
         let left = leave_all(&mut line, MINUTE * 2);
         assert!(left.iter().map(|(request, _)| *request).eq(0..left.len()));
         let at_once = left.iter().filter(|(_, at)| *at == Duration::ZERO).count();
@@ -148,7 +163,9 @@ mod tests {
     #[test]
     fn few_a_minute_are_a_small_burst() {
         let mut line = Line::new(2);
-        (0..6).for_each(|request| line.join_until(Duration::ZERO, Duration::ZERO, request));
+        for request in 0..6 {
+            line.join_until(Duration::ZERO, Duration::ZERO, request);
+        }
         let seconds: Vec<_> = leave_all(&mut line, MINUTE * 3).iter().map(|(_, at)| at.as_secs()).collect();
         assert_eq!(seconds, [0, 0, 30, 60, 90, 120]);
     }
@@ -161,6 +178,10 @@ mod tests {
         line.join_until(second(2), second(50), 'b');
         line.join_until(second(3), second(50), 'c');
         assert_eq!(line.waiting_since(), Some(second(1)));
+        let late = line.join_until(second(3), second(200), 'e');
+        assert_eq!(line.hasten(late, second(300)), late);
+        line.hasten(late, second(49));
+        assert_eq!((line.len(), line.leave()), (4, Some('e')));
         assert_eq!((line.leave(), line.leave()), (Some('b'), Some('c')));
         assert_eq!((line.len(), line.waiting_since()), (1, Some(second(1))));
         assert_eq!(line.leave(), Some('a'));

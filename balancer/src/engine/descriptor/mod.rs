@@ -18,6 +18,7 @@ use rand_core::RngCore;
 use self::refusals::ReadBack;
 pub(super) use self::rounds::Batch;
 use self::rounds::Round;
+use super::capacity::Ticket;
 use super::context::Context;
 use super::deadlines::earlier;
 use super::event::{Found, Proof, UploadOutcome};
@@ -62,8 +63,8 @@ pub(super) struct Descriptor<I> {
     problem: Option<String>,
     not_posted: u32,
     deadline: Option<Duration>,
-    /// True while it is in the line of posts.
-    pub(super) in_line: bool,
+    /// Its place in the line of posts; `None` if it is not in it.
+    pub(super) in_line: Option<Ticket>,
 }
 
 impl<I: Eq> Descriptor<I> {
@@ -90,7 +91,7 @@ impl<I: Eq> Descriptor<I> {
             problem: None,
             not_posted: 0,
             deadline: None,
-            in_line: false,
+            in_line: None,
         }
     }
 
@@ -253,7 +254,7 @@ impl<I: Eq> Descriptor<I> {
     /// Notes that tor is lost: unfinished uploads have to be repeated.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.read_back = ReadBack::No;
-        self.in_line = false;
+        self.in_line = None;
         for hsdir in self.hsdirs.values_mut() {
             hsdir.tor_lost(now);
         }
@@ -286,7 +287,8 @@ impl<I: Eq> Descriptor<I> {
     /// Computes the deadline, after any change. `may_post` is true if a publication would be possible,
     /// `may_ask` if a read-back would.
     pub(super) fn set_deadline(&mut self, may_post: bool, may_ask: bool) {
-        let may_post = may_post && !self.sets.is_empty() && !self.in_line && !self.awaits_signature();
+        let may_post =
+            may_post && !self.sets.is_empty() && self.in_line.is_none() && !self.awaits_signature();
         let read_back = match self.read_back {
             ReadBack::Waiting { until } => Some(until),
             _ => None,
@@ -318,6 +320,11 @@ impl<I: Eq> Descriptor<I> {
     /// The time of the first notice that it is not on all its HSDirs; `None` if that was taken before.
     pub(super) fn take_short_since(&mut self) -> Option<Duration> {
         self.short_since.take()
+    }
+
+    /// True if it has been published.
+    pub(super) fn is_published(&self) -> bool {
+        self.round.is_some()
     }
 
     /// True if its set is on every HSDir that tor knows, and on at least one.

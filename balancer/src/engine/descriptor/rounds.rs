@@ -65,9 +65,14 @@ impl<I: Eq> Descriptor<I> {
     /// The time by which it should be posted if it joins the line at `now`: at once if no HSDir has it yet,
     /// soon if a few HSDirs lack it, and otherwise an hour before HSDirs forget the one they have, or within
     /// an hour.
-    pub(in super::super) fn post_by(&self, now: Duration, timing: &Timing) -> Duration {
+    ///
+    /// `is_first` is true if no descriptor of the service has been published. Otherwise a new one is that of the next period, which
+    /// no client looks for yet. Those of all services come at the same time. They must not delay a descriptor that HSDirs are about
+    /// to forget.
+    pub(in super::super) fn post_by(&self, now: Duration, is_first: bool, timing: &Timing) -> Duration {
         match &self.round {
-            None => now,
+            None if is_first => now,
+            None => now + timing.republish_from / 2,
             Some(_) if !self.round_wanted || self.round_lost => now + timing.republish_from / 2,
             Some(round) => (round.began + timing.republish_to).min(now + timing.republish_from),
         }

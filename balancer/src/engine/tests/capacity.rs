@@ -428,6 +428,34 @@ fn a_descriptor_with_more_hsdirs_than_posts_have_slots_goes_out_as_one() {
     assert_eq!(script.last().to.len(), 30);
 }
 
+/// When another period comes near, all services get another descriptor at the same time, for which nobody looks yet.
+#[test]
+fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
+    let services: &[(&str, &[&str])] = &[("s", &["a"]), ("t", &["b"])];
+    // No renewal comes between, and timers do not shrink with the period.
+    let timing = Timing { republish_from: MINUTE * 115, ..Timing::default() };
+    let network = |slots: &[_]| {
+        Event::Network(NetworkView { period_length: MINUTE * 60 * 48, ..view(services, slots) })
+    };
+    let mut script = Script::with(services, Settings { posts_per_minute: 1, timing, ..Settings::default() });
+    script.send(network(&[(1, 1..9)]));
+    script.send(Event::TorReady);
+    script.copy("a", relay(100), 10, &[1]);
+    script.copy("b", relay(100), 10, &[2]);
+    script.pass(MINUTE * 2);
+    for post in script.published() {
+        script.stored(&post, 1);
+    }
+    script.pass(MINUTE * 98);
+    assert_eq!(script.published().len(), 2);
+    let before = script.said.len();
+    script.copy("a", relay(101), 11, &[3]);
+    script.send(network(&[(1, 1..9), (2, 11..19)]));
+    script.pass(MINUTE * 2);
+    let periods: Vec<u64> = published(&after(&script, before)).iter().map(|post| post.slot.period).collect();
+    assert_eq!(periods, [1, 2]);
+}
+
 fn all(script: &Script) -> Vec<Action<Key>> {
     after(script, 0)
 }
