@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ed25519_dalek::SigningKey;
+use onionbalance::v3::ring::Replicas;
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_proto::{v2, v3};
 use rand_core::RngCore;
@@ -28,6 +29,8 @@ pub struct Address {
     places: Vec<(usize, Rc<Places<RelayId>>)>,
     /// The places of its replicas on the rings of version 3, by periods.
     indices: Vec<(u64, [Index; 2])>,
+    /// The same, as the balancer works them out.
+    replicas: Vec<(u64, Replicas)>,
 }
 
 impl Address {
@@ -46,6 +49,7 @@ impl Address {
             v2: v2::OnionAddress::from_permanent_id(id),
             places: Vec::new(),
             indices: Vec::new(),
+            replicas: Vec::new(),
         }
     }
 
@@ -74,9 +78,22 @@ impl Address {
         self.indices.insert(0, (period, indices));
         indices
     }
+
+    /// The places of its replicas on this period's ring of version 3, as the balancer works them out.
+    pub fn replicas(&mut self, period: TimePeriod) -> &Replicas {
+        let known = self.replicas.iter().position(|(known, _)| *known == period.number);
+        let place = known.unwrap_or_else(|| {
+            self.replicas.truncate(PERIODS - 1);
+            self.replicas.insert(0, (period.number, Replicas::new(&self.blinded, period, REPLICAS)));
+            0
+        });
+        &self.replicas[place].1
+    }
 }
 
 /// The number of consensuses that are in use at a time: tor's, the balancer's, and the newest.
 const CONSENSUSES: usize = 3;
+/// The number of replicas (`hsdir_n_replicas`), unless a consensus has another one.
+const REPLICAS: u8 = 2;
 /// The number of periods that are remembered; fewer are in use at a time.
 const PERIODS: usize = 4;

@@ -26,6 +26,8 @@ use super::world::{Happening, World};
 pub struct Balancer<G: Generation> {
     /// The engine; `None` while the balancer is down.
     pub engine: Option<Engine<G, Dice>>,
+    /// The engine's next deadline.
+    pub deadline: Option<Duration>,
     began: Moment,
     /// The time since which the machine has been asleep, with the balancer, its tor and its signer; `None`
     /// while it is awake.
@@ -54,6 +56,8 @@ pub struct Balancer<G: Generation> {
     pub clock_ahead: i64,
     /// The publications that wait for the signer; the first one is being signed.
     pub orders: VecDeque<Order<G>>,
+    /// The publications that are handed to tor when the machine wakes up.
+    pub delayed: Vec<Box<Order<G>>>,
     /// True if the signer does not answer.
     pub signer_away: bool,
     /// The time at which the signer's present life began.
@@ -97,6 +101,7 @@ impl<G: Generation> Balancer<G> {
     pub fn new(consensus: Rc<Consensus>) -> Self {
         Self {
             engine: None,
+            deadline: None,
             began: Moment::ZERO,
             asleep: None,
             slept: Duration::ZERO,
@@ -111,6 +116,7 @@ impl<G: Generation> Balancer<G> {
             clock_look: 0,
             clock_ahead: 0,
             orders: VecDeque::new(),
+            delayed: Vec::new(),
             signer_away: false,
             signer_began: Moment::ZERO,
             signed: FxHashMap::default(),
@@ -129,7 +135,7 @@ impl<G: Generation> Balancer<G> {
 
     /// The next time at which the engine has to be woken.
     pub fn deadline(&self) -> Moment {
-        let deadline = self.engine.as_ref().and_then(Engine::next_deadline).filter(|_| self.asleep.is_none());
+        let deadline = self.deadline.filter(|_| self.asleep.is_none());
         // Rounded up to the next whole millisecond.
         let at = |deadline| self.began.after(deadline + self.slept + Duration::from_nanos(999_999));
         deadline.map_or(Moment::NEVER, at)
@@ -173,6 +179,11 @@ impl<G: Generation> Balancer<G> {
         self.signed.clear();
     }
 
+    /// When a descriptor was last given a revision; long ago if it was given none.
+    pub fn given_at(&self, key: Key) -> Moment {
+        self.given.get(&key).map_or(Moment::ZERO, |(_, at)| *at)
+    }
+
     /// The highest floor that the signer exceeds: the value of its own counter an hour later.
     pub fn reach(&self, slot: DescriptorSlot, now: Moment) -> u64 {
         G::revision(slot, self.wall(now).plus(SIGNER_AHEAD))
@@ -190,6 +201,7 @@ impl<G: Generation> World<G> {
         let newest = self.balancer.remembered.clone();
         let configuration = EngineConfiguration { newest, ..self.configuration() };
         let engine = Engine::new(configuration, self.dice.split());
+        self.balancer.deadline = engine.next_deadline();
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
         self.balancer.slept = Duration::ZERO;
@@ -201,6 +213,7 @@ impl<G: Generation> World<G> {
     /// Ends the balancer.
     pub fn stop_balancer(&mut self) {
         let Some(engine) = self.balancer.engine.take() else { return };
+        self.balancer.deadline = None;
         self.balancer.remembered.extend(engine.newest());
         self.balancer.call.life += 1;
         self.balancer.orders.clear();
@@ -211,17 +224,24 @@ impl<G: Generation> World<G> {
         self.balancer_was_away();
     }
 
-    /// Lets the machine fall asleep: requests in flight fail, and nothing reports it.
+    /// Lets the machine fall asleep: requests to tor in flight fail, and nothing reports it.
     pub fn fall_asleep(&mut self) {
         self.balancer.asleep = Some(self.now);
         self.balancer.call.tor += 1;
         self.watch.prompt.interrupt();
     }
 
-    /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus.
+    /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus. The
+    /// signer goes on with its requests: each publication is answered.
     pub fn wake_up(&mut self) {
         let Some(since) = self.balancer.asleep.take() else { return };
         self.balancer.slept += self.now.since(since);
+        if !self.balancer.orders.is_empty() {
+            self.begin_signing();
+        }
+        for order in std::mem::take(&mut self.balancer.delayed) {
+            self.queue.plan(self.now, Happening::Handed(self.balancer.call, order));
+        }
         self.watch.excuse_everything(self.now);
         self.watch.prompt.interrupt();
         for (number, service) in self.services.iter().enumerate() {

@@ -71,6 +71,7 @@ impl<G: Generation> World<G> {
         let Some(engine) = &mut self.balancer.engine else { return };
         let actions = engine.handle(now, event);
         let deadline = engine.next_deadline();
+        self.balancer.deadline = deadline;
         self.report.events += 1;
         self.watch.heard(self.now, &actions);
         self.check_deadline(now, deadline);
@@ -105,6 +106,10 @@ impl<G: Generation> World<G> {
             Action::ReadBack { service, slot, hsdir } => {
                 let key = Key { owner: number_of(&service.0), slot };
                 let relay = self.relays.find(hsdir);
+                if G::TELLS {
+                    // Whoever refused is asked why. Without an answer a higher revision may be guessed, and all get that.
+                    self.watch.excuse(key, self.now.after(G::timing().fetch_timeout));
+                }
                 if let Some(at) = self.ask_tor(Some(relay)).told_at() {
                     self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
                 }
@@ -134,7 +139,8 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn begin_signing(&mut self) {
+    /// The signer begins with the first of the line.
+    pub fn begin_signing(&mut self) {
         let time = self.dice.between(SIGNING.0, SIGNING.1) + self.scenario.signature;
         self.queue.plan(self.now.after(time), Happening::Signed(self.balancer.call));
     }
@@ -151,8 +157,17 @@ impl<G: Generation> World<G> {
         self.post(call, &order);
     }
 
+    /// Hands over texts that were signed before, as soon as the machine is awake.
+    pub fn hand(&mut self, call: Call, order: Box<Order<G>>) {
+        if self.balancer.asleep.is_some() && call.life == self.balancer.call.life {
+            self.balancer.delayed.push(order);
+        } else {
+            self.post(call, &order);
+        }
+    }
+
     /// Gives tor the texts of a publication, which are signed.
-    pub fn post(&mut self, call: Call, order: &Order<G>) {
+    fn post(&mut self, call: Call, order: &Order<G>) {
         if call != self.balancer.call {
             return;
         }
@@ -316,6 +331,9 @@ impl<G: Generation> World<G> {
                 Found::Copy { revision: text.revision, points }
             }
         };
+        if G::TELLS {
+            self.watch.excuse(key, self.now);
+        }
         let hsdir: Fingerprint = self.relays.get(relay).fingerprint;
         let service = ServiceId::clone(&self.services[key.owner].id);
         self.tell(Event::ReadBack { service, slot: key.slot, hsdir, found });

@@ -43,13 +43,17 @@ impl<G: Generation> World<G> {
             Given::NotFound => FetchOutcome::NotFound,
             Given::Garbage => FetchOutcome::Invalid("garbage".into()),
             Given::Text(text) => {
+                let wall = self.balancer.wall(self.now);
+                let published = G::published_at(text.made.wall(), wall);
                 if !self.users[number].is_empty() {
-                    self.watch.delivered(number, slot.period, &text);
+                    let is_young = wall.since(published) < G::timing().max_age.as_secs();
+                    let is_asked_for = self.is_asked_for(number, slot);
+                    self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
                     self.watch.prompt.offer(number, text.points.clone(), self.now);
                 }
                 FetchOutcome::Copy(DescriptorCopy {
                     revision: text.revision,
-                    published: G::published_at(text.made.wall(), self.balancer.wall(self.now)),
+                    published,
                     period: slot.period,
                     points: text.points.to_vec(),
                 })
@@ -62,6 +66,15 @@ impl<G: Generation> World<G> {
     /// True if tor lacks the HSDir's microdescriptor.
     fn is_missing(&self, source: Source) -> bool {
         matches!(source, Source::Hsdir { hsdir, .. } if self.relays.get(self.relays.find(hsdir)).is_missing)
+    }
+
+    /// True if the engine looks for this descriptor of a backend, by the consensus that the balancer has read.
+    fn is_asked_for(&self, number: usize, slot: DescriptorSlot) -> bool {
+        let address = &self.addresses[self.backends[number].address];
+        let read = self.balancer.read.as_ref();
+        read.is_some_and(|(consensus, _)| {
+            G::looked_for(consensus, address, self.balancer.wall(self.now)).contains(&slot)
+        })
     }
 
     /// The answer of an HSDir for the replica of the descriptor that tor looks for by its own consensus.

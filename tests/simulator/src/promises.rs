@@ -29,6 +29,15 @@ pub struct Promises {
     pub healed: Duration,
     /// The time within which an unchanged descriptor is not published again to the same HSDirs.
     pub unchanged: Duration,
+    /// The limits of requests to tor.
+    pub limits: Limits,
+    /// The longest wait of a request for others while the engine does not say that it is behind.
+    line: Duration,
+}
+
+/// The limits of requests to tor.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
     /// The most descriptors that are posted in a minute.
     pub posts_per_minute: usize,
     /// The most posts of one descriptor in an hour.
@@ -53,16 +62,6 @@ impl Promises {
     /// everywhere. Each waits for the others, because tor gets only a limited number of requests in a minute,
     /// and at a time.
     pub fn new<G: Generation>(services: usize, posts: usize, backends: usize) -> Self {
-        let Timing {
-            refresh,
-            upload_timeout,
-            max_age,
-            keep_last,
-            republish_from,
-            republish_to,
-            retry_max,
-            ..
-        } = G::timing();
         let uploads = services * G::HSDIRS;
         let read_backs = if G::PROOF == Proof::ReadBack { uploads } else { 0 };
         // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or
@@ -79,9 +78,39 @@ impl Promises {
             + pace(backends * 2, fetches_per_minute);
         let circuits = (uploads + read_backs) * 3 + backends * 2;
         let line = paces.max(REQUEST * u32::try_from(circuits / in_flight).unwrap_or(u32::MAX));
-        let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line;
+        let limits = Limits {
+            posts_per_minute,
+            // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
+            // doubled up to that; each of as many sets as there are HSDirs.
+            posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
+            fetches_per_minute,
+            read_backs_per_minute,
+            in_flight,
+        };
+        Self::with_line::<G>(limits, line, Duration::ZERO)
+    }
+
+    /// What is promised while the engine says that it is behind, and that requests wait for up to `wait`: each of the four tries that a
+    /// post may take, and each of the five looks, waits for so long. Nothing else takes longer.
+    #[must_use]
+    pub fn behind<G: Generation>(&self, wait: Duration) -> Self {
+        Self::with_line::<G>(self.limits, self.line, wait)
+    }
+
+    fn with_line<G: Generation>(limits: Limits, line: Duration, wait: Duration) -> Self {
+        let Timing {
+            refresh,
+            upload_timeout,
+            max_age,
+            keep_last,
+            republish_from,
+            republish_to,
+            retry_max,
+            ..
+        } = G::timing();
+        let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line.max(wait * 4);
         let renewed = republish_to + posted;
-        let seen = refresh.mul_f64(1.1) * 5 + posted;
+        let seen = (refresh.mul_f64(1.1) + wait) * 5 + posted;
         Self {
             posted,
             renewed,
@@ -91,13 +120,8 @@ impl Promises {
             absence: KEPT.saturating_sub(renewed),
             healed: renewed + seen,
             unchanged: republish_from,
-            posts_per_minute,
-            // A round every five minutes if all HSDirs refuse, and some more after each of four guesses,
-            // before the waits have doubled up to that; each round has as many sets as there are HSDirs.
-            posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
-            fetches_per_minute,
-            read_backs_per_minute,
-            in_flight,
+            limits,
+            line,
         }
     }
 }

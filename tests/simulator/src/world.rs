@@ -31,6 +31,8 @@ pub struct World<G: Generation> {
     pub scenario: Scenario,
     /// The promises to this scenario's services.
     pub promises: Promises,
+    /// The wait of requests by the engine's word while it was behind, and the end of the time for which that is an excuse.
+    pub behind: Option<(Duration, Moment)>,
     /// The present moment.
     pub now: Moment,
     /// The source of random numbers.
@@ -143,6 +145,7 @@ impl<G: Generation> World<G> {
             configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
         let mut world = Self {
             promises: Promises::new::<G>(services, posts, backends),
+            behind: None,
             now,
             queue: Queue::default(),
             authorities,
@@ -231,7 +234,7 @@ impl<G: Generation> World<G> {
             Happening::BackendRotates(backend) => self.rotate(backend),
             Happening::Fetched { call, backend, source } => self.fetched(call, backend, source),
             Happening::Signed(call) => self.signed(call),
-            Happening::Handed(call, order) => self.post(call, &order),
+            Happening::Handed(call, order) => self.hand(call, order),
             Happening::Uploaded(upload) => self.uploaded(*upload),
             Happening::ReadBack(call, key, relay) => self.read_back(call, key, relay),
             Happening::PromptLook(call, service) => self.check_listed(call, service),

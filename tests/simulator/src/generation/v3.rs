@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onionbalance::engine::{BackendView, DescriptorSlot, Point, Proof, Source, Timing};
 use onionbalance::v3::directory::Directory;
-use onionbalance::v3::schedule::Which;
+use onionbalance::v3::schedule::{DescriptorTerm, Which};
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
@@ -63,17 +63,17 @@ impl Generation for V3 {
     }
 
     fn published(directory: &Directory, address: &mut Address, _: UnixTime) -> Places<Fingerprint> {
-        let schedule = directory.schedule();
-        let place =
-            |(which, slot): (Which, DescriptorSlot)| (slot, directory.responsible(which, &address.blinded));
-        [(Which::First, schedule.first.slot()), (Which::Second, schedule.second.slot())].map(place).into()
+        let place = |(which, term): (Which, DescriptorTerm)| {
+            (term.slot(), directory.holders(which, address.replicas(term.period)))
+        };
+        directory.both().map(place).into()
     }
 
     fn backend(directory: &Directory, address: &mut Address, _: UnixTime) -> BackendView {
-        let period = directory.schedule().fetched_term().period.number;
-        let hsdirs = directory.responsible(directory.schedule().fetched, &address.blinded);
+        let period = directory.schedule().fetched_term().period;
+        let hsdirs = directory.holders(directory.schedule().fetched, address.replicas(period));
         let sources = hsdirs.into_iter().map(|hsdir| Source::Hsdir { hsdir, replica: 0 });
-        BackendView { period, sources: sources.collect() }
+        BackendView { period: period.number, sources: sources.collect() }
     }
 
     fn changes_at(_: &Address, _: UnixTime) -> Option<UnixTime> {
@@ -113,10 +113,9 @@ impl Generation for V3 {
     /// random, so that hours differ in length.
     fn revision(slot: DescriptorSlot, now: UnixTime) -> u64 {
         let seconds = now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 22);
-        let growth =
-            |block: u64| PER_SECOND - DEVIATION + Dice(slot.period << 32 | block).below(2 * DEVIATION);
-        let blocks = seconds / BLOCK;
-        (0..blocks).map(growth).sum::<u64>() * BLOCK + growth(blocks) * (seconds % BLOCK)
+        let (block, into) = (seconds / BLOCK, seconds % BLOCK);
+        let ahead = |block: u64| Dice(slot.period << 32 | block).below(DEVIATION * BLOCK);
+        PER_SECOND * seconds + (ahead(block) * (BLOCK - into) + ahead(block + 1) * into) / BLOCK
     }
 
     /// The end of the certificate that tells the time is a whole hour, rounded up.

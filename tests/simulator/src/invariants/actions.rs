@@ -54,6 +54,7 @@ impl<G: Generation> World<G> {
                     self.check_post_budget();
                     self.check_set(number, points);
                 }
+                self.check_last_set(number);
                 let key = Key { owner: number, slot: *slot };
                 self.check_order(key);
                 self.check_to(number, *slot, posts);
@@ -96,7 +97,7 @@ impl<G: Generation> World<G> {
     /// Checks the number of posts of a descriptor within an hour, because tor leaks memory at each. There are
     /// no more than it takes to try every failing HSDir as often as is useful, and to publish every change.
     pub fn check_leak(&mut self, key: Key, count: usize) {
-        let (now, most) = (self.now, self.promises.posts_of_a_descriptor);
+        let (now, most) = (self.now, self.promises.limits.posts_of_a_descriptor);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
         let posts = (0..count).map(|_| Watch::<G>::count(&mut held.posts, now, HOUR)).last().unwrap_or(0);
         self.report.most_posts = self.report.most_posts.max(posts);
@@ -112,7 +113,7 @@ impl<G: Generation> World<G> {
 
     /// Checks the number of requests that are outstanding at tor.
     pub fn check_in_flight(&mut self) {
-        let (count, most) = (self.balancer.tor.outstanding(self.now), self.promises.in_flight);
+        let (count, most) = (self.balancer.tor.outstanding(self.now), self.promises.limits.in_flight);
         if count > most {
             self.fail(Invariant::InFlight, "tor", format!("{count} requests are outstanding, {most} may be"));
         }
@@ -120,30 +121,30 @@ impl<G: Generation> World<G> {
 
     fn check_fetch_budget(&mut self) {
         let count = Watch::<G>::count(&mut self.watch.fetches, self.now, MINUTE);
-        self.check_budget("fetches", count, self.promises.fetches_per_minute);
+        self.check_budget("fetches", count, self.promises.limits.fetches_per_minute);
     }
 
     fn check_read_back_budget(&mut self) {
         let count = Watch::<G>::count(&mut self.watch.read_backs, self.now, MINUTE);
-        self.check_budget("read-backs", count, self.promises.read_backs_per_minute);
+        self.check_budget("read-backs", count, self.promises.limits.read_backs_per_minute);
     }
 
     fn check_post_budget(&mut self) {
         let count = Watch::<G>::count(&mut self.watch.posts, self.now, MINUTE);
-        self.check_budget("posts", count, self.promises.posts_per_minute);
+        self.check_budget("posts", count, self.promises.limits.posts_per_minute);
     }
 
     fn check_budget(&mut self, of_what: &str, count: usize, per_minute: usize) {
         // A burst may come after a rest, and all sets of a descriptor go together.
-        let most = per_minute + per_minute.min(self.promises.in_flight) + G::HSDIRS / G::DESCRIPTORS;
+        let most = per_minute + per_minute.min(self.promises.limits.in_flight) + G::HSDIRS / G::DESCRIPTORS;
         if count > most {
             self.fail(Invariant::Budget, "tor", format!("{count} {of_what} within a minute, {most} may be"));
         }
     }
 
     fn check_set(&mut self, number: usize, points: &[Chosen<G>]) {
-        let of = self.services[number].id.0.clone();
         if points.is_empty() || points.len() > G::MAX_POINTS {
+            let of = self.services[number].id.0.clone();
             self.fail(Invariant::Sets, &of, format!("a set of {} points", points.len()));
         }
         let relay = |chosen: &Chosen<G>| chosen.point.relay();
@@ -152,21 +153,22 @@ impl<G: Generation> World<G> {
             // If clients strike a failed point off, a backend's only point may be the second one at a relay.
             let first = points[..place].iter().all(|other| relay(other) != relay(chosen));
             if !(first || G::FAILED_IS_STRUCK_OFF && alone()) {
-                let expected = format!("two points at {}", chosen.point.relay());
-                self.fail(Invariant::Sets, &of, expected);
+                let of = self.services[number].id.0.clone();
+                self.fail(Invariant::Sets, &of, format!("two points at {}", chosen.point.relay()));
             }
             let backend = number_of(&chosen.backend.0);
             let id = chosen.point.id();
             if !self.services[number].backends.contains(&backend) {
+                let of = self.services[number].id.0.clone();
                 let expected = format!("a point of {}, which is not its backend", chosen.backend);
                 self.fail(Invariant::Configured, &of, expected);
             }
             if self.fates[id as usize].backend != backend || !self.watch.is_of_the_newest(backend, id) {
+                let of = self.services[number].id.0.clone();
                 let expected = format!("point {id} is not in the newest descriptor of {}", chosen.backend);
                 self.fail(Invariant::Newest, &of, expected);
             }
         }
-        self.check_last_set(number);
     }
 
     /// Checks that after the death of all backends the last set is published for the promised time and no

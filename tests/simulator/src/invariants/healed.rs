@@ -46,11 +46,14 @@ impl<G: Generation> World<G> {
         let known = self.services[key.owner].spots.iter().find(|spot| spot.slot == slot);
         let since = known.and_then(|spot| spot.hsdirs.iter().find(|(hsdir, _)| *hsdir == id));
         let long = since.is_some_and(|(_, since)| self.now.since(*since) > self.promises.posted);
-        // A renewal may be in progress.
-        let well = !matches!(
-            state,
-            UploadState::Pending { failures: 3.. } | UploadState::Refused | UploadState::Unknown
-        );
+        let well = match state {
+            // The first tries of a renewal in progress may have failed by chance.
+            UploadState::Pending { failures } => {
+                failures < 3 || self.now.since(self.balancer.given_at(key)) < self.promises.posted
+            }
+            UploadState::Refused | UploadState::Unknown => false,
+            _ => true,
+        };
         if fit && long && !well && self.now.since(self.undisturbed) > self.promises.healed {
             let expected = format!("HSDir {id} is said to be {state:?}, long after the last fault");
             self.fail(Invariant::Healed, of, expected);

@@ -107,6 +107,10 @@ pub struct Report {
     pub service_minutes: u64,
     /// The number of these in which clients with a live consensus found it at no HSDir.
     pub dark_minutes: u64,
+    /// The minutes for which the engine has said that it is behind.
+    pub behind_minutes: u64,
+    /// The longest wait of a request in those minutes.
+    pub longest_wait: Duration,
     /// A digest of all actions of the engine.
     pub digest: u64,
 }

@@ -97,8 +97,28 @@ impl<G: Generation> World<G> {
         }
     }
 
+    /// Lets promises be kept later while the engine says that it is behind, because tor cannot do as much as is wanted. The engine
+    /// gives the wait of requests. Promises are kept so much later, until all that has waited so long is done.
+    fn hear_of_waits(&mut self) {
+        let Some(engine) = &self.balancer.engine else { return };
+        let load = engine.load(self.balancer.now(self.now));
+        let known = self.behind.map(|(wait, _)| wait);
+        if load.behind_for.is_some() {
+            let wait = known.unwrap_or_default().max(load.longest_wait);
+            self.promises = self.promises.behind::<G>(wait);
+            self.behind = Some((wait, self.now.after(self.promises.seen + self.promises.posted)));
+            self.report.behind_minutes += 1;
+            self.report.longest_wait = self.report.longest_wait.max(wait);
+        } else if self.behind.is_some_and(|(_, until)| until <= self.now) {
+            self.promises = self.promises.behind::<G>(Duration::ZERO);
+            self.behind = None;
+        }
+    }
+
     /// Checks every service that is due.
     pub fn look_at_everything(&mut self) {
+        self.hear_of_waits();
+        let live = self.authorities.live(self.now);
         self.check_new_period();
         self.check_status();
         for number in 0..self.services.len() {
@@ -109,7 +129,7 @@ impl<G: Generation> World<G> {
             if service.touched || service.look_at <= self.now {
                 self.services[number].touched = false;
                 let mut alarm = Alarm { now: self.now, next: Moment::NEVER };
-                self.look_at(number, &mut alarm);
+                self.look_at(number, &live, &mut alarm);
                 self.services[number].look_at = alarm.next;
             }
             let look_ups = self.services[number].look_ups;
@@ -119,7 +139,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn look_at(&mut self, number: usize, alarm: &mut Alarm) {
+    fn look_at(&mut self, number: usize, live: &[Rc<Consensus>], alarm: &mut Alarm) {
         let supplied = self.is_supplied(number, alarm);
         let service = &self.services[number];
         let undisturbed = service.undisturbed.max(self.undisturbed).after(self.promises.posted);
@@ -140,7 +160,7 @@ impl<G: Generation> World<G> {
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
-        self.check_found(number, steady, alarm);
+        self.check_found(number, live, steady, alarm);
     }
 
     /// True if a backend has been found for long enough, or was before all of them went.
@@ -254,6 +274,7 @@ impl<G: Generation> World<G> {
                 }
                 if !self.has_no_excuse(self.relays.get(*id), *since, alarm)
                     || self.is_ahead(key, spot, last, alarm)
+                    || kept.is_none() && self.is_renewal_late(last, alarm)
                 {
                     continue;
                 }
@@ -271,6 +292,13 @@ impl<G: Generation> World<G> {
             self.fail(Invariant::Stored, &of, expected);
         }
         listed
+    }
+
+    /// True if a renewal may still come, because it was promised for a time after HSDirs forget. This happens if the engine is
+    /// behind, or has so much to do that a failed upload waits for an hour.
+    fn is_renewal_late(&self, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
+        let late = self.promises.renewed.saturating_sub(G::KEPT);
+        last.is_some_and(|last| !alarm.passed(last.until.after(late)))
     }
 
     /// Checks that some time after a revision was given, every HSDir that could have it has it. In version 2
@@ -369,16 +397,16 @@ impl<G: Generation> World<G> {
         backends.len() <= G::MAX_POINTS && relays(backend).any(|relay| !others.contains(&relay))
     }
 
-    /// Checks that clients with any live consensus find a descriptor, if there is an HSDir left for that.
-    fn check_found(&mut self, number: usize, steady: bool, alarm: &mut Alarm) {
+    /// Checks that clients with any of the `live` consensuses find a descriptor, if there is an HSDir left for that.
+    fn check_found(&mut self, number: usize, live: &[Rc<Consensus>], steady: bool, alarm: &mut Alarm) {
         let service = &self.services[number];
         let owed_until = service.steady_until.map(|until| until.after(self.promises.absence));
         let owed = steady || owed_until.is_some_and(|until| !alarm.passed(until));
         let owed = owed && (!G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
         let (mut last, mut look_ups) = (None, LookUps::default());
-        for consensus in self.authorities.live(self.now) {
+        for consensus in live {
             alarm.passed(consensus.valid_until());
-            let sought = self.sought(number, &consensus);
+            let sought = self.sought(number, consensus);
             let same = |(places, _): &(Rc<Places<RelayId>>, Answers)| Rc::ptr_eq(places, &sought);
             let answers = last.take().filter(same).map(|(_, answers)| answers);
             let answers = answers.unwrap_or_else(|| self.ask(number, &sought, owed, alarm));

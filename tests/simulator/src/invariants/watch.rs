@@ -41,15 +41,23 @@ pub struct Watch<G> {
 struct Newest<G> {
     revision: u64,
     points: Vec<Rc<[G]>>,
-    /// Revisions and points from before an earlier period was looked at again, as long as nothing newer
-    /// comes.
+    /// The time at which it was last delivered, young enough by the balancer's clock.
+    seen: Moment,
+    /// Other revisions and points that may count: those from before an earlier period was looked at again, those that a lower
+    /// revision replaced, and those that came before the engine looked in their period. None of them counts once something newer
+    /// has come.
     before: Vec<(u64, Vec<Rc<[G]>>)>,
 }
+
+/// The time for which a descriptor binds after it was last seen: no HSDir of version 3 can hold it any longer. A lower revision
+/// replaces it then: the clock of a backend whose clock was ahead may have been set right. If the balancer's clock is a day behind,
+/// an old descriptor at an HSDir of version 2 looks like that, as long as no HSDir has the newest.
+const BINDS: Duration = Duration::from_mins(3 * 60 + 15);
 
 /// The state before the first descriptor.
 impl<G> Default for Newest<G> {
     fn default() -> Self {
-        Self { revision: 0, points: Vec::new(), before: Vec::new() }
+        Self { revision: 0, points: Vec::new(), seen: Moment::ZERO, before: Vec::new() }
     }
 }
 
@@ -63,7 +71,7 @@ pub struct Held<G> {
     pub asked: FxHashMap<RelayId, Moment>,
     /// The last time at which it was published to HSDirs that had it already.
     pub renewed: Option<Moment>,
-    /// The last time at which there was a reason to publish it to all HSDirs with a new revision.
+    /// The end of the last time in which there was a reason to publish it to all HSDirs with a new revision.
     pub excused: Moment,
     /// The number of its HSDirs.
     hsdirs: usize,
@@ -181,10 +189,10 @@ impl<G: Generation> Watch<G> {
         self.prompt.shown_descriptors(keys.filter(|key| !self.held.contains_key(key)), now);
     }
 
-    /// Notes a reason to publish a descriptor to all HSDirs with a new revision.
-    pub fn excuse(&mut self, key: Key, now: Moment) {
+    /// Notes a reason to publish a descriptor to all HSDirs with a new revision, which lasts until `until`.
+    pub fn excuse(&mut self, key: Key, until: Moment) {
         if let Some(held) = self.held.get_mut(&key) {
-            held.excused = now;
+            held.excused = held.excused.max(until);
         }
     }
 
@@ -238,20 +246,40 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// Notes that a backend's descriptor is handed to the engine.
-    pub fn delivered(&mut self, backend: usize, period: u64, text: &Text<G>) {
+    /// Notes that a backend's descriptor is handed to the engine. `is_young` is true if it is young enough by the balancer's clock to
+    /// be a sign of life. `is_asked_for` is true if it is of the period in which the engine looks: tor may be ahead of that, and the
+    /// engine need not take it then.
+    pub fn delivered(
+        &mut self,
+        backend: usize,
+        period: u64,
+        text: &Text<G>,
+        (is_young, is_asked_for): (bool, bool),
+        now: Moment,
+    ) {
         let newest = &mut self.newest[backend];
         let known = newest.entry(period).or_default();
         // A twin of one of these comes before or after it.
         known.before.retain(|(revision, _)| *revision >= text.revision);
+        if !is_asked_for {
+            known.before.push((text.revision, vec![text.points.clone()]));
+            return;
+        }
+        if text.revision < known.revision && is_young && known.seen.after(BINDS) <= now {
+            known.before.push((known.revision, std::mem::take(&mut known.points)));
+            known.revision = text.revision;
+        }
         if text.revision > known.revision {
             known.revision = text.revision;
             known.points.clear();
         }
-        if text.revision == known.revision
-            && !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points))
-        {
-            known.points.push(text.points.clone());
+        if text.revision == known.revision {
+            if is_young {
+                known.seen = now;
+            }
+            if !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points)) {
+                known.points.push(text.points.clone());
+            }
         }
         while newest.len() > 3 {
             newest.pop_first();
@@ -269,12 +297,11 @@ impl<G: Generation> Watch<G> {
 
     /// True if a point is in the newest descriptor of its backend that the engine has seen.
     pub fn is_of_the_newest(&self, backend: usize, point: PointId) -> bool {
-        let newest = self.newest[backend].values();
-        let before = newest.clone().flat_map(|newest| &newest.before).flat_map(|(_, points)| points);
-        newest
-            .flat_map(|newest| &newest.points)
-            .chain(before)
-            .any(|points| points.iter().any(|known| known.id() == point))
+        let has = |descriptors: &[Rc<[G]>]| {
+            descriptors.iter().flat_map(|points| &**points).any(|known| known.id() == point)
+        };
+        let periods = self.newest[backend].values();
+        periods.rev().any(|newest| has(&newest.points) || newest.before.iter().any(|(_, points)| has(points)))
     }
 
     /// Notes that an HSDir has stored a descriptor. If it is known to have another one, an earlier upload was
@@ -319,7 +346,6 @@ impl<G: Generation> Watch<G> {
         let Some(held) = self.held.get_mut(&key) else { return };
         if G::TELLS {
             held.seen = held.seen.max(text.revision);
-            held.excused = now;
         } else if held.is_awaited(relay, now, G::timing().fetch_timeout) {
             self.hold(key, relay, text, text.made);
         }

@@ -141,8 +141,8 @@ impl Place {
     }
 }
 
-/// The time for which an expired descriptor is remembered.
-const EXPIRED: Duration = Duration::from_hours(1);
+/// The time for which an expired descriptor is remembered: longer than a renewal may be late.
+const EXPIRED: Duration = Duration::from_hours(8);
 /// The time for which HSDirs of version 3 keep a descriptor: it is in the descriptor, and tor's always have
 /// this one.
 pub const KEPT_V3: Duration = Duration::from_hours(3);
