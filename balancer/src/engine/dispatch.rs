@@ -166,22 +166,29 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     fn dispatch_posts(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
+            let has_changed = self.decide_at_once(service);
             let batch = self.plan(service, slot);
             let circuits = batch.as_ref().map_or(0, |batch| batch.posts.values().map(Vec::len).sum());
             let may_go = self.capacity.next_post(now, circuits).is_some();
             if may_go {
                 actions.extend(self.post(service, slot, batch));
             }
-            self.service_touched(service);
+            if may_go || has_changed {
+                self.service_touched(service);
+            }
             if !may_go {
                 break;
             }
         }
     }
 
+    fn decide_at_once(&mut self, service: Number<ServiceId>) -> bool {
+        let service = self.services.get_mut(service);
+        service.is_some_and(|service| service.decide_at_once(&mut self.cx, &self.backends))
+    }
+
     fn plan(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> Option<Batch> {
         let service = self.services.get_mut(service)?;
-        service.decide_at_once(&mut self.cx, &self.backends);
         if service.has_points() { service.descriptor(slot)?.plan(&self.cx) } else { None }
     }
 

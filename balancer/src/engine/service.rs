@@ -119,11 +119,13 @@ impl<P: Point> Service<P> {
         self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Does not wait for further changes after a first one.
-    pub(super) fn decide_at_once(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
-        if self.decide_at.is_some() {
+    /// Does not wait for further changes after a first one. Returns false if there was none.
+    pub(super) fn decide_at_once(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) -> bool {
+        let has_changed = self.decide_at.is_some();
+        if has_changed {
             self.decide(cx, backends);
         }
+        has_changed
     }
 
     /// Chooses the introduction points.
