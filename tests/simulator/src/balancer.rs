@@ -228,7 +228,7 @@ impl<G: Generation> World<G> {
     pub fn fall_asleep(&mut self) {
         self.balancer.asleep = Some(self.now);
         self.balancer.call.tor += 1;
-        self.watch.prompt.interrupt();
+        self.watch.prompt.interrupt(self.now);
     }
 
     /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus. The
@@ -242,8 +242,13 @@ impl<G: Generation> World<G> {
         for order in std::mem::take(&mut self.balancer.delayed) {
             self.queue.plan(self.now, Happening::Handed(self.balancer.call, order));
         }
+        if !G::TELLS {
+            // HSDirs of version 2 keep a copy for days. So they do not show whether the machine has slept or its clock was set forward,
+            // and a backend that died meanwhile counts until its copy is too old by the monotonic clock.
+            self.clock_stepped = self.now;
+        }
         self.watch.excuse_everything(self.now);
-        self.watch.prompt.interrupt();
+        self.watch.prompt.interrupt(self.now);
         for (number, service) in self.services.iter().enumerate() {
             self.watch.reconfigured(self.now, number, service.configured.is_some(), &self.users);
         }
@@ -258,7 +263,7 @@ impl<G: Generation> World<G> {
         (self.balancer.tor_ready, self.balancer.told_ready) = (false, false);
         self.balancer.call.tor += 1;
         self.balancer.unheard.clear();
-        self.watch.prompt.interrupt();
+        self.watch.prompt.tor_lost(self.now);
         self.balancer.orders.clear();
         self.balancer.tor = Tor::default();
         self.tell(Event::TorLost);

@@ -203,8 +203,7 @@ impl<G: Generation> World<G> {
         let mut unknown = Vec::new();
         for ((_, _, to), text) in order.posts.iter().zip(texts) {
             for relay in to.iter().copied() {
-                let is_listed = self.balancer.consensus.relays.binary_search(&relay).is_ok();
-                if !is_listed || self.relays.get(relay).is_missing {
+                if !self.is_known_to_tor(relay) {
                     unknown.push(relay);
                     continue;
                 }
@@ -259,6 +258,12 @@ impl<G: Generation> World<G> {
         let fate = self.balancer.tor.ask(self.now, is_reached, &mut self.dice);
         self.check_in_flight();
         fate
+    }
+
+    /// True if tor has the descriptor of a relay that it takes to build a circuit to it.
+    pub fn is_known_to_tor(&self, relay: RelayId) -> bool {
+        let is_listed = self.balancer.consensus.relays.binary_search(&relay).is_ok();
+        is_listed && !self.relays.get(relay).is_missing
     }
 
     /// The end of an upload that begins now; `None` if it does not reach the HSDir and tor does not report

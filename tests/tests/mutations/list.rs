@@ -39,7 +39,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
         expected: &[Stored, Living, Configured],
-        shown_by: (V3, 5),
+        shown_by: (V3, 4),
     },
     Mutation {
         name: "take-the-older-revision",
@@ -71,7 +71,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "Duration::from_secs(cx.now.wall.since(copy.published))",
         replacement: "Duration::ZERO",
         expected: &[Living],
-        shown_by: (V2, 3),
+        shown_by: (V2, 4),
     },
     Mutation {
         name: "drop-jitter",
@@ -159,7 +159,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "if P::FAILED_IS_STRUCK_OFF {",
         replacement: "if true {",
         expected: &[Sets],
-        shown_by: (V3, 7),
+        shown_by: (V3, 16),
     },
     Mutation {
         name: "detect-changes-by-relay",
@@ -167,7 +167,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()",
         replacement: "_ = (ids::<P>, BTreeSet::<u8>::new()); a.iter().map(Point::relay).eq(b.iter().map(Point::relay))",
         expected: &[Newest],
-        shown_by: (V3, 2),
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "keep-the-dead-for-ever",
@@ -183,7 +183,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.seen = self.seen.max(Some(revision));",
         replacement: "_ = revision;",
         expected: &[Revision],
-        shown_by: (V3, 2),
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "sign-each-retry-anew",
@@ -223,7 +223,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "(Proof::Word, _) => self.settle(),",
         replacement: "(Proof::Word | Proof::ReadBack, _) => self.settle(),",
         expected: &[Stored, Living],
-        shown_by: (V2, 2),
+        shown_by: (V2, 8),
     },
     Mutation {
         name: "drop-the-last-set-at-once",
@@ -231,7 +231,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.keep_last(cx, backends);",
         replacement: "self.sets.clear(); self.keep_last(cx, backends);",
         expected: &[Stored, Found],
-        shown_by: (V3, 1),
+        shown_by: (V3, 3),
     },
     Mutation {
         name: "forget-publications-early",
@@ -247,7 +247,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "if id >= self.current_since && !awaits_later {",
         replacement: "if true {",
         expected: &[Stored, Height],
-        shown_by: (V3, 4),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "take-a-lost-upload-for-stored",
@@ -268,18 +268,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "leave-descriptors-in-line-when-tor-is-lost",
         file: "engine/descriptor/mod.rs",
-        text: "self.in_line = false;",
+        text: "self.in_line = None;",
         replacement: "",
         expected: &[Stored, Prompt, Height],
-        shown_by: (V3, 4),
+        shown_by: (V3, 5),
     },
     Mutation {
         name: "leave-backends-in-line-when-tor-is-lost",
         file: "engine/backend/mod.rs",
         text: "self.in_line = false;",
         replacement: "",
-        expected: &[Seen, Prompt],
-        shown_by: (V3, 106),
+        expected: &[Seen, Living, Prompt],
+        shown_by: (V3, 5),
     },
     Mutation {
         name: "guess-for-one-refusal",
@@ -295,7 +295,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.guess = None;",
         replacement: "",
         expected: &[Guess],
-        shown_by: (V3, 4),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "give-both-replicas-the-same-sets",
@@ -303,7 +303,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "let first = usize::from(self.slot.replica) * listed.len();",
         replacement: "let first = 0;",
         expected: &[Fair],
-        shown_by: (V2, 6),
+        shown_by: (V2, 1),
     },
     Mutation {
         name: "give-a-new-hsdir-the-last-set",
@@ -319,7 +319,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "|set| round.sets.contains(&set)",
         replacement: "|_| true",
         expected: &[Sets],
-        shown_by: (V3, 12),
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "call-an-upload-stored-when-it-begins",
@@ -362,12 +362,36 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         shown_by: (V3, 1),
     },
     Mutation {
+        name: "let-the-first-descriptor-wait",
+        file: "engine/descriptor/rounds.rs",
+        text: "None if is_first => now,",
+        replacement: "None if is_first => now + timing.republish_to,",
+        expected: &[Prompt],
+        shown_by: (V3, 1),
+    },
+    Mutation {
+        name: "let-the-next-period-wait",
+        file: "engine/descriptor/rounds.rs",
+        text: "None => now + timing.republish_from / 2,",
+        replacement: "None => now + timing.republish_to * 2,",
+        expected: &[Prompt],
+        shown_by: (V3, 1),
+    },
+    Mutation {
+        name: "post-the-next-period-before-renewals",
+        file: "engine/descriptor/rounds.rs",
+        text: "None => now + timing.republish_from / 2,",
+        replacement: "None => now,",
+        expected: &[Prompt],
+        shown_by: (V3, 1),
+    },
+    Mutation {
         name: "take-time-for-the-second-look",
         file: "engine/look.rs",
         text: "cx.timing.look_again, cx.timing.refresh, self.misses",
         replacement: "cx.timing.refresh, cx.timing.refresh, self.misses",
         expected: &[Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, 4),
     },
     Mutation {
         name: "look-at-a-new-period-some-time",

@@ -56,7 +56,7 @@ impl<G: Generation> World<G> {
                 }
                 self.check_last_set(number);
                 let key = Key { owner: number, slot: *slot };
-                self.check_order(key);
+                self.check_order(key, *revision);
                 self.check_to(number, *slot, posts);
                 self.check_revision(key, *revision);
                 self.note_sets(key, posts, *revision);
@@ -246,11 +246,12 @@ impl<G: Generation> World<G> {
         if again.is_empty() || news {
             return;
         }
-        let reason = first.max(changed).max(held.excused);
+        // What was sent at the moment of an excuse may have been sent just before it.
+        let is_needless = |sent: Moment| sent >= first.max(changed) && sent > held.excused;
         if self.now.since(first) >= self.promises.unchanged {
             held.renewed = Some(self.now);
             self.check_spread();
-        } else if let Some((id, _)) = again.iter().find(|(_, sent)| *sent >= reason) {
+        } else if let Some((id, _)) = again.iter().find(|(_, sent)| is_needless(*sent)) {
             let expected =
                 format!("HSDir {id} has it, and was sent it again within {:?}", self.promises.unchanged);
             self.fail(Invariant::Needless, &of, expected);

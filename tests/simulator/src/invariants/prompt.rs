@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::Point;
+use onionbalance::engine::{Point, Revision};
 use onionbalance_proto::relay::Fingerprint;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::balancer::Call;
 use super::super::generation::{Generation, PointId};
 use super::super::network::cache::Key;
+use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::{Happening, World};
 use super::Invariant;
@@ -19,14 +20,24 @@ use super::Invariant;
 pub struct Prompt<G> {
     backends: Vec<Looked<G>>,
     /// The services that were published since they were configured, in this life of the balancer.
-    begun: BTreeSet<usize>,
+    begun: FxHashSet<usize>,
     /// The copy of a backend's descriptor that the engine is about to get.
     offered: Option<(usize, Rc<[G]>)>,
     /// The last time at which a request had to wait for its turn.
     waited: Moment,
-    /// Descriptors that were never published, of services that were, with the time since which the engine has
-    /// known them.
-    awaited: FxHashMap<Key, Moment>,
+    /// The last time at which tor was back, or the machine woke up.
+    resumed: Moment,
+    /// Descriptors that were never published.
+    awaited: FxHashMap<Key, Awaited>,
+}
+
+/// A descriptor that was never published.
+#[derive(Clone, Copy)]
+struct Awaited {
+    /// The time since which the engine has known it.
+    since: Moment,
+    /// True if another descriptor of its service had been published by then.
+    is_next: bool,
 }
 
 /// The engine's last notice of a backend, and its last questions.
@@ -68,9 +79,10 @@ impl<G> Prompt<G> {
         };
         Self {
             backends: (0..backends).map(|_| looked()).collect(),
-            begun: BTreeSet::new(),
+            begun: FxHashSet::default(),
             offered: None,
             waited: Moment::ZERO,
+            resumed: Moment::ZERO,
             awaited: FxHashMap::default(),
         }
     }
@@ -86,9 +98,15 @@ impl<G> Prompt<G> {
         self.offered = Some((backend, points));
     }
 
-    /// Notes that tor will answer none of the questions.
-    pub fn interrupt(&mut self) {
+    /// Notes that tor is gone, and with it the line of requests.
+    pub fn tor_lost(&mut self, now: Moment) {
+        self.interrupt(now);
         self.awaited.clear();
+    }
+
+    /// Tor will answer none of the questions, or the machine wakes up.
+    pub fn interrupt(&mut self, now: Moment) {
+        self.resumed = now;
         for looked in &mut self.backends {
             (looked.asked_last, looked.look_owed) = (None, None);
         }
@@ -112,17 +130,20 @@ impl<G> Prompt<G> {
         self.awaited.remove(&key);
     }
 
-    /// Notes that the engine is about to be shown descriptors, of which these were never published.
-    pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = Key>, now: Moment) {
+    /// Notes that the engine is about to be shown descriptors, of which these were never published. The flag is true if another
+    /// descriptor of the service was.
+    pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = (Key, bool)>, now: Moment) {
         let known = std::mem::take(&mut self.awaited);
-        let begun = unpublished.filter(|key| self.begun.contains(&key.owner));
-        self.awaited = begun.map(|key| (key, known.get(&key).copied().unwrap_or(now))).collect();
+        let awaited =
+            |(key, is_next)| (key, known.get(&key).copied().unwrap_or(Awaited { since: now, is_next }));
+        self.awaited = unpublished.map(awaited).collect();
     }
 
     /// Notes that tor is back: descriptors join the line, and all backends are looked for.
     pub fn resume(&mut self, now: Moment) {
         self.backends.iter_mut().for_each(|looked| looked.forced += 1);
-        self.awaited.values_mut().for_each(|since| *since = now);
+        self.awaited.values_mut().for_each(|awaited| awaited.since = now);
+        self.resumed = now;
     }
 
     /// Notes that the engine is shown the period in which to look for a backend; it looks at once if it
@@ -213,7 +234,9 @@ impl<G: Generation> World<G> {
                 listed.map(|all| all.iter().filter(of_it).copied().collect());
             listed.is_some_and(|listed| listed == points(backend).map(Point::id).collect())
         };
-        let slots = || service.spots.iter().map(|spot| spot.slot);
+        // Tor may know none of the HSDirs of a slot.
+        let can_be_posted = |spot: &&Spot| spot.hsdirs.iter().any(|(hsdir, _)| self.is_known_to_tor(*hsdir));
+        let slots = || service.spots.iter().filter(can_be_posted).map(|spot| spot.slot);
         let missing = old()
             .flat_map(|backend| slots().map(move |slot| (backend, slot)))
             .find(|(backend, slot)| !is_listed(Key { owner: number, slot: *slot }, backend));
@@ -249,31 +272,75 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Checks that no descriptor without any HSDir waits in line behind one that was published before.
-    pub(super) fn check_order(&mut self, key: Key) {
-        let now = self.now;
-        let published = self.balancer.given.get(&key).filter(|_| self.watch.held.contains_key(&key));
-        // A clock that is set forward makes renewals overdue.
-        let Some((_, published)) = published.filter(|(_, at)| *at > self.clock_stepped) else { return };
-        // A renewal is not due before that, and all of them wait behind whatever is due earlier.
-        let until = published.after(G::timing().republish_to);
-        let prompt = &self.watch.prompt;
-        let lists = |backend: &usize, since: Moment| {
-            let looked = &prompt.backends[*backend];
-            looked.points.is_some() && looked.changed < since
-        };
-        let overtaken = prompt.awaited.iter().find(|(first, since)| {
-            let has_points =
-                self.services[first.owner].backends.iter().any(|backend| lists(backend, **since));
-            since.after(AT_ONCE) < now && **since < until && has_points
-        });
-        if let Some((first, since)) = overtaken.filter(|_| self.is_free()) {
-            let of = self.services[first.owner].id.0.clone();
-            let slot = first.slot;
-            let expected =
-                format!("{slot:?}, which nobody has and is due since {since}, is posted before {key:?}");
-            self.fail(Invariant::Prompt, &of, expected);
+    /// Checks that no descriptor waits in line behind a published one that should be posted earlier. The first descriptor of a service
+    /// should go as soon as its points are known, and one of the next period within half the time after which the first renewals come.
+    /// A renewal should go before the latter if HSDirs forget the descriptor in less than an hour.
+    pub(super) fn check_order(&mut self, key: Key, revision: Revision) {
+        let load = self.balancer.engine().map(|engine| engine.load(self.balancer.now(self.now)));
+        if !self.is_free() || load.is_none_or(|load| load.posts_waiting == 0) {
+            return;
         }
+        let Some(until) = self.post_by(key, revision) else { return };
+        let resumed = self.watch.prompt.resumed;
+        let is_overtaken =
+            |since: Moment, by: Moment| since.max(resumed).after(AT_ONCE) < self.now && by < until;
+        let firsts = (0..self.services.len()).filter_map(|number| Some((number, self.first_due(number)?)));
+        let mut firsts = firsts
+            .filter(|(_, since)| is_overtaken(*since, *since))
+            .map(|(number, since)| (number, format!("its first descriptor, due since {since}")));
+        let has_points = |service: usize, since: Moment| {
+            let looked = |backend: &usize| &self.watch.prompt.backends[*backend];
+            let mut looked = self.services[service].backends.iter().map(looked);
+            looked.any(|looked| looked.points.is_some() && looked.changed < since)
+        };
+        let mut next = self.watch.prompt.awaited.iter().filter_map(|(next, Awaited { since, is_next })| {
+            // A machine that sleeps hears of it when it wakes up.
+            let by = since.max(&resumed).after(G::timing().republish_from / 2);
+            let is_late = *is_next && is_overtaken(*since, by) && has_points(next.owner, *since);
+            is_late.then(|| (next.owner, format!("{:?}, known since {since}", next.slot)))
+        });
+        // Those of the next period all come at once, so that a renewal which is due later may wait for many of them.
+        let is_next = !self.watch.held.contains_key(&key);
+        let mut renewals = self.watch.held.iter().filter(|_| is_next).filter_map(|(renewal, held)| {
+            let (_, published) =
+                self.balancer.given.get(renewal).filter(|(_, at)| *at > self.clock_stepped)?;
+            let by = published.after(G::timing().republish_to);
+            let is_late = is_overtaken(by, by) && held.is_everywhere() && has_points(renewal.owner, by);
+            is_late.then(|| (renewal.owner, format!("{:?}, to be renewed since {by}", renewal.slot)))
+        });
+        if let Some((number, overtaken)) = firsts.next().or_else(|| next.next()).or_else(|| renewals.next()) {
+            let of = self.services[number].id.0.clone();
+            self.fail(Invariant::Prompt, &of, format!("{overtaken}, is posted before {key:?}"));
+        }
+    }
+
+    /// By when a descriptor should have been posted at the earliest that is posted now; `None` if that is not known, or it is the first
+    /// one of its service.
+    fn post_by(&self, key: Key, revision: Revision) -> Option<Moment> {
+        let timing = G::timing();
+        let Some(held) = self.watch.held.get(&key) else {
+            let next = self.watch.prompt.awaited.get(&key).filter(|awaited| awaited.is_next)?;
+            return Some(next.since.after(timing.republish_from / 2));
+        };
+        // A clock that is set forward makes renewals overdue.
+        let (_, published) = self.balancer.given.get(&key).filter(|(_, at)| *at > self.clock_stepped)?;
+        let changed = self.services[key.owner].backends.iter().map(|backend| self.watch.changed[*backend]);
+        let reason = changed.fold(held.excused, Moment::max);
+        let is_renewal =
+            matches!(revision, Revision::New { .. }) && held.is_everywhere() && reason < *published;
+        // A retry joins the line after the last post.
+        let by = if is_renewal { timing.republish_to } else { timing.republish_from / 2 };
+        Some(published.after(by))
+    }
+
+    /// Since when a service could have been published that was not since it was configured, in this life of the balancer; `None` if
+    /// it was, or none of its backends is known to live.
+    fn first_due(&self, number: usize) -> Option<Moment> {
+        let prompt = &self.watch.prompt;
+        let configured = self.services[number].configured.filter(|_| !prompt.begun.contains(&number))?;
+        let looked = self.services[number].backends.iter().map(|backend| &prompt.backends[*backend]);
+        let found = looked.filter(|looked| looked.points.is_some()).map(|looked| looked.changed).min()?;
+        Some(found.max(configured).max(prompt.resumed).after(G::timing().settle))
     }
 
     /// Checks that in a new period backends are looked for at once.

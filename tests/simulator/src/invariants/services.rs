@@ -400,9 +400,9 @@ impl<G: Generation> World<G> {
     /// Checks that clients with any of the `live` consensuses find a descriptor, if there is an HSDir left for that.
     fn check_found(&mut self, number: usize, live: &[Rc<Consensus>], steady: bool, alarm: &mut Alarm) {
         let service = &self.services[number];
-        let owed_until = service.steady_until.map(|until| until.after(self.promises.absence));
-        let owed = steady || owed_until.is_some_and(|until| !alarm.passed(until));
-        let owed = owed && (!G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
+        let until = service.steady_until.map(|until| until.min(self.now));
+        let owed = until.filter(|until| steady || !alarm.passed(until.after(self.promises.absence)));
+        let owed = owed.filter(|_| !G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
         let (mut last, mut look_ups) = (None, LookUps::default());
         for consensus in live {
             alarm.passed(consensus.valid_until());
@@ -446,37 +446,52 @@ impl<G: Generation> World<G> {
         places
     }
 
-    /// The results of a client that asks each of these HSDirs; `owed` is true if one has to have it.
-    fn ask(&self, number: usize, sought: &Places<RelayId>, owed: bool, alarm: &mut Alarm) -> Answers {
+    /// The results of a client that asks each of these HSDirs. Nothing kept the balancer from its work until `owed`; `None` if
+    /// something has for too long.
+    fn ask(
+        &self,
+        number: usize,
+        sought: &Places<RelayId>,
+        owed: Option<Moment>,
+        alarm: &mut Alarm,
+    ) -> Answers {
         let (mut asked, mut served) = (0, 0);
         for (slot, hsdirs) in sought {
             let key = Key { owner: number, slot: *slot };
             asked += hsdirs.len() as u64;
-            let kept = hsdirs.iter().filter_map(|id| self.relays.serves(*id, key, self.now));
-            let revisions: Vec<u64> = kept
-                .map(|kept| {
-                    alarm.passed(kept.until);
-                    kept.text.revision
-                })
-                .collect();
-            let highest = revisions.iter().max();
-            served += revisions.iter().filter(|revision| Some(*revision) == highest).count() as u64;
+            let (mut highest, mut having) = (0, 0);
+            for kept in hsdirs.iter().filter_map(|id| self.relays.serves(*id, key, self.now)) {
+                alarm.passed(kept.until);
+                if having == 0 || kept.text.revision > highest {
+                    (highest, having) = (kept.text.revision, 0);
+                }
+                having += u64::from(kept.text.revision == highest);
+            }
+            served += having;
         }
-        Answers { asked, served, owed: owed && self.is_owed(number, sought, alarm) }
+        let owed = owed.is_some_and(|until| self.is_owed(number, sought, until, alarm));
+        Answers { asked, served, owed }
     }
 
-    /// True if one of the HSDirs where clients look has no excuse not to have it.
-    fn is_owed(&self, number: usize, sought: &Places<RelayId>, alarm: &mut Alarm) -> bool {
-        sought.iter().any(|(slot, asked)| {
+    /// True if one of the HSDirs where clients look had no excuse not to have it at the moment `until`. While something keeps the
+    /// balancer from its work nothing gets better. An HSDir that had refused everything until just before gets nothing then. One that
+    /// holds a stranger's descriptor with a higher revision is empty when that expires.
+    fn is_owed(&self, number: usize, sought: &Places<RelayId>, until: Moment, alarm: &mut Alarm) -> bool {
+        let mut then = Alarm { now: until, next: Moment::NEVER };
+        let is_owed = sought.iter().any(|(slot, asked)| {
             let key = Key { owner: number, slot: *slot };
             // By a consensus of another day, or before the balancer has seen any, there is no such HSDir.
             let spot = self.services[number].spots.iter().find(|spot| spot.slot == *slot);
             spot.is_some_and(|spot| {
                 spot.hsdirs.iter().filter(|(id, _)| asked.contains(id)).any(|(id, since)| {
-                    self.has_no_excuse(self.relays.get(*id), *since, alarm)
-                        && !self.is_ahead(key, spot, self.relays.last(*id, key), alarm)
+                    self.has_no_excuse(self.relays.get(*id), *since, &mut then)
+                        && !self.is_ahead(key, spot, self.relays.last(*id, key), &mut then)
                 })
             })
-        })
+        });
+        if until == self.now {
+            alarm.next = alarm.next.min(then.next);
+        }
+        is_owed
     }
 }

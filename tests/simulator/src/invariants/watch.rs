@@ -81,8 +81,8 @@ pub struct Held<G> {
     pub seen: u64,
     /// The highest revision with which it was posted.
     pub highest: u64,
-    /// The points of all sets with which it was last signed.
-    pub listed: BTreeSet<PointId>,
+    /// The points of all sets with which it was last signed; a point of several sets is there more than once.
+    pub listed: Vec<PointId>,
     /// The number of the set that each HSDir has been sent since then.
     pub sets: FxHashMap<RelayId, usize>,
     /// The HSDirs that have refused it since all of them had it.
@@ -118,6 +118,11 @@ impl<G> Default for Held<G> {
 }
 
 impl<G> Held<G> {
+    /// True if all its HSDirs are known to have it.
+    pub fn is_everywhere(&self) -> bool {
+        self.hsdirs > 0 && self.by.len() == self.hsdirs
+    }
+
     /// True if an HSDir was asked for its descriptor after the last upload to it, and the engine may still
     /// wait for the answer.
     fn is_awaited(&self, relay: RelayId, now: Moment, patience: Duration) -> bool {
@@ -180,13 +185,13 @@ impl<G: Generation> Watch<G> {
         for service in changed {
             self.excuse_all(service, now);
         }
-        let slots = |service: &Service| service.spots.iter().map(|spot| spot.slot).collect::<Vec<_>>();
-        let keys = services
-            .iter()
-            .map(slots)
-            .enumerate()
-            .flat_map(|(owner, slots)| slots.into_iter().map(move |slot| Key { owner, slot }));
-        self.prompt.shown_descriptors(keys.filter(|key| !self.held.contains_key(key)), now);
+        let held = &self.held;
+        let unpublished = services.iter().enumerate().flat_map(|(owner, service)| {
+            let keys = service.spots.iter().map(move |spot| Key { owner, slot: spot.slot });
+            let is_next = keys.clone().any(|key| held.contains_key(&key));
+            keys.filter(|key| !held.contains_key(key)).map(move |key| (key, is_next))
+        });
+        self.prompt.shown_descriptors(unpublished, now);
     }
 
     /// Notes a reason to publish a descriptor to all HSDirs with a new revision, which lasts until `until`.
@@ -351,14 +356,15 @@ impl<G: Generation> Watch<G> {
         }
     }
 
-    /// Notes that an HSDir holds the text that it was sent at `posted`, unless it was sent another one since.
+    /// Notes that an HSDir holds the text that tor was given at `posted`, which takes some time to sign, unless it was sent another
+    /// one since.
     fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>, posted: Moment) {
         let held = self.held.entry(key).or_default();
-        if held.sent.get(&relay).is_some_and(|sent| *sent <= posted) {
+        if held.sent.get(&relay).is_some_and(|sent| *sent < posted) {
             held.by.insert(relay, text.points.clone());
         }
         // The engine forgets its guess once all HSDirs have the last publication.
-        if held.by.len() == held.hsdirs {
+        if held.is_everywhere() {
             held.refusing.clear();
             held.may_guess = false;
         }
