@@ -100,7 +100,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
 }
 
 /// The HSDirs and times of a version's descriptors, by one consensus.
-pub trait Directory<G: Generation>: Send + Sync {
+pub trait Directory<G: Generation>: Eq + Send + Sync {
     /// The time in which the consensus is valid.
     fn lifetime(&self) -> &Lifetime;
 

@@ -1,6 +1,5 @@
 //! Reading the network's directory, and showing the engine the resulting HSDirs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
@@ -116,7 +115,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         }
         self.reading.least_missing = Some(missing);
         debug!(hsdirs = directory.hsdirs(), missing, "a new consensus");
-        self.directory = Some(Arc::new(directory));
+        self.directory = Some(self.directories.share(directory));
         self.show_network();
         missing == 0
     }

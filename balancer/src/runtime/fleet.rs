@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::board::Inquiry;
+use super::directories::Directories;
 use super::kept::MOST_BYTES;
 use super::pool::{self, Presence, Standing};
 use super::{End, Runtime};
@@ -56,6 +57,7 @@ pub(super) struct Fleet<G: Generation> {
     shares: Vec<Share<G>>,
     tuning: Tuning,
     names: Names,
+    directories: Directories<G::Directory>,
     members: Vec<Member<G>>,
 }
 
@@ -73,7 +75,13 @@ struct Member<G: Generation> {
 impl<G: Generation> Fleet<G> {
     /// A fleet without runtimes.
     pub(super) fn new() -> Self {
-        Self { shares: Vec::new(), tuning: Tuning::default(), names: Names::default(), members: Vec::new() }
+        Self {
+            shares: Vec::new(),
+            tuning: Tuning::default(),
+            names: Names::default(),
+            directories: Directories::default(),
+            members: Vec::new(),
+        }
     }
 
     /// Configures the runtimes of tors that stay, starts those of new ones, and ends the others.
@@ -96,7 +104,7 @@ impl<G: Generation> Fleet<G> {
                 member.configure(configuration);
                 member
             } else {
-                Member::start(link, configuration, patience, common, running)
+                Member::start(link, configuration, self.directories.clone(), patience, common, running)
             };
             self.members.push(member);
         }
@@ -154,6 +162,7 @@ impl<G: Generation> Member<G> {
     fn start(
         link: Link,
         configuration: Configuration<G>,
+        directories: Directories<G::Directory>,
         patience: Patience,
         common: &Common,
         running: &mut JoinSet<End<LinkError>>,
@@ -164,7 +173,7 @@ impl<G: Generation> Member<G> {
         let (confinement, turns) = (confinement.clone(), reading_turns.clone());
         let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement, turns);
         let (signer, memory) = (signer.clone(), memory.clone());
-        let runtime = Runtime::new(configuration, network, signer, memory, presence.clone());
+        let runtime = Runtime::new(configuration, network, signer, memory, presence.clone(), directories);
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(INQUIRIES);
         running.spawn(runtime.run(link.endpoints.clone(), from_us, inquiries));

@@ -7,7 +7,7 @@ use crate::engine::{DescriptorSlot, ServiceId};
 
 /// The most bytes of texts that all runtimes of a version keep together: with a thousand services, those of
 /// some minutes. Most uploads that fail are retried within seconds.
-pub(super) const MOST_BYTES: usize = 8 << 20;
+pub(super) const MOST_BYTES: usize = 4 << 20;
 
 /// The last texts of each descriptor. The oldest are dropped first; if they are needed, the engine publishes
 /// the descriptor to all its HSDirs instead of one.

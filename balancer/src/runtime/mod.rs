@@ -8,6 +8,7 @@
 mod behind;
 mod board;
 mod consensus;
+mod directories;
 mod directory;
 mod fetching;
 mod fleet;
@@ -53,6 +54,7 @@ use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::Endpoint;
 use consensus::ConsensusWatch;
+use directories::Directories;
 use directory::{Reading, View};
 use fetching::Questions;
 use kept::KeptTexts;
@@ -82,6 +84,7 @@ pub struct Runtime<G: Generation, N: Network> {
     /// True if the network is ready but not surveyed yet: only then the engine learns that tor is ready.
     engine_waits_for_directory: bool,
     directory: Option<Arc<G::Directory>>,
+    directories: Directories<G::Directory>,
     surveys: Surveys<G>,
     reading: Reading,
     consensus: ConsensusWatch,
@@ -129,6 +132,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         signer: SharedSigner,
         memory: Memory,
         presence: Presence,
+        directories: Directories<G::Directory>,
     ) -> Self {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         let (to_us, received) = mpsc::unbounded_channel();
@@ -147,6 +151,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
             presence,
             engine_waits_for_directory: false,
             directory: None,
+            directories,
             surveys: Surveys::default(),
             reading: Reading::default(),
             consensus: ConsensusWatch::default(),

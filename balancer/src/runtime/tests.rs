@@ -48,7 +48,7 @@ fn runtime<G: Generation>(frontends: Vec<Frontend<G>>) -> (Runtime<G, MadeUpNetw
     let names = NamesBuilder::default().build();
     let configuration = Configuration { frontends, tuning: Tuning::default(), names, kept_bytes: 1 << 20 };
     let (memory, presence) = (Memory::default(), Presence::new(Arc::default()));
-    (Runtime::new(configuration, network, signer, memory, presence), stage)
+    (Runtime::new(configuration, network, signer, memory, presence, Directories::default()), stage)
 }
 
 impl<G: Generation> World<G> {

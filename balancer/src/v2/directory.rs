@@ -10,7 +10,7 @@ use crate::tor::documents::consensus::Lifetime;
 use crate::tor::documents::router_status::{self, RouterStatusError};
 
 /// The HSDirs of every service's descriptors, by one consensus.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Directory {
     lifetime: Lifetime,
     ring: Ring,

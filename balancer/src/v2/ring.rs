@@ -10,7 +10,7 @@ use onionbalance_proto::v2::DescriptorId;
 const SPREAD: usize = 3;
 
 /// The HSDirs in the order of their fingerprints, which are their places on the ring; 20 bytes each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ring(Vec<Fingerprint>);
 
 impl Ring {

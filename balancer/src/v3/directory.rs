@@ -13,7 +13,7 @@ use crate::tor::documents::consensus::{Consensus, ConsensusError, Lifetime, Para
 use crate::tor::documents::microdesc::{RelayIdentity, microdescriptors};
 
 /// The HSDirs of every service's descriptors, by one consensus. About 100 bytes a relay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Directory {
     lifetime: Lifetime,
     parameters: Parameters,

@@ -12,7 +12,7 @@ use crate::tor::documents::consensus::SharedRandomValue;
 use crate::tor::documents::microdesc::RelayIdentity;
 
 /// The HSDirs of one time period and shared random value, in the order of their indices. 52 bytes a relay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ring {
     period: TimePeriod,
     places: Vec<(Index, Fingerprint)>,

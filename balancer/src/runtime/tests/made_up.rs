@@ -160,6 +160,7 @@ impl Generation for MadeUp {
 }
 
 /// Every descriptor belongs on all HSDirs.
+#[derive(Eq, PartialEq)]
 pub(super) struct MadeUpDirectory {
     lifetime: Lifetime,
 }

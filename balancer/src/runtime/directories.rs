@@ -1,0 +1,52 @@
+//! Directories that several runtimes share. Their tors mostly have the same consensus, and the rings that follow from it take half a
+//! megabyte each.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The directories of the runtimes of one generation.
+pub struct Directories<D>(Arc<Mutex<Vec<Weak<D>>>>);
+
+impl<D: Eq> Directories<D> {
+    /// The directory that is equal to this one, if a runtime has it, and otherwise this one.
+    pub(super) fn share(&self, directory: D) -> Arc<D> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|directory| directory.strong_count() > 0);
+        if let Some(equal) = known.iter().filter_map(Weak::upgrade).find(|equal| **equal == directory) {
+            return equal;
+        }
+        let new = Arc::new(directory);
+        known.push(Arc::downgrade(&new));
+        new
+    }
+}
+
+impl<D> Default for Directories<D> {
+    /// None yet.
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+// It would be derived, if that did not ask it of the directory too.
+impl<D> Clone for Directories<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_ones_are_one_as_long_as_somebody_has_it() {
+        let directories = Directories::default();
+        let one = directories.share(vec![1]);
+        let other = directories.clone().share(vec![2]);
+        assert!(Arc::ptr_eq(&one, &directories.share(vec![1])));
+        assert!(Arc::ptr_eq(&other, &directories.share(vec![2])));
+        drop(one);
+        directories.share(vec![3]);
+        assert_eq!(directories.0.lock().unwrap().len(), 2);
+    }
+}
