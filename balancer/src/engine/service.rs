@@ -28,7 +28,8 @@ pub(super) struct Service<P: Point> {
     proof: Proof,
     /// The sets of its descriptors, each for other HSDirs; never emptied while a backend may come back.
     sets: Vec<Vec<Chosen<P>>>,
-    descriptors: BTreeMap<DescriptorSlot, Descriptor<P::Id>>,
+    /// In the order of their slots. A list: there are a few, and a map has room for eleven.
+    descriptors: Vec<Descriptor<P::Id>>,
     decide_at: Option<Duration>,
     /// True after its first set was chosen.
     begun: bool,
@@ -50,7 +51,7 @@ impl<P: Point> Service<P> {
             distinct: spec.distinct,
             proof: spec.proof,
             sets: Vec::new(),
-            descriptors: BTreeMap::new(),
+            descriptors: Vec::new(),
             decide_at: None,
             begun: false,
             stale_since: None,
@@ -79,14 +80,19 @@ impl<P: Point> Service<P> {
     ) -> bool {
         let sets_wanted = self.sets_wanted();
         let mut new_ones = !self.begun;
-        self.descriptors.retain(|slot, _| view.is_some_and(|view| view.contains_key(slot)));
+        self.descriptors.retain(|descriptor| view.is_some_and(|view| view.contains_key(&descriptor.slot())));
         for (slot, hsdirs) in view.into_iter().flatten() {
-            let descriptor = self.descriptors.entry(*slot).or_insert_with(|| {
-                new_ones = true;
-                Descriptor::new(self.id.clone(), *slot, self.proof)
-            });
-            descriptor.set_hsdirs(cx.now.elapsed, hsdirs);
+            if let Some(descriptor) = self.descriptor(*slot) {
+                descriptor.set_hsdirs(cx.now.elapsed, hsdirs);
+                continue;
+            }
+            new_ones = true;
+            let mut new = Descriptor::new(self.id.clone(), *slot, self.proof);
+            new.set_hsdirs(cx.now.elapsed, hsdirs);
+            self.descriptors.push(new);
         }
+        self.descriptors.sort_by_key(Descriptor::slot);
+        self.descriptors.shrink_to_fit();
         new_ones || sets_wanted != self.sets_wanted()
     }
 
@@ -143,7 +149,7 @@ impl<P: Point> Service<P> {
         if !self.sets.is_empty() {
             let ids = |set: &Vec<Chosen<P>>| set.iter().map(|chosen| chosen.point.id()).collect();
             let sets = Arc::new(self.sets.iter().map(ids).collect());
-            for descriptor in self.descriptors.values_mut() {
+            for descriptor in &mut self.descriptors {
                 descriptor.set_points(cx.now.elapsed, &sets);
             }
         }
@@ -163,7 +169,7 @@ impl<P: Point> Service<P> {
     /// The number of different sets that there can be: the largest number of HSDirs of a period's
     /// descriptors.
     fn sets_wanted(&self) -> usize {
-        self.descriptors.values().map(Descriptor::sets_wanted).max().unwrap_or(1)
+        self.descriptors.iter().map(Descriptor::sets_wanted).max().unwrap_or(1)
     }
 
     /// Its backends, in the order of their names.
@@ -175,14 +181,14 @@ impl<P: Point> Service<P> {
     pub(super) fn read_backs_wanted(&self) -> usize {
         match self.proof {
             Proof::Word => 0,
-            Proof::ReadBack => self.descriptors.values().map(Descriptor::hsdirs).sum(),
+            Proof::ReadBack => self.descriptors.iter().map(Descriptor::hsdirs).sum(),
         }
     }
 
     /// The number of posts that publish it everywhere.
     pub(super) fn posts_wanted(&self) -> usize {
         let posts = |descriptor: &Descriptor<P::Id>| if self.distinct { descriptor.hsdirs() } else { 1 };
-        self.descriptors.values().map(posts).sum()
+        self.descriptors.iter().map(posts).sum()
     }
 
     /// Chooses if that is due, and lets the descriptors do their due work.
@@ -192,7 +198,7 @@ impl<P: Point> Service<P> {
         if dropped || self.decide_at.is_some_and(|at| at <= now) {
             self.decide(cx, backends);
         }
-        for descriptor in self.descriptors.values_mut() {
+        for descriptor in &mut self.descriptors {
             descriptor.tick(cx);
         }
     }
@@ -205,7 +211,7 @@ impl<P: Point> Service<P> {
 
     /// Notes that tor is lost: unfinished uploads have to be repeated.
     pub(super) fn tor_lost(&mut self, now: Duration) {
-        for descriptor in self.descriptors.values_mut() {
+        for descriptor in &mut self.descriptors {
             descriptor.tor_lost(now);
         }
     }
@@ -217,10 +223,10 @@ impl<P: Point> Service<P> {
 
     /// Gives a notice of recovery once all descriptors are on all their HSDirs again.
     pub(super) fn note_recovery(&mut self, cx: &mut Context<impl RngCore>) {
-        let told = self.descriptors.values_mut().filter_map(Descriptor::take_short_since).min();
+        let told = self.descriptors.iter_mut().filter_map(Descriptor::take_short_since).min();
         self.short_since = [self.short_since, told].into_iter().flatten().min();
         let Some(since) = self.short_since else { return };
-        if self.descriptors.values().all(Descriptor::is_complete) {
+        if self.descriptors.iter().all(Descriptor::is_complete) {
             self.short_since = None;
             let after = cx.now.elapsed.saturating_sub(since);
             cx.notices.push(Notice::AllStored { service: self.id.clone(), after });
@@ -242,18 +248,18 @@ impl<P: Point> Service<P> {
     }
 
     pub(super) fn descriptor(&mut self, slot: DescriptorSlot) -> Option<&mut Descriptor<P::Id>> {
-        self.descriptors.get_mut(&slot)
+        self.descriptors.iter_mut().find(|descriptor| descriptor.slot() == slot)
     }
 
     pub(super) fn descriptors(&mut self) -> impl Iterator<Item = (DescriptorSlot, &mut Descriptor<P::Id>)> {
-        self.descriptors.iter_mut().map(|(slot, descriptor)| (*slot, descriptor))
+        self.descriptors.iter_mut().map(|descriptor| (descriptor.slot(), descriptor))
     }
 
     /// The next time at which [`Service::tick`] has something to do, or a descriptor becomes due; `None` if
     /// there is none.
     pub(super) fn deadline(&self, keep_last: Duration) -> Option<Duration> {
         let dropped = self.stale_since.map(|since| since + keep_last);
-        let descriptors = self.descriptors.values().map(Descriptor::deadline);
+        let descriptors = self.descriptors.iter().map(Descriptor::deadline);
         descriptors.fold(earlier(dropped, self.decide_at), earlier)
     }
 
@@ -262,7 +268,7 @@ impl<P: Point> Service<P> {
             service: self.id.clone(),
             points: self.listed().len(),
             stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
-            descriptors: self.descriptors.values().map(|descriptor| descriptor.status(now)).collect(),
+            descriptors: self.descriptors.iter().map(|descriptor| descriptor.status(now)).collect(),
             backends: self
                 .backends
                 .iter()

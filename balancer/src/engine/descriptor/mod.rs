@@ -113,6 +113,11 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
+    /// Its slot in the service.
+    pub(super) fn slot(&self) -> DescriptorSlot {
+        self.slot
+    }
+
     /// The number of its HSDirs.
     pub(super) fn hsdirs(&self) -> usize {
         self.hsdirs.len()
