@@ -240,7 +240,7 @@ impl<P: Point> Service<P> {
 
     /// Whether one of its descriptors has been published.
     pub(super) fn is_published(&self) -> bool {
-        self.descriptors.values().any(Descriptor::is_published)
+        self.descriptors.iter().any(Descriptor::is_published)
     }
 
     pub(super) fn id(&self) -> &ServiceId {

@@ -21,7 +21,7 @@ impl<G: Generation> World<G> {
     /// Checks the status of all services: each minute if they are few.
     pub(super) fn check_status(&mut self) {
         let minutes = (self.services.len() as u64).div_ceil(A_MINUTE).max(1);
-        if self.balancer.asleep.is_some() || self.now.0 / MINUTE % minutes != 0 {
+        if self.balancer.asleep.is_some() || !(self.now.0 / MINUTE).is_multiple_of(minutes) {
             return;
         }
         let now = self.balancer.now(self.now);
