@@ -359,7 +359,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.waiting.insert((until, self.joined), request);",
         replacement: "self.waiting.insert((now, self.joined), request);",
         expected: &[Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, 36),
     },
     Mutation {
         name: "let-the-first-descriptor-wait",
@@ -374,14 +374,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/rounds.rs",
         text: "None => now + timing.republish_from / 2,",
         replacement: "None => now + timing.republish_to * 2,",
-        expected: &[Prompt],
-        shown_by: (V3, 1),
-    },
-    Mutation {
-        name: "post-the-next-period-before-renewals",
-        file: "engine/descriptor/rounds.rs",
-        text: "None => now + timing.republish_from / 2,",
-        replacement: "None => now,",
         expected: &[Prompt],
         shown_by: (V3, 1),
     },
