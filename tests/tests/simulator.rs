@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use onionbalance_simulator::invariants::LookUps;
+use onionbalance_simulator::network::calendar::Calendar;
 use onionbalance_simulator::scenario::{Scenario, Version};
 use onionbalance_simulator::simulate;
 
@@ -46,6 +47,17 @@ fn a_slow_signer_gets_no_more_to_do_than_it_can() {
     let descriptors = 3 * scenario.services;
     let report = simulate(scenario).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(report.longest_line > 1 && report.longest_line <= descriptors, "{report:?}");
+}
+
+/// 180 periods of eight minutes, in which the engine's timers shrink and circuits take as long as ever.
+#[test]
+fn nothing_is_amiss_in_a_testing_network() {
+    let calendar = Calendar::testing(8).expect("it divides a day");
+    let usual = Scenario::crowd(Version::V3);
+    let scenario = Scenario { calendar, services: 2, backends: 3, relays: 100, ..usual };
+    let report = simulate(scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    let LookUps { asked, served, .. } = report.look_ups;
+    assert!(served > asked / 10 * 8, "{report:?}");
 }
 
 #[test]

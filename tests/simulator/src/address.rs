@@ -10,6 +10,7 @@ use rand_core::RngCore;
 
 use super::dice::Dice;
 use super::generation::Places;
+use super::network::calendar::Calendar;
 use super::network::relay::RelayId;
 use super::network::ring::{Index, replica_indices};
 
@@ -69,11 +70,11 @@ impl Address {
     }
 
     /// The places of its replicas on this period's ring of version 3.
-    pub fn indices(&mut self, period: u64) -> [Index; 2] {
+    pub fn indices(&mut self, period: u64, calendar: Calendar) -> [Index; 2] {
         if let Some((_, indices)) = self.indices.iter().find(|(known, _)| *known == period) {
             return *indices;
         }
-        let indices = replica_indices(self.blinded.as_bytes(), period);
+        let indices = replica_indices(self.blinded.as_bytes(), period, calendar.period_minutes());
         self.indices.truncate(PERIODS - 1);
         self.indices.insert(0, (period, indices));
         indices

@@ -168,7 +168,7 @@ impl<G: Generation> World<G> {
         let until = self.now.after(G::KEPT);
         let mut news = backend.sealed || backend.since == self.now;
         for (slot, hsdirs) in backend.places.iter() {
-            let mut revision = G::revision(*slot, self.now.wall());
+            let mut revision = G::revision(*slot, self.scenario.calendar, self.now.wall());
             if G::TELLS {
                 // Tor's revisions grow with every descriptor that it makes.
                 revision += u64::from(backend.wake % 32_768);

@@ -15,7 +15,8 @@ use super::carrying::{Order, Round};
 use super::dice::Dice;
 use super::generation::Generation;
 use super::network::cache::Key;
-use super::network::consensus::{Consensus, INTERVAL};
+use super::network::calendar::Calendar;
+use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
 use super::service::move_spots;
 use super::time::Moment;
@@ -88,6 +89,8 @@ pub struct Call {
 
 /// The longest time that tor takes to hand its directory out.
 const READING: Duration = Duration::from_secs(8);
+/// Longer than the runtime waits for an upload.
+const HOUR: Duration = Duration::from_hours(1);
 /// The time that the signer takes for a signature.
 pub const SIGNING: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(60));
 /// The seconds within which the signer's own counter has to reach a revision that was seen elsewhere, so that
@@ -147,11 +150,11 @@ impl<G: Generation> Balancer<G> {
     }
 
     /// Drops the memory that cannot matter any more.
-    pub fn clean(&mut self, now: Moment) {
+    pub fn clean(&mut self, calendar: Calendar, now: Moment) {
         // A period before the last one, even by a clock that is a day behind.
-        let past = now.wall().0 / 86_400 - 4;
+        let past = now.wall().minus(86_400).0 / calendar.period_secs() - 3;
         self.uploads.retain(|_, ends| *ends > now);
-        self.unheard.retain(|_, began| now.since(*began) < INTERVAL);
+        self.unheard.retain(|_, began| now.since(*began) < HOUR);
         self.given.retain(|key, _| key.slot.period > past);
         self.kept.retain(|key, _| key.slot.period > past);
         self.signed.retain(|key, _| key.slot.period > past);
@@ -185,8 +188,8 @@ impl<G: Generation> Balancer<G> {
     }
 
     /// The highest floor that the signer exceeds: the value of its own counter an hour later.
-    pub fn reach(&self, slot: DescriptorSlot, now: Moment) -> u64 {
-        G::revision(slot, self.wall(now).plus(SIGNER_AHEAD))
+    pub fn reach(&self, slot: DescriptorSlot, calendar: Calendar, now: Moment) -> u64 {
+        G::revision(slot, calendar, self.wall(now).plus(SIGNER_AHEAD))
     }
 
     /// The time by the balancer's wall clock.
@@ -321,7 +324,7 @@ impl<G: Generation> World<G> {
     pub fn show_network(&mut self) {
         let wall = self.balancer.wall(self.now);
         let Some((consensus, directory)) = &self.balancer.read else { return };
-        let period_length = Duration::from_hours(24);
+        let period_length = self.scenario.calendar.period();
         let mut view = NetworkView { period_length, services: BTreeMap::new(), backends: BTreeMap::new() };
         let mut changes = Vec::new();
         for (number, service) in self.services.iter_mut().enumerate() {

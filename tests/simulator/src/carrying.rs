@@ -235,13 +235,15 @@ impl<G: Generation> World<G> {
         if self.balancer.signer_away {
             return Err("the signer is away");
         }
-        if self.services[key.owner].poisoned || !G::is_signed(&self.addresses[key.owner], key.slot, wall) {
+        let calendar = self.scenario.calendar;
+        let is_signed = G::is_signed(&self.addresses[key.owner], key.slot, calendar, wall);
+        if self.services[key.owner].poisoned || !is_signed {
             return Err("the signer refuses");
         }
-        let mut revision = G::revision(key.slot, wall);
+        let mut revision = G::revision(key.slot, calendar, wall);
         if G::TELLS {
             let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
-            let seen = floor.min(self.balancer.reach(key.slot, self.now));
+            let seen = floor.min(self.balancer.reach(key.slot, calendar, self.now));
             revision = revision.max(last + 1).max(seen + 1);
             self.balancer.signed.insert(key, revision);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use onionbalance::engine::{Proof, Timing};
 
 use super::generation::Generation;
+use super::network::calendar::Calendar;
 
 /// The times within which promises are kept; each counts from the moment at which nothing prevents it any
 /// more.
@@ -40,7 +41,7 @@ pub struct Promises {
 pub struct Limits {
     /// The most descriptors that are posted in a minute.
     pub posts_per_minute: usize,
-    /// The most posts of one descriptor in an hour.
+    /// The most posts of one descriptor in an hour of the calendar.
     pub posts_of_a_descriptor: usize,
     /// The most HSDirs that are asked for backends' descriptors in a minute.
     pub fetches_per_minute: usize,
@@ -61,7 +62,11 @@ impl Promises {
     /// The promises to this number of services and backends, which need `posts` to publish everything
     /// everywhere. Each waits for the others, because tor gets only a limited number of requests in a minute,
     /// and at a time.
-    pub fn new<G: Generation>(services: usize, posts: usize, backends: usize) -> Self {
+    pub fn new<G: Generation>(
+        calendar: Calendar,
+        timing: &Timing,
+        (services, posts, backends): (usize, usize, usize),
+    ) -> Self {
         let uploads = services * G::HSDIRS;
         let read_backs = if G::PROOF == Proof::ReadBack { uploads } else { 0 };
         // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or
@@ -70,35 +75,37 @@ impl Promises {
         let fetches_per_minute = (backends * 2).div_ceil(10).max(60);
         let read_backs_per_minute = read_backs.div_ceil(15).max(60);
         let in_flight = 24;
+        // In a testing network as much may happen in a part of a minute.
         let pace = |requests: usize, per_minute: usize| {
-            Duration::from_secs(60 * requests.div_ceil(per_minute) as u64)
+            calendar.shrunk(Duration::from_secs(60 * requests.div_ceil(per_minute) as u64))
         };
         // Three rounds of all descriptors; two HSDirs for each backend.
         let paces = pace(posts * 3, posts_per_minute).max(pace(read_backs * 3, read_backs_per_minute))
             + pace(backends * 2, fetches_per_minute);
         let circuits = (uploads + read_backs) * 3 + backends * 2;
         let line = paces.max(REQUEST * u32::try_from(circuits / in_flight).unwrap_or(u32::MAX));
+        let grown = calendar.periods_a_day() as usize;
         let limits = Limits {
-            posts_per_minute,
+            posts_per_minute: posts_per_minute * grown,
             // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
             // doubled up to that; each of as many sets as there are HSDirs.
             posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
-            fetches_per_minute,
-            read_backs_per_minute,
+            fetches_per_minute: fetches_per_minute * grown,
+            read_backs_per_minute: read_backs_per_minute * grown,
             in_flight,
         };
-        Self::with_line::<G>(limits, line, Duration::ZERO)
+        Self::with_line::<G>(timing, limits, line, Duration::ZERO)
     }
 
     /// What is promised while the engine says that it is behind, and that requests wait for up to `wait`: each of the four tries that a
     /// post may take, and each of the five looks, waits for so long. Nothing else takes longer.
     #[must_use]
-    pub fn behind<G: Generation>(&self, wait: Duration) -> Self {
-        Self::with_line::<G>(self.limits, self.line, wait)
+    pub fn behind<G: Generation>(&self, timing: &Timing, wait: Duration) -> Self {
+        Self::with_line::<G>(timing, self.limits, self.line, wait)
     }
 
-    fn with_line<G: Generation>(limits: Limits, line: Duration, wait: Duration) -> Self {
-        let Timing {
+    fn with_line<G: Generation>(timing: &Timing, limits: Limits, line: Duration, wait: Duration) -> Self {
+        let &Timing {
             refresh,
             upload_timeout,
             max_age,
@@ -107,7 +114,7 @@ impl Promises {
             republish_to,
             retry_max,
             ..
-        } = G::timing();
+        } = timing;
         let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line.max(wait * 4);
         let renewed = republish_to + posted;
         let seen = (refresh.mul_f64(1.1) + wait) * 5 + posted;

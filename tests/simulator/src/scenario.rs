@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::network::calendar::Calendar;
 
 /// The version of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub trouble: bool,
     /// The time that the signer takes for a descriptor beyond a few milliseconds.
     pub signature: Duration,
+    /// How long time periods are. Those of version 2 take a day in any network.
+    pub calendar: Calendar,
 }
 
 impl Scenario {
@@ -52,6 +55,7 @@ impl Scenario {
             relays: 100 + dice.index(200),
             trouble: dice.chance(900),
             signature: Duration::ZERO,
+            calendar: Calendar::PUBLIC,
         }
     }
 
@@ -67,6 +71,7 @@ impl Scenario {
             relays: 300,
             trouble: false,
             signature: Duration::ZERO,
+            calendar: Calendar::PUBLIC,
         }
     }
 }
@@ -74,7 +79,8 @@ impl Scenario {
 /// Displays the command that replays it.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, version, days, services, backends, each, relays, trouble, signature } = self;
+        let Self { seed, version, days, services, backends, each, relays, trouble, signature, calendar } =
+            self;
         let version = if *version == Version::V2 { 2 } else { 3 };
         write!(
             f,
@@ -83,6 +89,9 @@ impl fmt::Display for Scenario {
         )?;
         if let Some(each) = each {
             write!(f, " --each {each}")?;
+        }
+        if calendar.is_testing() {
+            write!(f, " --period-minutes {}", calendar.period_minutes())?;
         }
         if signature.is_zero() { Ok(()) } else { write!(f, " --signature {}", signature.as_secs()) }
     }

@@ -310,7 +310,7 @@ impl<G: Generation> World<G> {
         let wall = self.now.wall();
         for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall).iter() {
             let slot = *slot;
-            let revision = G::revision(slot, wall.plus(ahead)) + requests;
+            let revision = G::revision(slot, self.scenario.calendar, wall.plus(ahead)) + requests;
             let text = Rc::new(Text { revision, made: self.now, points: points.clone() });
             for hsdir in hsdirs {
                 let key = Key { owner: number, slot };
@@ -421,8 +421,9 @@ mod tests {
         world.balancer.clock_ahead = 0;
         world.clock_has_stepped();
         world.pass(HOUR);
-        let (all, ahead) =
-            count(&world, |key, text| text.revision > world.balancer.reach(key.slot, world.now));
+        let (all, ahead) = count(&world, |key, text| {
+            text.revision > world.balancer.reach(key.slot, world.scenario.calendar, world.now)
+        });
         assert!(all > 400 && ahead * 20 > all * 19, "{ahead} of {all}");
 
         let restart = world.now;
@@ -431,7 +432,8 @@ mod tests {
         world.pass(KEPT_V3 + world.promises.posted + MINUTE);
         assert!(world.failure.is_none(), "{}", world.failure.unwrap());
         let (all, new) = count(&world, |key, text| {
-            text.made > restart && text.revision <= world.balancer.reach(key.slot, world.now) + 1
+            text.made > restart
+                && text.revision <= world.balancer.reach(key.slot, world.scenario.calendar, world.now) + 1
         });
         assert_eq!(new, all);
     }

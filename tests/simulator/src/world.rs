@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{Event, Source};
+use onionbalance::engine::{Event, Source, Timing};
 
 use super::address::Address;
 use super::backend::{Backend, Fate, first_rotation};
@@ -15,7 +15,7 @@ use super::generation::Generation;
 use super::invariants::watch::Watch;
 use super::invariants::{Failure, Report};
 use super::network::cache::Key;
-use super::network::consensus::{Authorities, Consensus, INTERVAL};
+use super::network::consensus::{Authorities, Consensus};
 use super::network::relay::{RelayId, Relays};
 use super::promises::Promises;
 use super::queue::Queue;
@@ -29,6 +29,8 @@ use super::trouble::Mend;
 pub struct World<G: Generation> {
     /// The parameters of the simulation.
     pub scenario: Scenario,
+    /// The engine's timers in this network.
+    pub timing: Timing,
     /// The promises to this scenario's services.
     pub promises: Promises,
     /// The wait of requests by the engine's word while it was behind, and the end of the time for which that is an excuse.
@@ -122,9 +124,9 @@ pub enum Happening<G: Generation> {
 /// The backends that authorize their clients, out of 1000, if that changes the way in which tor can fetch
 /// their descriptors.
 const SEALED: u64 = 150;
-/// The relays that come and go in an hour, out of 1000.
+/// The relays that come and go between two votes, out of 1000.
 const CHURN: u64 = 8;
-/// The time between two checks of everything.
+/// The time between two checks of everything in the public network.
 const MINUTE: Duration = Duration::from_mins(1);
 /// The time at the end in which no fault begins, and earlier ones have ended.
 pub const CALM: Duration = Duration::from_hours(8);
@@ -133,9 +135,10 @@ impl<G: Generation> World<G> {
     /// A world before its first happening, at some hour of its first day.
     pub fn new(scenario: Scenario, trace: Option<Trace>) -> Self {
         let mut dice = Dice(scenario.seed);
-        let now = Moment::ZERO.after(INTERVAL * u32::try_from(dice.below(24)).unwrap_or(0));
+        let calendar = scenario.calendar;
+        let now = Moment::ZERO.after(calendar.interval() * u32::try_from(dice.below(24)).unwrap_or(0));
         let relays = Relays::new(scenario.relays, &mut dice);
-        let mut authorities = Authorities::new(dice.split());
+        let mut authorities = Authorities::new(calendar, dice.split());
         let consensus = authorities.vote(now, &relays).expect("they are there");
         authorities.publish(consensus.clone());
         let backends = scenario.backends;
@@ -143,8 +146,10 @@ impl<G: Generation> World<G> {
         let services = configured.len();
         let posts =
             configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
+        let timing = G::timing().for_period(calendar.period());
         let mut world = Self {
-            promises: Promises::new::<G>(services, posts, backends),
+            promises: Promises::new::<G>(calendar, &timing, (services, posts, backends)),
+            timing,
             behind: None,
             now,
             queue: Queue::default(),
@@ -182,7 +187,7 @@ impl<G: Generation> World<G> {
             let first = self.now.after(first_rotation(&mut self.dice));
             self.queue.plan(first, Happening::BackendRotates(backend));
         }
-        self.queue.plan(self.now.after(INTERVAL), Happening::Vote);
+        self.queue.plan(self.now.after(self.scenario.calendar.interval()), Happening::Vote);
         if self.scenario.trouble {
             self.plan_trouble();
         }
@@ -204,16 +209,17 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Lets this much time pass, in whole minutes; less if a promise is broken.
+    /// Lets this much time pass, in whole minutes of the calendar; less if a promise is broken.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
-        let mut minute = self.now.after(MINUTE);
+        let step = self.scenario.calendar.shrunk(MINUTE);
+        let mut minute = self.now.after(step);
         while self.failure.is_none() && minute <= end {
             let (planned, deadline) = (self.queue.next_at(), self.balancer.deadline());
             self.now = planned.min(deadline).min(minute).max(self.now);
             if minute <= self.now {
                 self.look_at_everything();
-                minute = minute.after(MINUTE);
+                minute = minute.after(step);
             } else if deadline < planned {
                 self.tell(Event::Tick);
             } else if let Some((_, happening)) = self.queue.pop() {
@@ -244,9 +250,9 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// Ends an hour: relays come and go, and the authorities vote.
+    /// Ends the time between two votes: relays come and go, and the authorities vote.
     fn vote(&mut self) {
-        self.queue.plan(self.now.after(INTERVAL), Happening::Vote);
+        self.queue.plan(self.now.after(self.scenario.calendar.interval()), Happening::Vote);
         for _ in 0..self.relays.running.len() {
             if self.dice.chance(CHURN) {
                 self.relays.depart(&mut self.dice);
@@ -254,10 +260,11 @@ impl<G: Generation> World<G> {
             }
         }
         self.relays.clean(self.now);
-        self.balancer.clean(self.now);
+        self.balancer.clean(self.scenario.calendar, self.now);
         self.touch_all();
         if let Some(consensus) = self.authorities.vote(self.now, &self.relays) {
             let late = Duration::from_mins(if self.dice.chance(100) { self.dice.below(30) } else { 0 });
+            let late = self.scenario.calendar.shrunk(late);
             self.queue.plan(self.now.after(late), Happening::Consensus(consensus));
         }
     }
@@ -266,7 +273,8 @@ impl<G: Generation> World<G> {
     fn hand_out(&mut self, consensus: &Rc<Consensus>) {
         self.authorities.publish(consensus.clone());
         self.touch_all();
-        let soon = |dice: &mut Dice| self.now.after(dice.between(Duration::from_secs(5), INTERVAL));
+        let interval = self.scenario.calendar.interval();
+        let soon = |dice: &mut Dice| self.now.after(dice.between(Duration::from_secs(5), interval));
         self.queue.plan(soon(&mut self.dice), Happening::TorLearns(consensus.clone()));
         for backend in 0..self.backends.len() {
             self.queue.plan(soon(&mut self.dice), Happening::BackendLearns(backend, consensus.clone()));

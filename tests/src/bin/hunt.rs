@@ -6,7 +6,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use onionbalance_simulator::network::calendar::Calendar;
 use onionbalance_simulator::scenario::{Scenario, Version};
 use onionbalance_simulator::trace::Trace;
 use onionbalance_simulator::watch;
@@ -45,6 +47,9 @@ struct Options {
     /// The seconds that the signer takes for a descriptor.
     #[arg(long, default_value_t = 0)]
     signature: u64,
+    /// The minutes of a time period in a testing network, which has version 3 only: an even divisor of a day's, from 6 on.
+    #[arg(long, value_parser = calendar)]
+    period_minutes: Option<Calendar>,
     /// The number of a service, from 0 on, whose events are printed.
     #[arg(long)]
     trace: Option<usize>,
@@ -58,20 +63,35 @@ impl Options {
         let own = self.each.map(|each| each * services);
         Scenario {
             seed,
-            version: version.unwrap_or(usual.version),
+            version: version.unwrap_or(if self.period_minutes.is_some() {
+                Version::V3
+            } else {
+                usual.version
+            }),
             days: self.days.unwrap_or(usual.days),
             services,
             backends: own.or(self.backends).or(self.services).unwrap_or(usual.backends),
             each: self.each,
             relays: self.relays.unwrap_or(usual.relays),
-            trouble: self.trouble.unwrap_or(usual.trouble),
+            // In a testing network the times within which faults are over are longer than periods.
+            trouble: self.trouble.unwrap_or(usual.trouble && self.period_minutes.is_none()),
             signature: Duration::from_secs(self.signature),
+            calendar: self.period_minutes.unwrap_or(Calendar::PUBLIC),
         }
     }
 }
 
+fn calendar(minutes: &str) -> Result<Calendar, String> {
+    let minutes = minutes.parse().map_err(|_| "not a number of minutes".to_owned())?;
+    Calendar::testing(minutes).ok_or_else(|| "an even divisor of 1440, from 6 on".to_owned())
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.version == Some(2) && options.period_minutes.is_some() {
+        let problem = "periods of version 2 take a day in any network: leave --period-minutes out";
+        Options::command().error(ErrorKind::ArgumentConflict, problem).exit();
+    }
     let began = Instant::now();
     let (mut seeds, mut broken) = (0u32, 0u32);
     loop {

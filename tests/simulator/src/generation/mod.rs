@@ -14,6 +14,7 @@ pub use self::v2::V2;
 pub use self::v3::V3;
 use super::address::Address;
 use super::dice::Dice;
+use super::network::calendar::Calendar;
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
 
@@ -49,7 +50,7 @@ pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
     /// The point `id` at a relay.
     fn new(id: PointId, relay: Fingerprint) -> Self;
 
-    /// The engine's timers.
+    /// The engine's timers, for periods of a day.
     fn timing() -> Timing;
 
     /// The directory that the balancer makes of a consensus.
@@ -77,13 +78,13 @@ pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
     fn supersedes(new: u64, old: u64) -> bool;
 
     /// The revision of a descriptor that is made at `now`.
-    fn revision(slot: DescriptorSlot, now: UnixTime) -> u64;
+    fn revision(slot: DescriptorSlot, calendar: Calendar, now: UnixTime) -> u64;
 
     /// The time in a descriptor that was made at `made`, as a reader at `now` takes it.
     fn published_at(made: UnixTime, now: UnixTime) -> UnixTime;
 
     /// True if the signer signs for this period while its clock shows `now`.
-    fn is_signed(address: &Address, slot: DescriptorSlot, now: UnixTime) -> bool;
+    fn is_signed(address: &Address, slot: DescriptorSlot, calendar: Calendar, now: UnixTime) -> bool;
 
     /// The time between two publications by tor if nothing changes.
     fn republish(dice: &mut Dice) -> Duration;

@@ -13,6 +13,7 @@ use onionbalance_proto::v2::{DescriptorId, Replica, SecretIdPart, TimePeriod};
 use super::super::address::Address;
 use super::super::dice::Dice;
 use super::super::network::cache::KEPT_V2;
+use super::super::network::calendar::Calendar;
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::RelayId;
 use super::{Generation, Places, PointId};
@@ -107,7 +108,7 @@ impl Generation for V2 {
     }
 
     /// The publication time, to the hour.
-    fn revision(_: DescriptorSlot, now: UnixTime) -> u64 {
+    fn revision(_: DescriptorSlot, _: Calendar, now: UnixTime) -> u64 {
         now.0 / 3600 * 3600
     }
 
@@ -115,7 +116,7 @@ impl Generation for V2 {
         UnixTime(made.0 / 3600 * 3600)
     }
 
-    fn is_signed(address: &Address, slot: DescriptorSlot, now: UnixTime) -> bool {
+    fn is_signed(address: &Address, slot: DescriptorSlot, _: Calendar, now: UnixTime) -> bool {
         [now, now.plus(3600)].map(|now| period(address, now)).contains(&slot.period)
     }
 

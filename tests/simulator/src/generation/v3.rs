@@ -12,6 +12,7 @@ use onionbalance_proto::time::UnixTime;
 use super::super::address::Address;
 use super::super::dice::Dice;
 use super::super::network::cache::KEPT_V3;
+use super::super::network::calendar::Calendar;
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::RelayId;
 use super::{Generation, Places, PointId};
@@ -58,8 +59,8 @@ impl Generation for V3 {
     }
 
     fn directory(consensus: &Consensus) -> Directory {
-        Directory::of(&consensus.read(), &consensus.identities, false)
-            .expect("an hour makes periods of a day")
+        Directory::of(&consensus.read(), &consensus.identities, consensus.calendar.is_testing())
+            .expect("periods that tor knows")
     }
 
     fn published(directory: &Directory, address: &mut Address, _: UnixTime) -> Places<Fingerprint> {
@@ -83,7 +84,7 @@ impl Generation for V3 {
     fn kept(consensus: &Consensus, address: &mut Address, _: UnixTime) -> Rc<Places<RelayId>> {
         address.places(consensus.number, |address| {
             let place = |period| {
-                let indices = address.indices(period);
+                let indices = address.indices(period, consensus.calendar);
                 (DescriptorSlot { period, replica: 0 }, consensus.rings.v3(period, &indices, 4))
             };
             consensus.rings.periods().map(place).into()
@@ -111,8 +112,8 @@ impl Generation for V3 {
     /// A revision like that of tor's order-preserving encryption. It grows by about this much a second, from
     /// the start of the shared-random run to which the period's first descriptor belongs. Its steps are
     /// random, so that hours differ in length.
-    fn revision(slot: DescriptorSlot, now: UnixTime) -> u64 {
-        let seconds = now.since(UnixTime(slot.period * DAY)).clamp(1, 1 << 22);
+    fn revision(slot: DescriptorSlot, calendar: Calendar, now: UnixTime) -> u64 {
+        let seconds = now.since(UnixTime(slot.period * calendar.period_secs())).clamp(1, 1 << 22);
         let (block, into) = (seconds / BLOCK, seconds % BLOCK);
         let ahead = |block: u64| Dice(slot.period << 32 | block).below(DEVIATION * BLOCK);
         PER_SECOND * seconds + (ahead(block) * (BLOCK - into) + ahead(block + 1) * into) / BLOCK
@@ -123,8 +124,9 @@ impl Generation for V3 {
         UnixTime(made.0.next_multiple_of(3600)).min(now)
     }
 
-    fn is_signed(_: &Address, slot: DescriptorSlot, now: UnixTime) -> bool {
-        let present = now.minus(DAY / 2).0 / DAY;
+    fn is_signed(_: &Address, slot: DescriptorSlot, calendar: Calendar, now: UnixTime) -> bool {
+        let length = calendar.period_secs();
+        let present = now.minus(length / 2).0 / length;
         (present.saturating_sub(2)..=present + 1).contains(&slot.period)
     }
 
@@ -133,7 +135,6 @@ impl Generation for V3 {
     }
 }
 
-const DAY: u64 = 86_400;
 /// The mean growth of a revision counter in a second.
 const PER_SECOND: u64 = 32_768;
 /// The seconds that grow at one rate.

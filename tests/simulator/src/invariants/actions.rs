@@ -98,8 +98,9 @@ impl<G: Generation> World<G> {
     /// no more than it takes to try every failing HSDir as often as is useful, and to publish every change.
     pub fn check_leak(&mut self, key: Key, count: usize) {
         let (now, most) = (self.now, self.promises.limits.posts_of_a_descriptor);
+        let hour = self.scenario.calendar.shrunk(HOUR);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
-        let posts = (0..count).map(|_| Watch::<G>::count(&mut held.posts, now, HOUR)).last().unwrap_or(0);
+        let posts = (0..count).map(|_| Watch::<G>::count(&mut held.posts, now, hour)).last().unwrap_or(0);
         self.report.most_posts = self.report.most_posts.max(posts);
         if posts > most {
             let of = self.services[key.owner].id.0.clone();
@@ -260,12 +261,13 @@ impl<G: Generation> World<G> {
 
     /// Checks that without trouble renewals are spread over the time in which they may come.
     fn check_spread(&mut self) {
-        let count = Watch::<G>::count(&mut self.watch.renewals, self.now, STEP);
+        let step = self.scenario.calendar.shrunk(STEP);
+        let count = Watch::<G>::count(&mut self.watch.renewals, self.now, step);
         let descriptors = self.services.iter().map(|service| service.spots.len()).sum::<usize>();
         // After a step forward, descriptors that may have expired are renewed at once.
-        let has_stepped = self.clock_stepped > Moment::ZERO && self.now < self.clock_stepped.after(STEP * 2);
+        let has_stepped = self.clock_stepped > Moment::ZERO && self.now < self.clock_stepped.after(step * 2);
         if !self.scenario.trouble && !has_stepped && descriptors >= MANY && count * 3 > descriptors {
-            let expected = format!("{count} of {descriptors} descriptors were renewed within {STEP:?}");
+            let expected = format!("{count} of {descriptors} descriptors were renewed within {step:?}");
             self.fail(Invariant::Spread, "all services", expected);
         }
     }

@@ -257,7 +257,7 @@ impl<G: Generation> World<G> {
         looked.look_owed = None;
         let in_vain = looked.given.after(LONGEST);
         let Some(last) = last.filter(|last| self.watch.prompt.waited.max(in_vain) < *last) else { return };
-        let timing = G::timing();
+        let timing = &self.timing;
         // Each look in vain that came before its time has doubled the wait as well.
         let doubled = 1 << looked.forced.min(9);
         let wait = (timing.look_again + last.since(first).mul_f64(1.2)).mul_f64(1.1) * doubled;
@@ -295,7 +295,7 @@ impl<G: Generation> World<G> {
         };
         let mut next = self.watch.prompt.awaited.iter().filter_map(|(next, Awaited { since, is_next })| {
             // A machine that sleeps hears of it when it wakes up.
-            let by = since.max(&resumed).after(G::timing().republish_from / 2);
+            let by = since.max(&resumed).after(self.timing.republish_from / 2);
             let is_late = *is_next && is_overtaken(*since, by) && has_points(next.owner, *since);
             is_late.then(|| (next.owner, format!("{:?}, known since {since}", next.slot)))
         });
@@ -304,7 +304,7 @@ impl<G: Generation> World<G> {
         let mut renewals = self.watch.held.iter().filter(|_| is_next).filter_map(|(renewal, held)| {
             let (_, published) =
                 self.balancer.given.get(renewal).filter(|(_, at)| *at > self.clock_stepped)?;
-            let by = published.after(G::timing().republish_to);
+            let by = published.after(self.timing.republish_to);
             let is_late = is_overtaken(by, by) && held.is_everywhere() && has_points(renewal.owner, by);
             is_late.then(|| (renewal.owner, format!("{:?}, to be renewed since {by}", renewal.slot)))
         });
@@ -317,7 +317,7 @@ impl<G: Generation> World<G> {
     /// By when a descriptor should have been posted at the earliest that is posted now; `None` if that is not known, or it is the first
     /// one of its service.
     fn post_by(&self, key: Key, revision: Revision) -> Option<Moment> {
-        let timing = G::timing();
+        let timing = &self.timing;
         let Some(held) = self.watch.held.get(&key) else {
             let next = self.watch.prompt.awaited.get(&key).filter(|awaited| awaited.is_next)?;
             return Some(next.since.after(timing.republish_from / 2));

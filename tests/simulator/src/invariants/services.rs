@@ -69,7 +69,8 @@ impl<G: Generation> World<G> {
     /// True if something keeps the balancer from its work now.
     fn is_disturbed(&self) -> bool {
         let Some((consensus, _)) = &self.balancer.read else { return true };
-        let stale = self.now.since(consensus.valid_until()) > Duration::from_hours(24);
+        // Tor goes on with an old consensus for a day, and the signer with the period before the present one.
+        let stale = self.now.since(consensus.valid_until()) > self.scenario.calendar.period();
         !self.can_see() || self.balancer.signer_away || stale
     }
 
@@ -105,12 +106,12 @@ impl<G: Generation> World<G> {
         let known = self.behind.map(|(wait, _)| wait);
         if load.behind_for.is_some() {
             let wait = known.unwrap_or_default().max(load.longest_wait);
-            self.promises = self.promises.behind::<G>(wait);
+            self.promises = self.promises.behind::<G>(&self.timing, wait);
             self.behind = Some((wait, self.now.after(self.promises.seen + self.promises.posted)));
             self.report.behind_minutes += 1;
             self.report.longest_wait = self.report.longest_wait.max(wait);
         } else if self.behind.is_some_and(|(_, until)| until <= self.now) {
-            self.promises = self.promises.behind::<G>(Duration::ZERO);
+            self.promises = self.promises.behind::<G>(&self.timing, Duration::ZERO);
             self.behind = None;
         }
     }
@@ -252,7 +253,7 @@ impl<G: Generation> World<G> {
         };
         // When it comes within reach, replacing it takes some time.
         let posted = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.posted).0));
-        last.text.revision > self.balancer.reach(key.slot, posted)
+        last.text.revision > self.balancer.reach(key.slot, self.scenario.calendar, posted)
             && !alarm.passed(last.until.after(self.promises.posted))
     }
 

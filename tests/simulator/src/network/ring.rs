@@ -1,8 +1,8 @@
 //! The HSDirs of descriptors, by the text of the specifications and by hours of the day. This is written
 //! apart from the balancer's code, so that an error there shows here.
 //!
-//! Votes are an hour apart, periods of version 3 begin at noon, and shared random values change at midnight
-//! UTC.
+//! In the public network votes are an hour apart, periods of version 3 begin at noon, and shared random values
+//! change at midnight UTC.
 
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance_proto::relay::Fingerprint;
@@ -10,6 +10,7 @@ use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
 use sha3::{Digest, Sha3_256};
 
+use super::calendar::Calendar;
 use super::relay::RelayId;
 
 /// A place on the ring of version 3, the most significant part first.
@@ -34,25 +35,33 @@ pub struct Rings {
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Term {
     period: u64,
+    /// Of the period, in minutes.
+    length: u64,
     value: Value,
 }
 
 impl Rings {
-    /// The rings of the relays that a consensus lists, with its shared random values (of the day, of the day
+    /// The rings of the relays that a consensus lists, with its shared random values (of the run, of the run
     /// before). `last` saves hashing its relays again.
     pub fn new(
+        calendar: Calendar,
         valid_after: UnixTime,
         [current, previous]: [Option<Value>; 2],
         listed: &[RelayId],
         identities: &[(Fingerprint, RelayIdentity)],
         last: Option<&Self>,
     ) -> Self {
-        let begun_at_noon = (valid_after.0 / 60 - 720) / 1440;
-        let after_noon = valid_after.0 / 3600 % 24 >= 12;
-        // The value of the day before belongs to the period that was half over when it was replaced.
+        let length = calendar.period_minutes();
+        // Noon is the middle of a run.
+        let begun_at_noon = (valid_after.0 / 60 - length / 2) / length;
+        let after_noon = valid_after.0 / calendar.interval_secs() % 24 >= 12;
+        // The value of the run before belongs to the period that was half over when it was replaced.
         let first = if after_noon { begun_at_noon - 1 } else { begun_at_noon };
-        let terms = [(first, previous), (first + 1, current)]
-            .map(|(period, value)| Term { period, value: value.unwrap_or_else(|| disaster(period)) });
+        let terms = [(first, previous), (first + 1, current)].map(|(period, value)| Term {
+            period,
+            value: value.unwrap_or_else(|| disaster(period, length)),
+            length,
+        });
         let ring = |term: Term| {
             let known = last.and_then(|last| last.v3.iter().find(|(known, _)| *known == term));
             let known: FxHashMap<RelayId, Index> = known
@@ -117,17 +126,17 @@ fn node_index(identity: &RelayIdentity, term: Term) -> Index {
     text.extend(identity.0);
     text.extend(term.value);
     text.extend(term.period.to_be_bytes());
-    text.extend(1440u64.to_be_bytes());
+    text.extend(term.length.to_be_bytes());
     index(&text)
 }
 
-/// The places of both replicas of the descriptor with this blinded key.
-pub fn replica_indices(blinded: &[u8; 32], period: u64) -> [Index; 2] {
+/// The places of both replicas of the descriptor with this blinded key, in a period of `length` minutes.
+pub fn replica_indices(blinded: &[u8; 32], period: u64, length: u64) -> [Index; 2] {
     [1u64, 2].map(|replica| {
         let mut text = b"store-at-idx".to_vec();
         text.extend(blinded);
         text.extend(replica.to_be_bytes());
-        text.extend(1440u64.to_be_bytes());
+        text.extend(length.to_be_bytes());
         text.extend(period.to_be_bytes());
         index(&text)
     })
@@ -139,9 +148,9 @@ fn index(text: &[u8]) -> Index {
     [0, 1, 2, 3].map(|word| u64::from_be_bytes(words[word]))
 }
 
-fn disaster(period: u64) -> Value {
+fn disaster(period: u64, length: u64) -> Value {
     let mut text = b"shared-random-disaster".to_vec();
-    text.extend(1440u64.to_be_bytes());
+    text.extend(length.to_be_bytes());
     text.extend(period.to_be_bytes());
     Sha3_256::digest(text).into()
 }
