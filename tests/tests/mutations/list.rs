@@ -38,8 +38,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/mod.rs",
         text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
-        expected: &[Stored, Living, Configured],
-        shown_by: (V3, 4),
+        expected: &[Stored, Living, Configured, Height],
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "take-the-older-revision",
@@ -319,7 +319,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "|set| round.sets.contains(&set)",
         replacement: "|_| true",
         expected: &[Sets],
-        shown_by: (V3, 1),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "call-an-upload-stored-when-it-begins",
