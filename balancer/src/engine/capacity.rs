@@ -8,7 +8,9 @@
 //! - *Slots.* No more than [`Settings::in_flight`](super::Settings) circuits are asked for at a time. A
 //!   request holds its slot until it is answered, or for [`HELD`]: a circuit that fails gives no event.
 //! - *Pace.* Requests leave at even distances, except for a small burst: tor needs 38 ms to take a command,
-//!   and all others wait.
+//!   and all others wait. The pace prevents a storm after a clock step, a restart of tor or a change of the
+//!   ring. The first request for a backend, and the first publication of the descriptors that a service
+//!   begins with, come once in the engine's life: only slots bound them.
 //! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them
 //!   their share of the slots, which is the least that they need (see [`Shares`]): so no line starves.
 
@@ -18,7 +20,7 @@ mod slots;
 use std::time::Duration;
 
 use self::line::Line;
-pub(super) use self::line::Ticket;
+pub(super) use self::line::{Due, Place};
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
 use super::dispatch::{Posting, ReadBack};
@@ -116,24 +118,29 @@ impl Capacity {
         self.shares = Shares::new(settings, demand);
     }
 
-    /// Adds a descriptor that is to be posted, by `until` if possible. Returns its place in the line.
-    pub(super) fn join_posts(&mut self, now: Duration, until: Duration, post: Posting) -> Ticket {
-        self.posts.join_until(now, until, post)
+    /// Adds a descriptor that is to be posted. Returns its place in the line.
+    pub(super) fn join_posts(&mut self, now: Duration, due: Due, post: Posting) -> Place {
+        self.posts.join(now, due, post)
     }
 
-    /// Moves a waiting descriptor forward if `until` is earlier than its present time. Returns its place.
-    pub(super) fn hasten_post(&mut self, ticket: Ticket, until: Duration) -> Ticket {
-        self.posts.hasten(ticket, until)
+    /// Moves a waiting descriptor forward if it is due earlier than before. Returns its place.
+    pub(super) fn hasten_post(&mut self, place: Place, due: Due) -> Place {
+        self.posts.hasten(place, due)
     }
 
-    /// Adds a backend that is to be looked for, by `until` if possible.
-    pub(super) fn join_looks(&mut self, now: Duration, until: Duration, backend: Number<BackendId>) {
-        self.looks.join_until(now, until, backend);
+    /// Adds a backend that is to be looked for. Returns its place in the line.
+    pub(super) fn join_looks(&mut self, now: Duration, due: Due, backend: Number<BackendId>) -> Place {
+        self.looks.join(now, due, backend)
+    }
+
+    /// Moves a waiting backend forward if it is due earlier than before. Returns its place.
+    pub(super) fn hasten_look(&mut self, place: Place, due: Due) -> Place {
+        self.looks.hasten(place, due)
     }
 
     /// Adds a descriptor of our own that is to be read back.
     pub(super) fn join_read_backs(&mut self, now: Duration, read_back: ReadBack) {
-        self.read_backs.join_until(now, now, read_back);
+        self.read_backs.join(now, Due::By(now), read_back);
     }
 
     /// The first post, which stays in its line. `None` if none waits, the pace delays it, or no slot is free.
@@ -165,7 +172,7 @@ impl Capacity {
     }
 
     /// Notes that a publication was handed out for signing and posting: it takes a slot for each of its
-    /// uploads.
+    /// uploads, and `posts` of the pace; none if it was [`Due::Now`].
     pub(super) fn posted(&mut self, now: Duration, posts: usize, uploads: impl Iterator<Item = Request>) {
         for _ in 0..posts {
             self.posts.spend(now);
@@ -175,12 +182,17 @@ impl Capacity {
         }
     }
 
-    /// Notes that a fetch was handed out.
-    pub(super) fn asked(&mut self, now: Duration, request: Request) {
-        match request {
-            Request::Look(..) => self.looks.spend(now),
-            _ => self.read_backs.spend(now),
+    /// Notes that a request for a backend was handed out. `is_first` is true if it was [`Due::Now`].
+    pub(super) fn looked(&mut self, now: Duration, request: Request, is_first: bool) {
+        if !is_first {
+            self.looks.spend(now);
         }
+        self.slots.take(request, now + HELD);
+    }
+
+    /// Notes that a read-back was handed out.
+    pub(super) fn read_back(&mut self, now: Duration, request: Request) {
+        self.read_backs.spend(now);
         self.slots.take(request, now + HELD);
     }
 
@@ -270,7 +282,7 @@ impl Capacity {
         self.in_flight.saturating_sub(self.slots.len() + reserved)
     }
 
-    /// The time at which the pace lets the first request of a line leave; `None` if none waits there.
+    /// The time from which the first request of a line may leave; `None` if none waits there.
     fn ready_at(&self, kind: Kind) -> Option<Duration> {
         match kind {
             Kind::Post => self.posts.ready_at(),

@@ -9,7 +9,7 @@ use rand_core::RngCore;
 use super::Engine;
 use super::capacity::Request;
 use super::context::Context;
-use super::descriptor::{Batch, Descriptor};
+use super::descriptor::{Batch, Descriptor, Turn};
 use super::event::{Action, Point, Post};
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::registry::Number;
@@ -71,10 +71,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// `changed`, its services may have to choose again.
     pub(super) fn backend_touched(&mut self, number: Number<BackendId>, changed: bool) {
         let Some(backend) = self.backends.get_mut(number) else { return };
-        if self.tor_ready && !backend.in_line && backend.wants_to_ask() {
-            backend.in_line = true;
+        if self.tor_ready && backend.wants_to_ask() {
             let now = self.cx.now.elapsed;
-            self.capacity.join_looks(now, backend.ask_by(now, self.cx.timing.max_age), number);
+            let due = backend.ask_by(now, self.cx.timing.max_age);
+            backend.place = Some(match backend.place {
+                Some(place) => self.capacity.hasten_look(place, due),
+                None => self.capacity.join_looks(now, due, number),
+            });
         }
         self.deadlines.set(Owner::Backend(number), backend.deadline());
         if changed {
@@ -83,6 +86,18 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     service.backend_changed(&self.cx, &self.backends);
                     self.service_touched(user);
                 }
+            }
+        }
+    }
+
+    /// Handles the first request for a backend: its services learn how long to wait for it before they are
+    /// first published.
+    fn first_asked(&mut self, number: Number<BackendId>) {
+        let users = self.backends.get(number).map(|backend| backend.users.clone());
+        for user in users.into_iter().flatten() {
+            let Some(service) = self.services.get_mut(user) else { continue };
+            if service.backend_asked(&self.cx, &self.backends) {
+                self.service_touched(user);
             }
         }
     }
@@ -103,11 +118,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             service.descriptors().filter(|(slot, _)| only.is_none_or(|only| only == *slot))
         {
             if may_post && descriptor.is_due(now) {
-                let until = descriptor.post_by(now, is_first, &self.cx.timing);
+                let due = descriptor.post_by(now, is_first, &self.cx.timing);
                 // A retry may wait when the renewal of all comes to be due.
                 descriptor.in_line = Some(match descriptor.in_line {
-                    Some(ticket) => self.capacity.hasten_post(ticket, until),
-                    None => self.capacity.join_posts(now, until, Posting { service: number, slot }),
+                    Some(place) => self.capacity.hasten_post(place, due),
+                    None => self.capacity.join_posts(now, due, Posting { service: number, slot }),
                 });
             }
             if descriptor.queue_read_back() {
@@ -203,10 +218,12 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         descriptor.in_line = None;
         let batch = batch?;
         let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
+        let paced = if descriptor.turn() == Turn::First { 0 } else { batch.posts.len() };
         descriptor.begin(&mut self.cx, id, &batch);
+        service.published();
         self.publications.issue(number, slot);
         let hsdirs = batch.posts.values().flatten();
-        self.capacity.posted(now, batch.posts.len(), hsdirs.map(|hsdir| Request::Upload(id, *hsdir)));
+        self.capacity.posted(now, paced, hsdirs.map(|hsdir| Request::Upload(id, *hsdir)));
         let post = |(set, to)| Post { set, points: service.points(set).to_vec(), to };
         let posts = batch.posts.into_iter().map(post).collect();
         Some(Action::Publish { id, service: service.id().clone(), slot, posts, revision: batch.revision })
@@ -219,10 +236,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let mut batches: BTreeMap<Number<BackendId>, Vec<Source>> = BTreeMap::new();
         while let Some(number) = self.capacity.next_look(now) {
             let Some(backend) = self.backends.get_mut(number) else { continue };
-            backend.in_line = false;
-            if let Some(source) = backend.next_to_ask(now + self.cx.timing.fetch_timeout) {
-                self.capacity.asked(now, Request::Look(number, source));
+            backend.place = None;
+            let is_first = backend.first_asked().is_none();
+            if let Some(source) = backend.next_to_ask(now, self.cx.timing.fetch_timeout) {
+                self.capacity.looked(now, Request::Look(number, source), is_first);
                 batches.entry(number).or_default().push(source);
+                if is_first {
+                    self.first_asked(number);
+                }
             }
             self.backend_touched(number, false);
         }
@@ -246,7 +267,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             });
             let Some(hsdir) = asked else { continue };
             let Some(id) = self.services.get(service).map(|service| service.id().clone()) else { continue };
-            self.capacity.asked(now, Request::ReadBack(service, slot, hsdir));
+            self.capacity.read_back(now, Request::ReadBack(service, slot, hsdir));
             actions.push(Action::ReadBack { service: id, slot, hsdir });
         }
     }

@@ -102,6 +102,11 @@ impl Looks {
         }
     }
 
+    /// True if an HSDir has answered, or was given up.
+    pub(super) fn has_answers(&self) -> bool {
+        self.sources.iter().any(|asked| asked.answer.is_some())
+    }
+
     /// True if there is an HSDir left to ask in the present look.
     pub(super) fn wants_to_ask(&self) -> bool {
         self.sources.iter().any(|asked| asked.ask == Ask::Wanted)

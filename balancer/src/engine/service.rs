@@ -10,7 +10,7 @@ use rand_core::RngCore;
 use super::backend::Backend;
 use super::context::Context;
 use super::deadlines::earlier;
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, Turn};
 use super::event::{Chosen, Point, Proof, ServiceSpec};
 use super::id::{BackendId, DescriptorSlot, ServiceId};
 use super::notice::Notice;
@@ -31,8 +31,12 @@ pub(super) struct Service<P: Point> {
     /// In the order of their slots. A list: there are a few, and a map has room for eleven.
     descriptors: Vec<Descriptor<P::Id>>,
     decide_at: Option<Duration>,
+    /// The time at which the first of its backends was found, until its first set is chosen.
+    found_first: Option<Duration>,
     /// True after its first set was chosen.
     begun: bool,
+    /// The turn of new descriptors.
+    turn: Turn,
     /// The time since which all backends have been gone while the last set stays; `None` if they are not.
     stale_since: Option<Duration>,
     /// The time of the first notice that descriptors are not on all their HSDirs; `None` without one.
@@ -53,7 +57,9 @@ impl<P: Point> Service<P> {
             sets: Vec::new(),
             descriptors: Vec::new(),
             decide_at: None,
+            found_first: None,
             begun: false,
+            turn: Turn::First,
             stale_since: None,
             short_since: None,
             told_nothing: false,
@@ -87,7 +93,7 @@ impl<P: Point> Service<P> {
                 continue;
             }
             new_ones = true;
-            let mut new = Descriptor::new(self.id.clone(), *slot, self.proof);
+            let mut new = Descriptor::new(self.id.clone(), *slot, self.proof, self.turn);
             new.set_hsdirs(cx.now.elapsed, hsdirs);
             self.descriptors.push(new);
         }
@@ -111,18 +117,43 @@ impl<P: Point> Service<P> {
     /// The first choice comes when all backends have a result, or some time after the first was found. Later
     /// ones come shortly after the first of several changes.
     pub(super) fn backend_changed(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) {
-        let now = cx.now.elapsed;
-        let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
-        let at = if self.begun {
-            now + cx.timing.debounce
-        } else if mine().all(Backend::has_result) {
-            now
-        } else if mine().any(|backend| !backend.points().is_empty()) {
-            now + cx.timing.settle
-        } else {
+        if self.begun {
+            let at = cx.now.elapsed + cx.timing.debounce;
+            self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
             return;
-        };
-        self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
+        }
+        let mut mine = self.backends.iter().filter_map(|number| backends.get(*number));
+        if mine.any(|backend| !backend.points().is_empty()) {
+            self.found_first.get_or_insert(cx.now.elapsed);
+        }
+        self.decide_at = self.decide_first_at(cx, backends);
+    }
+
+    /// One of its backends was asked for the first time. Returns whether that changes when to choose.
+    pub(super) fn backend_asked(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) -> bool {
+        let waits = self.found_first.is_some();
+        if waits {
+            self.decide_at = self.decide_first_at(cx, backends);
+        }
+        waits
+    }
+
+    /// When to choose the first time; `None` while no backend was found.
+    ///
+    /// Backends that wait in line for their first look are waited for, and so are those that were just asked for. Otherwise most of many
+    /// services would be published with some of their backends, and again with all.
+    fn decide_first_at(&self, cx: &Context<impl RngCore>, backends: &Backends<P>) -> Option<Duration> {
+        let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
+        if mine().all(Backend::has_result) {
+            return Some(cx.now.elapsed);
+        }
+        let settled = self.found_first? + cx.timing.settle;
+        let latest = settled + cx.timing.first_requests;
+        let mut open = mine().filter(|backend| !backend.has_result());
+        // `None`: one was not asked yet.
+        let answered = open
+            .try_fold(settled, |at, backend| Some(at.max(backend.first_asked()? + cx.timing.first_answer)));
+        Some(answered.map_or(latest, |answered| answered.min(latest)))
     }
 
     /// Does not wait for further changes after a first one. Returns false if there was none.
@@ -136,7 +167,7 @@ impl<P: Point> Service<P> {
 
     /// Chooses the introduction points.
     fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
-        self.decide_at = None;
+        (self.decide_at, self.found_first) = (None, None);
         let sets = self.choose(backends, Backend::points);
         if sets.is_empty() {
             self.keep_last(cx, backends);
@@ -233,12 +264,17 @@ impl<P: Point> Service<P> {
         }
     }
 
+    /// Notes that one of its descriptors was published.
+    pub(super) fn published(&mut self) {
+        self.turn = Turn::Later;
+    }
+
     /// True if there is something to publish.
     pub(super) fn has_points(&self) -> bool {
         !self.sets.is_empty()
     }
 
-    /// Whether one of its descriptors has been published.
+    /// True if one of its descriptors has been published.
     pub(super) fn is_published(&self) -> bool {
         self.descriptors.iter().any(Descriptor::is_published)
     }

@@ -30,6 +30,11 @@ pub struct Timing {
     /// The time for which a service waits for its other backends after its first one was found, before it is
     /// first published.
     pub settle: Duration,
+    /// The time for which a service waits for each backend after the first request for it, if it was not
+    /// published yet: most circuits take one to four seconds.
+    pub first_answer: Duration,
+    /// The longest time, after `settle`, for which a service waits for backends that were not asked for yet.
+    pub first_requests: Duration,
     /// The time for which further changes are gathered before a descriptor is published again.
     pub debounce: Duration,
     /// The time between two looks for a backend.
@@ -85,6 +90,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             settle: Duration::from_secs(3),
+            first_answer: Duration::from_secs(5),
+            first_requests: Duration::from_secs(30),
             debounce: Duration::from_millis(1500),
             refresh: MINUTE * 10,
             look_again: Duration::from_secs(30),

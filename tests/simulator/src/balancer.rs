@@ -330,7 +330,8 @@ impl<G: Generation> World<G> {
         for (number, service) in self.services.iter_mut().enumerate() {
             if service.configured.is_some() {
                 let address = &mut self.addresses[number];
-                let slots = G::published(directory, address, wall).into_iter().collect();
+                let slots: BTreeMap<_, _> = G::published(directory, address, wall).into_iter().collect();
+                self.watch.first.shown(number, slots.keys().copied().collect());
                 view.services.insert(service.id.clone(), slots);
                 move_spots(&mut service.spots, G::kept(consensus, address, wall).iter(), self.now);
                 changes.extend(G::changes_at(address, wall));

@@ -39,11 +39,11 @@ pub struct Promises {
 /// The limits of requests to tor.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most descriptors that are posted in a minute.
+    /// The most descriptors that are posted in a minute, without those that a service begins with.
     pub posts_per_minute: usize,
     /// The most posts of one descriptor in an hour of the calendar.
     pub posts_of_a_descriptor: usize,
-    /// The most HSDirs that are asked for backends' descriptors in a minute.
+    /// The most HSDirs that are asked for backends' descriptors in a minute, without the first for each backend.
     pub fetches_per_minute: usize,
     /// The most descriptors of the services' own that are read back in a minute.
     pub read_backs_per_minute: usize,

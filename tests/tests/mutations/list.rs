@@ -108,10 +108,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "forget-the-budget",
         file: "engine/capacity/line.rs",
-        text: "(self.pace.ready_at() <= now).then_some(request)",
+        text: "(self.ready_at()? <= now).then_some(request)",
         replacement: "Some(request)",
         expected: &[Budget],
         shown_by: (V3, 1),
+    },
+    Mutation {
+        name: "take-every-new-descriptor-for-one-of-the-start",
+        file: "engine/service.rs",
+        text: "*slot, self.proof, self.turn)",
+        replacement: "*slot, self.proof, Turn::First)",
+        expected: &[Budget],
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "ask-tor-for-more-than-it-can-do",
@@ -276,7 +284,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "leave-backends-in-line-when-tor-is-lost",
         file: "engine/backend/mod.rs",
-        text: "self.in_line = false;",
+        text: "self.place = None;",
         replacement: "",
         expected: &[Seen, Living, Prompt],
         shown_by: (V3, 5),
@@ -356,8 +364,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "serve-a-line-in-the-order-of-coming",
         file: "engine/capacity/line.rs",
-        text: "self.waiting.insert((until, self.joined), request);",
-        replacement: "self.waiting.insert((now, self.joined), request);",
+        text: "let place = Place { due, number: self.joined };",
+        replacement: "let place = Place { due: Due::By(now), number: self.joined };",
         expected: &[Prompt],
         shown_by: (V3, 36),
     },

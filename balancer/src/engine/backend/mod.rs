@@ -13,6 +13,7 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use self::held::Held;
+use super::capacity::{Due, Place};
 use super::context::Context;
 use super::deadlines::earlier;
 use super::event::{BackendView, DescriptorCopy, FetchOutcome, Point};
@@ -37,8 +38,10 @@ pub(super) struct Backend<P: Point> {
     /// The time since which it has been missing, after a notice of that; `None` otherwise.
     missing_since: Option<Duration>,
     answered: bool,
-    /// True while it is in the line of looks.
-    pub(super) in_line: bool,
+    /// The time at which it was first asked for; `None` before that.
+    first_asked: Option<Duration>,
+    /// Its place in the line of looks; `None` if it is not in it.
+    pub(super) place: Option<Place>,
 }
 
 /// The relation of a copy to the newest one.
@@ -65,7 +68,8 @@ impl<P: Point> Backend<P> {
             state: BackendState::Unknown,
             missing_since: None,
             answered: false,
-            in_line: false,
+            first_asked: None,
+            place: None,
         }
     }
 
@@ -124,11 +128,16 @@ impl<P: Point> Backend<P> {
         self.looks.begin(if self.is_live() { 1 } else { AT_ONCE });
     }
 
-    /// The time by which it should be asked for if it joins the line at `now`: before its copy becomes too
-    /// old, and like all others within half of a copy's lifetime.
-    pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Duration {
+    /// The time at which it is due to be asked for if it joins the line at `now`. It is at once for the first
+    /// time. A backend that was not found at the HSDirs that were asked comes before all others. Otherwise it
+    /// is before its copy becomes too old, and like all others within half of a copy's lifetime.
+    pub(super) fn ask_by(&self, now: Duration, max_age: Duration) -> Due {
+        let Some(first_asked) = self.first_asked else { return Due::Now };
+        if !self.has_result() && self.looks.has_answers() {
+            return Due::By(first_asked);
+        }
         let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
-        good_until.unwrap_or(Duration::MAX).min(now + max_age / 2)
+        Due::By(good_until.unwrap_or(Duration::MAX).min(now + max_age / 2))
     }
 
     /// True if there is an HSDir left to ask in the present look.
@@ -136,9 +145,16 @@ impl<P: Point> Backend<P> {
         self.looks.wants_to_ask()
     }
 
-    /// The next HSDir to ask, which is then waited for until `until`; `None` if there is none.
-    pub(super) fn next_to_ask(&mut self, until: Duration) -> Option<Source> {
-        self.looks.next_to_ask(until)
+    /// The time at which it was first asked for; `None` before that.
+    pub(super) fn first_asked(&self) -> Option<Duration> {
+        self.first_asked
+    }
+
+    /// The next HSDir to ask, which is then waited for until `timeout` has passed; `None` if there is none.
+    pub(super) fn next_to_ask(&mut self, now: Duration, timeout: Duration) -> Option<Source> {
+        let source = self.looks.next_to_ask(now + timeout)?;
+        self.first_asked.get_or_insert(now);
+        Some(source)
     }
 
     /// Takes an HSDir's answer. True if services should choose again.
@@ -198,7 +214,7 @@ impl<P: Point> Backend<P> {
 
     /// Notes that tor is lost: no HSDir will answer.
     pub(super) fn tor_lost(&mut self) {
-        self.in_line = false;
+        self.place = None;
         self.looks.stop();
     }
 

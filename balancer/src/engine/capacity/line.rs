@@ -3,20 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Requests of one kind, which leave one after the other, evenly spaced.
+/// When a request should leave its line. The earlier one leaves first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in super::super) enum Due {
+    /// As soon as tor has room, whatever the pace: for a request that is made once in the engine's life.
+    Now,
+    /// By this time, if possible, and at the pace.
+    By(Duration),
+}
+
+/// The place of a request in its line.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(in super::super) struct Place {
+    due: Due,
+    /// How many had joined before it, and it.
+    number: u64,
+}
+
+/// Requests of one kind, which leave one after the other: those that are [`Due::Now`] at once, the others evenly spaced.
 pub(super) struct Line<T> {
     pace: Pace,
     /// The number of requests that have ever joined.
     joined: u64,
-    /// The requests by the time until which each should have left, and among equal times in the order of
-    /// joining.
-    waiting: BTreeMap<Ticket, T>,
+    /// The requests by the time at which each is due, and among equal times in the order of joining.
+    waiting: BTreeMap<Place, T>,
     /// The time at which each waiting request joined, in the order of joining.
     since: BTreeMap<u64, Duration>,
 }
-
-/// The place of a request in its line: until when it should leave, and the number of its coming.
-pub(in super::super) type Ticket = (Duration, u64);
 
 impl<T> Line<T> {
     pub(super) fn new(per_minute: usize) -> Self {
@@ -28,33 +41,39 @@ impl<T> Line<T> {
         self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
     }
 
-    /// Adds a request that should leave by `until`. It comes before those with a later `until`, and after
-    /// those with the same one. So no request is overtaken forever, as long as `until` moves on with `now`.
-    pub(super) fn join_until(&mut self, now: Duration, until: Duration, request: T) -> Ticket {
+    /// Adds a request. It comes before those that are due later, and after those that are due at the same time.
+    /// So no request waits forever, as long as the due time moves on with `now`, and a bounded number is
+    /// [`Due::Now`].
+    pub(super) fn join(&mut self, now: Duration, due: Due, request: T) -> Place {
         self.joined += 1;
-        self.waiting.insert((until, self.joined), request);
+        let place = Place { due, number: self.joined };
+        self.waiting.insert(place, request);
         self.since.insert(self.joined, now);
-        (until, self.joined)
+        place
     }
 
-    /// Moves a waiting request forward if `until` is earlier than its present time. Returns its place.
-    pub(super) fn hasten(&mut self, ticket: Ticket, until: Duration) -> Ticket {
-        let sooner = (until.min(ticket.0), ticket.1);
-        if let Some(request) = self.waiting.remove(&ticket) {
-            self.waiting.insert(sooner, request);
+    /// Moves a waiting request forward if it is due earlier than before. Returns its place.
+    pub(super) fn hasten(&mut self, place: Place, due: Due) -> Place {
+        if due >= place.due {
+            return place;
         }
-        sooner
+        let earlier = Place { due, ..place };
+        if let Some(request) = self.waiting.remove(&place) {
+            self.waiting.insert(earlier, request);
+        }
+        earlier
     }
 
-    /// The first request; `None` if there is none or the pace does not let it leave now.
+    /// The first request; `None` if there is none or it may not leave now.
     pub(super) fn first(&self, now: Duration) -> Option<&T> {
         let (_, request) = self.waiting.first_key_value()?;
-        (self.pace.ready_at() <= now).then_some(request)
+        (self.ready_at()? <= now).then_some(request)
     }
 
-    /// Takes the first request out. A request that tor is asked for has to be counted by [`Line::spend`].
+    /// Takes the first request out. A request that tor is asked for, and that was not [`Due::Now`], has to be
+    /// counted by [`Line::spend`].
     pub(super) fn leave(&mut self) -> Option<T> {
-        let ((_, number), request) = self.waiting.pop_first()?;
+        let (Place { number, .. }, request) = self.waiting.pop_first()?;
         self.since.remove(&number);
         Some(request)
     }
@@ -88,10 +107,10 @@ impl<T> Line<T> {
         self.since.values().next().copied()
     }
 
-    /// The time at which the pace lets the next request leave, which may be in the past; `None` if none
-    /// waits.
+    /// The time from which the first request may leave, which may be in the past; `None` if none waits.
     pub(super) fn ready_at(&self) -> Option<Duration> {
-        (!self.waiting.is_empty()).then(|| self.pace.ready_at())
+        let (Place { due, .. }, _) = self.waiting.first_key_value()?;
+        Some(if *due == Due::Now { Duration::ZERO } else { self.pace.ready_at() })
     }
 }
 
@@ -148,7 +167,7 @@ mod tests {
     fn a_minutes_requests_leave_evenly_after_a_burst_and_nobody_overtakes() {
         let mut line = Line::new(120);
         for request in 0..1000 {
-            line.join_until(Duration::ZERO, Duration::ZERO, request);
+            line.join(Duration::ZERO, Due::By(Duration::ZERO), request);
         }
         let left = leave_all(&mut line, MINUTE * 2);
         assert!(left.iter().map(|(request, _)| *request).eq(0..left.len()));
@@ -164,29 +183,46 @@ mod tests {
     fn few_a_minute_are_a_small_burst() {
         let mut line = Line::new(2);
         for request in 0..6 {
-            line.join_until(Duration::ZERO, Duration::ZERO, request);
+            line.join(Duration::ZERO, Due::By(Duration::ZERO), request);
         }
         let seconds: Vec<_> = leave_all(&mut line, MINUTE * 3).iter().map(|(_, at)| at.as_secs()).collect();
         assert_eq!(seconds, [0, 0, 30, 60, 90, 120]);
     }
 
     #[test]
+    fn those_that_are_due_now_leave_before_all_others_and_at_no_pace() {
+        let mut line = Line::new(2);
+        line.join(Duration::ZERO, Due::By(Duration::ZERO), 0);
+        for request in 1..=50 {
+            line.join(Duration::ZERO, Due::Now, request);
+        }
+        for request in 1..=50 {
+            assert_eq!((line.ready_at(), line.first(Duration::ZERO)), (Some(Duration::ZERO), Some(&request)));
+            line.leave();
+        }
+        // The pace is that of the others.
+        assert_eq!(line.first(Duration::ZERO), Some(&0));
+        (0..2).for_each(|_| line.spend(Duration::ZERO));
+        assert_eq!((line.first(Duration::ZERO), line.ready_at()), (None, Some(MINUTE / 2)));
+    }
+
+    #[test]
     fn the_most_urgent_leaves_first_and_the_longest_wait_is_known() {
         let second = Duration::from_secs;
         let mut line = Line::new(60);
-        line.join_until(second(1), second(101), 'a');
-        line.join_until(second(2), second(50), 'b');
-        line.join_until(second(3), second(50), 'c');
+        line.join(second(1), Due::By(second(101)), 'a');
+        line.join(second(2), Due::By(second(50)), 'b');
+        line.join(second(3), Due::By(second(50)), 'c');
         assert_eq!(line.waiting_since(), Some(second(1)));
-        let late = line.join_until(second(3), second(200), 'e');
-        assert_eq!(line.hasten(late, second(300)), late);
-        line.hasten(late, second(49));
-        assert_eq!((line.len(), line.leave()), (4, Some('e')));
         assert_eq!((line.leave(), line.leave()), (Some('b'), Some('c')));
         assert_eq!((line.len(), line.waiting_since()), (1, Some(second(1))));
+        let place = line.join(second(3), Due::By(second(200)), 'e');
+        let place = line.hasten(place, Due::By(second(90)));
+        line.hasten(place, Due::By(second(300)));
+        assert_eq!((line.leave(), line.waiting_since()), (Some('e'), Some(second(1))));
         assert_eq!(line.leave(), Some('a'));
         assert_eq!((line.len(), line.waiting_since(), line.leave()), (0, None, None));
-        line.join_until(second(4), second(4), 'd');
+        line.join(second(4), Due::By(second(4)), 'd');
         line.clear();
         assert_eq!((line.waiting_since(), line.ready_at()), (None, None));
     }

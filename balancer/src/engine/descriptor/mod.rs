@@ -18,7 +18,7 @@ use rand_core::RngCore;
 use self::refusals::ReadBack;
 pub(super) use self::rounds::Batch;
 use self::rounds::Round;
-use super::capacity::Ticket;
+use super::capacity::Place;
 use super::context::Context;
 use super::deadlines::earlier;
 use super::event::{Found, Proof, UploadOutcome};
@@ -63,13 +63,23 @@ pub(super) struct Descriptor<I> {
     problem: Option<String>,
     not_posted: u32,
     deadline: Option<Duration>,
+    turn: Turn,
     /// Its place in the line of posts; `None` if it is not in it.
-    pub(super) in_line: Option<Ticket>,
+    pub(super) in_line: Option<Place>,
+}
+
+/// The turn of a descriptor's next publication in the life of its service.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// It was never published, and nothing of its service was when it came.
+    First,
+    /// It was published, or it came later.
+    Later,
 }
 
 impl<I: Eq> Descriptor<I> {
     /// A descriptor without HSDirs and without introduction points.
-    pub(super) fn new(service: ServiceId, slot: DescriptorSlot, proof: Proof) -> Self {
+    pub(super) fn new(service: ServiceId, slot: DescriptorSlot, proof: Proof, turn: Turn) -> Self {
         Self {
             service,
             slot,
@@ -91,6 +101,7 @@ impl<I: Eq> Descriptor<I> {
             problem: None,
             not_posted: 0,
             deadline: None,
+            turn,
             in_line: None,
         }
     }
@@ -116,6 +127,11 @@ impl<I: Eq> Descriptor<I> {
     /// Its slot in the service.
     pub(super) fn slot(&self) -> DescriptorSlot {
         self.slot
+    }
+
+    /// [`Turn::First`] if its next publication is one of those that its service begins with.
+    pub(super) fn turn(&self) -> Turn {
+        self.turn
     }
 
     /// The number of its HSDirs.

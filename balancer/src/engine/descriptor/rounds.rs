@@ -25,12 +25,13 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
+use super::super::capacity::Due;
 use super::super::context::Context;
 use super::super::event::Revision;
 use super::super::id::PublicationId;
 use super::super::timing::{self, Timing};
 use super::super::upload::Upload;
-use super::Descriptor;
+use super::{Descriptor, Turn};
 
 /// The last round: the sets of the last request to the signer.
 pub(super) struct Round {
@@ -62,19 +63,20 @@ impl<I: Eq> Descriptor<I> {
             && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// The time by which it should be posted if it joins the line at `now`: at once if no HSDir has it yet,
-    /// soon if a few HSDirs lack it, and otherwise an hour before HSDirs forget the one they have, or within
-    /// an hour.
+    /// The time at which it is due to be posted if it joins the line at `now`. If no HSDir has it yet, it is at
+    /// once, and regardless of the pace if its service begins with it. It is soon if a few HSDirs lack it, and
+    /// otherwise an hour before HSDirs forget the one they have, or within an hour.
     ///
-    /// `is_first` is true if no descriptor of the service has been published. Otherwise a new one is that of the next period, which
-    /// no client looks for yet. Those of all services come at the same time. They must not delay a descriptor that HSDirs are about
-    /// to forget.
-    pub(in super::super) fn post_by(&self, now: Duration, is_first: bool, timing: &Timing) -> Duration {
+    /// `is_first` is true if no descriptor of the service has been published. Otherwise a new one is that of
+    /// the next period, which no client looks for yet. Those of all services come at the same time. They must
+    /// not delay a descriptor that HSDirs are about to forget.
+    pub(in super::super) fn post_by(&self, now: Duration, is_first: bool, timing: &Timing) -> Due {
         match &self.round {
-            None if is_first => now,
-            None => now + timing.republish_from / 2,
-            Some(_) if !self.round_wanted || self.round_lost => now + timing.republish_from / 2,
-            Some(round) => (round.began + timing.republish_to).min(now + timing.republish_from),
+            _ if self.turn == Turn::First => Due::Now,
+            None if is_first => Due::By(now),
+            None => Due::By(now + timing.republish_from / 2),
+            Some(_) if !self.round_wanted || self.round_lost => Due::By(now + timing.republish_from / 2),
+            Some(round) => Due::By((round.began + timing.republish_to).min(now + timing.republish_from)),
         }
     }
 
@@ -121,6 +123,7 @@ impl<I: Eq> Descriptor<I> {
             (self.round_wanted, self.round_lost) = (false, false);
             self.renew_at = None;
         }
+        self.turn = Turn::Later;
         self.published = Some(now);
         self.last = id;
     }

@@ -9,6 +9,7 @@ mod publishing;
 mod refusals;
 mod sets;
 mod signing;
+mod slow_tor;
 mod start;
 mod turns;
 mod without_backends;

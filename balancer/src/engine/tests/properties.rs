@@ -73,6 +73,11 @@ struct World {
     services: BTreeMap<ServiceId, BTreeSet<BackendId>>,
     network: Option<NetworkView>,
     asked: Vec<(BackendId, Source)>,
+    /// The backends that were asked for since they were configured.
+    known: BTreeSet<BackendId>,
+    /// The slots that each service began with and that were not published yet; of those that were published since they were
+    /// configured.
+    unpublished: BTreeMap<ServiceId, BTreeSet<DescriptorSlot>>,
     read_back: Vec<(ServiceId, DescriptorSlot, Fingerprint)>,
     last_id: Option<PublicationId>,
     fetches: VecDeque<Duration>,
@@ -100,6 +105,8 @@ impl World {
             services: by_name(&services),
             network: None,
             asked: Vec::new(),
+            known: BTreeSet::new(),
+            unpublished: BTreeMap::new(),
             read_back: Vec::new(),
             last_id: None,
             fetches: VecDeque::new(),
@@ -131,6 +138,9 @@ impl World {
             Step::Configuration(bits) => {
                 let services = services(bits);
                 self.services = by_name(&services);
+                let backends: BTreeSet<_> = self.services.values().flatten().collect();
+                self.known.retain(|backend| backends.contains(backend));
+                self.unpublished.retain(|service, _| self.services.contains_key(service));
                 let configuration = configuration(services, self.script.engine.settings.clone());
                 Event::Configuration(Box::new(configuration))
             }
@@ -229,9 +239,12 @@ impl World {
                 Action::Fetch { backend, from } => {
                     assert!(self.tor_ready);
                     assert!(!from.is_empty());
+                    let mut is_first = self.known.insert(backend.clone());
                     for source in from {
                         self.asked.push((backend.clone(), source));
-                        spend(&mut self.fetches, at, FETCHES);
+                        if !std::mem::take(&mut is_first) {
+                            spend(&mut self.fetches, at, FETCHES);
+                        }
                     }
                     let surplus = self.asked.len().saturating_sub(10);
                     self.asked.drain(..surplus);
@@ -248,14 +261,24 @@ impl World {
                     assert!(self.last_id < Some(id), "names are unique and grow");
                     self.last_id = Some(id);
                     assert!(!posts.is_empty());
+                    let is_of_start = self.publishes_first(&service, slot);
                     for post in posts {
-                        spend(&mut self.posts, at, POSTS);
+                        if !is_of_start {
+                            spend(&mut self.posts, at, POSTS);
+                        }
                         self.check_post(&service, slot, &post);
                     }
                 }
                 Action::Notice(_) => {}
             }
         }
+    }
+
+    /// Whether this is the first publication of a slot that the service began with.
+    fn publishes_first(&mut self, service: &ServiceId, slot: DescriptorSlot) -> bool {
+        let network = self.network.as_ref().expect("no network");
+        let all = || network.services[service].keys().copied().collect();
+        self.unpublished.entry(service.clone()).or_insert_with(all).remove(&slot)
     }
 
     fn check_post(&self, service: &ServiceId, slot: DescriptorSlot, Post { points, to, .. }: &Post<Key>) {

@@ -402,13 +402,18 @@ fn posts_keep_to_the_budget() {
     let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
     let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
     let mut script = Script::started(&services);
+    // What the services begin with is published as soon as tor has room.
     script.copy("a", relay(100), 1, &[1]);
     store_all(&mut script, Duration::ZERO);
-    assert_eq!(script.published().len(), 24);
+    assert_eq!(script.published().len(), 50);
+    // Slots that come later are not.
+    script.send(Event::Network(view(&services, &[(1, 1..9), (2, 11..19)])));
+    store_all(&mut script, Duration::ZERO);
+    assert_eq!(script.published().len(), 50 + 24);
     // The posts that wait leave at even distances, with the points that are known by then.
     script.copy("a", relay(100), 2, &[2]);
     store_all(&mut script, Duration::from_secs(60));
-    let posts = script.published().split_off(24);
+    let posts = script.published().split_off(50 + 24);
     assert_eq!(posts.len(), 30);
     assert!(posts.iter().all(|post| post.points == [2]));
     assert!(posts.windows(2).all(|pair| pair[1].at == pair[0].at + Duration::from_secs(2)));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::testing::*;
 use super::super::*;
+use super::slow_tor::{SlowTor, names};
 
 const TWO: &[(&str, &[&str])] = &[("s", &["a", "b"])];
 
@@ -63,17 +64,70 @@ fn publishes_without_a_backend_that_no_hsdir_has() {
 #[test]
 fn waits_no_longer_than_settle_for_a_silent_backend() {
     let mut script = Script::started(TWO);
-    script.pass(Duration::from_secs(1));
+    script.pass(Duration::from_secs(3));
     script.copy("a", relay(100), 1, &[1]);
     script.pass(Duration::from_secs(10));
     let post = script.last();
-    assert_eq!(post.at, Duration::from_secs(4));
+    assert_eq!(post.at, Duration::from_secs(6));
     script.stored(&post, 7);
     // The second backend's points follow after the debounce.
     script.copy("b", relay(100), 1, &[2]);
     script.pass(Duration::from_secs(3));
     let post = script.last();
-    assert_eq!((post.at, post.points), (Duration::from_millis(12_500), vec![1, 2]));
+    assert_eq!((post.at, post.points), (Duration::from_millis(14_500), vec![1, 2]));
+}
+
+#[test]
+fn gives_a_backend_the_time_of_a_circuit() {
+    let mut script = Script::started(TWO);
+    script.pass(Duration::from_secs(1));
+    script.copy("a", relay(100), 1, &[1]);
+    script.pass(Duration::from_millis(3_900));
+    script.copy("b", relay(100), 1, &[2]);
+    let post = script.last();
+    assert_eq!((post.at, post.points), (Duration::from_millis(4_900), vec![1, 2]));
+}
+
+#[test]
+fn waits_for_backends_in_line_but_not_for_long() {
+    let settings = Settings { in_flight: 3, ..Settings::default() };
+    let services: &[(&str, &[&str])] = &[("s", &["a", "b", "c", "d", "e"])];
+    let mut script = Script::with(services, settings);
+    script.send(Event::Network(view(services, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    // Tor has room for three, of which only the first is answered.
+    script.pass(Duration::from_secs(1));
+    script.copy("a", relay(100), 1, &[1]);
+    script.pass(Duration::from_secs(32));
+    assert!(script.published().is_empty());
+    script.pass(Duration::from_secs(31));
+    let post = script.last();
+    assert_eq!((post.points, post.at), (vec![1], Duration::from_secs(60)));
+}
+
+#[test]
+fn a_start_takes_no_longer_than_the_circuits_that_it_needs() {
+    let backends = names(10_000);
+    let services: Vec<String> = (0..1000).map(|number| format!("s{number:03}")).collect();
+    let lists: Vec<Vec<&str>> =
+        backends.chunks(10).map(|chunk| chunk.iter().map(String::as_str).collect()).collect();
+    let services: Vec<(&str, &[&str])> =
+        services.iter().zip(&lists).map(|(name, list)| (name.as_str(), &list[..])).collect();
+    let (tors, second) = (24, Duration::from_secs(1));
+    let settings = Settings { in_flight: 24 * tors, ..Settings::default() };
+    let mut script = Script::with(&services, settings);
+    script.send(Event::Network(view(&services, &[(1, 1..9), (2, 11..19)])));
+    script.send(Event::TorReady);
+    // 26,000 circuits of 2.5 s on the average, 576 at a time, and the answers of the last.
+    SlowTor::several(tors, second..=second * 4).run(&mut script, second * 125);
+    let is_stored = |hsdir: &HsdirStatus| hsdir.state == UploadState::Stored;
+    for status in script.engine.status(script.now) {
+        assert_eq!(status.points, 10, "{}", status.service);
+        assert!(status.descriptors.iter().all(|descriptor| descriptor.hsdirs.iter().all(is_stored)));
+    }
+    // Few services are published before their last backend is found, and then twice.
+    let posts = script.published().len();
+    assert!((2000..2100).contains(&posts), "{posts} posts");
 }
 
 #[test]

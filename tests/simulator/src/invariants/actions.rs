@@ -36,10 +36,11 @@ impl<G: Generation> World<G> {
     pub fn check_action(&mut self, action: &Action<G>) {
         match action {
             Action::Fetch { backend, from } => {
-                for _ in from {
+                let number = number_of(&backend.0);
+                for _ in from.iter().skip(usize::from(self.watch.first.asks(number))) {
                     self.check_fetch_budget();
                 }
-                self.check_look(number_of(&backend.0));
+                self.check_look(number);
             }
             Action::ReadBack { service, slot, hsdir } => {
                 self.check_read_back_budget();
@@ -50,8 +51,11 @@ impl<G: Generation> World<G> {
             }
             Action::Publish { service, slot, posts, revision, .. } => {
                 let number = number_of(&service.0);
+                let is_first = self.watch.first.publishes(number, *slot);
                 for Post { points, .. } in posts {
-                    self.check_post_budget();
+                    if !is_first {
+                        self.check_post_budget();
+                    }
                     self.check_set(number, points);
                 }
                 self.check_last_set(number);

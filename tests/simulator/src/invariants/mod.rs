@@ -2,6 +2,7 @@
 
 mod actions;
 mod fair;
+mod first;
 mod healed;
 mod prompt;
 mod services;

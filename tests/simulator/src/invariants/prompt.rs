@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{Point, Revision};
+use onionbalance::engine::{Point, Revision, Timing};
 use onionbalance_proto::relay::Fingerprint;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -202,7 +202,8 @@ impl<G: Generation> World<G> {
 
     /// The time for which changes are gathered before a service lists them.
     fn gathers_for(&self, service: usize) -> Duration {
-        if self.watch.prompt.begun.contains(&service) { G::timing().debounce } else { G::timing().settle }
+        let Timing { settle, first_answer, debounce, .. } = self.timing;
+        if self.watch.prompt.begun.contains(&service) { debounce } else { settle.max(first_answer) }
     }
 
     /// Checks that after the time to gather changes those of that age are listed.

@@ -13,11 +13,14 @@ use super::super::network::cache::{Key, Text};
 use super::super::network::relay::{RelayId, Said};
 use super::super::service::Service;
 use super::super::time::Moment;
+use super::first::First;
 use super::prompt::Prompt;
 
 /// The memory of events and actions.
 pub struct Watch<G> {
     hasher: FxHasher,
+    /// The requests that come once in this life of the balancer, which the counts below leave out.
+    pub first: First,
     /// The times in the last minute at which an HSDir was asked for a backend's descriptor.
     pub fetches: VecDeque<Moment>,
     /// The times in the last minute at which an HSDir was asked for a service's own descriptor.
@@ -136,6 +139,7 @@ impl<G: Generation> Watch<G> {
     pub fn new(backends: usize) -> Self {
         Self {
             hasher: FxHasher::default(),
+            first: First::default(),
             fetches: VecDeque::new(),
             read_backs: VecDeque::new(),
             posts: VecDeque::new(),
@@ -155,6 +159,7 @@ impl<G: Generation> Watch<G> {
     /// Forgets what HSDirs have, of which a new life of the balancer knows nothing.
     pub fn balancer_started(&mut self) {
         self.held.clear();
+        self.first = First::default();
         self.fetches.clear();
         self.read_backs.clear();
         self.posts.clear();
@@ -221,11 +226,13 @@ impl<G: Generation> Watch<G> {
         if !configured {
             self.held.retain(|key, _| key.owner != service);
             self.prompt.forget_service(service);
+            self.first.forget_service(service);
         }
         for (number, (newest, users)) in self.newest.iter_mut().zip(users).enumerate() {
             if users.is_empty() {
                 newest.clear();
                 self.prompt.forget_backend(number);
+                self.first.forget_backend(number);
             }
         }
     }
