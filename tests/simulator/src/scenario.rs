@@ -74,6 +74,11 @@ impl Scenario {
             calendar: Calendar::PUBLIC,
         }
     }
+
+    /// A day of a hundred services in which much goes wrong, so that requests wait in line.
+    pub fn busy(version: Version, seed: u64) -> Self {
+        Self { seed, services: 100, backends: 150, relays: 200, trouble: true, ..Self::crowd(version) }
+    }
 }
 
 /// Displays the command that replays it.

@@ -23,6 +23,9 @@ pub(super) struct Mutation {
 /// The value for [`Scenario::crowd`](onionbalance_simulator::scenario::Scenario::crowd), in place of a seed.
 pub(super) const CROWD: u64 = 0;
 
+/// From this number on, a seed is that of a [`Scenario::busy`](onionbalance_simulator::scenario::Scenario::busy).
+pub(super) const BUSY: u64 = 1000;
+
 /// All ways to break the balancer.
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -38,7 +41,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/mod.rs",
         text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
-        expected: &[Stored, Living, Configured, Height],
+        expected: &[Stored, Living, Configured, Height, Status],
         shown_by: (V3, 1),
     },
     Mutation {
@@ -111,15 +114,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "(self.ready_at()? <= now).then_some(request)",
         replacement: "Some(request)",
         expected: &[Budget],
-        shown_by: (V3, 1),
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "take-every-new-descriptor-for-one-of-the-start",
         file: "engine/service.rs",
         text: "*slot, self.proof, self.turn)",
         replacement: "*slot, self.proof, Turn::First)",
-        expected: &[Budget],
-        shown_by: (V3, CROWD),
+        expected: &[Budget, Prompt],
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "ask-tor-for-more-than-it-can-do",
@@ -191,7 +194,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.seen = self.seen.max(Some(revision));",
         replacement: "_ = revision;",
         expected: &[Revision],
-        shown_by: (V3, 1),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "sign-each-retry-anew",
@@ -222,7 +225,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/timing.rs",
         text: "republish_to: self.republish_to.min(period / 12),",
         replacement: "republish_to: self.republish_to.max(period / 3),",
-        expected: &[Stored],
+        expected: &[Stored, Found],
         shown_by: (V3, 1),
     },
     Mutation {
@@ -230,8 +233,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/upload.rs",
         text: "(Proof::Word, _) => self.settle(),",
         replacement: "(Proof::Word | Proof::ReadBack, _) => self.settle(),",
-        expected: &[Stored, Living],
-        shown_by: (V2, 8),
+        expected: &[Stored, Living, Status],
+        shown_by: (V2, 1),
     },
     Mutation {
         name: "drop-the-last-set-at-once",
@@ -254,8 +257,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/upload.rs",
         text: "if id >= self.current_since && !awaits_later {",
         replacement: "if true {",
-        expected: &[Stored, Height],
-        shown_by: (V3, 2),
+        expected: &[Stored, Height, Status],
+        shown_by: (V3, 8),
     },
     Mutation {
         name: "take-a-lost-upload-for-stored",
@@ -278,16 +281,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/mod.rs",
         text: "self.in_line = None;",
         replacement: "",
-        expected: &[Stored, Prompt, Height],
-        shown_by: (V3, 5),
+        expected: &[Stored, Found, Living, Prompt, Height],
+        shown_by: (V3, BUSY + 1),
     },
     Mutation {
         name: "leave-backends-in-line-when-tor-is-lost",
         file: "engine/backend/mod.rs",
         text: "self.place = None;",
         replacement: "",
-        expected: &[Seen, Living, Prompt],
-        shown_by: (V3, 5),
+        expected: &[Seen, Living, Prompt, Stored],
+        shown_by: (V3, BUSY + 1),
     },
     Mutation {
         name: "guess-for-one-refusal",
@@ -310,8 +313,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/descriptor/mod.rs",
         text: "let first = usize::from(self.slot.replica) * listed.len();",
         replacement: "let first = 0;",
-        expected: &[Fair],
-        shown_by: (V2, 1),
+        expected: &[Fair, Status],
+        shown_by: (V2, CROWD),
     },
     Mutation {
         name: "give-a-new-hsdir-the-last-set",
@@ -327,7 +330,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "|set| round.sets.contains(&set)",
         replacement: "|_| true",
         expected: &[Sets],
-        shown_by: (V3, 2),
+        shown_by: (V3, 20),
     },
     Mutation {
         name: "call-an-upload-stored-when-it-begins",
@@ -346,20 +349,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         shown_by: (V3, 1),
     },
     Mutation {
-        name: "take-the-word-for-another-set",
-        file: "engine/upload.rs",
-        text: "self.stored == Some(revision) && self.stored_by >= self.current_since",
-        replacement: "self.stored == Some(revision)",
-        expected: &[Status, Stored, Living, Newest, Height],
-        shown_by: (V3, 1),
-    },
-    Mutation {
         name: "wait-until-nothing-changes",
         file: "engine/service.rs",
         text: "earlier.min(at)",
         replacement: "earlier.max(at)",
         expected: &[Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, 16),
     },
     Mutation {
         name: "serve-a-line-in-the-order-of-coming",
@@ -367,21 +362,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "let place = Place { due, number: self.joined };",
         replacement: "let place = Place { due: Due::By(now), number: self.joined };",
         expected: &[Prompt],
-        shown_by: (V3, 36),
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "let-the-first-descriptor-wait",
         file: "engine/descriptor/rounds.rs",
-        text: "None if is_first => now,",
-        replacement: "None if is_first => now + timing.republish_to,",
+        text: "_ if self.turn == Turn::First => Due::Now,",
+        replacement: "_ if self.turn == Turn::First => Due::By(now + timing.republish_to),",
         expected: &[Prompt],
         shown_by: (V3, 1),
     },
     Mutation {
         name: "let-the-next-period-wait",
         file: "engine/descriptor/rounds.rs",
-        text: "None => now + timing.republish_from / 2,",
-        replacement: "None => now + timing.republish_to * 2,",
+        text: "None => Due::By(now + timing.republish_from / 2),",
+        replacement: "None => Due::By(now + timing.republish_to * 2),",
         expected: &[Prompt],
         shown_by: (V3, 1),
     },

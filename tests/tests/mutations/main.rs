@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use onionbalance_simulator::invariants::Invariant;
 use onionbalance_tests::paths::BuildPaths;
 
-use list::{CROWD, INTACT, MUTATIONS, Mutation};
+use list::{BUSY, CROWD, INTACT, MUTATIONS, Mutation};
 
 /// If the known seed does not show a mutation any more, because the engine or the simulator has changed, these are tried.
 const SEEDS: RangeInclusive<u64> = CROWD..=300;
@@ -63,7 +63,11 @@ use simulator::world::World;
 /// Simulates the seeds that are its arguments. Prints what is found broken first.
 fn main() {
     for seed in std::env::args().skip(1).map(|seed| seed.parse().expect("a seed")) {
-        let usual = if seed == CROWD { Scenario::crowd(Version::VERSION) } else { Scenario::of_seed(seed) };
+        let usual = match seed {
+            CROWD => Scenario::crowd(Version::VERSION),
+            BUSY.. => Scenario::busy(Version::VERSION, seed),
+            _ => Scenario::of_seed(seed),
+        };
         let scenario = Scenario { version: Version::VERSION, ..usual };
         if let Err(failure) = World::<Points>::new(scenario, None).run() {
             println!("{failure}");
@@ -183,7 +187,10 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
         let simulator = quoted(&root.join("tests/simulator/src/lib.rs"));
         let version = format!("{:?}", mutation.shown_by.0);
         let main = MAIN.replace("SIMULATOR", &simulator).replace("VERSION", &version);
-        write(&package.join("src/main.rs"), &main.replace("CROWD", &CROWD.to_string()))?;
+        write(
+            &package.join("src/main.rs"),
+            &main.replace("CROWD", &CROWD.to_string()).replace("BUSY", &BUSY.to_string()),
+        )?;
         let mut applied = mutation.file.is_empty();
         let mut written = BTreeSet::from([package.join("src/main.rs")]);
         let balancer = root.join("balancer/src");

@@ -60,7 +60,9 @@ impl<G: Generation> World<G> {
                 }
                 self.check_last_set(number);
                 let key = Key { owner: number, slot: *slot };
-                self.check_order(key, *revision);
+                if !is_first {
+                    self.check_order(key, *revision);
+                }
                 self.check_to(number, *slot, posts);
                 self.check_revision(key, *revision);
                 self.note_sets(key, posts, *revision);

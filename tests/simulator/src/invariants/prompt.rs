@@ -315,8 +315,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    /// By when a descriptor should have been posted at the earliest that is posted now; `None` if that is not known, or it is the first
-    /// one of its service.
+    /// The earliest time by which a descriptor should have been posted that is posted now; `None` if that is not known.
     fn post_by(&self, key: Key, revision: Revision) -> Option<Moment> {
         let timing = &self.timing;
         let Some(held) = self.watch.held.get(&key) else {
@@ -334,14 +333,15 @@ impl<G: Generation> World<G> {
         Some(published.after(by))
     }
 
-    /// Since when a service could have been published that was not since it was configured, in this life of the balancer; `None` if
-    /// it was, or none of its backends is known to live.
+    /// The time from which a service should have been published that was not since it was configured, in this life of the balancer.
+    /// `None` if it was, or if none of its backends is known to be live.
     fn first_due(&self, number: usize) -> Option<Moment> {
         let prompt = &self.watch.prompt;
         let configured = self.services[number].configured.filter(|_| !prompt.begun.contains(&number))?;
         let looked = self.services[number].backends.iter().map(|backend| &prompt.backends[*backend]);
         let found = looked.filter(|looked| looked.points.is_some()).map(|looked| looked.changed).min()?;
-        Some(found.max(configured).max(prompt.resumed).after(G::timing().settle))
+        let Timing { settle, first_requests, .. } = self.timing;
+        Some(found.max(configured).max(prompt.resumed).after(settle + first_requests))
     }
 
     /// Checks that in a new period backends are looked for at once.
