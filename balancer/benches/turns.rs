@@ -25,7 +25,7 @@ use onionbalance::engine::{
     Action, BackendId, DescriptorCopy, Engine, EngineConfiguration, Event, FetchOutcome, NetworkView, Newest,
     Now, ServiceId, ServiceSpec, Settings, UploadOutcome,
 };
-use onionbalance::generation::{Directory as _, Generation, Known};
+use onionbalance::onion_version::{Directory as _, Known, OnionVersion};
 use onionbalance::state::Memory;
 use onionbalance::v3::V3;
 use onionbalance::v3::backend::{BackendClaims, BackendPoint};
@@ -61,7 +61,7 @@ fn main() {
 
     configuration(&parts);
     let directories = [0, 24].map(directory);
-    let mut known = <V3 as Generation>::Known::default();
+    let mut known = <V3 as OnionVersion>::Known::default();
     let [first, next] = [&directories[0], &directories[1]].map(|directory| {
         timed("survey, keys unknown", || network(directory, &parts, &mut known));
         timed("survey, keys known", || network(directory, &parts, &mut known))
@@ -128,7 +128,7 @@ fn directory(hours: u64) -> Directory {
 fn network(
     directory: &Directory,
     parts: &[(OnionAddress, &[OnionAddress])],
-    known: &mut <V3 as Generation>::Known,
+    known: &mut <V3 as OnionVersion>::Known,
 ) -> NetworkView {
     let mut view = NetworkView {
         period_length: directory.period_length(),

@@ -60,7 +60,7 @@ pub struct Arguments {
 
     /// Accepted for compatibility: the addresses in the configuration determine the version
     #[arg(long, value_enum)]
-    hs_version: Option<Generation>,
+    hs_version: Option<HsVersion>,
 
     /// Accepted for compatibility: tor reports whether its network is a testing network
     #[arg(long)]
@@ -73,7 +73,7 @@ pub struct Arguments {
 
 /// The versions of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Generation {
+enum HsVersion {
     /// Version 2 onion services.
     V2,
     /// Version 3 onion services.

@@ -2,7 +2,7 @@
 //!
 //! [`lifecycle`] makes a running process of a configuration, and [`confinement`] restricts it. [`runtime`]
 //! connects the [`engine`], which decides, with the [`network`], which [`tor`] carries, and the [`signer`];
-//! [`v2`] and [`v3`] know the formats, and implement [`generation`].
+//! [`v2`] and [`v3`] know the formats, and implement [`onion_version`].
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,11 @@ pub mod cli;
 pub mod config;
 pub mod confinement;
 pub mod engine;
-pub mod generation;
 pub mod lifecycle;
 pub mod log;
 pub mod names;
 pub mod network;
+pub mod onion_version;
 pub mod runtime;
 pub mod signer;
 pub mod state;

@@ -11,8 +11,8 @@ use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::engine::ServiceId;
-use crate::generation::{Frontend, Generation};
 use crate::names::Names;
+use crate::onion_version::{Frontend, OnionVersion};
 use crate::runtime::{Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
@@ -167,18 +167,18 @@ impl Setup {
     }
 
     /// The frontends of one version, grouped by their tors.
-    fn shares<G: Generation>(
+    fn shares<V: OnionVersion>(
         &self,
-        frontends: Vec<config::Frontend<G::Address, G::Backend>>,
+        frontends: Vec<config::Frontend<V::Address, V::Backend>>,
         names: &Names,
-    ) -> Vec<Share<G>> {
-        let mut shares: Vec<Share<G>> = Vec::new();
+    ) -> Vec<Share<V>> {
+        let mut shares: Vec<Share<V>> = Vec::new();
         if let Some(more) = frontends.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             info!("balancing {more} services besides the following");
         }
         for (index, config::Frontend { address, backends, tors }) in frontends.into_iter().enumerate() {
             if index < MAX_LISTED {
-                introduce::<G>(&address, &backends, names);
+                introduce::<V>(&address, &backends, names);
             }
             let tors = self.links(tors);
             let frontend = Frontend { address, backends };
@@ -209,11 +209,11 @@ impl Setup {
 
 /// Logs a service and its backends. For a service with a name the log has the address here, and the name
 /// alone from here on.
-fn introduce<G: Generation>(address: &G::Address, backends: &[G::Backend], names: &Names) {
+fn introduce<V: OnionVersion>(address: &V::Address, backends: &[V::Backend], names: &Names) {
     let service = ServiceId::of(address);
     let shown = names.of_service(&service).map(|_| display(&service));
     info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
-    if let Some(line) = G::client_line(address, backends) {
+    if let Some(line) = V::client_line(address, backends) {
         info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The directories of the runtimes of one generation.
+/// The directories of the runtimes of one version.
 pub struct Directories<D>(Arc<Mutex<Vec<Weak<D>>>>);
 
 impl<D: Eq> Directories<D> {

@@ -9,8 +9,8 @@ use tracing::{debug, info, warn};
 use super::Runtime;
 use super::survey::{Survey, Surveyed};
 use crate::engine::{DescriptorSlot, Event};
-use crate::generation::{Directory, Generation};
 use crate::network::{Documents, Network};
+use crate::onion_version::{Directory, OnionVersion};
 
 /// The time until the directory is read again while tor lacks microdescriptors, or has no consensus.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl View {
     }
 }
 
-impl<G: Generation, N: Network> Runtime<G, N> {
+impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// Begins to read the directory. A reading in progress is out of date, and is repeated.
     pub(super) fn read_directory(&mut self) {
         self.reading.least_missing = None;
@@ -80,7 +80,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     pub(super) fn on_directory(&mut self, documents: Result<Documents, String>) {
         let asked_again = self.reading.state == ReadingState::Asked { again: true };
         let directory =
-            documents.and_then(|documents| G::directory(&documents).map_err(|error| error.to_string()));
+            documents.and_then(|documents| V::directory(&documents).map_err(|error| error.to_string()));
         let is_whole = match directory {
             Ok(directory) => {
                 self.reading.problem = None;
@@ -105,7 +105,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// Takes the directory. True if nothing is missing in it.
-    fn take_directory(&mut self, directory: G::Directory) -> bool {
+    fn take_directory(&mut self, directory: V::Directory) -> bool {
         let missing = directory.missing();
         if missing > 0 {
             info!(missing, "tor still lacks microdescriptors of HSDirs");
@@ -146,7 +146,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// The particulars of the descriptor in this slot; `None` if it is not published by the present directory.
-    pub(super) fn term(&self, slot: DescriptorSlot) -> Option<G::Term> {
+    pub(super) fn term(&self, slot: DescriptorSlot) -> Option<V::Term> {
         self.directory.as_ref()?.term(slot)
     }
 
@@ -160,7 +160,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// Shows the engine the result of a survey; if that is out of date, begins another survey.
-    pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<G>) {
+    pub(super) fn on_surveyed(&mut self, surveyed: Surveyed<V>) {
         let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
         self.view = view;
         self.tell_engine(Event::Network(network));

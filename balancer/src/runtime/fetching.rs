@@ -8,8 +8,8 @@ use tracing::warn;
 
 use super::Runtime;
 use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
-use crate::generation::{Directory, Frontend, Generation};
 use crate::network::{Fetched, Network, RequestId};
+use crate::onion_version::{Directory, Frontend, OnionVersion};
 
 /// The reason for a backend's descriptor that tor does not hand out although it has a cookie.
 const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";
@@ -55,7 +55,7 @@ impl Questions {
     }
 }
 
-impl<G: Generation, N: Network> Runtime<G, N> {
+impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// Asks these sources for the backend's descriptor.
     pub(super) fn fetch(&mut self, id: &BackendId, from: Vec<Source>) {
         for source in from {
@@ -119,13 +119,13 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     fn on_backend(&mut self, id: &BackendId, source: Source, fetched: Fetched) {
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return };
         let outcome = match fetched {
-            Fetched::Text(text) => match G::open(backend, directory, &text, onionbalance_process::now()) {
+            Fetched::Text(text) => match V::open(backend, directory, &text, onionbalance_process::now()) {
                 Ok(copy) => FetchOutcome::Copy(copy),
                 Err(error) => FetchOutcome::Invalid(error),
             },
             Fetched::NotFound => FetchOutcome::NotFound,
             Fetched::Unreadable => {
-                let reason = if source == Source::Any { UNOPENED } else { G::UNPARSED };
+                let reason = if source == Source::Any { UNOPENED } else { V::UNPARSED };
                 FetchOutcome::Invalid(reason.to_owned())
             }
             Fetched::Failed(reason) => {
@@ -149,13 +149,13 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         service: &ServiceId,
         slot: DescriptorSlot,
         fetched: Fetched,
-    ) -> Found<<G::Point as Point>::Id> {
+    ) -> Found<<V::Point as Point>::Id> {
         let Some(frontend) = self.frontends.get(service) else { return Found::Failed };
         match fetched {
             Fetched::Text(text) => self.open_own(frontend, slot, &text).unwrap_or(Found::Failed),
             Fetched::NotFound => Found::Nothing,
             // Tor asks without a cookie, and discards a descriptor that it cannot open.
-            Fetched::Unreadable if frontend.backends.iter().any(G::is_client) => Found::Sealed,
+            Fetched::Unreadable if frontend.backends.iter().any(V::is_client) => Found::Sealed,
             Fetched::Unreadable => Found::Failed,
             Fetched::Failed(reason) => {
                 if let Some(reason) = reason {
@@ -169,10 +169,10 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
     fn open_own(
         &self,
-        frontend: &Frontend<G>,
+        frontend: &Frontend<V>,
         slot: DescriptorSlot,
         text: &str,
-    ) -> Option<Found<<G::Point as Point>::Id>> {
-        G::open_own(frontend, self.term(slot)?, text, onionbalance_process::now())
+    ) -> Option<Found<<V::Point as Point>::Id>> {
+        V::open_own(frontend, self.term(slot)?, text, onionbalance_process::now())
     }
 }

@@ -15,8 +15,8 @@ use super::pool::{self, Presence, Standing};
 use super::{End, Runtime};
 use crate::age::Age;
 use crate::confinement::Confinement;
-use crate::generation::{Frontend, Generation};
 use crate::names::Names;
+use crate::onion_version::{Frontend, OnionVersion};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::carrier::{ControlPort, Link, LinkError, Patience, ReadingTurns};
@@ -26,11 +26,11 @@ const INQUIRIES: usize = 4;
 
 /// The frontends of one version that the same tors balance.
 #[derive(Clone)]
-pub struct Share<G: Generation> {
+pub struct Share<V: OnionVersion> {
     /// The tors; at least one.
     pub tors: Vec<Link>,
     /// The frontends; at least one.
-    pub frontends: Vec<Frontend<G>>,
+    pub frontends: Vec<Frontend<V>>,
 }
 
 /// The parts that all runtimes share.
@@ -44,8 +44,8 @@ pub(super) struct Common {
 }
 
 /// The frontends that a runtime balances from now on, and their settings.
-pub struct Configuration<G: Generation> {
-    pub(super) frontends: Vec<Frontend<G>>,
+pub struct Configuration<V: OnionVersion> {
+    pub(super) frontends: Vec<Frontend<V>>,
     pub(super) tuning: Tuning,
     pub(super) names: Names,
     /// The most bytes of signed texts that it may keep.
@@ -53,26 +53,26 @@ pub struct Configuration<G: Generation> {
 }
 
 /// The runtimes of one version.
-pub(super) struct Fleet<G: Generation> {
-    shares: Vec<Share<G>>,
+pub(super) struct Fleet<V: OnionVersion> {
+    shares: Vec<Share<V>>,
     tuning: Tuning,
     names: Names,
-    directories: Directories<G::Directory>,
-    members: Vec<Member<G>>,
+    directories: Directories<V::Directory>,
+    members: Vec<Member<V>>,
 }
 
 /// A runtime, which ends when this is dropped.
-struct Member<G: Generation> {
+struct Member<V: OnionVersion> {
     link: Link,
     presence: Presence,
     standing: Standing,
-    configurations: mpsc::UnboundedSender<Configuration<G>>,
+    configurations: mpsc::UnboundedSender<Configuration<V>>,
     inquirer: mpsc::Sender<Inquiry>,
     /// The number of its frontends.
     frontends: usize,
 }
 
-impl<G: Generation> Fleet<G> {
+impl<V: OnionVersion> Fleet<V> {
     /// A fleet without runtimes.
     pub(super) fn new() -> Self {
         Self {
@@ -87,7 +87,7 @@ impl<G: Generation> Fleet<G> {
     /// Configures the runtimes of tors that stay, starts those of new ones, and ends the others.
     pub(super) fn apply(
         &mut self,
-        shares: Vec<Share<G>>,
+        shares: Vec<Share<V>>,
         tuning: &Tuning,
         names: &Names,
         patience: Patience,
@@ -142,7 +142,7 @@ impl<G: Generation> Fleet<G> {
     }
 
     /// The configuration for the runtime of each tor.
-    fn configurations(&self) -> Vec<(Link, Configuration<G>)> {
+    fn configurations(&self) -> Vec<(Link, Configuration<V>)> {
         let member = |link: &Link| self.members.iter().find(|member| member.link == *link);
         // A tor that is not known yet has a minute to become ready.
         let has_services = |link: &Link| member(link).is_none_or(|member| member.standing.has_services());
@@ -158,11 +158,11 @@ impl<G: Generation> Fleet<G> {
     }
 }
 
-impl<G: Generation> Member<G> {
+impl<V: OnionVersion> Member<V> {
     fn start(
         link: Link,
-        configuration: Configuration<G>,
-        directories: Directories<G::Directory>,
+        configuration: Configuration<V>,
+        directories: Directories<V::Directory>,
         patience: Patience,
         common: &Common,
         running: &mut JoinSet<End<LinkError>>,
@@ -171,7 +171,7 @@ impl<G: Generation> Member<G> {
         let frontends = configuration.frontends.len();
         let presence = Presence::new(tors_changed.clone());
         let (confinement, turns) = (confinement.clone(), reading_turns.clone());
-        let network = ControlPort::start(link.clone(), G::VERSION, patience, confinement, turns);
+        let network = ControlPort::start(link.clone(), V::VERSION, patience, confinement, turns);
         let (signer, memory) = (signer.clone(), memory.clone());
         let runtime = Runtime::new(configuration, network, signer, memory, presence.clone(), directories);
         let (configurations, from_us) = mpsc::unbounded_channel();
@@ -181,7 +181,7 @@ impl<G: Generation> Member<G> {
         Self { link, presence, standing, configurations, inquirer, frontends }
     }
 
-    fn configure(&mut self, configuration: Configuration<G>) {
+    fn configure(&mut self, configuration: Configuration<V>) {
         self.frontends = configuration.frontends.len();
         // The send fails only for a runtime that has ended; the set of running ones reports its end.
         let _ = self.configurations.send(configuration);

@@ -47,9 +47,9 @@ use crate::engine::{
     Action, BackendId, Engine, EngineConfiguration, Event, Now, ServiceId, ServiceSpec, ServiceStatus,
     Settings, Timing,
 };
-use crate::generation::{Frontend, Generation, SignError, Signed};
 use crate::names::Introductions;
 use crate::network::{Message, Network, RequestId};
+use crate::onion_version::{Frontend, OnionVersion, SignError, Signed};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use crate::tor::Endpoint;
@@ -66,14 +66,14 @@ use signing::SigningLine;
 use survey::{Surveyed, Surveys};
 
 /// The state of a runtime.
-pub struct Runtime<G: Generation, N: Network> {
-    engine: Engine<G::Point, OsRng>,
+pub struct Runtime<V: OnionVersion, N: Network> {
+    engine: Engine<V::Point, OsRng>,
     began: Instant,
-    frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
-    backends: Arc<HashMap<BackendId, G::Backend>>,
+    frontends: Arc<HashMap<ServiceId, Arc<Frontend<V>>>>,
+    backends: Arc<HashMap<BackendId, V::Backend>>,
     known: Introductions,
     signer: SharedSigner,
-    signing: SigningLine<G>,
+    signing: SigningLine<V>,
     memory: Memory,
     network: N,
     /// True if the network takes requests.
@@ -83,9 +83,9 @@ pub struct Runtime<G: Generation, N: Network> {
     presence: Presence,
     /// True if the network is ready but not surveyed yet: only then the engine learns that tor is ready.
     engine_waits_for_directory: bool,
-    directory: Option<Arc<G::Directory>>,
-    directories: Directories<G::Directory>,
-    surveys: Surveys<G>,
+    directory: Option<Arc<V::Directory>>,
+    directories: Directories<V::Directory>,
+    surveys: Surveys<V>,
     reading: Reading,
     consensus: ConsensusWatch,
     view: View,
@@ -96,9 +96,9 @@ pub struct Runtime<G: Generation, N: Network> {
     post_count: PostCount,
     /// The number of posts after which tor is due for a restart; `None`: it never is.
     restart_hint: Option<u64>,
-    reports: Reports<G>,
+    reports: Reports<V>,
     /// The events that the engine has not handled yet.
-    events: VecDeque<Event<G::Point>>,
+    events: VecDeque<Event<V::Point>>,
     is_telling: bool,
 }
 
@@ -112,27 +112,27 @@ pub enum End<E> {
 }
 
 /// A report of a task.
-enum Report<G: Generation> {
+enum Report<V: OnionVersion> {
     /// The publication that was to be signed, and the signer's answer.
-    Signed(Publication<G>, Result<Signed, SignError<G::FrontendError>>),
-    Surveyed(Box<Surveyed<G>>),
+    Signed(Publication<V>, Result<Signed, SignError<V::FrontendError>>),
+    Surveyed(Box<Surveyed<V>>),
 }
 
 /// Both ends of the channel for reports.
-struct Reports<G: Generation> {
-    to_us: mpsc::UnboundedSender<Report<G>>,
-    received: mpsc::UnboundedReceiver<Report<G>>,
+struct Reports<V: OnionVersion> {
+    to_us: mpsc::UnboundedSender<Report<V>>,
+    received: mpsc::UnboundedReceiver<Report<V>>,
 }
 
-impl<G: Generation, N: Network> Runtime<G, N> {
+impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// A runtime that has not begun.
     pub fn new(
-        configuration: Configuration<G>,
+        configuration: Configuration<V>,
         network: N,
         signer: SharedSigner,
         memory: Memory,
         presence: Presence,
-        directories: Directories<G::Directory>,
+        directories: Directories<V::Directory>,
     ) -> Self {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         let (to_us, received) = mpsc::unbounded_channel();
@@ -173,7 +173,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     pub async fn run(
         mut self,
         endpoints: Vec<Endpoint>,
-        mut configurations: mpsc::UnboundedReceiver<Configuration<G>>,
+        mut configurations: mpsc::UnboundedReceiver<Configuration<V>>,
         mut inquiries: mpsc::Receiver<Inquiry>,
     ) -> End<N::Error> {
         loop {
@@ -199,7 +199,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// Balances these frontends from now on. The state of those that stay is kept.
-    fn configure(&mut self, configuration: Configuration<G>) {
+    fn configure(&mut self, configuration: Configuration<V>) {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         self.known.configure(names);
         self.kept.limit(kept_bytes);
@@ -217,7 +217,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         let report = |status: ServiceStatus| {
             let frontend = self.frontends.get(&status.service);
             let client_line =
-                frontend.and_then(|frontend| G::client_line(&frontend.address, &frontend.backends));
+                frontend.and_then(|frontend| V::client_line(&frontend.address, &frontend.backends));
             ServiceReport { status, names: names.clone(), client_line }
         };
         let posts = self.post_count.load(Instant::now(), self.restart_hint);
@@ -242,7 +242,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     }
 
     /// Hands the engine an event, and carries its actions out. Resulting events are handed over afterwards.
-    fn tell_engine(&mut self, event: Event<G::Point>) {
+    fn tell_engine(&mut self, event: Event<V::Point>) {
         self.events.push_back(event);
         if std::mem::replace(&mut self.is_telling, true) {
             return;
@@ -255,18 +255,18 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         self.is_telling = false;
     }
 
-    fn carry_out(&mut self, action: Action<G::Point>) {
+    fn carry_out(&mut self, action: Action<V::Point>) {
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, from),
             Action::Publish { id, service, slot, posts, revision } => {
                 self.publish(id, service, slot, posts, revision);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
-            Action::Notice(notice) => notice::log(&notice, &mut self.known, G::REPLICAS_DIFFER),
+            Action::Notice(notice) => notice::log(&notice, &mut self.known, V::REPLICAS_DIFFER),
         }
     }
 
-    fn on_report(&mut self, report: Report<G>) {
+    fn on_report(&mut self, report: Report<V>) {
         match report {
             Report::Signed(publication, signed) => self.on_signed(publication, signed),
             Report::Surveyed(surveyed) => self.on_surveyed(*surveyed),
@@ -308,11 +308,11 @@ impl<G: Generation, N: Network> Runtime<G, N> {
 
 /// All backends, each once. If several frontends share one, the entry that has the means to open its
 /// descriptor wins.
-fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::Backend> {
+fn backends<V: OnionVersion>(frontends: &[Frontend<V>]) -> HashMap<BackendId, V::Backend> {
     let mut backends = HashMap::new();
     for backend in frontends.iter().flat_map(|frontend| &frontend.backends) {
-        let id = backend_id::<G>(backend);
-        if !backends.contains_key(&id) || G::is_client(backend) {
+        let id = backend_id::<V>(backend);
+        if !backends.contains_key(&id) || V::is_client(backend) {
             backends.insert(id, backend.clone());
         }
     }
@@ -320,23 +320,23 @@ fn backends<G: Generation>(frontends: &[Frontend<G>]) -> HashMap<BackendId, G::B
 }
 
 /// The part of a configuration that the engine needs, the same at the start and after a reload.
-fn engine_configuration<G: Generation>(
-    frontends: &[Frontend<G>],
+fn engine_configuration<V: OnionVersion>(
+    frontends: &[Frontend<V>],
     tuning: &Tuning,
     memory: &Memory,
 ) -> EngineConfiguration {
-    let timing = G::timing(tuning);
+    let timing = V::timing(tuning);
     let timing = Timing {
         refresh: tuning.refresh.unwrap_or(timing.refresh),
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
     };
-    let spec = |frontend: &Frontend<G>| ServiceSpec {
+    let spec = |frontend: &Frontend<V>| ServiceSpec {
         id: ServiceId::of(&frontend.address),
-        backends: frontend.backends.iter().map(backend_id::<G>).collect(),
-        max_points: G::max_points(tuning),
+        backends: frontend.backends.iter().map(backend_id::<V>).collect(),
+        max_points: V::max_points(tuning),
         distinct: tuning.distinct,
-        proof: G::PROOF,
+        proof: V::PROOF,
     };
     EngineConfiguration {
         services: frontends.iter().map(spec).collect(),
@@ -345,11 +345,11 @@ fn engine_configuration<G: Generation>(
     }
 }
 
-fn by_service<G: Generation>(frontends: Vec<Frontend<G>>) -> HashMap<ServiceId, Arc<Frontend<G>>> {
-    let named = |frontend: Frontend<G>| (ServiceId::of(&frontend.address), Arc::new(frontend));
+fn by_service<V: OnionVersion>(frontends: Vec<Frontend<V>>) -> HashMap<ServiceId, Arc<Frontend<V>>> {
+    let named = |frontend: Frontend<V>| (ServiceId::of(&frontend.address), Arc::new(frontend));
     frontends.into_iter().map(named).collect()
 }
 
-fn backend_id<G: Generation>(backend: &G::Backend) -> BackendId {
-    BackendId::of(&G::backend_address(backend))
+fn backend_id<V: OnionVersion>(backend: &V::Backend) -> BackendId {
+    BackendId::of(&V::backend_address(backend))
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Share;
-use crate::generation::{Frontend, Generation};
+use crate::onion_version::{Frontend, OnionVersion};
 use crate::tor::carrier::Link;
 
 /// The time for which a tor that is away keeps its services: a restart takes seconds, and another tor has to
@@ -95,11 +95,11 @@ impl Standing {
 /// Rendezvous hashing with bounded loads (Thaler and Ravishankar 1998; Mirrokni, Thorup and Zadimoghaddam
 /// 2018): a service takes the tor that it prefers among those that are not full. So the loads are even, and
 /// the loss of a tor moves few services besides its own.
-pub(super) fn assign<G: Generation>(
-    shares: &[Share<G>],
+pub(super) fn assign<V: OnionVersion>(
+    shares: &[Share<V>],
     has_services: impl Fn(&Link) -> bool,
-) -> Vec<(Link, Vec<Frontend<G>>)> {
-    let mut assigned: Vec<(Link, Vec<Frontend<G>>)> = Vec::new();
+) -> Vec<(Link, Vec<Frontend<V>>)> {
+    let mut assigned: Vec<(Link, Vec<Frontend<V>>)> = Vec::new();
     for Share { tors, frontends } in shares {
         for tor in tors {
             if !assigned.iter().any(|(link, _)| link == tor) {
@@ -120,11 +120,11 @@ pub(super) fn assign<G: Generation>(
 }
 
 /// The tor of each of these frontends; `None` only if there are no tors.
-fn choose<'a, G: Generation>(frontends: &[Frontend<G>], tors: &[&'a Link]) -> Vec<Option<&'a Link>> {
-    let work = |frontend: &Frontend<G>| 1 + frontend.backends.len();
+fn choose<'a, V: OnionVersion>(frontends: &[Frontend<V>], tors: &[&'a Link]) -> Vec<Option<&'a Link>> {
+    let work = |frontend: &Frontend<V>| 1 + frontend.backends.len();
     let part = frontends.iter().map(work).sum::<usize>().div_ceil(tors.len().max(1));
     let mut loads: HashMap<usize, usize> = HashMap::new();
-    let choice = |frontend: &Frontend<G>| {
+    let choice = |frontend: &Frontend<V>| {
         let has_room = |index: &usize| loads.get(index).is_none_or(|load| *load < part);
         let preference =
             |index: &usize| tors.get(*index).map(|tor| preference(&frontend.address.to_string(), tor));

@@ -3,28 +3,28 @@
 use onionbalance_proto::relay::Fingerprint;
 
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
-use crate::generation::{Generation, Order, SignError, Signed};
+use crate::onion_version::{OnionVersion, Order, SignError, Signed};
 use crate::signer::SharedSigner;
 
 /// A publication with a new revision, which the signer determines.
-pub(super) struct Publication<G: Generation> {
+pub(super) struct Publication<V: OnionVersion> {
     pub(super) id: PublicationId,
     pub(super) service: ServiceId,
     pub(super) slot: DescriptorSlot,
-    pub(super) order: Order<G>,
+    pub(super) order: Order<V>,
     /// The numbers of the sets, each with the HSDirs that get it.
     pub(super) to: Vec<(usize, Vec<Fingerprint>)>,
 }
 
-impl<G: Generation> Publication<G> {
+impl<V: OnionVersion> Publication<V> {
     /// The service and the slot of the descriptor.
     pub(super) fn descriptor(&self) -> (ServiceId, DescriptorSlot) {
         (self.service.clone(), self.slot)
     }
 
     /// Has all sets signed; waits for its turn at the signer.
-    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<G::FrontendError>> {
+    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<V::FrontendError>> {
         let mut signer = signer.for_order().await;
-        G::sign(&self.order, &mut signer, onionbalance_process::now()).await
+        V::sign(&self.order, &mut signer, onionbalance_process::now()).await
     }
 }

@@ -9,15 +9,15 @@ use super::posts::Decided;
 use super::publication::Publication;
 use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
-use crate::generation::{Generation, Order, SignError, Signed};
 use crate::network::{self, DescriptorName, Network, RequestId, Verdict, Version};
+use crate::onion_version::{OnionVersion, Order, SignError, Signed};
 
 /// The reason for not posting a publication whose time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";
 /// The reason for not posting a publication that a later one replaces.
 const REPLACED: &str = "a later publication takes its place";
 
-impl<G: Generation, N: Network> Runtime<G, N> {
+impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// Posts a descriptor as it was signed before. If its revision is new, the publication joins the line
     /// before the signer.
     pub(super) fn publish(
@@ -25,7 +25,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
         id: PublicationId,
         service: ServiceId,
         slot: DescriptorSlot,
-        posts: Vec<Post<G::Point>>,
+        posts: Vec<Post<V::Point>>,
         revision: Revision,
     ) {
         let Some(frontend) = self.frontends.get(&service).cloned() else {
@@ -45,7 +45,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                     return self.tell_engine(Event::NotKept { id });
                 };
                 let to = to.into_iter().map(|(_, to)| to);
-                let name = G::name(&frontend.address, term);
+                let name = V::name(&frontend.address, term);
                 self.post(id, &name, revision, texts.into_iter().zip(to));
             }
             Revision::New { floor } => {
@@ -76,8 +76,8 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     /// Takes the end of that task.
     pub(super) fn on_signed(
         &mut self,
-        publication: Publication<G>,
-        signed: Result<Signed, SignError<G::FrontendError>>,
+        publication: Publication<V>,
+        signed: Result<Signed, SignError<V::FrontendError>>,
     ) {
         let is_wanted = self.signing.finish();
         let Publication { id, service, slot, order, to } = publication;
@@ -90,7 +90,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
                 self.kept.keep(&service, slot, revision, sets.zip(texts.iter().cloned()));
                 // The period may have ended while the signer was at work.
                 if self.term(slot).is_some() {
-                    let name = G::name(&order.frontend.address, order.term);
+                    let name = V::name(&order.frontend.address, order.term);
                     let to = to.into_iter().map(|(_, to)| to);
                     self.post(id, &name, revision, texts.into_iter().zip(to));
                 } else {
@@ -120,7 +120,7 @@ impl<G: Generation, N: Network> Runtime<G, N> {
     /// Notes that the network took a post.
     pub(super) fn on_posted(&mut self, request: RequestId) {
         // Tor frees all memory of a version-2 descriptor that is posted (tor: `handle_control_hspost`).
-        if G::VERSION == Version::V3 {
+        if V::VERSION == Version::V3 {
             self.post_count.taken(Instant::now());
             self.post_count.judge(self.restart_hint);
         }

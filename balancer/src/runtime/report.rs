@@ -1,8 +1,8 @@
 //! The part of the status about one service: the engine's state, and the entries of the configuration.
 
 use crate::engine::ServiceStatus;
-use crate::generation::ClientLine;
 use crate::names::Names;
+use crate::onion_version::ClientLine;
 
 /// The status of one service, with its names.
 #[derive(Clone, Debug)]

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::publication::Publication;
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
-use crate::generation::Generation;
+use crate::onion_version::OnionVersion;
 
 /// The line of publications before the signer.
-pub(super) struct SigningLine<G: Generation> {
+pub(super) struct SigningLine<V: OnionVersion> {
     /// The waiting publications by their places in the line.
-    waiting: BTreeMap<u64, Publication<G>>,
+    waiting: BTreeMap<u64, Publication<V>>,
     places: HashMap<Descriptor, u64>,
     next_place: u64,
     under_way: Option<UnderWay>,
@@ -29,14 +29,14 @@ struct UnderWay {
     is_wanted: bool,
 }
 
-impl<G: Generation> SigningLine<G> {
+impl<V: OnionVersion> SigningLine<V> {
     pub(super) fn new() -> Self {
         Self { waiting: BTreeMap::new(), places: HashMap::new(), next_place: 0, under_way: None }
     }
 
     /// Adds a publication to the line. If an earlier one of the same descriptor waits, the new one takes its
     /// place; the earlier one, which will not be signed, is returned.
-    pub(super) fn join(&mut self, publication: Publication<G>) -> Option<PublicationId> {
+    pub(super) fn join(&mut self, publication: Publication<V>) -> Option<PublicationId> {
         let descriptor = publication.descriptor();
         if let Some(under_way) = self.under_way.as_mut().filter(|signed| signed.descriptor == descriptor) {
             under_way.is_wanted = false;
@@ -51,7 +51,7 @@ impl<G: Generation> SigningLine<G> {
 
     /// The next publication to be signed; `None` if one is being signed. [`SigningLine::finish`] has to
     /// follow.
-    pub(super) fn begin(&mut self) -> Option<Publication<G>> {
+    pub(super) fn begin(&mut self) -> Option<Publication<V>> {
         if self.under_way.is_some() {
             return None;
         }
@@ -82,7 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::generation::{Frontend, Order};
+    use crate::onion_version::{Frontend, Order};
     use crate::v2::V2;
     use crate::v2::schedule::DescriptorTerm;
 

@@ -11,42 +11,42 @@ use tokio::task::spawn_blocking;
 use super::Report;
 use super::directory::View;
 use crate::engine::{BackendId, NetworkView, ServiceId};
-use crate::generation::{Directory, Frontend, Generation, Known};
+use crate::onion_version::{Directory, Frontend, Known, OnionVersion};
 
 /// The surveys of one runtime, one at a time. The next one begins when the present one has ended, with the
 /// newest input.
-pub(super) struct Surveys<G: Generation> {
+pub(super) struct Surveys<V: OnionVersion> {
     /// Results of earlier surveys; `None` during a survey, which has them.
-    known: Option<G::Known>,
+    known: Option<V::Known>,
     /// True if the input of the present survey is out of date.
     outdated: bool,
 }
 
 /// The input of a survey.
-pub(super) struct Survey<G: Generation> {
-    pub(super) directory: Arc<G::Directory>,
-    pub(super) frontends: Arc<HashMap<ServiceId, Arc<Frontend<G>>>>,
-    pub(super) backends: Arc<HashMap<BackendId, G::Backend>>,
+pub(super) struct Survey<V: OnionVersion> {
+    pub(super) directory: Arc<V::Directory>,
+    pub(super) frontends: Arc<HashMap<ServiceId, Arc<Frontend<V>>>>,
+    pub(super) backends: Arc<HashMap<BackendId, V::Backend>>,
     pub(super) now: UnixTime,
 }
 
 /// The result of a survey.
-pub(super) struct Surveyed<G: Generation> {
-    known: G::Known,
+pub(super) struct Surveyed<V: OnionVersion> {
+    known: V::Known,
     pub(super) view: View,
     pub(super) network: NetworkView,
 }
 
-impl<G: Generation> Default for Surveys<G> {
+impl<V: OnionVersion> Default for Surveys<V> {
     /// The state before the first survey.
     fn default() -> Self {
-        Self { known: Some(G::Known::default()), outdated: false }
+        Self { known: Some(V::Known::default()), outdated: false }
     }
 }
 
-impl<G: Generation> Surveys<G> {
+impl<V: OnionVersion> Surveys<V> {
     /// Begins a survey, whose end is reported. If one is running, that one is marked as out of date instead.
-    pub(super) fn begin(&mut self, survey: Survey<G>, reports: mpsc::UnboundedSender<Report<G>>) {
+    pub(super) fn begin(&mut self, survey: Survey<V>, reports: mpsc::UnboundedSender<Report<V>>) {
         match self.known.take() {
             Some(known) => {
                 spawn_blocking(move || {
@@ -59,15 +59,15 @@ impl<G: Generation> Surveys<G> {
     }
 
     /// Takes the end of a survey. `None` if it is out of date, and another one has to begin.
-    pub(super) fn end(&mut self, surveyed: Surveyed<G>) -> Option<(View, NetworkView)> {
+    pub(super) fn end(&mut self, surveyed: Surveyed<V>) -> Option<(View, NetworkView)> {
         let Surveyed { known, view, network } = surveyed;
         self.known = Some(known);
         (!std::mem::take(&mut self.outdated)).then_some((view, network))
     }
 }
 
-impl<G: Generation> Survey<G> {
-    fn carry_out(&self, mut known: G::Known) -> Surveyed<G> {
+impl<V: OnionVersion> Survey<V> {
+    fn carry_out(&self, mut known: V::Known) -> Surveyed<V> {
         let Self { directory, frontends, backends, now } = self;
         let mut view = View::new(*now);
         let mut network = NetworkView {
@@ -83,7 +83,7 @@ impl<G: Generation> Survey<G> {
         }
         for (id, backend) in &**backends {
             network.backends.insert(id.clone(), directory.backend(&mut known, backend, *now));
-            changes.extend(directory.changes_at(&G::backend_address(backend), *now));
+            changes.extend(directory.changes_at(&V::backend_address(backend), *now));
         }
         view.until = changes.into_iter().min();
         known.end_look();
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn everything_is_where_it_is_stored_and_fetched() {
         let survey = survey(3);
-        let Surveyed { network, .. } = survey.carry_out(<V3 as Generation>::Known::default());
+        let Surveyed { network, .. } = survey.carry_out(<V3 as OnionVersion>::Known::default());
         let places = &network.services[&ServiceId::of(&address(0))];
         for (term, hsdirs) in survey.directory.store(&address(0)) {
             assert_eq!(places[&term.slot()], hsdirs);

@@ -20,11 +20,11 @@ use crate::signer::{SignerClient, SignerPlace};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A running runtime and its surroundings.
-struct World<G: Generation = MadeUp> {
+struct World<V: OnionVersion = MadeUp> {
     stage: Stage,
     signer: SharedSigner,
     inquirer: mpsc::Sender<Inquiry>,
-    configurations: mpsc::UnboundedSender<Configuration<G>>,
+    configurations: mpsc::UnboundedSender<Configuration<V>>,
 }
 
 impl World {
@@ -42,7 +42,7 @@ impl World {
 }
 
 /// A runtime with these frontends, which has not begun.
-fn runtime<G: Generation>(frontends: Vec<Frontend<G>>) -> (Runtime<G, MadeUpNetwork>, Stage) {
+fn runtime<V: OnionVersion>(frontends: Vec<Frontend<V>>) -> (Runtime<V, MadeUpNetwork>, Stage) {
     let (network, stage) = MadeUpNetwork::new();
     let signer = SharedSigner::new(SignerClient::new(SignerPlace::Socket("/nonexistent".into())));
     let names = NamesBuilder::default().build();
@@ -51,8 +51,8 @@ fn runtime<G: Generation>(frontends: Vec<Frontend<G>>) -> (Runtime<G, MadeUpNetw
     (Runtime::new(configuration, network, signer, memory, presence, Directories::default()), stage)
 }
 
-impl<G: Generation> World<G> {
-    fn around(runtime: Runtime<G, MadeUpNetwork>, stage: Stage) -> Self {
+impl<V: OnionVersion> World<V> {
+    fn around(runtime: Runtime<V, MadeUpNetwork>, stage: Stage) -> Self {
         let signer = runtime.signer.clone();
         let (configurations, from_us) = mpsc::unbounded_channel();
         let (inquirer, inquiries) = mpsc::channel(1);

@@ -179,7 +179,7 @@ fn ago(age: Duration, now: UnixTime) -> String {
 mod tests {
     use super::*;
     use crate::engine::ServiceStatus;
-    use crate::generation::ClientLine;
+    use crate::onion_version::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
     #[test]

@@ -82,7 +82,7 @@ fn made(backend: &BackendStatus, now: UnixTime) -> Option<UnixTime> {
 mod tests {
     use super::*;
     use crate::engine::Gone;
-    use crate::generation::ClientLine;
+    use crate::onion_version::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
 
     /// The state of these services, with a tor that has taken no version-3 post.

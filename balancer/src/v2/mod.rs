@@ -4,8 +4,8 @@
 pub mod backend;
 pub mod directory;
 pub mod frontend;
-mod generation;
+mod onion_version;
 pub mod ring;
 pub mod schedule;
 
-pub use generation::V2;
+pub use onion_version::V2;

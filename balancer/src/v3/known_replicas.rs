@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 
 use super::ring::Replicas;
-use crate::generation;
+use crate::onion_version;
 
 /// The places that the last survey needed, and those that the present one has needed so far. About 250 bytes
 /// for each descriptor: three for a backend and two for a service.
@@ -31,7 +31,7 @@ impl KnownReplicas {
     }
 }
 
-impl generation::Known for KnownReplicas {
+impl onion_version::Known for KnownReplicas {
     fn end_look(&mut self) {
         self.last = std::mem::take(&mut self.present);
     }
@@ -43,7 +43,7 @@ mod tests {
     use onionbalance_proto::v3::PeriodLength;
 
     use super::*;
-    use crate::generation::Known as _;
+    use crate::onion_version::Known as _;
 
     fn period(number: u64) -> TimePeriod {
         TimePeriod { length: PeriodLength::DAY, number }

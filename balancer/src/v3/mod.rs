@@ -4,9 +4,9 @@
 pub mod backend;
 pub mod directory;
 pub mod frontend;
-mod generation;
 mod known_replicas;
+mod onion_version;
 pub mod ring;
 pub mod schedule;
 
-pub use generation::V3;
+pub use onion_version::V3;

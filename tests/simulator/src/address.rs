@@ -9,10 +9,10 @@ use onionbalance_proto::{v2, v3};
 use rand_core::RngCore;
 
 use super::dice::Dice;
-use super::generation::Places;
 use super::network::calendar::Calendar;
 use super::network::relay::RelayId;
 use super::network::ring::{Index, replica_indices};
+use super::onion_version::Places;
 
 /// An onion service's addresses in both versions, of which a simulation uses one, and its number: services
 /// come first, then backends.

@@ -7,16 +7,16 @@ use onionbalance::engine::BackendId;
 use onionbalance_proto::relay::Fingerprint;
 
 use super::dice::Dice;
-use super::generation::{Generation, Places, PointId};
 use super::network::cache::{Key, Text};
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
+use super::onion_version::{OnionVersion, Places, PointId};
 use super::service::Spot;
 use super::time::Moment;
 use super::world::{Happening, World};
 
 /// The state of one backend.
-pub struct Backend<G> {
+pub struct Backend<V> {
     /// The backend's name.
     pub id: BackendId,
     /// The index of its address.
@@ -28,7 +28,7 @@ pub struct Backend<G> {
     /// The time since which it has been in that state.
     pub since: Moment,
     /// Its introduction points.
-    pub points: Rc<[G]>,
+    pub points: Rc<[V]>,
     /// The time of its last publication.
     pub published: Moment,
     /// The consensus that its tor uses.
@@ -69,7 +69,7 @@ const SAME_RELAY: u64 = 200;
 /// with each.
 const ROTATION: (Duration, Duration) = (Duration::from_hours(5), Duration::from_hours(9));
 
-impl<G> Backend<G> {
+impl<V> Backend<V> {
     /// A backend before its start.
     pub fn new(number: usize, address: usize, sealed: bool, consensus: Rc<Consensus>) -> Self {
         Self {
@@ -93,12 +93,12 @@ impl<G> Backend<G> {
     }
 }
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Starts a backend with new introduction points; or continues a frozen one.
     pub fn revive(&mut self, number: usize) {
         if self.backends[number].state == State::Dead {
             let count = 1 + self.dice.index(4);
-            let points: Vec<G> = (0..count).map(|_| self.new_point(number)).collect();
+            let points: Vec<V> = (0..count).map(|_| self.new_point(number)).collect();
             self.backends[number].points = points.into();
         }
         for point in self.backends[number].points.iter() {
@@ -144,7 +144,7 @@ impl<G: Generation> World<G> {
         let backend = &mut self.backends[number];
         // A frozen tor takes the consensus that it finds when it continues.
         backend.consensus = consensus;
-        let places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
+        let places = V::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
         if backend.is_alive() && places != backend.places {
             self.publish_backend(number);
         }
@@ -159,17 +159,17 @@ impl<G: Generation> World<G> {
 
     /// Uploads a backend's descriptors to all their HSDirs.
     fn publish_backend(&mut self, number: usize) {
-        let next = self.now.after(G::republish(&mut self.dice));
+        let next = self.now.after(V::republish(&mut self.dice));
         let backend = &mut self.backends[number];
         backend.wake += 1;
         backend.published = self.now;
         self.queue.plan(next, Happening::BackendPublishes { backend: number, wake: backend.wake });
-        backend.places = G::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
-        let until = self.now.after(G::KEPT);
+        backend.places = V::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
+        let until = self.now.after(V::KEPT);
         let mut news = backend.sealed || backend.since == self.now;
         for (slot, hsdirs) in backend.places.iter() {
-            let mut revision = G::revision(*slot, self.scenario.calendar, self.now.wall());
-            if G::TELLS {
+            let mut revision = V::revision(*slot, self.scenario.calendar, self.now.wall());
+            if V::TELLS {
                 // Tor's revisions grow with every descriptor that it makes.
                 revision += u64::from(backend.wake % 32_768);
             }
@@ -178,7 +178,7 @@ impl<G: Generation> World<G> {
             for hsdir in hsdirs {
                 news |= !self.relays.has(*hsdir, key, &text.points, self.now);
                 if !self.dice.chance(FAILURES) {
-                    self.relays.store(*hsdir, key, &text, (self.now, until), G::supersedes, G::TELLS);
+                    self.relays.store(*hsdir, key, &text, (self.now, until), V::supersedes, V::TELLS);
                 }
             }
         }
@@ -187,15 +187,15 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn new_point(&mut self, backend: usize) -> G {
+    fn new_point(&mut self, backend: usize) -> V {
         let relay = self.relays.running[self.dice.index(self.relays.running.len())];
         self.new_point_at(backend, self.relays.get(relay).fingerprint)
     }
 
-    fn new_point_at(&mut self, backend: usize, relay: Fingerprint) -> G {
+    fn new_point_at(&mut self, backend: usize, relay: Fingerprint) -> V {
         let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");
         self.fates.push(Fate { backend, retired: None });
-        G::new(id, relay)
+        V::new(id, relay)
     }
 }
 

@@ -13,20 +13,20 @@ use rustc_hash::FxHashMap;
 
 use super::carrying::{Order, Round};
 use super::dice::Dice;
-use super::generation::Generation;
 use super::network::cache::Key;
 use super::network::calendar::Calendar;
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
+use super::onion_version::OnionVersion;
 use super::service::move_spots;
 use super::time::Moment;
 use super::tor::Tor;
 use super::world::{Happening, World};
 
 /// The balancer, its tor and its signer.
-pub struct Balancer<G: Generation> {
+pub struct Balancer<V: OnionVersion> {
     /// The engine; `None` while the balancer is down.
-    pub engine: Option<Engine<G, Dice>>,
+    pub engine: Option<Engine<V, Dice>>,
     /// The engine's next deadline.
     pub deadline: Option<Duration>,
     began: Moment,
@@ -50,15 +50,15 @@ pub struct Balancer<G: Generation> {
     /// The relays of that consensus of which tor has no microdescriptors.
     pub missing: Vec<RelayId>,
     /// The consensus that the balancer has read, with its directory.
-    pub read: Option<(Rc<Consensus>, G::Directory)>,
+    pub read: Option<(Rc<Consensus>, V::Directory)>,
     /// The number of the last look at the clock that was planned.
     clock_look: u32,
     /// The seconds by which the wall clock is ahead.
     pub clock_ahead: i64,
     /// The publications that wait for the signer; the first one is being signed.
-    pub orders: VecDeque<Order<G>>,
+    pub orders: VecDeque<Order<V>>,
     /// The publications that are handed to tor when the machine wakes up.
-    pub delayed: Vec<Box<Order<G>>>,
+    pub delayed: Vec<Box<Order<V>>>,
     /// True if the signer does not answer.
     pub signer_away: bool,
     /// The time at which the signer's present life began.
@@ -72,9 +72,9 @@ pub struct Balancer<G: Generation> {
     /// The last revisions that any signer gave, with the time.
     pub given: FxHashMap<Key, (u64, Moment)>,
     /// The last texts of each descriptor that were signed.
-    pub kept: FxHashMap<Key, Round<G>>,
+    pub kept: FxHashMap<Key, Round<V>>,
     /// The sets that each service was last published with, the newest last.
-    sets: FxHashMap<usize, VecDeque<Rc<[G]>>>,
+    sets: FxHashMap<usize, VecDeque<Rc<[V]>>>,
 }
 
 /// The lives of the balancer and of its tor in which a request began. An answer that comes in a later life is
@@ -99,7 +99,7 @@ pub const SIGNER_AHEAD: u64 = 3600;
 /// The most sets that a service may have at a time.
 const SETS: usize = 16;
 
-impl<G: Generation> Balancer<G> {
+impl<V: OnionVersion> Balancer<V> {
     /// A balancer that is down.
     pub fn new(consensus: Rc<Consensus>) -> Self {
         Self {
@@ -132,7 +132,7 @@ impl<G: Generation> Balancer<G> {
     }
 
     /// The engine, unless the balancer is down.
-    pub fn engine(&self) -> Option<&Engine<G, Dice>> {
+    pub fn engine(&self) -> Option<&Engine<V, Dice>> {
         self.engine.as_ref()
     }
 
@@ -162,7 +162,7 @@ impl<G: Generation> Balancer<G> {
 
     /// The introduction points of a service's descriptor. If they are equal to earlier ones, the earlier
     /// value is returned.
-    pub fn set(&mut self, service: usize, points: Vec<G>) -> Rc<[G]> {
+    pub fn set(&mut self, service: usize, points: Vec<V>) -> Rc<[V]> {
         let sets = self.sets.entry(service).or_default();
         let ids = || points.iter().map(Point::id);
         if let Some(known) = sets.iter().find(|known| known.iter().map(Point::id).eq(ids())) {
@@ -171,7 +171,7 @@ impl<G: Generation> Balancer<G> {
         if sets.len() >= SETS {
             sets.pop_front();
         }
-        let set: Rc<[G]> = points.into();
+        let set: Rc<[V]> = points.into();
         sets.push_back(set.clone());
         set
     }
@@ -189,7 +189,7 @@ impl<G: Generation> Balancer<G> {
 
     /// The highest floor that the signer exceeds: the value of its own counter an hour later.
     pub fn reach(&self, slot: DescriptorSlot, calendar: Calendar, now: Moment) -> u64 {
-        G::revision(slot, calendar, self.wall(now).plus(SIGNER_AHEAD))
+        V::revision(slot, calendar, self.wall(now).plus(SIGNER_AHEAD))
     }
 
     /// The time by the balancer's wall clock.
@@ -198,7 +198,7 @@ impl<G: Generation> Balancer<G> {
     }
 }
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Starts the balancer.
     pub fn start_balancer(&mut self) {
         let newest = self.balancer.remembered.clone();
@@ -245,7 +245,7 @@ impl<G: Generation> World<G> {
         for order in std::mem::take(&mut self.balancer.delayed) {
             self.queue.plan(self.now, Happening::Handed(self.balancer.call, order));
         }
-        if !G::TELLS {
+        if !V::TELLS {
             // HSDirs of version 2 keep a copy for days. So they do not show whether the machine has slept or its clock was set forward,
             // and a backend that died meanwhile counts until its copy is too old by the monotonic clock.
             self.clock_stepped = self.now;
@@ -303,7 +303,7 @@ impl<G: Generation> World<G> {
         let consensus = self.balancer.consensus.clone();
         let first = self.balancer.read.is_none();
         self.some_relays_are_missing();
-        let directory = G::directory(&consensus);
+        let directory = V::directory(&consensus);
         self.balancer.read = Some((consensus, directory));
         self.show_network();
         if first {
@@ -330,28 +330,28 @@ impl<G: Generation> World<G> {
         for (number, service) in self.services.iter_mut().enumerate() {
             if service.configured.is_some() {
                 let address = &mut self.addresses[number];
-                let slots: BTreeMap<_, _> = G::published(directory, address, wall).into_iter().collect();
+                let slots: BTreeMap<_, _> = V::published(directory, address, wall).into_iter().collect();
                 self.watch.first.shown(number, slots.keys().copied().collect());
                 view.services.insert(service.id.clone(), slots);
-                move_spots(&mut service.spots, G::kept(consensus, address, wall).iter(), self.now);
-                changes.extend(G::changes_at(address, wall));
+                move_spots(&mut service.spots, V::kept(consensus, address, wall).iter(), self.now);
+                changes.extend(V::changes_at(address, wall));
             }
         }
         let ready = self.balancer.told_ready && self.balancer.asleep.is_none();
         for (number, backend) in self.backends.iter_mut().enumerate() {
             let address = &mut self.addresses[backend.address];
-            let mut place = G::backend(directory, address, wall);
+            let mut place = V::backend(directory, address, wall);
             let can = ready && !self.users[number].is_empty();
             self.watch.prompt.shown(number, place.period, can, self.now);
             if backend.sealed {
                 place.sources = vec![Source::Any];
             }
             view.backends.insert(backend.id.clone(), place);
-            let places = G::kept(consensus, address, wall);
-            let sought = G::looked_for(consensus, address, wall);
+            let places = V::kept(consensus, address, wall);
+            let sought = V::looked_for(consensus, address, wall);
             let looked_at = places.iter().filter(|(slot, _)| sought.contains(slot));
             move_spots(&mut backend.spots, looked_at, self.now);
-            changes.extend(G::changes_at(address, wall));
+            changes.extend(V::changes_at(address, wall));
         }
         if let Some(at) = changes.into_iter().min() {
             self.balancer.clock_look += 1;
@@ -370,13 +370,13 @@ impl<G: Generation> World<G> {
         let spec = |service: &super::service::Service| ServiceSpec {
             id: service.id.clone(),
             backends: service.backends.iter().map(|number| self.backends[*number].id.clone()).collect(),
-            max_points: G::MAX_POINTS,
+            max_points: V::MAX_POINTS,
             distinct: service.distinct,
-            proof: G::PROOF,
+            proof: V::PROOF,
         };
         EngineConfiguration {
             services: configured.map(spec).collect(),
-            settings: Settings { timing: G::timing(), ..Settings::default() },
+            settings: Settings { timing: V::timing(), ..Settings::default() },
             newest: BTreeMap::new(),
         }
     }

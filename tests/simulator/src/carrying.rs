@@ -10,39 +10,39 @@ use onionbalance::engine::{
 use onionbalance_proto::relay::Fingerprint;
 
 use super::balancer::{Call, SIGNING, number_of};
-use super::generation::Generation;
 use super::invariants::Invariant;
 use super::network::cache::{Key, Text};
 use super::network::relay::{Given, RelayId, Said};
+use super::onion_version::OnionVersion;
 use super::time::Moment;
 use super::tor::{Fate, SILENCE};
 use super::world::{Happening, World};
 
 /// A publication that waits for the signer or for tor.
-pub struct Order<G> {
+pub struct Order<V> {
     /// The publication's name in the engine.
     id: PublicationId,
     key: Key,
     /// For each set its number, its points, and the HSDirs that get it.
-    posts: Vec<(usize, Rc<[G]>, Vec<RelayId>)>,
+    posts: Vec<(usize, Rc<[V]>, Vec<RelayId>)>,
     revision: Revision,
     /// False after a later publication took its place while it was being signed.
     is_wanted: bool,
 }
 
 /// The texts that were signed together, by the numbers of their sets.
-pub struct Round<G> {
+pub struct Round<V> {
     revision: u64,
-    texts: BTreeMap<usize, Rc<Text<G>>>,
+    texts: BTreeMap<usize, Rc<Text<V>>>,
 }
 
 /// An upload in progress.
-pub struct Upload<G> {
+pub struct Upload<V> {
     call: Call,
     id: PublicationId,
     key: Key,
     relay: RelayId,
-    text: Rc<Text<G>>,
+    text: Rc<Text<V>>,
     /// The time at which tor was given it.
     posted: Moment,
 }
@@ -60,9 +60,9 @@ const REPLACED: &str = "a later publication takes its place";
 /// The texts that are to be posted again but are gone, out of 1000.
 const FORGOTTEN: u64 = 50;
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Gives the engine an event, and carries its actions out.
-    pub fn tell(&mut self, event: Event<G>) {
+    pub fn tell(&mut self, event: Event<V>) {
         if self.balancer.asleep.is_some() {
             return;
         }
@@ -81,14 +81,14 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn carry_out(&mut self, action: Action<G>) {
+    fn carry_out(&mut self, action: Action<V>) {
         self.trace_action(&action);
         self.check_action(&action);
         match action {
             Action::Fetch { backend, from } => self.fetch(&backend, from),
             Action::Publish { id, service, slot, posts, revision } => {
                 let key = Key { owner: number_of(&service.0), slot };
-                let post = |Post { set, points, to }: Post<G>| {
+                let post = |Post { set, points, to }: Post<V>| {
                     let points = points.into_iter().map(|chosen| chosen.point).collect();
                     let to = to.into_iter().map(|hsdir| self.relays.find(hsdir)).collect();
                     (set, self.balancer.set(key.owner, points), to)
@@ -106,9 +106,9 @@ impl<G: Generation> World<G> {
             Action::ReadBack { service, slot, hsdir } => {
                 let key = Key { owner: number_of(&service.0), slot };
                 let relay = self.relays.find(hsdir);
-                if G::TELLS {
+                if V::TELLS {
                     // Whoever refused is asked why. Without an answer a higher revision may be guessed, and all get that.
-                    self.watch.excuse(key, self.now.after(G::timing().fetch_timeout));
+                    self.watch.excuse(key, self.now.after(V::timing().fetch_timeout));
                 }
                 if let Some(at) = self.ask_tor(Some(relay)).told_at() {
                     self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
@@ -120,7 +120,7 @@ impl<G: Generation> World<G> {
 
     /// Adds an order to the line before the signer, in the place of the one that it replaces. The first one
     /// of the line is being signed.
-    fn order(&mut self, order: Order<G>) {
+    fn order(&mut self, order: Order<V>) {
         let line = &mut self.balancer.orders;
         if let Some(first) = line.front_mut().filter(|first| first.key == order.key) {
             first.is_wanted = false;
@@ -158,7 +158,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Hands over texts that were signed before, as soon as the machine is awake.
-    pub fn hand(&mut self, call: Call, order: Box<Order<G>>) {
+    pub fn hand(&mut self, call: Call, order: Box<Order<V>>) {
         if self.balancer.asleep.is_some() && call.life == self.balancer.call.life {
             self.balancer.delayed.push(order);
         } else {
@@ -167,7 +167,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Gives tor the texts of a publication, which are signed.
-    fn post(&mut self, call: Call, order: &Order<G>) {
+    fn post(&mut self, call: Call, order: &Order<V>) {
         if call != self.balancer.call {
             return;
         }
@@ -192,7 +192,7 @@ impl<G: Generation> World<G> {
                 format!("set {set} was signed with the others of its revision"),
             );
         }
-        let texts: Option<Vec<Rc<Text<G>>>> =
+        let texts: Option<Vec<Rc<Text<V>>>> =
             kept.and_then(|round| sets.map(|set| round.texts.get(&set).cloned()).collect());
         let is_new = matches!(order.revision, Revision::New { .. });
         let Some(texts) = texts.filter(|_| is_new || !self.dice.chance(FORGOTTEN)) else {
@@ -230,25 +230,25 @@ impl<G: Generation> World<G> {
     }
 
     /// Signs all sets of a descriptor, and keeps the texts; or returns the reason of a refusal.
-    fn sign(&mut self, order: &Order<G>, floor: u64) -> Result<u64, &'static str> {
+    fn sign(&mut self, order: &Order<V>, floor: u64) -> Result<u64, &'static str> {
         let (key, wall) = (order.key, self.balancer.wall(self.now));
         if self.balancer.signer_away {
             return Err("the signer is away");
         }
         let calendar = self.scenario.calendar;
-        let is_signed = G::is_signed(&self.addresses[key.owner], key.slot, calendar, wall);
+        let is_signed = V::is_signed(&self.addresses[key.owner], key.slot, calendar, wall);
         if self.services[key.owner].poisoned || !is_signed {
             return Err("the signer refuses");
         }
-        let mut revision = G::revision(key.slot, calendar, wall);
-        if G::TELLS {
+        let mut revision = V::revision(key.slot, calendar, wall);
+        if V::TELLS {
             let last = self.balancer.signed.get(&key).copied().unwrap_or(0);
             let seen = floor.min(self.balancer.reach(key.slot, calendar, self.now));
             revision = revision.max(last + 1).max(seen + 1);
             self.balancer.signed.insert(key, revision);
         }
         self.balancer.given.insert(key, (revision, self.now));
-        let text = |points: &Rc<[G]>| Rc::new(Text { revision, made: self.now, points: points.clone() });
+        let text = |points: &Rc<[V]>| Rc::new(Text { revision, made: self.now, points: points.clone() });
         let texts = order.posts.iter().map(|(set, points, _)| (*set, text(points))).collect();
         self.balancer.kept.insert(key, Round { revision, texts });
         Ok(revision)
@@ -279,12 +279,12 @@ impl<G: Generation> World<G> {
     }
 
     /// Takes the end of an upload.
-    pub fn uploaded(&mut self, upload: Upload<G>) {
+    pub fn uploaded(&mut self, upload: Upload<V>) {
         let Upload { call, id, key, relay, text, posted } = upload;
         if call.tor != self.balancer.call.tor {
             return;
         }
-        let (now, until) = (self.now, self.now.after(G::KEPT));
+        let (now, until) = (self.now, self.now.after(V::KEPT));
         let said = if self.dice.chance(FAILURES) {
             Said::Failed
         } else {
@@ -292,7 +292,7 @@ impl<G: Generation> World<G> {
                 self.touch(key.owner);
             }
             self.watch.stored(key, relay, &text);
-            self.relays.store(relay, key, &text, (now, until), G::supersedes, G::TELLS)
+            self.relays.store(relay, key, &text, (now, until), V::supersedes, V::TELLS)
         };
         let earlier = self.balancer.unheard.get(&(key.owner, relay)).copied();
         let earlier = earlier.filter(|earlier| *earlier < posted && now.since(*earlier) < GIVEN_UP);
@@ -324,9 +324,9 @@ impl<G: Generation> World<G> {
             return;
         }
         let wall = self.balancer.wall(self.now);
-        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
+        let looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
         // A tor of version 3 fetches only the descriptor that clients look for.
-        let can = G::BY_THE_CLOCK || looked_for.contains(&key.slot);
+        let can = V::BY_THE_CLOCK || looked_for.contains(&key.slot);
         let found = match self.relays.give(relay, key, self.now) {
             _ if !can || self.dice.chance(FAILURES) || self.relays.get(relay).is_missing => Found::Failed,
             Given::Nothing => return,
@@ -338,7 +338,7 @@ impl<G: Generation> World<G> {
                 Found::Copy { revision: text.revision, points }
             }
         };
-        if G::TELLS {
+        if V::TELLS {
             self.watch.excuse(key, self.now);
         }
         let hsdir: Fingerprint = self.relays.get(relay).fingerprint;
@@ -347,6 +347,6 @@ impl<G: Generation> World<G> {
     }
 }
 
-fn not_posted<G: Point>(id: PublicationId, problem: &str) -> Event<G> {
+fn not_posted<V: Point>(id: PublicationId, problem: &str) -> Event<V> {
     Event::NotPosted { id, problem: problem.into() }
 }

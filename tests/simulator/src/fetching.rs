@@ -4,13 +4,13 @@ use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, Fet
 
 use super::balancer::{Call, number_of};
 use super::carrying::FAILURES;
-use super::generation::Generation;
 use super::network::cache::Key;
 use super::network::relay::{Given, RelayId};
+use super::onion_version::OnionVersion;
 use super::service::Spot;
 use super::world::{Happening, World};
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Asks for a backend's descriptor.
     pub fn fetch(&mut self, backend: &BackendId, from: Vec<Source>) {
         let (call, backend) = (self.balancer.call, number_of(&backend.0));
@@ -21,7 +21,7 @@ impl<G: Generation> World<G> {
             };
             self.report.fetches += 1;
             if let Some(at) = self.ask_tor(relay).told_at() {
-                self.report.late_fetches += u64::from(at.since(self.now) > G::timing().fetch_timeout);
+                self.report.late_fetches += u64::from(at.since(self.now) > V::timing().fetch_timeout);
                 self.queue.plan(at, Happening::Fetched { call, backend, source });
             }
         }
@@ -44,9 +44,9 @@ impl<G: Generation> World<G> {
             Given::Garbage => FetchOutcome::Invalid("garbage".into()),
             Given::Text(text) => {
                 let wall = self.balancer.wall(self.now);
-                let published = G::published_at(text.made.wall(), wall);
+                let published = V::published_at(text.made.wall(), wall);
                 if !self.users[number].is_empty() {
-                    let is_young = wall.since(published) < G::timing().max_age.as_secs();
+                    let is_young = wall.since(published) < V::timing().max_age.as_secs();
                     let is_asked_for = self.is_asked_for(number, slot);
                     self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
                     self.watch.prompt.offer(number, text.points.clone(), self.now);
@@ -73,15 +73,15 @@ impl<G: Generation> World<G> {
         let address = &self.addresses[self.backends[number].address];
         let read = self.balancer.read.as_ref();
         read.is_some_and(|(consensus, _)| {
-            G::looked_for(consensus, address, self.balancer.wall(self.now)).contains(&slot)
+            V::looked_for(consensus, address, self.balancer.wall(self.now)).contains(&slot)
         })
     }
 
     /// The answer of an HSDir for the replica of the descriptor that tor looks for by its own consensus.
-    fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<G>) {
+    fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<V>) {
         let backend = &self.backends[number];
         let wall = self.balancer.wall(self.now);
-        let looked_for = G::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
+        let looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
         let slot =
             looked_for.into_iter().find(|slot| slot.replica == replica).expect("a replica that there is");
         (slot, self.relays.give(relay, Key { owner: backend.address, slot }, self.now))
@@ -89,7 +89,7 @@ impl<G: Generation> World<G> {
 
     /// The answer to a fetch as a client: tor asks one HSDir after the other, in an order of its own, until
     /// one has a descriptor.
-    fn give_tor_as_a_client(&mut self, number: usize) -> (DescriptorSlot, Given<G>) {
+    fn give_tor_as_a_client(&mut self, number: usize) -> (DescriptorSlot, Given<V>) {
         let spots = &self.backends[number].spots;
         let hsdirs = |spot: &Spot| spot.hsdirs.iter().map(|(hsdir, _)| (*hsdir, spot.slot.replica)).collect();
         let mut places: Vec<(RelayId, u8)> = spots.iter().flat_map::<Vec<_>, _>(hsdirs).collect();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use onionbalance::engine::{Proof, Timing};
 
-use super::generation::Generation;
 use super::network::calendar::Calendar;
+use super::onion_version::OnionVersion;
 
 /// The times within which promises are kept; each counts from the moment at which nothing prevents it any
 /// more.
@@ -62,13 +62,13 @@ impl Promises {
     /// The promises to this number of services and backends, which need `posts` to publish everything
     /// everywhere. Each waits for the others, because tor gets only a limited number of requests in a minute,
     /// and at a time.
-    pub fn new<G: Generation>(
+    pub fn new<V: OnionVersion>(
         calendar: Calendar,
         timing: &Timing,
         (services, posts, backends): (usize, usize, usize),
     ) -> Self {
-        let uploads = services * G::HSDIRS;
-        let read_backs = if G::PROOF == Proof::ReadBack { uploads } else { 0 };
+        let uploads = services * V::HSDIRS;
+        let read_backs = if V::PROOF == Proof::ReadBack { uploads } else { 0 };
         // All descriptors within a quarter of an hour, and all backends' at two HSDirs within ten minutes; or
         // as many as do no harm.
         let posts_per_minute = posts.div_ceil(15).max(30);
@@ -89,22 +89,22 @@ impl Promises {
             posts_per_minute: posts_per_minute * grown,
             // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
             // doubled up to that; each of as many sets as there are HSDirs.
-            posts_of_a_descriptor: (G::HSDIRS / G::DESCRIPTORS) * (20 + 4 * 10),
+            posts_of_a_descriptor: (V::HSDIRS / V::DESCRIPTORS) * (20 + 4 * 10),
             fetches_per_minute: fetches_per_minute * grown,
             read_backs_per_minute: read_backs_per_minute * grown,
             in_flight,
         };
-        Self::with_line::<G>(timing, limits, line, Duration::ZERO)
+        Self::with_line::<V>(timing, limits, line, Duration::ZERO)
     }
 
     /// What is promised while the engine says that it is behind, and that requests wait for up to `wait`: each of the four tries that a
     /// post may take, and each of the five looks, waits for so long. Nothing else takes longer.
     #[must_use]
-    pub fn behind<G: Generation>(&self, timing: &Timing, wait: Duration) -> Self {
-        Self::with_line::<G>(timing, self.limits, self.line, wait)
+    pub fn behind<V: OnionVersion>(&self, timing: &Timing, wait: Duration) -> Self {
+        Self::with_line::<V>(timing, self.limits, self.line, wait)
     }
 
-    fn with_line<G: Generation>(timing: &Timing, limits: Limits, line: Duration, wait: Duration) -> Self {
+    fn with_line<V: OnionVersion>(timing: &Timing, limits: Limits, line: Duration, wait: Duration) -> Self {
         let &Timing {
             refresh,
             upload_timeout,
@@ -122,7 +122,7 @@ impl Promises {
             posted,
             renewed,
             seen,
-            buried: max_age + G::ROUNDING + posted,
+            buried: max_age + V::ROUNDING + posted,
             last_set: keep_last,
             absence: KEPT.saturating_sub(renewed),
             healed: renewed + seen,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use onionbalance::engine::{Action, BackendId, Event, Notice, PublicationId, ServiceId};
 
-use super::generation::Generation;
+use super::onion_version::OnionVersion;
 use super::time::Moment;
 use super::world::World;
 
@@ -28,7 +28,7 @@ impl Trace {
     }
 }
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Notes a new life of the balancer, which numbers its publications from the beginning.
     pub fn trace_start(&self) {
         if let Some(trace) = &self.trace {
@@ -44,7 +44,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Prints an event that the engine is about to get.
-    pub fn trace_event(&self, event: &Event<G>) {
+    pub fn trace_event(&self, event: &Event<V>) {
         let Some(trace) = &self.trace else { return };
         let concerns = match event {
             Event::Tick => false,
@@ -68,7 +68,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Prints an action of the engine.
-    pub fn trace_action(&self, action: &Action<G>) {
+    pub fn trace_action(&self, action: &Action<V>) {
         let Some(trace) = &self.trace else { return };
         let concerns = match action {
             Action::Fetch { backend, .. } => self.is_traced_backend(trace, backend),

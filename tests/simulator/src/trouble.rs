@@ -7,9 +7,9 @@ use onionbalance::engine::Event;
 
 use super::backend::{Fate, State};
 use super::balancer::SIGNER_AHEAD;
-use super::generation::{Generation, PointId};
 use super::network::cache::{Key, Text};
 use super::network::relay::{FAULTY, Manner, RelayId};
+use super::onion_version::{OnionVersion, PointId};
 use super::time::Moment;
 use super::world::{CALM, Happening, World};
 
@@ -48,7 +48,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The number of descriptors that a signer signs within a minute.
 const REQUESTS: u64 = 120;
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// The time from which on no fault begins.
     fn calm_from(&self) -> Moment {
         let end = Moment::ZERO.after(24 * HOUR * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
@@ -239,7 +239,7 @@ impl<G: Generation> World<G> {
         if self.balancer.clock_ahead == 0 && self.balancer.asleep.is_none() {
             // HSDirs of version 2 keep the latest publication time: a descriptor that was signed in the
             // future stays for that long.
-            let ahead = G::TELLS && self.dice.chance(500);
+            let ahead = V::TELLS && self.dice.chance(500);
             self.balancer.clock_ahead = if ahead { 86_400 } else { -86_400 };
             self.clock_has_stepped();
             let longest = self.mostly_short();
@@ -252,7 +252,7 @@ impl<G: Generation> World<G> {
         self.disturb();
         self.clock_stepped = self.now;
         self.watch.excuse_everything(self.now);
-        if G::BY_THE_CLOCK {
+        if V::BY_THE_CLOCK {
             self.watch.period_changed_back();
             self.show_network();
         }
@@ -294,9 +294,9 @@ impl<G: Generation> World<G> {
     fn stranger_publishes(&mut self) {
         let number = self.some_service();
         let hostile = self.dice.chance(500);
-        let (ahead, requests) = if G::TELLS && hostile {
+        let (ahead, requests) = if V::TELLS && hostile {
             (SIGNER_AHEAD, 1 + self.dice.below(REQUESTS))
-        } else if G::TELLS {
+        } else if V::TELLS {
             (self.dice.below(SIGNER_AHEAD), 0)
         } else {
             (0, 0)
@@ -305,16 +305,16 @@ impl<G: Generation> World<G> {
         let relay = self.relays.get(self.relays.running[0]).fingerprint;
         let id = PointId::try_from(self.fates.len()).expect("fewer than 2^32 points");
         self.fates.push(Fate { backend: usize::MAX, retired: None });
-        let points: Rc<[G]> = Rc::new([G::new(id, relay)]);
-        let until = self.now.after(G::KEPT);
+        let points: Rc<[V]> = Rc::new([V::new(id, relay)]);
+        let until = self.now.after(V::KEPT);
         let wall = self.now.wall();
-        for (slot, hsdirs) in G::kept(&consensus, &mut self.addresses[number], wall).iter() {
+        for (slot, hsdirs) in V::kept(&consensus, &mut self.addresses[number], wall).iter() {
             let slot = *slot;
-            let revision = G::revision(slot, self.scenario.calendar, wall.plus(ahead)) + requests;
+            let revision = V::revision(slot, self.scenario.calendar, wall.plus(ahead)) + requests;
             let text = Rc::new(Text { revision, made: self.now, points: points.clone() });
             for hsdir in hsdirs {
                 let key = Key { owner: number, slot };
-                self.relays.store(*hsdir, key, &text, (self.now, until), G::supersedes, G::TELLS);
+                self.relays.store(*hsdir, key, &text, (self.now, until), V::supersedes, V::TELLS);
                 // The descriptor that the balancer had stored there is lost.
                 self.relays.get_mut(*hsdir).forgot_at = Some(self.now);
             }
@@ -383,8 +383,8 @@ impl<G: Generation> World<G> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generation::V3;
     use super::super::network::cache::KEPT_V3;
+    use super::super::onion_version::V3;
     use super::super::scenario::{Scenario, Version};
     use super::*;
 

@@ -11,12 +11,12 @@ use super::backend::{Backend, Fate, first_rotation};
 use super::balancer::{Balancer, Call};
 use super::carrying::{Order, Upload};
 use super::dice::Dice;
-use super::generation::Generation;
 use super::invariants::watch::Watch;
 use super::invariants::{Failure, Report};
 use super::network::cache::Key;
 use super::network::consensus::{Authorities, Consensus};
 use super::network::relay::{RelayId, Relays};
+use super::onion_version::OnionVersion;
 use super::promises::Promises;
 use super::queue::Queue;
 use super::scenario::Scenario;
@@ -26,7 +26,7 @@ use super::trace::Trace;
 use super::trouble::Mend;
 
 /// The state of everything.
-pub struct World<G: Generation> {
+pub struct World<V: OnionVersion> {
     /// The parameters of the simulation.
     pub scenario: Scenario,
     /// The engine's timers in this network.
@@ -40,11 +40,11 @@ pub struct World<G: Generation> {
     /// The source of random numbers.
     pub dice: Dice,
     /// The planned happenings.
-    pub queue: Queue<Happening<G>>,
+    pub queue: Queue<Happening<V>>,
     /// The authorities, which make consensuses.
     pub authorities: Authorities,
     /// All relays that have ever existed.
-    pub relays: Relays<G>,
+    pub relays: Relays<V>,
     /// The histories of all introduction points.
     pub fates: Vec<Fate>,
     /// The addresses of the services, then those of the backends.
@@ -52,17 +52,17 @@ pub struct World<G: Generation> {
     /// All services that are ever configured.
     pub services: Vec<Service>,
     /// All backends, in the order of their numbers.
-    pub backends: Vec<Backend<G>>,
+    pub backends: Vec<Backend<V>>,
     /// The services that each backend serves.
     pub users: Vec<BTreeSet<usize>>,
     /// The balancer, its tor and its signer.
-    pub balancer: Balancer<G>,
+    pub balancer: Balancer<V>,
     /// The time since which the balancer has had everything that it needs.
     pub undisturbed: Moment,
     /// The time of the last step of its clock.
     pub clock_stepped: Moment,
     /// The memory of the invariants.
-    pub watch: Watch<G>,
+    pub watch: Watch<V>,
     /// The trace of one service; `None` without one.
     pub trace: Option<Trace>,
     /// The figures so far.
@@ -72,7 +72,7 @@ pub struct World<G: Generation> {
 }
 
 /// A happening outside of the engine.
-pub enum Happening<G: Generation> {
+pub enum Happening<V: OnionVersion> {
     /// The authorities vote.
     Vote,
     /// A consensus is handed out.
@@ -106,9 +106,9 @@ pub enum Happening<G: Generation> {
     /// The signer answers.
     Signed(Call),
     /// Texts that were signed before are handed to tor.
-    Handed(Call, Box<Order<G>>),
+    Handed(Call, Box<Order<V>>),
     /// An upload ends.
-    Uploaded(Box<Upload<G>>),
+    Uploaded(Box<Upload<V>>),
     /// An HSDir answers for one of the frontends' descriptors.
     ReadBack(Call, Key, RelayId),
     /// The time to gather changes of a service is over.
@@ -131,7 +131,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The time at the end in which no fault begins, and earlier ones have ended.
 pub const CALM: Duration = Duration::from_hours(8);
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// A world before its first happening, at some hour of its first day.
     pub fn new(scenario: Scenario, trace: Option<Trace>) -> Self {
         let mut dice = Dice(scenario.seed);
@@ -145,10 +145,10 @@ impl<G: Generation> World<G> {
         let configured = some_services(&scenario, now, &mut dice);
         let services = configured.len();
         let posts =
-            configured.iter().map(|service| if service.distinct { G::HSDIRS } else { G::DESCRIPTORS }).sum();
-        let timing = G::timing().for_period(calendar.period());
+            configured.iter().map(|service| if service.distinct { V::HSDIRS } else { V::DESCRIPTORS }).sum();
+        let timing = V::timing().for_period(calendar.period());
         let mut world = Self {
-            promises: Promises::new::<G>(calendar, &timing, (services, posts, backends)),
+            promises: Promises::new::<V>(calendar, &timing, (services, posts, backends)),
             timing,
             behind: None,
             now,
@@ -160,7 +160,7 @@ impl<G: Generation> World<G> {
             services: configured,
             backends: (0..backends)
                 .map(|number| {
-                    let sealed = !G::TELLS && dice.chance(SEALED);
+                    let sealed = !V::TELLS && dice.chance(SEALED);
                     Backend::new(number, services + number, sealed, consensus.clone())
                 })
                 .collect(),
@@ -228,7 +228,7 @@ impl<G: Generation> World<G> {
         }
     }
 
-    fn happen(&mut self, happening: Happening<G>) {
+    fn happen(&mut self, happening: Happening<V>) {
         match happening {
             Happening::Vote => self.vote(),
             Happening::Consensus(consensus) => self.hand_out(&consensus),

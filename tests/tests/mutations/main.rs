@@ -56,7 +56,7 @@ pub mod v3 {
 #[path = SIMULATOR]
 pub mod simulator;
 
-use simulator::generation::VERSION as Points;
+use simulator::onion_version::VERSION as Points;
 use simulator::scenario::{Scenario, Version};
 use simulator::world::World;
 

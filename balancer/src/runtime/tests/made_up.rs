@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{
-    ClientLine, Directory, DirectoryError, Frontend, Generation, Order, SignError, Signed,
-};
 use crate::network::{
     ClientLookup, DescriptorName, Documents, Fetched, Lookup, Message, Network, Post, RequestId, Verdict,
     Version,
+};
+use crate::onion_version::{
+    ClientLine, Directory, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -84,7 +84,7 @@ impl Point for MadeUpPoint {
 #[derive(Clone, Debug)]
 pub(super) struct MadeUp;
 
-impl Generation for MadeUp {
+impl OnionVersion for MadeUp {
     type Address = OnionAddress;
     type Backend = OnionAddress;
     type Point = MadeUpPoint;

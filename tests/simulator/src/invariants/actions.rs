@@ -5,8 +5,8 @@ use std::time::Duration;
 use onionbalance::engine::{Action, Chosen, DescriptorSlot, Gone, Notice, Now, Point, Post, Revision};
 
 use super::super::balancer::number_of;
-use super::super::generation::Generation;
 use super::super::network::cache::Key;
+use super::super::onion_version::OnionVersion;
 use super::super::time::Moment;
 use super::super::world::World;
 use super::watch::Watch;
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The time within which only a part of all renewals may come; they are spread over an hour.
 const STEP: Duration = Duration::from_mins(5);
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Notes the first broken promise.
     pub fn fail(&mut self, invariant: Invariant, of: &str, expected: String) {
         let replay = self.scenario.to_string();
@@ -33,7 +33,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Checks an action.
-    pub fn check_action(&mut self, action: &Action<G>) {
+    pub fn check_action(&mut self, action: &Action<V>) {
         match action {
             Action::Fetch { backend, from } => {
                 let number = number_of(&backend.0);
@@ -87,7 +87,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Notes the sets of a descriptor, and their HSDirs.
-    fn note_sets(&mut self, key: Key, posts: &[Post<G>], revision: Revision) {
+    fn note_sets(&mut self, key: Key, posts: &[Post<V>], revision: Revision) {
         self.watch.prompt.publishes(key);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
         if matches!(revision, Revision::New { .. }) {
@@ -106,7 +106,7 @@ impl<G: Generation> World<G> {
         let (now, most) = (self.now, self.promises.limits.posts_of_a_descriptor);
         let hour = self.scenario.calendar.shrunk(HOUR);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
-        let posts = (0..count).map(|_| Watch::<G>::count(&mut held.posts, now, hour)).last().unwrap_or(0);
+        let posts = (0..count).map(|_| Watch::<V>::count(&mut held.posts, now, hour)).last().unwrap_or(0);
         self.report.most_posts = self.report.most_posts.max(posts);
         if posts > most {
             let of = self.services[key.owner].id.0.clone();
@@ -127,39 +127,39 @@ impl<G: Generation> World<G> {
     }
 
     fn check_fetch_budget(&mut self) {
-        let count = Watch::<G>::count(&mut self.watch.fetches, self.now, MINUTE);
+        let count = Watch::<V>::count(&mut self.watch.fetches, self.now, MINUTE);
         self.check_budget("fetches", count, self.promises.limits.fetches_per_minute);
     }
 
     fn check_read_back_budget(&mut self) {
-        let count = Watch::<G>::count(&mut self.watch.read_backs, self.now, MINUTE);
+        let count = Watch::<V>::count(&mut self.watch.read_backs, self.now, MINUTE);
         self.check_budget("read-backs", count, self.promises.limits.read_backs_per_minute);
     }
 
     fn check_post_budget(&mut self) {
-        let count = Watch::<G>::count(&mut self.watch.posts, self.now, MINUTE);
+        let count = Watch::<V>::count(&mut self.watch.posts, self.now, MINUTE);
         self.check_budget("posts", count, self.promises.limits.posts_per_minute);
     }
 
     fn check_budget(&mut self, of_what: &str, count: usize, per_minute: usize) {
         // A burst may come after a rest, and all sets of a descriptor go together.
-        let most = per_minute + per_minute.min(self.promises.limits.in_flight) + G::HSDIRS / G::DESCRIPTORS;
+        let most = per_minute + per_minute.min(self.promises.limits.in_flight) + V::HSDIRS / V::DESCRIPTORS;
         if count > most {
             self.fail(Invariant::Budget, "tor", format!("{count} {of_what} within a minute, {most} may be"));
         }
     }
 
-    fn check_set(&mut self, number: usize, points: &[Chosen<G>]) {
-        if points.is_empty() || points.len() > G::MAX_POINTS {
+    fn check_set(&mut self, number: usize, points: &[Chosen<V>]) {
+        if points.is_empty() || points.len() > V::MAX_POINTS {
             let of = self.services[number].id.0.clone();
             self.fail(Invariant::Sets, &of, format!("a set of {} points", points.len()));
         }
-        let relay = |chosen: &Chosen<G>| chosen.point.relay();
+        let relay = |chosen: &Chosen<V>| chosen.point.relay();
         for (place, chosen) in points.iter().enumerate() {
             let alone = || points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
             // If clients strike a failed point off, a backend's only point may be the second one at a relay.
             let first = points[..place].iter().all(|other| relay(other) != relay(chosen));
-            if !(first || G::FAILED_IS_STRUCK_OFF && alone()) {
+            if !(first || V::FAILED_IS_STRUCK_OFF && alone()) {
                 let of = self.services[number].id.0.clone();
                 self.fail(Invariant::Sets, &of, format!("two points at {}", chosen.point.relay()));
             }
@@ -199,7 +199,7 @@ impl<G: Generation> World<G> {
         let held = self.watch.held.get(&key);
         let seen = held.map_or(0, |held| held.seen);
         let known = held.map_or(0, |held| held.highest.max(seen));
-        let may_guess = !G::TELLS || held.is_none_or(|held| held.may_guess);
+        let may_guess = !V::TELLS || held.is_none_or(|held| held.may_guess);
         match revision {
             Revision::New { floor } if floor.unwrap_or(0) > known && !may_guess => {
                 let expected =
@@ -220,12 +220,12 @@ impl<G: Generation> World<G> {
 
     /// Checks that an HSDir which has a set gets it again only when all get a new revision: for the renewal,
     /// or for a reason.
-    fn check_to(&mut self, number: usize, slot: DescriptorSlot, posts: &[Post<G>]) {
+    fn check_to(&mut self, number: usize, slot: DescriptorSlot, posts: &[Post<V>]) {
         let of = self.services[number].id.0.clone();
         if posts.iter().any(|post| post.to.is_empty()) {
             self.fail(Invariant::Sets, &of, "published to nobody".into());
         }
-        let same = |known: &[G], points: &[Chosen<G>]| {
+        let same = |known: &[V], points: &[Chosen<V>]| {
             known.iter().map(Point::id).eq(points.iter().map(|chosen| chosen.point.id()))
         };
         let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
@@ -268,7 +268,7 @@ impl<G: Generation> World<G> {
     /// Checks that without trouble renewals are spread over the time in which they may come.
     fn check_spread(&mut self) {
         let step = self.scenario.calendar.shrunk(STEP);
-        let count = Watch::<G>::count(&mut self.watch.renewals, self.now, step);
+        let count = Watch::<V>::count(&mut self.watch.renewals, self.now, step);
         let descriptors = self.services.iter().map(|service| service.spots.len()).sum::<usize>();
         // After a step forward, descriptors that may have expired are renewed at once.
         let has_stepped = self.clock_stepped > Moment::ZERO && self.now < self.clock_stepped.after(step * 2);

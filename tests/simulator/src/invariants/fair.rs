@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::generation::Generation;
 use super::super::network::cache::Key;
+use super::super::onion_version::OnionVersion;
 use super::super::world::World;
 use super::Invariant;
 use super::services::Alarm;
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Checks that some time after the last round each set is on as many of a period's HSDirs as any other,
     /// or on one more.
     pub(super) fn check_fair(&mut self, number: usize, alarm: &mut Alarm) {

@@ -3,12 +3,12 @@
 use onionbalance::engine::{BackendState, UploadState};
 
 use super::super::balancer::number_of;
-use super::super::generation::Generation;
 use super::super::network::cache::Key;
+use super::super::onion_version::OnionVersion;
 use super::super::world::World;
 use super::Invariant;
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Checks that long after the last fault every backend is found, and every HSDir has the right
     /// descriptors.
     pub fn check_healed(&mut self) {

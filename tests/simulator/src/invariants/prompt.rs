@@ -9,20 +9,20 @@ use onionbalance_proto::relay::Fingerprint;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::balancer::Call;
-use super::super::generation::{Generation, PointId};
 use super::super::network::cache::Key;
+use super::super::onion_version::{OnionVersion, PointId};
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::{Happening, World};
 use super::Invariant;
 
 /// The state of the promises that are due within seconds.
-pub struct Prompt<G> {
-    backends: Vec<Looked<G>>,
+pub struct Prompt<V> {
+    backends: Vec<Looked<V>>,
     /// The services that were published since they were configured, in this life of the balancer.
     begun: FxHashSet<usize>,
     /// The copy of a backend's descriptor that the engine is about to get.
-    offered: Option<(usize, Rc<[G]>)>,
+    offered: Option<(usize, Rc<[V]>)>,
     /// The last time at which a request had to wait for its turn.
     waited: Moment,
     /// The last time at which tor was back, or the machine woke up.
@@ -41,11 +41,11 @@ struct Awaited {
 }
 
 /// The engine's last notice of a backend, and its last questions.
-struct Looked<G> {
+struct Looked<V> {
     /// The introduction points that it lists; `None` while it does not take the backend for alive.
-    points: Option<Rc<[G]>>,
+    points: Option<Rc<[V]>>,
     /// The points before that.
-    before: Option<Rc<[G]>>,
+    before: Option<Rc<[V]>>,
     /// The last time of its notice that the points are others, or that the backend is gone.
     changed: Moment,
     /// The first time that it asked since its last notice that the backend lives: it may have missed it since
@@ -63,7 +63,7 @@ struct Looked<G> {
     look_owed: Option<Moment>,
 }
 
-impl<G> Prompt<G> {
+impl<V> Prompt<V> {
     /// The state before the first notice, for this number of backends.
     pub fn new(backends: usize) -> Self {
         let looked = || Looked {
@@ -93,7 +93,7 @@ impl<G> Prompt<G> {
     }
 
     /// Notes that the engine is about to get this copy.
-    pub fn offer(&mut self, backend: usize, points: Rc<[G]>, now: Moment) {
+    pub fn offer(&mut self, backend: usize, points: Rc<[V]>, now: Moment) {
         self.backends[backend].given = now;
         self.offered = Some((backend, points));
     }
@@ -165,7 +165,7 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// The time within which a backend is looked for in another period.
 const LOOK: Duration = Duration::from_secs(30);
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// True if the engine can do at once whatever is due.
     fn is_free(&self) -> bool {
         let engine = self.balancer.engine().filter(|_| self.balancer.asleep.is_none());
@@ -223,7 +223,7 @@ impl<G: Generation> World<G> {
         let all = || service.backends.iter().flat_map(|backend| points(backend).chain(before(backend)));
         let relays: BTreeSet<Fingerprint> = all().map(Point::relay).collect();
         // Otherwise some of them may find no place, or the last set stays.
-        let have_room = all().count() <= G::MAX_POINTS && relays.len() == all().count();
+        let have_room = all().count() <= V::MAX_POINTS && relays.len() == all().count();
         let old = || service.backends.iter().filter(|backend| looked(backend).changed <= since);
         if !have_room || old().flat_map(points).next().is_none() {
             return;
@@ -350,7 +350,7 @@ impl<G: Generation> World<G> {
         if !self.is_free() || self.watch.prompt.waited > since {
             return;
         }
-        let is_late = |looked: &Looked<G>| looked.look_owed.is_some_and(|owed| owed <= since);
+        let is_late = |looked: &Looked<V>| looked.look_owed.is_some_and(|owed| owed <= since);
         let late = self.watch.prompt.backends.iter().position(is_late);
         if let Some(late) = late.filter(|backend| !self.users[*backend].is_empty()) {
             let of = self.backends[late].id.0.clone();

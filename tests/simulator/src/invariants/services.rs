@@ -10,10 +10,10 @@ use onionbalance::engine::{DescriptorSlot, Point};
 use onionbalance_proto::relay::Fingerprint;
 
 use super::super::balancer::Balancer;
-use super::super::generation::{Generation, Places};
 use super::super::network::cache::{Kept, Key};
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::{Relay, RelayId};
+use super::super::onion_version::{OnionVersion, Places};
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::World;
@@ -44,7 +44,7 @@ struct Answers {
     owed: bool,
 }
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Notes that something keeps the balancer from its work, or has just ended.
     pub fn disturb(&mut self) {
         self.undisturbed = self.now;
@@ -106,12 +106,12 @@ impl<G: Generation> World<G> {
         let known = self.behind.map(|(wait, _)| wait);
         if load.behind_for.is_some() {
             let wait = known.unwrap_or_default().max(load.longest_wait);
-            self.promises = self.promises.behind::<G>(&self.timing, wait);
+            self.promises = self.promises.behind::<V>(&self.timing, wait);
             self.behind = Some((wait, self.now.after(self.promises.seen + self.promises.posted)));
             self.report.behind_minutes += 1;
             self.report.longest_wait = self.report.longest_wait.max(wait);
         } else if self.behind.is_some_and(|(_, until)| until <= self.now) {
-            self.promises = self.promises.behind::<G>(&self.timing, Duration::ZERO);
+            self.promises = self.promises.behind::<V>(&self.timing, Duration::ZERO);
             self.behind = None;
         }
     }
@@ -221,12 +221,12 @@ impl<G: Generation> World<G> {
     /// True if an HSDir holds, or held a moment ago, a higher revision than the balancer has published since,
     /// and the balancer waits until that is gone. A few HSDirs with a higher revision must not drive
     /// revisions up.
-    fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
+    fn is_ahead(&self, key: Key, spot: &Spot, last: Option<&Kept<V>>, alarm: &mut Alarm) -> bool {
         if self.is_out_of_reach(key, last, alarm) {
             return true;
         }
         let given = self.balancer.given.get(&key).map_or(0, |(revision, _)| *revision);
-        let ahead = |last: Option<&Kept<G>>, alarm: &mut Alarm| {
+        let ahead = |last: Option<&Kept<V>>, alarm: &mut Alarm| {
             let last = last.filter(|last| last.text.revision > given);
             last.is_some_and(|last| !alarm.passed(last.until.after(self.promises.posted)))
         };
@@ -247,8 +247,8 @@ impl<G: Generation> World<G> {
     /// True if an HSDir holds, or held a moment ago, a revision that the signer does not exceed: it was
     /// signed before the signer's restart, by a clock that was further ahead than a revision may be, and the
     /// signer's counter has not come near enough since.
-    fn is_out_of_reach(&self, key: Key, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
-        let Some(last) = last.filter(|last| G::TELLS && last.text.made < self.balancer.signer_began) else {
+    fn is_out_of_reach(&self, key: Key, last: Option<&Kept<V>>, alarm: &mut Alarm) -> bool {
+        let Some(last) = last.filter(|last| V::TELLS && last.text.made < self.balancer.signer_began) else {
             return false;
         };
         // When it comes within reach, replacing it takes some time.
@@ -259,9 +259,9 @@ impl<G: Generation> World<G> {
 
     /// Checks that every HSDir that could have each descriptor has it. Returns the lists of HSDirs without an
     /// excuse: each list once, with one of the HSDirs that have it.
-    fn check_stored(&mut self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[G]>)> {
+    fn check_stored(&mut self, number: usize, alarm: &mut Alarm) -> Vec<(RelayId, Rc<[V]>)> {
         let mut missing = Vec::new();
-        let mut listed: Vec<(RelayId, Rc<[G]>)> = Vec::new();
+        let mut listed: Vec<(RelayId, Rc<[V]>)> = Vec::new();
         for spot in &self.services[number].spots {
             let key = Key { owner: number, slot: spot.slot };
             for (id, since) in &spot.hsdirs {
@@ -297,8 +297,8 @@ impl<G: Generation> World<G> {
 
     /// True if a renewal may still come, because it was promised for a time after HSDirs forget. This happens if the engine is
     /// behind, or has so much to do that a failed upload waits for an hour.
-    fn is_renewal_late(&self, last: Option<&Kept<G>>, alarm: &mut Alarm) -> bool {
-        let late = self.promises.renewed.saturating_sub(G::KEPT);
+    fn is_renewal_late(&self, last: Option<&Kept<V>>, alarm: &mut Alarm) -> bool {
+        let late = self.promises.renewed.saturating_sub(V::KEPT);
         last.is_some_and(|last| !alarm.passed(last.until.after(late)))
     }
 
@@ -309,7 +309,7 @@ impl<G: Generation> World<G> {
         for spot in &self.services[number].spots {
             let key = Key { owner: number, slot: spot.slot };
             let Some((given, at)) = self.balancer.given.get(&key).copied() else { continue };
-            if !G::TELLS || !alarm.passed(at.after(self.promises.posted)) {
+            if !V::TELLS || !alarm.passed(at.after(self.promises.posted)) {
                 continue;
             }
             for (id, since) in &spot.hsdirs {
@@ -333,7 +333,7 @@ impl<G: Generation> World<G> {
     }
 
     /// Checks that the points which are listed where clients look belong to living backends.
-    fn check_points(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
+    fn check_points(&mut self, number: usize, listed: &[(RelayId, Rc<[V]>)], alarm: &mut Alarm) {
         let service = &self.services[number];
         // While all backends are gone, the last set stays.
         let supplied = service.supplied.map(|since| since.after(self.promises.seen + self.promises.posted));
@@ -374,7 +374,7 @@ impl<G: Generation> World<G> {
 
     /// Checks that every backend that has been found for long enough is listed, unless others have taken all
     /// of its places.
-    fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[G]>)], alarm: &mut Alarm) {
+    fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[V]>)], alarm: &mut Alarm) {
         let points = || listed.iter().flat_map(|(_, points)| points.iter());
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
         let service = &self.services[number];
@@ -395,7 +395,7 @@ impl<G: Generation> World<G> {
         let backends = &self.services[number].backends;
         let others = backends.iter().filter(|other| **other != backend).flat_map(|other| relays(*other));
         let others: Vec<Fingerprint> = others.chain(listed).collect();
-        backends.len() <= G::MAX_POINTS && relays(backend).any(|relay| !others.contains(&relay))
+        backends.len() <= V::MAX_POINTS && relays(backend).any(|relay| !others.contains(&relay))
     }
 
     /// Checks that clients with any of the `live` consensuses find a descriptor, if there is an HSDir left for that.
@@ -403,7 +403,7 @@ impl<G: Generation> World<G> {
         let service = &self.services[number];
         let until = service.steady_until.map(|until| until.min(self.now));
         let owed = until.filter(|until| steady || !alarm.passed(until.after(self.promises.absence)));
-        let owed = owed.filter(|_| !G::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
+        let owed = owed.filter(|_| !V::BY_THE_CLOCK || self.balancer.clock_ahead == 0);
         let (mut last, mut look_ups) = (None, LookUps::default());
         for consensus in live {
             alarm.passed(consensus.valid_until());
@@ -430,7 +430,7 @@ impl<G: Generation> World<G> {
     /// share one value.
     fn sought(&mut self, number: usize, consensus: &Consensus) -> Rc<Places<RelayId>> {
         let (address, wall) = (&mut self.addresses[number], self.now.wall());
-        let slots = G::looked_for(consensus, address, wall);
+        let slots = V::looked_for(consensus, address, wall);
         let known = &mut self.services[number].sought;
         let same = |(number, places): &&(usize, Rc<Places<RelayId>>)| {
             *number == consensus.number && places.iter().map(|(slot, _)| *slot).eq(slots.iter().copied())
@@ -438,7 +438,7 @@ impl<G: Generation> World<G> {
         if let Some((_, places)) = known.iter().find(same) {
             return places.clone();
         }
-        let places = G::sought(consensus, address, wall);
+        let places = V::sought(consensus, address, wall);
         let equal = known.iter().find(|(_, known)| **known == places);
         let places = equal.map_or_else(|| Rc::new(places), |(_, known)| known.clone());
         // There are never more live consensuses than that.

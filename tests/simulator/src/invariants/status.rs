@@ -7,8 +7,8 @@ use onionbalance::engine::{
 };
 
 use super::super::balancer::number_of;
-use super::super::generation::{Generation, PointId};
 use super::super::network::cache::Key;
+use super::super::onion_version::{OnionVersion, PointId};
 use super::super::world::World;
 use super::Invariant;
 
@@ -17,7 +17,7 @@ const A_MINUTE: u64 = 8;
 /// Milliseconds.
 const MINUTE: u64 = 60_000;
 
-impl<G: Generation> World<G> {
+impl<V: OnionVersion> World<V> {
     /// Checks the status of all services: each minute if they are few.
     pub(super) fn check_status(&mut self) {
         let minutes = (self.services.len() as u64).div_ceil(A_MINUTE).max(1);
@@ -63,7 +63,7 @@ impl<G: Generation> World<G> {
             let (relay, sent) = (self.relays.get(id), *held.sent.get(&id)?);
             // An HSDir that is at fault acknowledges what it discards, and loses what it had.
             let is_at_fault = !relay.is_fit() || relay.fit_since >= sent || relay.forgot_at >= Some(sent);
-            let has_expired = sent.after(G::KEPT) <= self.now;
+            let has_expired = sent.after(V::KEPT) <= self.now;
             let kept = self.relays.kept(id, key, self.now);
             let has = kept
                 .is_some_and(|kept| kept.text.points.iter().all(|point| held.listed.contains(&point.id())));

@@ -8,16 +8,16 @@ use std::time::Duration;
 use onionbalance::engine::{Action, Post};
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::super::generation::{Generation, PointId};
 use super::super::network::cache::{Key, Text};
 use super::super::network::relay::{RelayId, Said};
+use super::super::onion_version::{OnionVersion, PointId};
 use super::super::service::Service;
 use super::super::time::Moment;
 use super::first::First;
 use super::prompt::Prompt;
 
 /// The memory of events and actions.
-pub struct Watch<G> {
+pub struct Watch<V> {
     hasher: FxHasher,
     /// The requests that come once in this life of the balancer, which the counts below leave out.
     pub first: First,
@@ -28,28 +28,28 @@ pub struct Watch<G> {
     /// The times in the last minute at which a descriptor was posted.
     pub posts: VecDeque<Moment>,
     /// The newest descriptors that were handed to the engine: of each backend, by period.
-    newest: Vec<BTreeMap<u64, Newest<G>>>,
+    newest: Vec<BTreeMap<u64, Newest<V>>>,
     /// The descriptors that HSDirs are known to have, by descriptor of a service.
-    pub held: FxHashMap<Key, Held<G>>,
+    pub held: FxHashMap<Key, Held<V>>,
     /// The time of the engine's last notice that a backend was found, had changed or was gone; one for each
     /// backend.
     pub changed: Vec<Moment>,
     /// The renewals of the last minutes.
     pub renewals: VecDeque<Moment>,
     /// The promises that are due within seconds.
-    pub prompt: Prompt<G>,
+    pub prompt: Prompt<V>,
 }
 
 /// The newest descriptor of a period, and others of the same revision.
-struct Newest<G> {
+struct Newest<V> {
     revision: u64,
-    points: Vec<Rc<[G]>>,
+    points: Vec<Rc<[V]>>,
     /// The time at which it was last delivered, young enough by the balancer's clock.
     seen: Moment,
     /// Other revisions and points that may count: those from before an earlier period was looked at again, those that a lower
     /// revision replaced, and those that came before the engine looked in their period. None of them counts once something newer
     /// has come.
-    before: Vec<(u64, Vec<Rc<[G]>>)>,
+    before: Vec<(u64, Vec<Rc<[V]>>)>,
 }
 
 /// The time for which a descriptor binds after it was last seen: no HSDir of version 3 can hold it any longer. A lower revision
@@ -58,16 +58,16 @@ struct Newest<G> {
 const BINDS: Duration = Duration::from_mins(3 * 60 + 15);
 
 /// The state before the first descriptor.
-impl<G> Default for Newest<G> {
+impl<V> Default for Newest<V> {
     fn default() -> Self {
         Self { revision: 0, points: Vec::new(), seen: Moment::ZERO, before: Vec::new() }
     }
 }
 
 /// The known state of one descriptor of a service.
-pub struct Held<G> {
+pub struct Held<V> {
     /// The points that each HSDir is known to have.
-    pub by: FxHashMap<RelayId, Rc<[G]>>,
+    pub by: FxHashMap<RelayId, Rc<[V]>>,
     /// The time of the last upload to each HSDir.
     pub sent: FxHashMap<RelayId, Moment>,
     /// The time of the last read-back at each HSDir.
@@ -97,7 +97,7 @@ pub struct Held<G> {
 }
 
 /// The state before the first publication.
-impl<G> Default for Held<G> {
+impl<V> Default for Held<V> {
     fn default() -> Self {
         let (by, sent, asked, sets) = Default::default();
         let (listed, refusing) = Default::default();
@@ -120,7 +120,7 @@ impl<G> Default for Held<G> {
     }
 }
 
-impl<G> Held<G> {
+impl<V> Held<V> {
     /// True if all its HSDirs are known to have it.
     pub fn is_everywhere(&self) -> bool {
         self.hsdirs > 0 && self.by.len() == self.hsdirs
@@ -134,7 +134,7 @@ impl<G> Held<G> {
     }
 }
 
-impl<G: Generation> Watch<G> {
+impl<V: OnionVersion> Watch<V> {
     /// The state before the first event.
     pub fn new(backends: usize) -> Self {
         Self {
@@ -238,7 +238,7 @@ impl<G: Generation> Watch<G> {
     }
 
     /// Notes the engine's actions.
-    pub fn heard(&mut self, now: Moment, actions: &[Action<G>]) {
+    pub fn heard(&mut self, now: Moment, actions: &[Action<V>]) {
         for action in actions {
             now.0.hash(&mut self.hasher);
             match action {
@@ -265,7 +265,7 @@ impl<G: Generation> Watch<G> {
         &mut self,
         backend: usize,
         period: u64,
-        text: &Text<G>,
+        text: &Text<V>,
         (is_young, is_asked_for): (bool, bool),
         now: Moment,
     ) {
@@ -309,7 +309,7 @@ impl<G: Generation> Watch<G> {
 
     /// True if a point is in the newest descriptor of its backend that the engine has seen.
     pub fn is_of_the_newest(&self, backend: usize, point: PointId) -> bool {
-        let has = |descriptors: &[Rc<[G]>]| {
+        let has = |descriptors: &[Rc<[V]>]| {
             descriptors.iter().flat_map(|points| &**points).any(|known| known.id() == point)
         };
         let periods = self.newest[backend].values();
@@ -318,7 +318,7 @@ impl<G: Generation> Watch<G> {
 
     /// Notes that an HSDir has stored a descriptor. If it is known to have another one, an earlier upload was
     /// slower than a later one.
-    pub fn stored(&mut self, key: Key, relay: RelayId, text: &Text<G>) {
+    pub fn stored(&mut self, key: Key, relay: RelayId, text: &Text<V>) {
         let Some(held) = self.held.get_mut(&key) else { return };
         if held.by.get(&relay).is_some_and(|known| !Rc::ptr_eq(known, &text.points)) {
             held.by.remove(&relay);
@@ -331,12 +331,12 @@ impl<G: Generation> Watch<G> {
         &mut self,
         key: Key,
         relay: RelayId,
-        text: &Text<G>,
+        text: &Text<V>,
         (said, posted): (Said, Moment),
         now: Moment,
     ) {
         match said {
-            Said::Stored if G::TELLS => self.hold(key, relay, text, posted),
+            Said::Stored if V::TELLS => self.hold(key, relay, text, posted),
             Said::Refused => {
                 self.excuse(key, now);
                 self.refused(key, relay);
@@ -353,19 +353,19 @@ impl<G: Generation> Watch<G> {
     }
 
     /// Notes that the engine gets the descriptor that an HSDir has.
-    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<G>, now: Moment) {
+    pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<V>, now: Moment) {
         // The memory of a service that was removed in the meantime is gone.
         let Some(held) = self.held.get_mut(&key) else { return };
-        if G::TELLS {
+        if V::TELLS {
             held.seen = held.seen.max(text.revision);
-        } else if held.is_awaited(relay, now, G::timing().fetch_timeout) {
+        } else if held.is_awaited(relay, now, V::timing().fetch_timeout) {
             self.hold(key, relay, text, text.made);
         }
     }
 
     /// Notes that an HSDir holds the text that tor was given at `posted`, which takes some time to sign, unless it was sent another
     /// one since.
-    fn hold(&mut self, key: Key, relay: RelayId, text: &Text<G>, posted: Moment) {
+    fn hold(&mut self, key: Key, relay: RelayId, text: &Text<V>, posted: Moment) {
         let held = self.held.entry(key).or_default();
         if held.sent.get(&relay).is_some_and(|sent| *sent < posted) {
             held.by.insert(relay, text.points.clone());

@@ -21,7 +21,7 @@ use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
 
 /// A version of onion services.
-pub trait Generation: Clone + Send + Sync + 'static {
+pub trait OnionVersion: Clone + Send + Sync + 'static {
     /// An onion address.
     type Address: Copy + fmt::Display + Send + Sync;
     /// A backend as it is configured.
@@ -100,7 +100,7 @@ pub trait Generation: Clone + Send + Sync + 'static {
 }
 
 /// The HSDirs and times of a version's descriptors, by one consensus.
-pub trait Directory<G: Generation>: Eq + Send + Sync {
+pub trait Directory<V: OnionVersion>: Eq + Send + Sync {
     /// The time in which the consensus is valid.
     fn lifetime(&self) -> &Lifetime;
 
@@ -117,30 +117,30 @@ pub trait Directory<G: Generation>: Eq + Send + Sync {
     /// The descriptors that the service keeps published at `now`, each with its HSDirs.
     fn published(
         &self,
-        known: &mut G::Known,
-        address: &G::Address,
+        known: &mut V::Known,
+        address: &V::Address,
         now: UnixTime,
     ) -> Vec<(DescriptorSlot, Vec<Fingerprint>)>;
 
     /// The properties of the descriptor in this slot; `None` if it is not published any more.
-    fn term(&self, slot: DescriptorSlot) -> Option<G::Term>;
+    fn term(&self, slot: DescriptorSlot) -> Option<V::Term>;
 
     /// The lookup of the service's descriptor of this term; `None` if tor cannot fetch that one.
-    fn lookup_own(&self, address: &G::Address, term: G::Term) -> Option<Lookup>;
+    fn lookup_own(&self, address: &V::Address, term: V::Term) -> Option<Lookup>;
 
     /// The HSDirs of the backend's present descriptor at `now`.
-    fn backend(&self, known: &mut G::Known, backend: &G::Backend, now: UnixTime) -> BackendView;
+    fn backend(&self, known: &mut V::Known, backend: &V::Backend, now: UnixTime) -> BackendView;
 
     /// The lookup of this replica of the backend's descriptor at `now`; `None` if there is no such replica.
-    fn lookup(&self, backend: &G::Backend, replica: u8, now: UnixTime) -> Option<Lookup>;
+    fn lookup(&self, backend: &V::Backend, replica: u8, now: UnixTime) -> Option<Lookup>;
 
     /// The lookup of the backend's descriptor at `now` as one of its clients; `None` if it does not authorize
     /// clients. Tor's consensus or its clock may be ahead of ours, or behind.
-    fn client_lookup(&self, backend: &G::Backend, now: UnixTime) -> Option<ClientLookup>;
+    fn client_lookup(&self, backend: &V::Backend, now: UnixTime) -> Option<ClientLookup>;
 
     /// The time at which, by the clock alone, the service at `address` gets other descriptors than at `now`;
     /// `None` if a consensus decides that.
-    fn changes_at(&self, address: &G::Address, now: UnixTime) -> Option<UnixTime>;
+    fn changes_at(&self, address: &V::Address, now: UnixTime) -> Option<UnixTime>;
 }
 
 /// Results that follow from addresses alone, and are needed again with the next consensus.
@@ -155,11 +155,11 @@ impl Known for () {
 
 /// A frontend and its backends, each once.
 #[derive(Clone, Debug)]
-pub struct Frontend<G: Generation> {
+pub struct Frontend<V: OnionVersion> {
     /// The frontend's address, of which the signer holds the key.
-    pub address: G::Address,
+    pub address: V::Address,
     /// The configured backends.
-    pub backends: Vec<G::Backend>,
+    pub backends: Vec<V::Backend>,
 }
 
 /// The line of torrc that the clients of a v2 frontend with client authorization need.
@@ -187,13 +187,13 @@ impl fmt::Display for ClientLine {
 }
 
 /// A descriptor to be made: a text for each set of introduction points.
-pub struct Order<G: Generation> {
+pub struct Order<V: OnionVersion> {
     /// The service and its backends.
-    pub frontend: Arc<Frontend<G>>,
+    pub frontend: Arc<Frontend<V>>,
     /// The descriptor's properties.
-    pub term: G::Term,
+    pub term: V::Term,
     /// The set of points that each text lists; at least one set, and none of them empty.
-    pub sets: Vec<Vec<G::Point>>,
+    pub sets: Vec<Vec<V::Point>>,
     /// The revision that the new descriptor has to exceed.
     pub revision_floor: u64,
 }
@@ -207,7 +207,7 @@ pub struct Signed {
     pub revision: u64,
 }
 
-/// The reason for which a descriptor was not made. `F` is [`Generation::FrontendError`].
+/// The reason for which a descriptor was not made. `F` is [`OnionVersion::FrontendError`].
 #[derive(Debug, thiserror::Error)]
 pub enum SignError<F> {
     /// The signer refused, or is away.
@@ -218,7 +218,7 @@ pub enum SignError<F> {
     Frontend(F),
 }
 
-/// The reason for which documents give no directory. `D` is [`Generation::DirectoryError`].
+/// The reason for which documents give no directory. `D` is [`OnionVersion::DirectoryError`].
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError<D> {
     /// The documents are those of the other version.

@@ -15,7 +15,7 @@ use super::super::network::cache::KEPT_V3;
 use super::super::network::calendar::Calendar;
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::RelayId;
-use super::{Generation, Places, PointId};
+use super::{OnionVersion, Places, PointId};
 
 /// An introduction point of version 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +38,7 @@ impl Point for V3 {
     }
 }
 
-impl Generation for V3 {
+impl OnionVersion for V3 {
     const MAX_POINTS: usize = 20;
     const DESCRIPTORS: usize = 2;
     const HSDIRS: usize = 16;

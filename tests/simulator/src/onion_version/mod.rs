@@ -26,7 +26,7 @@ pub type Places<Hsdir> = Vec<(DescriptorSlot, Vec<Hsdir>)>;
 
 /// A version of onion services: its introduction points, the balancer's own code for the HSDirs of
 /// descriptors, and the rules of everything else in the network.
-pub trait Generation: Point<Id = PointId> + std::fmt::Debug + 'static {
+pub trait OnionVersion: Point<Id = PointId> + std::fmt::Debug + 'static {
     /// The most points that a descriptor may list.
     const MAX_POINTS: usize;
     /// The most descriptors that a service has at a time.

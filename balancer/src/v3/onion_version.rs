@@ -14,8 +14,10 @@ use super::frontend::{self, FrontendError};
 use super::known_replicas::KnownReplicas;
 use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
+use crate::onion_version::{
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
+};
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
@@ -23,7 +25,7 @@ use crate::tor::documents::consensus::Lifetime;
 #[derive(Clone, Copy, Debug)]
 pub struct V3;
 
-impl Generation for V3 {
+impl OnionVersion for V3 {
     type Address = OnionAddress;
     type Backend = OnionAddress;
     type Point = BackendPoint;
@@ -104,7 +106,7 @@ impl Generation for V3 {
     }
 }
 
-impl generation::Directory<V3> for Directory {
+impl onion_version::Directory<V3> for Directory {
     fn lifetime(&self) -> &Lifetime {
         self.lifetime()
     }

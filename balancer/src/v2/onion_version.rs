@@ -13,8 +13,10 @@ use super::directory::{self, Directory};
 use super::frontend::{self, FrontendError};
 use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
-use crate::generation::{self, ClientLine, DirectoryError, Frontend, Generation, Order, SignError, Signed};
 use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup, Version};
+use crate::onion_version::{
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
+};
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
 
@@ -22,7 +24,7 @@ use crate::tor::documents::consensus::Lifetime;
 #[derive(Clone, Copy, Debug)]
 pub struct V2;
 
-impl Generation for V2 {
+impl OnionVersion for V2 {
     type Address = OnionAddress;
     type Backend = InstanceV2;
     type Point = BackendPoint;
@@ -115,7 +117,7 @@ impl Generation for V2 {
     }
 }
 
-impl generation::Directory<V2> for Directory {
+impl onion_version::Directory<V2> for Directory {
     fn lifetime(&self) -> &Lifetime {
         self.lifetime()
     }
@@ -193,7 +195,7 @@ fn lookup(address: &OnionAddress, term: DescriptorTerm) -> Lookup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generation::Directory as _;
+    use crate::onion_version::Directory as _;
 
     const ROUTER_STATUSES: &str = include_str!("../../tests/data/ns-all.txt");
     const TIMES: [&str; 3] = ["2026-11-22 07:53:20", "2026-11-22 07:53:40", "2026-11-22 07:54:00"];

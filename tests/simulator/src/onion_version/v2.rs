@@ -16,7 +16,7 @@ use super::super::network::cache::KEPT_V2;
 use super::super::network::calendar::Calendar;
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::RelayId;
-use super::{Generation, Places, PointId};
+use super::{OnionVersion, Places, PointId};
 
 /// An introduction point of version 2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +39,7 @@ impl Point for V2 {
     }
 }
 
-impl Generation for V2 {
+impl OnionVersion for V2 {
     const MAX_POINTS: usize = 10;
     const DESCRIPTORS: usize = 4;
     const HSDIRS: usize = 12;
