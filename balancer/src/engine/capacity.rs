@@ -19,16 +19,32 @@ mod slots;
 
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
+
 use self::line::Line;
 pub(super) use self::line::{Due, Place};
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
-use super::dispatch::{Posting, ReadBack};
-use super::id::{BackendId, PublicationId};
+use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId};
 use super::notice::Notice;
 use super::registry::Number;
 use super::status::Load;
 use super::timing::{Demand, Settings};
+
+/// A descriptor that waits to be posted.
+#[derive(Clone, Copy)]
+pub(super) struct Posting {
+    pub(super) service: Number<ServiceId>,
+    pub(super) slot: DescriptorSlot,
+}
+
+/// A descriptor that waits to be read back.
+pub(super) struct ReadBack {
+    pub(super) service: Number<ServiceId>,
+    pub(super) slot: DescriptorSlot,
+    /// The HSDir whose acknowledgement has to be proven; `None`: any that refused.
+    pub(super) from: Option<Fingerprint>,
+}
 
 /// The time for which a request without an answer keeps its slot.
 ///

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::Engine;
-use super::capacity::Request;
+use super::capacity::{Posting, ReadBack, Request};
 use super::context::Context;
 use super::descriptor::{Batch, Descriptor, Turn};
 use super::event::{Action, Point, Post};
@@ -25,21 +24,6 @@ pub(super) enum Owner {
 /// between them; the others wait for the next turn. A thousand services that all choose again take several
 /// turns.
 const WORK: usize = 1000;
-
-/// A descriptor that waits to be posted.
-#[derive(Clone, Copy)]
-pub(super) struct Posting {
-    service: Number<ServiceId>,
-    slot: DescriptorSlot,
-}
-
-/// A descriptor that waits to be read back.
-pub(super) struct ReadBack {
-    service: Number<ServiceId>,
-    slot: DescriptorSlot,
-    /// The HSDir whose acknowledgement has to be proven; `None`: any that refused.
-    from: Option<Fingerprint>,
-}
 
 impl<P: Point, R: RngCore> Engine<P, R> {
     /// Wakes the backends and services whose deadline has come, the earliest first. Those beyond [`WORK`] are

@@ -212,6 +212,13 @@ fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
         }
         ensure!(applied, "{}: there is no {}", mutation.name, mutation.file);
     }
+    // A package of an earlier list is a member of the workspace, too.
+    for package in fs::read_dir(directory.join("mutants"))? {
+        let package = package?;
+        if !package.file_name().to_str().is_some_and(|name| names.contains(name)) {
+            fs::remove_dir_all(package.path())?;
+        }
+    }
     Ok(())
 }
 
