@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 
+use ed25519_dalek::Signature;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CERT_LIFETIME_SECS, CertType, Certificate, Claim, ExpiryHour};
 use onionbalance_proto::v3::document::inner::{Inner, IntroductionPoint};
 use onionbalance_proto::v3::document::middle::ClientLines;
-use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, PeriodKeys};
+use onionbalance_proto::v3::document::{Descriptor, MAX_LENGTH, MAX_POINTS, PeriodKeys};
 use onionbalance_proto::v3::{OnionAddress, PeriodLength, TimePeriod};
 use onionbalance_proto::wire::{FrontendRequest, Refusal, SignedFrontend};
 use rand_core::CryptoRngCore;
 
 use super::authority::{Authority, PeriodSecrets};
 use super::delegation::Delegation;
-use super::judge::{self, Approved, ApprovedPoint};
+use super::judge::{self, Approved, ApprovedPoint, MAX_SETS};
 use super::revision::Revisions;
 use crate::log::Priority;
 
@@ -23,6 +24,8 @@ const PERIODS_KEPT: usize = 4;
 /// The most secrets of one service: the identity's, a blinded one while it is used, two of each period that
 /// is kept, and two of the period that comes next.
 pub const SECRETS: usize = 2 + 2 * (PERIODS_KEPT + 1);
+/// The most certificates of points' keys that are kept: those of the largest request.
+const CERTIFIED_KEPT: usize = 2 * MAX_SETS * MAX_POINTS;
 /// The time for which a service is bound to another period length than the public network's since that was
 /// last asked for, in seconds.
 const LENGTH_BOUND_SECS: u64 = 600;
@@ -48,6 +51,19 @@ struct Period {
     /// certificate of a removed backend's point stays usable beyond the descriptors that are published. A
     /// delegation has only one, though.
     secrets: PeriodSecrets,
+    /// The end of all certificates of points' keys. They count from the last whole hour (tor:
+    /// `setup_desc_intro_point`), so that they are the same for an hour.
+    expires: ExpiryHour,
+    /// The signatures of these certificates. A list, which is searched: a table would take three times the
+    /// memory.
+    certified: Vec<Certified>,
+}
+
+/// The signature of a certificate of this type for this key.
+struct Certified {
+    kind: CertType,
+    key: [u8; 32],
+    signature: Signature,
 }
 
 impl Service {
@@ -142,7 +158,7 @@ impl Service {
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
         let known = self.periods.iter().position(|known| known.time == approved.period);
-        let period = match known.and_then(|index| self.periods.remove(index)) {
+        let mut period = match known.and_then(|index| self.periods.remove(index)) {
             Some(period) => period,
             None => Period::new(&self.authority, approved.period, rng)?,
         };
@@ -166,11 +182,11 @@ impl Period {
     fn new(authority: &Authority, period: TimePeriod, rng: &mut impl CryptoRngCore) -> Result<Self, Refusal> {
         let keys = PeriodKeys::derive(&authority.address(), period);
         let secrets = authority.period(period, rng)?;
-        Ok(Self { time: period, keys, secrets })
+        Ok(Self { time: period, keys, secrets, expires: ExpiryHour(0), certified: Vec::new() })
     }
 
     fn sign_all(
-        &self,
+        &mut self,
         authority: &Authority,
         approved: &Approved,
         revision: u64,
@@ -178,10 +194,12 @@ impl Period {
         rng: &mut impl CryptoRngCore,
     ) -> Result<SignedFrontend, Refusal> {
         let signing_cert = authority.certify(self.secrets.signing.public(), self.time, now)?;
-        // Certificates of points' keys count from the last whole hour (tor: `setup_desc_intro_point`). Their signatures are not kept
-        // for the rest of it: with 30 points they would take 6 kB in each period, and a service is seldom signed for twice in an hour.
         let expires = ExpiryHour::not_after(now.plus(CERT_LIFETIME_SECS));
-        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point, expires)).collect();
+        if self.expires != expires || self.certified.len() > CERTIFIED_KEPT {
+            self.expires = expires;
+            self.certified.clear();
+        }
+        let points: Vec<_> = approved.points.iter().map(|point| self.certify_point(point)).collect();
         let mut texts = Vec::with_capacity(approved.sets.len());
         for set in &approved.sets {
             let points = set.iter().filter_map(|index| points.get(usize::from(*index)).cloned()).collect();
@@ -197,21 +215,28 @@ impl Period {
     }
 
     /// The point with the type-09 and type-0B certificates.
-    fn certify_point(&self, point: &ApprovedPoint, expires: ExpiryHour) -> IntroductionPoint {
+    fn certify_point(&mut self, point: &ApprovedPoint) -> IntroductionPoint {
         IntroductionPoint {
             link_specifiers: point.link_specifiers.clone(),
             onion_key: point.onion_key,
             auth_key: point.auth_key,
             enc_key: point.enc_key,
-            auth_cert: self.certify(CertType::AuthKey, *point.auth_key.as_bytes(), expires),
-            enc_cert: self.certify(CertType::EncKey, point.enc_key.to_ed25519(), expires),
+            auth_cert: self.certify(CertType::AuthKey, *point.auth_key.as_bytes()),
+            enc_cert: self.certify(CertType::EncKey, point.enc_key.to_ed25519()),
         }
     }
 
-    fn certify(&self, kind: CertType, key: [u8; 32], expires: ExpiryHour) -> Certificate {
+    fn certify(&mut self, kind: CertType, key: [u8; 32]) -> Certificate {
         let signing = &self.secrets.signing;
-        let claim = Claim { kind, expires, certified: key, signed_by: signing.public().to_bytes() };
-        let signature = signing.sign(&claim.signed_bytes());
+        let claim =
+            Claim { kind, expires: self.expires, certified: key, signed_by: signing.public().to_bytes() };
+        let known = self.certified.iter().find(|known| known.kind == kind && known.key == key);
+        let known = known.map(|known| known.signature);
+        let signature = known.unwrap_or_else(|| {
+            let signature = signing.sign(&claim.signed_bytes());
+            self.certified.push(Certified { kind, key, signature });
+            signature
+        });
         Certificate { claim, signature }
     }
 
