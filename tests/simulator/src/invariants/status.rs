@@ -67,7 +67,9 @@ impl<V: OnionVersion> World<V> {
             let kept = self.relays.kept(id, key, self.now);
             let has = kept
                 .is_some_and(|kept| kept.text.points.iter().all(|point| held.listed.contains(&point.id())));
-            (!is_at_fault && !has_expired && !has).then_some(hsdir.hsdir)
+            // After two lost answers a refusal counts as stored, and a stranger may have published meanwhile.
+            let is_ahead = kept.is_some_and(|kept| kept.text.revision > held.highest);
+            (!is_at_fault && !has_expired && !is_ahead && !has).then_some(hsdir.hsdir)
         });
         without.map(|hsdir| format!("HSDir {hsdir} is said to have {:?}, and has not", descriptor.slot))
     }
