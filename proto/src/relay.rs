@@ -17,8 +17,8 @@ pub struct FingerprintError;
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Reads the forms of control-spec's `LongName`: `FP`, `$FP`, `$FP~nickname` and `$FP=nickname`. Fails for any
-    /// other text.
+    /// Reads the forms of control-spec's `LongName`: `FP`, `$FP`, `$FP~nickname` and `$FP=nickname`. Fails
+    /// for any other text.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let text = text.strip_prefix('$').unwrap_or(text);
         let digits = text.split(['~', '=']).next().unwrap_or(text);

@@ -1,5 +1,5 @@
 //! The confinement of the balancer's process. It holds no key, but it reads bytes of strangers: an attacker
-//! who takes it over can reach tor, the signer and a few directories, and nothing else.
+//! in its place can reach tor, the signer and a few directories, and nothing else.
 //!
 //! The order of start: [`hardening`] first; [`user`] drops root before the log file is created; then all
 //! sockets are opened, and the signer is started if it is to be a child. [`Reach`] collects what the process

@@ -1,13 +1,15 @@
 //! The deadlines of backends and services: the times at which the engine wakes them.
 //!
-//! An owner has one deadline, the earliest of these. Lengths are fields of [`super::Timing`]; those with a range are random within it.
+//! An owner has one deadline, the earliest of these. Lengths are fields of [`super::Timing`]; those with a
+//! range are random within it.
 //!
 //! | owner | purpose | counts from | length |
 //! |---|---|---|---|
 //! | backend | to give up an HSDir that does not answer a fetch | the fetch | `fetch_timeout` |
 //! | backend | the next look at its HSDirs | the end of the last look | `refresh`; `look_again`, doubling up to `refresh`, if that was without result |
 //! | backend | to take it for dead | the publication of its newest descriptor | `max_age` |
-//! | service | to choose its points for the first time | the first backend found | `settle`; none if all backends have answered |
+//! | service | to choose its points for the first time | the first backend found | `settle`; up to `first_requests` more while a backend has no result; none if all have one |
+//! | service | to await a backend's result before that | the first request for it | `first_answer` |
 //! | service | to choose its points again | the first of several changes | `debounce` |
 //! | service | to give up its last points | the end of its last backend | `keep_last` |
 //! | descriptor | to renew it | the last publication | `republish_from` to `republish_to` |

@@ -63,7 +63,7 @@ pub struct ServiceSpec {
 pub enum Proof {
     /// The HSDir's acknowledgement.
     Word,
-    /// Reading the descriptor back: HSDirs of version 2 also acknowledge descriptors that they discard,
+    /// Reading the descriptor back: version-2 HSDirs also acknowledge descriptors that they discard,
     /// because these are too old, too far ahead, or older than their own.
     ReadBack,
 }
@@ -71,7 +71,8 @@ pub enum Proof {
 /// A whole configuration. The engine is made with one, and a reload brings the next.
 #[derive(Clone, Debug)]
 pub struct EngineConfiguration {
-    /// All services. Other services of the previous configuration are forgotten, and so are backends that no service has any more.
+    /// All services. Other services of the previous configuration are forgotten, and so are backends that no
+    /// service has any more.
     pub services: Vec<ServiceSpec>,
     /// The pace. After a reload it is valid from the next [`Event::Network`] on.
     pub settings: Settings,

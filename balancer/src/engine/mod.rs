@@ -17,7 +17,8 @@
 //! - An event costs time only for the backends and services that it concerns, and a bounded time. If all
 //!   services have to choose again, some do so at once and the others in the following turns.
 //!
-//! The run loop around it always has this form. The runtime's loop takes the answers of tor and of the signer as events.
+//! The run loop around it always has this form. The runtime's loop takes the answers of tor and of the signer
+//! as events.
 //!
 //! ```
 //! # use std::collections::BTreeMap;
@@ -318,7 +319,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.all_touched();
     }
 
-    /// Takes the newest descriptors that an earlier engine had seen. Backends that are not configured are ignored.
+    /// Takes the newest descriptors that an earlier engine had seen. Backends that are not configured are
+    /// ignored.
     fn remember(&mut self, newest: &BTreeMap<BackendId, Newest>) {
         for (id, newest) in newest {
             let number = self.backends.number(id);

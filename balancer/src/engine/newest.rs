@@ -30,7 +30,7 @@ impl Newest {
 }
 
 /// The longest time for which an HSDir can hold a descriptor after it was last seen there: the 180 minutes of
-/// tor's descriptors, and some for skew. HSDirs of version 2 hold one for days, and keep showing it.
+/// tor's descriptors, and some for skew. Version-2 HSDirs hold one for days, and keep showing it.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(3 * HOUR + HOUR / 4);
 
 const HOUR: u64 = 60 * 60;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// All things of one kind, whose names are of type `I`.
+/// All things of one kind, with names of type `I`.
 pub(super) struct Registry<I, T> {
     numbers: BTreeMap<I, Number<I>>,
     all: Vec<Option<T>>,

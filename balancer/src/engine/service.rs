@@ -28,7 +28,7 @@ pub(super) struct Service<P: Point> {
     proof: Proof,
     /// The sets of its descriptors, each for other HSDirs; never emptied while a backend may come back.
     sets: Vec<Vec<Chosen<P>>>,
-    /// In the order of their slots. A list: there are a few, and a map has room for eleven.
+    /// The descriptors in the order of their slots. They are few, and a map would have room for eleven.
     descriptors: Vec<Descriptor<P::Id>>,
     decide_at: Option<Duration>,
     /// The time at which the first of its backends was found, until its first set is chosen.
@@ -129,7 +129,7 @@ impl<P: Point> Service<P> {
         self.decide_at = self.decide_first_at(cx, backends);
     }
 
-    /// One of its backends was asked for the first time. Returns whether that changes when to choose.
+    /// Notes the first request for one of its backends. True if the time of the choice may have changed.
     pub(super) fn backend_asked(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) -> bool {
         let waits = self.found_first.is_some();
         if waits {
@@ -138,10 +138,11 @@ impl<P: Point> Service<P> {
         waits
     }
 
-    /// When to choose the first time; `None` while no backend was found.
+    /// The time of the first choice; `None` while no backend was found.
     ///
-    /// Backends that wait in line for their first look are waited for, and so are those that were just asked for. Otherwise most of many
-    /// services would be published with some of their backends, and again with all.
+    /// The service waits for backends that are in line for their first look, and for those that were just
+    /// asked for. Otherwise most of many services would be published with some of their backends, and again
+    /// with all.
     fn decide_first_at(&self, cx: &Context<impl RngCore>, backends: &Backends<P>) -> Option<Duration> {
         let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
         if mine().all(Backend::has_result) {

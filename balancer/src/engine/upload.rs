@@ -36,7 +36,8 @@ pub(super) struct Upload {
     broke_its_word: bool,
     /// The greatest revision that it has acknowledged; `None` before the first.
     stored: Option<u64>,
-    /// The latest publication with that revision that it has acknowledged. A signer that was restarted may give the revision again.
+    /// The latest publication with that revision that it has acknowledged. A signer that was restarted may
+    /// give the revision again.
     stored_by: PublicationId,
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Agreement {
     said: String,
 }
 
-/// The services that the signer holds, and the frontends that a configuration makes of them. Computed and checked before anything
-/// of the running balancer changes.
+/// The services that the signer holds, and the frontends that a configuration makes of them. Computed and
+/// checked before anything of the running balancer changes.
 pub(super) struct Agreed {
     held: Vec<HeldService>,
     frontends: Frontends,
@@ -83,7 +83,8 @@ impl Agreement {
         self.due = Some(Instant::now());
     }
 
-    /// Notes the signer's answer, and the first entry that is missing in it. The signer is asked again if there is one.
+    /// Notes the signer's answer, and the first entry that is missing in it. The signer is asked again if
+    /// there is one.
     fn note(&mut self, held: Vec<HeldService>, missing: Option<String>) {
         match missing {
             None => {

@@ -1,5 +1,5 @@
-//! Directories that several runtimes share. Their tors mostly have the same consensus, and the rings that follow from it take half a
-//! megabyte each.
+//! Directories that several runtimes share. Their tors mostly have the same consensus, and its rings take
+//! half a megabyte.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -21,13 +21,13 @@ impl<D: Eq> Directories<D> {
 }
 
 impl<D> Default for Directories<D> {
-    /// None yet.
+    /// No directory.
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-// It would be derived, if that did not ask it of the directory too.
+// A derived one would demand that a directory can be cloned, too.
 impl<D> Clone for Directories<D> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

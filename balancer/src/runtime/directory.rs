@@ -145,7 +145,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         }
     }
 
-    /// The particulars of the descriptor in this slot; `None` if it is not published by the present directory.
+    /// The particulars of the descriptor in this slot; `None` if it is not published by the present
+    /// directory.
     pub(super) fn term(&self, slot: DescriptorSlot) -> Option<V::Term> {
         self.directory.as_ref()?.term(slot)
     }

@@ -105,8 +105,8 @@ impl Session {
         Self { connection, version, events, awake }
     }
 
-    /// The events, and the part that keeps tor awake. The caller has to await both all the time: if too many events wait, the
-    /// connection is closed.
+    /// The events, and the part that keeps tor awake. The caller has to await both all the time: if too many
+    /// events wait, the connection is closed.
     pub fn into_events(self) -> (Events, Awake) {
         (self.events, self.awake)
     }
@@ -163,7 +163,7 @@ impl Session {
 }
 
 impl Awake {
-    /// Keeps tor awake until the connection ends, and returns why it has ended.
+    /// Keeps tor awake until the connection ends. Returns the reason of the end.
     pub async fn keep(mut self) -> SessionError {
         loop {
             if let Err(error) = self.signal().await {
@@ -177,9 +177,10 @@ impl Awake {
 
     /// Signals activity, if that is due.
     ///
-    /// A balancer is a client that tor does not see as one: without the signal tor goes dormant, after a day by default. A
-    /// dormant tor fetches no consensus. So the signal must not depend on one that comes, nor on a tor that is ready: a tor
-    /// that is restarted while dormant stays so (`DormantCanceledByStartup`), and does not bootstrap.
+    /// Tor does not count a balancer's commands as client activity: without the signal it goes dormant, after
+    /// a day by default. A dormant tor fetches no consensus. So the signal depends neither on a new consensus
+    /// nor on a tor that is ready: a tor that is restarted while dormant stays dormant
+    /// (`DormantCanceledByStartup`), and does not bootstrap.
     async fn signal(&mut self) -> Result<(), SessionError> {
         let now = Instant::now();
         if now < self.until {
@@ -187,7 +188,7 @@ impl Awake {
         }
         self.until = now + KEEP_AWAKE;
         match self.connection.signal_active().await {
-            // Only a tor that never goes dormant does not know the signal (before 0.4.0.1).
+            // A tor that does not know the signal (before 0.4.0.1) never goes dormant.
             Err(error @ ControlError::Refused { .. }) => debug!("{error}"),
             signalled => signalled?,
         }

@@ -1,8 +1,8 @@
-//! The effects on the machine that the balancer and its signer share: the clock, the change of user, the mode of a socket, the
-//! directory of a file, the exit status.
+//! The effects on the machine that the balancer and its signer share: the clock, the change of user, the mode
+//! of a socket, the directory of a file, the exit status.
 //!
-//! Each program has its own order of these, and its own messages. The confinement of the two is not shared, because they need
-//! different system calls and files.
+//! Each program has its own order of these, and its own messages. The confinement of the two is not shared,
+//! because they need different system calls and files.
 
 #![forbid(unsafe_code)]
 

@@ -11,8 +11,8 @@ pub fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// Makes the process this user's for good, with that user's groups and without capabilities. Nothing happens if it is that user's
-/// already.
+/// Makes the process this user's for good, with that user's groups and without capabilities. Nothing happens
+/// if it is that user's already.
 ///
 /// # Errors
 /// The kernel refuses, since the process is not root's.

@@ -51,7 +51,8 @@ pub struct Tuning {
     pub max_points_v2: Option<usize>,
     /// True: each HSDir may get introduction points of its own.
     pub distinct: bool,
-    /// The number of posts of v3 descriptors after which a tor is due for a restart, at least 1. `None`: it never is.
+    /// The number of posts of v3 descriptors after which a tor is due for a restart, at least 1. `None`: it
+    /// never is.
     pub tor_restart_hint: Option<u64>,
 }
 

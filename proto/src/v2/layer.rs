@@ -76,8 +76,8 @@ pub fn encrypt_basic(
     Ok([&[BASIC, blocks], entries.as_flattened(), &iv, &ciphertext].concat())
 }
 
-/// Encrypts to the one holder of `cookie` as tor does (tor: `rend_encrypt_v2_intro_points_stealth`), which loses
-/// the last byte: one of the two line ends after the last point is left.
+/// Encrypts to the one holder of `cookie` as tor does (tor: `rend_encrypt_v2_intro_points_stealth`), which
+/// loses the last byte: one of the two line ends after the last point is left.
 pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoRngCore) -> Vec<u8> {
     let mut iv = [0; IV_LENGTH];
     rng.fill_bytes(&mut iv);

@@ -15,8 +15,8 @@ const VERSION: u8 = 3;
 /// 32 bytes of key, 2 of checksum, 1 of version: 56 characters of base32.
 const DECODED_LENGTH: usize = 35;
 
-/// The public identity key of an onion service, known to be a point of the prime-order subgroup. It is kept as 32 bytes: the point
-/// takes 160 more, and a balancer knows thousands of addresses.
+/// The public identity key of an onion service, known to be a point of the prime-order subgroup. It is kept
+/// as 32 bytes: the point takes 160 more, and a balancer knows thousands of addresses.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct OnionAddress([u8; 32]);
 

@@ -1,7 +1,7 @@
 //! Citations of specifications and of tor's code in comments, and the table of them in docs/spec-map.md.
 //!
-//! They have these forms: `rend-spec-v3 [TIME-PERIODS]`, `rend-spec-v2 §2.1, §2.2`, `rend-spec-v3
-//! appendix F`, `proposal 324`, and ``tor: `hs_get_time_period_num`, `get_time_period_length` `` for functions or
+//! They have these forms: `rend-spec-v3 [TIME-PERIODS]`, `rend-spec-v2 §2.1, §2.2`, `rend-spec-v3 appendix
+//! F`, `proposal 324`, and ``tor: `hs_get_time_period_num`, `get_time_period_length` `` for functions or
 //! files of tor. rustdoc wants a backslash before each bracket.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -182,7 +182,7 @@ impl<V: OnionVersion> Balancer<V> {
         self.signed.clear();
     }
 
-    /// When a descriptor was last given a revision; long ago if it was given none.
+    /// The time at which a descriptor was last given a revision; long ago if it was given none.
     pub fn given_at(&self, key: Key) -> Moment {
         self.given.get(&key).map_or(Moment::ZERO, |(_, at)| *at)
     }
@@ -234,8 +234,8 @@ impl<V: OnionVersion> World<V> {
         self.watch.prompt.interrupt(self.now);
     }
 
-    /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus. The
-    /// signer goes on with its requests: each publication is answered.
+    /// Wakes the machine up. The runtime looks at the clock within half a minute, and tor for a consensus.
+    /// The signer goes on with its requests: each publication is answered.
     pub fn wake_up(&mut self) {
         let Some(since) = self.balancer.asleep.take() else { return };
         self.balancer.slept += self.now.since(since);
@@ -246,8 +246,9 @@ impl<V: OnionVersion> World<V> {
             self.queue.plan(self.now, Happening::Handed(self.balancer.call, order));
         }
         if !V::TELLS {
-            // HSDirs of version 2 keep a copy for days. So they do not show whether the machine has slept or its clock was set forward,
-            // and a backend that died meanwhile counts until its copy is too old by the monotonic clock.
+            // Version-2 HSDirs keep a copy for days. So they do not show whether the machine has slept or its
+            // clock was set forward, and a backend that died meanwhile counts until its copy is too old by
+            // the monotonic clock.
             self.clock_stepped = self.now;
         }
         self.watch.excuse_everything(self.now);

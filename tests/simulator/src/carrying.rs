@@ -107,7 +107,8 @@ impl<V: OnionVersion> World<V> {
                 let key = Key { owner: number_of(&service.0), slot };
                 let relay = self.relays.find(hsdir);
                 if V::TELLS {
-                    // Whoever refused is asked why. Without an answer a higher revision may be guessed, and all get that.
+                    // The HSDir that refused is read back. Without an answer the engine may guess a higher revision,
+                    // which all HSDirs get.
                     self.watch.excuse(key, self.now.after(V::timing().fetch_timeout));
                 }
                 if let Some(at) = self.ask_tor(Some(relay)).told_at() {

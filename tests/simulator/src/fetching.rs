@@ -68,7 +68,8 @@ impl<V: OnionVersion> World<V> {
         matches!(source, Source::Hsdir { hsdir, .. } if self.relays.get(self.relays.find(hsdir)).is_missing)
     }
 
-    /// True if the engine looks for this descriptor of a backend, by the consensus that the balancer has read.
+    /// True if the engine looks for this descriptor of a backend, by the consensus that the balancer has
+    /// read.
     fn is_asked_for(&self, number: usize, slot: DescriptorSlot) -> bool {
         let address = &self.addresses[self.backends[number].address];
         let read = self.balancer.read.as_ref();

@@ -43,7 +43,8 @@ pub struct Limits {
     pub posts_per_minute: usize,
     /// The most posts of one descriptor in an hour of the calendar.
     pub posts_of_a_descriptor: usize,
-    /// The most HSDirs that are asked for backends' descriptors in a minute, without the first for each backend.
+    /// The most HSDirs that are asked for backends' descriptors in a minute, without the first for each
+    /// backend.
     pub fetches_per_minute: usize,
     /// The most descriptors of the services' own that are read back in a minute.
     pub read_backs_per_minute: usize,
@@ -87,8 +88,8 @@ impl Promises {
         let grown = calendar.periods_a_day() as usize;
         let limits = Limits {
             posts_per_minute: posts_per_minute * grown,
-            // A round every five minutes where all HSDirs refuse, and some more after each of four guesses, before the waits have
-            // doubled up to that; each of as many sets as there are HSDirs.
+            // A round every five minutes where all HSDirs refuse, and some more after each of four guesses,
+            // before the waits have doubled up to that; each of as many sets as there are HSDirs.
             posts_of_a_descriptor: (V::HSDIRS / V::DESCRIPTORS) * (20 + 4 * 10),
             fetches_per_minute: fetches_per_minute * grown,
             read_backs_per_minute: read_backs_per_minute * grown,
@@ -97,8 +98,9 @@ impl Promises {
         Self::with_line::<V>(timing, limits, line, Duration::ZERO)
     }
 
-    /// What is promised while the engine says that it is behind, and that requests wait for up to `wait`: each of the four tries that a
-    /// post may take, and each of the five looks, waits for so long. Nothing else takes longer.
+    /// The promises while the engine says that it is behind, and that requests wait for up to `wait`. Each of
+    /// the four tries that a post may take waits that long, and so does each of the five looks. Nothing else
+    /// takes longer.
     #[must_use]
     pub fn behind<V: OnionVersion>(&self, timing: &Timing, wait: Duration) -> Self {
         Self::with_line::<V>(timing, self.limits, self.line, wait)

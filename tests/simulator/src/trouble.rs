@@ -229,8 +229,8 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// The longest time for which the balancer is kept from everything that it owes. Half of the times are short, so that the
-    /// promises apply most of the time.
+    /// The longest time for which the balancer is kept from everything that it owes. Half of the times are
+    /// short, so that the promises apply most of the time.
     fn mostly_short(&mut self) -> Duration {
         if self.dice.chance(500) { 12 * HOUR } else { 2 * HOUR }
     }

@@ -33,7 +33,8 @@ pub struct World<V: OnionVersion> {
     pub timing: Timing,
     /// The promises to this scenario's services.
     pub promises: Promises,
-    /// The wait of requests by the engine's word while it was behind, and the end of the time for which that is an excuse.
+    /// The wait of requests by the engine's word while it was behind, and the end of the time for which that
+    /// is an excuse.
     pub behind: Option<(Duration, Moment)>,
     /// The present moment.
     pub now: Moment,

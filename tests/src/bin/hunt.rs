@@ -47,7 +47,8 @@ struct Options {
     /// The seconds that the signer takes for a descriptor.
     #[arg(long, default_value_t = 0)]
     signature: u64,
-    /// The minutes of a time period in a testing network, which has version 3 only: an even divisor of a day's, from 6 on.
+    /// The minutes of a time period in a testing network, which has version 3 only: an even divisor of a
+    /// day's, from 6 on.
     #[arg(long, value_parser = calendar)]
     period_minutes: Option<Calendar>,
     /// The number of a service, from 0 on, whose events are printed.

@@ -12,8 +12,8 @@ use crate::site::{SOON, Site, VISITED, VISITS, backends, ensure_within, network}
 /// The longest time from a backend's new descriptor until all HSDirs of the frontend list its points: at most
 /// 16.5 s to the next fetch, 1.5 s in which changes are gathered, and a few seconds of uploads.
 pub(crate) const FOLLOWED: Duration = Duration::from_secs(30);
-/// The time of fifty visits. Each picks one of nine points: the chance that all miss one backend's three is one
-/// in a hundred million.
+/// The time of fifty visits. Each picks one of nine points: the chance that all miss one backend's three is
+/// one in a hundred million.
 const MET: Duration = Duration::from_secs(100);
 /// One and a half time periods of six minutes, and a fetch.
 const FORGOTTEN: Duration = Duration::from_mins(10);

@@ -15,15 +15,16 @@ pub(super) struct Mutation {
     pub(super) replacement: &'static str,
     /// The promises of which one has to be found broken.
     pub(super) expected: &'static [Invariant],
-    /// The version of onion services of the simulation, and a seed that is known to show it: [`CROWD`], or that of a
-    /// scenario.
+    /// The version of onion services of the simulation, and a seed that is known to show it: [`CROWD`], or
+    /// that of a scenario.
     pub(super) shown_by: (Version, u64),
 }
 
 /// The value for [`Scenario::crowd`](onionbalance_simulator::scenario::Scenario::crowd), in place of a seed.
 pub(super) const CROWD: u64 = 0;
 
-/// From this number on, a seed is that of a [`Scenario::busy`](onionbalance_simulator::scenario::Scenario::busy).
+/// From this number on, a seed is that of a
+/// [`Scenario::busy`](onionbalance_simulator::scenario::Scenario::busy).
 pub(super) const BUSY: u64 = 1000;
 
 /// All ways to break the balancer.

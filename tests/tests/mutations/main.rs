@@ -1,8 +1,9 @@
 //! The engine is broken on purpose, and the simulator has to notice each time.
 //!
-//! A mutation replaces a text in one of the balancer's files. All mutants are built by one cargo from copies of just those
-//! sources that the simulator needs, for one version of onion services, which halves the work of the compiler. Each runs the
-//! simulator until that complains, at first with the seed that is known to show what is broken.
+//! A mutation replaces a text in one of the balancer's files. All mutants are built by one cargo from copies
+//! of just those sources that the simulator needs, for one version of onion services, which halves the work
+//! of the compiler. Each runs the simulator until that complains, at first with the seed that is known to
+//! show what is broken.
 
 mod list;
 
@@ -19,7 +20,8 @@ use onionbalance_tests::paths::BuildPaths;
 
 use list::{BUSY, CROWD, INTACT, MUTATIONS, Mutation};
 
-/// If the known seed does not show a mutation any more, because the engine or the simulator has changed, these are tried.
+/// If the known seed does not show a mutation any more, because the engine or the simulator has changed,
+/// these are tried.
 const SEEDS: RangeInclusive<u64> = CROWD..=300;
 
 /// The sources that the simulator needs, under `balancer/src`.
@@ -170,8 +172,8 @@ fn run_all(directory: &Path) -> Result<Vec<String>> {
     Ok(said)
 }
 
-/// Writes a workspace with a package for each mutant, and for the balancer as it is. Files that are as they should be are
-/// left alone, so that nothing is built twice.
+/// Writes a workspace with a package for each mutant, and for the balancer as it is. Files that are as they
+/// should be are left alone, so that nothing is built twice.
 fn write_mutants(root: &Path, directory: &Path) -> Result<()> {
     write(&directory.join("Cargo.toml"), WORKSPACE)?;
     // The same versions as everywhere else.

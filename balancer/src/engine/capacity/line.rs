@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// When a request should leave its line. The earlier one leaves first.
+/// The time at which a request should leave its line. The earlier one leaves first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in super::super) enum Due {
-    /// As soon as tor has room, whatever the pace: for a request that is made once in the engine's life.
+    /// As soon as tor has room, regardless of the pace: for a request that is made once in the engine's life.
     Now,
     /// By this time, if possible, and at the pace.
     By(Duration),
@@ -16,11 +16,12 @@ pub(in super::super) enum Due {
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(in super::super) struct Place {
     due: Due,
-    /// How many had joined before it, and it.
+    /// The number of requests that had joined by then, this one included.
     number: u64,
 }
 
-/// Requests of one kind, which leave one after the other: those that are [`Due::Now`] at once, the others evenly spaced.
+/// Requests of one kind, which leave one after the other: those that are [`Due::Now`] at once, the others
+/// evenly spaced.
 pub(super) struct Line<T> {
     pace: Pace,
     /// The number of requests that have ever joined.
@@ -41,9 +42,9 @@ impl<T> Line<T> {
         self.pace = Pace { due: self.pace.due, ..Pace::new(per_minute) };
     }
 
-    /// Adds a request. It comes before those that are due later, and after those that are due at the same time.
-    /// So no request waits forever, as long as the due time moves on with `now`, and a bounded number is
-    /// [`Due::Now`].
+    /// Adds a request. It comes before those that are due later, and after those that are due at the same
+    /// time. So no request waits forever, as long as the due time moves on with `now`, and a bounded number
+    /// is [`Due::Now`].
     pub(super) fn join(&mut self, now: Duration, due: Due, request: T) -> Place {
         self.joined += 1;
         let place = Place { due, number: self.joined };

@@ -16,7 +16,7 @@
 //!   the HSDir counts as holding it.
 //! - If no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!
-//! The counter of version 2 is the hour of publication. Its HSDirs and clients take an equal one, so rounds
+//! The version-2 counter is the hour of publication. Its HSDirs and clients take an equal one, so rounds
 //! are not needed there and do no harm.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,9 +63,9 @@ impl<I: Eq> Descriptor<I> {
             && self.hsdirs.values().any(|hsdir| hsdir.is_due(now))
     }
 
-    /// The time at which it is due to be posted if it joins the line at `now`. If no HSDir has it yet, it is at
-    /// once, and regardless of the pace if its service begins with it. It is soon if a few HSDirs lack it, and
-    /// otherwise an hour before HSDirs forget the one they have, or within an hour.
+    /// The time at which it is due to be posted if it joins the line at `now`. If no HSDir has it yet, it is
+    /// at once, and regardless of the pace if its service begins with it. It is soon if a few HSDirs lack it,
+    /// and otherwise an hour before HSDirs forget the one they have, or within an hour.
     ///
     /// `is_first` is true if no descriptor of the service has been published. Otherwise a new one is that of
     /// the next period, which no client looks for yet. Those of all services come at the same time. They must

@@ -35,7 +35,7 @@ fn times_of_fetches(script: &Script) -> Vec<Duration> {
     script.said.iter().flat_map(times).collect()
 }
 
-/// When each fetch was asked for that was not the first for its backend.
+/// The time of each fetch that was not the first for its backend.
 fn times_of_repeated_fetches(script: &Script) -> Vec<Duration> {
     let mut known = BTreeSet::new();
     let mut times = |(at, action): &(Duration, Action<Key>)| match action {
@@ -164,7 +164,8 @@ fn a_backend_that_is_not_found_at_its_first_hsdir_is_asked_for_before_others_aga
     assert!(script.engine.load(script.now).looks_waiting > 150);
 }
 
-/// Lets so much time pass, in which HSDirs answer looks at once; `since`: the place of the first request that is not answered.
+/// Lets time pass, in which HSDirs answer looks at once. `since` is the index of the first request that was
+/// not answered yet.
 fn answer_looks(
     script: &mut Script,
     since: usize,
@@ -190,7 +191,7 @@ fn answer_looks(
     script.advance(end);
 }
 
-/// 400 services of version 2 with five backends each: work of some minutes for a tor that takes 3 s for each
+/// 400 version-2 services with five backends each: work of some minutes for a tor that takes 3 s for each
 /// request.
 fn under_pressure() -> (Script, usize) {
     let backends = names(2000);
@@ -397,7 +398,7 @@ fn a_descriptor_with_more_hsdirs_than_posts_have_slots_goes_out_as_one() {
     assert_eq!(script.last().to.len(), 30);
 }
 
-/// When another period comes near, all services get another descriptor at the same time, for which nobody looks yet.
+/// Before another period all services get another descriptor at the same time, which no client looks for yet.
 #[test]
 fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
     let services: &[(&str, &[&str])] = &[("s", &["a"]), ("t", &["b"])];

@@ -75,8 +75,8 @@ struct World {
     asked: Vec<(BackendId, Source)>,
     /// The backends that were asked for since they were configured.
     known: BTreeSet<BackendId>,
-    /// The slots that each service began with and that were not published yet; of those that were published since they were
-    /// configured.
+    /// The slots that each service began with and that were not published yet; of those that were published
+    /// since they were configured.
     unpublished: BTreeMap<ServiceId, BTreeSet<DescriptorSlot>>,
     read_back: Vec<(ServiceId, DescriptorSlot, Fingerprint)>,
     last_id: Option<PublicationId>,

@@ -402,7 +402,7 @@ fn posts_keep_to_the_budget() {
     let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
     let services: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["a"][..])).collect();
     let mut script = Script::started(&services);
-    // What the services begin with is published as soon as tor has room.
+    // The first descriptors of the services are published as soon as tor has room.
     script.copy("a", relay(100), 1, &[1]);
     store_all(&mut script, Duration::ZERO);
     assert_eq!(script.published().len(), 50);

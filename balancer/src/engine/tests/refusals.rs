@@ -198,8 +198,8 @@ fn an_hsdir_that_acknowledged_a_revision_late_and_refuses_it_then_has_it() {
     assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
 }
 
-/// A signer whose clock was ahead, and that was restarted when its clock was right, gives the same revision twice. HSDirs refuse
-/// the second descriptor and keep the first.
+/// A signer whose clock was ahead, and that was restarted when its clock was right, gives the same revision
+/// twice. HSDirs refuse the second descriptor and keep the first.
 #[test]
 fn an_hsdir_that_acknowledged_the_revision_of_another_descriptor_does_not_have_this_one() {
     let (mut script, post) = posted();

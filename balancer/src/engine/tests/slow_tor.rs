@@ -13,35 +13,35 @@ use super::super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The names of so many backends.
+/// The names of this number of backends.
 pub(super) fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("b{number:04}")).collect()
 }
 
 /// A tor that builds 32 circuits at a time and queues further requests.
 pub(super) struct SlowTor {
-    /// How long a circuit takes.
+    /// The time that a circuit takes.
     circuit: RangeInclusive<Duration>,
-    /// When each circuit is free, the earliest last.
+    /// The times at which the circuits become free, the earliest last.
     free: Vec<Duration>,
     /// The events that it will send, by their times and in the order of the requests.
     answers: BTreeMap<(Duration, usize), Event<Key>>,
     pub(super) told: usize,
-    /// How many requests were outstanding at most.
+    /// The largest number of requests that were outstanding.
     pub(super) most: usize,
-    /// How many answers came after more than 15 s.
+    /// The number of answers that came after more than 15 s.
     pub(super) late: usize,
     /// The points of the last post to each HSDir.
     posted: BTreeMap<(ServiceId, DescriptorSlot, Fingerprint), Vec<u32>>,
 }
 
 impl SlowTor {
-    /// One whose circuits all take as long.
+    /// A tor whose circuits all take the same time.
     pub(super) fn new(circuit: Duration) -> Self {
         Self::several(1, circuit..=circuit)
     }
 
-    /// So many of them together, whose circuits take between the shortest and the longest time.
+    /// Several tors together, whose circuits take between the shortest and the longest time.
     pub(super) fn several(tors: usize, circuit: RangeInclusive<Duration>) -> Self {
         let (answers, posted) = (BTreeMap::new(), BTreeMap::new());
         Self { circuit, free: vec![Duration::ZERO; 32 * tors], answers, told: 0, most: 0, late: 0, posted }
@@ -60,7 +60,7 @@ impl SlowTor {
         self.most = self.most.max(self.answers.len());
     }
 
-    /// Every backend publishes every hour and a half, each at a time of its own.
+    /// Takes an action. Every backend publishes every hour and a half, each at a time of its own.
     fn take(&mut self, script: &mut Script, action: &Action<Key>) {
         let now = script.now.elapsed;
         match action {
@@ -96,11 +96,11 @@ impl SlowTor {
         }
     }
 
-    /// Lets so much time pass, in which tor answers.
+    /// Lets this much time pass, in which tor answers.
     pub(super) fn run(&mut self, script: &mut Script, time: Duration) {
         let end = script.now.elapsed + time;
         let mut next = script.said.len();
-        // The first run takes up the actions from before it.
+        // The first run takes the actions from before it.
         if self.told == 0 {
             next = 0;
         }

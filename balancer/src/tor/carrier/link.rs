@@ -94,8 +94,8 @@ pub enum Patience {
 }
 
 impl Link {
-    /// Connects, hands the tor to the carrier, and connects again when it is lost. Ends when the receiver is gone, or as `patience`
-    /// demands.
+    /// Connects, hands the tor to the carrier, and connects again when it is lost. Ends when the receiver is
+    /// gone, or as `patience` demands.
     pub(super) async fn run(
         self,
         version: Version,
@@ -174,8 +174,8 @@ impl Link {
         Ok(greeting.enter(password, &nonce).await?)
     }
 
-    /// Hands the tor to the carrier when it is ready, and keeps it awake until the connection breaks (`Err`) or the receiver is gone
-    /// (`Ok`).
+    /// Hands the tor to the carrier when it is ready, and keeps it awake until the connection breaks (`Err`)
+    /// or the receiver is gone (`Ok`).
     async fn serve(
         &self,
         mut session: Session,

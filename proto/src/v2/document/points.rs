@@ -38,8 +38,8 @@ pub fn encode(points: &[IntroductionPoint]) -> String {
     text
 }
 
-/// Reads the points with the checks of tor's clients (tor: `rend_parse_introduction_points`). Unknown items are
-/// ignored, as in tor. Fails if there are none or more than [`MAX_POINTS`], or if a point is malformed.
+/// Reads the points with the checks of tor's clients (tor: `rend_parse_introduction_points`). Unknown items
+/// are ignored, as in tor. Fails if there are none or more than [`MAX_POINTS`], or if a point is malformed.
 pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
     let mut points = Vec::new();
     let mut draft: Option<Draft> = None;

@@ -253,7 +253,7 @@ impl<V: OnionVersion> World<V> {
         if again.is_empty() || news {
             return;
         }
-        // What was sent at the moment of an excuse may have been sent just before it.
+        // A post at the moment of an excuse may have come just before it.
         let is_needless = |sent: Moment| sent >= first.max(changed) && sent > held.excused;
         if self.now.since(first) >= self.promises.unchanged {
             held.renewed = Some(self.now);

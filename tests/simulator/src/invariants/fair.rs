@@ -6,7 +6,7 @@ use super::super::network::cache::Key;
 use super::super::onion_version::OnionVersion;
 use super::super::world::World;
 use super::Invariant;
-use super::services::Alarm;
+use super::alarm::Alarm;
 
 impl<V: OnionVersion> World<V> {
     /// Checks that some time after the last round each set is on as many of a period's HSDirs as any other,

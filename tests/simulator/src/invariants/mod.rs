@@ -1,6 +1,8 @@
 //! Invariants that hold whatever happens.
 
 mod actions;
+mod alarm;
+mod clients;
 mod fair;
 mod first;
 mod healed;
@@ -55,7 +57,7 @@ pub enum Invariant {
     Prompt,
     /// Services do not act in step.
     Spread,
-    /// The engine's status says of HSDirs and backends what is so.
+    /// The engine's status of HSDirs, points and backends is true.
     Status,
     /// Everything is well some time after the last fault.
     Healed,

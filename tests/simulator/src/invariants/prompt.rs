@@ -130,8 +130,8 @@ impl<V> Prompt<V> {
         self.awaited.remove(&key);
     }
 
-    /// Notes that the engine is about to be shown descriptors, of which these were never published. The flag is true if another
-    /// descriptor of the service was.
+    /// Notes that the engine is about to be shown descriptors, of which these were never published. The flag
+    /// is true if another descriptor of the service was.
     pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = (Key, bool)>, now: Moment) {
         let known = std::mem::take(&mut self.awaited);
         let awaited =
@@ -273,9 +273,10 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// Checks that no descriptor waits in line behind a published one that should be posted earlier. The first descriptor of a service
-    /// should go as soon as its points are known, and one of the next period within half the time after which the first renewals come.
-    /// A renewal should go before the latter if HSDirs forget the descriptor in less than an hour.
+    /// Checks that no descriptor waits in line behind a published one that should be posted earlier. The
+    /// first descriptor of a service should go as soon as its points are known, and one of the next period
+    /// within half the time after which the first renewals come. A renewal should go before the latter if
+    /// HSDirs forget the descriptor in less than an hour.
     pub(super) fn check_order(&mut self, key: Key, revision: Revision) {
         let load = self.balancer.engine().map(|engine| engine.load(self.balancer.now(self.now)));
         if !self.is_free() || load.is_none_or(|load| load.posts_waiting == 0) {
@@ -300,7 +301,8 @@ impl<V: OnionVersion> World<V> {
             let is_late = *is_next && is_overtaken(*since, by) && has_points(next.owner, *since);
             is_late.then(|| (next.owner, format!("{:?}, known since {since}", next.slot)))
         });
-        // Those of the next period all come at once, so that a renewal which is due later may wait for many of them.
+        // Those of the next period all come at once, so that a renewal which is due later may wait for many
+        // of them.
         let is_next = !self.watch.held.contains_key(&key);
         let mut renewals = self.watch.held.iter().filter(|_| is_next).filter_map(|(renewal, held)| {
             let (_, published) =
@@ -315,7 +317,8 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// The earliest time by which a descriptor should have been posted that is posted now; `None` if that is not known.
+    /// The earliest time by which a descriptor should have been posted that is posted now; `None` if that is
+    /// not known.
     fn post_by(&self, key: Key, revision: Revision) -> Option<Moment> {
         let timing = &self.timing;
         let Some(held) = self.watch.held.get(&key) else {
@@ -333,8 +336,8 @@ impl<V: OnionVersion> World<V> {
         Some(published.after(by))
     }
 
-    /// The time from which a service should have been published that was not since it was configured, in this life of the balancer.
-    /// `None` if it was, or if none of its backends is known to be live.
+    /// The time from which a service should have been published that was not since it was configured, in this
+    /// life of the balancer. `None` if it was, or if none of its backends is known to be live.
     fn first_due(&self, number: usize) -> Option<Moment> {
         let prompt = &self.watch.prompt;
         let configured = self.services[number].configured.filter(|_| !prompt.begun.contains(&number))?;

@@ -12,9 +12,9 @@ use super::super::onion_version::{OnionVersion, PointId};
 use super::super::world::World;
 use super::Invariant;
 
-/// How many services' status is checked each minute, on average: an account of all of them takes long where there are many.
+/// The number of services whose status is checked each minute, on average: that of many takes long.
 const A_MINUTE: u64 = 8;
-/// Milliseconds.
+/// In milliseconds.
 const MINUTE: u64 = 60_000;
 
 impl<V: OnionVersion> World<V> {
@@ -39,7 +39,8 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// If all HSDirs are said to have their sets, these have as many points together as the service is said to list.
+    /// The fault in the number of points, if all HSDirs count as stored: their sets have as many points
+    /// together.
     fn wrong_points(&self, owner: usize, service: &ServiceStatus) -> Option<String> {
         let mut listed: BTreeSet<PointId> = BTreeSet::new();
         for descriptor in &service.descriptors {
@@ -54,7 +55,7 @@ impl<V: OnionVersion> World<V> {
             .then(|| format!("{points} points are said to be listed, and {} are", listed.len()))
     }
 
-    /// An HSDir that is said to have its set has it, unless it has lost it.
+    /// The first HSDir that counts as stored and lacks its set, unless it has lost that.
     fn wrong_descriptor(&self, owner: usize, descriptor: &DescriptorStatus) -> Option<String> {
         let key = Key { owner, slot: descriptor.slot };
         let held = self.watch.held.get(&key)?;
@@ -74,7 +75,8 @@ impl<V: OnionVersion> World<V> {
         without.map(|hsdir| format!("HSDir {hsdir} is said to have {:?}, and has not", descriptor.slot))
     }
 
-    /// A backend is said to live from the notice that it was found to the notice that it is gone.
+    /// The fault in a backend's state: it is live from the notice that it was found to the notice that it is
+    /// gone.
     fn wrong_backend(&self, backend: &BackendStatus) -> Option<String> {
         let is_live = backend.state == BackendState::Live;
         (self.watch.prompt.is_live(number_of(&backend.backend.0)) != is_live).then(|| {

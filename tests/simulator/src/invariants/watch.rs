@@ -46,15 +46,16 @@ struct Newest<V> {
     points: Vec<Rc<[V]>>,
     /// The time at which it was last delivered, young enough by the balancer's clock.
     seen: Moment,
-    /// Other revisions and points that may count: those from before an earlier period was looked at again, those that a lower
-    /// revision replaced, and those that came before the engine looked in their period. None of them counts once something newer
-    /// has come.
+    /// Other revisions and points that may count: those from before an earlier period was looked at again,
+    /// those that a lower revision replaced, and those that came before the engine looked in their period.
+    /// None of them counts once something newer has come.
     before: Vec<(u64, Vec<Rc<[V]>>)>,
 }
 
-/// The time for which a descriptor binds after it was last seen: no HSDir of version 3 can hold it any longer. A lower revision
-/// replaces it then: the clock of a backend whose clock was ahead may have been set right. If the balancer's clock is a day behind,
-/// an old descriptor at an HSDir of version 2 looks like that, as long as no HSDir has the newest.
+/// The time for which a descriptor binds after it was last seen: no HSDir of version 3 can hold it any
+/// longer. A lower revision replaces it then: the clock of a backend whose clock was ahead may have been set
+/// right. If the balancer's clock is a day behind, an old descriptor at an HSDir of version 2 looks like
+/// that, as long as no HSDir has the newest.
 const BINDS: Duration = Duration::from_mins(3 * 60 + 15);
 
 /// The state before the first descriptor.
@@ -258,9 +259,9 @@ impl<V: OnionVersion> Watch<V> {
         }
     }
 
-    /// Notes that a backend's descriptor is handed to the engine. `is_young` is true if it is young enough by the balancer's clock to
-    /// be a sign of life. `is_asked_for` is true if it is of the period in which the engine looks: tor may be ahead of that, and the
-    /// engine need not take it then.
+    /// Notes that a backend's descriptor is handed to the engine. `is_young` is true if it is young enough by
+    /// the balancer's clock to be a sign of life. `is_asked_for` is true if it is of the period in which the
+    /// engine looks: tor may be ahead of that, and the engine need not take it then.
     pub fn delivered(
         &mut self,
         backend: usize,
@@ -363,8 +364,8 @@ impl<V: OnionVersion> Watch<V> {
         }
     }
 
-    /// Notes that an HSDir holds the text that tor was given at `posted`, which takes some time to sign, unless it was sent another
-    /// one since.
+    /// Notes that an HSDir holds the text that tor was given at `posted`, which takes some time to sign,
+    /// unless it was sent another one since.
     fn hold(&mut self, key: Key, relay: RelayId, text: &Text<V>, posted: Moment) {
         let held = self.held.entry(key).or_default();
         if held.sent.get(&relay).is_some_and(|sent| *sent < posted) {

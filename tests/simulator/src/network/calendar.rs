@@ -1,15 +1,16 @@
-//! The rhythm of the network: votes, runs of the shared random value, and time periods of version 3.
+//! The rhythm of the network: votes, runs of the shared random value, and version-3 time periods.
 //!
-//! A run has 24 votes, and a period is as long as a run and begins in the middle of one. In the public network they take a day. A
-//! testing network votes more often, and everything that is counted in votes shrinks with that (tor: `get_time_period_length`). Nothing
-//! else does here: the lifetime of descriptors, the schedule of backends, circuits and what goes wrong.
+//! A run has 24 votes, and a period is as long as a run and begins in the middle of one. In the public
+//! network they take a day. A testing network votes more often, and everything that is counted in votes
+//! shrinks with that (tor: `get_time_period_length`). Nothing else does: the lifetime of descriptors, the
+//! schedule of backends, circuits and faults stay.
 
 use std::time::Duration;
 
-/// How long the network's periods are.
+/// The length of the network's periods.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Calendar {
-    /// Even, and a divisor of a day's.
+    /// The length in minutes: even, and a divisor of a day's.
     period_minutes: u64,
 }
 
@@ -17,8 +18,9 @@ impl Calendar {
     /// The public network's.
     pub const PUBLIC: Self = Self { period_minutes: DAY_MINUTES };
 
-    /// That of a testing network with periods of so many minutes; `None` unless they are even and divide a day, so that votes are whole
-    /// seconds apart, or if they are fewer than 6: tor knows none below 5.
+    /// The calendar of a testing network with periods of this number of minutes. It has to be even, a divisor
+    /// of a day's, so that votes are whole seconds apart, and at least 6 (tor's least is 5); `None`
+    /// otherwise.
     pub fn testing(period_minutes: u64) -> Option<Self> {
         let is_possible = period_minutes >= 6
             && period_minutes.is_multiple_of(2)
@@ -26,7 +28,7 @@ impl Calendar {
         is_possible.then_some(Self { period_minutes })
     }
 
-    /// Whether it is a testing network's.
+    /// True if it is a testing network's.
     pub fn is_testing(self) -> bool {
         self != Self::PUBLIC
     }
@@ -56,12 +58,12 @@ impl Calendar {
         Duration::from_secs(self.interval_secs())
     }
 
-    /// How many periods there are in a day.
+    /// The number of periods in a day.
     pub fn periods_a_day(self) -> u32 {
         u32::try_from(DAY_MINUTES / self.period_minutes).expect("no more than minutes")
     }
 
-    /// A time of the public network, such that as much happens in a period as there in a day.
+    /// A time of the public network, shrunk like the period: as much happens in a period as there in a day.
     pub fn shrunk(self, time: Duration) -> Duration {
         time / self.periods_a_day()
     }

@@ -1,8 +1,8 @@
 //! The HSDirs of descriptors, by the text of the specifications and by hours of the day. This is written
 //! apart from the balancer's code, so that an error there shows here.
 //!
-//! In the public network votes are an hour apart, periods of version 3 begin at noon, and shared random values
-//! change at midnight UTC.
+//! In the public network votes are an hour apart, periods of version 3 begin at noon, and shared random
+//! values change at midnight UTC.
 
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance_proto::relay::Fingerprint;
