@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use onionbalance::tor::TorVersion;
-use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::config::TorPlace;
 use onionbalance_proto::netdoc;
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::{self, AuthType, Cookie, PermanentKey, PointKey};
 use onionbalance_proto::v3::cert::{CertType, Certificate};
