@@ -188,18 +188,18 @@ impl Looks {
         Some(Verdict { confirmed: self.confirmed, denied_by_all })
     }
 
-    /// True if the next look is due.
-    pub(super) fn is_due(&self, now: Duration) -> bool {
-        self.next.is_some_and(|next| next <= now)
+    /// The time at which the next look is due; `None` if none is planned.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.next
     }
 
-    /// The time at which an HSDir has to be given up, or the next look is due; `None` if there is none.
-    pub(super) fn deadline(&self) -> Option<Duration> {
+    /// The earliest time at which an HSDir has to be given up; `None` if none is waited for.
+    pub(super) fn answer_by(&self) -> Option<Duration> {
         let waiting = self.sources.iter().filter_map(|asked| match asked.ask {
             Ask::Waiting { until } => Some(until),
             _ => None,
         });
-        waiting.chain(self.next).min()
+        waiting.min()
     }
 
     pub(super) fn status(&self) -> Vec<SourceStatus> {

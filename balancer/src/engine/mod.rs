@@ -80,6 +80,7 @@ mod status;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod timing;
 mod upload;
 

@@ -9,7 +9,6 @@ use rand_core::RngCore;
 
 use super::backend::Backend;
 use super::context::Context;
-use super::deadlines::earlier;
 use super::descriptor::{Descriptor, Turn};
 use super::event::{Chosen, Point, Proof, ServiceSpec};
 use super::id::{BackendId, DescriptorSlot, ServiceId};
@@ -17,6 +16,7 @@ use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::select;
 use super::status::ServiceStatus;
+use super::timers::{ServiceTimer, Timer, earliest, ended};
 
 /// The state of one service.
 pub(super) struct Service<P: Point> {
@@ -225,14 +225,18 @@ impl<P: Point> Service<P> {
 
     /// Chooses if that is due, and lets the descriptors do their due work.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
-        let now = cx.now.elapsed;
-        let dropped = self.stale_since.is_some_and(|since| since + cx.timing.keep_last <= now);
-        if dropped || self.decide_at.is_some_and(|at| at <= now) {
+        // Both timers end in a choice.
+        if ended(self.timers(cx.timing.keep_last), cx.now.elapsed).next().is_some() {
             self.decide(cx, backends);
         }
         for descriptor in &mut self.descriptors {
             descriptor.tick(cx);
         }
+    }
+
+    fn timers(&self, keep_last: Duration) -> [Timer<ServiceTimer>; 2] {
+        let last_set = self.stale_since.map(|since| since + keep_last);
+        [(ServiceTimer::Choice, self.decide_at), (ServiceTimer::LastSet, last_set)]
     }
 
     /// Notes that this much time has passed unnoticed. The last set is not given up for it: the clock may be
@@ -295,9 +299,8 @@ impl<P: Point> Service<P> {
     /// The next time at which [`Service::tick`] has something to do, or a descriptor becomes due; `None` if
     /// there is none.
     pub(super) fn deadline(&self, keep_last: Duration) -> Option<Duration> {
-        let dropped = self.stale_since.map(|since| since + keep_last);
-        let descriptors = self.descriptors.iter().map(Descriptor::deadline);
-        descriptors.fold(earlier(dropped, self.decide_at), earlier)
+        let descriptors = self.descriptors.iter().filter_map(Descriptor::deadline);
+        descriptors.chain(earliest(self.timers(keep_last))).min()
     }
 
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {

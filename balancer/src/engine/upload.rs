@@ -6,10 +6,10 @@ use std::time::Duration;
 use rand_core::RngCore;
 
 use super::context::Context;
-use super::deadlines::earlier;
 use super::event::{Found, Proof};
 use super::id::PublicationId;
 use super::status::UploadState;
+use super::timers::{Timer, UploadTimer, earliest, ended};
 
 /// The number of read-backs of an acknowledged upload that are tried before the upload is repeated.
 const PROOF_TRIES: u32 = 4;
@@ -382,20 +382,37 @@ impl Upload {
 
     /// Gives the upload or the read-back up if its time is over. True once, when the HSDir falls silent.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>) -> bool {
-        match self.state {
-            State::Uploading { until, .. } if until <= cx.now.elapsed => {
-                // The answer may have been lost, and not the upload.
-                self.round.may_hold = true;
-                self.fail(cx);
+        let mut fell_silent = false;
+        for timer in ended(self.timers(), cx.now.elapsed) {
+            match timer {
+                UploadTimer::Answer => {
+                    // The answer may have been lost, and not the upload.
+                    self.round.may_hold = true;
+                    self.fail(cx);
+                }
+                UploadTimer::ProofAnswer => self.fail_proof(cx),
+                UploadTimer::Silence => {
+                    self.owed = None;
+                    fell_silent = !std::mem::replace(&mut self.silent, true);
+                }
+                // These go to their lines, by `is_due` and `queue_proof`.
+                UploadTimer::Upload | UploadTimer::Proof => {}
             }
-            State::Proving { until, .. } if until <= cx.now.elapsed => self.fail_proof(cx),
-            _ => {}
         }
-        let silent = self.owed.is_some_and(|until| until <= cx.now.elapsed);
-        if silent {
-            self.owed = None;
-        }
-        silent && !std::mem::replace(&mut self.silent, true)
+        fell_silent
+    }
+
+    fn timers(&self) -> [Timer<UploadTimer>; 2] {
+        let of_state = match self.state {
+            State::Wanted { at } => (UploadTimer::Upload, Some(at)),
+            State::Uploading { until, .. } => (UploadTimer::Answer, Some(until)),
+            State::Acknowledged { at, in_line, .. } => (UploadTimer::Proof, (!in_line).then_some(at)),
+            State::Proving { until, .. } => (UploadTimer::ProofAnswer, Some(until)),
+            State::Signing { .. } | State::Refused { .. } | State::Stored | State::Unknown => {
+                (UploadTimer::Upload, None)
+            }
+        };
+        [of_state, (UploadTimer::Silence, self.owed)]
     }
 
     /// The meaning of a refusal. An HSDir that may hold the round's revision already has a reason for one. An
@@ -443,13 +460,12 @@ impl Upload {
     /// The next time at which something is due; `None` if there is none. `may_post` is true if a publication
     /// would be possible, `may_ask` if a read-back would.
     pub(super) fn deadline(&self, may_post: bool, may_ask: bool) -> Option<Duration> {
-        let due = match self.state {
-            State::Uploading { until, .. } | State::Proving { until, .. } => Some(until),
-            State::Wanted { at } if may_post => Some(at),
-            State::Acknowledged { at, in_line: false, .. } if may_ask => Some(at),
-            _ => None,
+        let is_possible = |timer: UploadTimer| match timer {
+            UploadTimer::Upload => may_post,
+            UploadTimer::Proof => may_ask,
+            UploadTimer::Answer | UploadTimer::ProofAnswer | UploadTimer::Silence => true,
         };
-        earlier(due, self.owed)
+        earliest(self.timers().into_iter().filter(|(timer, _)| is_possible(*timer)))
     }
 
     pub(super) fn status(&self) -> (UploadState, Option<u64>) {

@@ -15,7 +15,6 @@ use rand_core::RngCore;
 use self::held::Held;
 use super::capacity::{Due, Place};
 use super::context::Context;
-use super::deadlines::earlier;
 use super::event::{BackendView, DescriptorCopy, FetchOutcome, Point};
 use super::id::{BackendId, ServiceId, Source};
 use super::look::Looks;
@@ -23,6 +22,7 @@ use super::newest::{HELD_FOR, Newest};
 use super::notice::Notice;
 use super::registry::Number;
 use super::status::{BackendState, BackendStatus, Gone};
+use super::timers::{BackendTimer, Timer, earliest, ended};
 
 /// One backend, however many services share it.
 pub(super) struct Backend<P: Point> {
@@ -194,15 +194,30 @@ impl<P: Point> Backend<P> {
     /// Gives up HSDirs that did not answer, drops a copy that is too old, and begins the next look if it is
     /// due. True if services should choose again.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
-        let mut changed = self.judge_age(cx);
-        for _ in 0..self.looks.give_up(cx.now.elapsed) {
-            self.pass_over(cx);
-        }
-        changed |= self.conclude(cx);
-        if tor_ready && self.looks.is_due(cx.now.elapsed) {
-            self.begin_look();
+        let mut changed = false;
+        for timer in ended(self.timers(), cx.now.elapsed) {
+            match timer {
+                BackendTimer::Age => changed |= self.judge_age(cx),
+                BackendTimer::Answer => {
+                    for _ in 0..self.looks.give_up(cx.now.elapsed) {
+                        self.pass_over(cx);
+                    }
+                    changed |= self.conclude(cx);
+                }
+                BackendTimer::Look if tor_ready => self.begin_look(),
+                BackendTimer::Look => {}
+            }
         }
         changed
+    }
+
+    fn timers(&self) -> [Timer<BackendTimer>; 3] {
+        let live = self.held.as_ref().filter(|_| self.is_live());
+        [
+            (BackendTimer::Age, live.map(Held::good_until)),
+            (BackendTimer::Answer, self.looks.answer_by()),
+            (BackendTimer::Look, self.looks.next()),
+        ]
     }
 
     /// Notes time that has passed unnoticed; see [`Held::wake_up`].
@@ -220,8 +235,7 @@ impl<P: Point> Backend<P> {
 
     /// The next time at which [`Backend::tick`] has something to do; `None` if there is none.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let good_until = self.held.as_ref().filter(|_| self.is_live()).map(Held::good_until);
-        earlier(self.looks.deadline(), good_until)
+        earliest(self.timers())
     }
 
     pub(super) fn status(&self, now: Duration) -> BackendStatus {

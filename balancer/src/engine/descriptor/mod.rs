@@ -20,12 +20,12 @@ pub(super) use self::rounds::Batch;
 use self::rounds::Round;
 use super::capacity::Place;
 use super::context::Context;
-use super::deadlines::earlier;
 use super::event::{Found, Proof, UploadOutcome};
 use super::id::{DescriptorSlot, PublicationId, ServiceId};
 use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus};
+use super::timers::{DescriptorTimer, Timer, earliest, ended};
 use super::upload::{Proven, Upload};
 
 /// One descriptor of one service; `I` identifies an introduction point.
@@ -291,12 +291,16 @@ impl<I: Eq> Descriptor<I> {
             let (service, slot) = (self.service.clone(), self.slot);
             self.tell_short(cx, Notice::HsdirsSilent { service, slot, hsdirs: silent });
         }
-        if matches!(self.read_back, ReadBack::Waiting { until } if until <= now) {
-            self.read_back_failed(cx);
+        for timer in ended(self.timers(), now) {
+            match timer {
+                DescriptorTimer::ReadBack => self.read_back_failed(cx),
+                DescriptorTimer::Renewal => self.want_round(now),
+            }
         }
-        if self.renew_at.is_some_and(|at| at <= now) {
-            self.want_round(now);
-        }
+    }
+
+    fn timers(&self) -> [Timer<DescriptorTimer>; 2] {
+        [(DescriptorTimer::ReadBack, self.read_back.until()), (DescriptorTimer::Renewal, self.renew_at)]
     }
 
     /// The next time at which [`Descriptor::tick`], [`Descriptor::is_due`] or [`Descriptor::queue_proofs`]
@@ -310,12 +314,8 @@ impl<I: Eq> Descriptor<I> {
     pub(super) fn set_deadline(&mut self, may_post: bool, may_ask: bool) {
         let may_post =
             may_post && !self.sets.is_empty() && self.in_line.is_none() && !self.awaits_signature();
-        let read_back = match self.read_back {
-            ReadBack::Waiting { until } => Some(until),
-            _ => None,
-        };
-        let hsdirs = self.hsdirs.values().map(|hsdir| hsdir.deadline(may_post, may_ask));
-        self.deadline = hsdirs.fold(earlier(read_back, self.renew_at), earlier);
+        let hsdirs = self.hsdirs.values().filter_map(|hsdir| hsdir.deadline(may_post, may_ask));
+        self.deadline = hsdirs.chain(earliest(self.timers())).min();
     }
 
     pub(super) fn status(&self, now: Duration) -> DescriptorStatus {

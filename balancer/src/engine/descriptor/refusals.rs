@@ -22,6 +22,16 @@ pub(super) enum ReadBack {
     Waiting { until: Duration },
 }
 
+impl ReadBack {
+    /// The time at which it is given up; `None` if it was not begun.
+    pub(super) fn until(self) -> Option<Duration> {
+        match self {
+            Self::Waiting { until } => Some(until),
+            Self::No | Self::Wanted | Self::InLine => None,
+        }
+    }
+}
+
 impl<I: Eq> Descriptor<I> {
     /// Notes that an HSDir refused the upload of publication `id`. `revision` is that of the publication;
     /// `None` before tor has accepted it.
