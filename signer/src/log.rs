@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
+use onionbalance_process::monotonic;
 use onionbalance_proto::journal::JournalStream;
 
 use crate::limit::RateLimit;
@@ -51,7 +52,7 @@ pub fn line(priority: Priority, message: impl Display) {
 /// Further lines are counted.
 pub fn line_by_peer(priority: Priority, message: impl Display) {
     let mut log = log();
-    if log.has_room_for_peers(Instant::now()) {
+    if log.has_room_for_peers(monotonic()) {
         log.add(priority, &message);
     } else {
         log.left_out += 1;
@@ -64,15 +65,15 @@ pub fn settle() -> bool {
     let mut log = log();
     log.write();
     if log.left_out > 0 && log.waiting.is_empty() {
-        log.has_room_for_peers(Instant::now());
+        log.has_room_for_peers(monotonic());
     }
     !log.waiting.is_empty()
 }
 
 /// Gives the reader [`LAST_WORD`] to take the lines that had to wait, before the process ends.
 pub fn finish() {
-    let end = Instant::now() + LAST_WORD;
-    while settle() && Instant::now() < end {
+    let end = monotonic() + LAST_WORD;
+    while settle() && monotonic() < end {
         // This waits for 10 ms and not for the reader: after a failed write an immediate retry would spin.
         let _ = poll(&mut [], PollTimeout::from(10_u8));
     }
@@ -106,7 +107,7 @@ struct Log {
 
 impl Log {
     fn new(form: Form) -> Self {
-        let by_peers = RateLimit::new(FREE_LINES_PER_MINUTE, Instant::now());
+        let by_peers = RateLimit::new(FREE_LINES_PER_MINUTE, monotonic());
         Self { form, waiting: Vec::new(), by_peers, left_out: 0 }
     }
 
@@ -212,14 +213,14 @@ mod tests {
         log.keep("two\n");
         assert_eq!((log.waiting.len(), log.left_out), (MAX_WAITING, 2));
         // The reader is told when it has taken the lines before.
-        assert!(log.has_room_for_peers(Instant::now()));
+        assert!(log.has_room_for_peers(monotonic()));
         assert_eq!(log.left_out, 2);
     }
 
     #[test]
     fn lines_by_peers_are_counted_beyond_a_minutes_worth() {
         let mut log = Log::new(Form::Level);
-        let start = Instant::now();
+        let start = monotonic();
         for _ in 0..FREE_LINES_PER_MINUTE {
             assert!(log.has_room_for_peers(start));
         }

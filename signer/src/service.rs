@@ -144,11 +144,11 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use super::*;
     use crate::keys;
     use onionbalance_key_file::passphrase::Passphrases;
+    use onionbalance_process::monotonic;
     use onionbalance_proto::config::InstanceV2;
 
     const V2_KEY: &[u8] = include_bytes!("../../proto/testdata/v2/frontend1.key");
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn tells_what_is_public() {
         let secret = keys::secret(&Passphrases::Terminal.open(V2_KEY, "one.key".as_ref()).unwrap()).unwrap();
-        let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, Instant::now()));
+        let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, monotonic()));
         let address = "jyvfq5umznvka34v".parse().unwrap();
         let instances = Instances::V2(vec![InstanceV2 { address, auth: None, name: None }]);
         assert!(service.allow(&instances) && !service.allow(&instances));

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::io;
-use std::time::Instant;
 
 use nix::unistd::{Uid, User, getegid};
+use onionbalance_process::monotonic;
 use onionbalance_proto::config::{Config, ConfigError, Instances, check_own_backends};
 use onionbalance_trust::Trust;
 
@@ -72,7 +72,7 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
     let user = config.signer_user.as_deref().map(user::find).transpose()?;
     let trust = trust_with_keys(config_file, &config, user.as_ref())?;
     reserve_memory(&config)?;
-    let now = Instant::now();
+    let now = monotonic();
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
     let mut addresses = HashSet::new();
     for service in &config.services {

@@ -1,6 +1,6 @@
-//! The machine's clock. Everything else gets the time as an argument.
+//! The machine's clocks. Everything else gets the time as an argument.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use onionbalance_proto::time::UnixTime;
 
@@ -8,4 +8,10 @@ use onionbalance_proto::time::UnixTime;
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 pub fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// The time by a clock that nobody sets: `CLOCK_MONOTONIC`, which stands still while the machine sleeps.
+#[expect(clippy::disallowed_methods, reason = "the one clock")]
+pub fn monotonic() -> Instant {
+    Instant::now()
 }

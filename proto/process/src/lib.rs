@@ -1,4 +1,4 @@
-//! The effects on the machine that the balancer and its signer share: the clock, the change of user, the mode
+//! The effects on the machine that the balancer and its signer share: the clocks, the change of user, the mode
 //! of a socket, the directory of a file, the exit status.
 //!
 //! Each program has its own order of these, and its own messages. The confinement of the two is not shared,
@@ -11,7 +11,7 @@ mod path;
 mod socket;
 mod user;
 
-pub use clock::now;
+pub use clock::{monotonic, now};
 pub use path::directory_of;
 pub use socket::with_mode_0660;
 pub use user::{become_user, is_root};

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use onionbalance_process::monotonic;
 use onionbalance_proto::config::Config;
 use onionbalance_proto::wire::{Refusal, Reply};
 
@@ -85,8 +86,8 @@ impl Server {
         listener: Option<&'static UnixListener>,
         stream: Option<UnixStream>,
     ) -> io::Result<Self> {
-        let connection = stream.map(|stream| Connection::new(stream, Instant::now())).transpose()?;
-        let pace = Pace::new(services.held().len(), config.signer_requests_per_minute, Instant::now());
+        let connection = stream.map(|stream| Connection::new(stream, monotonic())).transpose()?;
+        let pace = Pace::new(services.held().len(), config.signer_requests_per_minute, monotonic());
         let allowed_uids = config.signer_allowed_uids.clone();
         Ok(Self { services, allowed_uids, pace, listener, connections: connection.into_iter().collect() })
     }
@@ -94,7 +95,7 @@ impl Server {
     /// Changes the allowed users and the rate limits. [`Server::serve`] closes connections of users that are
     /// not allowed.
     pub fn configure(&mut self, config: &Config) {
-        let now = Instant::now();
+        let now = monotonic();
         for held in self.services.held_mut() {
             held.limit = RateLimit::new(config.signer_requests_per_minute, now);
         }
@@ -111,7 +112,7 @@ impl Server {
         self.services.log_notices();
         while self.listener.is_some() || !self.connections.is_empty() {
             let ready = self.wait(outside)?;
-            outside.notifier.keep_alive(Instant::now());
+            outside.notifier.keep_alive(monotonic());
             let signal = outside.signals.take();
             if signal.is_some() {
                 return Ok(signal);
@@ -124,7 +125,7 @@ impl Server {
 
     /// Waits until a socket is ready or something else is due, [`TICK`] at the longest.
     fn wait(&self, outside: &mut Outside) -> io::Result<Ready> {
-        let now = Instant::now();
+        let now = monotonic();
         let pause = self.pace.paused_until.filter(|end| *end > now);
         let is_free = self.place_free_from().is_none_or(|free| free <= now);
         let listener = self.listener.filter(|_| pause.is_none() && is_free);
@@ -164,7 +165,7 @@ impl Server {
     /// Gives each ready connection one turn, as far as the pace allows, and then accepts new connections.
     fn round(&mut self, ready: Ready) {
         let has_work = ready.listener || ready.connections.contains(&true);
-        let mut turns = if has_work { self.pace.begin_round(Instant::now()) } else { 0 };
+        let mut turns = if has_work { self.pace.begin_round(monotonic()) } else { 0 };
         let mut had_turns = Vec::new();
         let mut are_ready = ready.connections.into_iter();
         for mut connection in std::mem::take(&mut self.connections) {
@@ -174,7 +175,7 @@ impl Server {
                 turns -= 1;
                 self.turn(&mut connection)
             } else {
-                connection.check_time(Instant::now())
+                connection.check_time(monotonic())
             };
             match outcome {
                 Err(ended) => log_end_of(&connection, &ended),
@@ -190,13 +191,13 @@ impl Server {
 
     /// Goes on with a connection, and replies if a request has become whole.
     fn turn(&mut self, connection: &mut Connection) -> Result<(), Ended> {
-        let now = Instant::now();
+        let now = monotonic();
         self.pace.count(now);
         connection.check_time(now)?;
         let Some(request) = connection.advance(now)? else { return Ok(()) };
         let reply = self.services.answer(&request, connection.peer);
         self.services.log_notices();
-        connection.reply(&reply, Instant::now())?;
+        connection.reply(&reply, monotonic())?;
         match reply {
             // An honest balancer does not cause these. The parent of this process gets the reply only: it has
             // no other connection.
@@ -211,7 +212,7 @@ impl Server {
 
     fn accept(&mut self, listener: &UnixListener) {
         for _ in 0..ACCEPTS {
-            let now = Instant::now();
+            let now = monotonic();
             if self.place_free_from().is_some_and(|free| free > now) {
                 return;
             }

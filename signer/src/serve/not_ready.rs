@@ -4,8 +4,8 @@
 //! the same reason (systemd.socket(5)). So each connection is accepted and gets a reply.
 
 use std::os::unix::net::UnixListener;
-use std::time::Instant;
 
+use onionbalance_process::monotonic;
 use onionbalance_proto::wire::Reply;
 
 use super::connection::Connection;
@@ -24,7 +24,7 @@ pub fn reply_to_all(listener: &UnixListener, reason: &str) {
     for _ in 0..MAX_CONNECTIONS {
         // The listener does not block: accepting fails if no connection is pending.
         let Ok((stream, _)) = listener.accept() else { return };
-        let now = Instant::now();
+        let now = monotonic();
         let Ok(mut connection) = Connection::new(stream, now) else { continue };
         // A new connection's buffer has room for the reply. A balancer that has ended does not miss it.
         if connection.reply(&reply, now).is_ok() {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use onionbalance_process::monotonic;
 use onionbalance_proto::wire::{Page, Refusal, Reply, Request};
 use rand_core::{OsRng, RngCore};
 
@@ -40,7 +41,7 @@ impl Services {
         if let Request::Services { from } = request {
             return Reply::Services(self.page(*from));
         }
-        let begun = Instant::now();
+        let begun = monotonic();
         let signed = self.sign(request, begun);
         let took = begun.elapsed().as_micros();
         let asked = audit::asked(request);

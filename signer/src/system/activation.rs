@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
+use onionbalance_process::monotonic;
 
 /// The first descriptor that is handed over (`SD_LISTEN_FDS_START`).
 const FIRST: i32 = 3;
@@ -73,7 +74,7 @@ impl Notifier {
         let datagrams = UnixDatagram::unbound()?;
         datagrams.set_write_timeout(Some(TAKEN_WITHIN))?;
         datagrams.connect_addr(&address)?;
-        let watchdog = watchdog_interval().map(|interval| (interval, Instant::now() + interval));
+        let watchdog = watchdog_interval().map(|interval| (interval, monotonic() + interval));
         Ok(Self { socket: Some(datagrams), watchdog })
     }
 

@@ -1,5 +1,9 @@
 //! Times of tasks that are compared.
 #![expect(clippy::indexing_slicing, reason = "something was timed at least once")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it measures real time; the lint is on in the balancer's benchmarks only"
+)]
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
+use onionbalance_process::monotonic;
 use onionbalance_proto::wire::Page;
 
 use super::*;
@@ -10,7 +11,7 @@ const SERVICES: Request = Request::Services { from: 0 };
 
 fn pair() -> (Connection, UnixStream, Instant) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let now = Instant::now();
+    let now = monotonic();
     (Connection::new(ours, now).unwrap(), theirs, now)
 }
 
