@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, TorHost, TorSocket, UnknownLevel};
 
-use crate::tor::Endpoint;
+use crate::endpoint::Endpoint;
 
 const DEFAULT_SOCKET: &str = "/var/run/tor/control";
 const DEFAULT_IP: Ipv4Addr = Ipv4Addr::LOCALHOST;

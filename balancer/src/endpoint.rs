@@ -1,19 +1,11 @@
-//! The addresses of control ports.
+//! The addresses of tors' control ports.
 
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use onionbalance_proto::config::TorHost;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
-
-use super::control::{Connection, Events};
-
-/// The longest wait for a connection; on one machine it takes less than a millisecond.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address of a control port.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,31 +22,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Connects; nothing is sent yet.
-    ///
-    /// # Errors
-    /// The endpoint cannot be reached within 10 s, or its name has no address.
-    pub async fn connect(&self) -> io::Result<(Connection, Events)> {
-        let connecting = async {
-            Ok(match self {
-                Self::Unix(path) => Connection::start(UnixStream::connect(path).await?),
-                Self::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                    stream.set_nodelay(true)?;
-                    Connection::start(stream)
-                }
-            })
-        };
-        timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl Endpoint {
     /// The same endpoint with the first address of its name in place of the name. Blocks.
     ///
     /// # Errors
     /// The name has no address, or no name server answers.
-    pub(super) fn resolved(&self) -> io::Result<Self> {
+    pub fn resolved(&self) -> io::Result<Self> {
         let Self::Tcp { host, port } = self else { return Ok(self.clone()) };
         let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
         let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;

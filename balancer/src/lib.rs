@@ -11,6 +11,7 @@ mod aside;
 pub mod cli;
 pub mod config;
 pub mod confinement;
+pub mod endpoint;
 pub mod engine;
 pub mod lifecycle;
 pub mod log;

@@ -12,9 +12,10 @@ use onionbalance_proto::{v2, v3};
 use tracing::warn;
 
 use super::Configuration;
+use crate::endpoint::Endpoint;
 use crate::engine::{BackendId, ServiceId};
 use crate::names::{Names, NamesBuilder};
-use crate::tor::{Endpoint, Password};
+use crate::tor::Password;
 
 /// All frontends, each version in the order of the file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

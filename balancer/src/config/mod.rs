@@ -17,8 +17,9 @@ use tracing::warn;
 
 pub use self::frontends::{Frontend, Frontends, TorPool};
 pub use self::status_place::{StatusForm, StatusPlace};
+use crate::endpoint::Endpoint;
 use crate::signer::SignerPlace;
-use crate::tor::{Endpoint, Password};
+use crate::tor::Password;
 
 /// The status socket of 0.1.8 by default.
 const STATUS_LOCATION: &str = "/var/run/onionbalance/control";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use onionbalance_process::directory_of;
 
 use super::reach::Reach;
-use crate::tor::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// The files and ports that a confined process can still reach.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use onionbalance_process::directory_of;
 
-use crate::tor::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// The directories in which tor's packages keep the cookie of the control port. A tor that a reload names may
 /// have it there.

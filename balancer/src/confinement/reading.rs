@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bounds::{Bounds, OutOfBounds};
 use super::files;
 use super::reach::Reach;
-use crate::tor::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// The state of this process's confinement. Clones share it.
 #[derive(Clone, Debug)]

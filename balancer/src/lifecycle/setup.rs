@@ -10,6 +10,7 @@ use crate::aside::aside;
 use crate::cli::{Arguments, BadLevelVariable};
 use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
+use crate::endpoint::Endpoint;
 use crate::engine::ServiceId;
 use crate::names::Names;
 use crate::onion_version::{Frontend, OnionVersion};
@@ -17,7 +18,7 @@ use crate::runtime::{Share, Work};
 use crate::signer::SignerPlace;
 use crate::state::Memory;
 use crate::tor::carrier::Link;
-use crate::tor::{self, Endpoint, Meeting};
+use crate::tor::{self, Meeting};
 
 /// The most services that the log introduces: the journal drops more messages at a time (journald.conf(5),
 /// `RateLimitBurst=`).

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::{ConsensusAge, PostLoad, ServiceReport};
+use crate::endpoint::Endpoint;
 use crate::engine::Load;
 use crate::signer::Trouble;
-use crate::tor::Endpoint;
 
 /// The state of the signer, of all tors and of all services.
 #[derive(Clone, Debug, Default)]

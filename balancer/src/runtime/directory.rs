@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use onionbalance_proto::time::UnixTime;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::Runtime;
-use super::survey::{Survey, Surveyed};
+use super::survey::{Survey, Surveyed, View};
 use crate::engine::{DescriptorSlot, Event};
 use crate::network::{Documents, Network};
 use crate::onion_version::{Directory, OnionVersion};
@@ -38,21 +37,6 @@ enum ReadingState {
     Asked { again: bool },
     /// The network is to be asked at this time.
     Due(Instant),
-}
-
-/// The view of the network that the engine was shown, by one consensus and at one time.
-#[derive(Debug)]
-pub(super) struct View {
-    made: UnixTime,
-    /// The time at which it gets out of date by the clock alone. `None` if it does not, and during a survey.
-    pub(super) until: Option<UnixTime>,
-}
-
-impl View {
-    /// The view before the first directory.
-    pub(super) fn new(now: UnixTime) -> Self {
-        Self { made: now, until: None }
-    }
 }
 
 impl<V: OnionVersion, N: Network> Runtime<V, N> {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::board::Inquiry;
 use super::directories::Directories;
 use super::kept::MOST_BYTES;
-use super::pool::{self, Presence, Standing};
+use super::pool::{self, Presence, Share, Standing};
 use super::{End, Runtime};
 use crate::age::Age;
 use crate::confinement::Confinement;
@@ -23,15 +23,6 @@ use crate::tor::carrier::{ControlPort, Link, LinkError, Patience, ReadingTurns};
 
 /// The most inquiries that wait for one runtime; further inquirers wait to send theirs.
 const INQUIRIES: usize = 4;
-
-/// The frontends of one version that the same tors balance.
-#[derive(Clone)]
-pub struct Share<V: OnionVersion> {
-    /// The tors; at least one.
-    pub tors: Vec<Link>,
-    /// The frontends; at least one.
-    pub frontends: Vec<Frontend<V>>,
-}
 
 /// The parts that all runtimes share.
 pub(super) struct Common {

@@ -38,11 +38,13 @@ use tokio::time::Instant;
 pub use behind::Behind;
 pub use board::{Inquiry, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
-pub use fleet::{Configuration, Share};
+pub use fleet::Configuration;
+pub use pool::Share;
 pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
 
+use crate::endpoint::Endpoint;
 use crate::engine::{
     Action, BackendId, Engine, EngineConfiguration, Event, Now, ServiceId, ServiceSpec, ServiceStatus,
     Settings, Timing,
@@ -52,10 +54,9 @@ use crate::network::{Message, Network, RequestId};
 use crate::onion_version::{Frontend, OnionVersion, SignError, Signed};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
-use crate::tor::Endpoint;
 use consensus::ConsensusWatch;
 use directories::Directories;
-use directory::{Reading, View};
+use directory::Reading;
 use fetching::Questions;
 use kept::KeptTexts;
 use pool::Presence;
@@ -63,7 +64,7 @@ use post_count::PostCount;
 use posts::Posts;
 use publication::Publication;
 use signing::SigningLine;
-use survey::{Surveyed, Surveys};
+use survey::{Surveyed, Surveys, View};
 
 /// The state of a runtime.
 pub struct Runtime<V: OnionVersion, N: Network> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Share;
 use crate::onion_version::{Frontend, OnionVersion};
 use crate::tor::carrier::Link;
 
@@ -18,6 +17,15 @@ const AWAY: Duration = Duration::from_secs(60);
 /// The time after which a tor that is back gets its services: one that comes and goes must not move them each
 /// time.
 const BACK: Duration = Duration::from_secs(300);
+
+/// The frontends of one version that the same tors balance.
+#[derive(Clone)]
+pub struct Share<V: OnionVersion> {
+    /// The tors; at least one.
+    pub tors: Vec<Link>,
+    /// The frontends; at least one.
+    pub frontends: Vec<Frontend<V>>,
+}
 
 /// Reports to the fleet if a runtime's tor takes commands.
 #[derive(Clone, Debug)]
@@ -149,7 +157,7 @@ mod tests {
     use onionbalance_proto::v2::OnionAddress;
 
     use super::*;
-    use crate::tor::Endpoint;
+    use crate::endpoint::Endpoint;
     use crate::v2::V2;
 
     const SERVICES: u8 = 60;

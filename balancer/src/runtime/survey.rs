@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::Report;
-use super::directory::View;
 use crate::engine::{BackendId, NetworkView, ServiceId};
 use crate::onion_version::{Directory, Frontend, Known, OnionVersion};
 
@@ -35,6 +34,21 @@ pub(super) struct Surveyed<V: OnionVersion> {
     known: V::Known,
     pub(super) view: View,
     pub(super) network: NetworkView,
+}
+
+/// The view of the network that the engine was shown, by one consensus and at one time.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) made: UnixTime,
+    /// The time at which it gets out of date by the clock alone. `None` if it does not, and during a survey.
+    pub(super) until: Option<UnixTime>,
+}
+
+impl View {
+    /// The view before the first directory.
+    pub(super) fn new(now: UnixTime) -> Self {
+        Self { made: now, until: None }
+    }
 }
 
 impl<V: OnionVersion> Default for Surveys<V> {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 
+use crate::endpoint::Endpoint;
 use crate::engine::{
     BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load,
     ServiceStatus, UploadState,
 };
 use crate::names::NamesBuilder;
 use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
-use crate::tor::Endpoint;
 
 /// The load of a tor that is behind.
 pub(super) const BEHIND: Load = Load {

@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::command::Command;
+use super::connect::connect;
 use super::control::{Connection, ControlError};
-use super::endpoint::Endpoint;
 use super::reply::Message;
 use super::safecookie::{Challenge, Cookie};
 use super::version::TorVersion;
 use super::words::{Word, value, words};
+use crate::endpoint::Endpoint;
 
 /// The longest wait for the answer to PROTOCOLINFO at the start. A tor on the same machine takes
 /// milliseconds.
@@ -200,7 +201,7 @@ pub enum Meeting {
 pub async fn meet(endpoint: &Endpoint) -> Meeting {
     let Ok(endpoint) = endpoint.resolved() else { return Meeting::Nobody };
     let asking = async {
-        let (connection, _events) = endpoint.connect().await.ok()?;
+        let (connection, _events) = connect(&endpoint).await.ok()?;
         Some(connection.protocol_info().await.ok()?.cookie_file)
     };
     timeout(ANSWER_WITHIN, asking).await.ok().flatten().map_or(Meeting::Nobody, Meeting::Tor)

@@ -7,12 +7,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::auth::{Password, ProtocolInfo};
+use super::connect::connect;
 use super::control::{Closed, Connection, ControlError, Events};
-use super::endpoint::Endpoint;
 use super::event::{Bootstrap, Event};
 use super::info::InfoKey;
 use super::session_error::{SessionError, Unreachable, no_control_port};
 use super::version::{TorVersion, Unsuitable};
+use crate::endpoint::Endpoint;
 
 /// A check that a tor of that version can be used.
 pub type Gate = fn(TorVersion) -> Result<(), Unsuitable>;
@@ -59,7 +60,7 @@ impl Greeting {
     /// The endpoint cannot be reached, is not a control port, or its tor does not pass `gate`.
     pub async fn receive(endpoint: &Endpoint, gate: Gate, is_alone: bool) -> Result<Self, SessionError> {
         let connecting =
-            async { if is_alone { endpoint.resolved()?.connect().await } else { endpoint.connect().await } };
+            async { if is_alone { connect(&endpoint.resolved()?).await } else { connect(endpoint).await } };
         let (connection, events) = connecting.await.map_err(|source| {
             SessionError::Connect(vec![Unreachable { endpoint: endpoint.clone(), source }])
         })?;

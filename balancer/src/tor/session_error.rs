@@ -4,9 +4,9 @@ use std::io;
 
 use super::auth::AuthError;
 use super::control::{Closed, ControlError};
-use super::endpoint::Endpoint;
 use super::reply::{ReplyError, excerpt};
 use super::version::Unsuitable;
+use crate::endpoint::Endpoint;
 
 /// The reason for which there is no session.
 #[derive(Debug, thiserror::Error)]

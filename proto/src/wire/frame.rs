@@ -7,8 +7,6 @@
 use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::message::{Reply, Request};
-
 const MAGIC: [u8; 2] = *b"OB";
 /// The protocol's version. It changes with every change of a message. Both programs come from one build, so
 /// there is nothing to negotiate.
@@ -18,17 +16,6 @@ const VERSION: u16 = 4;
 pub trait Message: Serialize + DeserializeOwned {
     /// The longest body, in bytes. A longer one is refused before a byte of it is read.
     const MAX_LENGTH: usize;
-}
-
-impl Message for Request {
-    /// For v3, 160 points of at most 600 bytes each, their backends and their sets; for v2, ten backends'
-    /// descriptors of at most 20 480 bytes each.
-    const MAX_LENGTH: usize = 256 * 1024;
-}
-
-impl Message for Reply {
-    /// Eight descriptors of at most 50 000 bytes each. Lists of services come in pages.
-    const MAX_LENGTH: usize = 512 * 1024;
 }
 
 /// Bytes are not a message. The connection that they came on cannot be used further.

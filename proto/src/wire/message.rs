@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::Page;
+use super::frame::Message;
 use super::reason::Reason;
 use super::refusal::Refusal;
 use super::{v2, v3};
@@ -40,6 +40,31 @@ pub enum Reply {
     Refused(Refusal),
     /// The signer cannot start, and ends after this reply. It answers any request.
     NotReady(Reason),
+}
+
+impl Message for Request {
+    /// For v3, 160 points of at most 600 bytes each, their backends and their sets; for v2, ten backends'
+    /// descriptors of at most 20 480 bytes each.
+    const MAX_LENGTH: usize = 256 * 1024;
+}
+
+impl Message for Reply {
+    /// Eight descriptors of at most 50 000 bytes each. Lists of services come in pages.
+    const MAX_LENGTH: usize = 512 * 1024;
+}
+
+/// A page of the list of held services.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Page {
+    /// The signer's release, such as `1.0.0`.
+    pub version: String,
+    /// A random number, drawn each time the signer reads its configuration. Pages with different numbers
+    /// belong to different lists.
+    pub edition: u64,
+    /// The number of services in the whole list.
+    pub total: u32,
+    /// Consecutive services in the order of the signer's configuration. Empty only past the end of the list.
+    pub services: Vec<HeldService>,
 }
 
 /// The public parts of a service whose key the signer holds.

@@ -6,15 +6,14 @@
 
 pub mod frame;
 pub mod message;
-pub mod page;
+mod page;
 pub mod reason;
 pub mod refusal;
 pub mod v2;
 pub mod v3;
 
 pub use frame::{FrameError, Header};
-pub use message::{Held, HeldService, Reply, Request};
-pub use page::Page;
+pub use message::{Held, HeldService, Page, Reply, Request};
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use v3::{BackendProof, CertProof, FrontendRequest, ProvenPoint, SignedFrontend};

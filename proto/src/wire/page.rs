@@ -1,23 +1,7 @@
 //! The list of held services, in pages that fit a frame.
 
-use serde::{Deserialize, Serialize};
-
 use super::frame::{self, Message};
-use super::message::{HeldService, Reply};
-
-/// A page of the list of held services.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Page {
-    /// The signer's release, such as `1.0.0`.
-    pub version: String,
-    /// A random number, drawn each time the signer reads its configuration. Pages with different numbers
-    /// belong to different lists.
-    pub edition: u64,
-    /// The number of services in the whole list.
-    pub total: u32,
-    /// Consecutive services in the order of the signer's configuration. Empty only past the end of the list.
-    pub services: Vec<HeldService>,
-}
+use super::message::{HeldService, Page, Reply};
 
 impl Page {
     /// Adds as many of `services`, in their order, as a reply has room for.

@@ -45,6 +45,8 @@ pub const TOR_TAG_BASE64: &str = "PT0gZWQyNTUxOXYxLXNlY3JldDogdHlwZTAgPT0AAA";
 
 /// The PEM label of PKCS#1, with or without encryption.
 pub const PKCS1_LABEL: &str = "RSA PRIVATE KEY";
+/// The PEM label of this project's container of an encrypted key ([`sealed`]).
+pub const SEALED_LABEL: &str = "ONIONBALANCE SEALED KEY";
 
 /// Secret bytes on the heap. A move copies the pointer, not the bytes.
 pub type SecretArray<const N: usize> = Box<Zeroizing<[u8; N]>>;
@@ -106,7 +108,7 @@ impl KeyFile {
                 let key = RsaPrivateKey::from_pkcs1_der(&pem.decode()?);
                 Self::Plain(key.map_err(|_| KeyFileError::Damaged)?.into())
             }
-            sealed::LABEL => Self::Encrypted(Encrypted::Sealed(sealed::Sealed::parse(pem.decode()?)?)),
+            SEALED_LABEL => Self::Encrypted(Encrypted::Sealed(sealed::Sealed::parse(pem.decode()?)?)),
             public if public.ends_with("PUBLIC KEY") => return Err(KeyFileError::Public(public.to_owned())),
             other => return Err(KeyFileError::PemLabel(other.to_owned())),
         })

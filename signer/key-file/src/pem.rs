@@ -4,7 +4,7 @@
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
-use super::{KeyFileError, sealed};
+use super::{KeyFileError, SEALED_LABEL};
 
 /// A block of a PEM file that is still encoded.
 pub struct Pem<'a> {
@@ -22,7 +22,7 @@ impl<'a> Pem<'a> {
         while let Some(line) = lines.next() {
             let Some(label) = boundary(line, "-----BEGIN ") else { continue };
             let block = Self { label, lines: lines.clone() };
-            if label.ends_with("PRIVATE KEY") || label == sealed::LABEL {
+            if label.ends_with("PRIVATE KEY") || label == SEALED_LABEL {
                 return Some(block);
             }
             first.get_or_insert(block);

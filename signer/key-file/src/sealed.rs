@@ -18,10 +18,8 @@ use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Key, KeyFileError, pem, secret_array};
+use super::{Key, KeyFileError, SEALED_LABEL, pem, secret_array};
 
-/// The PEM label.
-pub const LABEL: &str = "ONIONBALANCE SEALED KEY";
 /// The version of the container: its first byte.
 const VERSION: u8 = 1;
 const SALT_LENGTH: usize = 16;
@@ -98,7 +96,7 @@ pub fn seal(
     keys.apply_keystream(bytes.get_mut(HEAD_LENGTH..)?);
     let code = keys.code(&bytes)?.finalize().into_bytes();
     bytes.extend(code);
-    Some(pem::encode(LABEL, &bytes))
+    Some(pem::encode(SEALED_LABEL, &bytes))
 }
 
 /// The keys from passphrase and salt: one for AES-256-CTR, then one for HMAC-SHA-256.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use onionbalance_key_file::passphrase::{Passphrases, Source};
 use onionbalance_key_file::pem::Pem;
 use onionbalance_key_file::read::read_key;
-use onionbalance_key_file::{Key, PKCS1_LABEL, pkcs8, sealed};
+use onionbalance_key_file::{Key, PKCS1_LABEL, SEALED_LABEL, pkcs8};
 use onionbalance_signer::system::access_list;
 use onionbalance_trust::Trust;
 use zeroize::Zeroizing;
@@ -61,7 +61,7 @@ impl KeyFile {
             pkcs8::LABEL => ("PKCS#8", false),
             pkcs8::ENCRYPTED_LABEL => ("PKCS#8", true),
             PKCS1_LABEL => ("PKCS#1, as in tor's private_key", pem.is_encrypted()),
-            sealed::LABEL => ("sealed", true),
+            SEALED_LABEL => ("sealed", true),
             _ => ("unknown", false),
         }
     }

@@ -15,7 +15,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 use needs_root::needs_root;
 use onionbalance::confinement::{Reach, confine, hardening};
-use onionbalance::tor::Endpoint;
+use onionbalance::endpoint::Endpoint;
 use tempfile::TempDir;
 
 use onionbalance_tests::pair::BALANCER;

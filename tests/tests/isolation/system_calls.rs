@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use onionbalance::confinement::{Reach, system_calls};
-use onionbalance::tor::Endpoint;
+use onionbalance::endpoint::Endpoint;
 use onionbalance_signer::system::confinement as signer;
 use seccompiler::{BpfProgram, apply_filter};
 

@@ -11,10 +11,11 @@ use tracing::{info, warn};
 use super::commands::Tor;
 use crate::age::Age;
 use crate::confinement::{Confinement, OutOfBounds};
+use crate::endpoint::Endpoint;
 use crate::network::Version;
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
-use crate::tor::{Endpoint, Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
+use crate::tor::{Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
 /// A message of the link to the carrier.
 pub(super) enum FromTor {

@@ -10,8 +10,8 @@ use super::*;
 use crate::time::UnixTime;
 use crate::v3::cert::ExpiryHour;
 use crate::wire::{
-    BackendProof, CertProof, FrontendRequest, Held, HeldService, Page, ProvenPoint, Reason, Refusal,
-    SignedFrontend, v2,
+    BackendProof, CertProof, FrontendRequest, Held, HeldService, Page, ProvenPoint, Reason, Refusal, Reply,
+    Request, SignedFrontend, v2,
 };
 
 mod field_map;
