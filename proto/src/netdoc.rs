@@ -103,8 +103,10 @@ fn marker<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 impl Item<'_> {
-    /// The bytes of the object. Fails if the item has no object with this label, or if the object is not
-    /// base64.
+    /// The bytes of the object.
+    ///
+    /// # Errors
+    /// The item has no object with this label, or the object is not base64.
     pub fn object(&self, label: &str) -> Result<Vec<u8>, NetdocError> {
         let object =
             self.object.as_ref().filter(|object| object.label == label).ok_or_else(|| self.malformed())?;
@@ -118,14 +120,19 @@ impl Item<'_> {
         self.arguments.split_ascii_whitespace()
     }
 
-    /// The bytes of an argument in base64. Fails if the argument is missing or is not base64.
+    /// The bytes of an argument in base64.
+    ///
+    /// # Errors
+    /// The argument is missing or is not base64.
     pub fn base64(&self, argument: Option<&str>) -> Result<Vec<u8>, NetdocError> {
         let text = argument.ok_or_else(|| self.malformed())?;
         from_base64(text).ok_or_else(|| NetdocError::Base64(self.keyword.into()))
     }
 
-    /// The key of 32 bytes after the word for its kind, as in `ntor BASE64`. Fails if the first argument is
-    /// not `kind`, or if the second is not base64 of 32 bytes.
+    /// The key of 32 bytes after the word for its kind, as in `ntor BASE64`.
+    ///
+    /// # Errors
+    /// The first argument is not `kind`, or the second is not base64 of 32 bytes.
     pub fn key(&self, kind: &str) -> Result<[u8; 32], NetdocError> {
         let mut words = self.words();
         if words.next() != Some(kind) {
@@ -134,7 +141,10 @@ impl Item<'_> {
         self.base64(words.next())?.try_into().map_err(|_| self.malformed())
     }
 
-    /// The only argument as a decimal number without sign. Fails for any other text, and above `u64::MAX`.
+    /// The only argument as a decimal number without sign.
+    ///
+    /// # Errors
+    /// It is another text, or a number above `u64::MAX`.
     pub fn number(&self) -> Result<u64, NetdocError> {
         if !self.arguments.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.malformed());
@@ -148,7 +158,10 @@ impl Item<'_> {
     }
 }
 
-/// Fills `place` with `value`. Fails if it is filled already.
+/// Fills `place` with `value`.
+///
+/// # Errors
+/// The place is filled already.
 pub fn once<T>(place: &mut Option<T>, keyword: &'static str, value: T) -> Result<(), NetdocError> {
     match place.replace(value) {
         None => Ok(()),

@@ -7,6 +7,7 @@
 //! if it is killed.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::missing_errors_doc, reason = "an error ends the test, in its own words")]
 
 pub mod booted;
 pub mod deployment;

@@ -121,8 +121,11 @@ impl Config {
         empty.map(warning).collect()
     }
 
-    /// Reads the configuration `text`; `file` is its name in messages. Fails at the first value that is
-    /// unknown, malformed or contradicts another, with its line.
+    /// Reads the configuration `text`; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// A value is unknown, malformed or contradicts another. The error is that of the first such value, with
+    /// its line.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         // Editors of other systems put a byte-order mark in front.
         let content = text.strip_prefix('\u{feff}').unwrap_or(text);

@@ -9,12 +9,15 @@ use std::path::Path;
 use super::error::{ConfigError, line_in_service};
 use super::service::{Address, Instances, Service};
 
-/// Fails if a frontend has its own address among its instances, or if frontends form a circle in which each
-/// has the next one's address.
+/// Checks that no frontend is a backend of its own.
 ///
 /// `address` gives a frontend's address by its `key`; `None`: its key file has not been read. A frontend over
 /// other frontends is legitimate: Onionbalance 0.1.8 published more than ten backends in that way. A circle
 /// through frontends of other machines is not detected.
+///
+/// # Errors
+/// A frontend has its own address among its instances, or frontends form a circle in which each has the next
+/// one's address.
 pub fn check_own_backends(
     services: &[Service],
     address: impl Fn(&str) -> Option<Address>,

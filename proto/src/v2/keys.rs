@@ -39,14 +39,19 @@ pub struct PermanentKey {
 }
 
 impl PermanentKey {
-    /// Reads the DER form, with any exponent, as tor does. Fails if the bytes are not the DER form of a
-    /// public RSA key of 1024 bits.
+    /// Reads the DER form, with any exponent, as tor does.
+    ///
+    /// # Errors
+    /// The bytes are not the DER form of a public RSA key of 1024 bits.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let permanent = Self::new(RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?)?;
         if permanent.der == der { Ok(permanent) } else { Err(KeyError::Form) }
     }
 
-    /// The permanent key with this RSA key. Fails if it does not have 1024 bits.
+    /// The permanent key with this RSA key.
+    ///
+    /// # Errors
+    /// The key does not have 1024 bits.
     pub fn new(key: RsaPublicKey) -> Result<Self, KeyError> {
         if key.n().bits() != BITS {
             return Err(KeyError::Size(key.n().bits()));
@@ -85,8 +90,10 @@ impl fmt::Debug for PermanentKey {
 pub struct PointKey([u8; LENGTH]);
 
 impl PointKey {
-    /// Reads the DER form. Fails if the bytes are not the DER form of a public RSA key of 1024 bits with the
-    /// exponent 65537.
+    /// Reads the DER form.
+    ///
+    /// # Errors
+    /// The bytes are not the DER form of a public RSA key of 1024 bits with the exponent 65537.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?;
         if key.n().bits() != BITS {

@@ -47,8 +47,10 @@ pub enum LayerError {
 }
 
 /// Encrypts to the holders of all `cookies` (tor: `rend_encrypt_v2_intro_points_basic`). Observers and the
-/// clients themselves learn their number only to the next multiple of 16. Fails for more cookies than
-/// [`MAX_CLIENTS`].
+/// clients themselves learn their number only to the next multiple of 16.
+///
+/// # Errors
+/// There are more cookies than [`MAX_CLIENTS`].
 pub fn encrypt_basic(
     plaintext: &[u8],
     cookies: &[Cookie],
@@ -86,8 +88,10 @@ pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoR
 }
 
 /// The plaintext of a descriptor's `introduction-points`, encrypted or not (tor:
-/// `rend_decrypt_introduction_points`). Fails if they are encrypted and `cookie` is `None` or another
-/// client's, and if the message is malformed.
+/// `rend_decrypt_introduction_points`).
+///
+/// # Errors
+/// The points are encrypted and `cookie` is `None` or another client's, or the message is malformed.
 pub fn decrypt(message: &[u8], cookie: Option<&Cookie>) -> Result<Vec<u8>, LayerError> {
     if message.starts_with(BEGINNING) {
         return Ok(message.to_vec());

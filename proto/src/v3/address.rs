@@ -42,8 +42,10 @@ pub enum AddressError {
 }
 
 impl OnionAddress {
-    /// The address of the service with this identity key. Fails if the key is not a point of the curve's
-    /// prime-order subgroup.
+    /// The address of the service with this identity key.
+    ///
+    /// # Errors
+    /// The key is not a point of the curve's prime-order subgroup.
     pub fn from_identity(identity: [u8; 32]) -> Result<Self, AddressError> {
         let key = VerifyingKey::from_bytes(&identity).map_err(|_| AddressError::Key)?;
         if key.is_weak() || !key.to_edwards().is_torsion_free() {

@@ -112,8 +112,10 @@ impl Claim {
         bytes
     }
 
-    /// Verifies the claim at `now`. Fails if it has expired, if it names another key than `signer`, or if
-    /// `signature` is not `signer`'s.
+    /// Verifies the claim at `now`.
+    ///
+    /// # Errors
+    /// It has expired, it names another key than `signer`, or `signature` is not `signer`'s.
     pub fn verify(
         &self,
         signature: &Signature,
@@ -151,8 +153,10 @@ impl Certificate {
         bytes
     }
 
-    /// Reads the binary form of a certificate, and verifies nothing. Fails if the form is not tor's, or if
-    /// the type is not `kind`.
+    /// Reads the binary form of a certificate, and verifies nothing.
+    ///
+    /// # Errors
+    /// The form is not tor's, or the type is not `kind`.
     pub fn decode(bytes: &[u8], kind: CertType) -> Result<Self, CertError> {
         let (head, rest) = bytes.split_first_chunk::<7>().ok_or(CertError::Form)?;
         let (certified, rest) = rest.split_first_chunk::<32>().ok_or(CertError::Form)?;
@@ -170,8 +174,10 @@ impl Certificate {
         Ok(Self { claim: Claim { kind, expires, certified: *certified, signed_by: *signed_by }, signature })
     }
 
-    /// Verifies that `signer` certifies the key `certified` at `now`. Fails if the certificate is about
-    /// another key or by another signer, has expired, or has a wrong signature.
+    /// Verifies that `signer` certifies the key `certified` at `now`.
+    ///
+    /// # Errors
+    /// The certificate is about another key or by another signer, has expired, or has a wrong signature.
     pub fn verify(
         &self,
         certified: &[u8; 32],

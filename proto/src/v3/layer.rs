@@ -51,8 +51,10 @@ impl Layer {
         blob
     }
 
-    /// Checks the code and decrypts. The plaintext ends before the first NUL; the rest is padding. Fails if
-    /// `blob` is too short, or if its code is wrong.
+    /// Checks the code and decrypts. The plaintext ends before the first NUL; the rest is padding.
+    ///
+    /// # Errors
+    /// `blob` is too short, or its code is wrong.
     pub fn decrypt(self, context: &LayerContext, blob: &[u8]) -> Result<Vec<u8>, LayerError> {
         let (salt, rest) = blob.split_first_chunk::<SALT_LENGTH>().ok_or(LayerError(self))?;
         let (ciphertext, code) = rest.split_last_chunk::<MAC_LENGTH>().ok_or(LayerError(self))?;

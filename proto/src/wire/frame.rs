@@ -50,8 +50,11 @@ impl Header {
     /// The length of a header, in bytes.
     pub const LENGTH: usize = 8;
 
-    /// Reads a header. Fails for another protocol, for another version of this one, and for a body longer
-    /// than [`Message::MAX_LENGTH`].
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// The header is of another protocol or of another version of this one, or the body is longer than
+    /// [`Message::MAX_LENGTH`].
     pub fn decode<M: Message>(bytes: [u8; Self::LENGTH]) -> Result<Self, FrameError> {
         let [m0, m1, v0, v1, length @ ..] = bytes;
         if [m0, m1] != MAGIC {
@@ -74,7 +77,10 @@ impl Header {
     }
 }
 
-/// A whole frame: header and body. Fails if the body is longer than [`Message::MAX_LENGTH`].
+/// A whole frame: header and body.
+///
+/// # Errors
+/// The body is longer than [`Message::MAX_LENGTH`].
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
     let mut frame = vec![0; Header::LENGTH];
     codec::<M>().serialize_into(&mut frame, message).map_err(FrameError::Body)?;
@@ -86,7 +92,10 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-/// The message in a frame's body. Fails if the body is malformed or has trailing bytes.
+/// The message in a frame's body.
+///
+/// # Errors
+/// The body is malformed or has trailing bytes.
 pub fn decode<M: Message>(body: &[u8]) -> Result<M, FrameError> {
     codec::<M>().deserialize(body).map_err(FrameError::Body)
 }

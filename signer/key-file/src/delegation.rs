@@ -75,8 +75,10 @@ pub enum DelegationError {
 }
 
 impl<'a> Delegation<'a> {
-    /// Reads a delegation and verifies every certificate. Fails if the form, the identity key, the period
-    /// length or a signature is wrong.
+    /// Reads a delegation and verifies every certificate.
+    ///
+    /// # Errors
+    /// The form, the identity key, the period length or a signature is wrong.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DelegationError> {
         let mut reader = Reader(bytes);
         let address = OnionAddress::from_identity(*reader.take()?)?;

@@ -88,8 +88,10 @@ pub enum Encrypted {
 }
 
 impl KeyFile {
-    /// Reads the bytes of a file. Fails if they have no known format, are damaged, or hold a key of another
-    /// kind.
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// The bytes have no known format, are damaged, or hold a key of another kind.
     pub fn parse(file: &[u8]) -> Result<Self, KeyFileError> {
         if let Some(key) = file.strip_prefix(TOR_TAG) {
             let key = secret_array(key).ok_or(KeyFileError::TorLength(file.len()))?;

@@ -50,7 +50,10 @@ impl Source {
         Self::File(PathBuf::from(format!("/dev/fd/{number}")))
     }
 
-    /// Reads the passphrases. `Err`: the file cannot be read; the message names it.
+    /// Reads the passphrases.
+    ///
+    /// # Errors
+    /// The file cannot be read; the message names it.
     pub fn read(&self) -> Result<Passphrases, String> {
         match self {
             Self::Terminal => Ok(Passphrases::Terminal),
@@ -74,8 +77,10 @@ pub enum Passphrases {
 }
 
 impl Passphrases {
-    /// Reads the passphrases in the file at `path`, which may be a pipe. Fails if it cannot be read or is too
-    /// long.
+    /// Reads the passphrases in the file at `path`, which may be a pipe.
+    ///
+    /// # Errors
+    /// The file cannot be read or is too long.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         Ok(Self::File { path: path.to_owned(), text: read(path)? })
     }
@@ -90,8 +95,10 @@ impl Passphrases {
         lines.filter(|line| !line.is_empty())
     }
 
-    /// The key in `file`, the contents of the file at `path`. Fails if `file` does not hold a usable key, or
-    /// if no passphrase opens it.
+    /// The key in `file`, the contents of the file at `path`.
+    ///
+    /// # Errors
+    /// `file` does not hold a usable key, or no passphrase opens it.
     pub fn open(&self, file: &[u8], path: &Path) -> Result<Key, OpenError> {
         let encrypted = match KeyFile::parse(file)? {
             KeyFile::Plain(key) => return Ok(key),

@@ -42,7 +42,10 @@ impl<'a> Pem<'a> {
         headers.find_map(|(found, value)| (found == name).then_some(value.trim_start()))
     }
 
-    /// The contents. Fails if the `END` line is missing or has another label, or if the lines are not base64.
+    /// The contents.
+    ///
+    /// # Errors
+    /// The `END` line is missing or has another label, or the lines are not base64.
     pub fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         // Room for the whole from the start: a buffer that grew would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(self.lines.0.len()));

@@ -99,16 +99,20 @@ fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), KeyFileErro
     Ok(())
 }
 
-/// The DER of a seed (RFC 8410), without the public key: openssl 3.0 does not read a key that has it. Fails
-/// only if the DER encoder does.
+/// The DER of a seed (RFC 8410), without the public key: openssl 3.0 does not read a key that has it.
+///
+/// # Errors
+/// The DER encoder fails.
 pub fn from_seed(seed: &[u8; 32]) -> pkcs8::Result<SecretDocument> {
     let octets = Zeroizing::new([&SEED_TAG[..], &seed[..]].concat());
     let algorithm = AlgorithmIdentifierRef { oid: ED25519, parameters: None };
     PrivateKeyInfo::new(algorithm, &octets).try_into()
 }
 
-/// Encrypts a key: PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914). Fails if scrypt fails on this
-/// machine.
+/// Encrypts a key: PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914).
+///
+/// # Errors
+/// scrypt fails on this machine.
 pub fn encrypt(
     key: &SecretDocument,
     passphrase: &[u8],

@@ -44,8 +44,10 @@ impl From<TrustError> for ReadError {
     }
 }
 
-/// The contents of the key file at `path`. Fails if other users can read or change it, if it is not a file or
-/// too long, or if it cannot be read.
+/// The contents of the key file at `path`.
+///
+/// # Errors
+/// Other users can read or change the file, it is not a file or too long, or it cannot be read.
 pub fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let found = trust.find(path)?;
     // Judged before it is opened: to open a device may have effects, and the error of a socket does not help.

@@ -20,14 +20,19 @@ const MAX_LENGTH: usize = 4096;
 pub struct Terminal(File);
 
 impl Terminal {
-    /// Opens the terminal. Fails if there is none.
+    /// Opens the terminal.
+    ///
+    /// # Errors
+    /// There is no terminal.
     pub fn open() -> io::Result<Self> {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
 
     /// Asks, and reads a line, which can be edited at the terminal. A signal, such as that of Ctrl-C, takes
-    /// effect after the terminal's mode is restored. Fails if a signal, Ctrl-D or a closed terminal ends the
-    /// line.
+    /// effect after the terminal's mode is restored.
+    ///
+    /// # Errors
+    /// A signal, Ctrl-D or a closed terminal ends the line.
     pub fn ask(&mut self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let deferred = Deferred::begin()?;
         let silent = Silent::begin(&self.0)?;

@@ -101,7 +101,10 @@ impl Display for Problem {
     }
 }
 
-/// Reads the command line. Fails for an unknown command or option, and for a missing or malformed value.
+/// Reads the command line.
+///
+/// # Errors
+/// A command or option is unknown, or a value is missing or malformed.
 pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     let word = match parser.next()? {
         None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Print(HELP)),

@@ -128,8 +128,10 @@ impl Trust {
         }
     }
 
-    /// Trusts this user instead of the process's own; the user's groups may read keys. Fails if the groups
-    /// cannot be looked up.
+    /// Trusts this user instead of the process's own; the user's groups may read keys.
+    ///
+    /// # Errors
+    /// The groups cannot be looked up.
     pub fn in_user(self, user: &User) -> Result<Self, Errno> {
         let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let groups = getgrouplist(&name, user.gid)?;
@@ -207,15 +209,20 @@ impl Trust {
 
 /// The judgement of the file itself.
 impl Found<'_> {
-    /// Opens the file. Fails if it is not a file (see [`Found::metadata`]), if its owner is not trusted, or
-    /// if others can write to it.
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// It is not a file (see [`Found::metadata`]), its owner is not trusted, or others can write to it.
     pub fn open(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         self.judge(&found, false, found.mode() & OTHERS_WRITE != 0)?;
         Ok(file)
     }
 
-    /// Opens a key file. Fails as [`Found::open`] does, and if others can read it.
+    /// Opens a key file.
+    ///
+    /// # Errors
+    /// The same as of [`Found::open`]; others can read it.
     pub fn open_key(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         let is_readable = !self.trust.allows_readers && readers::has_others(self, &file, &found);

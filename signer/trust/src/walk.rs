@@ -32,7 +32,10 @@ pub struct Found<'a> {
 
 impl Trust {
     /// Finds the end of `path`, as the kernel does, and judges every directory and link on the way, but not
-    /// the end. Fails if a part is missing or not trusted, or after too many links.
+    /// the end.
+    ///
+    /// # Errors
+    /// A part is missing or not trusted, or there are too many links.
     pub fn find(&self, path: &Path) -> Result<Found<'_>, TrustError> {
         let root = Step::open(AT_FDCWD, "/".into(), "/".as_ref())?;
         self.judge_step(&root.path, &root.found)?;

@@ -10,6 +10,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::missing_errors_doc,
     clippy::missing_panics_doc,
     clippy::string_slice,
     reason = "nothing comes in from outside: what cannot be is an error of the simulator, which may end then"

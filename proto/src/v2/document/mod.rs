@@ -54,8 +54,10 @@ pub enum Readers<'a> {
 }
 
 impl Descriptor {
-    /// Renders the descriptor of the service with this key; the caller signs the result. Fails for more
-    /// cookies than [`layer::MAX_CLIENTS`].
+    /// Renders the descriptor of the service with this key; the caller signs the result.
+    ///
+    /// # Errors
+    /// There are more cookies than [`layer::MAX_CLIENTS`].
     pub fn seal(
         &self,
         key: &PermanentKey,
@@ -76,8 +78,9 @@ impl Descriptor {
 /// Reads the descriptor of the service and verifies it. `cookie` decrypts the introduction points of a
 /// service that authorizes its clients.
 ///
-/// Fails if the text is malformed or not validly signed, if it belongs to another service or to none of
-/// `periods`, or if `cookie` does not decrypt the introduction points.
+/// # Errors
+/// The text is malformed or not validly signed, it belongs to another service or to none of `periods`, or
+/// `cookie` does not decrypt the introduction points.
 pub fn open(
     text: &str,
     service: &OnionAddress,
@@ -94,7 +97,8 @@ pub fn open(
 /// Reads the descriptor without its introduction points, and verifies its signature and its id, as an HSDir
 /// does. The service is the one with [`Outer::key`].
 ///
-/// Fails if the text is too long, malformed or not validly signed, or if the id does not follow from the key.
+/// # Errors
+/// The text is too long, malformed or not validly signed, or the id does not follow from the key.
 pub fn open_outer(text: &str) -> Result<Outer<'_>, DocumentError> {
     if text.len() > MAX_LENGTH {
         return Err(DocumentError::Length(text.len()));

@@ -73,8 +73,10 @@ pub struct Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir does, and verifies nothing. Fails if an item is missing, repeated or
-    /// malformed.
+    /// Reads the document as an HSDir does, and verifies nothing.
+    ///
+    /// # Errors
+    /// An item is missing, repeated or malformed.
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         if !text.starts_with("rendezvous-service-descriptor ") {
             return Err(DocumentError::Beginning);
@@ -86,7 +88,10 @@ impl<'a> Outer<'a> {
         draft.finish(text)
     }
 
-    /// Fails if the signature is wrong, or if the id does not follow from the key and the secret-id-part.
+    /// Verifies the signature and the id, as an HSDir does.
+    ///
+    /// # Errors
+    /// The signature is wrong, or the id does not follow from the key and the secret-id-part.
     pub fn verify(&self) -> Result<(), DocumentError> {
         if !self.key.verifies(&Sha1::digest(self.signed_text).into(), &self.signature) {
             return Err(DocumentError::Signature);
@@ -114,8 +119,11 @@ impl<'a> Outer<'a> {
         self.message.as_ref().is_some_and(|message| !message.starts_with(layer::BEGINNING))
     }
 
-    /// The whole descriptor. Fails if it belongs to none of `periods`, or if its introduction points do not
-    /// decrypt with `cookie`, are malformed or missing.
+    /// The whole descriptor.
+    ///
+    /// # Errors
+    /// It belongs to none of `periods`, or its introduction points do not decrypt with `cookie`, are
+    /// malformed or missing.
     pub fn open(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Result<Descriptor, DocumentError> {
         let (period, replica) = self.place(periods, cookie).ok_or(DocumentError::Period)?;
         let message = self.message.as_ref().ok_or(DocumentError::NoPoints)?;

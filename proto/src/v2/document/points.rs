@@ -39,7 +39,10 @@ pub fn encode(points: &[IntroductionPoint]) -> String {
 }
 
 /// Reads the points with the checks of tor's clients (tor: `rend_parse_introduction_points`). Unknown items
-/// are ignored, as in tor. Fails if there are none or more than [`MAX_POINTS`], or if a point is malformed.
+/// are ignored, as in tor.
+///
+/// # Errors
+/// There is no point, there are more than [`MAX_POINTS`], or one is malformed.
 pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
     let mut points = Vec::new();
     let mut draft: Option<Draft> = None;

@@ -64,8 +64,9 @@ impl Inner {
     /// Reads the layer. Unknown lines are ignored, as in tor. Points with a `legacy-key` (for relays before
     /// 2018) are left out, because the signer renders no `legacy-key-cert`.
     ///
-    /// Fails if `create2-formats` lacks ntor, if a point is malformed, or at the first point beyond
-    /// `max_points`, so that work and memory are bounded.
+    /// # Errors
+    /// `create2-formats` lacks ntor, a point is malformed, or there are more points than `max_points`, so that
+    /// work and memory are bounded.
     pub fn decode(text: &str, max_points: usize) -> Result<Self, DocumentError> {
         let mut head = Head::default();
         let mut points = Vec::new();

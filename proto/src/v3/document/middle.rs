@@ -67,8 +67,10 @@ impl ClientLines {
 }
 
 /// Reads the encrypted inner layer from the middle layer's text. The clients' lines are ignored: without
-/// restricted discovery they are made up, and with it the inner layer does not decrypt. Fails if `encrypted`
-/// or `desc-auth-type x25519` is missing, repeated or malformed.
+/// restricted discovery they are made up, and with it the inner layer does not decrypt.
+///
+/// # Errors
+/// `encrypted` or `desc-auth-type x25519` is missing, repeated or malformed.
 pub fn decode(text: &str) -> Result<Vec<u8>, DocumentError> {
     let (mut kind, mut encrypted) = (None, None);
     for item in netdoc::items(text) {

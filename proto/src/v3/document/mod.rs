@@ -78,8 +78,8 @@ impl Descriptor {
 /// certificate of the descriptor-signing key, the signature, both layers, and the certificates of each point.
 /// The certified encryption key of a point must be the listed one.
 ///
-/// Fails if the text is too long or malformed, if it belongs to another service or period, or if a check
-/// fails.
+/// # Errors
+/// The text is too long or malformed, it belongs to another service or period, or a check fails.
 pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, DocumentError> {
     let (outer, signing_key) = verified_outer(text, keys, now)?;
     let context = keys.layers(outer.revision);
@@ -93,8 +93,10 @@ pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, 
     Ok(Descriptor { signing_cert: outer.signing_cert, revision: outer.revision, inner })
 }
 
-/// Reads the outer document alone and verifies it at `now`, as an HSDir does. Fails if it is too long or
-/// malformed, or if its certificate or signature is not valid.
+/// Reads the outer document alone and verifies it at `now`, as an HSDir does.
+///
+/// # Errors
+/// It is too long or malformed, or its certificate or signature is not valid.
 pub fn open_outer<'a>(text: &'a str, keys: &PeriodKeys, now: UnixTime) -> Result<Outer<'a>, DocumentError> {
     verified_outer(text, keys, now).map(|(outer, _)| outer)
 }

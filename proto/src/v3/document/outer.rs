@@ -63,8 +63,10 @@ pub struct Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir or a client does, and verifies nothing. Fails if an item is missing,
-    /// repeated or malformed, or if the version or the lifetime is not acceptable.
+    /// Reads the document as an HSDir or a client does, and verifies nothing.
+    ///
+    /// # Errors
+    /// An item is missing, repeated or malformed, or the version or the lifetime is not acceptable.
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         let (mut version, mut lifetime, mut signing_cert, mut revision) = (None, None, None, None);
         let (mut superencrypted, mut signature) = (None, None);
@@ -107,8 +109,10 @@ impl<'a> Outer<'a> {
         })
     }
 
-    /// Fails if the signature is not by `signing_key`. The caller has verified the certificate of this key
-    /// before.
+    /// Verifies the signature. The caller has verified the certificate of this key before.
+    ///
+    /// # Errors
+    /// The signature is not by `signing_key`.
     pub fn verify(&self, signing_key: &VerifyingKey) -> Result<(), DocumentError> {
         let signed = [SIGNATURE_PREFIX, self.signed_text.as_bytes()].concat();
         ed25519_dalek::Verifier::verify(signing_key, &signed, &self.signature)
