@@ -132,6 +132,7 @@ fn network(
 ) -> NetworkView {
     let mut view = NetworkView {
         period_length: directory.period_length(),
+        valid_after: BEGIN,
         services: BTreeMap::new(),
         backends: BTreeMap::new(),
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 use super::event::Now;
@@ -11,6 +12,8 @@ use super::timing::{self, Timing};
 /// The surroundings of an event while it is handled.
 pub(super) struct Context<R> {
     pub(super) now: Now,
+    /// The time from which on the consensus is valid; 0 before the first.
+    pub(super) valid_after: UnixTime,
     pub(super) timing: Timing,
     pub(super) rng: R,
     pub(super) notices: Vec<Notice>,
@@ -19,6 +22,14 @@ pub(super) struct Context<R> {
 }
 
 impl<R: RngCore> Context<R> {
+    /// The present time, or the latest that it can be. If the wall clock is behind the consensus, only the
+    /// consensus tells the time, and tor may have used that one for long.
+    pub(super) fn now_at_most(&self) -> Now {
+        let is_behind = self.now.wall < self.valid_after;
+        let wall = if is_behind { self.valid_after.plus(CONSENSUS_USED_FOR) } else { self.now.wall };
+        Now { wall, ..self.now }
+    }
+
     /// True if no HSDir answers. The silence of one HSDir then says nothing about that HSDir.
     pub(super) fn is_silence_general(&self) -> bool {
         self.silences > GENERAL_SILENCE
@@ -40,6 +51,9 @@ impl<R: RngCore> Context<R> {
     }
 }
 
+/// The seconds for which tor uses a consensus from the beginning of its validity on: three hours, and a day
+/// after its end (tor: `REASONABLY_LIVE_TIME`).
+const CONSENSUS_USED_FOR: u64 = 27 * 60 * 60;
 /// The most fetches in a row without an answer that single HSDirs can account for: a backend has six or
 /// eight.
 const GENERAL_SILENCE: u32 = 8;

@@ -87,6 +87,8 @@ pub struct EngineConfiguration {
 pub struct NetworkView {
     /// The length of a time period: the engine's timers shrink with it on testing networks.
     pub period_length: Duration,
+    /// The time from which on the consensus is valid: a wall clock that shows an earlier one is behind.
+    pub valid_after: UnixTime,
     /// Each service's present descriptors, with the HSDirs that are responsible for each.
     pub services: BTreeMap<ServiceId, BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
     /// The places of each backend's descriptor.

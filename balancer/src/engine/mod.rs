@@ -136,7 +136,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(0) };
         let settings = configuration.settings.clone();
         let mut engine = Self {
-            cx: Context { now, timing: settings.timing.clone(), rng, notices: Vec::new(), silences: 0 },
+            cx: Context {
+                now,
+                valid_after: UnixTime(0),
+                timing: settings.timing.clone(),
+                rng,
+                notices: Vec::new(),
+                silences: 0,
+            },
             clock: Clock::default(),
             tor_ready: false,
             services: Registry::new(),
@@ -275,6 +282,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     fn set_network(&mut self, view: &NetworkView) {
         self.cx.timing = self.settings.timing.for_period(view.period_length);
+        self.cx.valid_after = view.valid_after;
         for backend in self.backends.values_mut() {
             let look = backend.set_view(&mut self.cx, view.backends.get(backend.id()));
             if look && self.tor_ready {
@@ -326,7 +334,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for (id, newest) in newest {
             let number = self.backends.number(id);
             if let Some(backend) = number.and_then(|number| self.backends.get_mut(number)) {
-                backend.remember(*newest);
+                backend.remember(self.cx.now.elapsed, *newest);
             }
         }
     }

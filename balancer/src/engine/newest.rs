@@ -15,7 +15,7 @@ pub struct Newest {
     /// The time at which the backend made it.
     pub published: UnixTime,
     /// The last time at which an HSDir was seen to have it, rounded up to a whole hour, so that the state
-    /// file does not change more often for it.
+    /// file does not change more often for it. The latest that it can have been, if the clock was wrong.
     pub seen: UnixTime,
 }
 

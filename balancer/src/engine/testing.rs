@@ -304,14 +304,15 @@ pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
     services.iter().map(spec).collect()
 }
 
-/// A network of day-long periods: each service has these slots, named by their period. The HSDirs of every
-/// backend are the relays 100 to 105, in period 1.
+/// A network of day-long periods, by a consensus from [`START`] on: each service has these slots, named by
+/// their period. The HSDirs of every backend are the relays 100 to 105, in period 1.
 pub(super) fn view(services: &[(&str, &[&str])], slots: &[(u64, Range<u8>)]) -> NetworkView {
     let slots: BTreeMap<_, _> =
         slots.iter().map(|(period, hsdirs)| (slot(*period), relays(hsdirs.clone()))).collect();
     let backends = services.iter().flat_map(|(_, backends)| backends.iter());
     NetworkView {
         period_length: Duration::from_hours(24),
+        valid_after: UnixTime(START),
         services: services.iter().map(|(id, _)| ((*id).into(), slots.clone())).collect(),
         backends: backends
             .map(|id| ((*id).into(), BackendView { period: 1, sources: sources(100..106) }))

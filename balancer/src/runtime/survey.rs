@@ -86,6 +86,7 @@ impl<V: OnionVersion> Survey<V> {
         let mut view = View::new(*now);
         let mut network = NetworkView {
             period_length: directory.period_length(),
+            valid_after: directory.lifetime().valid_after(),
             services: [].into(),
             backends: [].into(),
         };

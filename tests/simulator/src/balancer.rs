@@ -326,7 +326,12 @@ impl<V: OnionVersion> World<V> {
         let wall = self.balancer.wall(self.now);
         let Some((consensus, directory)) = &self.balancer.read else { return };
         let period_length = self.scenario.calendar.period();
-        let mut view = NetworkView { period_length, services: BTreeMap::new(), backends: BTreeMap::new() };
+        let mut view = NetworkView {
+            period_length,
+            valid_after: consensus.valid_after,
+            services: BTreeMap::new(),
+            backends: BTreeMap::new(),
+        };
         let mut changes = Vec::new();
         for (number, service) in self.services.iter_mut().enumerate() {
             if service.configured.is_some() {

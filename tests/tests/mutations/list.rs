@@ -397,6 +397,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         expected: &[Prompt],
         shown_by: (V3, 1),
     },
+    Mutation {
+        name: "remember-by-a-clock-that-is-behind",
+        file: "engine/context.rs",
+        text: "let is_behind = self.now.wall < self.valid_after;",
+        replacement: "let is_behind = false;",
+        expected: &[Newest],
+        shown_by: (V3, BUSY + 8),
+    },
 ];
 
 /// Nothing is broken in these, in which all seeds are simulated that show mutations.

@@ -20,7 +20,7 @@ pub(super) struct Held<P> {
     pub(super) others: BTreeSet<Source>,
     /// The earlier points under the same revision: known to be older.
     pub(super) outdated: Vec<P>,
-    /// The last time at which an HSDir gave it while it was young enough.
+    /// The last time at which an HSDir gave it while it was young enough, or the latest that it can have been.
     pub(super) seen: Now,
     pub(super) received: Duration,
     /// The time since which it has these points.
@@ -60,7 +60,7 @@ impl<P> Held<P> {
             from: [from].into(),
             others: BTreeSet::new(),
             outdated: Vec::new(),
-            seen: cx.now,
+            seen: cx.now_at_most(),
             received: now,
             changed: now,
             good_until,

@@ -32,8 +32,9 @@ pub(super) struct Backend<P: Point> {
     period: Option<u64>,
     looks: Looks,
     held: Option<Held<P>>,
-    /// The newest descriptor of an earlier run. It does not matter after one was found in this run.
-    remembered: Option<Newest>,
+    /// The newest descriptor of an earlier run, and the time at which it was remembered. It does not matter
+    /// after one was found in this run.
+    remembered: Option<(Newest, Duration)>,
     state: BackendState,
     /// The time since which it has been missing, after a notice of that; `None` otherwise.
     missing_since: Option<Duration>,
@@ -78,13 +79,15 @@ impl<P: Point> Backend<P> {
     }
 
     /// Takes the newest descriptor of an earlier run. It stays the newest until a newer one is found.
-    pub(super) fn remember(&mut self, newest: Newest) {
-        self.remembered = Some(newest);
+    pub(super) fn remember(&mut self, now: Duration, newest: Newest) {
+        if self.remembered.is_none_or(|(known, _)| known != newest) {
+            self.remembered = Some((newest, now));
+        }
     }
 
     /// The newest descriptor that was ever seen; `None` before the first.
     pub(super) fn newest(&self) -> Option<Newest> {
-        self.held.as_ref().map(Held::newest).or(self.remembered)
+        self.held.as_ref().map(Held::newest).or(self.remembered.map(|(newest, _)| newest))
     }
 
     /// The introduction points while it is live; empty otherwise.
@@ -288,7 +291,7 @@ impl<P: Point> Backend<P> {
         if let (Relation::Same | Relation::Twin, Some(held)) = (&relation, &mut self.held) {
             // An HSDir may hand out an expired descriptor forever.
             if good_until > now {
-                held.seen = cx.now;
+                held.seen = cx.now_at_most();
             }
         }
         match (relation, &mut self.held) {
@@ -364,11 +367,14 @@ impl<P: Point> Backend<P> {
     }
 
     /// True if an HSDir can still hold the newest. A backend whose clock was ahead, and was set right, makes
-    /// lower revisions afterwards. Once HSDirs have dropped the higher one, they hold these.
+    /// lower revisions afterwards. Once HSDirs have dropped the higher one, they hold these. The clock by
+    /// which an earlier run saw it may have been ahead as well: it was seen before it was remembered.
     fn newest_binds(&self, cx: &Context<impl RngCore>) -> bool {
         match (&self.held, self.remembered) {
             (Some(held), _) => cx.now.elapsed < held.seen.elapsed + HELD_FOR,
-            (None, Some(newest)) => cx.now.wall.since(newest.seen) < HELD_FOR.as_secs(),
+            (None, Some((newest, remembered))) => {
+                cx.now.wall.since(newest.seen) < HELD_FOR.as_secs() && cx.now.elapsed < remembered + HELD_FOR
+            }
             (None, None) => false,
         }
     }

@@ -193,6 +193,42 @@ fn what_an_earlier_run_saw_binds_as_long() {
     }
 }
 
+/// A new engine that remembers the newest descriptors of `earlier`, after `later` of true time. The clock is
+/// right: `ahead` is the number of seconds by which it was ahead before, or behind if that is negative.
+fn restarted(earlier: &Script, later: Duration, ahead: i64) -> Script {
+    let mut script = Script::new(ONE);
+    script.now.wall = UnixTime(earlier.now.wall.0.saturating_add_signed(-ahead)).plus(later.as_secs());
+    script.engine.remember(&earlier.engine.newest());
+    script.send(Event::Network(view(ONE, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    script
+}
+
+/// The points that an HSDir which lags behind brings back.
+fn brought_back(script: &mut Script) -> Option<Vec<u32>> {
+    script.copy("a", relay(101), 9, &[2]);
+    script.pass(Duration::from_secs(5));
+    script.published().pop().map(|post| post.points)
+}
+
+#[test]
+fn what_was_seen_by_a_wrong_clock_binds_after_a_restart_by_the_right_one() {
+    const DAY: i64 = 24 * 3600;
+    for ahead in [-DAY, DAY] {
+        let mut before = Script::new(ONE);
+        before.now.wall = UnixTime(before.now.wall.0.saturating_add_signed(ahead));
+        before.send(Event::Network(view(ONE, &[(1, 1..9)])));
+        before.send(Event::TorReady);
+        before.copy("a", relay(100), 10, &[1]);
+        let mut script = restarted(&before, Duration::from_mins(10), ahead);
+        assert_eq!(brought_back(&mut script), None, "{ahead}");
+        script.pass(Duration::from_hours(3));
+        assert_eq!(brought_back(&mut script), None, "{ahead}");
+        script.pass(Duration::from_mins(20));
+        assert_eq!(brought_back(&mut script), Some(vec![2]), "{ahead}: no HSDir holds the other any more");
+    }
+}
+
 #[test]
 fn what_is_kept_for_a_restart_changes_once_an_hour() {
     let mut script = settled();

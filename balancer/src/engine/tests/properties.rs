@@ -217,6 +217,7 @@ impl World {
             .into();
         self.network = Some(NetworkView {
             period_length: Duration::from_hours(24),
+            valid_after: self.script.now.wall,
             services: SERVICES.iter().map(|id| ((*id).into(), slots.clone())).collect(),
             backends: BACKENDS.iter().map(|id| ((*id).into(), backend.clone())).collect(),
         });
