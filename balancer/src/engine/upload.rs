@@ -323,6 +323,21 @@ impl Upload {
         matches!(self.state, State::Proving { .. })
     }
 
+    /// True if this copy proves its acknowledgement; `set` is the set that belongs there. A copy counts
+    /// however late it comes, because it is verified. Tor may answer a read-back that was given up after a
+    /// later one has failed.
+    pub(super) fn is_proven_by<I: Eq>(&self, found: &Found<I>, set: Option<&[I]>) -> bool {
+        let claimed = match self.state {
+            State::Acknowledged { claim, .. } | State::Proving { claim, .. } => Some(claim.revision),
+            State::Wanted { .. } if !self.broke_its_word && self.stored_by >= self.current_since => {
+                self.stored
+            }
+            _ => None,
+        };
+        let Found::Copy { revision, points } = found else { return false };
+        set == Some(points) && claimed.is_some_and(|claimed| *revision >= claimed)
+    }
+
     /// Takes the result of a read-back; `set` is the set that belongs there.
     pub(super) fn prove<I: Eq>(
         &mut self,
@@ -330,20 +345,22 @@ impl Upload {
         found: &Found<I>,
         set: Option<&[I]>,
     ) -> Proven {
+        if self.is_proven_by(found, set) {
+            self.settle();
+            return Proven::Yes;
+        }
         let State::Proving { claim, .. } = self.state else { return Proven::No };
         let later = match found {
-            Found::Sealed => None,
-            Found::Copy { revision, points } if set == Some(points) && *revision >= claim.revision => None,
-            Found::Copy { revision, .. } => Some(Some(*revision > claim.revision)),
-            Found::Nothing => Some(None),
+            Found::Sealed => {
+                self.settle();
+                return Proven::Yes;
+            }
+            Found::Copy { revision, .. } => Some(*revision > claim.revision),
+            Found::Nothing => None,
             Found::Failed => {
                 self.fail_proof(cx);
                 return Proven::No;
             }
-        };
-        let Some(later) = later else {
-            self.settle();
-            return Proven::Yes;
         };
         self.fail(cx);
         let news = !std::mem::replace(&mut self.broke_its_word, true);

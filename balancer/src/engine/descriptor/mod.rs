@@ -248,9 +248,12 @@ impl<I: Eq> Descriptor<I> {
         fingerprint: Fingerprint,
         found: &Found<I>,
     ) {
-        match (self.hsdirs.get_mut(&fingerprint).filter(|hsdir| hsdir.is_proving()), found) {
+        let sets = &self.sets;
+        let is_answered =
+            |hsdir: &&mut Upload| hsdir.is_proving() || hsdir.is_proven_by(found, own_set(sets, hsdir));
+        match (self.hsdirs.get_mut(&fingerprint).filter(is_answered), found) {
             (Some(hsdir), _) => {
-                let proven = hsdir.prove(cx, found, own_set(&self.sets, hsdir));
+                let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
                 self.proven(cx, fingerprint, proven);
             }
             (None, Found::Copy { revision, .. }) => self.revision_seen(cx, *revision),

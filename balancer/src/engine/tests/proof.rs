@@ -154,6 +154,31 @@ fn who_cannot_be_read_is_asked_again_before_he_gets_it_anew() {
     assert_eq!(published(&said).first().map(|post| post.to.clone()), Some(vec![hsdir]));
 }
 
+/// Tor answers a read-back that was given up after later ones have failed.
+#[test]
+fn a_copy_is_proof_however_late_it_comes() {
+    for failures in 1..=4 {
+        let (mut script, asked) = acknowledged();
+        let (slot, hsdir) = asked[0];
+        for (slot, hsdir) in &asked[1..] {
+            script.read_back(*slot, *hsdir, copy(REVISION, &[1, 2]));
+        }
+        script.read_back(slot, hsdir, Found::Failed);
+        for wait in [2300, 4600, 9200].into_iter().take(failures - 1) {
+            let said = script.pass(Duration::from_millis(wait));
+            assert_eq!(read_backs(&said), [(slot, hsdir)]);
+            script.read_back(slot, hsdir, Found::Failed);
+        }
+        assert_ne!(states(&script)[0], UploadState::Stored);
+        script.read_back(slot, hsdir, copy(REVISION - 3600, &[1, 2]));
+        script.read_back(slot, hsdir, Found::Nothing);
+        assert_ne!(states(&script)[0], UploadState::Stored, "{failures}: an earlier copy is no proof");
+        script.read_back(slot, hsdir, copy(REVISION, &[1, 2]));
+        assert_eq!(states(&script), [UploadState::Stored; 6], "{failures}");
+        assert!(published(&script.pass(Duration::from_mins(2))).is_empty());
+    }
+}
+
 #[test]
 fn tor_may_go_and_come_back_between_word_and_proof() {
     let (mut script, asked) = acknowledged();
