@@ -144,6 +144,12 @@ impl Capacity {
         self.posts.hasten(place, due)
     }
 
+    /// Removes a waiting descriptor that has vanished. Another one of the same slot, which comes if a clock
+    /// goes back, has a place of its own, and must not take an earlier one.
+    pub(super) fn leave_posts(&mut self, place: Place) {
+        self.posts.remove(place);
+    }
+
     /// Adds a backend that is to be looked for. Returns its place in the line.
     pub(super) fn join_looks(&mut self, now: Duration, due: Due, backend: Number<BackendId>) -> Place {
         self.looks.join(now, due, backend)

@@ -290,7 +290,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             }
         }
         for service in self.services.values_mut() {
-            if service.set_view(&self.cx, view.services.get(service.id())) {
+            let slots = view.services.get(service.id());
+            for place in service.places_besides(slots) {
+                self.capacity.leave_posts(place);
+            }
+            if service.set_view(&self.cx, slots) {
                 service.reconsider(&self.cx, &self.backends);
             }
         }

@@ -8,6 +8,7 @@ use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use super::backend::Backend;
+use super::capacity::Place;
 use super::context::Context;
 use super::descriptor::{Descriptor, Turn};
 use super::event::{Chosen, Point, Proof, ServiceSpec};
@@ -75,6 +76,16 @@ impl<P: Point> Service<P> {
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
         !self.begun || !is_same
+    }
+
+    /// The places in line of its descriptors that are not in a new consensus.
+    pub(super) fn places_besides(
+        &self,
+        view: Option<&BTreeMap<DescriptorSlot, Vec<Fingerprint>>>,
+    ) -> Vec<Place> {
+        let is_in = |slot| view.is_some_and(|view| view.contains_key(&slot));
+        let vanished = self.descriptors.iter().filter(|descriptor| !is_in(descriptor.slot()));
+        vanished.filter_map(|descriptor| descriptor.in_line).collect()
     }
 
     /// Takes the descriptors of a new consensus: some are new, some have vanished, some have other HSDirs.

@@ -79,6 +79,12 @@ impl<T> Line<T> {
         Some(request)
     }
 
+    /// Removes a waiting request.
+    pub(super) fn remove(&mut self, place: Place) {
+        self.waiting.remove(&place);
+        self.since.remove(&place.number);
+    }
+
     /// Counts a request that was made.
     pub(super) fn spend(&mut self, now: Duration) {
         self.pace.spend(now);

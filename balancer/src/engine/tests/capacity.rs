@@ -398,6 +398,24 @@ fn a_descriptor_with_more_hsdirs_than_posts_have_slots_goes_out_as_one() {
     assert_eq!(script.last().to.len(), 30);
 }
 
+/// A clock that goes back and forth takes the descriptors of a period away and brings them back.
+#[test]
+fn a_descriptor_that_comes_back_does_not_wait_in_line_twice() {
+    let services: &[(&str, &[&str])] = &[("s", &["a"])];
+    let mut script = Script::with(services, Settings { in_flight: 8, ..Settings::default() });
+    script.send(Event::Network(view(services, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    for hsdir in asked(&all(&script), "a") {
+        script.copy("a", hsdir, 1, &[1]);
+    }
+    assert_eq!(script.engine.load(script.now).in_flight, 8, "the first descriptor has taken all slots");
+    for (slots, waiting) in [(2, 1), (1, 0), (2, 1)] {
+        let slots = &[(1, 1..9), (2, 11..19)][..slots];
+        script.send(Event::Network(view(services, slots)));
+        assert_eq!(script.engine.load(script.now).posts_waiting, waiting);
+    }
+}
+
 /// Before another period all services get another descriptor at the same time, which no client looks for yet.
 #[test]
 fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
