@@ -4,6 +4,8 @@
 //! The signer makes counters as tor does. Another publisher of the same service, with another clock or
 //! another scheme, may have left a higher one.
 
+use std::time::Duration;
+
 /// The known or guessed revision that the HSDirs of one descriptor hold.
 #[derive(Default)]
 pub(super) struct Floor {
@@ -18,6 +20,8 @@ struct Guess {
     base: u64,
     /// The distance of the guess above it.
     step: u64,
+    /// The time of the guess.
+    made: Duration,
 }
 
 impl Floor {
@@ -36,16 +40,21 @@ impl Floor {
         self.seen = self.seen.max(Some(revision));
     }
 
-    /// Guesses higher after `refused` was too low and nothing better is known. False if there is no higher
-    /// guess.
-    pub(super) fn raise(&mut self, refused: u64) -> bool {
-        let next = match self.guess {
-            None => Guess { base: refused, step: FIRST_STEP },
-            Some(Guess { step: LAST_STEP.., .. }) => return false,
-            Some(guess) => Guess { step: (guess.step * 2).min(LAST_STEP), ..guess },
+    /// Guesses higher after `refused` was too low and nothing better is known. False if the guess was the
+    /// last one: then it only keeps up with the signer's maximum.
+    pub(super) fn raise(&mut self, now: Duration, refused: u64) -> bool {
+        let (next, is_new) = match self.guess {
+            None => (Guess { base: refused, step: FIRST_STEP, made: now }, true),
+            Some(guess) if guess.step < LAST_STEP => {
+                (Guess { step: (guess.step * 2).min(LAST_STEP), made: now, ..guess }, true)
+            }
+            Some(guess) if now >= guess.made + KEEPS_UP_AFTER => {
+                (Guess { step: guess.step.saturating_add(FIRST_STEP), made: now, ..guess }, false)
+            }
+            Some(_) => return false,
         };
         self.guess = Some(next);
-        true
+        is_new
     }
 
     /// Notes that every HSDir took the last publication. Its revision counts, and not the guess, which the
@@ -60,9 +69,13 @@ impl Floor {
 /// appendix F).
 const PER_SECOND: u64 = 32768;
 const FIRST_STEP: u64 = 600 * PER_SECOND;
-/// The largest step of a guess. The signer counts no further than an hour ahead of its clock, and answers a
-/// higher floor with its maximum. The last guess exceeds all earlier maxima: the seconds of its counter are
-/// random steps, so that hours differ in length.
+/// The time after which the last guess is raised by [`FIRST_STEP`]. The signer's maximum grows with its clock,
+/// and a revision that it could not exceed at first comes within its reach: an HSDir holds one for three
+/// hours.
+const KEEPS_UP_AFTER: Duration = Duration::from_secs(600);
+/// The largest step of a row of guesses. The signer counts no further than an hour ahead of its clock, and
+/// answers a higher floor with its maximum. The last guess exceeds all earlier maxima: the seconds of its
+/// counter are random steps, so that hours differ in length.
 const LAST_STEP: u64 = 4800 * PER_SECOND;
 
 #[cfg(test)]
@@ -74,10 +87,20 @@ mod tests {
         let mut floor = Floor::default();
         assert!(!floor.covers(0));
         let mut values = Vec::new();
-        while floor.raise(1000 + values.len() as u64) {
+        while floor.raise(Duration::ZERO, 1000 + values.len() as u64) {
             values.push((floor.value().unwrap() - 1000) / PER_SECOND);
         }
         assert_eq!(values, [600, 1200, 2400, 4800]);
+    }
+
+    #[test]
+    fn the_last_guess_keeps_up_with_the_signers_clock() {
+        let mut floor = Floor::default();
+        while floor.raise(Duration::ZERO, 0) {}
+        for minutes in [1, 9, 10, 11, 19, 20, 200] {
+            assert!(!floor.raise(Duration::from_mins(minutes), 0), "no reason to try sooner");
+        }
+        assert_eq!(floor.value().unwrap() / PER_SECOND, 4800 + 3 * 600);
     }
 
     #[test]
@@ -85,7 +108,7 @@ mod tests {
         let mut floor = Floor::default();
         floor.see(10_000_000_000);
         floor.see(5);
-        assert!(floor.raise(7));
+        assert!(floor.raise(Duration::ZERO, 7));
         assert_eq!(floor.value(), Some(10_000_000_000));
         assert!(floor.covers(10_000_000_000));
         assert!(!floor.covers(10_000_000_001));
@@ -95,11 +118,11 @@ mod tests {
     fn guessing_starts_anew_after_success() {
         let mut floor = Floor::default();
         floor.see(17);
-        floor.raise(1000);
-        floor.raise(1000);
+        floor.raise(Duration::ZERO, 1000);
+        floor.raise(Duration::ZERO, 1000);
         floor.accepted();
         assert_eq!(floor.value(), Some(17));
-        floor.raise(50_000_000);
+        floor.raise(Duration::ZERO, 50_000_000);
         assert_eq!(floor.value(), Some(50_000_000 + FIRST_STEP));
     }
 }

@@ -109,7 +109,7 @@ impl<I: Eq> Descriptor<I> {
         let refusing = self.hsdirs.values().filter(|hsdir| hsdir.is_refusing()).count();
         let highest = self.hsdirs.values().filter_map(Upload::refused).max();
         let most_refuse = refusing * 2 >= self.hsdirs.len();
-        if most_refuse && highest.is_some_and(|revision| self.floor.raise(revision)) {
+        if most_refuse && highest.is_some_and(|revision| self.floor.raise(cx.now.elapsed, revision)) {
             for hsdir in self.hsdirs.values_mut().filter(|hsdir| hsdir.refused().is_some()) {
                 hsdir.encourage();
             }
