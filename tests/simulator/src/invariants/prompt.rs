@@ -23,7 +23,9 @@ pub struct Prompt<V> {
     begun: FxHashSet<usize>,
     /// The copy of a backend's descriptor that the engine is about to get.
     offered: Option<(usize, Rc<[V]>)>,
-    /// The last time at which a request had to wait for its turn.
+    /// True if a request has waited for its turn since the last event.
+    waits: bool,
+    /// The last event until which a request had to wait for its turn.
     waited: Moment,
     /// The last time at which tor was back, or the machine woke up.
     resumed: Moment,
@@ -81,10 +83,17 @@ impl<V> Prompt<V> {
             backends: (0..backends).map(|_| looked()).collect(),
             begun: FxHashSet::default(),
             offered: None,
+            waits: false,
             waited: Moment::ZERO,
             resumed: Moment::ZERO,
             awaited: FxHashMap::default(),
         }
+    }
+
+    /// True if a request has had to wait for its turn after this moment. A line is as long as after the last
+    /// event, which may be a while ago: with a slow signer, or if HSDirs do not answer.
+    fn has_waited_since(&self, moment: Moment) -> bool {
+        self.waits || self.waited > moment
     }
 
     /// True if the engine's last notice of a backend was that it is live.
@@ -176,8 +185,10 @@ impl<V: OnionVersion> World<V> {
     pub fn note_load(&mut self) {
         let now = self.balancer.now(self.now);
         let load = self.balancer.engine().map(|engine| engine.load(now));
-        if load.is_some_and(|load| load.posts_waiting + load.looks_waiting > 0) {
-            self.watch.prompt.waited = self.now;
+        let waits = load.is_some_and(|load| load.posts_waiting + load.looks_waiting > 0);
+        let prompt = &mut self.watch.prompt;
+        if std::mem::replace(&mut prompt.waits, waits) || waits {
+            prompt.waited = self.now;
         }
     }
 
@@ -210,7 +221,8 @@ impl<V: OnionVersion> World<V> {
     pub fn check_listed(&mut self, call: Call, number: usize) {
         let since = Moment(self.now.0 - Moment::ZERO.after(self.gathers_for(number) + AT_ONCE).0);
         let configured = self.services[number].configured.is_some_and(|at| at <= since);
-        if call != self.balancer.call || !configured || !self.is_free() || self.watch.prompt.waited > since {
+        let has_waited = self.watch.prompt.has_waited_since(since);
+        if call != self.balancer.call || !configured || !self.is_free() || has_waited {
             return;
         }
         let service = &self.services[number];
@@ -350,7 +362,7 @@ impl<V: OnionVersion> World<V> {
     /// Checks that in a new period backends are looked for at once.
     pub(super) fn check_new_period(&mut self) {
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(LOOK).0));
-        if !self.is_free() || self.watch.prompt.waited > since {
+        if !self.is_free() || self.watch.prompt.has_waited_since(since) {
             return;
         }
         let is_late = |looked: &Looked<V>| looked.look_owed.is_some_and(|owed| owed <= since);
