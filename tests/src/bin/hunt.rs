@@ -93,6 +93,10 @@ fn main() -> ExitCode {
         let problem = "periods of version 2 take a day in any network: leave --period-minutes out";
         Options::command().error(ErrorKind::ArgumentConflict, problem).exit();
     }
+    if options.trouble == Some(true) && options.period_minutes.is_some() {
+        let problem = "faults last longer than the periods of a testing network: leave --trouble out";
+        Options::command().error(ErrorKind::ArgumentConflict, problem).exit();
+    }
     let began = Instant::now();
     let (mut seeds, mut broken) = (0u32, 0u32);
     loop {
