@@ -11,8 +11,11 @@ use crate::engine::{DescriptorSlot, Event};
 use crate::network::{Documents, Network};
 use crate::onion_version::{Directory, OnionVersion};
 
-/// The time until the directory is read again while tor lacks microdescriptors, or has no consensus.
+/// The time until the directory is read again while tor lacks microdescriptors, or has no consensus. It
+/// doubles with each reading that brings nothing, up to five minutes. Tor may lack one microdescriptor for as
+/// long as the consensus lists it, and a reading of the public network's directory is 10 MB.
 const AGAIN: Duration = Duration::from_secs(5);
+const MOST_DOUBLINGS: u32 = 6;
 /// The time between two looks at the wall clock: it may step, it goes on while the machine sleeps, and it
 /// determines the age of consensuses.
 const CLOCK: Duration = Duration::from_secs(30);
@@ -24,6 +27,8 @@ pub(super) struct Reading {
     /// The fewest HSDirs that were missing in a directory since this reading began; `None` before the first
     /// directory.
     least_missing: Option<usize>,
+    /// The number of readings in a row that brought nothing.
+    in_vain: u32,
     /// The last problem, which is reported once; `None` without one.
     problem: Option<String>,
 }
@@ -39,10 +44,28 @@ enum ReadingState {
     Due(Instant),
 }
 
+impl Reading {
+    /// Notes that there is a new directory: nothing is known of it.
+    fn begin(&mut self) {
+        self.least_missing = None;
+        self.in_vain = 0;
+    }
+
+    /// The time until the next reading, after one that was nearer to a whole directory or in vain.
+    fn wait(&mut self, is_nearer: bool) -> Duration {
+        if is_nearer {
+            self.in_vain = 0;
+        }
+        let wait = AGAIN * 2_u32.pow(self.in_vain.min(MOST_DOUBLINGS));
+        self.in_vain = self.in_vain.saturating_add(1);
+        wait
+    }
+}
+
 impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// Begins to read the directory. A reading in progress is out of date, and is repeated.
     pub(super) fn read_directory(&mut self) {
-        self.reading.least_missing = None;
+        self.reading.begin();
         match self.reading.state {
             ReadingState::Asked { .. } => self.reading.state = ReadingState::Asked { again: true },
             _ => self.ask_for_directory(),
@@ -63,6 +86,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// missing.
     pub(super) fn on_directory(&mut self, documents: Result<Documents, String>) {
         let asked_again = self.reading.state == ReadingState::Asked { again: true };
+        let least_before = self.reading.least_missing;
         let directory =
             documents.and_then(|documents| V::directory(&documents).map_err(|error| error.to_string()));
         let is_whole = match directory {
@@ -79,23 +103,24 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             }
         };
         if asked_again {
-            self.reading.least_missing = None;
+            self.reading.begin();
             self.ask_for_directory();
         } else if is_whole {
             self.reading.state = ReadingState::Idle;
         } else {
-            self.reading.state = ReadingState::Due(Instant::now() + AGAIN);
+            let is_nearer = self.reading.least_missing != least_before;
+            self.reading.state = ReadingState::Due(Instant::now() + self.reading.wait(is_nearer));
         }
     }
 
     /// Takes the directory. True if nothing is missing in it.
     fn take_directory(&mut self, directory: V::Directory) -> bool {
         let missing = directory.missing();
-        if missing > 0 {
-            info!(missing, "tor still lacks microdescriptors of HSDirs");
-        }
         if self.reading.least_missing.is_some_and(|least| least <= missing) {
             return missing == 0;
+        }
+        if missing > 0 {
+            info!(missing, "tor still lacks microdescriptors of HSDirs");
         }
         self.reading.least_missing = Some(missing);
         debug!(hsdirs = directory.hsdirs(), missing, "a new consensus");

@@ -214,3 +214,35 @@ async fn what_is_replaced_while_it_waits_is_not_posted() {
         assert!(world.stage.held(service).iter().all(|text| text.ends_with(" 2")), "{service}");
     }
 }
+
+/// Tor lacks one microdescriptor for hours, which is common. Everything is published meanwhile, and its
+/// directory, of 10 MB on the public network, is not read every few seconds.
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_never_whole_is_read_more_and_more_rarely() {
+    let world = World::begin(1);
+    world.stage.lacks(1);
+    world.stage.come(&copy(7, &[1]));
+    sleep(MINUTE).await;
+    assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    // At 0, 5, 15, 35, 75, 155 and 315 s, and then every 320 s.
+    assert_eq!(world.stage.readings(), 4);
+    sleep(MINUTE * 59).await;
+    assert_eq!(world.stage.readings(), 7 + 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_grows_is_read_soon() {
+    let world = World::begin(1);
+    world.stage.lacks(3);
+    world.stage.come(&copy(7, &[1]));
+    sleep(MINUTE * 30).await;
+    world.stage.lacks(2);
+    // The reading at 1915 s was not in vain.
+    sleep(Duration::from_secs(117)).await;
+    let readings = world.stage.readings();
+    world.stage.lacks(0);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.stage.readings(), readings + 1);
+    sleep(MINUTE * 60).await;
+    assert_eq!(world.stage.readings(), readings + 1);
+}

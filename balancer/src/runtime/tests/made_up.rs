@@ -125,10 +125,13 @@ impl OnionVersion for MadeUp {
         DescriptorName::V3 { address: *address, key }
     }
 
-    fn directory(_: &Documents) -> Result<MadeUpDirectory, DirectoryError<Infallible>> {
+    /// Text in place of router statuses is the number of missing microdescriptors.
+    fn directory(documents: &Documents) -> Result<MadeUpDirectory, DirectoryError<Infallible>> {
+        let Documents::V2 { router_statuses, .. } = documents else { return Err(DirectoryError::Version) };
+        let missing = router_statuses.parse().unwrap_or(0);
         let now = onionbalance_process::now();
         let lifetime = Lifetime::new(now, now.plus(3600), now.plus(3 * 3600));
-        Ok(MadeUpDirectory { lifetime: lifetime.expect("a consensus has its times in their order") })
+        Ok(MadeUpDirectory { lifetime: lifetime.expect("a consensus has its times in their order"), missing })
     }
 
     fn open(
@@ -163,6 +166,7 @@ impl OnionVersion for MadeUp {
 #[derive(Eq, PartialEq)]
 pub(super) struct MadeUpDirectory {
     lifetime: Lifetime,
+    missing: usize,
 }
 
 impl Directory<MadeUp> for MadeUpDirectory {
@@ -175,7 +179,7 @@ impl Directory<MadeUp> for MadeUpDirectory {
     }
 
     fn missing(&self) -> usize {
-        0
+        self.missing
     }
 
     fn period_length(&self) -> Duration {
@@ -234,6 +238,7 @@ pub(super) struct Stage {
 struct State {
     is_there: bool,
     asked_while_away: usize,
+    readings: usize,
     posts: usize,
     /// The descriptor that each HSDir holds of each service.
     held: HashMap<(OnionAddress, Fingerprint), String>,
@@ -307,6 +312,17 @@ impl Stage {
         (state.documents, state.answers) = (Some(documents), answers);
     }
 
+    /// Has the network lack this number of microdescriptors.
+    pub(super) fn lacks(&self, missing: usize) {
+        let router_statuses = missing.to_string();
+        self.state().documents = Some(Documents::V2 { router_statuses, times: Default::default() });
+    }
+
+    /// The number of times that the directory was read.
+    pub(super) fn readings(&self) -> usize {
+        self.state().readings
+    }
+
     pub(super) fn posts(&self) -> usize {
         self.state().posts
     }
@@ -343,7 +359,10 @@ impl Network for MadeUpNetwork {
 
     fn read_directory(&mut self) {
         let empty = || Documents::V2 { router_statuses: String::new(), times: Default::default() };
-        let documents = self.stage.state().documents.clone();
+        let mut state = self.stage.state();
+        state.readings += 1;
+        let documents = state.documents.clone();
+        drop(state);
         self.stage.say(Message::Directory(Ok(documents.unwrap_or_else(empty))));
     }
 
