@@ -17,7 +17,6 @@ mod notice;
 mod pool;
 mod post_count;
 mod posts;
-mod publication;
 mod publishing;
 mod report;
 mod runtimes;
@@ -62,8 +61,7 @@ use kept::KeptTexts;
 use pool::Presence;
 use post_count::PostCount;
 use posts::Posts;
-use publication::Publication;
-use signing::SigningLine;
+use signing::{Publication, SigningLine};
 use survey::{Surveyed, Surveys, View};
 
 /// The state of a runtime.

@@ -6,7 +6,7 @@ use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::posts::Decided;
-use super::publication::Publication;
+use super::signing::Publication;
 use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
 use crate::network::{self, DescriptorName, Network, RequestId, Verdict, Version};

@@ -6,9 +6,34 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::publication::Publication;
+use onionbalance_proto::relay::Fingerprint;
+
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
-use crate::onion_version::OnionVersion;
+use crate::onion_version::{OnionVersion, Order, SignError, Signed};
+use crate::signer::SharedSigner;
+
+/// A publication with a new revision, which the signer determines.
+pub(super) struct Publication<V: OnionVersion> {
+    pub(super) id: PublicationId,
+    pub(super) service: ServiceId,
+    pub(super) slot: DescriptorSlot,
+    pub(super) order: Order<V>,
+    /// The numbers of the sets, each with the HSDirs that get it.
+    pub(super) to: Vec<(usize, Vec<Fingerprint>)>,
+}
+
+impl<V: OnionVersion> Publication<V> {
+    /// The service and the slot of the descriptor.
+    pub(super) fn descriptor(&self) -> (ServiceId, DescriptorSlot) {
+        (self.service.clone(), self.slot)
+    }
+
+    /// Has all sets signed; waits for its turn at the signer.
+    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<V::FrontendError>> {
+        let mut signer = signer.for_order().await;
+        V::sign(&self.order, &mut signer, onionbalance_process::now()).await
+    }
+}
 
 /// The line of publications before the signer.
 pub(super) struct SigningLine<V: OnionVersion> {
@@ -82,7 +107,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::onion_version::{Frontend, Order};
+    use crate::onion_version::Frontend;
     use crate::v2::V2;
     use crate::v2::schedule::DescriptorTerm;
 
