@@ -8,6 +8,7 @@
 //! versions of onion services, and knows none of their formats.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
@@ -99,7 +100,7 @@ pub struct Post {
     /// The descriptor's name.
     pub name: DescriptorName,
     /// The descriptor's text.
-    pub text: String,
+    pub text: Arc<str>,
     /// The HSDirs that get it; at least one.
     pub to: Vec<Fingerprint>,
 }
@@ -156,9 +157,9 @@ pub enum Documents {
     /// For version 3.
     V3 {
         /// The consensus, of the flavour `microdesc`.
-        consensus: String,
+        consensus: Vec<u8>,
         /// The known microdescriptors, one after another.
-        microdescriptors: String,
+        microdescriptors: Vec<u8>,
         /// True for a testing network, where time periods last 24 voting intervals.
         is_testing: bool,
     },

@@ -113,7 +113,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         for (text, to) in texts {
             let request = self.next_request();
             self.posts.begin(request, id, revision, to.clone());
-            self.network.post(request, network::Post { name: name.clone(), text: text.to_string(), to });
+            self.network.post(request, network::Post { name: name.clone(), text, to });
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::mem;
 
-/// A data block that is collected from pieces of any length, with one copy from the input to the text.
+/// A data block that is collected from pieces of any length, with one copy from the input.
 #[derive(Default)]
 pub(super) struct Block {
     bytes: Vec<u8>,
@@ -18,9 +18,8 @@ pub(super) struct Block {
 pub(super) struct TooLong;
 
 impl Block {
-    /// Takes the block's part off `input`, and returns the block's text after its last line. Bytes that are
-    /// not UTF-8 are replaced, never refused.
-    pub(super) fn decode(&mut self, input: &mut &[u8], limit: usize) -> Result<Option<String>, TooLong> {
+    /// Takes the block's part off `input`, and returns the block after its last line.
+    pub(super) fn decode(&mut self, input: &mut &[u8], limit: usize) -> Result<Option<Vec<u8>>, TooLong> {
         while !input.is_empty() {
             let piece = take_line(input);
             if self.bytes.len().saturating_add(piece.len()) > limit {
@@ -28,7 +27,7 @@ impl Block {
             }
             self.bytes.extend_from_slice(piece);
             if piece.ends_with(b"\n") && self.end_line() {
-                return Ok(Some(lossy(mem::take(self).bytes)));
+                return Ok(Some(mem::take(self).bytes));
             }
         }
         Ok(None)
@@ -79,7 +78,7 @@ pub(super) fn trim_line_end(line: &mut Vec<u8>) {
     }
 }
 
-/// The text of `bytes`, copied only if it is not UTF-8.
+/// The text of `bytes`. Bytes that are not UTF-8 are replaced, never refused.
 pub(super) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
@@ -90,24 +89,24 @@ mod tests {
 
     use super::*;
 
-    fn decode(mut wire: &[u8]) -> (Option<String>, &[u8]) {
-        let text = Block::default().decode(&mut wire, usize::MAX).unwrap();
-        (text, wire)
+    fn decode(mut wire: &[u8]) -> (Option<Vec<u8>>, &[u8]) {
+        let block = Block::default().decode(&mut wire, usize::MAX).unwrap();
+        (block, wire)
     }
 
     #[test]
     fn undoes_dots_and_line_ends() {
         let wire = b"..dot\r\n...\r\n\r\nbare\na.b\r\n.\r\n250 OK\r\n";
-        assert_eq!(decode(wire), (Some(".dot\n..\n\nbare\na.b\n".to_owned()), &b"250 OK\r\n"[..]));
-        assert_eq!(decode(b".\r\n").0.as_deref(), Some(""));
-        assert_eq!(decode(b"\xFFx\r\n.\r\n").0.as_deref(), Some("\u{FFFD}x\n"));
+        assert_eq!(decode(wire), (Some(b".dot\n..\n\nbare\na.b\n".to_vec()), &b"250 OK\r\n"[..]));
+        assert_eq!(decode(b".\r\n").0.as_deref(), Some(&b""[..]));
+        assert_eq!(decode(b"\xFFx\r\n.\r\n").0.as_deref(), Some(&b"\xFFx\n"[..]));
         assert_eq!(decode(b"unfinished\r\n."), (None, &b""[..]));
     }
 
     #[test]
     fn stops_at_the_limit() {
         let wire = b"1234\r\n.\r\n";
-        assert_eq!(Block::default().decode(&mut &wire[..], 8).unwrap().as_deref(), Some("1234\n"));
+        assert_eq!(Block::default().decode(&mut &wire[..], 8).unwrap().as_deref(), Some(&b"1234\n"[..]));
         assert_eq!(Block::default().decode(&mut &wire[..], 7), Err(TooLong));
         assert_eq!(Block::default().decode(&mut &[b'x'; 9][..], 8), Err(TooLong));
     }
@@ -118,7 +117,7 @@ mod tests {
             let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
             let mut wire = Vec::new();
             encode(&text, &mut wire);
-            prop_assert_eq!(decode(&wire), (Some(text), &b""[..]));
+            prop_assert_eq!(decode(&wire), (Some(text.into_bytes()), &b""[..]));
         }
     }
 }

@@ -7,6 +7,7 @@ use onionbalance_proto::v2::AuthType;
 use onionbalance_proto::{v2, v3};
 use tracing::debug;
 
+use super::data::lossy;
 use super::reply::Message;
 use super::words::{Word, value, words};
 
@@ -171,7 +172,9 @@ impl Event {
             let (kind, arguments) = words.split_first()?;
             match kind.value.as_slice() {
                 b"HS_DESC" => HsDesc::parse(arguments).map(Self::HsDesc),
-                b"HS_DESC_CONTENT" => HsDescContent::parse(arguments, line.data?).map(Self::HsDescContent),
+                b"HS_DESC_CONTENT" => {
+                    HsDescContent::parse(arguments, lossy(line.data?)).map(Self::HsDescContent)
+                }
                 b"STATUS_CLIENT" => StatusClient::parse(arguments).map(Self::StatusClient),
                 _ => None,
             }
@@ -310,7 +313,7 @@ mod tests {
 
     fn event(text: &str, data: Option<&str>) -> Option<Event> {
         let text = text.replace("ADDRESS", ADDRESS).replace("HSDIR", HSDIR).replace("ID", ID);
-        let data = data.map(str::to_owned);
+        let data = data.map(|data| data.as_bytes().to_owned());
         Event::parse(Message { status: 650, lines: vec![Line { text, data }] })
     }
 

@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use super::control::{Connection, ControlError};
+use super::data::lossy;
 use super::event;
 use super::reply::Message;
 
@@ -49,20 +50,32 @@ impl InfoKey {
 }
 
 impl Connection {
-    /// Asks for several values at once; returns them in the order of `keys`.
+    /// Asks for several values at once; returns them in the order of `keys`. Bytes that are not UTF-8 are
+    /// replaced.
     ///
     /// A text of several lines ends in LF, even if tor's own does not: the protocol cannot tell.
     ///
     /// # Errors
     /// Tor refuses a key, the reply lacks one, or the connection fails.
     pub async fn get_info<const N: usize>(&self, keys: [InfoKey; N]) -> Result<[String; N], ControlError> {
+        Ok(self.get_documents(keys).await?.map(lossy))
+    }
+
+    /// The same as bytes. A document's digest is that of its bytes, and relays write parts of it.
+    ///
+    /// # Errors
+    /// Tor refuses a key, the reply lacks one, or the connection fails.
+    pub async fn get_documents<const N: usize>(
+        &self,
+        keys: [InfoKey; N],
+    ) -> Result<[Vec<u8>; N], ControlError> {
         let mut command =
             keys.iter().fold(Command::new("GETINFO"), |command, key| command.words(key.as_str()));
         if keys.iter().any(|key| key.is_large()) {
             command = command.with_large_reply();
         }
         let mut message = self.call(command).await?;
-        let mut values = [const { String::new() }; N];
+        let mut values = [const { Vec::new() }; N];
         for (key, value) in keys.iter().zip(&mut values) {
             *value = take_value(&mut message, key.as_str())
                 .ok_or_else(|| ControlError::unexpected("GETINFO", &message))?;
@@ -78,8 +91,8 @@ impl Connection {
         const OPTION: &str = "TestingTorNetwork";
         let mut message = self.call(Command::new("GETCONF").words(OPTION)).await?;
         match take_value(&mut message, OPTION).as_deref() {
-            Some("0") => Ok(false),
-            Some("1") => Ok(true),
+            Some(b"0") => Ok(false),
+            Some(b"1") => Ok(true),
             _ => Err(ControlError::unexpected("GETCONF", &message)),
         }
     }
@@ -100,10 +113,10 @@ impl Connection {
 }
 
 /// Takes the value of `KEY=`, which is on the line or in the data block that follows.
-fn take_value(message: &mut Message, key: &str) -> Option<String> {
+fn take_value(message: &mut Message, key: &str) -> Option<Vec<u8>> {
     message.lines.iter_mut().find_map(|line| {
         let value = line.text.strip_prefix(key)?.strip_prefix('=')?;
-        Some(line.data.take().unwrap_or_else(|| value.to_owned()))
+        Some(line.data.take().unwrap_or_else(|| value.as_bytes().to_owned()))
     })
 }
 

@@ -29,8 +29,8 @@ pub struct Message {
 pub struct Line {
     /// The text after the status code and its separator.
     pub text: String,
-    /// The data block that follows the line, with LF line ends. tor can send 5 MB here.
-    pub data: Option<String>,
+    /// The data block that follows the line, with LF line ends. tor can send 8 MB here.
+    pub data: Option<Vec<u8>>,
 }
 
 impl Message {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn data_line(text: &str, data: &str) -> Line {
-        Line { text: text.to_owned(), data: Some(data.to_owned()) }
+        Line { text: text.to_owned(), data: Some(data.as_bytes().to_owned()) }
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl OnionVersion for V3 {
         let Documents::V3 { consensus, microdescriptors, is_testing } = documents else {
             return Err(DirectoryError::Version);
         };
-        Ok(Directory::new(consensus.as_bytes(), microdescriptors.as_bytes(), *is_testing)?)
+        Ok(Directory::new(consensus, microdescriptors, *is_testing)?)
     }
 
     fn open(

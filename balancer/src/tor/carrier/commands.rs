@@ -118,7 +118,7 @@ async fn directory(tor: &Connection, of: Version) -> Result<Documents, ControlEr
         Version::V3 => {
             let is_testing = tor.is_testing_network().await?;
             let [consensus, microdescriptors] =
-                tor.get_info([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
+                tor.get_documents([InfoKey::Consensus, InfoKey::Microdescriptors]).await?;
             Ok(Documents::V3 { consensus, microdescriptors, is_testing })
         }
         Version::V2 => {

@@ -50,7 +50,7 @@ fn v3() -> Lookup {
 /// The v2 descriptor of this replica, for these HSDirs.
 fn post(replica: usize, to: &[Fingerprint]) -> Post {
     let (address, id) = (V2_ADDRESS.parse().unwrap(), IDS[replica].parse().unwrap());
-    Post { name: DescriptorName::V2 { address, id }, text: "descriptor\n".to_owned(), to: to.to_vec() }
+    Post { name: DescriptorName::V2 { address, id }, text: "descriptor\n".into(), to: to.to_vec() }
 }
 
 fn hspost(to: &[Fingerprint]) -> String {
