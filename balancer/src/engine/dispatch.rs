@@ -20,6 +20,15 @@ pub(super) enum Owner {
     Service(Number<ServiceId>),
 }
 
+impl From<Owner> for usize {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Backend(number) => 2 * number.index(),
+            Owner::Service(number) => 2 * number.index() + 1,
+        }
+    }
+}
+
 /// The most backends that are considered in one turn, as such and among those of a service that chooses
 /// between them; the others wait for the next turn. A thousand services that all choose again take several
 /// turns.

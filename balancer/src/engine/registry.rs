@@ -76,6 +76,13 @@ impl<I: Ord, T> Registry<I, T> {
     }
 }
 
+impl<I> Number<I> {
+    /// The number as an index: small, since numbers are given in order.
+    pub(super) fn index(self) -> usize {
+        self.index
+    }
+}
+
 // These are not derived, because a derive would demand them of the names too.
 
 impl<I> Clone for Number<I> {
