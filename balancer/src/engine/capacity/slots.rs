@@ -55,6 +55,8 @@ pub(super) struct Slots {
     /// Requests whose slots have become free without an answer, until tor gives them up, too. If one of them
     /// is answered late, the answer must not free the slot of the same request made again.
     given_up: Vec<Slot>,
+    /// No slot's time is over before this.
+    next_end: Duration,
 }
 
 struct Slot {
@@ -66,7 +68,7 @@ struct Slot {
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { held: Vec::new(), given_up: Vec::new() }
+        Self { held: Vec::new(), given_up: Vec::new(), next_end: Duration::MAX }
     }
 
     /// The number of slots that are taken.
@@ -82,6 +84,7 @@ impl Slots {
     /// Takes a slot for a request; it becomes free at `until` at the latest.
     pub(super) fn take(&mut self, request: Request, until: Duration) {
         self.held.push(Slot { request, until });
+        self.next_end = self.next_end.min(until);
     }
 
     /// Frees the slot of a request that was answered: the earliest one if it was made several times.
@@ -105,16 +108,22 @@ impl Slots {
     pub(super) fn keep_publication(&mut self, id: PublicationId, until: Duration) {
         for slot in self.held.iter_mut().filter(|slot| slot.request.is_upload_of(id)) {
             slot.until = until;
+            self.next_end = self.next_end.min(until);
         }
     }
 
     /// Frees the slots whose time is over.
     pub(super) fn expire(&mut self, now: Duration) {
+        if now < self.next_end {
+            return;
+        }
         self.given_up.retain(|slot| slot.until > now);
         while let Some(index) = self.held.iter().position(|slot| slot.until <= now) {
             let given_up = self.held.remove(index);
             self.given_up.push(Slot { until: now + ANSWERED_LATE, ..given_up });
         }
+        let ends = self.held.iter().chain(&self.given_up).map(|slot| slot.until);
+        self.next_end = ends.min().unwrap_or(Duration::MAX);
     }
 
     /// Moves all times on by time that has passed unnoticed, in which tor did nothing either.
