@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, NetworkView, Newest, Now, Point,
-    ServiceSpec, Settings, Source,
+    BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec, Settings,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -18,7 +17,7 @@ use super::network::calendar::Calendar;
 use super::network::consensus::Consensus;
 use super::network::relay::RelayId;
 use super::onion_version::OnionVersion;
-use super::service::move_spots;
+use super::showing::Shown;
 use super::time::Moment;
 use super::tor::Tor;
 use super::world::{Happening, World};
@@ -51,8 +50,8 @@ pub struct Balancer<V: OnionVersion> {
     pub missing: Vec<RelayId>,
     /// The consensus that the balancer has read, with its directory.
     pub read: Option<(Rc<Consensus>, V::Directory)>,
-    /// The number of the last look at the clock that was planned.
-    clock_look: u32,
+    /// The network as the engine was last shown it.
+    pub shown: Shown,
     /// The seconds by which the wall clock is ahead.
     pub clock_ahead: i64,
     /// The publications that wait for the signer; the first one is being signed.
@@ -116,7 +115,7 @@ impl<V: OnionVersion> Balancer<V> {
             consensus,
             missing: Vec::new(),
             read: None,
-            clock_look: 0,
+            shown: Shown::default(),
             clock_ahead: 0,
             orders: VecDeque::new(),
             delayed: Vec::new(),
@@ -312,62 +311,6 @@ impl<V: OnionVersion> World<V> {
             self.watch.prompt.resume(self.now);
             self.tell(Event::TorReady);
         }
-    }
-
-    /// Looks at the clock, by which other descriptors may be due.
-    pub fn look_at_clock(&mut self, look: u32) {
-        if look == self.balancer.clock_look && self.balancer.asleep.is_none() {
-            self.show_network();
-        }
-    }
-
-    /// Shows the engine the network.
-    pub fn show_network(&mut self) {
-        let wall = self.balancer.wall(self.now);
-        let Some((consensus, directory)) = &self.balancer.read else { return };
-        let period_length = self.scenario.calendar.period();
-        let mut view = NetworkView {
-            period_length,
-            valid_after: consensus.valid_after,
-            services: BTreeMap::new(),
-            backends: BTreeMap::new(),
-        };
-        let mut changes = Vec::new();
-        for (number, service) in self.services.iter_mut().enumerate() {
-            if service.configured.is_some() {
-                let address = &mut self.addresses[number];
-                let slots: BTreeMap<_, _> = V::published(directory, address, wall).into_iter().collect();
-                self.watch.first.shown(number, slots.keys().copied().collect());
-                view.services.insert(service.id.clone(), slots);
-                move_spots(&mut service.spots, V::kept(consensus, address, wall).iter(), self.now);
-                changes.extend(V::changes_at(address, wall));
-            }
-        }
-        let ready = self.balancer.told_ready && self.balancer.asleep.is_none();
-        for (number, backend) in self.backends.iter_mut().enumerate() {
-            let address = &mut self.addresses[backend.address];
-            let mut place = V::backend(directory, address, wall);
-            let can = ready && !self.users[number].is_empty();
-            self.watch.prompt.shown(number, place.period, can, self.now);
-            if backend.sealed {
-                place.sources = vec![Source::Any];
-            }
-            view.backends.insert(backend.id.clone(), place);
-            let places = V::kept(consensus, address, wall);
-            let sought = V::looked_for(consensus, address, wall);
-            let looked_at = places.iter().filter(|(slot, _)| sought.contains(slot));
-            move_spots(&mut backend.spots, looked_at, self.now);
-            changes.extend(V::changes_at(address, wall));
-        }
-        if let Some(at) = changes.into_iter().min() {
-            self.balancer.clock_look += 1;
-            let in_time = Duration::from_secs(at.since(wall));
-            let look = Happening::ClockLook(self.balancer.clock_look);
-            self.queue.plan(self.now.after(in_time), look);
-        }
-        self.watch.network_shown(self.now, &self.services);
-        self.touch_all();
-        self.tell(Event::Network(view));
     }
 
     /// The operator's configuration. A running balancer remembers its backends by itself.

@@ -325,9 +325,9 @@ impl<V: OnionVersion> World<V> {
             return;
         }
         let wall = self.balancer.wall(self.now);
-        let looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
+        let mut looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[key.owner], wall);
         // A tor of version 3 fetches only the descriptor that clients look for.
-        let can = V::BY_THE_CLOCK || looked_for.contains(&key.slot);
+        let can = V::BY_THE_CLOCK || looked_for.any(|slot| slot == key.slot);
         let found = match self.relays.give(relay, key, self.now) {
             _ if !can || self.dice.chance(FAILURES) || self.relays.get(relay).is_missing => Found::Failed,
             Given::Nothing => return,

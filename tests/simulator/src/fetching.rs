@@ -74,7 +74,7 @@ impl<V: OnionVersion> World<V> {
         let address = &self.addresses[self.backends[number].address];
         let read = self.balancer.read.as_ref();
         read.is_some_and(|(consensus, _)| {
-            V::looked_for(consensus, address, self.balancer.wall(self.now)).contains(&slot)
+            V::looked_for(consensus, address, self.balancer.wall(self.now)).any(|sought| sought == slot)
         })
     }
 
@@ -82,9 +82,8 @@ impl<V: OnionVersion> World<V> {
     fn give_tor(&self, number: usize, relay: RelayId, replica: u8) -> (DescriptorSlot, Given<V>) {
         let backend = &self.backends[number];
         let wall = self.balancer.wall(self.now);
-        let looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
-        let slot =
-            looked_for.into_iter().find(|slot| slot.replica == replica).expect("a replica that there is");
+        let mut looked_for = V::looked_for(&self.balancer.consensus, &self.addresses[backend.address], wall);
+        let slot = looked_for.find(|slot| slot.replica == replica).expect("a replica that there is");
         (slot, self.relays.give(relay, Key { owner: backend.address, slot }, self.now))
     }
 

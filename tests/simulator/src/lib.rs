@@ -29,6 +29,7 @@ pub mod promises;
 pub mod queue;
 pub mod scenario;
 pub mod service;
+mod showing;
 pub mod time;
 pub mod tor;
 pub mod trace;

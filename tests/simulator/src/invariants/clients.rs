@@ -66,7 +66,7 @@ impl<V: OnionVersion> World<V> {
         let slots = V::looked_for(consensus, address, wall);
         let known = &mut self.services[number].sought;
         let same = |(number, places): &&(usize, Rc<Places<RelayId>>)| {
-            *number == consensus.number && places.iter().map(|(slot, _)| *slot).eq(slots.iter().copied())
+            *number == consensus.number && places.iter().map(|(slot, _)| *slot).eq(slots.clone())
         };
         if let Some((_, places)) = known.iter().find(same) {
             return places.clone();

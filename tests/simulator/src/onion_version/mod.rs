@@ -69,7 +69,11 @@ pub trait OnionVersion: Point<Id = PointId> + std::fmt::Debug + 'static {
     fn kept(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Rc<Places<RelayId>>;
 
     /// The descriptors of a service that clients look for.
-    fn looked_for(consensus: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot>;
+    fn looked_for(
+        consensus: &Consensus,
+        address: &Address,
+        now: UnixTime,
+    ) -> impl Iterator<Item = DescriptorSlot> + Clone + use<Self>;
 
     /// The HSDirs at which clients look for them.
     fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId>;

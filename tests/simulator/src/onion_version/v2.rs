@@ -94,9 +94,13 @@ impl OnionVersion for V2 {
         Rc::new(places)
     }
 
-    fn looked_for(_: &Consensus, address: &Address, now: UnixTime) -> Vec<DescriptorSlot> {
+    fn looked_for(
+        _: &Consensus,
+        address: &Address,
+        now: UnixTime,
+    ) -> impl Iterator<Item = DescriptorSlot> + Clone + use<> {
         let period = period(address, now);
-        [0, 1].map(|replica| DescriptorSlot { period, replica }).into()
+        [0, 1].map(|replica| DescriptorSlot { period, replica }).into_iter()
     }
 
     fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId> {

@@ -1,5 +1,6 @@
 //! Version 3 onion services.
 
+use std::iter;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -91,8 +92,12 @@ impl OnionVersion for V3 {
         })
     }
 
-    fn looked_for(consensus: &Consensus, _: &Address, _: UnixTime) -> Vec<DescriptorSlot> {
-        vec![DescriptorSlot { period: consensus.rings.sought_period(), replica: 0 }]
+    fn looked_for(
+        consensus: &Consensus,
+        _: &Address,
+        _: UnixTime,
+    ) -> impl Iterator<Item = DescriptorSlot> + Clone + use<> {
+        iter::once(DescriptorSlot { period: consensus.rings.sought_period(), replica: 0 })
     }
 
     fn sought(consensus: &Consensus, address: &mut Address, now: UnixTime) -> Places<RelayId> {
