@@ -22,7 +22,8 @@ impl Moment {
     /// This much later.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+        let millis = time.as_secs().saturating_mul(1000).saturating_add(time.subsec_millis().into());
+        Self(self.0.saturating_add(millis))
     }
 
     /// The time from `earlier` to this moment; zero if that is later.
