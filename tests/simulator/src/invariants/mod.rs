@@ -118,6 +118,25 @@ pub struct Report {
     pub digest: u64,
 }
 
+impl Report {
+    /// Adds the report of another simulation of the same time.
+    pub fn add(&mut self, other: &Self) {
+        self.simulated = self.simulated.max(other.simulated);
+        self.events += other.events;
+        self.look_ups.add(other.look_ups);
+        self.longest_line = self.longest_line.max(other.longest_line);
+        self.most_posts = self.most_posts.max(other.most_posts);
+        self.fetches += other.fetches;
+        self.late_fetches += other.late_fetches;
+        self.taken_for_dead += other.taken_for_dead;
+        self.service_minutes += other.service_minutes;
+        self.dark_minutes += other.dark_minutes;
+        self.behind_minutes += other.behind_minutes;
+        self.longest_wait = self.longest_wait.max(other.longest_wait);
+        self.digest ^= other.digest;
+    }
+}
+
 /// The results of clients that look for services.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LookUps {

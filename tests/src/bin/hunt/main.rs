@@ -3,6 +3,9 @@
 //! `cargo run --release -p onionbalance-tests --bin hunt -- --seconds 600`
 #![expect(clippy::print_stdout, reason = "its output is for a person")]
 
+mod tors;
+
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -54,6 +57,11 @@ struct Options {
     /// The number of a service, from 0 on, whose events are printed.
     #[arg(long)]
     trace: Option<usize>,
+    /// The number of tors over which the balancer spreads the services, each with its own backends. Each tor is
+    /// a simulation, with a seed of its own from `--seed` on. They run on all cores, and their reports are
+    /// summed up.
+    #[arg(long, requires = "each", conflicts_with_all = ["seconds", "trace"])]
+    tors: Option<NonZero<usize>>,
 }
 
 impl Options {
@@ -97,6 +105,14 @@ fn main() -> ExitCode {
         let problem = "faults last longer than the periods of a testing network: leave --trouble out";
         Options::command().error(ErrorKind::ArgumentConflict, problem).exit();
     }
+    match options.tors {
+        Some(tors) => run_tors(&options, tors.get()),
+        None => hunt(&options),
+    }
+}
+
+/// Runs one seed after the other.
+fn hunt(options: &Options) -> ExitCode {
     let began = Instant::now();
     let (mut seeds, mut broken) = (0u32, 0u32);
     loop {
@@ -121,5 +137,16 @@ fn main() -> ExitCode {
         }
     }
     println!("{seeds} seeds, {broken} of them broke a promise");
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the simulations of all tors.
+fn run_tors(options: &Options, tors: usize) -> ExitCode {
+    let began = Instant::now();
+    let shares = tors::shares(&options.scenario(options.seed), tors);
+    let count = shares.len();
+    let (sum, broken) = tors::run(shares, |line| println!("{line}"));
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{count} tors, {broken} of them broke a promise: {seconds:.1} s: {sum:?}");
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
