@@ -5,16 +5,18 @@
 //! acknowledged is retried, HSDir by HSDir, with growing waits. One that is acknowledged is left alone until
 //! the descriptor is due for renewal. All its HSDirs hold one revision: see [`rounds`].
 
+mod hsdirs;
 mod refusals;
 mod rounds;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
+use self::hsdirs::Hsdirs;
 use self::refusals::ReadBack;
 pub(super) use self::rounds::Batch;
 use self::rounds::Round;
@@ -33,7 +35,7 @@ pub(super) struct Descriptor<I> {
     service: ServiceId,
     slot: DescriptorSlot,
     proof: Proof,
-    hsdirs: BTreeMap<Fingerprint, Upload>,
+    hsdirs: Hsdirs,
     /// The sets of points that belong on the HSDirs, each on those with its number; empty before they are
     /// chosen. A service's descriptors share them.
     sets: Arc<Vec<Vec<I>>>,
@@ -84,7 +86,7 @@ impl<I: Eq> Descriptor<I> {
             service,
             slot,
             proof,
-            hsdirs: BTreeMap::new(),
+            hsdirs: Hsdirs::new(),
             sets: Arc::new(Vec::new()),
             incomplete_since: None,
             round: None,
@@ -114,14 +116,14 @@ impl<I: Eq> Descriptor<I> {
             return self.hsdirs.values_mut().for_each(|hsdir| hsdir.network_changed(now));
         }
         let listed: BTreeSet<Fingerprint> = listed.iter().copied().collect();
-        self.hsdirs.retain(|fingerprint, _| listed.contains(fingerprint));
+        self.hsdirs.retain(|fingerprint| listed.contains(fingerprint));
         let first = usize::from(self.slot.replica) * listed.len();
         let taken: BTreeSet<usize> = self.hsdirs.values().map(Upload::number).collect();
         let mut free = (first..).filter(|number| !taken.contains(number));
         for fingerprint in listed {
-            let new = || Upload::new(now, free.next().unwrap_or(first));
-            self.hsdirs.entry(fingerprint).or_insert_with(new).network_changed(now);
+            self.hsdirs.add(fingerprint, || Upload::new(now, free.next().unwrap_or(first)));
         }
+        self.hsdirs.values_mut().for_each(|hsdir| hsdir.network_changed(now));
     }
 
     /// Its slot in the service.

@@ -90,7 +90,7 @@ impl<I: Eq> Descriptor<I> {
         let soon = now + cx.timing.batch;
         let kept = self.kept_revision(soon);
         let mut posts: BTreeMap<usize, Vec<Fingerprint>> = BTreeMap::new();
-        for (fingerprint, hsdir) in &self.hsdirs {
+        for (fingerprint, hsdir) in self.hsdirs.iter() {
             let gets_it = if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
             if gets_it {
                 let to = posts.entry(self.set_of(hsdir)?);
