@@ -42,17 +42,15 @@ pub struct Kept<P> {
 }
 
 /// The descriptors that all HSDirs keep, by owner: everything of a service is in one place.
-pub struct Cache<P>(Vec<Owned<P>>);
+pub struct Cache<P>(Vec<Vec<InSlot<P>>>);
 
-/// The descriptors of one owner that all HSDirs keep, in any order.
-struct Owned<P> {
-    places: Vec<Place>,
+/// The descriptors of one slot that all HSDirs keep, in any order.
+struct InSlot<P> {
+    slot: DescriptorSlot,
+    /// The HSDirs, which are so few that a search among all of them costs less than an order would.
+    keepers: Vec<RelayId>,
     kept: Vec<Kept<P>>,
 }
-
-/// An HSDir and one of the owner's descriptors as one number, which is cheaper to find than both.
-#[derive(Clone, Copy, Eq, PartialEq)]
-struct Place(u64);
 
 impl<P> Kept<P> {
     /// True if it is still kept.
@@ -71,21 +69,27 @@ impl<P> Default for Cache<P> {
 impl<P> Cache<P> {
     /// The descriptor that an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, relay: RelayId, key: Key) -> Option<&Kept<P>> {
-        let owned = self.0.get(key.owner)?;
-        Some(&owned.kept[owned.find(Place::new(relay, key.slot))?])
+        let in_slot = self.0.get(key.owner)?.iter().find(|in_slot| in_slot.slot == key.slot)?;
+        Some(&in_slot.kept[in_slot.find(relay)?])
     }
 
     /// Puts a descriptor in its place, and removes an earlier one.
     pub fn put(&mut self, relay: RelayId, key: Key, kept: Kept<P>) {
         if self.0.len() <= key.owner {
-            self.0.resize_with(key.owner + 1, || Owned { places: Vec::new(), kept: Vec::new() });
+            self.0.resize_with(key.owner + 1, Vec::new);
         }
-        let (owned, place) = (&mut self.0[key.owner], Place::new(relay, key.slot));
-        if let Some(found) = owned.find(place) {
-            owned.kept[found] = kept;
+        let owned = &mut self.0[key.owner];
+        let known = owned.iter().position(|in_slot| in_slot.slot == key.slot);
+        let index = known.unwrap_or_else(|| {
+            owned.push(InSlot { slot: key.slot, keepers: Vec::new(), kept: Vec::new() });
+            owned.len() - 1
+        });
+        let in_slot = &mut owned[index];
+        if let Some(found) = in_slot.find(relay) {
+            in_slot.kept[found] = kept;
         } else {
-            owned.places.push(place);
-            owned.kept.push(kept);
+            in_slot.keepers.push(relay);
+            in_slot.kept.push(kept);
         }
     }
 
@@ -97,8 +101,8 @@ impl<P> Cache<P> {
     /// Removes the older half of what an HSDir keeps.
     pub fn drop_older_half(&mut self, relay: RelayId) {
         let mut made: Vec<Moment> = Vec::new();
-        for Owned { places, kept } in &self.0 {
-            let own = places.iter().zip(kept).filter(|(place, _)| place.relay() == relay);
+        for InSlot { keepers, kept, .. } in self.0.iter().flatten() {
+            let own = keepers.iter().zip(kept).filter(|(keeper, _)| **keeper == relay);
             made.extend(own.map(|(_, kept)| kept.text.made));
         }
         made.sort_unstable();
@@ -112,32 +116,23 @@ impl<P> Cache<P> {
     }
 
     fn retain(&mut self, stays: impl Fn(RelayId, &Kept<P>) -> bool) {
-        for Owned { places, kept } in &mut self.0 {
-            for index in (0..places.len()).rev() {
-                if !stays(places[index].relay(), &kept[index]) {
-                    places.swap_remove(index);
-                    kept.swap_remove(index);
+        for owned in &mut self.0 {
+            for InSlot { keepers, kept, .. } in &mut *owned {
+                for index in (0..keepers.len()).rev() {
+                    if !stays(keepers[index], &kept[index]) {
+                        keepers.swap_remove(index);
+                        kept.swap_remove(index);
+                    }
                 }
             }
+            owned.retain(|in_slot| !in_slot.keepers.is_empty());
         }
     }
 }
 
-impl<P> Owned<P> {
-    fn find(&self, place: Place) -> Option<usize> {
-        self.places.iter().position(|known| *known == place)
-    }
-}
-
-impl Place {
-    fn new(relay: RelayId, DescriptorSlot { period, replica }: DescriptorSlot) -> Self {
-        let (relay, period) = (u64::try_from(relay).ok(), u32::try_from(period).ok());
-        let (relay, period) = relay.zip(period).expect("a century has fewer periods");
-        Self(relay << 40 | u64::from(period) << 8 | u64::from(replica))
-    }
-
-    fn relay(self) -> RelayId {
-        usize::try_from(self.0 >> 40).expect("it was one")
+impl<P> InSlot<P> {
+    fn find(&self, relay: RelayId) -> Option<usize> {
+        self.keepers.iter().position(|keeper| *keeper == relay)
     }
 }
 
