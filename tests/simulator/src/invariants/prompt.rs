@@ -337,7 +337,8 @@ impl<V: OnionVersion> World<V> {
             let next = self.watch.prompt.awaited.get(&key).filter(|awaited| awaited.is_next)?;
             return Some(next.since.after(timing.republish_from / 2));
         };
-        // A clock that is set forward makes renewals overdue.
+        // A clock that is set forward makes renewals overdue, also that of a descriptor which is being signed.
+        held.sent.values().max().filter(|handed_out| **handed_out > self.clock_stepped)?;
         let (_, published) = self.balancer.given.get(&key).filter(|(_, at)| *at > self.clock_stepped)?;
         let changed = self.services[key.owner].backends.iter().map(|backend| self.watch.changed[*backend]);
         let reason = changed.fold(held.excused, Moment::max);
