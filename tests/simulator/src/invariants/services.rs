@@ -76,9 +76,9 @@ impl<V: OnionVersion> World<V> {
 
     /// Lets promises be kept later while the engine says that it is behind, because tor cannot do as much as
     /// is wanted. The engine gives the wait of requests. Promises are kept so much later, until all that has
-    /// waited so long is done.
+    /// waited so long is done. A machine that sleeps says nothing, and requests do not wait meanwhile.
     fn hear_of_waits(&mut self) {
-        let Some(engine) = &self.balancer.engine else { return };
+        let Some(engine) = self.balancer.engine().filter(|_| self.balancer.asleep.is_none()) else { return };
         let load = engine.load(self.balancer.now(self.now));
         let known = self.behind.map(|(wait, _)| wait);
         if load.behind_for.is_some() {
