@@ -54,6 +54,8 @@ pub struct Balancer<V: OnionVersion> {
     pub shown: Shown,
     /// The seconds by which the wall clock is ahead.
     pub clock_ahead: i64,
+    /// The same before its last step.
+    clock_was_ahead: i64,
     /// The publications that wait for the signer; the first one is being signed.
     pub orders: VecDeque<Order<V>>,
     /// The publications that are handed to tor when the machine wakes up.
@@ -117,6 +119,7 @@ impl<V: OnionVersion> Balancer<V> {
             read: None,
             shown: Shown::default(),
             clock_ahead: 0,
+            clock_was_ahead: 0,
             orders: VecDeque::new(),
             delayed: Vec::new(),
             signer_away: false,
@@ -189,6 +192,24 @@ impl<V: OnionVersion> Balancer<V> {
     /// The highest floor that the signer exceeds: the value of its own counter an hour later.
     pub fn reach(&self, slot: DescriptorSlot, calendar: Calendar, now: Moment) -> u64 {
         V::revision(slot, calendar, self.wall(now).plus(SIGNER_AHEAD))
+    }
+
+    /// The same for all of the time since a moment, if the clock has last stepped at `stepped`.
+    pub fn reach_since(
+        &self,
+        slot: DescriptorSlot,
+        calendar: Calendar,
+        since: Moment,
+        stepped: Moment,
+    ) -> u64 {
+        let was_ahead = if since < stepped { self.clock_was_ahead } else { self.clock_ahead };
+        let wall = since.wall().0.saturating_add_signed(self.clock_ahead.min(was_ahead));
+        V::revision(slot, calendar, UnixTime(wall).plus(SIGNER_AHEAD))
+    }
+
+    /// Sets the wall clock.
+    pub fn set_clock(&mut self, ahead: i64) {
+        self.clock_was_ahead = std::mem::replace(&mut self.clock_ahead, ahead);
     }
 
     /// The time by the balancer's wall clock.

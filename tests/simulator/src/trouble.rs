@@ -240,7 +240,7 @@ impl<V: OnionVersion> World<V> {
             // HSDirs of version 2 keep the latest publication time: a descriptor that was signed in the
             // future stays for that long.
             let ahead = V::TELLS && self.dice.chance(500);
-            self.balancer.clock_ahead = if ahead { 86_400 } else { -86_400 };
+            self.balancer.set_clock(if ahead { 86_400 } else { -86_400 });
             self.clock_has_stepped();
             let longest = self.mostly_short();
             self.mend_after(10 * MINUTE, longest, Mend::Clock);
@@ -252,6 +252,7 @@ impl<V: OnionVersion> World<V> {
         self.disturb();
         self.clock_stepped = self.now;
         self.watch.excuse_everything(self.now);
+        self.watch.prompt.force_looks();
         if V::BY_THE_CLOCK {
             self.watch.period_changed_back();
             self.show_network();
@@ -374,7 +375,7 @@ impl<V: OnionVersion> World<V> {
                 self.disturb();
             }
             Mend::Clock => {
-                self.balancer.clock_ahead = 0;
+                self.balancer.set_clock(0);
                 self.clock_has_stepped();
             }
         }
@@ -415,10 +416,10 @@ mod tests {
         let calm = Scenario { days: 1, trouble: false, ..Scenario::crowd(Version::V3) };
         let mut world = World::<V3>::new(calm, None);
         world.pass(3 * HOUR);
-        world.balancer.clock_ahead = 86_400;
+        world.balancer.set_clock(86_400);
         world.clock_has_stepped();
         world.pass(3 * HOUR);
-        world.balancer.clock_ahead = 0;
+        world.balancer.set_clock(0);
         world.clock_has_stepped();
         world.pass(HOUR);
         let (all, ahead) = count(&world, |key, text| {

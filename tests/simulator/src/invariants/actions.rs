@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onionbalance::engine::{Action, Chosen, DescriptorSlot, Gone, Notice, Now, Point, Post, Revision};
+use onionbalance::engine::{Action, Chosen, Gone, Notice, Now, Point, Post, Revision};
 
 use super::super::balancer::number_of;
 use super::super::network::cache::Key;
@@ -63,7 +63,7 @@ impl<V: OnionVersion> World<V> {
                 if !is_first {
                     self.check_order(key, *revision);
                 }
-                self.check_to(number, *slot, posts);
+                self.check_to(key, posts, *revision);
                 self.check_revision(key, *revision);
                 self.note_sets(key, posts, *revision);
             }
@@ -219,8 +219,10 @@ impl<V: OnionVersion> World<V> {
     }
 
     /// Checks that an HSDir which has a set gets it again only when all get a new revision: for the renewal,
-    /// or for a reason.
-    fn check_to(&mut self, number: usize, slot: DescriptorSlot, posts: &[Post<V>]) {
+    /// or for a reason. An HSDir that has the set with an earlier revision, since the later upload failed,
+    /// gets it again with the later one.
+    fn check_to(&mut self, key: Key, posts: &[Post<V>], revision: Revision) {
+        let number = key.owner;
         let of = self.services[number].id.0.clone();
         if posts.iter().any(|post| post.to.is_empty()) {
             self.fail(Invariant::Sets, &of, "published to nobody".into());
@@ -228,7 +230,7 @@ impl<V: OnionVersion> World<V> {
         let same = |known: &[V], points: &[Chosen<V>]| {
             known.iter().map(Point::id).eq(points.iter().map(|chosen| chosen.point.id()))
         };
-        let held = self.watch.held.entry(Key { owner: number, slot }).or_default();
+        let held = self.watch.held.entry(key).or_default();
         let first = *held.renewed.get_or_insert(self.now);
         // A set may have been chosen and given up before any HSDir got it. The set before it then counts no
         // more, even if its end is reported later. If HSDirs have sets of their own, getting such a set back
@@ -242,6 +244,7 @@ impl<V: OnionVersion> World<V> {
             .filter(|(points, id)| held.by.get(id).is_some_and(|known| same(known, points)))
             .filter_map(|(_, id)| Some((*id, *held.sent.get(id)?)))
             .filter(|(_, sent)| !self.services[number].distinct || *sent >= changed)
+            .filter(|(id, _)| !self.relays.is_below(*id, key, revision, self.now))
             .collect();
         // If one HSDir gets other points, all get the new revision.
         let news = sent.iter().any(|(points, id)| held.by.get(id).is_some_and(|known| !same(known, points)));

@@ -148,9 +148,14 @@ impl<V> Prompt<V> {
         self.awaited = unpublished.map(awaited).collect();
     }
 
+    /// Notes that all backends are looked for, because tor is back or a clock has stepped.
+    pub fn force_looks(&mut self) {
+        self.backends.iter_mut().for_each(|looked| looked.forced += 1);
+    }
+
     /// Notes that tor is back: descriptors join the line, and all backends are looked for.
     pub fn resume(&mut self, now: Moment) {
-        self.backends.iter_mut().for_each(|looked| looked.forced += 1);
+        self.force_looks();
         self.awaited.values_mut().for_each(|awaited| awaited.since = now);
         self.resumed = now;
     }
@@ -338,15 +343,17 @@ impl<V: OnionVersion> World<V> {
             return Some(next.since.after(timing.republish_from / 2));
         };
         // A clock that is set forward makes renewals overdue, also that of a descriptor which is being signed.
-        held.sent.values().max().filter(|handed_out| **handed_out > self.clock_stepped)?;
+        let handed_out = held.sent.values().max().filter(|handed_out| **handed_out > self.clock_stepped)?;
         let (_, published) = self.balancer.given.get(&key).filter(|(_, at)| *at > self.clock_stepped)?;
         let changed = self.services[key.owner].backends.iter().map(|backend| self.watch.changed[*backend]);
         let reason = changed.fold(held.excused, Moment::max);
         let is_renewal =
             matches!(revision, Revision::New { .. }) && held.is_everywhere() && reason < *published;
-        // A retry joins the line after the last post.
-        let by = if is_renewal { timing.republish_to } else { timing.republish_from / 2 };
-        Some(published.after(by))
+        if is_renewal {
+            return Some(published.after(timing.republish_to));
+        }
+        // A retry may join the line while the last post is being signed.
+        Some(handed_out.after(timing.republish_from / 2))
     }
 
     /// The time from which a service should have been published that was not since it was configured, in this

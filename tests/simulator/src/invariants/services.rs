@@ -229,9 +229,9 @@ impl<V: OnionVersion> World<V> {
             return false;
         };
         // When it comes within reach, replacing it takes some time.
-        let posted = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.posted).0));
-        last.text.revision > self.balancer.reach(key.slot, self.scenario.calendar, posted)
-            && !alarm.passed(last.until.after(self.promises.posted))
+        let since = Moment(alarm.now.0.saturating_sub(Moment::ZERO.after(self.promises.posted).0));
+        let reach = self.balancer.reach_since(key.slot, self.scenario.calendar, since, self.clock_stepped);
+        last.text.revision > reach && !alarm.passed(last.until.after(self.promises.posted))
     }
 
     /// Checks that every HSDir that could have each descriptor has it. Returns the lists of HSDirs without an

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use onionbalance::engine::Revision;
 use onionbalance::tor::documents::microdesc::RelayIdentity;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
@@ -196,6 +197,12 @@ impl<P> Relays<P> {
     /// it gets them again.
     pub fn has(&self, id: RelayId, key: Key, points: &Rc<[P]>, now: Moment) -> bool {
         self.kept(id, key, now).is_some_and(|kept| Rc::ptr_eq(&kept.text.points, points))
+    }
+
+    /// True if an HSDir keeps an earlier revision than this one, which was given before.
+    pub fn is_below(&self, id: RelayId, key: Key, revision: Revision, now: Moment) -> bool {
+        let kept = self.kept(id, key, now).map(|kept| kept.text.revision);
+        matches!((kept, revision), (Some(kept), Revision::Kept(given)) if kept < given)
     }
 
     /// Uploads a descriptor to an HSDir. `supersedes` is true if a revision may take the place of another;
