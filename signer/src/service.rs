@@ -103,6 +103,14 @@ impl Service {
         }
     }
 
+    /// Forgets what only saves time: a later request takes longer, and has the same reply.
+    pub fn drop_cache(&mut self) {
+        match &mut self.version {
+            Version::V2(service) => service.drop_cache(),
+            Version::V3(service) => service.drop_cache(),
+        }
+    }
+
     /// True if the request asks for signatures of this service.
     pub fn is_asked(&self, request: &Request) -> bool {
         match (&self.version, request) {

@@ -5,6 +5,7 @@
 //! is not valid ends its connection, never the process. The least recently answered connection gives its
 //! place to a new one, so that a restarted balancer is served at once, regardless of all other connections.
 
+mod caches;
 pub mod connection;
 pub mod listen;
 pub mod not_ready;

@@ -6,6 +6,7 @@ use onionbalance_process::monotonic;
 use onionbalance_proto::wire::{Page, Refusal, Reply, Request};
 use rand_core::{OsRng, RngCore};
 
+use super::caches::Caches;
 use super::listen::Peer;
 use crate::audit;
 use crate::log::{self, Priority};
@@ -15,6 +16,7 @@ use crate::service::Service;
 /// The services, in the order of the configuration.
 pub struct Services {
     held: Vec<Service>,
+    caches: Caches,
     /// A number that changes with everything that [`Services::page`] shows.
     edition: u64,
 }
@@ -22,7 +24,7 @@ pub struct Services {
 impl Services {
     /// A list of these services, in this order.
     pub fn new(held: Vec<Service>) -> Self {
-        Self { held, edition: OsRng.next_u64() }
+        Self { held, caches: Caches::default(), edition: OsRng.next_u64() }
     }
 
     /// The services, in the order of the configuration.
@@ -81,11 +83,15 @@ impl Services {
 
     /// The reply with the signatures, and its part of the audit line.
     fn sign(&mut self, request: &Request, begun: Instant) -> Result<(Reply, String), Refusal> {
-        let service = self.held.iter_mut().find(|service| service.is_asked(request));
-        let service = service.ok_or(Refusal::UnknownService)?;
+        let asked = self.held.iter_mut().enumerate().find(|(_, service)| service.is_asked(request));
+        let (index, service) = asked.ok_or(Refusal::UnknownService)?;
         if !service.limit.take(begun) {
             return Err(Refusal::RateLimit);
         }
-        service.sign(request, now(), &mut OsRng)
+        let signed = service.sign(request, now(), &mut OsRng);
+        if let Some(longest_ago) = self.caches.used(index).and_then(|index| self.held.get_mut(index)) {
+            longest_ago.drop_cache();
+        }
+        signed
     }
 }

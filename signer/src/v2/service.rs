@@ -35,6 +35,11 @@ impl Service {
         true
     }
 
+    /// Forgets the verified descriptors of its backends.
+    pub fn drop_cache(&mut self) {
+        self.known = KnownDescriptors::default();
+    }
+
     /// The service's onion address.
     pub fn address(&self) -> OnionAddress {
         self.secret.address()

@@ -110,6 +110,13 @@ impl Service {
         true
     }
 
+    /// Forgets the signatures of points' certificates.
+    pub fn drop_cache(&mut self) {
+        for period in &mut self.periods {
+            period.certified = Vec::new();
+        }
+    }
+
     /// The backends whose points may be signed for.
     pub fn backends(&self) -> &[OnionAddress] {
         &self.backends
