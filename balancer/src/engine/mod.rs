@@ -110,7 +110,7 @@ use self::context::Context;
 use self::deadlines::Deadlines;
 use self::dispatch::Owner;
 use self::publication::{Publication, Publications};
-use self::registry::Registry;
+use self::registry::{Number, Registry};
 use self::service::{Backends, Service};
 
 /// All services and backends, with their states.
@@ -234,7 +234,11 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 let Some(number) = self.backends.number(&id) else { return };
                 self.capacity.answered(Request::Look(number, source));
                 if let Some(backend) = self.backends.get_mut(number) {
+                    let known = backend.newest();
                     let changed = backend.answer(&mut self.cx, source, outcome);
+                    if !changed && backend.newest() != known {
+                        self.renew_points(number);
+                    }
                     self.backend_touched(number, changed);
                 }
             }
@@ -258,6 +262,16 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             Event::TorLost => self.lose_tor(),
             Event::TorReady => self.find_tor(),
             Event::Tick => {}
+        }
+    }
+
+    /// Gives a backend's newer descriptor to its services, which list the same points already.
+    fn renew_points(&mut self, number: Number<BackendId>) {
+        let Some(backend) = self.backends.get(number) else { return };
+        for user in &backend.users {
+            if let Some(service) = self.services.get_mut(*user) {
+                service.renew_points(backend);
+            }
         }
     }
 

@@ -140,6 +140,17 @@ impl<P: Point> Service<P> {
         self.decide_at = self.decide_first_at(cx, backends);
     }
 
+    /// Takes the points of a backend's newer descriptor in place of the same ones of its earlier one: their
+    /// certificates are newer, and their relays' onion keys may be. The earlier ones would also take memory.
+    pub(super) fn renew_points(&mut self, backend: &Backend<P>) {
+        for chosen in self.sets.iter_mut().flatten().filter(|chosen| chosen.backend == *backend.id()) {
+            let id = chosen.point.id();
+            if let Some(newer) = backend.newest_points().iter().find(|point| point.id() == id) {
+                chosen.point = newer.clone();
+            }
+        }
+    }
+
     /// Notes the first request for one of its backends. True if the time of the choice may have changed.
     pub(super) fn backend_asked(&mut self, cx: &Context<impl RngCore>, backends: &Backends<P>) -> bool {
         let waits = self.found_first.is_some();

@@ -132,6 +132,18 @@ fn a_changed_onion_key_is_no_change_but_the_next_round_has_it() {
 }
 
 #[test]
+fn a_renewal_has_the_points_of_the_newest_descriptors() {
+    let mut script = settled();
+    let mut point = Key::new(1);
+    point.onion = 77;
+    let made = script.now.wall;
+    let copy = DescriptorCopy { revision: 11, published: made, period: 1, points: vec![point] };
+    script.fetched("a", relay(101), FetchOutcome::Copy(copy));
+    let posts = published(&script.pass(Duration::from_hours(2)));
+    assert_eq!((posts[0].kept, &posts[0].onions), (None, &vec![77, 0]));
+}
+
+#[test]
 fn changes_are_gathered_and_replace_what_is_under_way() {
     let mut script = settled();
     script.copy("a", relay(101), 11, &[3]);
