@@ -342,6 +342,8 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for spec in &specs {
             self.configure_service(spec);
         }
+        self.backends.shrink_to_fit();
+        self.services.shrink_to_fit();
         self.remember(&newest);
         self.all_touched();
     }

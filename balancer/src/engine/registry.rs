@@ -31,6 +31,11 @@ impl<I: Ord, T> Registry<I, T> {
         })
     }
 
+    /// Gives memory back that is kept for more things.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.all.shrink_to_fit();
+    }
+
     /// Removes the things whose name does not pass.
     pub(super) fn retain(&mut self, passes: impl Fn(&I) -> bool) {
         let all = &mut self.all;

@@ -100,7 +100,10 @@ fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> 
         set.extend(offer.points.get(point).map(|candidate| (candidate.id.clone(), offer.chosen(candidate))));
     }
     set.sort_by(|(a, _), (b, _)| a.cmp(b));
-    set.into_iter().map(|(_, chosen)| chosen).collect()
+    // Not collected: that would go on with the allocation of the sorted pairs, which are larger by an identity.
+    let mut chosen = Vec::with_capacity(set.len());
+    chosen.extend(set.into_iter().map(|(_, chosen)| chosen));
+    chosen
 }
 
 /// A point of each backend that has none in the only set, although the point's relay is taken. If the point

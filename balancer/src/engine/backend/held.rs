@@ -1,6 +1,5 @@
 //! The newest descriptor of a backend: its HSDirs, and the time until which it counts.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
@@ -15,9 +14,9 @@ use super::super::newest::Newest;
 pub(super) struct Held<P> {
     pub(super) copy: DescriptorCopy<P>,
     /// The HSDirs that gave it. If one of these gives other points under the same revision, those are newer.
-    pub(super) from: BTreeSet<Source>,
+    pub(super) from: Sources,
     /// The HSDirs that gave other points under the same revision, which may be newer or older.
-    pub(super) others: BTreeSet<Source>,
+    pub(super) others: Sources,
     /// The earlier points under the same revision: known to be older.
     pub(super) outdated: Vec<P>,
     /// The last time at which an HSDir gave it while it was young enough, or the latest that it can have been.
@@ -30,8 +29,13 @@ pub(super) struct Held<P> {
     /// The latest time until which it is good by the monotonic clock: the wall clock may be wrong.
     good_until_at_most: Duration,
     /// `None`: the wall clock has not gone forward by itself.
-    awake: Option<Awake>,
+    awake: Option<Box<Awake>>,
 }
+
+/// Some of a backend's HSDirs, each once. They are so few that a search among all of them costs less than an
+/// order would, and less memory.
+#[derive(Default)]
+pub(super) struct Sources(Vec<Source>);
 
 /// The state after the wall clock has gone forward by itself: the machine has slept, or the clock was set.
 /// HSDirs show which of the two, because they drop a copy after
@@ -41,9 +45,9 @@ struct Awake {
     /// The time until which the copy is good if the clock was set.
     good_until: Duration,
     /// The HSDirs that have given the copy since, although by the wall clock they should have dropped it.
-    given: BTreeSet<Source>,
+    given: Sources,
     /// The HSDirs that have since answered that they have none.
-    denied: BTreeSet<Source>,
+    denied: Sources,
 }
 
 impl<P> Held<P> {
@@ -57,8 +61,8 @@ impl<P> Held<P> {
         let now = cx.now.elapsed;
         Self {
             copy,
-            from: [from].into(),
-            others: BTreeSet::new(),
+            from: Sources(vec![from]),
+            others: Sources::default(),
             outdated: Vec::new(),
             seen: cx.now_at_most(),
             received: now,
@@ -78,10 +82,10 @@ impl<P> Held<P> {
     /// Notes that an HSDir gave the same copy again, which is good until `good_until` by the wall clock. The
     /// clock may have been wrong at first sight.
     pub(super) fn given_by(&mut self, cx: &Context<impl RngCore>, source: Source, good_until: Duration) {
-        self.others.remove(&source);
+        self.others.remove(source);
         self.from.insert(source);
         if let Some(awake) = &mut self.awake {
-            awake.denied.remove(&source);
+            awake.denied.remove(source);
             let age = Duration::from_secs(cx.now.wall.since(self.copy.published));
             if age >= cx.timing.hsdir_keeps {
                 awake.given.insert(source);
@@ -93,7 +97,7 @@ impl<P> Held<P> {
     /// Notes that an HSDir has none. This matters for the age only after the wall clock has gone forward.
     pub(super) fn denied_by(&mut self, source: Source) {
         if let Some(awake) = &mut self.awake {
-            awake.given.remove(&source);
+            awake.given.remove(source);
             awake.denied.insert(source);
         }
     }
@@ -103,7 +107,7 @@ impl<P> Held<P> {
         let sets = [&mut self.from, &mut self.others].into_iter();
         let since = self.awake.iter_mut().flat_map(|awake| [&mut awake.given, &mut awake.denied]);
         for set in sets.chain(since) {
-            set.retain(|source| sources.contains(source));
+            set.0.retain(|source| sources.contains(source));
         }
     }
 
@@ -112,7 +116,8 @@ impl<P> Held<P> {
     pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
         let good_until = self.good_until().saturating_add(slept);
         self.good_until = good_until.min(self.good_until.max(now + refresh));
-        self.awake = Some(Awake { good_until, given: BTreeSet::new(), denied: BTreeSet::new() });
+        let (given, denied) = (Sources::default(), Sources::default());
+        self.awake = Some(Box::new(Awake { good_until, given, denied }));
         self.good_until_at_most = self.good_until_at_most.saturating_add(slept);
         self.seen.elapsed = self.seen.elapsed.saturating_add(slept);
     }
@@ -122,6 +127,26 @@ impl<P> Held<P> {
         let DescriptorCopy { revision, published, period, .. } = self.copy;
         let seen = UnixTime(self.seen.wall.0.checked_next_multiple_of(HOUR).unwrap_or(u64::MAX));
         Newest { period, revision, published, seen }
+    }
+}
+
+impl Sources {
+    pub(super) fn insert(&mut self, source: Source) {
+        if !self.contains(source) {
+            self.0.push(source);
+        }
+    }
+
+    pub(super) fn remove(&mut self, source: Source) {
+        self.0.retain(|known| *known != source);
+    }
+
+    pub(super) fn contains(&self, source: Source) -> bool {
+        self.0.contains(&source)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

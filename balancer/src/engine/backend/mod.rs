@@ -327,7 +327,7 @@ impl<P: Point> Backend<P> {
     /// Compares other points under the same revision. True if services should choose again.
     fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
-        if held.from.contains(&from) {
+        if held.from.contains(from) {
             twin.outdated.clone_from(&held.copy.points);
             return self.replace(cx, twin);
         }
