@@ -28,7 +28,7 @@ use onionbalance::engine::{
 use onionbalance::onion_version::{Directory as _, Known, OnionVersion};
 use onionbalance::state::Memory;
 use onionbalance::v3::V3;
-use onionbalance::v3::backend::{BackendClaims, BackendPoint};
+use onionbalance::v3::backend::{BackendClaims, BackendPoint, CertifiedPoint};
 use onionbalance::v3::directory::Directory;
 use onionbalance_proto::fixture::Backend;
 use onionbalance_proto::time::UnixTime;
@@ -160,7 +160,10 @@ fn copies(backends: &[Backend]) -> HashMap<BackendId, Copy> {
             single_onion: false,
         });
         let points = published.descriptor.inner.points.into_iter();
-        let point = |point| BackendPoint { point: Arc::new(point), backend: Arc::clone(&claims) };
+        let point = |point| BackendPoint {
+            point: Arc::new(CertifiedPoint::from(point)),
+            backend: Arc::clone(&claims),
+        };
         let points = points.map(point).collect();
         let copy = Copy { revision: 1, published: BEGIN, period: period.number, points };
         (BackendId::of(&published.address), copy)

@@ -7,18 +7,36 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::cert::{CERT_LIFETIME_SECS, CertError, Certificate};
 use onionbalance_proto::v3::document::inner::IntroductionPoint;
 use onionbalance_proto::v3::document::{self, Descriptor, DocumentError, PeriodKeys};
-use onionbalance_proto::v3::keys::{AuthKey, EncKey};
-use onionbalance_proto::v3::{FlowControl, OnionAddress, TimePeriod};
+use onionbalance_proto::v3::keys::{AuthKey, OnionKey};
+use onionbalance_proto::v3::{FlowControl, LinkSpecifiers, OnionAddress, TimePeriod};
+use onionbalance_proto::wire::{CertProof, ProvenPoint};
 
 use crate::engine::{DescriptorCopy, Point};
 
 /// An introduction point with the proof that it is its backend's own.
 #[derive(Clone, Debug)]
 pub struct BackendPoint {
-    /// The point with its two certificates: 600 bytes, which the sets of all services that list it share.
-    pub point: Arc<IntroductionPoint>,
+    /// The point itself: 350 bytes, which the sets of all services that list it share.
+    pub point: Arc<CertifiedPoint>,
     /// The statements of its descriptor about all points.
     pub backend: Arc<BackendClaims>,
+}
+
+/// An introduction point whose certificates were verified: as much of it as the signer has to be told.
+#[derive(Clone, Debug)]
+pub struct CertifiedPoint {
+    link_specifiers: LinkSpecifiers,
+    onion_key: OnionKey,
+    id: PointId,
+    auth_cert: CertProof,
+    enc_cert: CertProof,
+}
+
+/// The identity of a point: its authentication key, and its encryption key as encoded.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct PointId {
+    auth_key: AuthKey,
+    enc_key: [u8; 32],
 }
 
 /// The statements of a backend's descriptor besides its points.
@@ -36,15 +54,48 @@ pub struct BackendClaims {
     pub single_onion: bool,
 }
 
+impl From<&IntroductionPoint> for PointId {
+    fn from(point: &IntroductionPoint) -> Self {
+        Self { auth_key: point.auth_key, enc_key: *point.enc_key.as_bytes() }
+    }
+}
+
+impl From<IntroductionPoint> for CertifiedPoint {
+    fn from(point: IntroductionPoint) -> Self {
+        Self {
+            id: (&point).into(),
+            link_specifiers: point.link_specifiers,
+            onion_key: point.onion_key,
+            auth_cert: (&point.auth_cert).into(),
+            enc_cert: (&point.enc_cert).into(),
+        }
+    }
+}
+
+impl CertifiedPoint {
+    /// The point for a request to the signer, in which its backend has this index.
+    pub fn proven(&self, backend: u8) -> ProvenPoint {
+        ProvenPoint {
+            backend,
+            link_specifiers: self.link_specifiers.as_bytes().to_vec(),
+            onion_key: *self.onion_key.as_bytes(),
+            auth_key: *self.id.auth_key.as_bytes(),
+            enc_key: self.id.enc_key,
+            auth_cert: self.auth_cert,
+            enc_cert: self.enc_cert,
+        }
+    }
+}
+
 impl Point for BackendPoint {
-    type Id = (AuthKey, EncKey);
+    type Id = PointId;
 
     // False in version 3: a failed point is not used again, but is found first at its relay (tor:
     // `handle_introduce_ack_bad`).
     const FAILED_IS_STRUCK_OFF: bool = false;
 
     fn id(&self) -> Self::Id {
-        (self.point.auth_key, self.point.enc_key)
+        self.point.id
     }
 
     /// The relay that tor looks for (tor: `setup_intro_circ_auth_key`).
@@ -97,7 +148,8 @@ fn copy(
         single_onion: inner.single_onion,
     };
     let backend = Arc::new(claims);
-    let point = |point| BackendPoint { point: Arc::new(point), backend: backend.clone() };
+    let point =
+        |point| BackendPoint { point: Arc::new(CertifiedPoint::from(point)), backend: backend.clone() };
     // Not collected: that would go on with the allocation of the parsed points, which are 28 times as large.
     let mut points = Vec::with_capacity(inner.points.len());
     points.extend(inner.points.into_iter().map(point));

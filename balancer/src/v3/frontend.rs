@@ -6,7 +6,7 @@ use onionbalance_proto::v3::document::{self, DocumentError, PeriodKeys};
 use onionbalance_proto::v3::{FlowControl, OnionAddress};
 use onionbalance_proto::wire::{BackendProof, FrontendRequest, ProvenPoint};
 
-use super::backend::BackendPoint;
+use super::backend::{BackendPoint, PointId};
 use super::schedule::DescriptorTerm;
 use crate::engine::Point;
 
@@ -37,7 +37,7 @@ pub fn compose(
         for BackendPoint { point, backend } in set.as_ref() {
             let proof = BackendProof::new(&backend.address, backend.period.number, &backend.signing_cert);
             let backend = index_of(&mut backends, proof);
-            members.push(index_of(&mut proven, ProvenPoint::new(backend, point)));
+            members.push(index_of(&mut proven, point.proven(backend)));
         }
         listed.push(members);
     }
@@ -92,7 +92,7 @@ pub fn check(
     for (text, points) in texts.iter().zip(sets) {
         let Inner { points: found, flow_control: said, .. } = document::open(text, &keys, now)?.inner;
         let wanted = points.as_ref().iter().map(Point::id);
-        let found = found.iter().map(|point| (point.auth_key, point.enc_key));
+        let found = found.iter().map(PointId::from);
         if !found.eq(wanted) || said != flow_control {
             return Err(FrontendError::Different);
         }
@@ -119,19 +119,27 @@ mod tests {
     }
 
     fn points_of(number: u64, alter: impl Fn(&mut Published)) -> Vec<BackendPoint> {
-        let backend = Backend::new(number);
-        let mut published = backend.publish(term().period, NOW, 3, &mut OsRng);
+        opened(&published(number, alter))
+    }
+
+    fn published(number: u64, alter: impl Fn(&mut Published)) -> Published {
+        let mut published = Backend::new(number).publish(term().period, NOW, 3, &mut OsRng);
         alter(&mut published);
-        backend::open(&backend.address(), term().period, &published.text(&mut OsRng), NOW).unwrap().points
+        published
+    }
+
+    fn opened(published: &Published) -> Vec<BackendPoint> {
+        let text = published.text(&mut OsRng);
+        backend::open(&published.address, term().period, &text, NOW).unwrap().points
     }
 
     /// The text of a signer that signs everything, for these points.
-    fn signed(points: &[BackendPoint]) -> String {
+    fn signed(points: &[IntroductionPoint]) -> String {
         let mut published = Backend::new(9).publish(term().period, NOW, points.len(), &mut OsRng);
         let recertified = points.iter().map(|wanted| IntroductionPoint {
-            auth_cert: published.certify_like(&wanted.point.auth_cert),
-            enc_cert: published.certify_like(&wanted.point.enc_cert),
-            ..IntroductionPoint::clone(&wanted.point)
+            auth_cert: published.certify_like(&wanted.auth_cert),
+            enc_cert: published.certify_like(&wanted.enc_cert),
+            ..wanted.clone()
         });
         published.descriptor.inner.points = recertified.collect();
         published.text(&mut OsRng)
@@ -176,15 +184,18 @@ mod tests {
     #[test]
     fn another_descriptor_than_was_asked_for_is_noticed() {
         let service = Backend::new(9).address();
-        let points = points_of(1, |_| ());
+        let backend = published(1, |_| ());
+        let points = opened(&backend);
         let sets = [&points[..], &points[1..]];
         let check = |texts: &[String]| check(texts, &service, &term(), &sets, NOW);
-        let [all, some] = sets.map(signed);
+        let listed = &backend.descriptor.inner.points;
+        let [all, some] = [&listed[..], &listed[1..]].map(signed);
         assert_eq!(check(&[all.clone(), some.clone()]), Ok(()));
         assert_eq!(check(&[some.clone(), all.clone()]), Err(FrontendError::Different));
         assert_eq!(check(std::slice::from_ref(&all)), Err(FrontendError::Different));
-        assert_eq!(check(&[signed(&points_of(1, |_| ())), some.clone()]), Err(FrontendError::Different));
-        assert_eq!(check(&[signed(&points[..2]), some]), Err(FrontendError::Different));
+        let others = published(1, |_| ()).descriptor.inner.points;
+        assert_eq!(check(&[signed(&others), some.clone()]), Err(FrontendError::Different));
+        assert_eq!(check(&[signed(&listed[..2]), some]), Err(FrontendError::Different));
         assert!(matches!(check(&[all, "hs-descriptor 3\n".into()]), Err(FrontendError::Document(_))));
     }
 }

@@ -8,7 +8,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::document::{self, MAX_POINTS, PeriodKeys};
 use onionbalance_proto::v3::{BlindedKey, OnionAddress};
 
-use super::backend::{self, BackendPoint};
+use super::backend::{self, BackendPoint, PointId};
 use super::directory::{self, Directory};
 use super::frontend::{self, FrontendError};
 use super::known_replicas::KnownReplicas;
@@ -89,7 +89,7 @@ impl OnionVersion for V3 {
     ) -> Option<Found<<BackendPoint as Point>::Id>> {
         let descriptor =
             document::open(text, &PeriodKeys::derive(&frontend.address, term.period), now).ok()?;
-        let points = descriptor.inner.points.iter().map(|point| (point.auth_key, point.enc_key));
+        let points = descriptor.inner.points.iter().map(PointId::from);
         Some(Found::Copy { revision: descriptor.revision, points: points.collect() })
     }
 
