@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
@@ -30,13 +31,13 @@ const STATUS_SOCKET: &str = "status.sock";
 /// The most bytes of a configuration: many times a file of ten thousand services with ten backends each.
 const LARGEST: u64 = 64 << 20;
 
-/// The contents of the file.
+/// The contents of the file. Clones share them.
 #[derive(Clone)]
 pub struct Configuration {
     /// The path of the file.
     path: PathBuf,
-    text: String,
-    config: Config,
+    text: Arc<str>,
+    config: Arc<Config>,
 }
 
 impl Configuration {
@@ -47,7 +48,7 @@ impl Configuration {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let config = Config::parse(&text, path)?;
-        Ok(Self { path: path.to_owned(), text, config })
+        Ok(Self { path: path.to_owned(), text: text.into(), config: config.into() })
     }
 
     /// Logs a warning for each setting that has another effect than the file suggests. The log has to have

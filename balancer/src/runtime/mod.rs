@@ -135,10 +135,11 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     ) -> Self {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         let (to_us, received) = mpsc::unbounded_channel();
+        let backends = backends(&frontends);
         Self {
-            engine: Engine::new(engine_configuration(&frontends, &tuning, &memory), OsRng),
+            engine: Engine::new(engine_configuration(&frontends, &backends, &tuning, &memory), OsRng),
             began: Instant::now(),
-            backends: Arc::new(backends(&frontends)),
+            backends: Arc::new(backends),
             frontends: Arc::new(by_service(frontends)),
             known: Introductions::new(names),
             signer,
@@ -202,8 +203,9 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         self.known.configure(names);
         self.kept.limit(kept_bytes);
-        let configuration = engine_configuration(&frontends, &tuning, &self.memory);
-        self.backends = Arc::new(backends(&frontends));
+        let backends = backends(&frontends);
+        let configuration = engine_configuration(&frontends, &backends, &tuning, &self.memory);
+        self.backends = Arc::new(backends);
         self.frontends = Arc::new(by_service(frontends));
         self.tell_engine(Event::Configuration(Box::new(configuration)));
         self.restart_hint = tuning.tor_restart_hint;
@@ -321,6 +323,7 @@ fn backends<V: OnionVersion>(frontends: &[Frontend<V>]) -> HashMap<BackendId, V:
 /// The part of a configuration that the engine needs, the same at the start and after a reload.
 fn engine_configuration<V: OnionVersion>(
     frontends: &[Frontend<V>],
+    backends: &HashMap<BackendId, V::Backend>,
     tuning: &Tuning,
     memory: &Memory,
 ) -> EngineConfiguration {
@@ -330,9 +333,14 @@ fn engine_configuration<V: OnionVersion>(
         settle: tuning.initial_delay.unwrap_or(timing.settle),
         ..timing
     };
+    // Names are shared with `backends`.
+    let name = |backend: &V::Backend| {
+        let (name, _) = backends.get_key_value(&backend_id::<V>(backend))?;
+        Some(name.clone())
+    };
     let spec = |frontend: &Frontend<V>| ServiceSpec {
         id: ServiceId::of(&frontend.address),
-        backends: frontend.backends.iter().map(backend_id::<V>).collect(),
+        backends: frontend.backends.iter().filter_map(name).collect(),
         max_points: V::max_points(tuning),
         distinct: tuning.distinct,
         proof: V::PROOF,
