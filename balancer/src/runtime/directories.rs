@@ -3,13 +3,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The directories of the runtimes of one version.
-pub struct Directories<D>(Arc<Mutex<Vec<Weak<D>>>>);
+use super::survey::SurveyTurns;
+
+/// The directories of the runtimes of one version, and their turns to survey by them.
+pub struct Directories<D> {
+    known: Arc<Mutex<Vec<Weak<D>>>>,
+    turns: SurveyTurns,
+}
 
 impl<D: Eq> Directories<D> {
     /// The directory that is equal to this one, if a runtime has it, and otherwise this one.
     pub(super) fn share(&self, directory: D) -> Arc<D> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|directory| directory.strong_count() > 0);
         if let Some(equal) = known.iter().filter_map(Weak::upgrade).find(|equal| **equal == directory) {
             return equal;
@@ -20,17 +25,23 @@ impl<D: Eq> Directories<D> {
     }
 }
 
+impl<D> Directories<D> {
+    pub(super) fn turns(&self) -> &SurveyTurns {
+        &self.turns
+    }
+}
+
 impl<D> Default for Directories<D> {
     /// No directory.
     fn default() -> Self {
-        Self(Arc::default())
+        Self { known: Arc::default(), turns: SurveyTurns::default() }
     }
 }
 
 // A derived one would demand that a directory can be cloned, too.
 impl<D> Clone for Directories<D> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { known: self.known.clone(), turns: self.turns.clone() }
     }
 }
 
@@ -47,6 +58,6 @@ mod tests {
         assert!(Arc::ptr_eq(&other, &directories.share(vec![2])));
         drop(one);
         directories.share(vec![3]);
-        assert_eq!(directories.0.lock().unwrap().len(), 2);
+        assert_eq!(directories.known.lock().unwrap().len(), 2);
     }
 }

@@ -166,7 +166,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let (frontends, backends) = (self.frontends.clone(), self.backends.clone());
         let survey = Survey { directory, frontends, backends, now: onionbalance_process::now() };
         self.view.until = None;
-        self.surveys.begin(survey, self.reports.to_us.clone());
+        self.surveys.begin(survey, self.directories.turns(), self.reports.to_us.clone());
     }
 
     /// Shows the engine the result of a survey; if that is out of date, begins another survey.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use onionbalance_proto::time::UnixTime;
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Report;
+use crate::aside::aside;
 use crate::engine::{BackendId, NetworkView, ServiceId};
 use crate::onion_version::{Directory, Frontend, Known, OnionVersion};
 
@@ -20,6 +20,11 @@ pub(super) struct Surveys<V: OnionVersion> {
     /// True if the input of the present survey is out of date.
     outdated: bool,
 }
+
+/// One turn to survey at a time for all runtimes that have a clone of this. Each survey makes large tables,
+/// and the C library keeps the memory of threads that run at the same time apart.
+#[derive(Clone, Debug)]
+pub(super) struct SurveyTurns(Arc<Semaphore>);
 
 /// The input of a survey.
 pub(super) struct Survey<V: OnionVersion> {
@@ -58,14 +63,29 @@ impl<V: OnionVersion> Default for Surveys<V> {
     }
 }
 
+impl Default for SurveyTurns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
 impl<V: OnionVersion> Surveys<V> {
-    /// Begins a survey, whose end is reported. If one is running, that one is marked as out of date instead.
-    pub(super) fn begin(&mut self, survey: Survey<V>, reports: mpsc::UnboundedSender<Report<V>>) {
+    /// Begins a survey when its turn has come; its end is reported. If one has begun, that one is marked as
+    /// out of date instead.
+    pub(super) fn begin(
+        &mut self,
+        survey: Survey<V>,
+        SurveyTurns(turns): &SurveyTurns,
+        reports: mpsc::UnboundedSender<Report<V>>,
+    ) {
         match self.known.take() {
             Some(known) => {
-                spawn_blocking(move || {
+                let turns = turns.clone();
+                tokio::spawn(async move {
+                    let _turn = turns.acquire().await;
+                    let surveyed = aside(move || survey.carry_out(known)).await;
                     // The receiver is gone only at the end.
-                    let _ = reports.send(Report::Surveyed(Box::new(survey.carry_out(known))));
+                    let _ = reports.send(Report::Surveyed(Box::new(surveyed)));
                 });
             }
             None => self.outdated = true,
@@ -156,10 +176,10 @@ mod tests {
     #[tokio::test]
     async fn one_is_under_way_and_what_is_out_of_date_is_not_taken() {
         let (reports, mut reported) = mpsc::unbounded_channel();
-        let mut surveys = Surveys::<V3>::default();
+        let (mut surveys, turns) = (Surveys::<V3>::default(), SurveyTurns::default());
         for (begun, known) in [(vec![1, 2, 3], None), (vec![3], Some(3))] {
             for count in begun {
-                surveys.begin(survey(count), reports.clone());
+                surveys.begin(survey(count), &turns, reports.clone());
             }
             let Some(Report::Surveyed(surveyed)) = reported.recv().await else { panic!("another report") };
             assert_eq!(surveys.end(*surveyed).map(|(_, network)| network.backends.len()), known);
