@@ -49,7 +49,7 @@ impl<V: OnionVersion> World<V> {
                     let is_young = wall.since(published) < V::timing().max_age.as_secs();
                     let is_asked_for = self.is_asked_for(number, slot);
                     self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
-                    self.watch.prompt.offer(number, text.points.clone(), self.now);
+                    self.watch.prompt.offer(number, slot.period, text.points.clone(), self.now);
                 }
                 FetchOutcome::Copy(DescriptorCopy {
                     revision: text.revision,

@@ -101,9 +101,12 @@ impl<V> Prompt<V> {
         self.backends[backend].points.is_some()
     }
 
-    /// Notes that the engine is about to get this copy.
-    pub fn offer(&mut self, backend: usize, points: Rc<[V]>, now: Moment) {
-        self.backends[backend].given = now;
+    /// Notes that the engine is about to get this copy, of this period. An HSDir that was asked for another
+    /// period may give it: then no look is owed.
+    pub fn offer(&mut self, backend: usize, period: u64, points: Rc<[V]>, now: Moment) {
+        let looked = &mut self.backends[backend];
+        looked.given = now;
+        looked.look_owed = looked.look_owed.filter(|_| looked.period != Some(period));
         self.offered = Some((backend, points));
     }
 
