@@ -223,8 +223,12 @@ impl<P: Point> Backend<P> {
         ]
     }
 
-    /// Notes time that has passed unnoticed; see [`Held::wake_up`].
+    /// Notes time that has passed unnoticed; see [`Held::wake_up`]. The newest descriptor of an earlier run
+    /// binds as long as without it: the clock may only have been set right.
     pub(super) fn wake_up(&mut self, now: Duration, slept: Duration, refresh: Duration) {
+        if let Some((_, remembered)) = &mut self.remembered {
+            *remembered = remembered.saturating_add(slept);
+        }
         if let Some(held) = &mut self.held {
             held.wake_up(now, slept, refresh);
         }

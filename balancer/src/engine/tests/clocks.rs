@@ -229,6 +229,20 @@ fn what_was_seen_by_a_wrong_clock_binds_after_a_restart_by_the_right_one() {
     }
 }
 
+/// The clock is a day behind, also after a restart, and is then set right. That looks like a sleep of a day.
+#[test]
+fn a_clock_that_is_set_right_does_not_end_what_an_earlier_run_saw() {
+    let mut before = Script::new(ONE);
+    before.now.wall = before.now.wall.minus(24 * HOUR);
+    before.send(Event::Network(view(ONE, &[(1, 1..9)])));
+    before.send(Event::TorReady);
+    before.copy("a", relay(100), 10, &[1]);
+    let mut script = restarted(&before, Duration::from_mins(10), 0);
+    script.now.wall = script.now.wall.plus(24 * HOUR);
+    script.pass(Duration::from_mins(2));
+    assert_eq!(brought_back(&mut script), None);
+}
+
 #[test]
 fn what_is_kept_for_a_restart_changes_once_an_hour() {
     let mut script = settled();
