@@ -145,7 +145,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "ignore-new-hsdirs",
         file: "engine/descriptor/mod.rs",
         text: "for fingerprint in listed {",
-        replacement: "for fingerprint in listed {\n if !self.sets.is_empty() && !self.hsdirs.contains_key(&fingerprint) { continue; }",
+        replacement: "for fingerprint in listed {\n if !self.sets.is_empty() && self.hsdirs.get_mut(&fingerprint).is_none() { continue; }",
         expected: &[Stored],
         shown_by: (V3, 1),
     },

@@ -355,8 +355,8 @@ impl<V: OnionVersion> World<V> {
         if is_renewal {
             return Some(published.after(timing.republish_to));
         }
-        // A retry may join the line while the last post is being signed.
-        Some(handed_out.after(timing.republish_from / 2))
+        // A retry may join the line before the last post is signed, or before another retry is handed out.
+        Some(published.min(handed_out).after(timing.republish_from / 2))
     }
 
     /// The time from which a service should have been published that was not since it was configured, in this
