@@ -43,7 +43,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
         expected: &[Stored, Living, Configured, Height, Status],
-        shown_by: (V3, 1),
+        shown_by: (V3, 5),
     },
     Mutation {
         name: "take-the-older-revision",
@@ -171,7 +171,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "if P::FAILED_IS_STRUCK_OFF {",
         replacement: "if true {",
         expected: &[Sets],
-        shown_by: (V3, 16),
+        shown_by: (V3, 97),
     },
     Mutation {
         name: "detect-changes-by-relay",
@@ -235,7 +235,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "(Proof::Word, _) => self.settle(),",
         replacement: "(Proof::Word | Proof::ReadBack, _) => self.settle(),",
         expected: &[Stored, Living, Status],
-        shown_by: (V2, 1),
+        shown_by: (V2, 2),
     },
     Mutation {
         name: "drop-the-last-set-at-once",
@@ -331,7 +331,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "|set| round.sets.contains(&set)",
         replacement: "|_| true",
         expected: &[Sets],
-        shown_by: (V3, 20),
+        shown_by: (V3, 3),
     },
     Mutation {
         name: "call-an-upload-stored-when-it-begins",
@@ -355,7 +355,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "earlier.min(at)",
         replacement: "earlier.max(at)",
         expected: &[Prompt],
-        shown_by: (V3, 16),
+        shown_by: (V3, 40),
     },
     Mutation {
         name: "serve-a-line-in-the-order-of-coming",
@@ -371,7 +371,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "_ if self.turn == Turn::First => Due::Now,",
         replacement: "_ if self.turn == Turn::First => Due::By(now + timing.republish_to),",
         expected: &[Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "let-the-next-period-wait",
