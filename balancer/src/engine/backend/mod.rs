@@ -353,12 +353,13 @@ impl<P: Point> Backend<P> {
         let Some(newest) = self.newest() else { return Relation::Newer };
         if copy.period != newest.period {
             // Revisions of different periods cannot be compared. The period that is asked for takes
-            // precedence; if the newest copy is of another one, tor may be ahead of us.
+            // precedence; if the newest copy is of another one, tor may be ahead of us. A copy that is too old
+            // takes the place of no good one: its HSDir may lag behind.
             let ahead = Some(newest.period) != self.period && copy.period > newest.period;
-            return if Some(copy.period) == self.period || ahead {
-                Relation::Newer
-            } else {
-                Relation::Foreign
+            return match Some(copy.period) == self.period || ahead {
+                true if !good && self.is_live() => Relation::Older,
+                true => Relation::Newer,
+                false => Relation::Foreign,
             };
         }
         match (copy.revision.cmp(&newest.revision), &self.held) {

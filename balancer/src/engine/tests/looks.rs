@@ -229,6 +229,23 @@ fn another_period_is_looked_for_at_once_and_counts_from_anew() {
 }
 
 #[test]
+fn an_hsdir_of_another_period_that_lags_behind_ends_no_living_backend() {
+    let mut script = found();
+    let mut next = view(ONE, &[(1, 1..9)]);
+    next.backends.insert("a".into(), BackendView { period: 2, sources: sources(103..109) });
+    script.send(Event::Network(next));
+    let now = script.now.wall;
+    let of = |revision, published, point| {
+        FetchOutcome::Copy(DescriptorCopy { revision, published, period: 2, points: vec![Key::new(point)] })
+    };
+    script.fetched("a", relay(103), of(3, now.minus(5 * 3600), 5));
+    assert_eq!(state(&script), BackendState::Live);
+    script.fetched("a", relay(104), of(4, now, 6));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.last().points, [6]);
+}
+
+#[test]
 fn the_same_period_with_other_hsdirs_is_not_looked_for_at_once() {
     let mut script = found();
     let mut next = view(ONE, &[(1, 1..9)]);
