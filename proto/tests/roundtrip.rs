@@ -147,7 +147,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         signed,
         signed_v2,
         select(Refusal::ALL).prop_map(Reply::Refused),
-        any::<String>().prop_map(|text| Reply::NotReady(text.into())),
+        any::<String>().prop_map(|text| Reply::NotReady(text.as_str().into())),
     ]
 }
 

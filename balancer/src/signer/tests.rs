@@ -174,7 +174,7 @@ async fn a_signer_that_is_not_ready_says_why() {
     let mut client = SignerClient::new(SignerPlace::Socket(path));
     let ends = async {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let reply = Reply::NotReady("no key".to_owned().into());
+        let reply = Reply::NotReady("no key".into());
         stream.write_all(&frame::encode(&reply).unwrap()).await.unwrap();
     };
     let connected = client.connect().await.unwrap();

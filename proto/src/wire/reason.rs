@@ -7,7 +7,7 @@ const MAX_LENGTH: usize = 1024;
 
 /// One line of at most 1 KiB.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(from = "String", into = "String")]
+#[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
 impl From<&str> for Reason {
@@ -27,9 +27,17 @@ impl From<&str> for Reason {
     }
 }
 
-impl From<String> for Reason {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
+/// A text is not one line of at most 1 KiB, as a signer writes it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the reason is not one short line")]
+pub struct NotALine;
+
+impl TryFrom<String> for Reason {
+    type Error = NotALine;
+
+    /// Takes a text from the wire as it is.
+    fn try_from(text: String) -> Result<Self, NotALine> {
+        if Self::from(text.as_str()).0 == text { Ok(Self(text)) } else { Err(NotALine) }
     }
 }
 
@@ -53,5 +61,13 @@ mod tests {
             assert!((1020..=1024).contains(&cut.len()) && cut.ends_with('…'), "{}", cut.len());
         }
         assert_eq!(reason(&"x".repeat(1024)).len(), 1024);
+    }
+
+    #[test]
+    fn the_wire_has_nothing_else() {
+        for text in ["config.yaml:2: no key", "", "a\nb", "\0", &"x".repeat(1025)] {
+            let is_line = String::from(Reason::from(text)) == text;
+            assert_eq!(Reason::try_from(text.to_owned()).is_ok(), is_line, "{text:?}");
+        }
     }
 }
