@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
 
     let (messages, _) = decoded;
     let texts = messages.iter().flat_map(|message| &message.lines);
-    let held: usize = texts.map(|line| line.text.len() + line.data.as_ref().map_or(0, String::len)).sum();
+    let held: usize = texts.map(|line| line.text.len() + line.data.as_ref().map_or(0, Vec::len)).sum();
     // A byte that is not UTF-8 becomes a character of three bytes.
     assert!(held <= 3 * wire.len());
     for message in messages {
@@ -54,9 +54,10 @@ fn write(message: &Message) -> Vec<u8> {
         };
         wire.extend_from_slice(format!("{:03}{separator}{}\r\n", message.status, line.text).as_bytes());
         if let Some(data) = &line.data {
-            for line in data.split_inclusive('\n') {
-                let dot = if line.starts_with('.') { "." } else { "" };
-                wire.extend_from_slice(format!("{dot}{}\r\n", line.trim_end_matches('\n')).as_bytes());
+            for line in data.split_inclusive(|byte| *byte == b'\n') {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let dot: &[u8] = if line.starts_with(b".") { b"." } else { b"" };
+                wire.extend([dot, line, b"\r\n"].concat());
             }
             wire.extend_from_slice(b".\r\n");
         }

@@ -11,7 +11,7 @@ use onionbalance::tor::reply::{Line, Message};
 
 fuzz_target!(|input: &str| {
     let (text, data) = input.split_once('\n').map_or((input, None), |(text, data)| (text, Some(data)));
-    let line = Line { text: text.to_owned(), data: data.map(str::to_owned) };
+    let line = Line { text: text.to_owned(), data: data.map(|data| data.as_bytes().to_owned()) };
     let Some(event) = Event::parse(Message { status: 650, lines: vec![line] }) else { return };
     let texts = match &event {
         Event::HsDescContent(content) => content.text.len() + content.descriptor_id.to_string().len(),

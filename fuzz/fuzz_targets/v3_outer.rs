@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onionbalance::v3::backend;
+use onionbalance::engine::Point;
+use onionbalance::v3::backend::{self, PointId};
 use onionbalance_fuzz::NOW;
 use onionbalance_fuzz::v3::{PUBLISHED, signed};
 use onionbalance_proto::fixture::Backend;
@@ -15,8 +16,8 @@ fuzz_target!(|text: &str| {
     let opened = backend::open(&PUBLISHED.address, PUBLISHED.period, &text, NOW);
     if let Ok(opened) = opened {
         assert_eq!(opened.revision, outer.revision);
-        let wanted: Vec<_> = PUBLISHED.descriptor.inner.points.iter().map(|point| point.auth_key).collect();
-        assert_eq!(opened.points.iter().map(|point| point.point.auth_key).collect::<Vec<_>>(), wanted);
+        let wanted: Vec<_> = PUBLISHED.descriptor.inner.points.iter().map(PointId::from).collect();
+        assert_eq!(opened.points.iter().map(Point::id).collect::<Vec<_>>(), wanted);
         assert!(backend::open(&Backend::new(2).address(), PUBLISHED.period, &text, NOW).is_err());
     }
 });
