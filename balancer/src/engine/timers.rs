@@ -1,4 +1,4 @@
-//! All timers of backends and services: what each is for, from what it counts, and how long it runs.
+//! All timers of backends and services, each with its purpose, its start and its length.
 //!
 //! An owner says in one place, its `timers`, which of them run. The time at which the engine wakes it and the
 //! work that it does then both follow from that. Lengths are fields of [`super::Timing`]; those with a range

@@ -47,7 +47,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "take-the-older-revision",
-        file: "engine/backend/mod.rs",
+        file: "engine/backend/weigh.rs",
         text: "(Ordering::Less, _) => Relation::Older,",
         replacement: "(Ordering::Less, _) => Relation::Newer,",
         expected: &[Newest],
@@ -71,7 +71,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "count-age-from-the-fetch",
-        file: "engine/backend/mod.rs",
+        file: "engine/backend/weigh.rs",
         text: "Duration::from_secs(cx.now.wall.since(copy.published))",
         replacement: "Duration::ZERO",
         expected: &[Living],
@@ -175,7 +175,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "detect-changes-by-relay",
-        file: "engine/backend/mod.rs",
+        file: "engine/backend/weigh.rs",
         text: "ids(a).eq(ids(b)) || ids(a).collect::<BTreeSet<_>>() == ids(b).collect()",
         replacement: "_ = (ids::<P>, BTreeSet::<u8>::new()); a.iter().map(Point::relay).eq(b.iter().map(Point::relay))",
         expected: &[Newest],
@@ -183,7 +183,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "keep-the-dead-for-ever",
-        file: "engine/backend/mod.rs",
+        file: "engine/backend/weigh.rs",
         text: "let good_until = now + cx.timing.max_age.saturating_sub(age);",
         replacement: "let good_until = now + cx.timing.max_age * 1000 - age;",
         expected: &[Living],
