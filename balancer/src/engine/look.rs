@@ -54,7 +54,8 @@ pub(super) struct Verdict {
 }
 
 impl Looks {
-    /// Takes the HSDirs of a new consensus; new ones come before the others, in random order.
+    /// Takes the HSDirs of a new consensus; new ones come before the others, in random order. The present look
+    /// asks others in place of those that it has lost, so that it does not end without an answer.
     pub(super) fn set_sources(&mut self, rng: &mut impl RngCore, listed: &[Source]) {
         if listed.len() == self.sources.len()
             && self.sources.iter().all(|asked| listed.contains(&asked.source))
@@ -62,11 +63,14 @@ impl Looks {
             return;
         }
         let mut new: BTreeSet<Source> = listed.iter().copied().collect();
+        let open_before = self.open().count();
         self.sources.retain(|asked| new.remove(&asked.source));
+        let lost = open_before - self.open().count();
         let mut new: Vec<Source> = new.into_iter().collect();
         new.sort_by_cached_key(|_| rng.next_u32());
         let old = std::mem::take(&mut self.sources);
         self.sources = new.into_iter().map(Asked::new).chain(old).collect();
+        self.ask_more(lost);
     }
 
     /// True if there is no HSDir to ask.
@@ -175,8 +179,7 @@ impl Looks {
     /// Ends the look if no HSDir is left to ask or to wait for, and plans the next: sooner than usual after
     /// one without result. `None` if it goes on.
     pub(super) fn conclude(&mut self, cx: &mut Context<impl RngCore>) -> Option<Verdict> {
-        let open = |asked: &Asked| matches!(asked.ask, Ask::Wanted | Ask::Waiting { .. });
-        if !self.looking || self.sources.iter().any(open) {
+        if !self.looking || self.open().next().is_some() {
             return None;
         }
         self.looking = false;
@@ -215,6 +218,11 @@ impl Looks {
             .collect();
         status.sort_unstable_by_key(|status| status.source);
         status
+    }
+
+    /// The HSDirs that the present look has yet to ask, or waits for.
+    fn open(&self) -> impl Iterator<Item = &Asked> {
+        self.sources.iter().filter(|asked| matches!(asked.ask, Ask::Wanted | Ask::Waiting { .. }))
     }
 
     fn get_mut(&mut self, source: Source) -> Option<&mut Asked> {

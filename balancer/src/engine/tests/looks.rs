@@ -395,3 +395,15 @@ fn whoever_asks_through_tor_only_asks_again_soon_before_a_copy_is_too_old() {
     answer(&mut script, Duration::from_mins(30), &newer);
     assert_eq!(state(&script), BackendState::Live);
 }
+
+#[test]
+fn a_look_asks_others_in_place_of_hsdirs_that_vanish() {
+    let mut script = Script::started(ONE);
+    assert_eq!(asked(&all(&script), "a").len(), 2);
+    let mut other = view(ONE, &[(1, 1..9)]);
+    other.backends.insert("a".into(), BackendView { period: 1, sources: sources(200..206) });
+    let others = asked(&script.send(Event::Network(other)), "a");
+    assert_eq!(others.len(), 2, "one for each");
+    script.copy("a", others[0], 10, &[1]);
+    assert_eq!(state(&script), BackendState::Live);
+}
