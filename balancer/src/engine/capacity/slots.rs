@@ -126,9 +126,10 @@ impl Slots {
         self.next_end = ends.min().unwrap_or(Duration::MAX);
     }
 
-    /// Moves all times on by time that has passed unnoticed, in which tor did nothing either.
+    /// Moves all times on by time that has passed unnoticed: tor did nothing in it either, or it has not
+    /// passed, because only the wall clock was set forward.
     pub(super) fn wake_up(&mut self, slept: Duration) {
-        for slot in &mut self.held {
+        for slot in self.held.iter_mut().chain(&mut self.given_up) {
             slot.until = slot.until.saturating_add(slept);
         }
     }
@@ -191,6 +192,19 @@ mod tests {
         slots.expire(AT(220));
         slots.free(upload(1, 1));
         assert_eq!(slots.len(), 0);
+    }
+
+    #[test]
+    fn a_late_answer_frees_no_other_slot_even_after_the_clock_was_set_forward() {
+        let mut slots = Slots::new();
+        slots.take(upload(1, 1), AT(60));
+        slots.expire(AT(60));
+        slots.wake_up(AT(86_400));
+        slots.take(upload(1, 1), AT(86_460 + 60));
+        slots.expire(AT(86_460));
+        // This is the answer to the first request.
+        slots.free(upload(1, 1));
+        assert_eq!(slots.len(), 1);
     }
 
     #[test]
