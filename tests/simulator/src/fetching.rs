@@ -48,7 +48,12 @@ impl<V: OnionVersion> World<V> {
                 if !self.users[number].is_empty() {
                     let is_young = wall.since(published) < V::timing().max_age.as_secs();
                     let is_asked_for = self.is_asked_for(number, slot);
-                    self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
+                    let is_other =
+                        self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
+                    // The last set gets the newest points of a dead backend, whose changes are not reported.
+                    if is_other && !self.watch.prompt.is_live(number) {
+                        self.watch.changed[number] = self.now;
+                    }
                     self.watch.prompt.offer(number, slot.period, text.points.clone(), self.now);
                 }
                 FetchOutcome::Copy(DescriptorCopy {

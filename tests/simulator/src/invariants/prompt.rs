@@ -97,7 +97,7 @@ impl<V> Prompt<V> {
     }
 
     /// True if the engine's last notice of a backend was that it is live.
-    pub(super) fn is_live(&self, backend: usize) -> bool {
+    pub fn is_live(&self, backend: usize) -> bool {
         self.backends[backend].points.is_some()
     }
 

@@ -261,7 +261,8 @@ impl<V: OnionVersion> Watch<V> {
 
     /// Notes that a backend's descriptor is handed to the engine. `is_young` is true if it is young enough by
     /// the balancer's clock to be a sign of life. `is_asked_for` is true if it is of the period in which the
-    /// engine looks: tor may be ahead of that, and the engine need not take it then.
+    /// engine looks: tor may be ahead of that, and the engine need not take it then. True if it may replace
+    /// other points.
     pub fn delivered(
         &mut self,
         backend: usize,
@@ -269,14 +270,14 @@ impl<V: OnionVersion> Watch<V> {
         text: &Text<V>,
         (is_young, is_asked_for): (bool, bool),
         now: Moment,
-    ) {
+    ) -> bool {
         let newest = &mut self.newest[backend];
         let known = newest.entry(period).or_default();
         // A twin of one of these comes before or after it.
         known.before.retain(|(revision, _)| *revision >= text.revision);
         if !is_asked_for {
             known.before.push((text.revision, vec![text.points.clone()]));
-            return;
+            return true;
         }
         if text.revision < known.revision && is_young && known.seen.after(BINDS) <= now {
             known.before.push((known.revision, std::mem::take(&mut known.points)));
@@ -286,17 +287,18 @@ impl<V: OnionVersion> Watch<V> {
             known.revision = text.revision;
             known.points.clear();
         }
-        if text.revision == known.revision {
-            if is_young {
-                known.seen = now;
-            }
-            if !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points)) {
-                known.points.push(text.points.clone());
-            }
+        let is_newest = text.revision == known.revision;
+        let is_other = is_newest && !known.points.iter().any(|points| Rc::ptr_eq(points, &text.points));
+        if is_newest && is_young {
+            known.seen = now;
+        }
+        if is_other {
+            known.points.push(text.points.clone());
         }
         while newest.len() > 3 {
             newest.pop_first();
         }
+        is_other
     }
 
     /// Notes that an earlier period may be looked at again: later descriptors determine if the newest of it
@@ -365,9 +367,9 @@ impl<V: OnionVersion> Watch<V> {
     }
 
     /// Notes that an HSDir holds the text that tor was given at `posted`, which takes some time to sign,
-    /// unless it was sent another one since.
+    /// unless it was sent another one since. That may come after the service was removed.
     fn hold(&mut self, key: Key, relay: RelayId, text: &Text<V>, posted: Moment) {
-        let held = self.held.entry(key).or_default();
+        let Some(held) = self.held.get_mut(&key) else { return };
         if held.sent.get(&relay).is_some_and(|sent| *sent < posted) {
             held.by.insert(relay, text.points.clone());
         }
