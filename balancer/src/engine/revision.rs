@@ -57,9 +57,8 @@ impl Floor {
         is_new
     }
 
-    /// Notes that every HSDir took the last publication. Its revision counts, and not the guess, which the
-    /// signer may not have reached: a later refusal starts a new row of guesses above the revision that was
-    /// refused.
+    /// Notes that every HSDir took the last round. Its revision counts, and not the guess, which the signer
+    /// may not have reached: a later refusal starts a new row of guesses above the revision that was refused.
     pub(super) fn accepted(&mut self) {
         self.guess = None;
     }

@@ -268,7 +268,12 @@ impl Upload {
 
     /// True if this is the greatest revision that it has acknowledged, with its present set.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
-        self.stored == Some(revision) && self.stored_by >= self.current_since
+        self.has_taken(revision, self.current_since)
+    }
+
+    /// True if this is the greatest revision that it has acknowledged, by publication `id` or a later one.
+    pub(super) fn has_taken(&self, revision: u64, id: PublicationId) -> bool {
+        self.stored == Some(revision) && self.stored_by >= id
     }
 
     /// Notes that it has the set that belongs there.

@@ -215,6 +215,9 @@ impl<I: Eq> Descriptor<I> {
                 if hsdir.stored(cx.now.elapsed, id, revision, self.proof) {
                     self.settled(cx);
                 }
+                if self.is_round_taken() {
+                    self.floor.accepted();
+                }
             }
             _ if !awaited => {}
             UploadOutcome::Unclear => hsdir.try_again(cx),

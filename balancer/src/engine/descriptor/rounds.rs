@@ -181,6 +181,12 @@ impl<I: Eq> Descriptor<I> {
         !self.round_wanted && !self.round.as_ref().is_none_or(is_signed)
     }
 
+    /// True if every HSDir that tor knows has acknowledged the round, even if another one is wanted.
+    pub(super) fn is_round_taken(&self) -> bool {
+        let Some(Round { id, revision: Some(revision), .. }) = self.round else { return false };
+        self.hsdirs.values().all(|hsdir| hsdir.is_unknown() || hsdir.has_taken(revision, id))
+    }
+
     /// The round's revision if all HSDirs that are due by `soon` can get it; `None` if another round is
     /// needed.
     fn kept_revision(&self, soon: Duration) -> Option<u64> {

@@ -7,9 +7,11 @@ use onionbalance_proto::relay::Fingerprint;
 use super::super::testing::*;
 use super::super::*;
 
+const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
+
 /// A started script whose first publication had revision 1000.
 fn posted() -> (Script, Published) {
-    let mut script = Script::started(&[("s", &["a"])]);
+    let mut script = Script::started(ONE);
     script.copy("a", relay(100), 10, &[1]);
     let post = script.last();
     script.send(Event::Posted { id: post.id, revision: 1000 });
@@ -56,7 +58,7 @@ fn a_refusal_is_read_back_once_and_followed_by_one_post_above_it() {
 
 #[test]
 fn what_is_known_beforehand_is_exceeded_at_once() {
-    let mut script = Script::started(&[("s", &["a"])]);
+    let mut script = Script::started(ONE);
     script.send(seen(7000));
     script.send(seen(6000));
     script.copy("a", relay(100), 10, &[1]);
@@ -139,6 +141,32 @@ fn exceeds_unseen_what_a_signer_gave_an_hour_ahead() {
     assert_eq!(script.last().floor, Some(revision));
 }
 
+/// The signer may not have reached the guess. Points that are chosen during the uploads do not keep it.
+#[test]
+fn a_guess_ends_when_all_hsdirs_take_a_round_that_another_one_is_to_follow() {
+    let mut script = Script::with(ONE, Settings { posts_per_minute: 1, ..Settings::default() });
+    script.send(Event::Network(view(ONE, &[(1, 1..9)])));
+    script.send(Event::TorReady);
+    for hsdir in relays(100..106) {
+        script.copy("a", hsdir, 10, &[1]);
+    }
+    let post = script.last();
+    script.send(Event::Posted { id: post.id, revision: 1000 });
+    script.uploaded(post.id, &post.to, &refusal());
+    script.send(unseen());
+    script.pass(Duration::from_secs(30));
+    let post = script.last();
+    assert_eq!(post.floor, Some(1000 + 600 * 32768));
+    script.send(Event::Posted { id: post.id, revision: 1001 });
+    script.copy("a", relay(100), 11, &[2]);
+    script.pass(Duration::from_secs(3));
+    assert_eq!(script.last().id, post.id);
+    script.uploaded(post.id, &post.to, &UploadOutcome::Stored);
+    script.pass(Duration::from_mins(1));
+    let next = script.last();
+    assert_eq!((next.points, next.floor), (vec![2], Some(1001)));
+}
+
 #[test]
 fn a_single_refusing_hsdir_does_not_drive_the_revision_up() {
     let (mut script, post) = posted();
@@ -180,7 +208,7 @@ fn a_read_back_without_answer_ends_after_15_seconds() {
 
 #[test]
 fn an_hsdir_that_acknowledged_a_revision_late_and_refuses_it_then_has_it() {
-    let mut script = Script::started(&[("s", &["a"])]);
+    let mut script = Script::started(ONE);
     for number in 100..106 {
         script.copy("a", relay(number), 1, &[1]);
     }
