@@ -72,17 +72,6 @@ enum State {
     Unknown,
 }
 
-/// The meaning of a refusal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
-    /// The HSDir cannot hold the round's revision: it holds a higher one, or has another reason.
-    Unexplained,
-    /// The HSDir may hold the round's revision.
-    MayHold,
-    /// The HSDir may hold the round's revision, as at an earlier refusal, since which it has stored nothing.
-    MayHoldAgain,
-}
-
 /// The retry of a refused upload.
 #[derive(Clone, Copy)]
 pub(super) struct Retry {
@@ -90,6 +79,8 @@ pub(super) struct Retry {
     /// True if the revision known of HSDirs is no lower than the refused one, so that a higher one may be
     /// taken.
     pub(super) explained: bool,
+    /// True if it may hold the round's revision, so that it takes only another round.
+    pub(super) may_hold: bool,
 }
 
 impl Upload {
@@ -339,17 +330,16 @@ impl Upload {
         [of_state, (UploadTimer::Silence, self.owed)]
     }
 
-    /// The meaning of a refusal. An HSDir that may hold the round's revision already has a reason for one. An
-    /// HSDir that has refused a revision which it could not hold, and has stored nothing since, does not
-    /// count as such.
-    pub(super) fn explain_refusal(&mut self) -> Refusal {
-        if !std::mem::take(&mut self.round.may_hold) || self.refusing {
-            Refusal::Unexplained
-        } else if std::mem::replace(&mut self.round.excused, true) {
-            Refusal::MayHoldAgain
-        } else {
-            Refusal::MayHold
-        }
+    /// Excuses a refusal, because the HSDir may hold the round's revision already. False if it cannot, or if
+    /// it has stored nothing since an earlier refusal that was excused, or that had another reason.
+    pub(super) fn excuse_refusal(&mut self) -> bool {
+        let may_hold = self.round.may_hold && !self.refusing;
+        may_hold && !std::mem::replace(&mut self.round.excused, true)
+    }
+
+    /// Notes that it does not hold the round's revision.
+    pub(super) fn lacks_round(&mut self) {
+        self.round.may_hold = false;
     }
 
     /// Notes that it refused this revision. True if that is news.
@@ -378,7 +368,7 @@ impl Upload {
         let soon = explained && self.failures <= 1;
         let at = if soon { cx.now.elapsed + cx.timing.debounce } else { cx.retry_at(self.failures) };
         self.want(at);
-        Some(Retry { at, explained })
+        Some(Retry { at, explained, may_hold: self.round.may_hold })
     }
 
     /// The next time at which something is due; `None` if there is none. `may_post` is true if a publication

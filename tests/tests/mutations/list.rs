@@ -40,7 +40,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "count-a-rejected-upload-as-done",
         file: "engine/descriptor/mod.rs",
-        text: "UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),",
+        text: "UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),",
         replacement: "UploadOutcome::Refused(_) => _ = hsdir.stored(cx.now.elapsed, id, revision, self.proof),",
         expected: &[Stored, Living, Configured, Height, Status],
         shown_by: (V3, 5),

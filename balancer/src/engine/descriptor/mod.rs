@@ -226,7 +226,7 @@ impl<I: Eq> Descriptor<I> {
                 hsdir.unknown();
                 self.complete(cx);
             }
-            UploadOutcome::Refused(reason) => self.refused(cx, id, fingerprint, revision, reason),
+            UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),
         }
     }
 
@@ -258,11 +258,23 @@ impl<I: Eq> Descriptor<I> {
             |hsdir: &&mut Upload| hsdir.is_proving() || hsdir.is_proven_by(found, own_set(sets, hsdir));
         match (self.hsdirs.get_mut(&fingerprint).filter(is_answered), found) {
             (Some(hsdir), _) => {
+                let refused = hsdir.refused();
                 let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
                 self.proven(cx, fingerprint, proven);
+                // Others may have refused it for that.
+                if let Some(revision) = refused {
+                    self.revision_seen(cx, revision);
+                }
             }
-            (None, Found::Copy { revision, .. }) => self.revision_seen(cx, *revision),
-            (None, _) => self.read_back_failed(cx),
+            (None, Found::Copy { revision, .. }) => {
+                self.lacks_round(fingerprint);
+                self.revision_seen(cx, *revision);
+            }
+            (None, Found::Nothing) => {
+                self.lacks_round(fingerprint);
+                self.read_back_failed(cx);
+            }
+            (None, Found::Sealed | Found::Failed) => self.read_back_failed(cx),
         }
     }
 

@@ -8,9 +8,8 @@ use rand_core::RngCore;
 
 use super::super::context::Context;
 use super::super::event::Proof;
-use super::super::id::PublicationId;
 use super::super::notice::Notice;
-use super::super::upload::{Refusal, Upload};
+use super::super::upload::Upload;
 use super::Descriptor;
 
 /// The search for the revision at an HSDir that refused.
@@ -33,12 +32,11 @@ impl ReadBack {
 }
 
 impl<I: Eq> Descriptor<I> {
-    /// Notes that an HSDir refused the upload of publication `id`. `revision` is that of the publication;
-    /// `None` before tor has accepted it.
+    /// Notes that an HSDir refused an upload. `revision` is that of the publication; `None` before tor has
+    /// accepted it.
     pub(super) fn refused(
         &mut self,
         cx: &mut Context<impl RngCore>,
-        id: PublicationId,
         fingerprint: Fingerprint,
         revision: Option<u64>,
         reason: String,
@@ -53,18 +51,10 @@ impl<I: Eq> Descriptor<I> {
             hsdir.settle();
             return self.settled(cx);
         }
-        match hsdir.explain_refusal() {
-            Refusal::Unexplained => {}
+        // An HSDir that is silent and refuses by turns causes one round at once. Then it is read back.
+        if hsdir.excuse_refusal() {
             // The others' refusals are about to come.
-            Refusal::MayHold => return self.want_round(cx.now.elapsed + cx.timing.debounce),
-            // Its answer was lost twice, and not its uploads. An HSDir that is silent and refuses by turns
-            // causes no more rounds, and its next refusal is that of a renewal.
-            Refusal::MayHoldAgain => {
-                if hsdir.stored(cx.now.elapsed, id, Some(revision), self.proof) {
-                    self.settled(cx);
-                }
-                return;
-            }
+            return self.want_round(cx.now.elapsed + cx.timing.debounce);
         }
         if hsdir.refuse(revision) {
             let (service, slot) = (self.service.clone(), self.slot);
@@ -92,6 +82,14 @@ impl<I: Eq> Descriptor<I> {
         let (fingerprint, _) = self.hsdirs.iter().find(|(_, hsdir)| hsdir.refused().is_some())?;
         self.read_back = ReadBack::Waiting { until: cx.now.elapsed + cx.timing.fetch_timeout };
         Some(*fingerprint)
+    }
+
+    /// Notes that an HSDir which was read back has something else than what it refused, or nothing.
+    pub(super) fn lacks_round(&mut self, fingerprint: Fingerprint) {
+        let refusing = |hsdir: &&mut Upload| hsdir.refused().is_some();
+        if let Some(hsdir) = self.hsdirs.get_mut(&fingerprint).filter(refusing) {
+            hsdir.lacks_round();
+        }
     }
 
     /// Notes the revision of our own descriptor on an HSDir. HSDirs that refused a lower one get a higher one

@@ -13,7 +13,8 @@
 //!   revision that was seen elsewhere therefore begin another round, and every HSDir gets that.
 //! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets
 //!   the round as it was signed. If it refuses that, another round begins. If the same happens to that one,
-//!   the HSDir counts as holding it.
+//!   the HSDir is read back, and counts as holding it if it shows it. If it shows something else, it refuses
+//!   for another reason. If it cannot be read, another round begins after a wait that grows.
 //! - If no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!
 //! The version-2 counter is the hour of publication. Its HSDirs and clients take an equal one, so rounds
@@ -158,16 +159,16 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// Retries at HSDirs that refused an upload. Another round helps only if a higher revision is known of
-    /// HSDirs than when the last one was signed. Otherwise the HSDir gets the last one again, because the
-    /// descriptor that it holds expires.
+    /// HSDirs than when the last one was signed, or if the HSDir may hold the last one. Otherwise it gets the
+    /// last one again, because the descriptor that it holds expires.
     pub(super) fn retry_refused(&mut self, cx: &mut Context<impl RngCore>) {
         let floor = self.floor.value();
         let has_risen = floor > self.round.as_ref().and_then(|round| round.floor);
         let retries = self.hsdirs.values_mut().filter_map(|hsdir| hsdir.retry_refused(cx, floor));
         // All of them are retried, and not only the first.
         let retries: Vec<_> = retries.collect();
-        let explained = retries.iter().filter(|retry| has_risen && retry.explained);
-        if let Some(at) = explained.map(|retry| retry.at).min() {
+        let helped = retries.iter().filter(|retry| retry.may_hold || has_risen && retry.explained);
+        if let Some(at) = helped.map(|retry| retry.at).min() {
             self.want_round(at);
         }
     }

@@ -97,31 +97,68 @@ fn what_cannot_be_posted_again_as_it_was_is_signed_for_all() {
     assert_eq!(posts.iter().map(|post| post.to.len()).sum::<usize>(), 8);
 }
 
-/// The answer may have been lost, and not the descriptor.
-#[test]
-fn an_hsdir_whose_answers_are_lost_costs_one_round_and_no_more() {
+/// Lets 50 minutes pass in which one HSDir leaves the first uploads of new rounds without an answer, as many
+/// as `lost`, and refuses what is uploaded again. `shows` is what it shows if it is read back: `None` is the
+/// last round. Returns for each publication whether it was a new round, and the last state of that HSDir.
+fn one_loses_answers(lost: usize, shows: Option<&Found<u32>>) -> (Vec<bool>, UploadState) {
+    let odd = relay(8);
     let mut script = thirty_points();
     let (id, ..) = publications(&script).remove(0);
     script.send(Event::NotPosted { id, problem: "the signer is away".into() });
     let mut rounds = Vec::new();
-    script.run(Duration::from_mins(50), |script, action| {
-        let Action::Publish { id, posts, revision, .. } = action else { return };
-        let (given, is_new) = match revision {
-            Revision::New { .. } => (1000 + id.0, true),
-            Revision::Kept(revision) => (*revision, false),
-        };
-        script.send(Event::Posted { id: *id, revision: given });
-        let to: Vec<Fingerprint> = posts.iter().flat_map(|post| post.to.clone()).collect();
-        let (odd, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|hsdir| *hsdir == relay(8));
-        script.uploaded(*id, &others, &UploadOutcome::Stored);
-        if !is_new {
-            script.uploaded(*id, &odd, &UploadOutcome::Refused("HTTP 400".into()));
+    let mut found = Found::Nothing;
+    script.run(Duration::from_mins(50), |script, action| match action {
+        Action::Publish { id, posts, revision, .. } => {
+            let (given, is_new) = match revision {
+                Revision::New { .. } => (1000 + id.0, true),
+                Revision::Kept(revision) => (*revision, false),
+            };
+            script.send(Event::Posted { id: *id, revision: given });
+            for Post { points, to, .. } in posts {
+                let others: Vec<_> = to.iter().copied().filter(|hsdir| *hsdir != odd).collect();
+                script.uploaded(*id, &others, &UploadOutcome::Stored);
+                if others.len() < to.len() {
+                    let points = points.iter().map(|chosen| chosen.point.id()).collect();
+                    found = Found::Copy { revision: given, points };
+                }
+            }
+            rounds.push(is_new);
+            if !is_new {
+                script.uploaded(*id, &[odd], &UploadOutcome::Refused("HTTP 400".into()));
+            } else if rounds.iter().filter(|is_new| **is_new).count() > lost {
+                script.uploaded(*id, &[odd], &UploadOutcome::Stored);
+            }
         }
-        rounds.push(is_new);
+        Action::ReadBack { slot, hsdir, .. } => {
+            script.read_back(*slot, *hsdir, shows.unwrap_or(&found).clone());
+        }
+        Action::Fetch { .. } | Action::Notice(_) => {}
     });
-    assert_eq!(rounds, [true, false, true, false]);
     let hsdirs = script.status("s").descriptors.remove(0).hsdirs;
-    assert!(hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));
+    let state = |hsdir: &HsdirStatus| hsdir.state;
+    assert!(hsdirs.iter().all(|hsdir| hsdir.hsdir == odd || hsdir.state == UploadState::Stored));
+    (rounds, hsdirs.iter().find(|hsdir| hsdir.hsdir == odd).map(state).unwrap())
+}
+
+/// The answer may have been lost, and not the descriptor.
+#[test]
+fn an_hsdir_whose_answers_are_lost_costs_one_round_and_no_more() {
+    assert_eq!(one_loses_answers(2, None), (vec![true, false, true, false], UploadState::Stored));
+}
+
+/// Tor fetches no version-3 descriptor of the next period.
+#[test]
+fn an_hsdir_whose_answers_are_lost_and_that_cannot_be_read_gets_another_round() {
+    let (rounds, state) = one_loses_answers(2, Some(&Found::Failed));
+    assert_eq!((rounds, state), (vec![true, false, true, false, true], UploadState::Stored));
+}
+
+#[test]
+fn an_hsdir_that_is_silent_and_refuses_without_the_descriptor_is_tried_again() {
+    let (rounds, state) = one_loses_answers(2, Some(&Found::Nothing));
+    assert_eq!(rounds.iter().filter(|is_new| **is_new).count(), 2, "{rounds:?}");
+    assert!(rounds.len() > 10, "{rounds:?}");
+    assert!(matches!(state, UploadState::Pending { .. }), "{state:?}");
 }
 
 #[test]

@@ -57,8 +57,13 @@ impl Upload {
 
     /// True if this copy proves its acknowledgement; `set` is the set that belongs there. A copy counts
     /// however late it comes, because it is verified. Tor may answer a read-back that was given up after a
-    /// later one has failed.
+    /// later one has failed. An HSDir that shows the revision which it refused has answered an earlier upload
+    /// of it, and that answer was lost.
     pub(in super::super) fn is_proven_by<I: Eq>(&self, found: &Found<I>, set: Option<&[I]>) -> bool {
+        let Found::Copy { revision, points } = found else { return false };
+        if self.refused() == Some(*revision) {
+            return set == Some(points);
+        }
         let claimed = match self.state {
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => Some(claim.revision),
             State::Wanted { .. } if !self.broke_its_word && self.stored_by >= self.current_since => {
@@ -66,7 +71,6 @@ impl Upload {
             }
             _ => None,
         };
-        let Found::Copy { revision, points } = found else { return false };
         set == Some(points) && claimed.is_some_and(|claimed| *revision >= claimed)
     }
 

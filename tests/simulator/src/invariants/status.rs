@@ -68,7 +68,8 @@ impl<V: OnionVersion> World<V> {
             let kept = self.relays.kept(id, key, self.now);
             let has = kept
                 .is_some_and(|kept| kept.text.points.iter().all(|point| held.listed.contains(&point.id())));
-            // After two lost answers a refusal counts as stored, and a stranger may have published meanwhile.
+            // An acknowledgement that comes after the next upload explains the refusal of that, and a stranger
+            // may have published meanwhile.
             let is_ahead = kept.is_some_and(|kept| kept.text.revision > held.highest);
             (!is_at_fault && !has_expired && !is_ahead && !has).then_some(hsdir.hsdir)
         });
