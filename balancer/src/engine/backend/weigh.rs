@@ -99,10 +99,10 @@ impl<P: Point> Backend<P> {
         if copy.period != newest.period {
             // Revisions of different periods cannot be compared. The period that is asked for takes
             // precedence; if the newest copy is of another one, tor may be ahead of us. A copy that is too old
-            // takes the place of no good one: its HSDir may lag behind.
+            // takes the place of no good one, and of no later one: its HSDir may lag behind, or our clock.
             let ahead = Some(newest.period) != self.period && copy.period > newest.period;
             return match Some(copy.period) == self.period || ahead {
-                true if !good && self.is_live() => Relation::Older,
+                true if !good && (self.is_live() || copy.published < newest.published) => Relation::Older,
                 true => Relation::Newer,
                 false => Relation::Foreign,
             };

@@ -141,6 +141,23 @@ fn the_last_set_is_not_given_up_for_a_clock_that_was_set_forward() {
     assert_eq!(state(&script), BackendState::Live);
 }
 
+/// The clock was set back by a day, and version-2 HSDirs hold what was published then.
+#[test]
+fn a_copy_that_is_too_old_brings_no_earlier_points_into_the_last_set() {
+    let mut script = settled();
+    script.pass(Duration::from_hours(4));
+    assert_eq!(state(&script), BackendState::Gone(Gone::TooOld));
+    script.now.wall = script.now.wall.minus(24 * HOUR);
+    let mut network = view(ONE, &[(1, 1..9)]);
+    network.backends.values_mut().for_each(|backend| backend.period = 0);
+    script.send(Event::Network(network));
+    let published = script.now.wall.minus(5 * HOUR);
+    let copy = DescriptorCopy { revision: 9, published, period: 0, points: vec![Key::new(2)] };
+    script.fetched("a", relay(100), FetchOutcome::Copy(copy));
+    script.pass(Duration::from_hours(3));
+    assert_eq!(script.last().points, [1]);
+}
+
 /// A backend's clock is 8 hours ahead, and is then set right. HSDirs drop its earlier descriptor after three
 /// hours.
 #[test]
