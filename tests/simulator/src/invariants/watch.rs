@@ -47,7 +47,8 @@ struct Newest<V> {
     /// The time at which it was last delivered, young enough by the balancer's clock.
     seen: Moment,
     /// Other revisions and points that may count: those from before an earlier period was looked at again,
-    /// those that a lower revision replaced, and those that came before the engine looked in their period.
+    /// those that a lower revision replaced, those that came before the engine looked in their period, and
+    /// those that were too old to replace another one.
     /// None of them counts once something newer has come.
     before: Vec<(u64, Vec<Rc<[V]>>)>,
 }
@@ -275,7 +276,9 @@ impl<V: OnionVersion> Watch<V> {
         let known = newest.entry(period).or_default();
         // A twin of one of these comes before or after it.
         known.before.retain(|(revision, _)| *revision >= text.revision);
-        if !is_asked_for {
+        // A backend that lives by a copy of another period gets none that is too old in its place.
+        let is_passed_over = !is_young && known.revision == 0 && self.prompt.is_live(backend);
+        if !is_asked_for || is_passed_over {
             known.before.push((text.revision, vec![text.points.clone()]));
             return true;
         }
@@ -357,7 +360,6 @@ impl<V: OnionVersion> Watch<V> {
 
     /// Notes that the engine gets the descriptor that an HSDir has.
     pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<V>, now: Moment) {
-        // The memory of a service that was removed in the meantime is gone.
         let Some(held) = self.held.get_mut(&key) else { return };
         if V::TELLS {
             held.seen = held.seen.max(text.revision);
