@@ -74,6 +74,18 @@ fn a_signer_that_begins_anew_goes_on_above_what_it_gave() {
     assert_eq!(script.last().floor, Some(1000));
 }
 
+/// HSDirs drop what an earlier life of the balancer stored there three hours after that.
+#[test]
+fn an_hsdir_that_holds_a_revision_which_is_given_again_gets_a_higher_one() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(2..9), &UploadOutcome::Stored);
+    script.uploaded(post.id, &relays(1..2), &refusal());
+    script.send(seen(1000));
+    script.pass(Duration::from_secs(3));
+    let next = script.last();
+    assert_eq!((next.to, next.floor), (relays(1..9), Some(1000)));
+}
+
 #[test]
 fn a_refusal_for_another_reason_waits_longer_and_longer() {
     let (mut script, post) = posted();

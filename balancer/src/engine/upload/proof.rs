@@ -57,12 +57,13 @@ impl Upload {
 
     /// True if this copy proves its acknowledgement; `set` is the set that belongs there. A copy counts
     /// however late it comes, because it is verified. Tor may answer a read-back that was given up after a
-    /// later one has failed. An HSDir that shows the revision which it refused has answered an earlier upload
-    /// of it, and that answer was lost.
+    /// later one has failed. An HSDir that refuses the round and shows it has answered an earlier upload of
+    /// it, and that answer was lost. If no upload can have come before, the revision was given before: that
+    /// copy expires earlier than the round.
     pub(in super::super) fn is_proven_by<I: Eq>(&self, found: &Found<I>, set: Option<&[I]>) -> bool {
         let Found::Copy { revision, points } = found else { return false };
         if self.refused() == Some(*revision) {
-            return set == Some(points);
+            return self.round.may_hold && set == Some(points);
         }
         let claimed = match self.state {
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => Some(claim.revision),
