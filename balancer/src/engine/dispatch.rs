@@ -8,7 +8,7 @@ use rand_core::RngCore;
 use super::Engine;
 use super::capacity::{Posting, ReadBack, Request};
 use super::context::Context;
-use super::descriptor::{Batch, Descriptor, Turn};
+use super::descriptor::{Descriptor, Turn};
 use super::event::{Action, Point, Post};
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::registry::Number;
@@ -175,11 +175,10 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let now = self.cx.now.elapsed;
         while let Some(Posting { service, slot }) = self.capacity.first_post(now) {
             let has_changed = self.decide_at_once(service);
-            let batch = self.plan(service, slot);
-            let circuits = batch.as_ref().map_or(0, |batch| batch.posts.values().map(Vec::len).sum());
+            let circuits = self.circuits(service, slot);
             let may_go = self.capacity.next_post(now, circuits).is_some();
             if may_go {
-                actions.extend(self.post(service, slot, batch));
+                actions.extend(self.post(service, slot));
             }
             if may_go || has_changed {
                 self.service_touched(service);
@@ -195,21 +194,19 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         service.is_some_and(|service| service.decide_at_once(&mut self.cx, &self.backends))
     }
 
-    fn plan(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> Option<Batch> {
-        let service = self.services.get_mut(service)?;
-        if service.has_points() { service.descriptor(slot)?.plan(&self.cx) } else { None }
+    /// The number of circuits that the post of a descriptor needs; 0 if it is not due.
+    fn circuits(&mut self, service: Number<ServiceId>, slot: DescriptorSlot) -> usize {
+        let service = self.services.get_mut(service).filter(|service| service.has_points());
+        let descriptor = service.and_then(|service| service.descriptor(slot));
+        descriptor.map_or(0, |descriptor| descriptor.circuits(&self.cx))
     }
 
-    fn post(
-        &mut self,
-        number: Number<ServiceId>,
-        slot: DescriptorSlot,
-        batch: Option<Batch>,
-    ) -> Option<Action<P>> {
+    fn post(&mut self, number: Number<ServiceId>, slot: DescriptorSlot) -> Option<Action<P>> {
         let service = self.services.get_mut(number)?;
+        let has_points = service.has_points();
         let descriptor = service.descriptor(slot)?;
         descriptor.in_line = None;
-        let batch = batch?;
+        let batch = descriptor.plan(&self.cx).filter(|_| has_points)?;
         let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
         let paced = if descriptor.turn() == Turn::First { 0 } else { batch.posts.len() };
         descriptor.begin(&mut self.cx, id, &batch);

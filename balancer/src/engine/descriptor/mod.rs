@@ -18,7 +18,6 @@ use rand_core::RngCore;
 
 use self::hsdirs::Hsdirs;
 use self::refusals::ReadBack;
-pub(super) use self::rounds::Batch;
 use self::rounds::Round;
 use super::capacity::Place;
 use super::context::Context;

@@ -91,15 +91,25 @@ impl<I: Eq> Descriptor<I> {
         let soon = now + cx.timing.batch;
         let kept = self.kept_revision(soon);
         let mut posts: BTreeMap<usize, Vec<Fingerprint>> = BTreeMap::new();
-        for (fingerprint, hsdir) in self.hsdirs.iter() {
-            let gets_it = if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
-            if gets_it {
-                let to = posts.entry(self.set_of(hsdir)?);
-                to.or_insert_with(|| Vec::with_capacity(self.hsdirs.len())).push(*fingerprint);
-            }
+        for (fingerprint, hsdir) in self.receivers(kept, soon) {
+            let to = posts.entry(self.set_of(hsdir)?);
+            to.or_insert_with(|| Vec::with_capacity(self.hsdirs.len())).push(*fingerprint);
         }
         let new = || Revision::New { floor: self.revision_floor() };
         Some(Batch { revision: kept.map_or_else(new, Revision::Kept), posts })
+    }
+
+    /// The number of HSDirs of the publication that is due; 0 if none is.
+    pub(in super::super) fn circuits(&self, cx: &Context<impl RngCore>) -> usize {
+        let (now, soon) = (cx.now.elapsed, cx.now.elapsed + cx.timing.batch);
+        if self.is_due(now) { self.receivers(self.kept_revision(soon), soon).count() } else { 0 }
+    }
+
+    /// The HSDirs that get the `kept` revision if they are due by `soon`, or otherwise a new one.
+    fn receivers(&self, kept: Option<u64>, soon: Duration) -> impl Iterator<Item = (&Fingerprint, &Upload)> {
+        let gets_it =
+            move |hsdir: &Upload| if kept.is_some() { hsdir.is_due(soon) } else { !hsdir.is_unknown() };
+        self.hsdirs.iter().filter(move |(_, hsdir)| gets_it(hsdir))
     }
 
     /// Begins the planned publication, under the name `id`.
