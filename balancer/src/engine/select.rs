@@ -48,8 +48,9 @@ pub(super) fn select<'a, P: Point + 'a>(
 /// True if every point is in a set.
 fn are_listed<P: Point>(offers: &[Offer<'_, P>]) -> bool {
     let all = || offers.iter().flat_map(|offer| &offer.points);
-    let listed: BTreeSet<&P::Id> = all().filter(|point| point.uses > 0).map(|point| &point.id).collect();
-    all().all(|point| listed.contains(&point.id))
+    // Another backend may have the same point.
+    let is_listed = |point: &Candidate<'_, P>| all().any(|other| other.uses > 0 && other.id == point.id);
+    all().all(|point| point.uses > 0 || is_listed(point))
 }
 
 /// The points of one backend.
