@@ -45,7 +45,13 @@ impl<V: OnionVersion> World<V> {
 
     /// Prints an event that the engine is about to get.
     pub fn trace_event(&self, event: &Event<V>) {
-        let Some(trace) = &self.trace else { return };
+        if let Some(trace) = &self.trace {
+            self.print_event(trace, event);
+        }
+    }
+
+    #[cold]
+    fn print_event(&self, trace: &Trace, event: &Event<V>) {
         let concerns = match event {
             Event::Tick => false,
             Event::Fetched { backend, .. } => self.is_traced_backend(trace, backend),
@@ -69,7 +75,13 @@ impl<V: OnionVersion> World<V> {
 
     /// Prints an action of the engine.
     pub fn trace_action(&self, action: &Action<V>) {
-        let Some(trace) = &self.trace else { return };
+        if let Some(trace) = &self.trace {
+            self.print_action(trace, action);
+        }
+    }
+
+    #[cold]
+    fn print_action(&self, trace: &Trace, action: &Action<V>) {
         let concerns = match action {
             Action::Fetch { backend, .. } => self.is_traced_backend(trace, backend),
             Action::Publish { service, id, .. } => {
