@@ -167,7 +167,7 @@ impl<V: OnionVersion> Balancer<V> {
     pub fn set(&mut self, service: usize, points: Vec<V>) -> Rc<[V]> {
         let sets = self.sets.entry(service).or_default();
         let ids = || points.iter().map(Point::id);
-        if let Some(known) = sets.iter().find(|known| known.iter().map(Point::id).eq(ids())) {
+        if let Some(known) = sets.iter().rev().find(|known| known.iter().map(Point::id).eq(ids())) {
             return known.clone();
         }
         if sets.len() >= SETS {

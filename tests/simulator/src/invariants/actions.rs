@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use onionbalance::engine::{Action, Chosen, Gone, Notice, Now, Point, Post, Revision};
+use onionbalance_proto::relay::Fingerprint;
 
 use super::super::balancer::number_of;
 use super::super::network::cache::Key;
+use super::super::network::relay::RelayId;
 use super::super::onion_version::OnionVersion;
 use super::super::time::Moment;
 use super::super::world::World;
@@ -97,6 +99,8 @@ impl<V: OnionVersion> World<V> {
             held.sets.clear();
             held.listed =
                 posts.iter().flat_map(|post| &post.points).map(|chosen| chosen.point.id()).collect();
+            held.listed.sort_unstable();
+            held.listed.dedup();
         }
         for Post { set, to, .. } in posts {
             held.sets.extend(to.iter().map(|hsdir| (self.relays.find(*hsdir), *set)));
@@ -157,11 +161,11 @@ impl<V: OnionVersion> World<V> {
             let of = self.services[number].id.0.clone();
             self.fail(Invariant::Sets, &of, format!("a set of {} points", points.len()));
         }
-        let relay = |chosen: &Chosen<V>| chosen.point.relay();
+        let relays: Vec<Fingerprint> = points.iter().map(|chosen| chosen.point.relay()).collect();
         for (place, chosen) in points.iter().enumerate() {
             let alone = || points.iter().filter(|other| other.backend == chosen.backend).count() == 1;
             // If clients strike a failed point off, a backend's only point may be the second one at a relay.
-            let first = points[..place].iter().all(|other| relay(other) != relay(chosen));
+            let first = !relays[..place].contains(&relays[place]);
             if !(first || V::FAILED_IS_STRUCK_OFF && alone()) {
                 let of = self.services[number].id.0.clone();
                 self.fail(Invariant::Sets, &of, format!("two points at {}", chosen.point.relay()));
@@ -241,18 +245,21 @@ impl<V: OnionVersion> World<V> {
         let backends = self.services[number].backends.iter();
         let changed = backends.map(|backend| self.watch.changed[*backend]).max().unwrap_or(Moment::ZERO);
         let sent = posts.iter().flat_map(|post| post.to.iter().map(move |hsdir| (&post.points, hsdir)));
-        let sent: Vec<_> = sent.map(|(points, hsdir)| (points, self.relays.find(*hsdir))).collect();
+        let sent = sent.map(|(points, hsdir)| (points, self.relays.find(*hsdir)));
+        // Each HSDir, and whether it gets the points that it is known to have.
+        let sent: Vec<(RelayId, Option<bool>)> =
+            sent.map(|(points, id)| (id, held.by.get(&id).map(|known| same(known, points)))).collect();
         let again: Vec<_> = sent
             .iter()
-            .filter(|(points, id)| held.by.get(id).is_some_and(|known| same(known, points)))
-            .filter_map(|(_, id)| Some((*id, *held.sent.get(id)?)))
+            .filter(|(_, same)| *same == Some(true))
+            .filter_map(|(id, _)| Some((*id, *held.sent.get(id)?)))
             .filter(|(_, sent)| !self.services[number].distinct || *sent >= changed)
             .filter(|(id, _)| !self.relays.is_below(*id, key, revision, self.now))
             .collect();
         // If one HSDir gets other points, all get the new revision.
-        let news = sent.iter().any(|(points, id)| held.by.get(id).is_some_and(|known| !same(known, points)));
+        let news = sent.iter().any(|(_, same)| *same == Some(false));
         // An upload in progress replaces the set on the HSDir, or fails without a report.
-        for (_, id) in sent {
+        for (id, _) in sent {
             held.by.remove(&id);
             held.sent.insert(id, self.now);
         }

@@ -306,7 +306,10 @@ impl<V: OnionVersion> World<V> {
         let resumed = self.watch.prompt.resumed;
         let is_overtaken =
             |since: Moment, by: Moment| since.max(resumed).after(AT_ONCE) < self.now && by < until;
-        let firsts = (0..self.services.len()).filter_map(|number| Some((number, self.first_due(number)?)));
+        // They have soon after the start, and this is asked at each post.
+        let have_all_begun = self.watch.prompt.begun.len() == self.services.len();
+        let numbers = if have_all_begun { 0..0 } else { 0..self.services.len() };
+        let firsts = numbers.filter_map(|number| Some((number, self.first_due(number)?)));
         let mut firsts = firsts
             .filter(|(_, since)| is_overtaken(*since, *since))
             .map(|(number, since)| (number, format!("its first descriptor, due since {since}")));

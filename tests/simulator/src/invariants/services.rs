@@ -175,12 +175,11 @@ impl<V: OnionVersion> World<V> {
             let relay = self.relays.get(id);
             let kept = self.relays.kept(id, Key { owner: backend.address, slot }, self.now);
             having += usize::from(kept.is_some_and(|kept| {
-                let same = kept.text.points.iter().map(Point::id);
                 alarm.passed(kept.until);
                 let had_since = if backend.sealed { kept.text.made } else { kept.same_since };
                 let since = had_since.max(backend.since).max(responsible).max(relay.fit_since);
                 relay.is_fit()
-                    && same.eq(backend.points.iter().map(Point::id))
+                    && Rc::ptr_eq(&kept.text.points, &backend.points)
                     && (!backend.sealed || kept.text.made == backend.published)
                     && alarm.passed(since.after(late))
             }));
@@ -241,8 +240,9 @@ impl<V: OnionVersion> World<V> {
         let mut listed: Vec<(RelayId, Rc<[V]>)> = Vec::new();
         for spot in &self.services[number].spots {
             let key = Key { owner: number, slot: spot.slot };
+            let in_slot = self.relays.in_slot(key);
             for (id, since) in &spot.hsdirs {
-                let last = self.relays.last(*id, key);
+                let last = in_slot.and_then(|in_slot| in_slot.last(*id));
                 let kept = last.filter(|kept| kept.lasts(self.now));
                 if let Some(kept) = kept {
                     alarm.passed(kept.until);
@@ -289,8 +289,9 @@ impl<V: OnionVersion> World<V> {
             if !V::TELLS || !alarm.passed(at.after(self.promises.posted)) {
                 continue;
             }
+            let in_slot = self.relays.in_slot(key);
             for (id, since) in &spot.hsdirs {
-                let last = self.relays.last(*id, key);
+                let last = in_slot.and_then(|in_slot| in_slot.last(*id));
                 let Some(kept) = last.filter(|kept| kept.lasts(self.now)) else { continue };
                 if kept.text.revision != given
                     && self.has_no_excuse(self.relays.get(*id), *since, alarm)

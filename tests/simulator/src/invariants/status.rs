@@ -1,6 +1,6 @@
 //! The engine's account of its services, compared with the world.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use onionbalance::engine::{
     BackendState, BackendStatus, DescriptorStatus, HsdirStatus, ServiceStatus, UploadState,
@@ -42,13 +42,19 @@ impl<V: OnionVersion> World<V> {
     /// The fault in the number of points, if all HSDirs count as stored: their sets have as many points
     /// together.
     fn wrong_points(&self, owner: usize, service: &ServiceStatus) -> Option<String> {
-        let mut listed: BTreeSet<PointId> = BTreeSet::new();
+        let mut listed: Vec<PointId> = Vec::new();
         for descriptor in &service.descriptors {
-            listed.extend(&self.watch.held.get(&Key { owner, slot: descriptor.slot })?.listed);
             if descriptor.hsdirs.is_empty() || !descriptor.hsdirs.iter().all(is_stored) {
                 return None;
             }
+            let held = self.watch.held.get(&Key { owner, slot: descriptor.slot })?;
+            // Mostly all descriptors list the same.
+            if listed != held.listed {
+                listed.extend(&held.listed);
+            }
         }
+        listed.sort_unstable();
+        listed.dedup();
         let points = service.points;
         // A last set that was dropped is not taken from HSDirs.
         (listed.len() != points && points > 0)
@@ -59,15 +65,24 @@ impl<V: OnionVersion> World<V> {
     fn wrong_descriptor(&self, owner: usize, descriptor: &DescriptorStatus) -> Option<String> {
         let key = Key { owner, slot: descriptor.slot };
         let held = self.watch.held.get(&key)?;
+        let in_slot = self.relays.in_slot(key);
+        // HSDirs share sets.
+        let mut right: Option<&Rc<[V]>> = None;
+        let mut are_listed = |points| {
+            let is_listed = |point: &V| held.listed.binary_search(&point.id()).is_ok();
+            if !right.is_some_and(|right| Rc::ptr_eq(right, points)) {
+                right = Some(points).filter(|points| points.iter().all(is_listed));
+            }
+            right.is_some()
+        };
         let without = descriptor.hsdirs.iter().filter(|hsdir| is_stored(hsdir)).find_map(|hsdir| {
             let id = self.relays.find(hsdir.hsdir);
             let (relay, sent) = (self.relays.get(id), *held.sent.get(&id)?);
             // An HSDir that is at fault acknowledges what it discards, and loses what it had.
             let is_at_fault = !relay.is_fit() || relay.fit_since >= sent || relay.forgot_at >= Some(sent);
             let has_expired = sent.after(V::KEPT) <= self.now;
-            let kept = self.relays.kept(id, key, self.now);
-            let has = kept
-                .is_some_and(|kept| kept.text.points.iter().all(|point| held.listed.contains(&point.id())));
+            let kept = in_slot.and_then(|in_slot| in_slot.last(id)).filter(|kept| kept.lasts(self.now));
+            let has = kept.is_some_and(|kept| are_listed(&kept.text.points));
             // An acknowledgement that comes after the next upload explains the refusal of that, and a stranger
             // may have published meanwhile.
             let is_ahead = kept.is_some_and(|kept| kept.text.revision > held.highest);

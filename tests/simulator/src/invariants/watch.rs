@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::super::network::cache::{Key, Text};
 use super::super::network::relay::{RelayId, Said};
 use super::super::onion_version::{OnionVersion, PointId};
-use super::super::service::Service;
+use super::super::service::{Service, Spot};
 use super::super::time::Moment;
 use super::first::First;
 use super::prompt::Prompt;
@@ -86,7 +86,7 @@ pub struct Held<V> {
     pub seen: u64,
     /// The highest revision with which it was posted.
     pub highest: u64,
-    /// The points of all sets with which it was last signed; a point of several sets is there more than once.
+    /// The points of all sets with which it was last signed, in order and each once.
     pub listed: Vec<PointId>,
     /// The number of the set that each HSDir has been sent since then.
     pub sets: FxHashMap<RelayId, usize>,
@@ -175,12 +175,16 @@ impl<V: OnionVersion> Watch<V> {
         self.held.retain(|key, held| {
             let mut spots = services[key.owner].spots.iter();
             let spot = spots.find(|spot| spot.slot == key.slot);
-            let stays =
-                |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
-            held.by.retain(|id, _| stays(id));
-            held.sent.retain(|id, _| stays(id));
-            held.sets.retain(|id, _| stays(id));
             let hsdirs = spot.map_or(0, |spot| spot.hsdirs.len());
+            // Otherwise none of them has left: another one would have come in its place.
+            let is_new = |spot: &Spot| spot.hsdirs.iter().any(|(_, since)| *since == now);
+            if held.hsdirs != hsdirs || spot.is_none_or(is_new) {
+                let stays =
+                    |id: &RelayId| spot.is_some_and(|spot| spot.hsdirs.iter().any(|(hsdir, _)| hsdir == id));
+                held.by.retain(|id, _| stays(id));
+                held.sent.retain(|id, _| stays(id));
+                held.sets.retain(|id, _| stays(id));
+            }
             if std::mem::take(&mut held.unknown) {
                 held.excused = now;
             }

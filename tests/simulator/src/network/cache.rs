@@ -45,7 +45,7 @@ pub struct Kept<P> {
 pub struct Cache<P>(Vec<Vec<InSlot<P>>>);
 
 /// The descriptors of one slot that all HSDirs keep, in any order.
-struct InSlot<P> {
+pub struct InSlot<P> {
     slot: DescriptorSlot,
     /// The HSDirs, which are so few that a search among all of them costs less than an order would.
     keepers: Vec<RelayId>,
@@ -69,8 +69,12 @@ impl<P> Default for Cache<P> {
 impl<P> Cache<P> {
     /// The descriptor that an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, relay: RelayId, key: Key) -> Option<&Kept<P>> {
-        let in_slot = self.0.get(key.owner)?.iter().find(|in_slot| in_slot.slot == key.slot)?;
-        Some(&in_slot.kept[in_slot.find(relay)?])
+        self.in_slot(key)?.last(relay)
+    }
+
+    /// The descriptors under this name; `None` if no HSDir keeps one.
+    pub fn in_slot(&self, key: Key) -> Option<&InSlot<P>> {
+        self.0.get(key.owner)?.iter().find(|in_slot| in_slot.slot == key.slot)
     }
 
     /// Puts a descriptor in its place, and removes an earlier one.
@@ -131,6 +135,11 @@ impl<P> Cache<P> {
 }
 
 impl<P> InSlot<P> {
+    /// The descriptor that an HSDir keeps, or kept until a short time ago.
+    pub fn last(&self, relay: RelayId) -> Option<&Kept<P>> {
+        Some(&self.kept[self.find(relay)?])
+    }
+
     fn find(&self, relay: RelayId) -> Option<usize> {
         self.keepers.iter().position(|keeper| *keeper == relay)
     }

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::dice::Dice;
 use super::super::time::Moment;
-use super::cache::{Cache, Kept, Key, Text};
+use super::cache::{Cache, InSlot, Kept, Key, Text};
 
 /// A relay's number; none is used twice.
 pub type RelayId = usize;
@@ -186,6 +186,11 @@ impl<P> Relays<P> {
     /// The descriptor that an HSDir keeps under this name, or kept until a short time ago.
     pub fn last(&self, id: RelayId, key: Key) -> Option<&Kept<P>> {
         self.cache.last(id, key)
+    }
+
+    /// The descriptors under this name, to find those of several HSDirs; `None` if no HSDir keeps one.
+    pub fn in_slot(&self, key: Key) -> Option<&InSlot<P>> {
+        self.cache.in_slot(key)
     }
 
     /// The descriptor that an HSDir keeps under this name.
