@@ -40,6 +40,8 @@ pub(super) struct Upload {
     /// The latest publication with that revision that it has acknowledged. A signer that was restarted may
     /// give the revision again.
     stored_by: PublicationId,
+    /// The latest publication that it has acknowledged, of any revision.
+    taken: PublicationId,
 }
 
 /// The HSDir's relation to the present round's revision.
@@ -99,6 +101,7 @@ impl Upload {
             broke_its_word: false,
             stored: None,
             stored_by: PublicationId(0),
+            taken: PublicationId(0),
         }
     }
 
@@ -234,6 +237,7 @@ impl Upload {
         revision: Option<u64>,
         proof: Proof,
     ) -> bool {
+        self.taken = self.taken.max(id);
         match revision.cmp(&self.stored) {
             Ordering::Greater => (self.stored, self.stored_by) = (revision, id),
             Ordering::Equal => self.stored_by = self.stored_by.max(id),
@@ -259,12 +263,12 @@ impl Upload {
 
     /// True if this is the greatest revision that it has acknowledged, with its present set.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
-        self.has_taken(revision, self.current_since)
+        self.stored == Some(revision) && self.stored_by >= self.current_since
     }
 
-    /// True if this is the greatest revision that it has acknowledged, by publication `id` or a later one.
-    pub(super) fn has_taken(&self, revision: u64, id: PublicationId) -> bool {
-        self.stored == Some(revision) && self.stored_by >= id
+    /// True if it has acknowledged publication `id` or a later one.
+    pub(super) fn has_taken(&self, id: PublicationId) -> bool {
+        self.taken >= id
     }
 
     /// Notes that it has the set that belongs there.

@@ -194,8 +194,9 @@ impl<I: Eq> Descriptor<I> {
 
     /// True if every HSDir that tor knows has acknowledged the round, even if another one is wanted.
     pub(super) fn is_round_taken(&self) -> bool {
-        let Some(Round { id, revision: Some(revision), .. }) = self.round else { return false };
-        self.hsdirs.values().all(|hsdir| hsdir.is_unknown() || hsdir.has_taken(revision, id))
+        let is_taken =
+            |round: &Round| self.hsdirs.values().all(|hsdir| hsdir.is_unknown() || hsdir.has_taken(round.id));
+        self.round.as_ref().is_some_and(is_taken)
     }
 
     /// The round's revision if all HSDirs that are due by `soon` can get it; `None` if another round is
