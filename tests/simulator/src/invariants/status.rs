@@ -55,6 +55,10 @@ impl<V: OnionVersion> World<V> {
         }
         listed.sort_unstable();
         listed.dedup();
+        // Without tor's consensus it has no descriptors.
+        if service.descriptors.is_empty() {
+            return None;
+        }
         let points = service.points;
         // A last set that was dropped is not taken from HSDirs.
         (listed.len() != points && points > 0)
