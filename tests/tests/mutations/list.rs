@@ -403,7 +403,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "let is_behind = self.now.wall < self.valid_after;",
         replacement: "let is_behind = false;",
         expected: &[Newest],
-        shown_by: (V3, BUSY + 8),
+        shown_by: (V3, BUSY + 10),
     },
 ];
 
