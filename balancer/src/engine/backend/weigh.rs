@@ -77,6 +77,10 @@ impl<P: Point> Backend<P> {
     fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
         if held.from.contains(from) {
+            // If tor chooses the HSDir, another one may lag behind.
+            if from == Source::Any && same_points(&twin.copy.points, &held.outdated) {
+                return false;
+            }
             twin.outdated.clone_from(&held.copy.points);
             return self.replace(cx, twin);
         }

@@ -369,6 +369,22 @@ fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() 
     assert_eq!(script.last().points, [5]);
 }
 
+/// The HSDirs have two descriptors of one hour, and tor returns one or the other.
+#[test]
+fn points_that_were_given_up_do_not_come_back_through_tor() {
+    let mut script = Script::new(ONE);
+    let mut view = view(ONE, &[(1, 1..9)]);
+    view.backends.insert("a".into(), BackendView { period: 1, sources: vec![Source::Any] });
+    script.send(Event::Network(view));
+    script.send(Event::TorReady);
+    for (points, listed) in [([1], 1), ([5], 5), ([1], 5), ([5], 5), ([1], 5)] {
+        let outcome = script.fresh(10, &points);
+        script.send(Event::Fetched { backend: "a".into(), source: Source::Any, outcome });
+        script.pass(Duration::from_secs(2));
+        assert_eq!(script.last().points, [listed]);
+    }
+}
+
 #[test]
 fn whoever_asks_through_tor_only_asks_again_soon_before_a_copy_is_too_old() {
     let mut script = Script::new(ONE);
