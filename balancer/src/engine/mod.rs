@@ -207,6 +207,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     /// and the time for which services keep their last set, do not include this time.
     fn wake_up(&mut self, now: Duration, slept: Duration) {
         self.capacity.wake_up(slept);
+        self.publications.wake_up(slept);
         for backend in self.backends.values_mut() {
             backend.wake_up(now, slept, self.cx.timing.refresh);
         }

@@ -58,6 +58,14 @@ impl Publications {
         Some(*publication)
     }
 
+    /// Moves all times on by time that has passed unnoticed; tor may still answer if only the wall clock was set
+    /// forward.
+    pub(super) fn wake_up(&mut self, slept: Duration) {
+        for (posted, _) in &mut self.posted {
+            *posted = posted.saturating_add(slept);
+        }
+    }
+
     /// Removes publication `id`, of which nothing was posted.
     pub(super) fn not_posted(&mut self, id: PublicationId) -> Option<Publication> {
         self.known.remove(&id)
@@ -73,3 +81,29 @@ impl Publications {
 /// The time for which a publication is remembered after tor accepted it: longer than any time-out. A later
 /// answer is of no use.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::Registry;
+    use super::*;
+
+    #[test]
+    fn an_answer_may_come_after_the_clock_was_set_forward() {
+        let service = Registry::new().get_or_insert(ServiceId::from("s"), || ());
+        let slot = DescriptorSlot { period: 1, replica: 0 };
+        let mut publications = Publications::new();
+        let first = publications.next_id();
+        publications.issue(service, slot);
+        publications.posted(Duration::ZERO, first, 1);
+        let day = Duration::from_secs(86_400);
+        publications.wake_up(day);
+        let second = publications.next_id();
+        publications.issue(service, slot);
+        publications.posted(day + REMEMBERED / 2, second, 2);
+        assert!(publications.get(first).is_some());
+        let third = publications.next_id();
+        publications.issue(service, slot);
+        publications.posted(day + REMEMBERED, third, 3);
+        assert!(publications.get(first).is_none() && publications.get(second).is_some());
+    }
+}
