@@ -47,11 +47,12 @@ impl<V: OnionVersion> World<V> {
         let since = known.and_then(|spot| spot.hsdirs.iter().find(|(hsdir, _)| *hsdir == id));
         let long = since.is_some_and(|(_, since)| self.now.since(*since) > self.promises.posted);
         let well = match state {
-            // The first tries of a renewal in progress may have failed by chance.
-            UploadState::Pending { failures } => {
-                failures < 3 || self.now.since(self.balancer.given_at(key)) < self.promises.posted
+            // The first tries of a renewal in progress may have failed by chance. A try after lost answers is
+            // refused.
+            UploadState::Pending { failures: 3.. } | UploadState::Refused => {
+                self.now.since(self.balancer.given_at(key)) < self.promises.posted
             }
-            UploadState::Refused | UploadState::Unknown => false,
+            UploadState::Unknown => false,
             _ => true,
         };
         if fit && long && !well && self.now.since(self.undisturbed) > self.promises.healed {
