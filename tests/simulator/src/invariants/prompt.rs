@@ -319,9 +319,11 @@ impl<V: OnionVersion> World<V> {
             looked.any(|looked| looked.points.is_some() && looked.changed < since)
         };
         let mut next = self.watch.prompt.awaited.iter().filter_map(|(next, Awaited { since, is_next })| {
+            // A service may get its first points by a backend that it gets.
+            let since = *since.max(&self.services[next.owner].configured?);
             // A machine that sleeps hears of it when it wakes up.
-            let by = since.max(&resumed).after(self.timing.republish_from / 2);
-            let is_late = *is_next && is_overtaken(*since, by) && has_points(next.owner, *since);
+            let by = since.max(resumed).after(self.timing.republish_from / 2);
+            let is_late = *is_next && is_overtaken(since, by) && has_points(next.owner, since);
             is_late.then(|| (next.owner, format!("{:?}, known since {since}", next.slot)))
         });
         // Those of the next period all come at once, so that a renewal which is due later may wait for many
