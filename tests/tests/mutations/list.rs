@@ -291,7 +291,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.place = None;",
         replacement: "",
         expected: &[Seen, Living, Prompt, Stored],
-        shown_by: (V3, BUSY + 1),
+        shown_by: (V3, BUSY + 4),
     },
     Mutation {
         name: "guess-for-one-refusal",
