@@ -218,7 +218,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/clock.rs",
         text: "if by >= STEP {",
         replacement: "if by >= STEP && false {",
-        expected: &[Stored],
+        expected: &[Stored, Prompt],
         shown_by: (V3, 2),
     },
     Mutation {
