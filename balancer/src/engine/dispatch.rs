@@ -206,7 +206,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let has_points = service.has_points();
         let descriptor = service.descriptor(slot)?;
         descriptor.in_line = None;
-        let batch = descriptor.plan(&self.cx).filter(|_| has_points)?;
+        let batch = has_points.then(|| descriptor.plan(&self.cx)).flatten()?;
         let (now, id) = (self.cx.now.elapsed, self.publications.next_id());
         let paced = if descriptor.turn() == Turn::First { 0 } else { batch.posts.len() };
         descriptor.begin(&mut self.cx, id, &batch);

@@ -54,8 +54,8 @@ pub(super) struct Verdict {
 }
 
 impl Looks {
-    /// Takes the HSDirs of a new consensus; new ones come before the others, in random order. The present look
-    /// asks others in place of those that it has lost, so that it does not end without an answer.
+    /// Takes the HSDirs of a new consensus; new ones come before the others, in random order. The present
+    /// look asks others in place of those that it has lost, so that it does not end without an answer.
     pub(super) fn set_sources(&mut self, rng: &mut impl RngCore, listed: &[Source]) {
         if listed.len() == self.sources.len()
             && self.sources.iter().all(|asked| listed.contains(&asked.source))

@@ -58,8 +58,8 @@ impl Publications {
         Some(*publication)
     }
 
-    /// Moves all times on by time that has passed unnoticed; tor may still answer if only the wall clock was set
-    /// forward.
+    /// Moves all times on by time that has passed unnoticed. Tor may still answer: it slept as well, or only
+    /// the wall clock was set forward.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         for (posted, _) in &mut self.posted {
             *posted = posted.saturating_add(slept);

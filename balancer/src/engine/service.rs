@@ -328,7 +328,7 @@ impl<P: Point> Service<P> {
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {
         ServiceStatus {
             service: self.id.clone(),
-            points: self.listed(),
+            points: self.count_listed(),
             stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
             descriptors: self.descriptors.iter().map(|descriptor| descriptor.status(now)).collect(),
             backends: self
@@ -341,7 +341,7 @@ impl<P: Point> Service<P> {
     }
 
     /// The number of introduction points that its descriptors list together.
-    fn listed(&self) -> usize {
+    fn count_listed(&self) -> usize {
         let mut listed: Vec<P::Id> = self.sets.iter().flatten().map(|chosen| chosen.point.id()).collect();
         listed.sort_unstable();
         listed.dedup();

@@ -50,7 +50,7 @@ impl<V: OnionVersion> World<V> {
                     let is_asked_for = self.is_asked_for(number, slot);
                     let is_other =
                         self.watch.delivered(number, slot.period, &text, (is_young, is_asked_for), self.now);
-                    // The last set gets the newest points of a dead backend, whose changes are not reported.
+                    // The last set gets a dead backend's newest points, and the engine reports no such change.
                     if is_other && !self.watch.prompt.is_live(number) {
                         self.watch.changed[number] = self.now;
                     }

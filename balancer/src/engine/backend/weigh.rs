@@ -76,16 +76,15 @@ impl<P: Point> Backend<P> {
     /// Compares other points under the same revision. True if services should choose again.
     fn weigh_twin(&mut self, cx: &mut Context<impl RngCore>, from: Source, mut twin: Held<P>) -> bool {
         let Some(held) = &mut self.held else { return false };
-        if held.from.contains(from) {
-            // If tor chooses the HSDir, another one may lag behind.
-            if from == Source::Any && same_points(&twin.copy.points, &held.outdated) {
-                return false;
-            }
+        let is_outdated = same_points(&twin.copy.points, &held.outdated);
+        // If tor chooses the HSDir, another one than before may lag behind.
+        let may_lag = from == Source::Any && is_outdated;
+        if held.from.contains(from) && !may_lag {
             twin.outdated.clone_from(&held.copy.points);
             return self.replace(cx, twin);
         }
         self.looks.ask_more(usize::MAX);
-        if same_points(&twin.copy.points, &held.outdated) {
+        if is_outdated {
             return false;
         }
         held.others.insert(from);

@@ -126,8 +126,8 @@ impl Slots {
         self.next_end = ends.min().unwrap_or(Duration::MAX);
     }
 
-    /// Moves all times on by time that has passed unnoticed: tor did nothing in it either, or it has not
-    /// passed, because only the wall clock was set forward.
+    /// Moves all times on by time that has passed unnoticed. Tor may still answer: it slept as well, or only
+    /// the wall clock was set forward.
     pub(super) fn wake_up(&mut self, slept: Duration) {
         for slot in self.held.iter_mut().chain(&mut self.given_up) {
             slot.until = slot.until.saturating_add(slept);

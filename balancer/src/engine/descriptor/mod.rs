@@ -260,7 +260,7 @@ impl<I: Eq> Descriptor<I> {
                 let refused = hsdir.refused();
                 let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
                 self.proven(cx, fingerprint, proven);
-                // Others may have refused it for that.
+                // Others that refused may hold that revision as well.
                 if let Some(revision) = refused {
                     self.revision_seen(cx, revision);
                 }

@@ -12,8 +12,8 @@
 //! - An HSDir that holds the round's revision does not take it again. A renewal, other points or a higher
 //!   revision that was seen elsewhere therefore begin another round, and every HSDir gets that.
 //! - An HSDir may hold it unknown to us: its answer was lost, or it was responsible a short time ago. It gets
-//!   the round as it was signed. If it refuses that, another round begins. If the same happens to that one,
-//!   the HSDir is read back, and counts as holding it if it shows it. If it shows something else, it refuses
+//!   the round as it was signed. If it refuses that, another round begins. If it refuses that one, too,
+//!   it is read back. If it shows the round, it counts as holding it. If it shows something else, it refuses
 //!   for another reason. If it cannot be read, another round begins after a wait that grows.
 //! - If no HSDir holds the round's revision, or most refuse it, the next try is another round.
 //!

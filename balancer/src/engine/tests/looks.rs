@@ -12,7 +12,7 @@ use super::super::*;
 const ONE: &[(&str, &[&str])] = &[("s", &["a"])];
 
 /// A started script whose backend was found at once and whose first publication is stored everywhere.
-fn found() -> Script {
+pub(super) fn found() -> Script {
     let mut script = Script::started(ONE);
     for hsdir in asked(&all(&script), "a") {
         script.copy("a", hsdir, 10, &[1, 2]);
@@ -22,7 +22,17 @@ fn found() -> Script {
     script
 }
 
-fn all(script: &Script) -> Vec<Action<Key>> {
+/// A started script whose backend is fetched as a client does it: tor chooses the HSDir.
+pub(super) fn through_tor() -> Script {
+    let mut script = Script::new(ONE);
+    let mut view = view(ONE, &[(1, 1..9)]);
+    view.backends.insert("a".into(), BackendView { period: 1, sources: vec![Source::Any] });
+    script.send(Event::Network(view));
+    script.send(Event::TorReady);
+    script
+}
+
+pub(super) fn all(script: &Script) -> Vec<Action<Key>> {
     script.said.iter().map(|(_, action)| action.clone()).collect()
 }
 
@@ -86,23 +96,6 @@ fn a_silent_hsdir_is_given_up_after_15_seconds_and_another_asked() {
     assert!(first.iter().all(|hsdir| !others.contains(hsdir)));
     // The copy is late, but verified, so it counts.
     assert_eq!(published(&script.copy("a", first[0], 1, &[1])).len(), 1);
-}
-
-#[test]
-fn the_newest_revision_wins_whoever_has_it() {
-    let mut script = found();
-    script.copy("a", relay(103), 12, &[3]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [3]);
-    assert_eq!(
-        notices(&all(&script)).last(),
-        Some(&Notice::BackendChanged { backend: "a".into(), points: 1 })
-    );
-    script.copy("a", relay(104), 11, &[4]);
-    script.copy("a", relay(105), 10, &[1, 2]);
-    script.pass(Duration::from_secs(5));
-    assert_eq!(script.last().points, [3]);
-    assert_eq!(script.status("s").backends[0].revision, Some(12));
 }
 
 #[test]
@@ -256,40 +249,6 @@ fn the_same_period_with_other_hsdirs_is_not_looked_for_at_once() {
 }
 
 #[test]
-fn other_points_under_the_same_revision_count_where_the_old_ones_came_from() {
-    let mut script = found();
-    let from = asked(&all(&script), "a")[0];
-    let other = relays(100..106).into_iter().find(|hsdir| *hsdir != from).unwrap();
-    script.copy("a", other, 10, &[5]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [1, 2]);
-    script.copy("a", from, 10, &[5]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [5]);
-}
-
-#[test]
-fn other_points_under_the_same_revision_count_where_most_hsdirs_have_them() {
-    let mut script = found();
-    let first = asked(&all(&script), "a");
-    let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| !first.contains(hsdir)).collect();
-    // The HSDirs that gave the old points are no longer responsible, so none of them can be seen to replace
-    // them.
-    let mut next = view(&[("s", &["a"])], &[(1, 1..9)]);
-    next.backends.get_mut(&"a".into()).unwrap().sources = others.iter().copied().map(source).collect();
-    script.send(Event::Network(next));
-    script.copy("a", others[0], 10, &[5]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [5]);
-    // As many HSDirs that the new points have not reached change nothing.
-    script.copy("a", others[1], 10, &[1, 2]);
-    script.copy("a", others[2], 10, &[5]);
-    script.copy("a", others[3], 10, &[1, 2]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [5]);
-}
-
-#[test]
 fn a_step_of_the_wall_clock_neither_kills_nor_stalls() {
     for step in [-86400i64, 86400] {
         let mut script = found();
@@ -350,48 +309,8 @@ fn nobody_is_buried_on_the_word_of_one_hsdir_that_lags_behind() {
 }
 
 #[test]
-fn other_points_under_the_same_revision_count_wherever_the_old_ones_were_seen() {
-    let mut script = found();
-    let first = asked(&all(&script), "a")[0];
-    let others: Vec<_> = relays(100..106).into_iter().filter(|hsdir| *hsdir != first).collect();
-    // The other points are seen there, too. The first HSDir is then the only one that the backend does not
-    // reach.
-    script.copy("a", others[0], 10, &[1, 2]);
-    script.copy("a", others[1], 10, &[5]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [1, 2]);
-    script.copy("a", others[0], 10, &[5]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [5]);
-    // It still has the old points, which are not new to the engine.
-    script.copy("a", first, 10, &[1, 2]);
-    script.pass(Duration::from_secs(2));
-    assert_eq!(script.last().points, [5]);
-}
-
-/// The HSDirs have two descriptors of one hour, and tor returns one or the other.
-#[test]
-fn points_that_were_given_up_do_not_come_back_through_tor() {
-    let mut script = Script::new(ONE);
-    let mut view = view(ONE, &[(1, 1..9)]);
-    view.backends.insert("a".into(), BackendView { period: 1, sources: vec![Source::Any] });
-    script.send(Event::Network(view));
-    script.send(Event::TorReady);
-    for (points, listed) in [([1], 1), ([5], 5), ([1], 5), ([5], 5), ([1], 5)] {
-        let outcome = script.fresh(10, &points);
-        script.send(Event::Fetched { backend: "a".into(), source: Source::Any, outcome });
-        script.pass(Duration::from_secs(2));
-        assert_eq!(script.last().points, [listed]);
-    }
-}
-
-#[test]
 fn whoever_asks_through_tor_only_asks_again_soon_before_a_copy_is_too_old() {
-    let mut script = Script::new(ONE);
-    let mut view = view(ONE, &[(1, 1..9)]);
-    view.backends.insert("a".into(), BackendView { period: 1, sources: vec![Source::Any] });
-    script.send(Event::Network(view));
-    script.send(Event::TorReady);
+    let mut script = through_tor();
     let (old, new) = (script.fresh(10, &[1]), script.fresh(11, &[1]));
     let answer = |script: &mut Script, time, outcome: &FetchOutcome<Key>| {
         script.run(time, |script, action| {

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod clocks;
+mod copies;
 mod looks;
 mod proof;
 mod properties;

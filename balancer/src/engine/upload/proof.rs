@@ -57,9 +57,11 @@ impl Upload {
 
     /// True if this copy proves its acknowledgement; `set` is the set that belongs there. A copy counts
     /// however late it comes, because it is verified. Tor may answer a read-back that was given up after a
-    /// later one has failed. An HSDir that refuses the round and shows it has answered an earlier upload of
-    /// it, and that answer was lost. If no upload can have come before, the revision was given before: that
-    /// copy expires earlier than the round.
+    /// later one has failed.
+    ///
+    /// An HSDir may refuse the round and show it: then an earlier upload of it has arrived, and its answer was
+    /// lost. Without an earlier upload the copy is of a revision that was given twice. It expires before the
+    /// round does, and proves nothing.
     pub(in super::super) fn is_proven_by<I: Eq>(&self, found: &Found<I>, set: Option<&[I]>) -> bool {
         let Found::Copy { revision, points } = found else { return false };
         if self.refused() == Some(*revision) {

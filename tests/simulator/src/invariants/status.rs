@@ -42,6 +42,10 @@ impl<V: OnionVersion> World<V> {
     /// The fault in the number of points, if all HSDirs count as stored: their sets have as many points
     /// together.
     fn wrong_points(&self, owner: usize, service: &ServiceStatus) -> Option<String> {
+        // Without tor's consensus it has no descriptors.
+        if service.descriptors.is_empty() {
+            return None;
+        }
         let mut listed: Vec<PointId> = Vec::new();
         for descriptor in &service.descriptors {
             if descriptor.hsdirs.is_empty() || !descriptor.hsdirs.iter().all(is_stored) {
@@ -55,10 +59,6 @@ impl<V: OnionVersion> World<V> {
         }
         listed.sort_unstable();
         listed.dedup();
-        // Without tor's consensus it has no descriptors.
-        if service.descriptors.is_empty() {
-            return None;
-        }
         let points = service.points;
         // A last set that was dropped is not taken from HSDirs.
         (listed.len() != points && points > 0)

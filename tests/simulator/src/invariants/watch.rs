@@ -48,8 +48,7 @@ struct Newest<V> {
     seen: Moment,
     /// Other revisions and points that may count: those from before an earlier period was looked at again,
     /// those that a lower revision replaced, those that came before the engine looked in their period, and
-    /// those that were too old to replace another one.
-    /// None of them counts once something newer has come.
+    /// those that were too old to replace another one. None of them counts once something newer has come.
     before: Vec<(u64, Vec<Rc<[V]>>)>,
 }
 
@@ -266,8 +265,8 @@ impl<V: OnionVersion> Watch<V> {
 
     /// Notes that a backend's descriptor is handed to the engine. `is_young` is true if it is young enough by
     /// the balancer's clock to be a sign of life. `is_asked_for` is true if it is of the period in which the
-    /// engine looks: tor may be ahead of that, and the engine need not take it then. True if it may replace
-    /// other points.
+    /// engine looks: tor may be ahead of that, and the engine need not take it then. Returns true if it
+    /// may replace other points.
     pub fn delivered(
         &mut self,
         backend: usize,
