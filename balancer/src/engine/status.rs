@@ -29,6 +29,13 @@ pub struct Load {
     pub behind_for: Option<Duration>,
 }
 
+impl Load {
+    /// The number of requests that wait.
+    pub fn waiting(&self) -> usize {
+        self.posts_waiting + self.looks_waiting + self.read_backs_waiting
+    }
+}
+
 /// The state of one service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceStatus {
@@ -56,6 +63,10 @@ pub struct DescriptorStatus {
     /// The time since an HSDir last acknowledged it, with proof if that is needed; `None`: none has since the
     /// start.
     pub stored_ago: Option<Duration>,
+    /// The time for which an HSDir has lacked its set; `None` if each has its own, or if none is chosen yet.
+    pub incomplete_for: Option<Duration>,
+    /// The time until it is renewed; 0 if that is due, `None` if it is not planned.
+    pub renewal_in: Option<Duration>,
     /// The greatest revision counter that it was given; `None` before the first.
     pub revision: Option<u64>,
     /// The responsible HSDirs, in the order of their fingerprints.
@@ -102,6 +113,10 @@ pub struct BackendStatus {
     pub backend: BackendId,
     /// The state by which it serves or not.
     pub state: BackendState,
+    /// The time since a notice that it was not found or is gone; `None` if it is there.
+    pub missing_for: Option<Duration>,
+    /// The time since an HSDir was last asked for its descriptor; `None` before the first.
+    pub asked_ago: Option<Duration>,
     /// The period of its newest descriptor; `None` before the first.
     pub period: Option<u64>,
     /// The revision counter of its newest descriptor; `None` before the first.

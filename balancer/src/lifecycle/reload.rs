@@ -29,8 +29,12 @@ impl Balancer {
     pub(super) async fn reload(&mut self) {
         self.manager.reloading();
         match self.prepare().await {
-            Ok(reload) => self.apply(reload),
+            Ok(reload) => {
+                self.apply(reload);
+                self.board().set_reload(None);
+            }
             Err(problem) => {
+                self.board().set_reload(Some(problem.to_string()));
                 error!("reload refused, still running the previous configuration: {problem}");
                 // The signer may have taken the new one. It would refuse every request with a backend that it
                 // no longer allows.

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
 use crate::runtime::StatusBoard;
-use crate::status::Health;
+use crate::status::Verdict;
 
 /// The longest time between two looks at the status; it is shorter if the watchdog's time is short.
 const LOOK: Duration = Duration::from_secs(5);
@@ -79,7 +79,8 @@ impl ServiceManager {
         loop {
             looks.tick().await;
             if let Ok(state) = timeout(patience, board.state()).await {
-                self.tell(&format!("STATUS={}\nWATCHDOG=1", Health::of(&state)));
+                let verdict = Verdict::of(&state, onionbalance_process::now());
+                self.tell(&format!("STATUS={verdict}\nWATCHDOG=1"));
             }
         }
     }

@@ -18,8 +18,19 @@ pub struct State {
     pub uptime: Duration,
     /// The trouble with the signer; `None` if it answered the last question.
     pub signer: Option<Trouble>,
+    /// The refusal of the last reload; `None` if it was accepted, or if there was none.
+    pub reload: Option<RefusedReload>,
     /// The tors, in the order in which their runtimes were started; empty until the signer has answered once.
     pub tors: Vec<TorState>,
+}
+
+/// A reload that was refused: the balancer goes on with the configuration before it.
+#[derive(Clone, Debug)]
+pub struct RefusedReload {
+    /// The time of the refusal.
+    pub since: Instant,
+    /// The reason.
+    pub problem: String,
 }
 
 /// One tor, and the services that it balances.
@@ -49,12 +60,13 @@ pub type Inquiry = oneshot::Sender<TorState>;
 pub struct StatusBoard {
     began: Instant,
     signer: watch::Receiver<Option<Trouble>>,
+    reload: Arc<Mutex<Option<RefusedReload>>>,
     runtimes: Arc<Mutex<Vec<mpsc::Sender<Inquiry>>>>,
 }
 
 impl StatusBoard {
     pub(super) fn new(signer: watch::Receiver<Option<Trouble>>) -> Self {
-        Self { began: Instant::now(), signer, runtimes: Arc::default() }
+        Self { began: Instant::now(), signer, reload: Arc::default(), runtimes: Arc::default() }
     }
 
     /// The state of all runtimes. Waits while one of them is busy.
@@ -68,7 +80,14 @@ impl StatusBoard {
                 tors.extend(answer.await);
             }
         }
-        State { uptime: self.began.elapsed(), signer: self.signer.borrow().clone(), tors }
+        let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        State { uptime: self.began.elapsed(), signer: self.signer.borrow().clone(), reload, tors }
+    }
+
+    /// Shows the end of a reload from now on: the reason for which it was refused, or `None`.
+    pub fn set_reload(&self, refused: Option<String>) {
+        let refused = refused.map(|problem| RefusedReload { since: Instant::now(), problem });
+        *self.reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     pub(super) fn set(&self, runtimes: Vec<mpsc::Sender<Inquiry>>) {

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use behind::Behind;
-pub use board::{Inquiry, State, StatusBoard, TorState};
+pub use board::{Inquiry, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
 pub use fleet::Configuration;
 pub use pool::Share;

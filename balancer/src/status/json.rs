@@ -1,112 +1,57 @@
-//! The status as JSON. It has the keys of Onionbalance 0.2, so that programs that read those can read it, and
-//! further ones.
+//! The report on a state, and its JSON.
 
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
-use serde::Serialize;
 
-use crate::engine::{BackendState, BackendStatus, DescriptorStatus, UploadState};
+use super::moment::Moment;
+use super::report::{
+    Answers, Descriptor, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
+    Upload,
+};
+use super::verdict::Verdict;
+use crate::engine::{
+    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
+    UploadState,
+};
 use crate::names::Names;
 use crate::runtime::{ServiceReport, State, TorState};
 
-#[derive(Serialize)]
-struct Status {
-    services: Vec<Service>,
-    tors: Vec<Tor>,
-}
-
-/// One tor, and its load.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tor {
-    control_ports: Vec<String>,
-    ready: bool,
-    /// The requests that are outstanding, one circuit each. `most_in_flight` is their largest number.
-    in_flight: usize,
-    most_in_flight: usize,
-    fetches_waiting: usize,
-    uploads_waiting: usize,
-    read_backs_waiting: usize,
-    longest_wait_seconds: u64,
-    /// The time for which there has been more to do than this tor can, in seconds; null if there is not.
-    behind_for_seconds: Option<u64>,
-    /// Posts (HSPOST) of version-3 descriptors since tor's start, or since the balancer's if that was later.
-    posts_since_start: u64,
-    /// Posts within the last `posts_last_day_seconds`, a day at most.
-    posts_last_day: u64,
-    posts_last_day_seconds: u64,
-    /// True if tor has taken as many posts since its start as `tor-restart-hint` allows.
-    restart_due: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Service {
-    onion_address: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    publish_attempt_first_descriptor: Option<String>,
-    publish_attempt_second_descriptor: Option<String>,
-    intro_points_num: usize,
-    /// The line that clients need in their torrc; left out if the service does not authorize its clients.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_line: Option<String>,
-    descriptors: Vec<Descriptor>,
-    instances: Vec<Instance>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    time_period: u64,
-    /// The replica; left out if all replicas are the same document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replica: Option<u8>,
-    revision: Option<u64>,
-    hsdirs: usize,
-    stored: usize,
-    /// The time at which an HSDir last stored it; null if none has since the start.
-    last_stored: Option<String>,
-}
-
-/// Onionbalance gives an instance that it has not received another shape.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Instance {
-    #[serde(rename_all = "camelCase")]
-    Received {
-        onion_address: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        descriptor_received: String,
-        intro_set_modified: String,
-        intro_points_num: usize,
-        live: bool,
-    },
-    #[serde(rename_all = "camelCase")]
-    Missing {
-        onion_address: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        received: Option<String>,
-    },
-}
-
 /// The JSON object, with a line end.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
-    let services = state.services().map(|report| service(report, now)).collect();
-    let status = Status { services, tors: state.tors.iter().map(tor).collect() };
     // Strings, numbers and lists of them can always be rendered.
-    let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&report(state, now)).unwrap_or_default();
     text.push('\n');
     text
 }
 
-fn tor(TorState { endpoints, is_ready, load, posts, .. }: &TorState) -> Tor {
+/// The report on this state at the time `now`.
+pub(super) fn report(state: &State, now: UnixTime) -> Report {
+    let verdict = Verdict::of(state, now);
+    let trouble = state.signer.as_ref();
+    Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        time: Moment(now),
+        started_at: ago(state.uptime, now),
+        health: verdict.health,
+        summary: verdict.to_string(),
+        signer: Signer {
+            connected: trouble.is_none() && !state.tors.is_empty(),
+            away_since: trouble.map(|trouble| ago(trouble.since.elapsed(), now)),
+            last_error: trouble.map(|trouble| trouble.problem.clone()),
+        },
+        tors: state.tors.iter().map(|of| tor(of, now)).collect(),
+        services: state.services().map(|report| service(report, &verdict, now)).collect(),
+        problems: verdict.problems,
+    }
+}
+
+fn tor(TorState { endpoints, is_ready, since, load, posts, .. }: &TorState, now: UnixTime) -> Tor {
     Tor {
         control_ports: endpoints.iter().map(ToString::to_string).collect(),
         ready: *is_ready,
+        since: ago(*since, now),
         in_flight: load.in_flight,
         most_in_flight: load.most_in_flight,
         fetches_waiting: load.looks_waiting,
@@ -121,7 +66,7 @@ fn tor(TorState { endpoints, is_ready, load, posts, .. }: &TorState) -> Tor {
     }
 }
 
-fn service(report: &ServiceReport, now: UnixTime) -> Service {
+fn service(report: &ServiceReport, verdict: &Verdict, now: UnixTime) -> Service {
     let ServiceReport { status, names, client_line } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
@@ -132,47 +77,108 @@ fn service(report: &ServiceReport, now: UnixTime) -> Service {
         let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
         Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
+    let offered = offered(status);
     Service {
         onion_address: status.service.to_string(),
         name: names.of_service(&status.service).map(ToString::to_string),
+        health: verdict.of_service(status),
         publish_attempt_first_descriptor: attempt(0),
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
+        all_gone_since: status.stale_for.map(|stale| ago(stale, now)),
         client_line: client_line.as_ref().map(ToString::to_string),
         descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas, now)).collect(),
-        instances: status.backends.iter().map(|backend| instance(backend, names, now)).collect(),
+        instances: status.backends.iter().map(|backend| instance(backend, names, offered, now)).collect(),
     }
 }
 
+/// The number of introduction points of all live backends if a descriptor lists all of them; `None` otherwise.
+fn offered(status: &ServiceStatus) -> Option<usize> {
+    let live = status.backends.iter().filter(|backend| backend.state == BackendState::Live);
+    let points = live.map(|backend| backend.points).sum();
+    (points == status.points && points > 0).then_some(points)
+}
+
 fn descriptor(status: &DescriptorStatus, has_replicas: bool, now: UnixTime) -> Descriptor {
+    let lacking = status.hsdirs.iter().filter(|hsdir| hsdir.state != UploadState::Stored);
     Descriptor {
         time_period: status.slot.period,
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         hsdirs: status.hsdirs.len(),
-        stored: status.hsdirs.iter().filter(|hsdir| hsdir.state == UploadState::Stored).count(),
+        stored: status.hsdirs.len() - lacking.clone().count(),
         last_stored: status.stored_ago.map(|stored| ago(stored, now)),
+        incomplete_since: status.incomplete_for.map(|time| ago(time, now)),
+        next_publication: status.renewal_in.map(|time| Moment(now.plus(time.as_secs()))),
+        lacking: lacking.map(hsdir).collect(),
     }
 }
 
-fn instance(status: &BackendStatus, names: &Names, now: UnixTime) -> Instance {
-    let onion_address = status.backend.to_string();
-    let name = names.of_backend(&status.backend).map(ToString::to_string);
-    match status.received_ago {
-        Some(received) => Instance::Received {
-            onion_address,
-            name,
+fn hsdir(status: &HsdirStatus) -> Hsdir {
+    let (state, failures) = match status.state {
+        UploadState::Pending { failures } => (Upload::Pending, failures),
+        UploadState::Signing => (Upload::Signing, 0),
+        UploadState::Uploading => (Upload::Uploading, 0),
+        UploadState::Acknowledged => (Upload::Acknowledged, 0),
+        UploadState::Stored => (Upload::Stored, 0),
+        UploadState::Refused => (Upload::Refused, 0),
+        UploadState::Unknown => (Upload::UnknownToTor, 0),
+    };
+    Hsdir { fingerprint: status.hsdir.to_string(), state, failures, revision: status.revision }
+}
+
+fn instance(status: &BackendStatus, names: &Names, offered: Option<usize>, now: UnixTime) -> Instance {
+    let received = match status.received_ago {
+        Some(received) => Received::Yes {
             descriptor_received: ago(received, now),
             intro_set_modified: ago(status.changed_ago.unwrap_or(received), now),
             intro_points_num: status.points,
             live: status.state == BackendState::Live,
         },
-        None => Instance::Missing { onion_address, name, received: None },
+        None => Received::No { received: None },
+    };
+    let (state, points) = match status.state {
+        BackendState::Unknown => (InstanceState::Unknown, 0),
+        BackendState::NotFound => (InstanceState::NotFound, 0),
+        BackendState::Live => (InstanceState::Live, status.points),
+        BackendState::Gone(_) => (InstanceState::Gone, 0),
+    };
+    Instance {
+        onion_address: status.backend.to_string(),
+        name: names.of_backend(&status.backend).map(ToString::to_string),
+        received,
+        state,
+        missing_since: status.missing_for.map(|time| ago(time, now)),
+        last_look: status.asked_ago.map(|time| ago(time, now)),
+        share: offered.map(|offered| part(points, offered)),
+        answers: answers(&status.sources),
     }
 }
 
-fn ago(age: Duration, now: UnixTime) -> String {
-    now.minus(age.as_secs()).to_string()
+/// `points` of `offered`, with three decimals.
+fn part(points: usize, offered: usize) -> f64 {
+    // A service has some hundred points at most.
+    let thousandths = u16::try_from(points * 1000 / offered).unwrap_or(1000);
+    f64::from(thousandths) / 1000.0
+}
+
+fn answers(sources: &[SourceStatus]) -> Answers {
+    let mut answers = Answers::default();
+    for answer in sources.iter().filter_map(|source| source.answer) {
+        let count = match answer {
+            HsdirAnswer::Copy { .. } => &mut answers.copy,
+            HsdirAnswer::NotFound => &mut answers.not_found,
+            HsdirAnswer::Failed => &mut answers.failed,
+            HsdirAnswer::Invalid => &mut answers.invalid,
+            HsdirAnswer::Silent => &mut answers.silent,
+        };
+        *count += 1;
+    }
+    answers
+}
+
+fn ago(age: Duration, now: UnixTime) -> Moment {
+    Moment(now.minus(age.as_secs()))
 }
 
 #[cfg(test)]
@@ -181,6 +187,33 @@ mod tests {
     use crate::engine::ServiceStatus;
     use crate::onion_version::ClientLine;
     use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
+
+    /// Checks that `found` has everything of `wanted`, and maybe more keys.
+    fn assert_has(found: &serde_json::Value, wanted: &serde_json::Value) {
+        use serde_json::Value::{Array, Object};
+        match (found, wanted) {
+            (Object(found), Object(wanted)) => {
+                wanted.iter().for_each(|(key, value)| assert_has(&found[key], value));
+            }
+            (Array(found), Array(wanted)) => {
+                assert_eq!(found.len(), wanted.len());
+                found.iter().zip(wanted).for_each(|(found, wanted)| assert_has(found, wanted));
+            }
+            _ => assert_eq!(found, wanted),
+        }
+    }
+
+    #[test]
+    fn a_report_can_be_read_again() {
+        let status = ServiceStatus {
+            descriptors: vec![descriptor(7, 0, Some(60))],
+            backends: vec![backend("a.onion", Some(1)), backend("b.onion", None)],
+            ..service("front.onion")
+        };
+        let (state, now) = (state_of(vec![report(status, Some("shop"), &[])]), UnixTime(1_795_336_111));
+        let read: Report = serde_json::from_str(&render(&state, now)).unwrap();
+        assert_eq!(read, super::report(&state, now));
+    }
 
     #[test]
     fn keys_are_onionbalances() {
@@ -192,22 +225,21 @@ mod tests {
         let now = UnixTime(1_795_336_111);
         let state = state_of(vec![report(status.clone(), None, &[])]);
         let json: serde_json::Value = serde_json::from_str(&render(&state, now)).unwrap();
-        assert_eq!(
-            json["services"],
-            serde_json::json!([{
-                "onionAddress": "front.onion",
-                "publishAttemptFirstDescriptor": "2026-11-22 08:27:41",
-                "publishAttemptSecondDescriptor": null,
-                "introPointsNum": 3,
-                "descriptors": [{"timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1,
-                                 "lastStored": "2026-11-22 08:27:31"}],
-                "instances": [
-                    {"onionAddress": "a.onion", "descriptorReceived": "2026-11-22 08:28:30",
-                     "introSetModified": "2026-11-22 08:28:30", "introPointsNum": 3, "live": true},
-                    {"onionAddress": "b.onion", "received": null},
-                ],
-            }])
-        );
+        let wanted = serde_json::json!({
+            "onionAddress": "front.onion",
+            "publishAttemptFirstDescriptor": "2026-11-22 08:27:41",
+            "publishAttemptSecondDescriptor": null,
+            "introPointsNum": 3,
+            "descriptors": [{"timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1,
+                             "lastStored": "2026-11-22 08:27:31"}],
+            "instances": [
+                {"onionAddress": "a.onion", "descriptorReceived": "2026-11-22 08:28:30",
+                 "introSetModified": "2026-11-22 08:28:30", "introPointsNum": 3, "live": true},
+                {"onionAddress": "b.onion", "received": null},
+            ],
+        });
+        assert_has(&json["services"][0], &wanted);
+        assert!(json["services"][0]["instances"][1].get("live").is_none());
         let line = ClientLine {
             frontend: "7s4hxwwifcslrus2".parse().unwrap(),
             cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
@@ -261,7 +293,7 @@ mod tests {
         assert_eq!(
             tor(&state),
             serde_json::json!({
-                "controlPorts": ["unix:/run/tor/control"], "ready": true, "inFlight": 24, "mostInFlight": 24,
+                "controlPorts": ["unix:/run/tor/control"], "ready": true, "since": "1970-01-01 00:00:00", "inFlight": 24, "mostInFlight": 24,
                 "fetchesWaiting": 6900, "uploadsWaiting": 12, "readBacksWaiting": 0, "longestWaitSeconds": 1200,
                 "behindForSeconds": 60, "postsSinceStart": 30, "postsLastDay": 40, "postsLastDaySeconds": 3600,
                 "restartDue": false,

@@ -1,15 +1,20 @@
 //! The status socket: a reader that connects gets the status, then the end of the stream.
 
-mod health;
 mod json;
+mod moment;
+mod problem;
+mod problems;
+mod report;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
+mod verdict;
 
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,10 +22,15 @@ use onionbalance_process::with_mode_0660;
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub use self::health::Health;
+pub use self::moment::Moment;
+pub use self::problem::{Problem, ProblemId, Severity};
+pub use self::report::{Descriptor, Instance, InstanceState, Received, Report, SCHEMA, Service, Tor};
+pub use self::verdict::{Health, Verdict};
+use crate::aside::aside;
 use crate::config::{StatusForm, StatusPlace};
 use crate::runtime::{State, StatusBoard};
 
@@ -102,9 +112,10 @@ impl StatusSockets {
 
     /// Sends the status of `board` to each reader that connects, forever.
     pub async fn serve(&self, board: &StatusBoard) {
+        let turn = Arc::default();
         loop {
             match self.reader().await {
-                Ok(reader) => drop(tokio::spawn(tell(reader, board.clone()))),
+                Ok(reader) => drop(tokio::spawn(tell(reader, board.clone(), Arc::clone(&turn)))),
                 Err(error) => {
                     warn!("a reader of the status was lost: {error}");
                     // The cause is usually a lack of descriptors: an immediate retry would only fill the log.
@@ -175,15 +186,22 @@ impl Drop for Socket {
     }
 }
 
-async fn tell(reader: Reader, board: StatusBoard) {
-    reader.tell(&board.state().await, onionbalance_process::now()).await;
+/// Sends the status to a reader. The text of thousands of services is made beside the loop, and one text at a
+/// time: readers must not take all threads.
+async fn tell(reader: Reader, board: StatusBoard, turn: Arc<Mutex<()>>) {
+    let text = {
+        let _turn = turn.lock().await;
+        let (form, state, now) = (reader.form, board.state().await, onionbalance_process::now());
+        aside(move || form.render(&state, now)).await
+    };
+    reader.tell(&text).await;
 }
 
 /// Logs the status, in the form of lines.
 pub async fn log(board: &StatusBoard) {
-    let state = board.state().await;
-    info!("status: {}", Health::of(&state));
-    for line in StatusForm::Text.render(&state, onionbalance_process::now()).lines() {
+    let (state, now) = (board.state().await, onionbalance_process::now());
+    info!("status: {}", Verdict::of(&state, now));
+    for line in StatusForm::Text.render(&state, now).lines() {
         info!("status: {line}");
     }
 }
@@ -195,9 +213,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Sends the status, as far as the reader takes it.
-    async fn tell(mut self, state: &State, now: UnixTime) {
-        let text = self.form.render(state, now);
+    /// Sends a text, as far as the reader takes it.
+    async fn tell(mut self, text: &str) {
         // A reader that has closed, or does not read, is no problem of ours.
         let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
     }
@@ -225,7 +242,7 @@ mod tests {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
-            reader.tell(&State::default(), UnixTime(0)).await;
+            reader.tell(&form.render(&State::default(), UnixTime(0))).await;
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
             assert_eq!(told, form.render(&State::default(), UnixTime(0)));

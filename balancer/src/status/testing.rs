@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
+use onionbalance_proto::time::UnixTime;
+
+use super::{Report, json};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
@@ -13,7 +16,7 @@ use crate::names::NamesBuilder;
 use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
 
 /// The load of a tor that is behind.
-pub(super) const BEHIND: Load = Load {
+pub(crate) const BEHIND: Load = Load {
     in_flight: 24,
     most_in_flight: 24,
     posts_waiting: 12,
@@ -28,16 +31,21 @@ const POSTS: PostLoad =
     PostLoad { since_start: 30, last_day: 40, day: Duration::from_secs(3600), is_restart_due: false };
 
 /// The state after an hour, with these services at one tor.
-pub(super) fn state_of(services: Vec<ServiceReport>) -> State {
+pub(crate) fn state_of(services: Vec<ServiceReport>) -> State {
     let (uptime, endpoints) = (Duration::from_secs(3600), vec![Endpoint::Unix("/run/tor/control".into())]);
     let consensus = ConsensusAge::Current;
     let (load, posts) = (Load::default(), POSTS);
     let tor = TorState { endpoints, is_ready: true, since: uptime, consensus, load, posts, services };
-    State { uptime, signer: None, tors: vec![tor] }
+    State { uptime, signer: None, reload: None, tors: vec![tor] }
+}
+
+/// The report on a state.
+pub(crate) fn report_of(state: &State, now: UnixTime) -> Report {
+    json::report(state, now)
 }
 
 /// A service with three introduction points, without descriptors and backends.
-pub(super) fn service(address: &str) -> ServiceStatus {
+pub(crate) fn service(address: &str) -> ServiceStatus {
     ServiceStatus {
         service: address.into(),
         points: 3,
@@ -49,7 +57,7 @@ pub(super) fn service(address: &str) -> ServiceStatus {
 
 /// A report with the names that the operator gave the service and its backends; the latter as pairs of
 /// address and name.
-pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
+pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
     let mut names = NamesBuilder::default();
     if let Some(name) = name {
         names.service(&status.service, &name.parse().unwrap());
@@ -62,23 +70,27 @@ pub(super) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
 
 /// A descriptor with one HSDir, which stored it this number of seconds ago, ten seconds before it was last
 /// published.
-pub(super) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> DescriptorStatus {
+pub(crate) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> DescriptorStatus {
     let hsdir = HsdirStatus { hsdir: Fingerprint([1; 20]), state: UploadState::Stored, revision: Some(9) };
     DescriptorStatus {
         slot: DescriptorSlot { period, replica },
         published_ago: stored_ago.map(|ago| Duration::from_secs(ago - 10)),
         stored_ago: stored_ago.map(Duration::from_secs),
+        incomplete_for: None,
+        renewal_in: stored_ago.map(|_| Duration::from_secs(3000)),
         revision: Some(9),
         hsdirs: vec![hsdir],
     }
 }
 
 /// A live backend whose descriptor was received this number of seconds ago.
-pub(super) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
+pub(crate) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
     let received_ago = received_ago.map(Duration::from_secs);
     BackendStatus {
         backend: name.into(),
         state: BackendState::Live,
+        missing_for: None,
+        asked_ago: received_ago,
         period: Some(7),
         revision: Some(5),
         published: None,

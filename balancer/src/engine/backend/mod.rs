@@ -40,6 +40,8 @@ pub(super) struct Backend<P: Point> {
     answered: bool,
     /// The time at which it was first asked for; `None` before that.
     first_asked: Option<Duration>,
+    /// The time at which an HSDir was last asked for it; `None` before that.
+    last_asked: Option<Duration>,
     /// Its place in the line of looks; `None` if it is not in it.
     pub(super) place: Option<Place>,
 }
@@ -58,6 +60,7 @@ impl<P: Point> Backend<P> {
             missing_since: None,
             answered: false,
             first_asked: None,
+            last_asked: None,
             place: None,
         }
     }
@@ -145,6 +148,7 @@ impl<P: Point> Backend<P> {
     pub(super) fn next_to_ask(&mut self, now: Duration, timeout: Duration) -> Option<Source> {
         let source = self.looks.next_to_ask(now + timeout)?;
         self.first_asked.get_or_insert(now);
+        self.last_asked = Some(now);
         Some(source)
     }
 
@@ -238,6 +242,8 @@ impl<P: Point> Backend<P> {
         BackendStatus {
             backend: self.id.clone(),
             state: self.state,
+            missing_for: self.missing_since.map(|since| now.saturating_sub(since)),
+            asked_ago: self.last_asked.map(|asked| now.saturating_sub(asked)),
             period: held.map(|held| held.copy.period),
             revision: held.map(|held| held.copy.revision),
             published: held.map(|held| held.copy.published),

@@ -346,6 +346,8 @@ impl<I: Eq> Descriptor<I> {
             slot: self.slot,
             published_ago: self.published.map(|published| now.saturating_sub(published)),
             stored_ago: self.stored.map(|stored| now.saturating_sub(stored)),
+            incomplete_for: self.incomplete_since.map(|since| now.saturating_sub(since)),
+            renewal_in: self.renew_at.map(|at| at.saturating_sub(now)),
             revision: self.revision,
             hsdirs: self.hsdirs.iter().map(hsdir).collect(),
         }

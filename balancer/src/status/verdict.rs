@@ -1,0 +1,315 @@
+//! The verdict on the state of everything: one word for its health, and the problems. The service manager, the
+//! log, the JSON object and the screen show the same one.
+
+use std::fmt;
+use std::time::Duration;
+
+use onionbalance_proto::time::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Problem, Severity};
+use super::problems;
+use crate::engine::{BackendState, DescriptorStatus, ServiceStatus, UploadState};
+use crate::runtime::{State, TorState};
+
+/// The time in which a process that has just started may lack something.
+const START: Duration = Duration::from_secs(120);
+
+/// The verdict on the state of everything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// The health of everything.
+    pub health: Health,
+    /// The problems, those of greater severity first. Nothing is missing yet while the process is starting.
+    pub problems: Vec<Problem>,
+    /// The signer or the tor that has never been there and is waited for; `None` if there is none.
+    awaited: Option<String>,
+    counts: Counts,
+}
+
+/// The health of everything, or of a service.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// Nothing has to be done.
+    Ok,
+    /// The process is in its first minutes, in which something may be missing.
+    Starting,
+    /// Visitors get through, but somebody should act.
+    Degraded,
+    /// Visitors of some service do not get through.
+    Down,
+}
+
+/// The numbers of services and backends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Counts {
+    services: usize,
+    backends: usize,
+    live: usize,
+}
+
+impl Verdict {
+    /// The verdict on this state at the time `now`.
+    pub fn of(state: &State, now: UnixTime) -> Self {
+        let mut problems: Vec<Problem> = problems::of(state, now).collect();
+        problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+        let is_published = state.services().all(|service| is_published(&service.status));
+        let worst = problems.first().map(|problem| problem.severity);
+        let awaited = awaited(state);
+        let health = match worst {
+            None if is_published && awaited.is_none() => Health::Ok,
+            _ if state.uptime < START => Health::Starting,
+            Some(Severity::Critical) => Health::Down,
+            _ => Health::Degraded,
+        };
+        if health == Health::Starting {
+            problems.retain(|problem| problem.since.is_some());
+        }
+        Self { health, problems, awaited, counts: Counts::of(state) }
+    }
+
+    /// The health of the service with this address. A problem that concerns no service in particular concerns
+    /// each.
+    pub fn of_service(&self, service: &ServiceStatus) -> Health {
+        let address = service.service.to_string();
+        let concerns = |problem: &&Problem| problem.service.as_ref().is_none_or(|of| *of == address);
+        let worst = self.problems.iter().filter(concerns).map(|problem| problem.severity).max();
+        match worst {
+            _ if self.health == Health::Starting => Health::Starting,
+            None if is_published(service) => Health::Ok,
+            Some(Severity::Critical) => Health::Down,
+            _ => Health::Degraded,
+        }
+    }
+}
+
+/// The signer or a tor that some service needs and that has never been there; `None` if there is none.
+fn awaited(state: &State) -> Option<String> {
+    if state.tors.is_empty() {
+        let problem = state.signer.as_ref().map_or("no answer yet", |trouble| &trouble.problem);
+        return Some(format!("the signer: {problem}"));
+    }
+    let is_awaited = |tor: &&TorState| {
+        let mut services = tor.services.iter().map(|service| &service.status);
+        !tor.is_ready && !tor.services.is_empty() && services.all(is_unpublished)
+    };
+    state.tors.iter().find(is_awaited).map(|tor| format!("tor at {}", tor.places()))
+}
+
+/// True if each descriptor is at one HSDir at least, or there is nothing to publish.
+fn is_published(service: &ServiceStatus) -> bool {
+    let is_stored = |descriptor: &DescriptorStatus| {
+        descriptor.hsdirs.iter().any(|hsdir| hsdir.state == UploadState::Stored)
+    };
+    service.backends.is_empty()
+        || !service.descriptors.is_empty() && service.descriptors.iter().all(is_stored)
+}
+
+/// True if no HSDir has ever acknowledged a descriptor.
+pub(super) fn is_unpublished(service: &ServiceStatus) -> bool {
+    service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
+}
+
+impl Counts {
+    fn of(state: &State) -> Self {
+        let backends = || state.services().flat_map(|service| &service.status.backends);
+        Self {
+            services: state.services().count(),
+            backends: backends().count(),
+            live: backends().filter(|backend| backend.state == BackendState::Live).count(),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { services, backends, live } = self;
+        let noun = if *services == 1 { "service" } else { "services" };
+        write!(f, "{services} {noun}, {live} of {backends} backends live")
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// One line: the health, then the first problem in full with the number of all, or the numbers of services and
+/// backends if there is none.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { health, problems, awaited, counts } = self;
+        match (awaited, health, problems.as_slice()) {
+            (Some(awaited), ..) => write!(f, "waiting for {awaited}"),
+            (None, Health::Ok | Health::Starting, _) => write!(f, "{health}: {counts}"),
+            (None, _, []) => write!(f, "{health}: descriptors are being uploaded"),
+            (None, _, [only]) => write!(f, "{health}: {}", only.text),
+            (None, _, [first, ..]) => {
+                write!(f, "{health}: {} problems, the first: {}", problems.len(), first.text)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::engine::{BackendStatus, Gone, HsdirStatus};
+    use crate::runtime::{ConsensusAge, RefusedReload, ServiceReport};
+    use crate::signer::Trouble;
+    use crate::status::Moment;
+    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
+
+    const AWAY: Duration = Duration::from_secs(60);
+    const ALL_GONE: Duration = Duration::from_secs(300);
+    const NOW: UnixTime = UnixTime(1_795_336_111);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn state(uptime: Duration, is_ready: bool, services: Vec<ServiceStatus>) -> State {
+        let mut state = state_of(services.into_iter().map(named).collect());
+        state.uptime = uptime;
+        (state.tors[0].is_ready, state.tors[0].since) = (is_ready, uptime);
+        state
+    }
+
+    fn named(service: ServiceStatus) -> ServiceReport {
+        report(service, Some("shop"), &[("b", "web2")])
+    }
+
+    fn shop(backends: Vec<BackendStatus>) -> ServiceStatus {
+        ServiceStatus { descriptors: vec![descriptor(7, 0, Some(60))], backends, ..service("shop.onion") }
+    }
+
+    fn gone(name: &str) -> BackendStatus {
+        BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend(name, Some(1)) }
+    }
+
+    fn said(state: &State) -> String {
+        Verdict::of(state, NOW).to_string()
+    }
+
+    #[test]
+    fn all_is_well() {
+        let state = state(LONG, true, vec![shop(vec![backend("a", Some(1)), backend("b", Some(1))])]);
+        assert_eq!(said(&state), "ok: 1 service, 2 of 2 backends live");
+    }
+
+    #[test]
+    fn what_has_never_been_there_is_waited_for() {
+        let trouble = Trouble { since: Instant::now(), problem: "the signer is not ready: no key".into() };
+        let mut state = state(LONG, false, vec![ServiceStatus { descriptors: vec![], ..shop(vec![]) }]);
+        assert_eq!(said(&state), "waiting for tor at unix:/run/tor/control");
+        state.tors.clear();
+        assert_eq!(said(&state), "waiting for the signer: no answer yet");
+        state.signer = Some(trouble);
+        assert_eq!(said(&state), "waiting for the signer: the signer is not ready: no key");
+    }
+
+    #[test]
+    fn a_backend_that_is_gone_degrades_and_all_of_them_are_down() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1)), gone("b")])]);
+        assert_eq!(said(&state), "degraded: web2 has been gone: its last descriptor is too old");
+        let stale_for = Some(ALL_GONE + Duration::from_secs(60));
+        state.tors[0].services = vec![named(ServiceStatus { stale_for, ..shop(vec![gone("a"), gone("b")]) })];
+        assert_eq!(said(&state), "down: 3 problems, the first: shop: all backends have been gone for 6 min");
+    }
+
+    #[test]
+    fn the_first_minutes_are_a_start() {
+        let unpublished = ServiceStatus { descriptors: vec![], ..shop(vec![backend("a", Some(1))]) };
+        assert_eq!(
+            said(&state(AWAY, true, vec![unpublished.clone()])),
+            "starting: 1 service, 1 of 1 backends live"
+        );
+        assert_eq!(said(&state(LONG, true, vec![unpublished])), "down: shop is published nowhere");
+    }
+
+    #[test]
+    fn a_tor_that_goes_is_told_of_after_a_minute() {
+        let mut state = state(LONG, false, vec![shop(vec![backend("a", Some(1)), gone("b")])]);
+        let told = "degraded: 2 problems, the first: tor at unix:/run/tor/control has been away for 1 h";
+        assert_eq!(said(&state), told);
+        state.tors[0].since = AWAY;
+        assert_eq!(said(&state), "degraded: web2 has been gone: its last descriptor is too old");
+    }
+
+    #[test]
+    fn a_tor_without_a_current_consensus_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        for (consensus, told) in [
+            (
+                ConsensusAge::Old(LONG * 3),
+                "degraded: tor at unix:/run/tor/control has had no current consensus for 3 h",
+            ),
+            (
+                ConsensusAge::Early(LONG * 5),
+                "degraded: this machine's clock is 5 h behind the consensus of tor at unix:/run/tor/control",
+            ),
+            (ConsensusAge::Current, "ok: 1 service, 1 of 1 backends live"),
+        ] {
+            state.tors[0].consensus = consensus;
+            assert_eq!(said(&state), told);
+        }
+    }
+
+    #[test]
+    fn a_tor_that_is_due_for_a_restart_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        state.tors[0].posts.is_restart_due = true;
+        let told = "degraded: tor at unix:/run/tor/control has taken 30 posts since it started, and loses memory with each";
+        assert_eq!(said(&state), told);
+    }
+
+    #[test]
+    fn a_tor_that_is_behind_is_told_of_with_the_remedy() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        state.tors[0].load = BEHIND;
+        let told = "degraded: tor at unix:/run/tor/control has more to do than one tor can: 6912 requests wait, the longest for 20 \
+                    min";
+        assert_eq!(said(&state), told);
+    }
+
+    #[test]
+    fn a_reload_that_was_refused_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        let problem = "config.yaml:3: unknown key".to_owned();
+        state.reload = Some(RefusedReload { since: Instant::now(), problem });
+        assert_eq!(said(&state), "degraded: the last reload was refused: config.yaml:3: unknown key");
+    }
+
+    #[test]
+    fn a_problem_of_one_service_leaves_the_others_well() {
+        let well = ServiceStatus { service: "forum.onion".into(), ..shop(vec![backend("a", Some(1))]) };
+        let services = vec![shop(vec![backend("a", Some(1)), gone("b")]), well];
+        let mut state = state(LONG, true, services.clone());
+        let healths = |state: &State| {
+            let verdict = Verdict::of(state, NOW);
+            services.iter().map(|service| verdict.of_service(service)).collect::<Vec<_>>()
+        };
+        assert_eq!(healths(&state), [Health::Degraded, Health::Ok]);
+        (state.tors[0].is_ready, state.tors[0].since) = (false, LONG);
+        assert_eq!(healths(&state), [Health::Degraded, Health::Degraded]);
+    }
+
+    #[test]
+    fn an_hsdir_that_lacks_a_descriptor_for_long_is_told_of() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        let descriptor = &mut state.tors[0].services[0].status.descriptors[0];
+        let stored = descriptor.hsdirs[0].clone();
+        descriptor.hsdirs.push(HsdirStatus { state: UploadState::Uploading, ..stored });
+        assert_eq!(said(&state), "ok: 1 service, 1 of 1 backends live");
+        state.tors[0].services[0].status.descriptors[0].incomplete_for = Some(LONG);
+        let verdict = Verdict::of(&state, NOW);
+        assert_eq!(verdict.to_string(), "degraded: shop: 1 of 2 HSDirs lack its descriptor");
+        assert_eq!(verdict.problems[0].since, Some(Moment(NOW.minus(3600))));
+    }
+}
