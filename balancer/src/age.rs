@@ -21,6 +21,23 @@ impl fmt::Display for Age {
     }
 }
 
+/// A length of time in its largest unit: `9 s`, `2 min`, `3 h`, `3 d`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RoughAge(pub Duration);
+
+impl fmt::Display for RoughAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (number, unit) = match seconds {
+            0..60 => (seconds, "s"),
+            60..3600 => (seconds / 60, "min"),
+            3600..86400 => (seconds / 3600, "h"),
+            _ => (seconds / 86400, "d"),
+        };
+        write!(f, "{number} {unit}")
+    }
+}
+
 fn two(
     f: &mut fmt::Formatter<'_>,
     (large, unit): (u64, &str),
@@ -48,6 +65,15 @@ mod tests {
             (86400 * 30, "30 d"),
         ] {
             assert_eq!(Age(Duration::from_secs(seconds)).to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_rough_age_has_one_unit() {
+        for (seconds, wanted) in
+            [(59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600 * 23, "23 h"), (86400 * 30, "30 d")]
+        {
+            assert_eq!(RoughAge(Duration::from_secs(seconds)).to_string(), wanted);
         }
     }
 }

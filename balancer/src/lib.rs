@@ -9,6 +9,7 @@
 pub mod age;
 mod aside;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod confinement;
 pub mod endpoint;

@@ -5,7 +5,8 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use onionbalance::cli::Arguments;
+use onionbalance::cli::{Arguments, Task};
+use onionbalance::commands;
 use onionbalance::confinement::{hardening, user};
 use onionbalance::lifecycle::service_manager::ServiceManager;
 use onionbalance::lifecycle::signals::{Endings, Requests};
@@ -18,7 +19,10 @@ use tokio::runtime::Builder;
 use tracing::error;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::read();
+    let arguments = match Task::read() {
+        Task::Balance(arguments) => *arguments,
+        Task::Status(options) => return commands::status::run(&options),
+    };
     // A thread has the confinement of the thread that started it, so none is kept for later work.
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::ZERO).build();
     match runtime {

@@ -1,13 +1,15 @@
-//! The paths and the owners of the status sockets.
+//! The paths and the owners of the status sockets, and `onionbalance status`, which asks there.
 
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Output};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
+use onionbalance_tests::programs::Programs;
 
 #[needs_root]
 #[test]
@@ -41,4 +43,41 @@ fn the_service_managers_directory_has_one_without_any_setting() -> Result<()> {
     UnixStream::connect(place.path("status/status.sock"))?.read_to_string(&mut status)?;
     ensure!(status.contains("\"services\""), "{status}");
     Ok(())
+}
+
+#[needs_root]
+#[test]
+fn a_person_is_shown_the_status() -> Result<()> {
+    let Pair { place, balancer, signer: _signer } = Pair::start()?;
+    // The configuration names the socket. The made-up tor never gets ready.
+    let shown = status(&place, &["-c", "config.yaml"])?;
+    let text = String::from_utf8(shown.stdout)?;
+    ensure!(text.starts_with("* waiting for tor at unix:tor/control or 127.0.0.1:9051 "), "{text}");
+    ensure!(text.contains("\n  tor      away ") && text.contains("\n  signer   connected\n"), "{text}");
+    ensure!(shown.status.code() == Some(1), "{text}");
+
+    let quiet = status(&place, &["--socket", "balancer/status", "--quiet", "--wait=0"])?;
+    ensure!(quiet.stdout.is_empty() && quiet.status.code() == Some(1), "{quiet:?}");
+    let json = status(&place, &["--socket", "balancer/status", "--json"])?;
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    ensure!(
+        report["health"] == "starting" && report["services"].as_array().is_some_and(|all| all.len() == 1)
+    );
+    let none = status(&place, &["--socket", "balancer/status", "forum"])?;
+    ensure!(none.status.code() == Some(3), "{none:?}");
+    ensure!(status(&place, &["--sockets"])?.status.code() == Some(3));
+
+    balancer.signal(nix::sys::signal::Signal::SIGTERM)?;
+    balancer.wait_exit(SOON)?;
+    let gone = status(&place, &["--socket", "balancer/status"])?;
+    let text = String::from_utf8(gone.stdout)?;
+    ensure!(text.starts_with("* unknown: nobody answers at balancer/status\n  is it running?"), "{text}");
+    ensure!(gone.status.code() == Some(3), "{text}");
+    Ok(())
+}
+
+fn status(place: &Place, options: &[&str]) -> Result<Output> {
+    let mut command = Command::new(&Programs::build()?.balancer);
+    command.arg("status").args(options).current_dir(place.path("")).env_clear();
+    command.output().context("onionbalance status")
 }

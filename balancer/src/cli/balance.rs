@@ -1,14 +1,12 @@
-//! The command line: Onionbalance's own, so that scripts and units for it can start this program.
+//! The options of a balancer.
 //!
 //! The file has the values that the command line leaves out, and the environment those that both leave out.
 //! This is 0.1.8's order.
 
-use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, TorHost, TorSocket, UnknownLevel};
 
 use crate::endpoint::Endpoint;
@@ -17,21 +15,9 @@ const DEFAULT_SOCKET: &str = "/var/run/tor/control";
 const DEFAULT_IP: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const DEFAULT_PORT: u16 = 9051;
 
-/// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
-const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
-
-const ENVIRONMENT: &str = "\
-Environment:
-  ONIONBALANCE_CONFIG                  the configuration
-  ONIONBALANCE_LOG_LEVEL               as LOG_LEVEL in the configuration, which goes before it
-  ONIONBALANCE_LOG_LOCATION            as LOG_LOCATION in the configuration, which goes before it
-  ONIONBALANCE_TOR_CONTROL_SOCKET      as TOR_CONTROL_SOCKET in the configuration, which goes before it
-  ONIONBALANCE_TOR_CONTROL_PASSWORD    goes before tor-control-password in the configuration
-  ONIONBALANCE_STATUS_SOCKET_LOCATION  goes before status-socket-location in the configuration";
-
-/// Load balancer for Tor onion services.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
+/// The options of a balancer.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Arguments {
     /// Tor's control address [default: the configuration's, else 127.0.0.1]
     #[arg(short, long)]
@@ -65,10 +51,6 @@ pub struct Arguments {
     /// Accepted for compatibility: tor reports whether its network is a testing network
     #[arg(long)]
     is_testnet: bool,
-
-    /// Print the version
-    #[arg(long, action = ArgAction::Version)]
-    version: Option<bool>,
 }
 
 /// The versions of onion services.
@@ -86,24 +68,9 @@ enum HsVersion {
 pub struct BadLevelVariable(UnknownLevel);
 
 impl Arguments {
-    /// The command line of this process, and its environment as far as it names a tor. If one of them is not
-    /// valid, the process ends with a usage message and status 2.
-    pub fn read() -> Self {
-        let variable = std::env::var_os(SOCKET_VARIABLE);
-        Self::try_read(std::env::args_os(), variable).unwrap_or_else(|error| error.exit())
-    }
-
-    /// # Errors
-    ///
-    /// An option or `socket_variable` is not valid, or help is asked for.
-    fn try_read(
-        line: impl IntoIterator<Item = OsString>,
-        socket_variable: Option<OsString>,
-    ) -> Result<Self, clap::Error> {
-        let mut arguments = Self::try_parse_from(line)?;
-        arguments.socket_variable =
-            socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable).transpose()?;
-        Ok(arguments)
+    /// These options with the control socket that the environment names, if it names one.
+    pub(super) fn with_socket_variable(self, socket_variable: Option<TorSocket>) -> Self {
+        Self { socket_variable, ..self }
     }
 
     /// True if the command line names a tor.
@@ -154,37 +121,24 @@ impl Arguments {
     }
 }
 
-/// # Errors
-///
-/// The value is not valid; the error has the form of clap's own for an option.
-fn socket_in_variable(value: OsString) -> Result<TorSocket, clap::Error> {
-    let problem = match value.into_string() {
-        Ok(text) => match text.parse::<TorSocket>() {
-            Ok(socket) => return Ok(socket),
-            Err(error) => format!("invalid value '{text}' for {SOCKET_VARIABLE}: {error}"),
-        },
-        Err(_) => format!("invalid UTF-8 in {SOCKET_VARIABLE}"),
-    };
-    Err(Arguments::command().error(ErrorKind::ValueValidation, problem))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Task;
+
+    fn read(line: &str, variable: Option<&str>) -> Result<Arguments, clap::Error> {
+        match Task::try_read(line.split(' ').map(Into::into), variable.map(Into::into))? {
+            Task::Balance(arguments) => Ok(*arguments),
+            other @ Task::Status(_) => panic!("another task: {other:?}"),
+        }
+    }
 
     fn arguments(line: &str) -> Arguments {
-        Arguments::try_parse_from(line.split(' ')).unwrap()
+        read(line, None).unwrap()
     }
 
     fn endpoints(line: &str, file: &TorDefaults, variable: Option<&str>) -> Vec<String> {
-        let arguments =
-            Arguments::try_read(line.split(' ').map(Into::into), variable.map(Into::into)).unwrap();
-        arguments.endpoints(file).iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
+        read(line, variable).unwrap().endpoints(file).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -196,11 +150,7 @@ mod tests {
         arguments(
             "onionbalance --hs-version v2 --ip ::1 --port 1 --socket c --config c --verbosity critical",
         );
-        assert!(Arguments::try_parse_from(["onionbalance", "--verbosity", "loud"]).is_err());
-        for (flag, wanted) in [("--version", ErrorKind::DisplayVersion), ("-h", ErrorKind::DisplayHelp)] {
-            let shown = Arguments::try_parse_from(["onionbalance", flag]).unwrap_err();
-            assert_eq!(shown.kind(), wanted);
-        }
+        assert!(read("onionbalance --verbosity loud", None).is_err());
     }
 
     #[test]
@@ -224,12 +174,7 @@ mod tests {
         assert_eq!(endpoints("onionbalance -s unix:/c", &nothing, None), ["unix:/c", "127.0.0.1:9051"]);
         assert_eq!(endpoints("onionbalance", &nothing, Some("unix:/c")), ["unix:/c", "127.0.0.1:9051"]);
         assert_eq!(endpoints("onionbalance -p 1", &nothing, Some("")), ["127.0.0.1:1"]);
-        let refused = |line: &str, variable: Option<&str>| {
-            let error = Arguments::try_read(line.split(' ').map(Into::into), variable.map(Into::into));
-            let error = error.unwrap_err();
-            assert_eq!(error.exit_code(), 2);
-            error.to_string()
-        };
+        let refused = |line: &str, variable: Option<&str>| read(line, variable).unwrap_err().to_string();
         for (line, wanted) in [
             (
                 "-i localhost:9051",

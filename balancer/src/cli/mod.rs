@@ -1,0 +1,169 @@
+//! The command line.
+//!
+//! Without a command, the program balances. Its options are Onionbalance's then, so that scripts and units for
+//! that can start it. A command looks at a configuration or at a running balancer, and ends.
+
+mod balance;
+mod status;
+
+use std::ffi::{OsStr, OsString};
+use std::process;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use onionbalance_proto::config::TorSocket;
+
+pub use self::balance::{Arguments, BadLevelVariable};
+pub use self::status::{Color, StatusOptions};
+
+/// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
+const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  ONIONBALANCE_CONFIG                  the configuration
+  ONIONBALANCE_LOG_LEVEL               as LOG_LEVEL in the configuration, which goes before it
+  ONIONBALANCE_LOG_LOCATION            as LOG_LOCATION in the configuration, which goes before it
+  ONIONBALANCE_TOR_CONTROL_SOCKET      as TOR_CONTROL_SOCKET in the configuration, which goes before it
+  ONIONBALANCE_TOR_CONTROL_PASSWORD    goes before tor-control-password in the configuration
+  ONIONBALANCE_STATUS_SOCKET_LOCATION  goes before status-socket-location in the configuration";
+
+/// The task that a command line gives.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// To balance.
+    Balance(Box<Arguments>),
+    /// To show the status of a running balancer.
+    Status(StatusOptions),
+}
+
+/// Load balancer for Tor onion services.
+///
+/// Without a command, it balances the services of its configuration.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = false)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    balance: Arguments,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Show how a running balancer is doing
+    Status(StatusOptions),
+}
+
+impl Task {
+    /// The task of this process. If its command line is not valid, or asks for help, the process ends with a
+    /// message.
+    pub fn read() -> Self {
+        let line: Vec<OsString> = std::env::args_os().collect();
+        let not_valid = usage_status(line.get(1).map(OsString::as_os_str));
+        Self::try_read(line, std::env::var_os(SOCKET_VARIABLE)).unwrap_or_else(|error| {
+            // A message that nobody can read changes nothing about the end.
+            let _ = error.print();
+            process::exit(if error.use_stderr() { not_valid } else { 0 })
+        })
+    }
+
+    /// # Errors
+    ///
+    /// An option or `socket_variable` is not valid, or help is asked for.
+    fn try_read(
+        line: impl IntoIterator<Item = OsString>,
+        socket_variable: Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let CommandLine { command, balance, .. } = CommandLine::try_parse_from(line)?;
+        Ok(match command {
+            Some(Command::Status(options)) => Self::Status(options),
+            None => {
+                let socket = socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable);
+                Self::Balance(Box::new(balance.with_socket_variable(socket.transpose()?)))
+            }
+        })
+    }
+}
+
+/// The exit status for a command line that is not valid. Monitoring takes 2 for *critical*, so that `status`
+/// has another one.
+fn usage_status(command: Option<&OsStr>) -> i32 {
+    if command == Some(OsStr::new("status")) { 3 } else { 2 }
+}
+
+/// # Errors
+///
+/// The value is not valid; the error has the form of clap's own for an option.
+fn socket_in_variable(value: OsString) -> Result<TorSocket, clap::Error> {
+    let problem = match value.into_string() {
+        Ok(text) => match text.parse::<TorSocket>() {
+            Ok(socket) => return Ok(socket),
+            Err(error) => format!("invalid value '{text}' for {SOCKET_VARIABLE}: {error}"),
+        },
+        Err(_) => format!("invalid UTF-8 in {SOCKET_VARIABLE}"),
+    };
+    Err(CommandLine::command().error(ErrorKind::ValueValidation, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Task, clap::Error> {
+        Task::try_read(line.split(' ').map(Into::into), None)
+    }
+
+    fn status(line: &str) -> StatusOptions {
+        match read(line).unwrap() {
+            Task::Status(options) => options,
+            other @ Task::Balance(_) => panic!("another task: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_line_without_a_command_balances() {
+        for line in ["onionbalance", "onionbalance -v debug", "onionbalance -c status"] {
+            assert!(matches!(read(line), Ok(Task::Balance(_))), "{line}");
+        }
+        let wanted = [
+            ("--version", ErrorKind::DisplayVersion),
+            ("-V", ErrorKind::DisplayVersion),
+            ("-h", ErrorKind::DisplayHelp),
+            ("help", ErrorKind::DisplayHelp),
+            ("status --help", ErrorKind::DisplayHelp),
+            ("restart", ErrorKind::InvalidSubcommand),
+        ];
+        for (line, wanted) in wanted {
+            assert_eq!(read(&format!("onionbalance {line}")).unwrap_err().kind(), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_of_status_have_defaults() {
+        let options = status("onionbalance status --wait shop");
+        assert_eq!((options.wait, options.service.as_deref()), (Some(120), Some("shop")));
+        assert_eq!(status("onionbalance status --wait=5").wait, Some(5));
+        assert_eq!(status("onionbalance status --watch").watch, Some(2));
+        assert_eq!(status("onionbalance status --watch=7 shop").watch, Some(7));
+        assert!(read("onionbalance status --watch=0").is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_not_valid_has_the_status_of_its_command() {
+        assert_eq!(usage_status(Some(OsStr::new("status"))), 3);
+        assert_eq!(usage_status(Some(OsStr::new("-c"))), 2);
+        assert_eq!(usage_status(None), 2);
+    }
+}

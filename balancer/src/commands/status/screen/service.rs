@@ -1,0 +1,166 @@
+//! Services on the screen: one in full, or a line for each.
+
+use super::look::{Extent, clean};
+use super::table::{Side, Table};
+use super::{Screen, more};
+use crate::status::{Descriptor, Health, Instance, InstanceState, Received, Service};
+
+/// The backends that a service shows on a screen, unless all are asked for.
+const BACKENDS: usize = 40;
+
+impl Screen<'_> {
+    /// A service in full: its descriptors, then its backends.
+    pub(super) fn service(&self, service: &Service) -> String {
+        let dot = self.look.dot(Some(service.health));
+        let address = self.look.address(&service.onion_address);
+        let head = match &service.name {
+            Some(name) => format!("{dot} {}  {address}\n", clean(name)),
+            None => format!("{dot} {address}\n"),
+        };
+        let clients = service.client_line.as_ref().map(|line| format!("  clients need  {}\n", clean(line)));
+        [
+            head,
+            clients.unwrap_or_default(),
+            self.descriptors(service),
+            "\n".to_owned(),
+            self.backends(service),
+        ]
+        .concat()
+    }
+
+    fn descriptors(&self, service: &Service) -> String {
+        if service.descriptors.is_empty() {
+            return "  no descriptor yet\n".to_owned();
+        }
+        let columns = [
+            ("descriptor", Side::Left),
+            ("HSDirs", Side::Right),
+            ("points", Side::Right),
+            ("stored", Side::Left),
+            ("next", Side::Left),
+        ];
+        let mut table = Table::new(&columns);
+        let first = service.descriptors.first().map(|descriptor| descriptor.time_period);
+        for descriptor in &service.descriptors {
+            let which = if Some(descriptor.time_period) == first { "first" } else { "second" };
+            let replica = descriptor.replica.map(|replica| format!(", replica {replica}"));
+            table.row(
+                " ".to_owned(),
+                vec![
+                    format!("{which}{}", replica.unwrap_or_default()),
+                    format!("{}/{}", descriptor.stored, descriptor.hsdirs),
+                    service.intro_points_num.to_string(),
+                    self.maybe(descriptor.last_stored.map(|at| self.roughly_ago(at))),
+                    self.next(descriptor),
+                ],
+            );
+        }
+        table.render()
+    }
+
+    /// The next publication of a descriptor.
+    fn next(&self, descriptor: &Descriptor) -> String {
+        let failures = descriptor.lacking.iter().map(|hsdir| hsdir.failures).max().unwrap_or(0);
+        if failures > 0 {
+            let number = descriptor.lacking.len();
+            return format!("retrying {number}, try {}", failures.saturating_add(1));
+        }
+        self.maybe(descriptor.next_publication.map(|at| format!("in {}", self.until(at))))
+    }
+
+    fn backends(&self, service: &Service) -> String {
+        let columns = [
+            ("backend", Side::Left),
+            ("state", Side::Left),
+            ("points", Side::Right),
+            ("share", Side::Right),
+            ("looked at", Side::Left),
+            ("changed", Side::Left),
+            ("address", Side::Left),
+        ];
+        let most = if self.look.extent == Extent::Screen { BACKENDS } else { service.instances.len() };
+        let mut table = Table::new(&columns);
+        for instance in service.instances.iter().take(most) {
+            table.row(self.look.dot(Some(backend_health(instance))), self.backend(instance));
+        }
+        table.render() + &more(service.instances.len().saturating_sub(most))
+    }
+
+    fn backend(&self, instance: &Instance) -> Vec<String> {
+        let (points, changed) = match &instance.received {
+            Received::Yes { intro_points_num, intro_set_modified, live: true, .. } => {
+                (Some(intro_points_num.to_string()), Some(*intro_set_modified))
+            }
+            Received::Yes { .. } | Received::No { .. } => (None, instance.missing_since),
+        };
+        let state = match instance.state {
+            InstanceState::Unknown => "unknown",
+            InstanceState::NotFound => "not found",
+            InstanceState::Live => "live",
+            InstanceState::Gone => "gone",
+        };
+        // 33.3 % is shown as 33 %: the value is between 0 and 1.
+        let share = instance.share.map(|share| format!("{:.0} %", share * 100.0));
+        let name = instance.name.as_deref().map_or_else(|| self.look.nothing().to_owned(), clean);
+        vec![
+            name,
+            state.to_owned(),
+            self.maybe(points),
+            self.maybe(share),
+            self.maybe(instance.last_look.map(|at| self.roughly_ago(at))),
+            self.maybe(changed.map(|at| self.roughly_ago(at))),
+            self.look.address(&instance.onion_address),
+        ]
+    }
+
+    /// A line for each of the first `most` services.
+    pub(super) fn services(&self, most: usize) -> String {
+        let columns = [
+            ("service", Side::Left),
+            ("state", Side::Left),
+            ("backends", Side::Right),
+            ("HSDirs", Side::Right),
+            ("points", Side::Right),
+            ("stored", Side::Left),
+            ("address", Side::Left),
+        ];
+        let services = &self.report.services;
+        let mut table = Table::new(&columns);
+        for service in services.iter().take(most) {
+            table.row(self.look.dot(Some(service.health)), self.line(service));
+        }
+        table.render() + &more(services.len().saturating_sub(most))
+    }
+
+    fn line(&self, service: &Service) -> Vec<String> {
+        let live = service.instances.iter().filter(|instance| instance.state == InstanceState::Live).count();
+        let (mut hsdirs, mut stored) = (0, 0);
+        for descriptor in &service.descriptors {
+            hsdirs += descriptor.hsdirs;
+            stored += descriptor.stored;
+        }
+        let last = service.descriptors.iter().filter_map(|descriptor| descriptor.last_stored).max();
+        vec![
+            service.name.as_deref().map_or_else(|| self.look.nothing().to_owned(), clean),
+            service.health.to_string(),
+            format!("{live}/{}", service.instances.len()),
+            format!("{stored}/{hsdirs}"),
+            service.intro_points_num.to_string(),
+            self.maybe(last.map(|at| self.roughly_ago(at))),
+            self.look.address(&service.onion_address),
+        ]
+    }
+
+    fn maybe(&self, text: Option<String>) -> String {
+        text.unwrap_or_else(|| self.look.nothing().to_owned())
+    }
+}
+
+/// The health of a backend by itself.
+fn backend_health(instance: &Instance) -> Health {
+    match instance.state {
+        InstanceState::Live => Health::Ok,
+        InstanceState::Unknown => Health::Starting,
+        InstanceState::NotFound | InstanceState::Gone => Health::Degraded,
+    }
+}
