@@ -14,7 +14,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use onionbalance_proto::config::TorSocket;
 
 pub use self::balance::{Arguments, BadLevelVariable};
-pub use self::status::{Color, StatusOptions};
+pub use self::status::{Color, FormOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
 const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";

@@ -15,9 +15,9 @@ pub struct StatusOptions {
     /// Show this service alone: its name or its address
     pub service: Option<String>,
 
-    /// Print the status as JSON, in the form of the status socket
-    #[arg(long, conflicts_with_all = ["service", "watch", "full"])]
-    pub json: bool,
+    /// The form for a program; none for a person.
+    #[command(flatten)]
+    pub form: FormOptions,
 
     /// Show the status again and again, every 2 seconds if no number is given; Ctrl-C ends it
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
@@ -48,6 +48,27 @@ pub struct StatusOptions {
     /// Colours
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub color: Color,
+}
+
+/// The forms for programs.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct FormOptions {
+    /// Print the status as JSON, in the form of the status socket
+    #[arg(long, conflicts_with_all = ["service", "watch", "full"])]
+    pub json: bool,
+
+    /// Print metrics for Prometheus, whose labels have names and no addresses
+    #[arg(long, conflicts_with_all = ["service", "json", "watch", "wait", "full", "quiet"])]
+    pub prometheus: bool,
+
+    /// Add metrics whose labels have the addresses of services and backends
+    #[arg(long, requires = "prometheus")]
+    pub addresses: bool,
+
+    /// Write the metrics to this file, which is replaced as a whole, and end with status 0 if that is done
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    pub output: Option<PathBuf>,
 }
 
 /// The choice of colours.

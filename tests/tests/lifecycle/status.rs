@@ -63,6 +63,11 @@ fn a_person_is_shown_the_status() -> Result<()> {
     ensure!(
         report["health"] == "starting" && report["services"].as_array().is_some_and(|all| all.len() == 1)
     );
+    let metrics =
+        status(&place, &["--socket", "balancer/status", "--prometheus", "--output", "metrics.prom"])?;
+    ensure!(metrics.status.success() && metrics.stdout.is_empty(), "{metrics:?}");
+    let text = fs::read_to_string(place.path("metrics.prom"))?;
+    ensure!(text.contains("\nonionbalance_reachable 1"), "{text}");
     let none = status(&place, &["--socket", "balancer/status", "forum"])?;
     ensure!(none.status.code() == Some(3), "{none:?}");
     ensure!(status(&place, &["--sockets"])?.status.code() == Some(3));

@@ -1,10 +1,13 @@
 //! `onionbalance status`: asks a running balancer for its status, and shows it to a person.
 
 mod ask;
+mod metrics;
 mod screen;
 mod watch;
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,6 +51,9 @@ async fn show(options: &StatusOptions) -> io::Result<u8> {
         Some(seconds) => wait(options, Duration::from_secs(seconds.into())).await,
         None => ask(options).await,
     };
+    if let Some(file) = &options.form.output {
+        return replace(file, &text(options, look, &answer)).map(|()| 0);
+    }
     if !options.quiet {
         print(options, look, &answer)?;
     }
@@ -69,7 +75,7 @@ async fn wait(options: &StatusOptions, longest: Duration) -> Result<Status, AskE
 
 fn print(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>) -> io::Result<()> {
     let text = text(options, look, answer);
-    if options.json && answer.is_err() {
+    if options.form.json && answer.is_err() {
         // Nothing but JSON is for the program that reads standard output.
         return io::stderr().write_all(text.as_bytes());
     }
@@ -78,9 +84,21 @@ fn print(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>)
     out.flush()
 }
 
+/// Replaces a file as a whole: a collector that reads it never finds a part.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let about =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", file.display()));
+    fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)).map_err(about)
+}
+
 fn text(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>) -> String {
     match answer {
-        Ok(status) if options.json => status.text.clone(),
+        _ if options.form.prometheus => {
+            metrics::render(answer.as_ref().ok().map(|status| &status.report), options.form.addresses)
+        }
+        Ok(status) if options.form.json => status.text.clone(),
         Ok(status) => Screen::new(look, &status.report).of(options.service.as_deref()),
         Err(error) => look.unknown(error),
     }

@@ -1,0 +1,285 @@
+//! The report as metrics of Prometheus.
+//!
+//! Labels have the names of services and backends, and no addresses: metrics leave the machine. A service or
+//! backend without a name has its place in the report instead (`s1`, `b1`).
+
+use std::sync::atomic::AtomicU64;
+
+use onionbalance_proto::time::UnixTime;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::status::{Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Tor};
+
+/// The labels of a series, in pairs of name and value.
+type Labels = Vec<(&'static str, String)>;
+/// One metric with all its series.
+type Series = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one: the
+/// balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
+pub(super) fn render(report: Option<&Report>, has_addresses: bool) -> String {
+    let mut metrics = Metrics(Registry::with_prefix("onionbalance"));
+    let reachable = metrics.series("reachable", "1 if the balancer answers");
+    set(&reachable, &vec![], flag(report.is_some()));
+    if let Some(report) = report {
+        metrics.of_balancer(report);
+        metrics.of_tors(&report.tors);
+        metrics.of_services(&report.services);
+        metrics.of_descriptors(&report.services);
+        metrics.of_backends(&report.services);
+        if has_addresses {
+            metrics.of_addresses(&report.services);
+        }
+    }
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = prometheus_text::encode(&mut text, &metrics.0);
+    text
+}
+
+struct Metrics(Registry);
+
+impl Metrics {
+    /// A new metric, to which series can be added.
+    fn series(&mut self, name: &str, help: &str) -> Series {
+        let series = Series::default();
+        self.0.register(name, help, series.clone());
+        series
+    }
+
+    fn of_balancer(&mut self, report: &Report) {
+        let build = self.series("build_info", "The version of the balancer");
+        set(&build, &vec![("version", report.version.clone())], 1.0);
+        let start = self.series("start_time_seconds", "The time at which the balancer began");
+        set(&start, &vec![], time(report.started_at.0));
+        let signer = self.series("signer_connected", "1 if the signer answers");
+        set(&signer, &vec![], flag(report.signer.connected));
+        let reload = self.series("config_last_reload_successful", "0 if the last reload was refused");
+        let is_refused = report.problems.iter().any(|problem| problem.id == ProblemId::ReloadRefused);
+        set(&reload, &vec![], flag(!is_refused));
+        let problems = self.series("problems", "Problems by their id, which the manual explains");
+        for id in ProblemId::ALL {
+            let count = report.problems.iter().filter(|problem| problem.id == id).count();
+            set(&problems, &vec![("id", id.to_string())], number(count));
+        }
+    }
+
+    fn of_tors(&mut self, tors: &[Tor]) {
+        let connected = self.series("tor_connected", "1 if tor takes commands");
+        let in_flight = self.series("tor_requests_in_flight", "Requests that are outstanding at tor");
+        let waiting = self.series("tor_requests_waiting", "Requests that wait for tor");
+        let wait = self.series("tor_longest_wait_seconds", "The longest wait of a request for tor");
+        let posts = self.series("tor_posts", "Posts of version-3 descriptors since tor's start");
+        for tor in tors {
+            let labels = || vec![("tor", tor.control_ports.join(" or "))];
+            set(&connected, &labels(), flag(tor.ready));
+            set(&in_flight, &labels(), number(tor.in_flight));
+            set(
+                &waiting,
+                &labels(),
+                number(tor.fetches_waiting + tor.uploads_waiting + tor.read_backs_waiting),
+            );
+            set(&wait, &labels(), long(tor.longest_wait_seconds));
+            set(&posts, &labels(), long(tor.posts_since_start));
+        }
+    }
+
+    fn of_services(&mut self, services: &[Service]) {
+        let state = self.series("service_state", "1 for the health that the service has");
+        let backends = self.series("service_backends", "The backends of a service");
+        let live = self.series("service_backends_live", "The live ones of these");
+        let points = self.series("service_introduction_points", "The introduction points that are published");
+        for (labels, service) in named(services) {
+            for health in [Health::Ok, Health::Starting, Health::Degraded, Health::Down] {
+                let labels = [labels.clone(), vec![("state", health.to_string())]].concat();
+                set(&state, &labels, flag(service.health == health));
+            }
+            let is_live = |instance: &&Instance| instance.state == InstanceState::Live;
+            set(&backends, &labels, number(service.instances.len()));
+            set(&live, &labels, number(service.instances.iter().filter(is_live).count()));
+            set(&points, &labels, number(service.intro_points_num));
+        }
+    }
+
+    fn of_descriptors(&mut self, services: &[Service]) {
+        let hsdirs = self.series("descriptor_hsdirs", "The HSDirs that are responsible for a descriptor");
+        let stored = self.series("descriptor_hsdirs_stored", "Those of these that have stored it");
+        let last = self
+            .series("descriptor_last_stored_timestamp_seconds", "The time at which an HSDir last stored it");
+        let next = self
+            .series("descriptor_next_publication_timestamp_seconds", "The time at which it will be renewed");
+        for (of_service, service) in named(services) {
+            let first = service.descriptors.first().map(|descriptor| descriptor.time_period);
+            for descriptor in &service.descriptors {
+                let labels = [of_service.clone(), of_descriptor(descriptor, first)].concat();
+                set(&hsdirs, &labels, number(descriptor.hsdirs));
+                set(&stored, &labels, number(descriptor.stored));
+                if let Some(at) = descriptor.last_stored {
+                    set(&last, &labels, time(at.0));
+                }
+                if let Some(at) = descriptor.next_publication {
+                    set(&next, &labels, time(at.0));
+                }
+            }
+        }
+    }
+
+    fn of_backends(&mut self, services: &[Service]) {
+        let live = self.series("backend_live", "1 if the backend serves");
+        let points = self.series("backend_introduction_points", "Its introduction points, live or not");
+        let share = self.series("backend_share_ratio", "Its part of the service's introduction points");
+        let received = self.series(
+            "backend_descriptor_received_timestamp_seconds",
+            "The time at which its newest descriptor was first seen",
+        );
+        let changed = self.series(
+            "backend_introduction_points_changed_timestamp_seconds",
+            "The time at which its introduction points were seen to change",
+        );
+        for (of_service, service) in named(services) {
+            for (number_of, instance) in service.instances.iter().enumerate() {
+                let labels =
+                    [of_service.clone(), vec![("backend", backend_name(instance, number_of))]].concat();
+                set(&live, &labels, flag(instance.state == InstanceState::Live));
+                if let Some(part) = instance.share {
+                    set(&share, &labels, part);
+                }
+                if let Received::Yes { descriptor_received, intro_set_modified, intro_points_num, .. } =
+                    &instance.received
+                {
+                    set(&points, &labels, number(*intro_points_num));
+                    set(&received, &labels, time(descriptor_received.0));
+                    set(&changed, &labels, time(intro_set_modified.0));
+                }
+            }
+        }
+    }
+
+    fn of_addresses(&mut self, services: &[Service]) {
+        let of_service = self.series("service_info", "The address of a service");
+        let of_backend = self.series("backend_info", "The address of a backend");
+        for (labels, service) in named(services) {
+            let address = |address: &str| vec![("address", address.to_owned())];
+            set(&of_service, &[labels.clone(), address(&service.onion_address)].concat(), 1.0);
+            for (number_of, instance) in service.instances.iter().enumerate() {
+                let backend = vec![("backend", backend_name(instance, number_of))];
+                let labels = [labels.clone(), backend, address(&instance.onion_address)].concat();
+                set(&of_backend, &labels, 1.0);
+            }
+        }
+    }
+}
+
+/// The services, each with its label.
+fn named(services: &[Service]) -> impl Iterator<Item = (Labels, &Service)> {
+    services.iter().enumerate().map(|(number, service)| {
+        let name = service.name.clone().unwrap_or_else(|| format!("s{}", number + 1));
+        (vec![("service", name)], service)
+    })
+}
+
+fn backend_name(instance: &Instance, number: usize) -> String {
+    instance.name.clone().unwrap_or_else(|| format!("b{}", number + 1))
+}
+
+/// The labels of a descriptor. `first` is the earlier one of the service's time periods.
+fn of_descriptor(descriptor: &Descriptor, first: Option<u64>) -> Labels {
+    let which = if Some(descriptor.time_period) == first { "first" } else { "second" };
+    let replica = descriptor.replica.map(|replica| ("replica", replica.to_string()));
+    [("descriptor", which.to_owned())].into_iter().chain(replica).collect()
+}
+
+fn set(series: &Series, labels: &Labels, value: f64) {
+    series.get_or_create(labels).set(value);
+}
+
+fn flag(is_set: bool) -> f64 {
+    if is_set { 1.0 } else { 0.0 }
+}
+
+fn number(count: usize) -> f64 {
+    u32::try_from(count).unwrap_or(u32::MAX).into()
+}
+
+fn long(count: u64) -> f64 {
+    u32::try_from(count).unwrap_or(u32::MAX).into()
+}
+
+/// Seconds since 1970, until 2106.
+fn time(at: UnixTime) -> f64 {
+    long(at.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::engine::{BackendState, BackendStatus, Gone, ServiceStatus};
+    use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
+
+    fn shop() -> Report {
+        let gone = BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend("b.onion", Some(1)) };
+        let status = ServiceStatus {
+            descriptors: vec![descriptor(7, 0, Some(60)), descriptor(8, 0, None)],
+            backends: vec![backend("a.onion", Some(1)), gone],
+            ..service("front.onion")
+        };
+        let state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
+        report_of(&state, UnixTime(1_795_336_111))
+    }
+
+    #[test]
+    fn series_have_names_and_no_addresses() {
+        let text = render(Some(&shop()), false);
+        for line in [
+            "onionbalance_reachable 1",
+            "onionbalance_problems{id=\"BACKEND_GONE\"} 1",
+            "onionbalance_service_state{service=\"shop\",state=\"degraded\"} 1",
+            "onionbalance_service_state{service=\"shop\",state=\"ok\"} 0",
+            "onionbalance_service_backends_live{service=\"shop\"} 1",
+            "onionbalance_descriptor_hsdirs_stored{service=\"shop\",descriptor=\"first\"} 1",
+            "onionbalance_descriptor_last_stored_timestamp_seconds{service=\"shop\",descriptor=\"first\"} 1795336051",
+            "onionbalance_backend_live{service=\"shop\",backend=\"web \\\"1\\\"\"} 1",
+            "onionbalance_backend_live{service=\"shop\",backend=\"b2\"} 0",
+            "onionbalance_tor_connected{tor=\"unix:/run/tor/control\"} 1",
+        ] {
+            let is_it = |found: &str| found.trim_end_matches(".0") == line;
+            assert!(text.lines().any(is_it), "{line} is not in:\n{text}");
+        }
+        assert!(!text.contains(".onion"), "{text}");
+        assert!(render(Some(&shop()), true).contains("backend=\"b2\",address=\"b.onion\"} 1"));
+    }
+
+    #[test]
+    fn a_balancer_that_does_not_answer_has_one_metric() {
+        let text = render(None, true);
+        let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(series.len(), 1, "{text}");
+        assert!(text.contains("\nonionbalance_reachable 0"), "{text}");
+    }
+
+    #[test]
+    fn alerts_are_about_metrics_and_problems_that_exist() {
+        let rules = include_str!("../../../../packaging/prometheus/onionbalance.rules.yml");
+        let manual = include_str!("../../../../docs/operations.md");
+        let text = render(Some(&shop()), false);
+        let metrics: BTreeSet<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let words = rules.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+        let used: BTreeSet<_> = words.filter(|word| word.starts_with("onionbalance_")).collect();
+        assert!(used.len() >= 8 && used.is_subset(&metrics), "{used:?}\n{metrics:?}");
+        let anchors =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")?.split_once('#'));
+        let heads: BTreeSet<String> = manual
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "))
+            .map(|head| head.trim_matches('`').to_lowercase().replace(' ', "-"))
+            .collect();
+        let anchors: Vec<_> = anchors.map(|(_, anchor)| anchor).collect();
+        assert!(anchors.len() >= 8 && anchors.iter().all(|anchor| heads.contains(*anchor)), "{anchors:?}");
+    }
+}
