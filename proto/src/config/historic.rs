@@ -37,6 +37,32 @@ pub(super) enum HistoricKey {
     PublishCheckInterval,
 }
 
+/// The keys with their names. Some have a second one, of the first version.
+const KEYS: [(&str, HistoricKey); 22] = [
+    ("REFRESH_INTERVAL", HistoricKey::RefreshInterval),
+    ("refresh", HistoricKey::RefreshInterval),
+    ("INITIAL_DELAY", HistoricKey::InitialDelay),
+    ("DESCRIPTOR_UPLOAD_PERIOD", HistoricKey::DescriptorUploadPeriod),
+    ("descriptor_upload_period", HistoricKey::DescriptorUploadPeriod),
+    ("MAX_INTRO_POINTS", HistoricKey::MaxIntroPoints),
+    ("max_intro_points", HistoricKey::MaxIntroPoints),
+    ("DISTINCT_DESCRIPTORS", HistoricKey::DistinctDescriptors),
+    ("LOG_LOCATION", HistoricKey::LogLocation),
+    ("LOG_LEVEL", HistoricKey::LogLevel),
+    ("STATUS_SOCKET_LOCATION", HistoricKey::StatusSocketLocation),
+    ("TOR_ADDRESS", HistoricKey::TorAddress),
+    ("TOR_PORT", HistoricKey::TorPort),
+    ("TOR_CONTROL_SOCKET", HistoricKey::TorControlSocket),
+    ("REPLICAS", HistoricKey::Replicas),
+    ("replicas", HistoricKey::Replicas),
+    ("HSDIR_SET", HistoricKey::HsdirSet),
+    ("DESCRIPTOR_OVERLAP_PERIOD", HistoricKey::DescriptorOverlapPeriod),
+    ("descriptor_overlap_period", HistoricKey::DescriptorOverlapPeriod),
+    ("DESCRIPTOR_VALIDITY_PERIOD", HistoricKey::DescriptorValidityPeriod),
+    ("descriptor_validity_period", HistoricKey::DescriptorValidityPeriod),
+    ("PUBLISH_CHECK_INTERVAL", HistoricKey::PublishCheckInterval),
+];
+
 /// Settings for the balancer's pace, and for the shape of the descriptors that it publishes. `None`: the
 /// balancer's default.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,25 +106,12 @@ impl Tuning {
 impl HistoricKey {
     /// The key of this name; `None` if there is none.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "REFRESH_INTERVAL" | "refresh" => Self::RefreshInterval,
-            "INITIAL_DELAY" => Self::InitialDelay,
-            "DESCRIPTOR_UPLOAD_PERIOD" | "descriptor_upload_period" => Self::DescriptorUploadPeriod,
-            "MAX_INTRO_POINTS" | "max_intro_points" => Self::MaxIntroPoints,
-            "DISTINCT_DESCRIPTORS" => Self::DistinctDescriptors,
-            "LOG_LOCATION" => Self::LogLocation,
-            "LOG_LEVEL" => Self::LogLevel,
-            "STATUS_SOCKET_LOCATION" => Self::StatusSocketLocation,
-            "TOR_ADDRESS" => Self::TorAddress,
-            "TOR_PORT" => Self::TorPort,
-            "TOR_CONTROL_SOCKET" => Self::TorControlSocket,
-            "REPLICAS" | "replicas" => Self::Replicas,
-            "HSDIR_SET" => Self::HsdirSet,
-            "DESCRIPTOR_OVERLAP_PERIOD" | "descriptor_overlap_period" => Self::DescriptorOverlapPeriod,
-            "DESCRIPTOR_VALIDITY_PERIOD" | "descriptor_validity_period" => Self::DescriptorValidityPeriod,
-            "PUBLISH_CHECK_INTERVAL" => Self::PublishCheckInterval,
-            _ => return None,
-        })
+        KEYS.iter().find(|(known, _)| *known == name).map(|(_, key)| *key)
+    }
+
+    /// The names of all keys.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        KEYS.iter().map(|(name, _)| *name)
     }
 
     /// Reads the value into `config`. `name` is the key as it is written in the file.

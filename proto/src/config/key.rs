@@ -7,6 +7,7 @@ use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, Visitor};
 
 use super::historic::HistoricKey;
+use super::wording::similar;
 
 /// A top-level key.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -27,34 +28,41 @@ pub(super) enum Key {
     Historic(HistoricKey),
 }
 
+/// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
+/// password.
+const KEYS: [(&str, Key); 14] = [
+    ("services", Key::Services),
+    ("status-socket-location", Key::StatusSocket),
+    ("state-file-location", Key::StateFile),
+    ("user", Key::User),
+    ("signer-socket-location", Key::SignerSocket),
+    ("signer-user", Key::SignerUser),
+    ("signer-allowed-uids", Key::SignerAllowedUids),
+    ("signer-requests-per-minute", Key::SignerRequestsPerMinute),
+    ("signer-allow-locked-memory", Key::SignerAllowLockedMemory),
+    ("signer-allow-readable-keys", Key::SignerAllowReadableKeys),
+    ("tor", Key::Tor),
+    ("tor-control-password", Key::ControlPassword),
+    ("tor-restart-hint", Key::TorRestartHint),
+    ("TOR_CONTROL_PASSWORD", Key::ControlPassword),
+];
+
 impl FromStr for Key {
     type Err = String;
 
     fn from_str(key: &str) -> Result<Self, String> {
-        Ok(match key {
-            "services" => Self::Services,
-            "status-socket-location" => Self::StatusSocket,
-            "state-file-location" => Self::StateFile,
-            "signer-socket-location" => Self::SignerSocket,
-            "signer-allowed-uids" => Self::SignerAllowedUids,
-            "signer-allow-locked-memory" => Self::SignerAllowLockedMemory,
-            "signer-allow-readable-keys" => Self::SignerAllowReadableKeys,
-            "signer-user" => Self::SignerUser,
-            "user" => Self::User,
-            "signer-requests-per-minute" => Self::SignerRequestsPerMinute,
-            "tor" => Self::Tor,
-            "tor-restart-hint" => Self::TorRestartHint,
-            "tor-control-password" | "TOR_CONTROL_PASSWORD" => Self::ControlPassword,
-            key => Self::Historic(HistoricKey::named(key).ok_or_else(|| {
-                format!(
-                    "unknown key `{key}`: known are services, status-socket-location, state-file-location, \
-                     user, signer-socket-location, signer-user, signer-allowed-uids, signer-requests-per-minute, \
-                     signer-allow-locked-memory, signer-allow-readable-keys, tor, tor-control-password, tor-restart-hint, and \
-                     those of Onionbalance up to 0.1.8"
-                )
-            })?),
-        })
+        let own = KEYS.iter().find(|(name, _)| *name == key).map(|(_, key)| *key);
+        own.or_else(|| HistoricKey::named(key).map(Self::Historic)).ok_or_else(|| unknown(key))
     }
+}
+
+fn unknown(key: &str) -> String {
+    let names = || KEYS.iter().map(|(name, _)| *name);
+    if let Some(name) = similar(key, names().chain(HistoricKey::names())) {
+        return format!("unknown key `{key}`: did you mean `{name}`?");
+    }
+    let names: Vec<&str> = names().filter(|name| *name != "TOR_CONTROL_PASSWORD").collect();
+    format!("unknown key `{key}`: known are {}, and those of Onionbalance up to 0.1.8", names.join(", "))
 }
 
 /// Reads a key, with its text as it is written. Fails for an unknown key, and for one that is already set: of

@@ -5,6 +5,7 @@
 
 mod cookies;
 mod error;
+mod faults;
 mod historic;
 mod key;
 mod level;
@@ -15,6 +16,7 @@ mod scalar;
 mod service;
 mod tor;
 mod tor_pool;
+mod wording;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -24,6 +26,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use self::error::{ConfigError, Lines};
+pub use self::faults::Faults;
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
@@ -132,7 +135,7 @@ impl Config {
         let mut config: Self = serde_yaml::from_str(content).map_err(|error| ConfigError {
             file: file.display().to_string(),
             line: error.location().map(|location| location.line()),
-            what: without_location(&error.to_string()),
+            what: wording::of_parser(&error.to_string()),
         })?;
         if let Some(service) = config.services.get(MAX_SERVICES) {
             let what = format!(
@@ -166,10 +169,9 @@ impl Config {
     }
 }
 
-/// Cuts the parser's ` at line 3 column 5` off: our messages begin with the line.
-fn without_location(message: &str) -> String {
-    message.split_once(" at line ").map_or(message, |(what, _)| what).to_owned()
-}
+/// The message for a file without services.
+const NO_SERVICES: &str =
+    "there are no services: list at least one under `services:`, with `key` and `instances`";
 
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -234,11 +236,8 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::Historic(key) => key.read(&name, &mut map, &mut config)?,
             }
         }
-        config.services = services.filter(|services| !services.is_empty()).ok_or_else(|| {
-            de::Error::custom(
-                "there are no services: list at least one under `services:`, with `key` and `instances`",
-            )
-        })?;
+        config.services =
+            services.filter(|services| !services.is_empty()).ok_or_else(|| de::Error::custom(NO_SERVICES))?;
         Ok(config)
     }
 }

@@ -149,10 +149,13 @@ fn says_what_is_wrong_and_where() {
             service.replace("25nj", "25n"),
             "config.yaml:4: services[0].instances[0].address: an onion address has 56 characters (v3) or 16",
         ),
-        (service.clone() + "    nmae: x\n", "config.yaml:5: services[0].instances[0]: unknown field `nmae`"),
+        (
+            service.clone() + "    nmae: x\n",
+            "config.yaml:5: services[0].instances[0]: unknown key `nmae`: did you mean `name`?",
+        ),
         (
             service.clone() + "signer-socket: x\n",
-            "config.yaml:5: unknown key `signer-socket`: known are services,",
+            "config.yaml:5: unknown key `signer-socket`: did you mean `signer-socket-location`?",
         ),
         (service.clone() + "- key: k\n  instances:\n  - address: 2\n", "config.yaml:7: services[1]"),
         (format!("{service}- key: k\n  instances:\n  - address: {ADDRESS}\n"), "config.yaml:5: two services"),
