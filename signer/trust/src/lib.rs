@@ -230,6 +230,25 @@ impl Found<'_> {
         Ok(file)
     }
 
+    /// Judges the file without opening it, for a program that reports on files which another one reads.
+    ///
+    /// # Errors
+    /// The same as of [`Found::open`].
+    pub fn inspect(&self) -> Result<(), TrustError> {
+        self.judge(self.metadata(), false, self.metadata().mode() & OTHERS_WRITE != 0)
+    }
+
+    /// Judges a key file without opening it. Its access list is not known then: a key of root's that a group
+    /// may read is accepted.
+    ///
+    /// # Errors
+    /// The same as of [`Found::open_key`], as far as the mode alone shows it.
+    pub fn inspect_key(&self) -> Result<(), TrustError> {
+        let found = self.metadata();
+        let is_readable = !self.trust.allows_readers && readers::has_others_by_mode(self, found);
+        self.judge(found, true, is_readable || found.mode() & OTHERS_WRITE != 0)
+    }
+
     fn judge(&self, found: &Metadata, is_key: bool, is_exposed: bool) -> Result<(), TrustError> {
         let (trust, path) = (self.trust, self.path());
         trust.judge_owner(&path, found)?;

@@ -16,11 +16,18 @@ const OTHERS_SEARCH: u32 = 0o011;
 /// True if others than root, the trusted user and, if root owns the file, members of trusted groups can read
 /// it. The members of these groups are root's decision, because root gave the file to the group.
 pub(crate) fn has_others(found: &Found<'_>, file: &File, metadata: &Metadata) -> bool {
+    has_others_by_mode(found, metadata)
+        || metadata.mode() & GROUP_READ != 0
+            && !is_enclosed(found)
+            && !is_groups_alone(found.trust, file, metadata)
+}
+
+/// The same as far as the mode alone shows it: true if every user can read the file, or the group of a file
+/// that root does not own.
+pub(crate) fn has_others_by_mode(found: &Found<'_>, metadata: &Metadata) -> bool {
     let mode = metadata.mode();
-    if mode & (GROUP_READ | OTHERS_READ) == 0 || is_enclosed(found) {
-        return false;
-    }
-    mode & OTHERS_READ != 0 || metadata.uid() != 0 || !is_groups_alone(found.trust, file, metadata)
+    let is_exposed = mode & OTHERS_READ != 0 || mode & GROUP_READ != 0 && metadata.uid() != 0;
+    is_exposed && !is_enclosed(found)
 }
 
 /// True if only the owner, which was judged, can enter a directory on the way. A directory above the file's
