@@ -21,6 +21,7 @@ use tracing::error;
 fn main() -> ExitCode {
     let arguments = match Task::read() {
         Task::Balance(arguments) => *arguments,
+        Task::Check(options) => return commands::check::run(&options),
         Task::Status(options) => return commands::status::run(&options),
     };
     // A thread has the confinement of the thread that started it, so none is kept for later work.

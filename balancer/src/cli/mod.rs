@@ -4,6 +4,7 @@
 //! that can start it. A command looks at a configuration or at a running balancer, and ends.
 
 mod balance;
+mod check;
 mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use onionbalance_proto::config::TorSocket;
 
 pub use self::balance::{Arguments, BadLevelVariable};
+pub use self::check::{CheckOptions, Format};
 pub use self::status::{Color, FormOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
@@ -33,6 +35,8 @@ Environment:
 pub enum Task {
     /// To balance.
     Balance(Box<Arguments>),
+    /// To check a configuration.
+    Check(CheckOptions),
     /// To show the status of a running balancer.
     Status(StatusOptions),
 }
@@ -57,6 +61,8 @@ struct CommandLine {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
+    /// Check a configuration before it is used
+    Check(CheckOptions),
     /// Show how a running balancer is doing
     Status(StatusOptions),
 }
@@ -83,6 +89,7 @@ impl Task {
     ) -> Result<Self, clap::Error> {
         let CommandLine { command, balance, .. } = CommandLine::try_parse_from(line)?;
         Ok(match command {
+            Some(Command::Check(options)) => Self::Check(options),
             Some(Command::Status(options)) => Self::Status(options),
             None => {
                 let socket = socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable);
@@ -92,10 +99,14 @@ impl Task {
     }
 }
 
-/// The exit status for a command line that is not valid. Monitoring takes 2 for *critical*, so that `status`
-/// has another one.
+/// The exit status for a command line that is not valid. Monitoring treats 2 as *critical*, so that `status`
+/// has another one; that of `check` is `EX_USAGE` of sysexits.h, beside its 78 for a bad configuration.
 fn usage_status(command: Option<&OsStr>) -> i32 {
-    if command == Some(OsStr::new("status")) { 3 } else { 2 }
+    match command.and_then(OsStr::to_str) {
+        Some("check") => 64,
+        Some("status") => 3,
+        _ => 2,
+    }
 }
 
 /// # Errors
@@ -123,7 +134,7 @@ mod tests {
     fn status(line: &str) -> StatusOptions {
         match read(line).unwrap() {
             Task::Status(options) => options,
-            other @ Task::Balance(_) => panic!("another task: {other:?}"),
+            other => panic!("another task: {other:?}"),
         }
     }
 
@@ -162,6 +173,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_valid_has_the_status_of_its_command() {
+        assert_eq!(usage_status(Some(OsStr::new("check"))), 64);
         assert_eq!(usage_status(Some(OsStr::new("status"))), 3);
         assert_eq!(usage_status(Some(OsStr::new("-c"))), 2);
         assert_eq!(usage_status(None), 2);

@@ -1,3 +1,14 @@
 //! The commands besides balancing. Each looks at something, prints what it found, and ends.
 
+pub mod check;
 pub mod status;
+
+use std::path::PathBuf;
+
+/// The places of the configuration, in this order.
+const CONFIGURATIONS: [&str; 2] = ["config.yaml", "/etc/onionbalance/config.yaml"];
+
+/// The configuration in its usual place; `None`: there is none.
+fn usual_configuration() -> Option<PathBuf> {
+    CONFIGURATIONS.iter().map(PathBuf::from).find(|path| path.is_file())
+}

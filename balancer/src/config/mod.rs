@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
-    self, Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
+    self, Config, ConfigError, Faults, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
 };
 use tracing::warn;
 
@@ -36,6 +36,8 @@ const LARGEST: u64 = 64 << 20;
 pub struct Configuration {
     /// The path of the file.
     path: PathBuf,
+    /// The directory from which relative paths start.
+    directory: PathBuf,
     text: Arc<str>,
     config: Arc<Config>,
 }
@@ -48,7 +50,44 @@ impl Configuration {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let config = Config::parse(&text, path)?;
-        Ok(Self { path: path.to_owned(), text: text.into(), config: config.into() })
+        Ok(Self::of(path, own_directory(path), text, config))
+    }
+
+    /// Reads the file at `path`, and looks for all of its errors. Relative paths start from `directory`;
+    /// `None`: from the file's own.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has more than 64 MiB.
+    pub fn examine(path: &Path, directory: Option<&Path>) -> io::Result<Examined> {
+        let text = read_text(path)?;
+        let Faults { errors, is_complete, rest } = Faults::of(&text, path);
+        let directory = directory.unwrap_or_else(|| own_directory(path));
+        let rest = rest.map(|config| Self::of(path, directory, text, config));
+        Ok(Examined { errors, is_complete, rest })
+    }
+
+    fn of(path: &Path, directory: &Path, text: String, config: Config) -> Self {
+        Self {
+            path: path.to_owned(),
+            directory: directory.to_owned(),
+            text: text.into(),
+            config: config.into(),
+        }
+    }
+
+    /// The values of the file.
+    pub fn contents(&self) -> &Config {
+        &self.config
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Logs a warning for each setting that has another effect than the file suggests. The log has to have
@@ -84,7 +123,7 @@ impl Configuration {
     pub fn tor(&self) -> TorDefaults {
         let defaults = self.config.tor.clone();
         TorDefaults {
-            socket: defaults.socket.map(|socket| socket.from_directory(self.directory())),
+            socket: defaults.socket.map(|socket| socket.from_directory(&self.directory)),
             ..defaults
         }
     }
@@ -212,13 +251,24 @@ impl Configuration {
     }
 
     /// The path in the configuration, which starts from the file's own directory if it is relative.
-    fn relative(&self, path: &Path) -> PathBuf {
-        self.directory().join(path)
+    pub fn relative(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
     }
+}
 
-    fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new(""))
-    }
+/// The outcome of a search for all errors of a configuration.
+pub struct Examined {
+    /// The errors; none exactly if the programs accept the file.
+    pub errors: Vec<ConfigError>,
+    /// False: some part of the file could not be judged because of these errors.
+    pub is_complete: bool,
+    /// The configuration without the places of the errors; `None`: nothing usable is left.
+    pub rest: Option<Configuration>,
+}
+
+/// The directory of a file; empty if its path is a name alone.
+fn own_directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// True if the file at `path` exists and is one of `others`, under any name.

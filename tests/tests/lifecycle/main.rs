@@ -2,6 +2,7 @@
 //! paths, reloads, signals, and the messages to its service manager. Its tor is made up: it authenticates the
 //! balancer, and never becomes ready.
 
+mod check;
 mod log;
 mod manager;
 mod reload;

@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::cli::StatusOptions;
+use crate::commands::usual_configuration;
 use crate::config::{Configuration, StatusForm};
 use crate::status::{Report, SCHEMA};
 
@@ -18,9 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 256 << 20;
 /// The place of the status socket under the units of the package.
 const USUAL: &str = "/run/onionbalance-status/status.sock";
-/// The places of the configuration, in this order.
-const CONFIGURATIONS: [&str; 2] = ["config.yaml", "/etc/onionbalance/config.yaml"];
-
 /// The answer of a balancer.
 pub(super) struct Status {
     /// The answer as it came.
@@ -117,8 +115,7 @@ async fn read(path: &Path) -> io::Result<String> {
 fn place(options: &StatusOptions) -> PathBuf {
     let runtime_directory = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
     let variable = std::env::var_os("ONIONBALANCE_STATUS_SOCKET_LOCATION").filter(|value| !value.is_empty());
-    let usual = CONFIGURATIONS.iter().map(PathBuf::from);
-    let file = options.config.clone().or_else(|| usual.into_iter().find(|path| path.is_file()));
+    let file = options.config.clone().or_else(usual_configuration);
     let places = file.and_then(|file| Configuration::read(&file).ok()).map(|configuration| {
         configuration.status(variable.clone().map(PathBuf::from), runtime_directory.clone())
     });

@@ -1,0 +1,72 @@
+//! One thing that a check has found.
+
+use onionbalance_proto::config::ConfigError;
+use serde::Serialize;
+
+use crate::config::Configuration;
+
+/// The weight of a finding.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// The programs accept it, but it will not do what the operator expects.
+    Warning,
+    /// The programs refuse it.
+    Error,
+}
+
+impl Severity {
+    /// The word in front of a finding.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// The line of the configuration, counted from 1; `None` if no single line is to blame.
+    pub(super) line: Option<usize>,
+    /// The fault, in one line.
+    pub(super) text: String,
+    /// What to do, in one line; `None` if the text has it.
+    pub(super) remedy: Option<String>,
+}
+
+impl Finding {
+    /// An error that the programs would report.
+    pub(super) fn error(error: ConfigError) -> Self {
+        Self { severity: Severity::Error, line: error.line, text: error.what, remedy: None }
+    }
+
+    /// The same as a warning.
+    pub(super) fn warning(error: ConfigError) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(error) }
+    }
+
+    /// A finding about the value of a top-level key.
+    pub(super) fn of_key(
+        severity: Severity,
+        configuration: &Configuration,
+        key: &str,
+        text: &str,
+        remedy: &str,
+    ) -> Self {
+        let remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
+        let line = line_of_key(configuration.text(), key);
+        Self { severity, line, text: format!("{key}: {text}"), remedy }
+    }
+}
+
+/// The line, counted from 1, that sets this top-level key.
+pub(super) fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let rest = line.trim_start_matches('\u{feff}').strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+    };
+    text.lines().position(sets).map(|index| index + 1)
+}

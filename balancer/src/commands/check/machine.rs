@@ -1,0 +1,128 @@
+//! Findings about this machine: users that the file names, and the places of sockets and files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+
+use nix::unistd::{Uid, User};
+use onionbalance_process::directory_of;
+
+use super::finding::{Finding, Severity, line_of_key};
+use crate::config::Configuration;
+
+/// Places that systemd fills when a unit starts, so that nothing there can be missed before.
+const AT_RUN_TIME: [&str; 2] = ["/run", "/var/run"];
+
+/// All findings about the machine.
+pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
+    let mut findings = users(configuration);
+    findings.extend(places(configuration));
+    findings
+}
+
+fn users(configuration: &Configuration) -> Vec<Finding> {
+    let config = configuration.contents();
+    let named = [("user", &config.user), ("signer-user", &config.signer_user)];
+    let named = named.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)));
+    let missing = named.filter(|(_, name)| matches!(User::from_name(name), Ok(None))).map(|(key, name)| {
+        let text = format!("there is no user {name}");
+        let remedy = format!("make one (useradd --system {name}), or name another");
+        Finding::of_key(Severity::Error, configuration, key, &text, &remedy)
+    });
+    let uids = config
+        .signer_allowed_uids
+        .iter()
+        .filter(|uid| matches!(User::from_uid(Uid::from_raw(**uid)), Ok(None)));
+    let unknown = uids.map(|uid| {
+        let text = format!("there is no user with the uid {uid}");
+        let remedy = "list what `id -u` prints for onionbalance's user";
+        Finding::of_key(Severity::Warning, configuration, "signer-allowed-uids", &text, remedy)
+    });
+    missing.chain(unknown).chain(refused(configuration)).collect()
+}
+
+/// A warning if the signer would not accept the user that onionbalance becomes.
+fn refused(configuration: &Configuration) -> Option<Finding> {
+    let config = configuration.contents();
+    let user = User::from_name(config.user.as_deref()?).ok()??;
+    let is_own = user.uid.is_root() || config.user == config.signer_user;
+    if config.signer_socket.is_none() || is_own || config.signer_allowed_uids.contains(&user.uid.as_raw()) {
+        return None;
+    }
+    let text = format!("the uid {} of the user {} is not listed: the signer refuses it", user.uid, user.name);
+    let remedy = format!("add {} to signer-allowed-uids", user.uid);
+    let key = if config.signer_allowed_uids.is_empty() { "user" } else { "signer-allowed-uids" };
+    Some(Finding::of_key(Severity::Warning, configuration, key, &text, &remedy))
+}
+
+/// A file or socket that a program creates.
+struct Place {
+    key: &'static str,
+    path: PathBuf,
+    is_socket: bool,
+    /// The weight of a place that cannot be created.
+    severity: Severity,
+}
+
+fn places(configuration: &Configuration) -> Vec<Finding> {
+    use Severity::{Error, Warning};
+    let config = configuration.contents();
+    let named = [
+        ("status-socket-location", config.status_socket.as_deref(), true, Error),
+        // The balancer runs without this one, as 0.1.8 did.
+        ("STATUS_SOCKET_LOCATION", config.status_text_socket.as_deref(), true, Warning),
+        ("signer-socket-location", config.signer_socket.as_deref(), true, Warning),
+        ("state-file-location", config.state_file.as_deref(), false, Warning),
+        ("LOG_LOCATION", config.log.location.as_deref(), false, Error),
+    ];
+    let places: Vec<Place> = named
+        .into_iter()
+        .filter_map(|(key, path, is_socket, severity)| {
+            Some(Place { key, path: configuration.relative(path?), is_socket, severity })
+        })
+        .collect();
+    // The signer's socket is nothing that the balancer writes.
+    let written = places.iter().filter(|place| place.key != "signer-socket-location");
+    let precious = written.filter_map(|place| {
+        let error = configuration.check_written([place.path.as_path()]).err()?;
+        let line = line_of_key(configuration.text(), place.key).or(error.line);
+        Some(Finding { line, ..Finding::error(error) })
+    });
+    places.iter().filter_map(|place| place.finding(configuration)).chain(precious).collect()
+}
+
+impl Place {
+    /// The reason for which nothing can be created here; `None` if there is none that the caller can see.
+    fn finding(&self, configuration: &Configuration) -> Option<Finding> {
+        let directory = directory_of(&self.path);
+        let found = |severity, text: &str, remedy: &str| {
+            Some(Finding::of_key(severity, configuration, self.key, text, remedy))
+        };
+        match fs::metadata(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if AT_RUN_TIME.iter().any(|place| directory.starts_with(place)) {
+                    return None;
+                }
+                let remedy = "create it for the user that writes there, or name another place";
+                found(self.severity, &format!("there is no directory {}", directory.display()), remedy)
+            }
+            Ok(metadata) if !metadata.is_dir() => found(
+                self.severity,
+                &format!("{} is not a directory", directory.display()),
+                "name another place",
+            ),
+            // One who may not look finds nothing.
+            _ => self.occupied().and_then(|text| found(self.severity, &text, "name another place")),
+        }
+    }
+
+    fn occupied(&self) -> Option<String> {
+        let kind = fs::symlink_metadata(&self.path).ok()?.file_type();
+        let fits = if self.is_socket { kind.is_socket() } else { !kind.is_dir() };
+        (!fits).then(|| {
+            let wanted = if self.is_socket { "a socket" } else { "a file" };
+            format!("{} exists and is not {wanted}", self.path.display())
+        })
+    }
+}

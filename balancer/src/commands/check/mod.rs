@@ -1,0 +1,109 @@
+//! `onionbalance check`: reports what is wrong with a configuration before it is used.
+//!
+//! An error is what the programs refuse. A warning is what they accept, and what will not do what the operator
+//! expects. Keys are never opened: that is the signer's work.
+
+mod file;
+mod finding;
+mod machine;
+mod owners;
+mod screen;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use onionbalance_process::BAD_CONFIGURATION;
+
+use self::finding::{Finding, Severity};
+use self::screen::Screen;
+use super::{CONFIGURATIONS, usual_configuration};
+use crate::cli::CheckOptions;
+use crate::config::{Configuration, Examined};
+
+/// The exit status with `--strict` if there are warnings.
+const WARNINGS: u8 = 1;
+
+/// The exit status if the configuration cannot be judged.
+const CANNOT_TELL: u8 = 3;
+
+/// Checks the configuration, prints the findings, and returns the exit status of the process.
+pub fn run(options: &CheckOptions) -> ExitCode {
+    let (text, status) = match examine(options) {
+        Ok(checked) => (checked.screen().render(options.format), checked.exit_status(options.strict)),
+        Err(Unread { problem, status }) => {
+            // Nothing is left to report it to if this fails.
+            let _ = writeln!(io::stderr(), "onionbalance check: {problem}");
+            return ExitCode::from(status);
+        }
+    };
+    let mut out = io::stdout().lock();
+    // A reader who has closed the pipe has seen enough: the exit status has the verdict.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::from(status)
+}
+
+/// A configuration that was checked.
+struct Checked {
+    file: PathBuf,
+    findings: Vec<Finding>,
+    /// False: some part of the file could not be judged because of the errors.
+    is_complete: bool,
+    /// The numbers of services and of their backends; `None`: nothing usable is left beside the errors.
+    counts: Option<(usize, usize)>,
+}
+
+/// The reason for which nothing was checked.
+struct Unread {
+    problem: String,
+    /// The exit status.
+    status: u8,
+}
+
+fn examine(options: &CheckOptions) -> Result<Checked, Unread> {
+    let file = options.config.clone().or_else(usual_configuration).ok_or_else(|| Unread {
+        problem: format!("there is neither {}: name the configuration with -c", CONFIGURATIONS.join(" nor ")),
+        status: BAD_CONFIGURATION,
+    })?;
+    check(&file, options.directory.as_deref()).map_err(|error| Unread {
+        problem: format!("cannot read {}: {error}", file.display()),
+        status: if error.kind() == io::ErrorKind::PermissionDenied { CANNOT_TELL } else { BAD_CONFIGURATION },
+    })
+}
+
+/// Checks the file at `path`, and what it needs of this machine. Relative paths start from `directory`;
+/// `None`: from the file's own.
+///
+/// # Errors
+/// The file cannot be read.
+fn check(path: &Path, directory: Option<&Path>) -> io::Result<Checked> {
+    let Examined { errors, is_complete, rest } = Configuration::examine(path, directory)?;
+    let mut findings: Vec<Finding> = errors.into_iter().map(Finding::error).collect();
+    if let Some(configuration) = &rest {
+        let has_errors = !findings.is_empty();
+        findings.extend(file::findings(configuration, has_errors));
+        findings.extend(machine::findings(configuration));
+        findings.extend(owners::findings(configuration));
+    }
+    findings.sort_by_key(|finding| finding.line);
+    let counts = rest.as_ref().map(Configuration::counts);
+    Ok(Checked { file: path.to_owned(), findings, is_complete, counts })
+}
+
+impl Checked {
+    fn screen(&self) -> Screen<'_> {
+        let Self { file, findings, is_complete, counts } = self;
+        Screen { file, findings, is_complete: *is_complete, counts: *counts }
+    }
+
+    fn exit_status(&self, is_strict: bool) -> u8 {
+        match self.findings.iter().map(|finding| finding.severity).max() {
+            Some(Severity::Error) => BAD_CONFIGURATION,
+            Some(Severity::Warning) if is_strict => WARNINGS,
+            Some(Severity::Warning) | None => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
