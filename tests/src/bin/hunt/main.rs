@@ -1,12 +1,13 @@
 //! Hunts for faults of the engine, seed after seed.
 //!
 //! `cargo run --release -p onionbalance-tests --bin hunt -- --seconds 600`
-#![expect(clippy::print_stdout, reason = "its output is for a person")]
 
 mod tors;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::num::NonZero;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
@@ -120,9 +121,10 @@ fn hunt(options: &Options) -> ExitCode {
         let start = Instant::now();
         let trace = options.trace.filter(|service| *service < scenario.services);
         if options.trace != trace {
-            println!("seed {}: its services are numbered from 0 to {}", scenario.seed, scenario.services - 1);
+            let (seed, last) = (scenario.seed, scenario.services - 1);
+            print_line(format_args!("seed {seed}: its services are numbered from 0 to {last}"));
         }
-        let trace = trace.map(|service| Trace::new(service, |line| println!("{line}")));
+        let trace = trace.map(|service| Trace::new(service, |line| print_line(line)));
         let line = match watch(scenario.clone(), trace) {
             Ok(report) => format!("{report:?}"),
             Err(failure) => {
@@ -130,13 +132,14 @@ fn hunt(options: &Options) -> ExitCode {
                 failure.to_string()
             }
         };
-        println!("seed {}: {:.1} s: {line}", scenario.seed, start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        print_line(format_args!("seed {}: {seconds:.1} s: {line}", scenario.seed));
         seeds += 1;
         if began.elapsed() >= Duration::from_secs(options.seconds) {
             break;
         }
     }
-    println!("{seeds} seeds, {broken} of them broke a promise");
+    print_line(format_args!("{seeds} seeds, {broken} of them broke a promise"));
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -145,8 +148,19 @@ fn run_tors(options: &Options, tors: usize) -> ExitCode {
     let began = Instant::now();
     let shares = tors::shares(&options.scenario(options.seed), tors);
     let count = shares.len();
-    let (sum, broken) = tors::run(shares, |line| println!("{line}"));
+    let (sum, broken) = tors::run(shares, |line| print_line(line));
     let seconds = began.elapsed().as_secs_f64();
-    println!("{count} tors, {broken} of them broke a promise: {seconds:.1} s: {sum:?}");
+    print_line(format_args!("{count} tors, {broken} of them broke a promise: {seconds:.1} s: {sum:?}"));
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints a line to the standard output. Ends the program if that fails, without a word if the reader has
+/// gone, as in `hunt … | head -1`.
+fn print_line(line: impl Display) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let _ = writeln!(io::stderr(), "cannot write to the standard output: {error}");
+        }
+        process::exit(1);
+    }
 }
