@@ -361,11 +361,15 @@ impl<V: OnionVersion> Watch<V> {
         held.may_guess |= held.refusing.len() * 2 >= held.hsdirs.max(1);
     }
 
-    /// Notes that the engine gets the descriptor that an HSDir has.
+    /// Notes that the engine gets the descriptor that an HSDir has. In version 2 a stranger's may have the
+    /// same revision.
     pub fn read_back(&mut self, key: Key, relay: RelayId, text: &Text<V>, now: Moment) {
         let Some(held) = self.held.get_mut(&key) else { return };
+        let is_listed = |point: &V| held.listed.binary_search(&point.id()).is_ok();
         if V::TELLS {
             held.seen = held.seen.max(text.revision);
+        } else if !text.points.iter().all(is_listed) {
+            held.by.remove(&relay);
         } else if held.is_awaited(relay, now, V::timing().fetch_timeout) {
             self.hold(key, relay, text, text.made);
         }
