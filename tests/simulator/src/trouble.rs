@@ -57,11 +57,25 @@ impl<V: OnionVersion> World<V> {
 
     /// Plans the next fault. With more services it comes sooner.
     pub fn plan_trouble(&mut self) {
-        let often = 3 * HOUR / u32::try_from(1 + self.scenario.services / 10).unwrap_or(1);
+        let often = 3 * HOUR / u32::try_from(crowds(self.services.len())).unwrap_or(u32::MAX);
         let at = self.now.after(self.dice.between(MINUTE, often));
         if at < self.calm_from() {
             self.queue.plan(at, Happening::Trouble);
         }
+    }
+
+    /// True if a fault of this kind does not come this time. Faults come as often as those of single services
+    /// need it. The other kinds come as often as there are more backends, or as with few services if they
+    /// concern everything: clients would be owed nothing for days. The HSDirs of one service are those of
+    /// many others, too.
+    fn is_too_often(&mut self, kind: u64) -> bool {
+        let all = crowds(self.services.len());
+        let wanted = match kind {
+            0..=4 | 8 | 10..=12 | 15.. => 1,
+            5..=7 => crowds(self.backends.len()),
+            _ => all,
+        };
+        wanted < all && self.dice.index(all) >= wanted
     }
 
     /// Plans the end of a fault.
@@ -74,6 +88,9 @@ impl<V: OnionVersion> World<V> {
     pub fn trouble(&mut self) {
         self.plan_trouble();
         let kind = self.dice.below(17);
+        if self.is_too_often(kind) {
+            return;
+        }
         self.trace(|| format!("trouble {kind}"));
         match kind {
             0..=2 => self.relays_turn(),
@@ -380,6 +397,11 @@ impl<V: OnionVersion> World<V> {
             }
         }
     }
+}
+
+/// The number of faults among so many services, or backends, that come in the place of one among few.
+fn crowds(count: usize) -> usize {
+    1 + count / 10
 }
 
 #[cfg(test)]
