@@ -38,6 +38,9 @@ pub struct Balancer<V: OnionVersion> {
     remembered: BTreeMap<BackendId, Newest>,
     /// The present life of the balancer, and of its connection to tor.
     pub call: Call,
+    /// The time until which this life of the balancer has looked for no backend in vain for long; `None`
+    /// before its first look.
+    pub first_looks: Option<Moment>,
     /// True if tor is connected.
     pub tor_ready: bool,
     /// True if the engine knows that.
@@ -90,6 +93,8 @@ pub struct Call {
 
 /// The longest time that tor takes to hand its directory out.
 const READING: Duration = Duration::from_secs(8);
+/// The time of the first looks of the balancer's life.
+const FIRST_LOOKS: Duration = Duration::from_mins(2);
 /// Longer than the runtime waits for an upload.
 const HOUR: Duration = Duration::from_hours(1);
 /// The time that the signer takes for a signature.
@@ -111,6 +116,7 @@ impl<V: OnionVersion> Balancer<V> {
             slept: Duration::ZERO,
             remembered: BTreeMap::new(),
             call: Call { life: 0, tor: 0 },
+            first_looks: None,
             tor_ready: true,
             told_ready: false,
             tor: Tor::default(),
@@ -227,6 +233,7 @@ impl<V: OnionVersion> World<V> {
         self.balancer.deadline = engine.next_deadline();
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
+        self.balancer.first_looks = None;
         self.balancer.slept = Duration::ZERO;
         self.watch.balancer_started();
         self.trace_start();
@@ -328,6 +335,7 @@ impl<V: OnionVersion> World<V> {
         self.balancer.read = Some((consensus, directory));
         self.show_network();
         if first {
+            self.balancer.first_looks.get_or_insert(self.now.after(FIRST_LOOKS));
             self.balancer.told_ready = true;
             self.watch.prompt.resume(self.now);
             self.tell(Event::TorReady);

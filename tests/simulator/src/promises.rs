@@ -19,6 +19,9 @@ pub struct Promises {
     /// New introduction points of a backend, which all its HSDirs but two have, are listed, and those that it
     /// gave up are not: the two and two new ones may be asked first, and then the change has to be posted.
     pub seen: Duration,
+    /// The same in a new life of the balancer, for a backend that was found from its beginning on: looks in
+    /// vain follow each other sooner than later ones.
+    pub found: Duration,
     /// The introduction points of a dead backend are not listed any more: it may have published just before.
     pub buried: Duration,
     /// The least time for which the last introduction points stay when all backends are dead.
@@ -32,8 +35,18 @@ pub struct Promises {
     pub unchanged: Duration,
     /// The limits of requests to tor.
     pub limits: Limits,
-    /// The longest wait of a request for others while the engine does not say that it is behind.
+    /// The longest wait of a post, and of the read-back that proves it, while the engine does not say that it
+    /// is behind.
     line: Duration,
+}
+
+/// The longest waits of requests for their turn at tor, by the word of an engine that is behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waits {
+    /// The wait of a post, or of a read-back.
+    pub posts: Duration,
+    /// The wait of any request.
+    pub all: Duration,
 }
 
 /// The limits of requests to tor.
@@ -80,10 +93,11 @@ impl Promises {
         let pace = |requests: usize, per_minute: usize| {
             calendar.shrunk(Duration::from_secs(60 * requests.div_ceil(per_minute) as u64))
         };
-        // Three rounds of all descriptors; two HSDirs for each backend.
-        let paces = pace(posts * 3, posts_per_minute).max(pace(read_backs * 3, read_backs_per_minute))
+        // A post waits for a round of all others once, and for few of them at its further tries. If it waits
+        // for longer, the engine says that it is behind.
+        let paces = pace(posts, posts_per_minute).max(pace(read_backs, read_backs_per_minute))
             + pace(backends * 2, fetches_per_minute);
-        let circuits = (uploads + read_backs) * 3 + backends * 2;
+        let circuits = uploads + read_backs + backends * 2;
         let line = paces.max(REQUEST * u32::try_from(circuits / in_flight).unwrap_or(u32::MAX));
         let grown = calendar.periods_a_day() as usize;
         let limits = Limits {
@@ -95,20 +109,21 @@ impl Promises {
             read_backs_per_minute: read_backs_per_minute * grown,
             in_flight,
         };
-        Self::with_line::<V>(timing, limits, line, Duration::ZERO)
+        Self::with_line::<V>(timing, limits, line, Waits::default())
     }
 
-    /// The promises while the engine says that it is behind, and that requests wait for up to `wait`. Each of
+    /// The promises while the engine says that it is behind, and that requests wait for up to `waits`. Each of
     /// the four tries that a post may take waits that long, and so does each of the five looks. Nothing else
     /// takes longer.
     #[must_use]
-    pub fn behind<V: OnionVersion>(&self, timing: &Timing, wait: Duration) -> Self {
-        Self::with_line::<V>(timing, self.limits, self.line, wait)
+    pub fn behind<V: OnionVersion>(&self, timing: &Timing, waits: Waits) -> Self {
+        Self::with_line::<V>(timing, self.limits, self.line, waits)
     }
 
-    fn with_line<V: OnionVersion>(timing: &Timing, limits: Limits, line: Duration, wait: Duration) -> Self {
+    fn with_line<V: OnionVersion>(timing: &Timing, limits: Limits, line: Duration, waits: Waits) -> Self {
         let &Timing {
             refresh,
+            look_again,
             upload_timeout,
             max_age,
             keep_last,
@@ -117,13 +132,16 @@ impl Promises {
             retry_max,
             ..
         } = timing;
-        let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line.max(wait * 4);
+        let posted = (retry_max.mul_f64(1.1) + upload_timeout) * 4 + line.max(waits.posts * 4);
         let renewed = republish_to + posted;
-        let seen = (refresh.mul_f64(1.1) + wait) * 5 + posted;
+        let looks = waits.all * 5 + posted;
+        let seen = refresh.mul_f64(1.1) * 5 + looks;
         Self {
             posted,
             renewed,
             seen,
+            // The wait for the next look doubles five times.
+            found: seen.min((look_again * 31).mul_f64(1.1) + looks),
             buried: max_age + V::ROUNDING + posted,
             last_set: keep_last,
             absence: KEPT.saturating_sub(renewed),

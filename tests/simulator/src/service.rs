@@ -24,6 +24,8 @@ pub struct Service {
     pub poisoned: bool,
     /// The time since which only time has prevented its publication.
     pub undisturbed: Moment,
+    /// The last time at which a stranger put descriptors in the place of its own.
+    pub overwritten: Option<Moment>,
     /// The places of its descriptors, by the balancer's consensus.
     pub spots: Vec<Spot>,
     /// The HSDirs at which clients look for it, by the numbers of the consensuses that they hold.
@@ -62,6 +64,7 @@ impl Service {
             distinct,
             poisoned: false,
             undisturbed: Moment::ZERO,
+            overwritten: None,
             spots: Vec::new(),
             sought: Vec::new(),
             touched: true,

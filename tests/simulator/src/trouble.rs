@@ -297,6 +297,7 @@ impl<V: OnionVersion> World<V> {
     fn reconfigure(&mut self, number: usize, configured: bool) {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
+        (self.services[number].supplied, self.services[number].last_supplied) = (None, None);
         self.count_users();
         // A machine that sleeps gets the configuration when it wakes up.
         if self.balancer.asleep.is_none() {
@@ -333,12 +334,11 @@ impl<V: OnionVersion> World<V> {
             for hsdir in hsdirs {
                 let key = Key { owner: number, slot };
                 self.relays.store(*hsdir, key, &text, (self.now, until), V::supersedes, V::TELLS);
-                // The descriptor that the balancer had stored there is lost.
-                self.relays.get_mut(*hsdir).forgot_at = Some(self.now);
             }
         }
-        // The balancer notices it at its next publication.
-        self.service_disturbed(number, self.now.after(self.promises.renewed));
+        self.services[number].overwritten = Some(self.now);
+        // The balancer notices it at its next renewal.
+        self.service_disturbed(number, self.now.after(self.timing.republish_to));
     }
 
     fn network_suffers(&mut self) {
@@ -365,8 +365,11 @@ impl<V: OnionVersion> World<V> {
             }
             Mend::Backend(backend) => self.revive(backend),
             Mend::Poison(service) => {
-                self.services[service].poisoned = false;
-                self.service_disturbed(service, self.now);
+                let service = &mut self.services[service];
+                service.poisoned = false;
+                // The balancer has looked for its backends all the time.
+                service.undisturbed = service.undisturbed.max(self.now);
+                service.touched = true;
             }
             Mend::Service(service) => self.reconfigure(service, true),
             Mend::Listed { backend, service } => {

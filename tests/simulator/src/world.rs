@@ -17,7 +17,7 @@ use super::network::cache::Key;
 use super::network::consensus::{Authorities, Consensus};
 use super::network::relay::{RelayId, Relays};
 use super::onion_version::OnionVersion;
-use super::promises::Promises;
+use super::promises::{Promises, Waits};
 use super::queue::Queue;
 use super::scenario::Scenario;
 use super::service::Service;
@@ -33,9 +33,11 @@ pub struct World<V: OnionVersion> {
     pub timing: Timing,
     /// The promises to this scenario's services.
     pub promises: Promises,
-    /// The wait of requests by the engine's word while it was behind, and the end of the time for which that
+    /// The waits of requests by the engine's word while it was behind, and the end of the time for which that
     /// is an excuse.
-    pub behind: Option<(Duration, Moment)>,
+    pub behind: Option<(Waits, Moment)>,
+    /// The last minute at which neither a post nor a read-back waited for its turn at tor.
+    pub posts_idle: Moment,
     /// The present moment.
     pub now: Moment,
     /// The source of random numbers.
@@ -152,6 +154,7 @@ impl<V: OnionVersion> World<V> {
             promises: Promises::new::<V>(calendar, &timing, (services, posts, backends)),
             timing,
             behind: None,
+            posts_idle: now,
             now,
             queue: Queue::default(),
             authorities,

@@ -14,6 +14,7 @@ use super::super::network::cache::{Kept, Key};
 use super::super::network::consensus::Consensus;
 use super::super::network::relay::{Relay, RelayId};
 use super::super::onion_version::OnionVersion;
+use super::super::promises::Waits;
 use super::super::service::Spot;
 use super::super::time::Moment;
 use super::super::world::World;
@@ -31,7 +32,7 @@ impl<V: OnionVersion> World<V> {
     pub fn service_disturbed(&mut self, number: usize, until: Moment) {
         let service = &mut self.services[number];
         service.undisturbed = service.undisturbed.max(until);
-        (service.supplied, service.last_supplied, service.steady_until) = (None, None, None);
+        service.steady_until = None;
         service.touched = true;
     }
 
@@ -76,19 +77,26 @@ impl<V: OnionVersion> World<V> {
 
     /// Lets promises be kept later while the engine says that it is behind, because tor cannot do as much as
     /// is wanted. The engine gives the wait of requests. Promises are kept so much later, until all that has
-    /// waited so long is done. A machine that sleeps says nothing, and requests do not wait meanwhile.
+    /// waited so long is done: from the engine's word that it has caught up on, that takes no longer than
+    /// usual. A machine that sleeps says nothing, and requests do not wait meanwhile.
     fn hear_of_waits(&mut self) {
         let Some(engine) = self.balancer.engine().filter(|_| self.balancer.asleep.is_none()) else { return };
         let load = engine.load(self.balancer.now(self.now));
-        let known = self.behind.map(|(wait, _)| wait);
+        if load.posts_waiting + load.read_backs_waiting == 0 {
+            self.posts_idle = self.now;
+        }
+        let usual = self.promises.behind::<V>(&self.timing, Waits::default());
         if load.behind_for.is_some() {
-            let wait = known.unwrap_or_default().max(load.longest_wait);
-            self.promises = self.promises.behind::<V>(&self.timing, wait);
-            self.behind = Some((wait, self.now.after(self.promises.seen + self.promises.posted)));
+            let known = self.behind.map(|(waits, _)| waits).unwrap_or_default();
+            // The posts and read-backs that wait have come after the last minute in which none did.
+            let posts = load.longest_wait.min(self.now.since(self.posts_idle));
+            let waits = Waits { posts: known.posts.max(posts), all: known.all.max(load.longest_wait) };
+            self.promises = usual.behind::<V>(&self.timing, waits);
+            self.behind = Some((waits, self.now.after(usual.seen + usual.posted)));
             self.report.behind_minutes += 1;
-            self.report.longest_wait = self.report.longest_wait.max(wait);
+            self.report.longest_wait = self.report.longest_wait.max(waits.all);
         } else if self.behind.is_some_and(|(_, until)| until <= self.now) {
-            self.promises = self.promises.behind::<V>(&self.timing, Duration::ZERO);
+            self.promises = usual;
             self.behind = None;
         }
     }
@@ -147,9 +155,13 @@ impl<V: OnionVersion> World<V> {
         let mut backends = self.services[number].backends.iter();
         let supplied = self.can_see() && backends.any(|backend| self.is_found(*backend, now, alarm));
         let service = &mut self.services[number];
-        let before = service.supplied.map(|since| since.after(self.promises.seen));
+        let listed = |since: Moment| {
+            let from_the_start = self.balancer.first_looks.is_some_and(|until| since <= until);
+            since.after(if from_the_start { self.promises.found } else { self.promises.seen })
+        };
+        let before = service.supplied.map(listed);
         service.supplied = if supplied { service.supplied.or(Some(now)) } else { None };
-        let since = service.supplied.map(|since| since.after(self.promises.seen));
+        let since = service.supplied.map(listed);
         if before.is_some_and(|before| before <= now) || since.is_some_and(|since| alarm.passed(since)) {
             // Nothing had changed before.
             service.last_supplied = Some(now);

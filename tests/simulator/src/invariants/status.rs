@@ -84,13 +84,14 @@ impl<V: OnionVersion> World<V> {
             let (relay, sent) = (self.relays.get(id), *held.sent.get(&id)?);
             // An HSDir that is at fault acknowledges what it discards, and loses what it had.
             let is_at_fault = !relay.is_fit() || relay.fit_since >= sent || relay.forgot_at >= Some(sent);
+            let is_overwritten = self.services[owner].overwritten >= Some(sent);
             let has_expired = sent.after(V::KEPT) <= self.now;
             let kept = in_slot.and_then(|in_slot| in_slot.last(id)).filter(|kept| kept.lasts(self.now));
             let has = kept.is_some_and(|kept| are_listed(&kept.text.points));
             // An acknowledgement that comes after the next upload explains the refusal of that, and a stranger
             // may have published meanwhile.
             let is_ahead = kept.is_some_and(|kept| kept.text.revision > held.highest);
-            (!is_at_fault && !has_expired && !is_ahead && !has).then_some(hsdir.hsdir)
+            (!is_at_fault && !is_overwritten && !has_expired && !is_ahead && !has).then_some(hsdir.hsdir)
         });
         without.map(|hsdir| format!("HSDir {hsdir} is said to have {:?}, and has not", descriptor.slot))
     }
