@@ -283,7 +283,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.in_line = None;",
         replacement: "",
         expected: &[Stored, Found, Living, Prompt, Height],
-        shown_by: (V3, BUSY + 1),
+        shown_by: (V3, BUSY + 4),
     },
     Mutation {
         name: "leave-backends-in-line-when-tor-is-lost",
@@ -403,7 +403,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "let is_behind = self.now.wall < self.valid_after;",
         replacement: "let is_behind = false;",
         expected: &[Newest],
-        shown_by: (V3, BUSY + 10),
+        shown_by: (V3, BUSY + 374),
     },
 ];
 
