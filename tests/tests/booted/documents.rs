@@ -40,6 +40,7 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     front.configure(&[&web1.address, &web2.address])?;
     front.follow("onionbalance check", &[])?;
     front.follow("enable --now", &[])?;
+    front.follow("onionbalance status", &[])?;
     wait_published(&front, 2)?;
     visit_all(&network, &address, &["web1", "web2"])?;
 
