@@ -46,7 +46,7 @@ pub enum Task {
 /// Without a command, it balances the services of its configuration.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
-#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = false)]
+#[command(args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
