@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Without a command, the program balances. Its options are Onionbalance's then, so that scripts and units for
-//! that can start it. A command looks at a configuration or at a running balancer, and ends.
+//! Without a command, the program balances. Its options are Onionbalance's then, so that scripts and units
+//! for that can start it. A command looks at a configuration or at a running balancer, and ends.
 
 mod balance;
 mod check;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Shows how a running balancer is doing. The exit status is 0 for ok, 1 for degraded or starting, 2 for down,
-/// and 3 if nobody answers: that of a monitoring plugin.
+/// Shows how a running balancer is doing. The exit status is 0 for ok, 1 for degraded or starting, 2 for
+/// down, and 3 if nobody answers: that of a monitoring plugin.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Exit status: 0 ok, 1 degraded or starting, 2 down, 3 if the balancer does not answer or the command line is not valid.

@@ -92,7 +92,8 @@ fn service(report: &ServiceReport, verdict: &Verdict, now: UnixTime) -> Service 
     }
 }
 
-/// The number of introduction points of all live backends if a descriptor lists all of them; `None` otherwise.
+/// The number of introduction points of all live backends if a descriptor lists all of them; `None`
+/// otherwise.
 fn offered(status: &ServiceStatus) -> Option<usize> {
     let live = status.backends.iter().filter(|backend| backend.state == BackendState::Live);
     let points = live.map(|backend| backend.points).sum();

@@ -27,7 +27,7 @@ pub struct Problem {
     pub instance: Option<String>,
     /// One sentence about what is wrong, without a full stop.
     pub text: String,
-    /// What an operator can do, without a full stop.
+    /// The remedy, without a full stop.
     pub remedy: String,
 }
 

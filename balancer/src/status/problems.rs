@@ -5,7 +5,6 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 
 use super::problem::{Problem, ProblemId, Severity};
-use super::verdict::is_unpublished;
 use crate::age::Age;
 use crate::engine::{
     BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, ServiceStatus, UploadState,
@@ -120,6 +119,11 @@ fn down(service: &ServiceStatus, names: &Names, now: UnixTime) -> Option<Problem
         return None;
     };
     Some(problem.of_service(&service.service))
+}
+
+/// True if no HSDir has ever acknowledged a descriptor.
+pub(super) fn is_unpublished(service: &ServiceStatus) -> bool {
+    service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
 }
 
 fn missing_backend(

@@ -94,14 +94,16 @@ pub struct Service {
     pub name: Option<String>,
     /// Its health.
     pub health: Health,
-    /// The time of the last attempt to publish the descriptor of the earlier time period; null before the first.
+    /// The time of the last attempt to publish the descriptor of the earlier time period; null before the
+    /// first.
     pub publish_attempt_first_descriptor: Option<Moment>,
-    /// The time of the last attempt to publish the descriptor of the later time period; null before the first.
+    /// The time of the last attempt to publish the descriptor of the later time period; null before the
+    /// first.
     pub publish_attempt_second_descriptor: Option<Moment>,
     /// The number of introduction points of its descriptors.
     pub intro_points_num: usize,
-    /// The time since which all its backends have been gone while its last points stay published; null if they
-    /// are not.
+    /// The time since which all its backends have been gone while its last points stay published; null if
+    /// they are not.
     pub all_gone_since: Option<Moment>,
     /// The line that clients need in their torrc; left out if the service does not authorize its clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,8 +191,8 @@ pub struct Instance {
     pub missing_since: Option<Moment>,
     /// The time at which an HSDir was last asked for its descriptor; null before the first.
     pub last_look: Option<Moment>,
-    /// Its part of the service's introduction points, from 0 to 1: a client picks one of them by chance. Null if
-    /// not all points of live backends are listed.
+    /// Its part of the service's introduction points, from 0 to 1: a client picks one of them by chance. Null
+    /// if not all points of live backends are listed.
     pub share: Option<f64>,
     /// The last answers of the HSDirs that have been asked.
     pub answers: Answers,

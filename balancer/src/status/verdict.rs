@@ -1,5 +1,5 @@
-//! The verdict on the state of everything: one word for its health, and the problems. The service manager, the
-//! log, the JSON object and the screen show the same one.
+//! The verdict on the state of everything: one word for its health, and the problems. The service manager,
+//! the log, the JSON object and the screen show the same one.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use onionbalance_proto::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, Severity};
-use super::problems;
+use super::problems::{self, is_unpublished};
 use crate::engine::{BackendState, DescriptorStatus, ServiceStatus, UploadState};
 use crate::runtime::{State, TorState};
 
@@ -106,11 +106,6 @@ fn is_published(service: &ServiceStatus) -> bool {
         || !service.descriptors.is_empty() && service.descriptors.iter().all(is_stored)
 }
 
-/// True if no HSDir has ever acknowledged a descriptor.
-pub(super) fn is_unpublished(service: &ServiceStatus) -> bool {
-    service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
-}
-
 impl Counts {
     fn of(state: &State) -> Self {
         let backends = || state.services().flat_map(|service| &service.status.backends);
@@ -141,8 +136,8 @@ impl fmt::Display for Health {
     }
 }
 
-/// One line: the health, then the first problem in full with the number of all, or the numbers of services and
-/// backends if there is none.
+/// One line: the health, then the first problem in full with the number of all, or the numbers of services
+/// and backends if there is none.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { health, problems, awaited, counts } = self;

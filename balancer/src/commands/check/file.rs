@@ -24,8 +24,8 @@ const SHORTEST_UPLOAD_PERIOD: Duration = Duration::from_secs(600);
 /// changes of backends need more at once.
 const FEWEST_REQUESTS: u32 = 10;
 
-/// All findings about the file. If it `has_errors`, a service may lack backends because of one of them, and is
-/// not reported for that.
+/// All findings about the file. If it `has_errors`, a service may lack backends because of one of them, and
+/// is not reported for that.
 pub(super) fn findings(configuration: &Configuration, has_errors: bool) -> Vec<Finding> {
     let config = configuration.contents();
     let mut findings: Vec<Finding> =

@@ -33,7 +33,7 @@ pub(super) struct Finding {
     pub(super) line: Option<usize>,
     /// The fault, in one line.
     pub(super) text: String,
-    /// What to do, in one line; `None` if the text has it.
+    /// The remedy, in one line; `None` if the text has it.
     pub(super) remedy: Option<String>,
 }
 

@@ -58,7 +58,7 @@ pub(super) enum AskError {
 }
 
 impl AskError {
-    /// What a person can do, in lines.
+    /// The remedies for a person, a line each.
     pub(super) fn remedies(&self) -> Vec<&'static str> {
         match self {
             Self::Nobody(_) => vec![
@@ -111,7 +111,8 @@ async fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The status socket of the balancer that has the configuration. One who may not read that gets the usual place.
+/// The status socket of the balancer that has the configuration. One who may not read that gets the usual
+/// place.
 fn place(options: &StatusOptions) -> PathBuf {
     let runtime_directory = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
     let variable = std::env::var_os("ONIONBALANCE_STATUS_SOCKET_LOCATION").filter(|value| !value.is_empty());

@@ -18,8 +18,8 @@ type Labels = Vec<(&'static str, String)>;
 /// One metric with all its series.
 type Series = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one: the
-/// balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
+/// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one:
+/// the balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
 pub(super) fn render(report: Option<&Report>, has_addresses: bool) -> String {
     let mut metrics = Metrics(Registry::with_prefix("onionbalance"));
     let reachable = metrics.series("reachable", "1 if the balancer answers");

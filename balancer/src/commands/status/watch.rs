@@ -17,8 +17,8 @@ const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_REST: &str = "\x1b[J";
 
-/// Shows the screen every `pause` until Ctrl-C or SIGTERM. The last screen is left behind. Without a terminal,
-/// each screen follows the one before.
+/// Shows the screen every `pause` until Ctrl-C or SIGTERM. The last screen is left behind. Without a
+/// terminal, each screen follows the one before.
 ///
 /// # Errors
 /// Signals cannot be waited for, or standard output cannot be written.

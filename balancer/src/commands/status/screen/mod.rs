@@ -1,5 +1,5 @@
-//! The status on a screen of 80 columns. The verdict comes first and is enough by itself; then come the problems
-//! with their remedies, then the parts.
+//! The status on a screen of 80 columns. The verdict comes first and is enough by itself; then come the
+//! problems with their remedies, then the parts.
 //!
 //! It is a pure function of the report and of the look.
 
