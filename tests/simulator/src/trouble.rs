@@ -1,10 +1,13 @@
-//! Faults, and their ends.
+//! Faults: how often they come, and what each of them does. [`Mend`] ends them.
+
+mod mend;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::Event;
 
+pub use self::mend::Mend;
 use super::backend::{Fate, State};
 use super::balancer::SIGNER_AHEAD;
 use super::network::cache::{Key, Text};
@@ -12,36 +15,6 @@ use super::network::relay::{FAULTY, Manner, RelayId};
 use super::onion_version::{OnionVersion, PointId};
 use super::time::Moment;
 use super::world::{CALM, Happening, World};
-
-/// The end of a fault.
-#[derive(Clone, Copy, Debug)]
-pub enum Mend {
-    /// A relay is honest again.
-    Relay(RelayId),
-    /// A backend works again.
-    Backend(usize),
-    /// The signer answers again.
-    Signer,
-    /// The signer serves the service again.
-    Poison(usize),
-    /// Tor runs again.
-    Tor,
-    /// The balancer runs again.
-    Balancer,
-    /// The machine wakes up.
-    Machine,
-    /// The clock is right again.
-    Clock,
-    /// The service is configured again.
-    Service(usize),
-    /// The backend serves the service again.
-    Listed {
-        /// The number of the backend.
-        backend: usize,
-        /// The number of the service.
-        service: usize,
-    },
-}
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -76,12 +49,6 @@ impl<V: OnionVersion> World<V> {
             _ => all,
         };
         wanted < all && self.dice.index(all) >= wanted
-    }
-
-    /// Plans the end of a fault.
-    fn mend_after(&mut self, low: Duration, high: Duration, mend: Mend) {
-        let at = self.now.after(self.dice.between(low, high));
-        self.queue.plan(at.min(self.calm_from()), Happening::Mended(mend));
     }
 
     /// Begins a fault.
@@ -352,52 +319,6 @@ impl<V: OnionVersion> World<V> {
                 self.relays.arrive(self.now, &mut self.dice);
             }
             self.touch_all();
-        }
-    }
-
-    /// Ends a fault.
-    pub fn mend(&mut self, mend: Mend) {
-        self.trace(|| format!("mended: {mend:?}"));
-        match mend {
-            Mend::Relay(relay) => {
-                self.relays.get_mut(relay).turn(Manner::Honest, self.now);
-                self.touch_all();
-            }
-            Mend::Backend(backend) => self.revive(backend),
-            Mend::Poison(service) => {
-                let service = &mut self.services[service];
-                service.poisoned = false;
-                // The balancer has looked for its backends all the time.
-                service.undisturbed = service.undisturbed.max(self.now);
-                service.touched = true;
-            }
-            Mend::Service(service) => self.reconfigure(service, true),
-            Mend::Listed { backend, service } => {
-                self.services[service].backends.insert(backend);
-                let configured = self.services[service].configured.is_some();
-                self.reconfigure(service, configured);
-            }
-            Mend::Signer => {
-                self.balancer.signer_away = false;
-                self.disturb();
-            }
-            Mend::Tor => {
-                self.start_tor();
-                self.disturb();
-                self.tor_may_end_again();
-            }
-            Mend::Balancer => {
-                self.start_balancer();
-                self.disturb();
-            }
-            Mend::Machine => {
-                self.wake_up();
-                self.disturb();
-            }
-            Mend::Clock => {
-                self.balancer.set_clock(0);
-                self.clock_has_stepped();
-            }
         }
     }
 }
