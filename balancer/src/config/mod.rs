@@ -1,6 +1,7 @@
 //! The configuration as the balancer needs it: the file, supplemented by the environment and by the signer's
 //! list of services.
 
+mod faults;
 mod frontends;
 mod status_place;
 
@@ -12,10 +13,11 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
-    self, Config, ConfigError, Faults, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
+    self, Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
 };
 use tracing::warn;
 
+use self::faults::Faults;
 pub use self::frontends::{Frontend, Frontends, TorPool};
 pub use self::status_place::{StatusForm, StatusPlace};
 use crate::endpoint::Endpoint;
@@ -26,7 +28,7 @@ use crate::tor::Password;
 const STATUS_LOCATION: &str = "/var/run/onionbalance/control";
 
 /// The socket of the status in the service manager's runtime directory.
-const STATUS_SOCKET: &str = "status.sock";
+pub(crate) const STATUS_SOCKET: &str = "status.sock";
 
 /// The most bytes of a configuration: many times a file of ten thousand services with ten backends each.
 const LARGEST: u64 = 64 << 20;

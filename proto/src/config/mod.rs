@@ -5,7 +5,6 @@
 
 mod cookies;
 mod error;
-mod faults;
 mod historic;
 mod key;
 mod level;
@@ -26,7 +25,6 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use self::error::{ConfigError, Lines};
-pub use self::faults::Faults;
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
@@ -170,7 +168,7 @@ impl Config {
 }
 
 /// The message for a file without services.
-const NO_SERVICES: &str =
+pub const NO_SERVICES: &str =
     "there are no services: list at least one under `services:`, with `key` and `instances`";
 
 impl<'de> Deserialize<'de> for Config {

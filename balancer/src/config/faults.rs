@@ -8,9 +8,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use onionbalance_proto::config::{Config, ConfigError, NO_SERVICES};
 use serde::de::IgnoredAny;
-
-use super::{Config, ConfigError, NO_SERVICES};
 
 /// The most errors that are looked for: each costs a reading of the file.
 const MAX_ERRORS: usize = 50;
@@ -20,18 +19,18 @@ const MISSING_FIELD: &str = "missing field `";
 
 /// The errors of a configuration.
 #[derive(Debug)]
-pub struct Faults {
+pub(super) struct Faults {
     /// The errors, in the order in which the programs would report them.
-    pub errors: Vec<ConfigError>,
+    pub(super) errors: Vec<ConfigError>,
     /// False: some part of the file could not be judged because of these errors.
-    pub is_complete: bool,
+    pub(super) is_complete: bool,
     /// The configuration without the places of the errors; `None`: nothing usable is left.
-    pub rest: Option<Config>,
+    pub(super) rest: Option<Config>,
 }
 
 impl Faults {
     /// Looks for the errors of the configuration `text`; `file` is its name in messages.
-    pub fn of(text: &str, file: &Path) -> Self {
+    pub(super) fn of(text: &str, file: &Path) -> Self {
         let mut errors: Vec<ConfigError> = Vec::new();
         let mut draft = Draft::of(text);
         let ended = |errors, rest: Option<Config>| Self { errors, is_complete: rest.is_some(), rest };
@@ -215,8 +214,9 @@ fn is_blank(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use onionbalance_proto::fixture::Backend;
+
     use super::*;
-    use crate::fixture::Backend;
 
     fn faults(text: &str) -> (Vec<String>, bool) {
         let faults = Faults::of(text, Path::new("c"));
