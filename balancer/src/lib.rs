@@ -14,6 +14,7 @@ pub mod config;
 pub mod confinement;
 pub mod endpoint;
 pub mod engine;
+mod environment;
 pub mod lifecycle;
 pub mod log;
 pub mod names;

@@ -15,18 +15,22 @@ const SYSTEMD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd
 const SIGNER: &str = "onionbalance-signer.service";
 const SOCKET: &str = "onionbalance-signer.socket";
 const BALANCER: &str = "onionbalance.service";
+/// The units that collect metrics.
+const METRICS: [&str; 2] = ["onionbalance-textfile.service", "onionbalance-textfile.timer"];
 const DROP_INS: [(&str, &str); 2] = [
     (BALANCER, "drop-ins/onionbalance-loopback.conf"),
     (SIGNER, "drop-ins/onionbalance-signer-passphrase.conf"),
 ];
 
 /// The units that ours name, and those that systemd adds by itself.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
     "basic.target",
     "multi-user.target",
     "shutdown.target",
     "sockets.target",
     "sysinit.target",
+    "time-set.target",
+    "timers.target",
     "tor.service",
 ];
 
@@ -118,6 +122,7 @@ fn verify(units: &Units) -> Result<String> {
     let mut command = systemd_analyze()?;
     command
         .args(["verify", "--man=no", SIGNER, SOCKET, BALANCER])
+        .args(METRICS)
         .current_dir(units.0.path())
         // Without the system's units, so that only ours are judged.
         .env("SYSTEMD_UNIT_PATH", units.0.path());
@@ -132,6 +137,10 @@ impl Units {
         let units = Self(tempfile::tempdir()?);
         for unit in [SIGNER, SOCKET, BALANCER] {
             fs::write(units.0.path().join(unit), with_some_program(&source(unit)?))?;
+        }
+        for unit in METRICS {
+            let text = with_some_program(&source(&format!("../prometheus/{unit}"))?);
+            fs::write(units.0.path().join(unit), text)?;
         }
         for other in OTHERS {
             let text =

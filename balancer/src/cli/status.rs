@@ -58,7 +58,7 @@ pub struct FormOptions {
     #[arg(long, conflicts_with_all = ["service", "watch", "full"])]
     pub json: bool,
 
-    /// Print metrics for Prometheus, whose labels have names and no addresses
+    /// Print metrics for Prometheus; their labels have names instead of addresses
     #[arg(long, conflicts_with_all = ["service", "json", "watch", "wait", "full", "quiet"])]
     pub prometheus: bool,
 

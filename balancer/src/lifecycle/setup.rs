@@ -12,6 +12,7 @@ use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::endpoint::Endpoint;
 use crate::engine::ServiceId;
+use crate::environment::{directory, path_variable, variable};
 use crate::names::Names;
 use crate::onion_version::{Frontend, OnionVersion};
 use crate::runtime::{Share, Work};
@@ -217,20 +218,4 @@ fn introduce<V: OnionVersion>(address: &V::Address, backends: &[V::Backend], nam
     if let Some(line) = V::client_line(address, backends) {
         info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
     }
-}
-
-/// A directory that the service manager has created for this process: the first one if there are several
-/// (systemd.exec(5)).
-fn directory(name: &str) -> Option<PathBuf> {
-    variable(name).and_then(|list| list.split(':').next().map(PathBuf::from))
-}
-
-/// A path in the environment, in any encoding.
-fn path_variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// An environment variable; `None` if it is empty, not set or not UTF-8.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

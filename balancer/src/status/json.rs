@@ -7,9 +7,9 @@ use onionbalance_proto::time::UnixTime;
 use super::moment::Moment;
 use super::report::{
     Answers, Descriptor, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
-    Upload,
+    Upload, Which,
 };
-use super::verdict::Verdict;
+use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
     BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
     UploadState,
@@ -28,7 +28,7 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
 /// The report on this state at the time `now`.
 pub(super) fn report(state: &State, now: UnixTime) -> Report {
     let verdict = Verdict::of(state, now);
-    let trouble = state.signer.as_ref();
+    let (healths, trouble) = (verdict.healths(), state.signer.as_ref());
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
             last_error: trouble.map(|trouble| trouble.problem.clone()),
         },
         tors: state.tors.iter().map(|of| tor(of, now)).collect(),
-        services: state.services().map(|report| service(report, &verdict, now)).collect(),
+        services: state.services().map(|report| service(report, &healths, now)).collect(),
         problems: verdict.problems,
     }
 }
@@ -66,7 +66,7 @@ fn tor(TorState { endpoints, is_ready, since, load, posts, .. }: &TorState, now:
     }
 }
 
-fn service(report: &ServiceReport, verdict: &Verdict, now: UnixTime) -> Service {
+fn service(report: &ServiceReport, healths: &ServiceHealths<'_>, now: UnixTime) -> Service {
     let ServiceReport { status, names, client_line } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
@@ -77,17 +77,21 @@ fn service(report: &ServiceReport, verdict: &Verdict, now: UnixTime) -> Service 
         let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
         Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
+    let descriptor = |one: &DescriptorStatus| {
+        let is_first = periods.first() == Some(&one.slot.period);
+        descriptor(one, if is_first { Which::First } else { Which::Second }, has_replicas, now)
+    };
     let offered = offered(status);
     Service {
         onion_address: status.service.to_string(),
         name: names.of_service(&status.service).map(ToString::to_string),
-        health: verdict.of_service(status),
+        health: healths.of(status),
         publish_attempt_first_descriptor: attempt(0),
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
         all_gone_since: status.stale_for.map(|stale| ago(stale, now)),
         client_line: client_line.as_ref().map(ToString::to_string),
-        descriptors: status.descriptors.iter().map(|one| descriptor(one, has_replicas, now)).collect(),
+        descriptors: status.descriptors.iter().map(descriptor).collect(),
         instances: status.backends.iter().map(|backend| instance(backend, names, offered, now)).collect(),
     }
 }
@@ -100,9 +104,10 @@ fn offered(status: &ServiceStatus) -> Option<usize> {
     (points == status.points && points > 0).then_some(points)
 }
 
-fn descriptor(status: &DescriptorStatus, has_replicas: bool, now: UnixTime) -> Descriptor {
+fn descriptor(status: &DescriptorStatus, which: Which, has_replicas: bool, now: UnixTime) -> Descriptor {
     let lacking = status.hsdirs.iter().filter(|hsdir| hsdir.state != UploadState::Stored);
     Descriptor {
+        which,
         time_period: status.slot.period,
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
@@ -231,7 +236,7 @@ mod tests {
             "publishAttemptFirstDescriptor": "2026-11-22 08:27:41",
             "publishAttemptSecondDescriptor": null,
             "introPointsNum": 3,
-            "descriptors": [{"timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1,
+            "descriptors": [{"which": "first", "timePeriod": 7, "revision": 9, "hsdirs": 1, "stored": 1,
                              "lastStored": "2026-11-22 08:27:31"}],
             "instances": [
                 {"onionAddress": "a.onion", "descriptorReceived": "2026-11-22 08:28:30",

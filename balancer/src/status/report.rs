@@ -2,6 +2,8 @@
 //! read it, and further ones. Readers have to skip keys that they do not know. `docs/status.schema.json`
 //! describes it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
@@ -118,6 +120,8 @@ pub struct Service {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
+    /// Its place in the order of time periods.
+    pub which: Which,
     /// The number of its time period.
     pub time_period: u64,
     /// The replica; left out if all replicas are the same document.
@@ -137,6 +141,16 @@ pub struct Descriptor {
     pub next_publication: Option<Moment>,
     /// The responsible HSDirs that have not stored it.
     pub lacking: Vec<Hsdir>,
+}
+
+/// The place of a descriptor in the order of time periods. Two are published at a time.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Which {
+    /// That of the earlier time period.
+    First,
+    /// That of the later one.
+    Second,
 }
 
 /// One HSDir of a descriptor.
@@ -249,6 +263,13 @@ pub struct Answers {
     pub invalid: usize,
     /// No answer in time.
     pub silent: usize,
+}
+
+/// As in the JSON object.
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl Report {

@@ -1,6 +1,7 @@
 //! The verdict on the state of everything: one word for its health, and the problems. The service manager,
 //! the log, the JSON object and the screen show the same one.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -69,14 +70,31 @@ impl Verdict {
         Self { health, problems, awaited, counts: Counts::of(state) }
     }
 
-    /// The health of the service with this address. A problem that concerns no service in particular concerns
-    /// each.
-    pub fn of_service(&self, service: &ServiceStatus) -> Health {
-        let address = service.service.to_string();
-        let concerns = |problem: &&Problem| problem.service.as_ref().is_none_or(|of| *of == address);
-        let worst = self.problems.iter().filter(concerns).map(|problem| problem.severity).max();
+    /// The health of single services.
+    pub(super) fn healths(&self) -> ServiceHealths<'_> {
+        let mut worst: HashMap<_, Severity> = HashMap::new();
+        for problem in &self.problems {
+            let known = worst.entry(problem.service.as_deref()).or_insert(problem.severity);
+            *known = (*known).max(problem.severity);
+        }
+        ServiceHealths { is_starting: self.health == Health::Starting, worst }
+    }
+}
+
+/// The health of single services, by one verdict.
+pub(super) struct ServiceHealths<'a> {
+    is_starting: bool,
+    /// The greatest severity of the problems of each address; at `None`, of those of no service in
+    /// particular.
+    worst: HashMap<Option<&'a str>, Severity>,
+}
+
+impl ServiceHealths<'_> {
+    /// The health of a service. A problem that concerns no service in particular concerns each.
+    pub(super) fn of(&self, service: &ServiceStatus) -> Health {
+        let worst = self.worst.get(&None).max(self.worst.get(&Some(&*service.service.0)));
         match worst {
-            _ if self.health == Health::Starting => Health::Starting,
+            _ if self.is_starting => Health::Starting,
             None if is_published(service) => Health::Ok,
             Some(Severity::Critical) => Health::Down,
             _ => Health::Degraded,
@@ -288,7 +306,10 @@ mod tests {
         let mut state = state(LONG, true, services.clone());
         let healths = |state: &State| {
             let verdict = Verdict::of(state, NOW);
-            services.iter().map(|service| verdict.of_service(service)).collect::<Vec<_>>()
+            {
+                let healths = verdict.healths();
+                services.iter().map(|service| healths.of(service)).collect::<Vec<_>>()
+            }
         };
         assert_eq!(healths(&state), [Health::Degraded, Health::Ok]);
         (state.tors[0].is_ready, state.tors[0].since) = (false, LONG);

@@ -1,4 +1,4 @@
-//! Findings from the text of the configuration alone: what the programs warn of, and numbers that hurt.
+//! Findings from the text of the configuration alone: the warnings of the programs, and numbers that hurt.
 
 use std::collections::HashSet;
 use std::fmt::Display;

@@ -1,7 +1,7 @@
 //! `onionbalance check`: reports what is wrong with a configuration before it is used.
 //!
-//! An error is what the programs refuse. A warning is what they accept, and what will not do what the
-//! operator expects. Keys are never opened: that is the signer's work.
+//! The programs refuse an error. They accept a warning, but it does not do what the operator expects. Keys
+//! are never opened: that is the signer's work.
 
 mod file;
 mod finding;

@@ -75,8 +75,8 @@ impl Judge {
     }
 }
 
-/// The user that starts the signer, whose configuration has to be safe, and the one that its keys may belong
-/// to.
+/// The owners that the signer trusts besides root: first that of its configuration, which is the user that
+/// starts it, then that of its keys.
 fn signers(configuration: &Configuration) -> (Judge, Judge) {
     let config = configuration.contents();
     let of_name = |name: &str| User::from_name(name).ok().flatten();

@@ -10,15 +10,18 @@ use tokio::time::timeout;
 
 use crate::cli::StatusOptions;
 use crate::commands::usual_configuration;
-use crate::config::{Configuration, StatusForm};
+use crate::config::{Configuration, STATUS_SOCKET, StatusForm};
+use crate::environment::{directory, path_variable};
 use crate::status::{Report, SCHEMA};
 
 /// The longest wait for the whole answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest answer, in bytes. Ten thousand services with ten backends each take half of it.
+/// The longest answer, in bytes. Ten thousand services with ten backends each take 153 MB if all of these are
+/// gone, and each of them is a problem.
 const LARGEST: u64 = 256 << 20;
 /// The place of the status socket under the units of the package.
 const USUAL: &str = "/run/onionbalance-status/status.sock";
+
 /// The answer of a balancer.
 pub(super) struct Status {
     /// The answer as it came.
@@ -111,17 +114,18 @@ async fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The status socket of the balancer that has the configuration. One who may not read that gets the usual
-/// place.
+/// The status socket of the balancer that has the configuration. A caller that may not read that gets the
+/// usual place.
 fn place(options: &StatusOptions) -> PathBuf {
-    let runtime_directory = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    let variable = std::env::var_os("ONIONBALANCE_STATUS_SOCKET_LOCATION").filter(|value| !value.is_empty());
+    let variable = path_variable("ONIONBALANCE_STATUS_SOCKET_LOCATION");
+    let runtime_directory = directory("RUNTIME_DIRECTORY");
     let file = options.config.clone().or_else(usual_configuration);
-    let places = file.and_then(|file| Configuration::read(&file).ok()).map(|configuration| {
-        configuration.status(variable.clone().map(PathBuf::from), runtime_directory.clone())
-    });
-    let named = places.unwrap_or_default().into_iter().find(|place| place.form == StatusForm::Json);
-    let named = named.map(|place| place.path).or(variable.map(PathBuf::from));
-    let of_unit = runtime_directory.map(|directory| directory.join("status.sock"));
-    named.or(of_unit).unwrap_or_else(|| USUAL.into())
+    let named = match file.and_then(|file| Configuration::read(&file).ok()) {
+        Some(configuration) => {
+            let places = configuration.status(variable, runtime_directory);
+            places.into_iter().find(|place| place.form == StatusForm::Json).map(|place| place.path)
+        }
+        None => variable.or_else(|| Some(runtime_directory?.join(STATUS_SOCKET))),
+    };
+    named.unwrap_or_else(|| USUAL.into())
 }

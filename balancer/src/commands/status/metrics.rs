@@ -82,8 +82,8 @@ impl Metrics {
                 &labels(),
                 number(tor.fetches_waiting + tor.uploads_waiting + tor.read_backs_waiting),
             );
-            set(&wait, &labels(), long(tor.longest_wait_seconds));
-            set(&posts, &labels(), long(tor.posts_since_start));
+            set(&wait, &labels(), number(tor.longest_wait_seconds));
+            set(&posts, &labels(), number(tor.posts_since_start));
         }
     }
 
@@ -112,9 +112,8 @@ impl Metrics {
         let next = self
             .series("descriptor_next_publication_timestamp_seconds", "The time at which it will be renewed");
         for (of_service, service) in named(services) {
-            let first = service.descriptors.first().map(|descriptor| descriptor.time_period);
             for descriptor in &service.descriptors {
-                let labels = [of_service.clone(), of_descriptor(descriptor, first)].concat();
+                let labels = [of_service.clone(), of_descriptor(descriptor)].concat();
                 set(&hsdirs, &labels, number(descriptor.hsdirs));
                 set(&stored, &labels, number(descriptor.stored));
                 if let Some(at) = descriptor.last_stored {
@@ -140,9 +139,8 @@ impl Metrics {
             "The time at which its introduction points were seen to change",
         );
         for (of_service, service) in named(services) {
-            for (number_of, instance) in service.instances.iter().enumerate() {
-                let labels =
-                    [of_service.clone(), vec![("backend", backend_name(instance, number_of))]].concat();
+            for (index, instance) in service.instances.iter().enumerate() {
+                let labels = [of_service.clone(), vec![("backend", backend_name(instance, index))]].concat();
                 set(&live, &labels, flag(instance.state == InstanceState::Live));
                 if let Some(part) = instance.share {
                     set(&share, &labels, part);
@@ -164,8 +162,8 @@ impl Metrics {
         for (labels, service) in named(services) {
             let address = |address: &str| vec![("address", address.to_owned())];
             set(&of_service, &[labels.clone(), address(&service.onion_address)].concat(), 1.0);
-            for (number_of, instance) in service.instances.iter().enumerate() {
-                let backend = vec![("backend", backend_name(instance, number_of))];
+            for (index, instance) in service.instances.iter().enumerate() {
+                let backend = vec![("backend", backend_name(instance, index))];
                 let labels = [labels.clone(), backend, address(&instance.onion_address)].concat();
                 set(&of_backend, &labels, 1.0);
             }
@@ -175,21 +173,19 @@ impl Metrics {
 
 /// The services, each with its label.
 fn named(services: &[Service]) -> impl Iterator<Item = (Labels, &Service)> {
-    services.iter().enumerate().map(|(number, service)| {
-        let name = service.name.clone().unwrap_or_else(|| format!("s{}", number + 1));
+    services.iter().enumerate().map(|(index, service)| {
+        let name = service.name.clone().unwrap_or_else(|| format!("s{}", index + 1));
         (vec![("service", name)], service)
     })
 }
 
-fn backend_name(instance: &Instance, number: usize) -> String {
-    instance.name.clone().unwrap_or_else(|| format!("b{}", number + 1))
+fn backend_name(instance: &Instance, index: usize) -> String {
+    instance.name.clone().unwrap_or_else(|| format!("b{}", index + 1))
 }
 
-/// The labels of a descriptor. `first` is the earlier one of the service's time periods.
-fn of_descriptor(descriptor: &Descriptor, first: Option<u64>) -> Labels {
-    let which = if Some(descriptor.time_period) == first { "first" } else { "second" };
+fn of_descriptor(descriptor: &Descriptor) -> Labels {
     let replica = descriptor.replica.map(|replica| ("replica", replica.to_string()));
-    [("descriptor", which.to_owned())].into_iter().chain(replica).collect()
+    [("descriptor", descriptor.which.to_string())].into_iter().chain(replica).collect()
 }
 
 fn set(series: &Series, labels: &Labels, value: f64) {
@@ -200,17 +196,14 @@ fn flag(is_set: bool) -> f64 {
     if is_set { 1.0 } else { 0.0 }
 }
 
-fn number(count: usize) -> f64 {
-    u32::try_from(count).unwrap_or(u32::MAX).into()
-}
-
-fn long(count: u64) -> f64 {
-    u32::try_from(count).unwrap_or(u32::MAX).into()
+/// A number of things, which is never near the limit.
+fn number(count: impl TryInto<u32>) -> f64 {
+    count.try_into().unwrap_or(u32::MAX).into()
 }
 
 /// Seconds since 1970, until 2106.
 fn time(at: UnixTime) -> f64 {
-    long(at.0)
+    number(at.0)
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl<'a> Screen<'a> {
             return format!("{mark}{text}\n");
         }
         let (mut lines, mut line) = (mark.to_owned(), 0);
-        // Two spaces stand before a command.
+        // Two spaces precede a command.
         for word in text.split(' ') {
             let length = word.chars().count();
             if line > 0 && line + 1 + length > WIDTH - 4 {

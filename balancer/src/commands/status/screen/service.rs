@@ -40,14 +40,12 @@ impl Screen<'_> {
             ("next", Side::Left),
         ];
         let mut table = Table::new(&columns);
-        let first = service.descriptors.first().map(|descriptor| descriptor.time_period);
         for descriptor in &service.descriptors {
-            let which = if Some(descriptor.time_period) == first { "first" } else { "second" };
             let replica = descriptor.replica.map(|replica| format!(", replica {replica}"));
             table.row(
                 " ".to_owned(),
                 vec![
-                    format!("{which}{}", replica.unwrap_or_default()),
+                    format!("{}{}", descriptor.which, replica.unwrap_or_default()),
                     format!("{}/{}", descriptor.stored, descriptor.hsdirs),
                     service.intro_points_num.to_string(),
                     self.maybe(descriptor.last_stored.map(|at| self.roughly_ago(at))),
