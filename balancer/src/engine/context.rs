@@ -30,6 +30,12 @@ impl<R: RngCore> Context<R> {
         Now { wall, ..self.now }
     }
 
+    /// The age of what was published at this time. If the wall clock is behind the consensus, this is the age
+    /// when the consensus became valid: a copy of days ago is not new by a clock that was set back.
+    pub(super) fn age(&self, published: UnixTime) -> Duration {
+        Duration::from_secs(self.now.wall.max(self.valid_after).since(published))
+    }
+
     /// True if no HSDir answers. The silence of one HSDir then says nothing about that HSDir.
     pub(super) fn is_silence_general(&self) -> bool {
         self.silences > GENERAL_SILENCE

@@ -72,8 +72,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "count-age-from-the-fetch",
         file: "engine/backend/weigh.rs",
-        text: "Duration::from_secs(cx.now.wall.since(copy.published))",
-        replacement: "Duration::ZERO",
+        text: "cx.age(copy.published)",
+        replacement: "std::time::Duration::ZERO",
         expected: &[Living],
         shown_by: (V2, 4),
     },
@@ -184,8 +184,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "keep-the-dead-for-ever",
         file: "engine/backend/weigh.rs",
-        text: "let good_until = now + cx.timing.max_age.saturating_sub(age);",
-        replacement: "let good_until = now + cx.timing.max_age * 1000 - age;",
+        text: "let good_until = now + cx.timing.max_age.saturating_sub(cx.age(copy.published));",
+        replacement: "let good_until = now + cx.timing.max_age * 1000;",
         expected: &[Living],
         shown_by: (V2, 1),
     },
@@ -396,14 +396,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         replacement: "let look = self.looks.is_empty();",
         expected: &[Prompt],
         shown_by: (V3, 1),
-    },
-    Mutation {
-        name: "remember-by-a-clock-that-is-behind",
-        file: "engine/context.rs",
-        text: "let is_behind = self.now.wall < self.valid_after;",
-        replacement: "let is_behind = false;",
-        expected: &[Newest],
-        shown_by: (V3, BUSY + 374),
     },
 ];
 

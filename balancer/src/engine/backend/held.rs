@@ -86,8 +86,7 @@ impl<P> Held<P> {
         self.from.insert(source);
         if let Some(awake) = &mut self.awake {
             awake.denied.remove(source);
-            let age = Duration::from_secs(cx.now.wall.since(self.copy.published));
-            if age >= cx.timing.hsdir_keeps {
+            if cx.age(self.copy.published) >= cx.timing.hsdir_keeps {
                 awake.given.insert(source);
             }
         }

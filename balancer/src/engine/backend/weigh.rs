@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rand_core::RngCore;
 
@@ -34,8 +33,7 @@ impl<P: Point> Backend<P> {
         copy: DescriptorCopy<P>,
     ) -> bool {
         let now = cx.now.elapsed;
-        let age = Duration::from_secs(cx.now.wall.since(copy.published));
-        let good_until = now + cx.timing.max_age.saturating_sub(age);
+        let good_until = now + cx.timing.max_age.saturating_sub(cx.age(copy.published));
         let relation = self.relation(cx, &copy, good_until > now);
         if let (Relation::Same | Relation::Twin, Some(held)) = (&relation, &mut self.held) {
             // An HSDir may hand out an expired descriptor forever.

@@ -260,6 +260,24 @@ fn a_clock_that_is_set_right_does_not_end_what_an_earlier_run_saw() {
     assert_eq!(brought_back(&mut script), None);
 }
 
+/// A version-2 HSDir keeps descriptors for days. By a clock that is a day behind, such a copy comes from the
+/// future; the consensus shows its age.
+#[test]
+fn the_consensus_ages_a_copy_that_a_late_clock_calls_new() {
+    let mut script = Script::of_v2(ONE);
+    let mut network = view_v2(ONE, &[1]);
+    network.valid_after = script.now.wall.plus(24 * HOUR);
+    script.send(Event::Network(network));
+    let published = script.now.wall.plus(12 * HOUR);
+    let copy = DescriptorCopy { revision: 9, published, period: 1, points: vec![Key::new(2)] };
+    script.fetched("a", relay(100), FetchOutcome::Copy(copy.clone()));
+    script.pass(Duration::from_secs(5));
+    assert!(!matches!(state(&script), BackendState::Live), "it is twelve hours old");
+    let young = DescriptorCopy { published: script.now.wall.plus(24 * HOUR), revision: 10, ..copy };
+    script.fetched("a", relay(100), FetchOutcome::Copy(young));
+    assert_eq!(state(&script), BackendState::Live);
+}
+
 #[test]
 fn what_is_kept_for_a_restart_changes_once_an_hour() {
     let mut script = settled();
