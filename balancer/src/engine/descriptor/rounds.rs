@@ -76,8 +76,10 @@ impl<I: Eq> Descriptor<I> {
             _ if self.turn == Turn::First => Due::Now,
             None if is_first => Due::By(now),
             None => Due::By(now + timing.republish_from / 2),
-            Some(_) if !self.round_wanted || self.round_lost => Due::By(now + timing.republish_from / 2),
-            Some(round) => Due::By((round.began + timing.republish_to).min(now + timing.republish_from)),
+            Some(round) => {
+                let within = if !self.round_wanted || self.round_lost { 2 } else { 1 };
+                Due::By((round.began + timing.republish_to).min(now + timing.republish_from / within))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The number of requests at tor at a time, their order, and the behaviour when tor is too slow.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::slice;
 use std::time::Duration;
 
@@ -416,17 +417,19 @@ fn a_descriptor_that_comes_back_does_not_wait_in_line_twice() {
     }
 }
 
-/// Before another period all services get another descriptor at the same time, which no client looks for yet.
-#[test]
-fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
-    let services: &[(&str, &[&str])] = &[("s", &["a"]), ("t", &["b"])];
-    // No renewal comes between, and timers do not shrink with the period.
+const TWO: &[(&str, &[&str])] = &[("s", &["a"]), ("t", &["b"])];
+
+/// A network of [`TWO`] whose periods are so long that timers do not shrink with them.
+fn days(slots: &[(u64, Range<u8>)]) -> Event<Key> {
+    Event::Network(NetworkView { period_length: MINUTE * 60 * 48, ..view(TWO, slots) })
+}
+
+/// The two services two minutes after the start, each stored everywhere. A post may leave every minute, and
+/// no renewal comes before 115 minutes.
+fn two_services() -> Script {
     let timing = Timing { republish_from: MINUTE * 115, ..Timing::default() };
-    let network = |slots: &[_]| {
-        Event::Network(NetworkView { period_length: MINUTE * 60 * 48, ..view(services, slots) })
-    };
-    let mut script = Script::with(services, Settings { posts_per_minute: 1, timing, ..Settings::default() });
-    script.send(network(&[(1, 1..9)]));
+    let mut script = Script::with(TWO, Settings { posts_per_minute: 1, timing, ..Settings::default() });
+    script.send(days(&[(1, 1..9)]));
     script.send(Event::TorReady);
     script.copy("a", relay(100), 10, &[1]);
     script.copy("b", relay(100), 10, &[2]);
@@ -434,14 +437,38 @@ fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
     for post in script.published() {
         script.stored(&post, 1);
     }
+    script
+}
+
+/// Before another period all services get another descriptor at the same time, which no client looks for yet.
+#[test]
+fn the_next_periods_descriptors_wait_for_one_that_hsdirs_are_about_to_forget() {
+    let mut script = two_services();
     script.pass(MINUTE * 98);
     assert_eq!(script.published().len(), 2);
     let before = script.said.len();
     script.copy("a", relay(101), 11, &[3]);
-    script.send(network(&[(1, 1..9), (2, 11..19)]));
+    script.send(days(&[(1, 1..9), (2, 11..19)]));
     script.pass(MINUTE * 2);
     let periods: Vec<u64> = published(&after(&script, before)).iter().map(|post| post.slot.period).collect();
     assert_eq!(periods, [1, 2]);
+}
+
+/// Other points are no reason to let HSDirs forget the descriptor that they have.
+#[test]
+fn a_changed_descriptor_that_hsdirs_are_about_to_forget_goes_before_those_of_the_next_period() {
+    let mut script = two_services();
+    script.pass(MINUTE * 108);
+    script.copy("a", relay(101), 11, &[3]);
+    script.copy("b", relay(101), 11, &[4]);
+    script.send(Event::TorLost);
+    script.send(days(&[(1, 1..9), (2, 11..19)]));
+    script.pass(MINUTE * 2);
+    let before = script.said.len();
+    script.send(Event::TorReady);
+    script.pass(MINUTE * 4);
+    let periods: Vec<u64> = published(&after(&script, before)).iter().map(|post| post.slot.period).collect();
+    assert_eq!(periods, [1, 1, 2], "these take all slots");
 }
 
 fn all(script: &Script) -> Vec<Action<Key>> {
