@@ -96,6 +96,7 @@ impl<V: OnionVersion> World<V> {
         self.watch.prompt.publishes(key);
         let Some(held) = self.watch.held.get_mut(&key) else { return };
         if matches!(revision, Revision::New { .. }) {
+            held.ordered = self.now;
             held.sets.clear();
             held.listed =
                 posts.iter().flat_map(|post| &post.points).map(|chosen| chosen.point.id()).collect();

@@ -20,11 +20,13 @@ impl<V: OnionVersion> World<V> {
         for spot in &service.spots {
             let key = Key { owner: number, slot: spot.slot };
             let counts = counts.entry(spot.slot.period).or_insert_with(|| Some(BTreeMap::new()));
-            let given =
-                self.balancer.given.get(&key).filter(|(_, at)| alarm.passed(at.after(self.promises.posted)));
-            let sets = self.watch.held.get(&key).map(|held| &held.sets);
+            // A slow signer may have had one of two replicas only.
+            let held = self.watch.held.get(&key).filter(|held| {
+                let given = self.balancer.given.get(&key);
+                given.is_some_and(|(_, at)| alarm.passed(held.ordered.max(*at).after(self.promises.posted)))
+            });
             for (id, _) in &spot.hsdirs {
-                match (given.and(sets).and_then(|sets| sets.get(id)), counts.as_mut()) {
+                match (held.and_then(|held| held.sets.get(id)), counts.as_mut()) {
                     (Some(set), Some(counts)) => *counts.entry(*set).or_default() += 1,
                     _ => *counts = None,
                 }

@@ -38,7 +38,7 @@ pub struct Prompt<V> {
 struct Awaited {
     /// The time since which the engine has known it.
     since: Moment,
-    /// True if another descriptor of its service had been published by then.
+    /// True if another descriptor of its service has been published all the time since then.
     is_next: bool,
 }
 
@@ -146,8 +146,11 @@ impl<V> Prompt<V> {
     /// is true if another descriptor of the service was.
     pub fn shown_descriptors(&mut self, unpublished: impl Iterator<Item = (Key, bool)>, now: Moment) {
         let known = std::mem::take(&mut self.awaited);
-        let awaited =
-            |(key, is_next)| (key, known.get(&key).copied().unwrap_or(Awaited { since: now, is_next }));
+        let awaited = |(key, is_next)| {
+            let before = known.get(&key).copied().unwrap_or(Awaited { since: now, is_next });
+            // When its period has begun and the other one is over, clients look for it.
+            (key, Awaited { is_next: before.is_next && is_next, ..before })
+        };
         self.awaited = unpublished.map(awaited).collect();
     }
 

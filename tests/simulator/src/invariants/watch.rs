@@ -87,6 +87,8 @@ pub struct Held<V> {
     pub highest: u64,
     /// The points of all sets with which it was last signed, in order and each once.
     pub listed: Vec<PointId>,
+    /// The time at which the signer was last asked for it.
+    pub ordered: Moment,
     /// The number of the set that each HSDir has been sent since then.
     pub sets: FxHashMap<RelayId, usize>,
     /// The HSDirs that have refused it since all of them had it.
@@ -106,6 +108,7 @@ impl<V> Default for Held<V> {
             by,
             sent,
             asked,
+            ordered: Moment::ZERO,
             renewed: None,
             excused: Moment::ZERO,
             hsdirs: 0,
