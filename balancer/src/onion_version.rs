@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,9 @@ pub trait Directory<V: OnionVersion>: Eq + Send + Sync {
 
     /// The length of a time period.
     fn period_length(&self) -> Duration;
+
+    /// The beginning and the end of the time period of this descriptor of the service at `address`.
+    fn period(&self, address: &V::Address, slot: DescriptorSlot) -> Range<UnixTime>;
 
     /// The descriptors that the service keeps published at `now`, each with its HSDirs.
     fn published(

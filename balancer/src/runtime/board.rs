@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::{ConsensusAge, PostLoad, ServiceReport};
+use super::{ConsensusAge, Happening, PostLoad, ServiceReport, Signatures};
 use crate::endpoint::Endpoint;
 use crate::engine::Load;
 use crate::signer::Trouble;
@@ -48,8 +48,12 @@ pub struct TorState {
     pub load: Load,
     /// The posts that it has taken.
     pub posts: PostLoad,
+    /// The signer's answers to the descriptors of its services.
+    pub signatures: Signatures,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
+    /// The notices of the last day, the latest first; [`MOST`](super::history::MOST) at most.
+    pub history: Vec<Arc<Happening>>,
 }
 
 /// A question for the state of a runtime's tor and services, by the channel for the answer.

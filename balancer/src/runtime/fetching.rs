@@ -82,6 +82,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             }
         }
         self.questions.ask(request, Question::Backend(id.clone(), source));
+        self.tally.fetch(id);
         true
     }
 
@@ -137,6 +138,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 FetchOutcome::Failed
             }
         };
+        self.tally.fetched(id, &outcome);
         self.tell_engine(Event::Fetched { backend: id.clone(), source, outcome });
         if let Some(newest) = self.engine.newest_of(id) {
             self.memory.note(id, newest);

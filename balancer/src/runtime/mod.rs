@@ -12,6 +12,7 @@ mod directories;
 mod directory;
 mod fetching;
 mod fleet;
+mod history;
 mod kept;
 mod notice;
 mod pool;
@@ -22,6 +23,7 @@ mod report;
 mod runtimes;
 mod signing;
 mod survey;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -38,31 +40,36 @@ pub use behind::Behind;
 pub use board::{Inquiry, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
 pub use fleet::Configuration;
+pub use history::Happening;
+pub use notice::Words;
 pub use pool::Share;
 pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
+pub use tally::{Fetches, Signatures, Uploads};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
-    Action, BackendId, Engine, EngineConfiguration, Event, Now, ServiceId, ServiceSpec, ServiceStatus,
-    Settings, Timing,
+    Action, BackendId, DescriptorStatus, Engine, EngineConfiguration, Event, Notice, Now, ServiceId,
+    ServiceSpec, ServiceStatus, Settings, Timing,
 };
 use crate::names::Introductions;
 use crate::network::{Message, Network, RequestId};
-use crate::onion_version::{Frontend, OnionVersion, SignError, Signed};
+use crate::onion_version::{Directory, Frontend, OnionVersion};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use consensus::ConsensusWatch;
 use directories::Directories;
 use directory::Reading;
 use fetching::Questions;
+use history::History;
 use kept::KeptTexts;
 use pool::Presence;
 use post_count::PostCount;
 use posts::Posts;
-use signing::{Publication, SigningLine};
+use signing::{Answer, Publication, SigningLine};
 use survey::{Surveyed, Surveys, View};
+use tally::Tally;
 
 /// The state of a runtime.
 pub struct Runtime<V: OnionVersion, N: Network> {
@@ -93,6 +100,8 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     kept: KeptTexts,
     posts: Posts,
     post_count: PostCount,
+    tally: Tally,
+    history: History,
     /// The number of posts after which tor is due for a restart; `None`: it never is.
     restart_hint: Option<u64>,
     reports: Reports<V>,
@@ -113,7 +122,7 @@ pub enum End<E> {
 /// A report of a task.
 enum Report<V: OnionVersion> {
     /// The publication that was to be signed, and the signer's answer.
-    Signed(Publication<V>, Result<Signed, SignError<V::FrontendError>>),
+    Signed(Publication<V>, Answer<V>),
     Surveyed(Box<Surveyed<V>>),
 }
 
@@ -161,6 +170,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             kept: KeptTexts::new(kept_bytes),
             posts: Posts::default(),
             post_count: PostCount::new(Instant::now()),
+            tally: Tally::default(),
+            history: History::default(),
             restart_hint: tuning.tor_restart_hint,
             reports: Reports { to_us, received },
             events: VecDeque::new(),
@@ -207,6 +218,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let configuration = engine_configuration(&frontends, &backends, &tuning, &self.memory);
         self.backends = Arc::new(backends);
         self.frontends = Arc::new(by_service(frontends));
+        let (services, backends) = (&self.frontends, &self.backends);
+        self.tally.retain(|id| services.contains_key(id), |id| backends.contains_key(id));
         self.tell_engine(Event::Configuration(Box::new(configuration)));
         self.restart_hint = tuning.tor_restart_hint;
         self.post_count.judge(self.restart_hint);
@@ -219,7 +232,17 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             let frontend = self.frontends.get(&status.service);
             let client_line =
                 frontend.and_then(|frontend| V::client_line(&frontend.address, &frontend.backends));
-            ServiceReport { status, names: names.clone(), client_line }
+            let period = |descriptor: &DescriptorStatus| {
+                Some(self.directory.as_ref()?.period(&frontend?.address, descriptor.slot))
+            };
+            ServiceReport {
+                periods: status.descriptors.iter().map(period).collect(),
+                uploads: self.tally.uploads_of(&status.service),
+                fetches: status.backends.iter().map(|of| self.tally.fetches_of(&of.backend)).collect(),
+                status,
+                names: names.clone(),
+                client_line,
+            }
         };
         let posts = self.post_count.load(Instant::now(), self.restart_hint);
         TorState {
@@ -229,7 +252,9 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             consensus: self.consensus.age(),
             load: self.engine.load(self.now()),
             posts,
+            signatures: self.tally.signatures(),
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
+            history: self.history.last(Instant::now()),
         }
     }
 
@@ -263,13 +288,20 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.publish(id, service, slot, posts, revision);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
-            Action::Notice(notice) => notice::log(&notice, &mut self.known, V::REPLICAS_DIFFER),
+            Action::Notice(notice) => self.note(&notice),
         }
+    }
+
+    /// Logs a notice, and keeps it for the status.
+    fn note(&mut self, notice: &Notice) {
+        let words = Words::of(notice, self.known.names());
+        words.log(&mut self.known, V::REPLICAS_DIFFER);
+        self.history.add(Instant::now(), words);
     }
 
     fn on_report(&mut self, report: Report<V>) {
         match report {
-            Report::Signed(publication, signed) => self.on_signed(publication, signed),
+            Report::Signed(publication, answer) => self.on_signed(publication, answer),
             Report::Surveyed(surveyed) => self.on_surveyed(*surveyed),
         }
     }

@@ -1,114 +1,217 @@
-//! The engine's notices as log lines, with the names of services and backends. A backend's address follows
-//! its name the first time.
+//! The engine's notices in words, for the log and for the status.
 
+use std::time::Duration;
+
+use onionbalance_proto::relay::Fingerprint;
 use tracing::field::display;
 use tracing::{info, warn};
 
 use super::behind::Behind;
 use crate::age::Age;
-use crate::engine::{DescriptorSlot, Gone, Notice};
-use crate::names::Introductions;
+use crate::engine::{BackendId, DescriptorSlot, Gone, Notice, ServiceId};
+use crate::names::{Introductions, Names};
 
-/// Logs a notice. `replicas` is true if replicas are different documents, so that lines have to name them.
-pub(super) fn log(notice: &Notice, known: &mut Introductions, replicas: bool) {
-    let replica = |slot: &DescriptorSlot| replicas.then_some(slot.replica);
-    match notice {
-        Notice::BackendFound { backend, points, after } => {
-            let (name, address) = known.introduce(backend);
-            let address = address.map(display);
-            match after {
-                None => info!(backend = %name, address, points, "found backend"),
-                Some(after) => info!(address, points, "found backend {name} after {}", Age(*after)),
+/// A notice in words.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// The kind of notice, which keeps its name: for instance `BACKEND_FOUND`.
+    pub id: &'static str,
+    /// True if something did not work, or if an operator should act.
+    pub is_warning: bool,
+    /// The service; `None` if it is about none, or about all.
+    pub service: Option<ServiceId>,
+    /// The backend; `None` if it is about none.
+    pub backend: Option<BackendId>,
+    /// One sentence, without a full stop. It need not have the names of the service and the backend.
+    pub text: String,
+    details: Details,
+}
+
+/// The fields of a log line that are neither text nor names.
+#[derive(Clone, Debug, Default)]
+struct Details {
+    slot: Option<DescriptorSlot>,
+    points: Option<usize>,
+    /// An HSDir, or the source that tor chose.
+    hsdir: Option<String>,
+    /// The number of HSDirs, or their fingerprints.
+    hsdirs: Option<String>,
+    after: Option<Duration>,
+}
+
+impl Words {
+    /// A notice in words, by these names.
+    pub fn of(notice: &Notice, names: &Names) -> Self {
+        match notice {
+            Notice::BackendFound { backend, points, after } => {
+                let text = match after {
+                    None => "found backend".to_owned(),
+                    Some(after) => format!("found backend {} after {}", names.backend(backend), Age(*after)),
+                };
+                Self::tell("BACKEND_FOUND", text).of_backend(backend).points(*points)
+            }
+            Notice::BackendBack { backend, points, after } => {
+                let text = format!("backend {} is back after {}", names.backend(backend), Age(*after));
+                Self::tell("BACKEND_BACK", text).of_backend(backend).points(*points)
+            }
+            Notice::BackendChanged { backend, points } => {
+                let text = "backend has other introduction points";
+                Self::tell("BACKEND_CHANGED", text).of_backend(backend).points(*points)
+            }
+            Notice::BackendNotFound { backend } => {
+                let name = names.backend(backend);
+                let text = format!(
+                    "cannot find backend {name}: none of its HSDirs gave a descriptor. Is its tor running?"
+                );
+                Self::warn("BACKEND_NOT_FOUND", text).of_backend(backend)
+            }
+            Notice::BackendGone { backend, why } => {
+                let why = match why {
+                    Gone::TooOld => "it has not published for hours",
+                    Gone::NotFound => "none of its HSDirs has its descriptor any more",
+                };
+                let name = names.backend(backend);
+                let text = format!("dropped backend {name}: {why}. Is its tor running?");
+                Self::warn("BACKEND_GONE", text).of_backend(backend)
+            }
+            Notice::BackendInvalid { backend, source, reason } => {
+                let text = format!("skipped a descriptor of this backend: {reason}");
+                Self::warn("BACKEND_INVALID", text).of_backend(backend).at(source)
+            }
+            Notice::BackendValid { backend, source } => {
+                let text = "HSDir gives a valid descriptor of this backend again";
+                Self::tell("BACKEND_VALID", text).of_backend(backend).at(source)
+            }
+            Notice::DescriptorComplete { service, slot, hsdirs, after } => {
+                let words = Self::tell(COMPLETE, "published descriptor");
+                words.of_descriptor(service, *slot).among(hsdirs.to_string()).within(*after)
+            }
+            Notice::HsdirRefuses { service, slot, hsdir, reason } => {
+                let text = format!(
+                    "HSDir refuses the descriptor: {reason}. Mostly it holds a higher revision, which is looked up"
+                );
+                Self::warn("HSDIR_REFUSES", text).of_descriptor(service, *slot).at(hsdir)
+            }
+            Notice::HsdirsSilent { service, slot, hsdirs } => {
+                let text = "HSDirs did not answer an upload of the descriptor; trying again";
+                Self::warn("HSDIRS_SILENT", text).of_descriptor(service, *slot).among(list(hsdirs))
+            }
+            Notice::HsdirHasNone { service, slot, hsdir } => {
+                let text = "HSDir acknowledged the descriptor and does not have it; trying again";
+                Self::warn("HSDIR_HAS_NONE", text).of_descriptor(service, *slot).at(hsdir)
+            }
+            Notice::HsdirHasOther { service, slot, hsdir, later } => {
+                let text = if *later { HAS_LATER } else { HAS_OTHER };
+                Self::warn("HSDIR_HAS_OTHER", text).of_descriptor(service, *slot).at(hsdir)
+            }
+            Notice::NotPosted { service, slot, problem } => {
+                let text = format!("descriptor not published: {problem}; trying again");
+                Self::warn("NOT_POSTED", text).of_descriptor(service, *slot)
+            }
+            Notice::AllStored { service, after } => {
+                let text = format!("all descriptors are on all their HSDirs again after {}", Age(*after));
+                Self::tell("ALL_STORED", text).of_service(service)
+            }
+            Notice::NothingToPublish { service } => {
+                let text = "nothing to publish yet: no backend was found";
+                Self::warn("NOTHING_TO_PUBLISH", text).of_service(service)
+            }
+            Notice::KeepingLastSet { service } => {
+                let text = "all backends are gone: the last introduction points stay published for now";
+                Self::warn("KEEPING_LAST_SET", text).of_service(service)
+            }
+            Notice::LastSetDropped { service } => {
+                let text = "all backends have been gone for too long: the service is not published any more";
+                Self::warn("LAST_SET_DROPPED", text).of_service(service)
+            }
+            Notice::Behind { load } => Self::warn("BEHIND", Behind(load).to_string()),
+            Notice::CaughtUp { after } => {
+                let text = format!("tor keeps up with what there is to do again after {}", Age(*after));
+                Self::tell("CAUGHT_UP", text)
             }
         }
-        Notice::BackendBack { backend, points, after } => {
-            let (name, address) = known.introduce(backend);
-            info!(address = address.map(display), points, "backend {name} is back after {}", Age(*after));
-        }
-        Notice::BackendChanged { backend, points } => {
-            let (name, address) = known.introduce(backend);
-            info!(backend = %name, address = address.map(display), points, "backend has other introduction points");
-        }
-        Notice::BackendNotFound { backend } => {
-            let (name, address) = known.introduce(backend);
-            warn!(
-                address = address.map(display),
-                "cannot find backend {name}: none of its HSDirs gave a descriptor. Is its tor running?"
-            );
-        }
-        Notice::BackendGone { backend, why: Gone::TooOld } => {
-            let (name, address) = known.introduce(backend);
-            warn!(
-                address = address.map(display),
-                "dropped backend {name}: it has not published for hours. Is its tor running?"
-            );
-        }
-        Notice::BackendGone { backend, why: Gone::NotFound } => {
-            let (name, address) = known.introduce(backend);
-            warn!(
-                address = address.map(display),
-                "dropped backend {name}: none of its HSDirs has its descriptor any more. Is its tor running?"
-            );
-        }
-        Notice::BackendInvalid { backend, source, reason } => {
-            let (name, address) = known.introduce(backend);
-            warn!(backend = %name, address = address.map(display), hsdir = %source, "skipped a descriptor of this backend: {reason}");
-        }
-        Notice::BackendValid { backend, source } => {
-            let (name, address) = known.introduce(backend);
-            info!(backend = %name, address = address.map(display), hsdir = %source, "HSDir gives a valid descriptor of this backend again");
-        }
-        Notice::DescriptorComplete { service, slot, hsdirs, after } => {
-            let service = known.names().service(service);
-            info!(%service, period = slot.period, replica = replica(slot), hsdirs, after_ms = after.as_millis(), "published descriptor");
-        }
-        Notice::AllStored { service, after } => {
-            let service = known.names().service(service);
-            info!(%service, "all descriptors are on all their HSDirs again after {}", Age(*after));
-        }
-        Notice::HsdirRefuses { service, slot, hsdir, reason } => {
-            let service = known.names().service(service);
-            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir refuses the descriptor: {reason}. Mostly it holds a higher revision, which is looked up");
-        }
-        Notice::HsdirsSilent { service, slot, hsdirs } => {
-            let service = known.names().service(service);
-            let hsdirs: Vec<_> = hsdirs.iter().map(ToString::to_string).collect();
-            warn!(%service, period = slot.period, replica = replica(slot), hsdirs = %hsdirs.join(","), "HSDirs did not answer an upload of the descriptor; trying again");
-        }
-        Notice::HsdirHasNone { service, slot, hsdir } => {
-            let service = known.names().service(service);
-            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir acknowledged the descriptor and does not have it; trying again");
-        }
-        Notice::HsdirHasOther { service, slot, hsdir, later: false } => {
-            let service = known.names().service(service);
-            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir has another descriptor of the service than the one that it acknowledged; trying again. Does another balancer publish it, with other backends?");
-        }
-        Notice::HsdirHasOther { service, slot, hsdir, later: true } => {
-            let service = known.names().service(service);
-            warn!(%service, period = slot.period, replica = replica(slot), %hsdir, "HSDir has a descriptor of the service with a later publication time, which it keeps until then; trying again. Does another balancer publish it, with a clock that is ahead?");
-        }
-        Notice::NotPosted { service, slot, problem } => {
-            let service = known.names().service(service);
-            warn!(%service, period = slot.period, replica = replica(slot), "descriptor not published: {problem}; trying again");
-        }
-        Notice::NothingToPublish { service } => {
-            let service = known.names().service(service);
-            warn!(%service, "nothing to publish yet: no backend was found");
-        }
-        Notice::KeepingLastSet { service } => {
-            let service = known.names().service(service);
-            warn!(%service, "all backends are gone: the last introduction points stay published for now");
-        }
-        Notice::LastSetDropped { service } => {
-            let service = known.names().service(service);
-            warn!(%service, "all backends have been gone for too long: the service is not published any more");
-        }
-        Notice::Behind { load } => warn!("{}", Behind(load)),
-        Notice::CaughtUp { after } => {
-            info!("tor keeps up with what there is to do again after {}", Age(*after));
+    }
+
+    /// True for what happens every hour if all is well.
+    pub(super) fn is_routine(&self) -> bool {
+        self.id == COMPLETE
+    }
+
+    /// Logs them. A backend's address follows its name the first time. `has_replicas` is true if replicas are
+    /// different documents, so that lines have to name them.
+    pub(super) fn log(&self, known: &mut Introductions, has_replicas: bool) {
+        let Self { text, is_warning, details, .. } = self;
+        let (name, address) = self.backend.as_ref().map(|backend| known.introduce(backend)).unzip();
+        let backend = name.filter(|name| !text.contains(&format!("backend {name}")));
+        let service = self.service.as_ref().map(|service| known.names().service(service));
+        let (backend, address, service) =
+            (backend.map(display), address.flatten().map(display), service.map(display));
+        let Details { slot, points, hsdir, hsdirs, after } = details;
+        let period = slot.map(|slot| slot.period);
+        let replica = slot.filter(|_| has_replicas).map(|slot| slot.replica);
+        let (hsdir, hsdirs) = (hsdir.as_ref().map(display), hsdirs.as_ref().map(display));
+        let after_ms = after.map(|after| after.as_millis());
+        if *is_warning {
+            warn!(service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}");
+        } else {
+            info!(service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}");
         }
     }
+
+    fn tell(id: &'static str, text: impl Into<String>) -> Self {
+        let (service, backend) = (None, None);
+        Self { id, is_warning: false, service, backend, text: text.into(), details: Details::default() }
+    }
+
+    fn warn(id: &'static str, text: impl Into<String>) -> Self {
+        Self { is_warning: true, ..Self::tell(id, text) }
+    }
+
+    fn of_service(self, service: &ServiceId) -> Self {
+        Self { service: Some(service.clone()), ..self }
+    }
+
+    fn of_descriptor(mut self, service: &ServiceId, slot: DescriptorSlot) -> Self {
+        self.details.slot = Some(slot);
+        self.of_service(service)
+    }
+
+    fn of_backend(self, backend: &BackendId) -> Self {
+        Self { backend: Some(backend.clone()), ..self }
+    }
+
+    fn points(mut self, points: usize) -> Self {
+        self.details.points = Some(points);
+        self
+    }
+
+    fn at(mut self, hsdir: &impl ToString) -> Self {
+        self.details.hsdir = Some(hsdir.to_string());
+        self
+    }
+
+    fn among(mut self, hsdirs: String) -> Self {
+        self.details.hsdirs = Some(hsdirs);
+        self
+    }
+
+    fn within(mut self, time: Duration) -> Self {
+        self.details.after = Some(time);
+        self
+    }
 }
+
+fn list(hsdirs: &[Fingerprint]) -> String {
+    let hsdirs: Vec<_> = hsdirs.iter().map(ToString::to_string).collect();
+    hsdirs.join(",")
+}
+
+/// The kind of [`Notice::DescriptorComplete`].
+const COMPLETE: &str = "DESCRIPTOR_COMPLETE";
+const HAS_OTHER: &str = "HSDir has another descriptor of the service than the one that it acknowledged; trying \
+                         again. Does another balancer publish it, with other backends?";
+const HAS_LATER: &str = "HSDir has a descriptor of the service with a later publication time, which it keeps \
+                         until then; trying again. Does another balancer publish it, with a clock that is ahead?";
 
 #[cfg(test)]
 mod tests {
@@ -150,7 +253,8 @@ mod tests {
         let subscriber = format.with_writer(lines.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             for notice in notices {
-                log(notice, known, false);
+                let words = Words::of(notice, known.names());
+                words.log(known, false);
             }
         });
         let bytes = lines.0.lock().unwrap().clone();

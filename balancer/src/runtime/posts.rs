@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use onionbalance_proto::relay::Fingerprint;
 
-use crate::engine::PublicationId;
+use crate::engine::{PublicationId, ServiceId};
 use crate::network::RequestId;
 
 /// The posts of all publications.
@@ -18,6 +18,7 @@ pub(super) struct Posts {
 #[derive(Debug)]
 struct Post {
     id: PublicationId,
+    service: ServiceId,
     /// The HSDirs whose verdicts are missing.
     awaited: Vec<Fingerprint>,
 }
@@ -49,12 +50,13 @@ impl Posts {
         &mut self,
         request: RequestId,
         id: PublicationId,
+        service: ServiceId,
         revision: u64,
         to: Vec<Fingerprint>,
     ) {
         let new = || Undecided { revision, posts: 0, is_posted: false, failed: Vec::new() };
         self.undecided.entry(id).or_insert_with(new).posts += 1;
-        self.posts.insert(request, Post { id, awaited: to });
+        self.posts.insert(request, Post { id, service, awaited: to });
     }
 
     /// Notes that the network took a post.
@@ -70,7 +72,7 @@ impl Posts {
 
     /// Notes that the network refused a post.
     pub(super) fn not_taken(&mut self, request: RequestId, problem: &str) -> Option<Decided> {
-        let Post { id, awaited } = self.posts.remove(&request)?;
+        let Post { id, awaited, .. } = self.posts.remove(&request)?;
         let undecided = self.undecided.get_mut(&id)?;
         let decided = if undecided.is_posted {
             Some(Decided { id, outcome: None, failed: awaited })
@@ -83,15 +85,19 @@ impl Posts {
         decided
     }
 
-    /// Notes an HSDir's verdict on a post. Returns the publication.
-    pub(super) fn uploaded(&mut self, request: RequestId, hsdir: Fingerprint) -> Option<PublicationId> {
+    /// Notes an HSDir's verdict on a post. Returns the publication, and its service.
+    pub(super) fn uploaded(
+        &mut self,
+        request: RequestId,
+        hsdir: Fingerprint,
+    ) -> Option<(PublicationId, ServiceId)> {
         let post = self.posts.get_mut(&request)?;
-        let id = post.id;
+        let of = (post.id, post.service.clone());
         post.awaited.retain(|awaited| *awaited != hsdir);
         if post.awaited.is_empty() {
             self.posts.remove(&request);
         }
-        Some(id)
+        Some(of)
     }
 
     /// Drops all posts: the network is lost.
@@ -122,8 +128,8 @@ mod tests {
 
     fn two_posts() -> Posts {
         let mut posts = Posts::default();
-        posts.begin(RequestId(1), ID, REVISION, vec![hsdir(1), hsdir(2)]);
-        posts.begin(RequestId(2), ID, REVISION, vec![hsdir(3)]);
+        posts.begin(RequestId(1), ID, "s".into(), REVISION, vec![hsdir(1), hsdir(2)]);
+        posts.begin(RequestId(2), ID, "s".into(), REVISION, vec![hsdir(3)]);
         posts
     }
 
@@ -136,10 +142,10 @@ mod tests {
     fn a_publication_is_posted_with_its_first_post() {
         let mut posts = two_posts();
         assert_eq!(posts.taken(RequestId(2)), Some(decided(Some(Ok(REVISION)), &[])));
-        assert_eq!(posts.uploaded(RequestId(2), hsdir(3)), Some(ID));
+        assert_eq!(posts.uploaded(RequestId(2), hsdir(3)), Some((ID, "s".into())));
         assert_eq!(posts.taken(RequestId(1)), Some(decided(None, &[])));
-        assert_eq!(posts.uploaded(RequestId(1), hsdir(1)), Some(ID));
-        assert_eq!(posts.uploaded(RequestId(1), hsdir(2)), Some(ID));
+        assert_eq!(posts.uploaded(RequestId(1), hsdir(1)), Some((ID, "s".into())));
+        assert_eq!(posts.uploaded(RequestId(1), hsdir(2)), Some((ID, "s".into())));
         assert!(posts.posts.is_empty() && posts.undecided.is_empty());
     }
 

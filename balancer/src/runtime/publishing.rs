@@ -6,11 +6,11 @@ use onionbalance_proto::relay::Fingerprint;
 use tokio::time::Instant;
 
 use super::posts::Decided;
-use super::signing::Publication;
+use super::signing::{Answer, Publication};
 use super::{Report, Runtime};
 use crate::engine::{DescriptorSlot, Event, Post, PublicationId, Revision, ServiceId, UploadOutcome};
 use crate::network::{self, DescriptorName, Network, RequestId, Verdict, Version};
-use crate::onion_version::{OnionVersion, Order, SignError, Signed};
+use crate::onion_version::{OnionVersion, Order, Signed};
 
 /// The reason for not posting a publication whose time is over.
 const NO_SUCH_PERIOD: &str = "the consensus has no such period any more";
@@ -46,7 +46,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 };
                 let to = to.into_iter().map(|(_, to)| to);
                 let name = V::name(&frontend.address, term);
-                self.post(id, &name, revision, texts.into_iter().zip(to));
+                self.post(id, &service, &name, revision, texts.into_iter().zip(to));
             }
             Revision::New { floor } => {
                 let order = Order { frontend, term, sets, revision_floor: floor.unwrap_or(0) };
@@ -67,21 +67,18 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let Some(publication) = self.signing.begin() else { return };
         let (signer, reports) = (self.signer.clone(), self.reports.to_us.clone());
         tokio::spawn(async move {
-            let outcome = publication.sign(&signer).await;
+            let answer = publication.sign(&signer).await;
             // The receiver is gone only at the end.
-            let _ = reports.send(Report::Signed(publication, outcome));
+            let _ = reports.send(Report::Signed(publication, answer));
         });
     }
 
     /// Takes the end of that task.
-    pub(super) fn on_signed(
-        &mut self,
-        publication: Publication<V>,
-        signed: Result<Signed, SignError<V::FrontendError>>,
-    ) {
+    pub(super) fn on_signed(&mut self, publication: Publication<V>, answer: Answer<V>) {
+        self.tally.signature(&answer);
         let is_wanted = self.signing.finish();
         let Publication { id, service, slot, order, to } = publication;
-        match signed {
+        match answer.outcome {
             Err(problem) => self.not_posted(id, &problem.to_string()),
             Ok(_) if !is_wanted => self.not_posted(id, REPLACED),
             Ok(Signed { texts, revision }) => {
@@ -92,7 +89,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 if self.term(slot).is_some() {
                     let name = V::name(&order.frontend.address, order.term);
                     let to = to.into_iter().map(|(_, to)| to);
-                    self.post(id, &name, revision, texts.into_iter().zip(to));
+                    self.post(id, &service, &name, revision, texts.into_iter().zip(to));
                 } else {
                     self.not_posted(id, NO_SUCH_PERIOD);
                 }
@@ -106,13 +103,15 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     fn post(
         &mut self,
         id: PublicationId,
+        service: &ServiceId,
         name: &DescriptorName,
         revision: u64,
         texts: impl Iterator<Item = (Arc<str>, Vec<Fingerprint>)>,
     ) {
         for (text, to) in texts {
             let request = self.next_request();
-            self.posts.begin(request, id, revision, to.clone());
+            self.posts.begin(request, id, service.clone(), revision, to.clone());
+            self.tally.uploads(service, to.len());
             self.network.post(request, network::Post { name: name.clone(), text, to });
         }
     }
@@ -149,7 +148,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
 
     /// Notes the end of the upload to one HSDir.
     pub(super) fn on_uploaded(&mut self, request: RequestId, hsdir: Fingerprint, verdict: Verdict) {
-        let Some(id) = self.posts.uploaded(request, hsdir) else { return };
+        let Some((id, service)) = self.posts.uploaded(request, hsdir) else { return };
+        self.tally.uploaded(&service, &verdict);
         let outcome = match verdict {
             Verdict::Stored => UploadOutcome::Stored,
             Verdict::Unclear => UploadOutcome::Unclear,

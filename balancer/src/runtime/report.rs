@@ -1,5 +1,10 @@
 //! The part of the status about one service: the engine's state, and the entries of the configuration.
 
+use std::ops::Range;
+
+use onionbalance_proto::time::UnixTime;
+
+use super::{Fetches, Uploads};
 use crate::engine::ServiceStatus;
 use crate::names::Names;
 use crate::onion_version::ClientLine;
@@ -9,6 +14,12 @@ use crate::onion_version::ClientLine;
 pub struct ServiceReport {
     /// The engine's state of the service.
     pub status: ServiceStatus,
+    /// The time periods of its descriptors, in their order; `None` before the first consensus.
+    pub periods: Vec<Option<Range<UnixTime>>>,
+    /// The uploads of its descriptors.
+    pub uploads: Uploads,
+    /// The fetches of its backends' descriptors, in the order of these.
+    pub fetches: Vec<Fetches>,
     /// The names of the service and of its backends.
     pub names: Names,
     /// The line that its clients need in their torrc; `None` if it does not authorize them.

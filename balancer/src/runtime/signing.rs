@@ -5,8 +5,10 @@
 //! descriptor waits.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
+use tokio::time::Instant;
 
 use crate::engine::{DescriptorSlot, PublicationId, ServiceId};
 use crate::onion_version::{OnionVersion, Order, SignError, Signed};
@@ -28,11 +30,21 @@ impl<V: OnionVersion> Publication<V> {
         (self.service.clone(), self.slot)
     }
 
-    /// Has all sets signed; waits for its turn at the signer.
-    pub(super) async fn sign(&self, signer: &SharedSigner) -> Result<Signed, SignError<V::FrontendError>> {
+    /// Has all sets signed; waits for its turn at the signer. Returns the signer's answer, and its time
+    /// without the wait for that turn.
+    pub(super) async fn sign(&self, signer: &SharedSigner) -> Answer<V> {
         let mut signer = signer.for_order().await;
-        V::sign(&self.order, &mut signer, onionbalance_process::now()).await
+        let asked = Instant::now();
+        let outcome = V::sign(&self.order, &mut signer, onionbalance_process::now()).await;
+        Answer { outcome, took: asked.elapsed() }
     }
+}
+
+/// The signer's answer to a publication.
+pub(super) struct Answer<V: OnionVersion> {
+    pub(super) outcome: Result<Signed, SignError<V::FrontendError>>,
+    /// The time from the question to the answer.
+    pub(super) took: Duration,
 }
 
 /// The line of publications before the signer.

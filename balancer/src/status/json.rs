@@ -1,13 +1,16 @@
 //! The report on a state, and its JSON.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 
 use super::moment::Moment;
 use super::report::{
-    Answers, Descriptor, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
-    Upload, Which,
+    Answers, Descriptor, Event, Fetches, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service,
+    Signer, Tor, Upload, Uploads, Which,
 };
 use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
@@ -15,7 +18,7 @@ use crate::engine::{
     UploadState,
 };
 use crate::names::Names;
-use crate::runtime::{ServiceReport, State, TorState};
+use crate::runtime::{self, Happening, ServiceReport, State, TorState};
 
 /// The JSON object, with a line end.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
@@ -28,7 +31,7 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
 /// The report on this state at the time `now`.
 pub(super) fn report(state: &State, now: UnixTime) -> Report {
     let verdict = Verdict::of(state, now);
-    let (healths, trouble) = (verdict.healths(), state.signer.as_ref());
+    let healths = verdict.healths();
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -36,14 +39,26 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
         started_at: ago(state.uptime, now),
         health: verdict.health,
         summary: verdict.to_string(),
-        signer: Signer {
-            connected: trouble.is_none() && !state.tors.is_empty(),
-            away_since: trouble.map(|trouble| ago(trouble.since.elapsed(), now)),
-            last_error: trouble.map(|trouble| trouble.problem.clone()),
-        },
+        signer: signer(state, now),
         tors: state.tors.iter().map(|of| tor(of, now)).collect(),
         services: state.services().map(|report| service(report, &healths, now)).collect(),
         problems: verdict.problems,
+        events: events(state, now),
+    }
+}
+
+fn signer(state: &State, now: UnixTime) -> Signer {
+    let trouble = state.signer.as_ref();
+    let signatures = || state.tors.iter().map(|tor| tor.signatures);
+    let took: Duration = signatures().map(|of| of.took).sum();
+    Signer {
+        connected: trouble.is_none() && !state.tors.is_empty(),
+        away_since: trouble.map(|trouble| ago(trouble.since.elapsed(), now)),
+        last_error: trouble.map(|trouble| trouble.problem.clone()),
+        signed: signatures().map(|of| of.signed).sum(),
+        refused: signatures().map(|of| of.refused).sum(),
+        failed: signatures().map(|of| of.failed).sum(),
+        took_milliseconds: took.as_millis().try_into().unwrap_or(u64::MAX),
     }
 }
 
@@ -67,20 +82,22 @@ fn tor(TorState { endpoints, is_ready, since, load, posts, .. }: &TorState, now:
 }
 
 fn service(report: &ServiceReport, healths: &ServiceHealths<'_>, now: UnixTime) -> Service {
-    let ServiceReport { status, names, client_line } = report;
+    let ServiceReport { status, names, client_line, periods, uploads, fetches } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
-    let mut periods: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
-    periods.sort_unstable();
-    periods.dedup();
+    let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
     let attempt = |index: usize| {
-        let period = periods.get(index)?;
+        let period = numbers.get(index)?;
         let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
         Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
-    let descriptor = |one: &DescriptorStatus| {
-        let is_first = periods.first() == Some(&one.slot.period);
-        descriptor(one, if is_first { Which::First } else { Which::Second }, has_replicas, now)
+    let descriptor = |(one, period): (&DescriptorStatus, &Option<Range<UnixTime>>)| {
+        let is_first = numbers.first() == Some(&one.slot.period);
+        let which = if is_first { Which::First } else { Which::Second };
+        descriptor(one, which, period.as_ref(), has_replicas, now)
     };
+    let backends = status.backends.iter().zip(fetches);
     let offered = offered(status);
     Service {
         onion_address: status.service.to_string(),
@@ -90,9 +107,10 @@ fn service(report: &ServiceReport, healths: &ServiceHealths<'_>, now: UnixTime) 
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
         all_gone_since: status.stale_for.map(|stale| ago(stale, now)),
+        uploads: uploads_of(*uploads),
         client_line: client_line.as_ref().map(ToString::to_string),
-        descriptors: status.descriptors.iter().map(descriptor).collect(),
-        instances: status.backends.iter().map(|backend| instance(backend, names, offered, now)).collect(),
+        descriptors: status.descriptors.iter().zip(periods).map(descriptor).collect(),
+        instances: backends.map(|(of, fetches)| instance(of, *fetches, names, offered, now)).collect(),
     }
 }
 
@@ -104,11 +122,19 @@ fn offered(status: &ServiceStatus) -> Option<usize> {
     (points == status.points && points > 0).then_some(points)
 }
 
-fn descriptor(status: &DescriptorStatus, which: Which, has_replicas: bool, now: UnixTime) -> Descriptor {
+fn descriptor(
+    status: &DescriptorStatus,
+    which: Which,
+    period: Option<&Range<UnixTime>>,
+    has_replicas: bool,
+    now: UnixTime,
+) -> Descriptor {
     let lacking = status.hsdirs.iter().filter(|hsdir| hsdir.state != UploadState::Stored);
     Descriptor {
         which,
         time_period: status.slot.period,
+        period_begins: period.map(|period| Moment(period.start)),
+        period_ends: period.map(|period| Moment(period.end)),
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         hsdirs: status.hsdirs.len(),
@@ -133,7 +159,13 @@ fn hsdir(status: &HsdirStatus) -> Hsdir {
     Hsdir { fingerprint: status.hsdir.to_string(), state, failures, revision: status.revision }
 }
 
-fn instance(status: &BackendStatus, names: &Names, offered: Option<usize>, now: UnixTime) -> Instance {
+fn instance(
+    status: &BackendStatus,
+    fetches: runtime::Fetches,
+    names: &Names,
+    offered: Option<usize>,
+    now: UnixTime,
+) -> Instance {
     let received = match status.received_ago {
         Some(received) => Received::Yes {
             descriptor_received: ago(received, now),
@@ -158,6 +190,34 @@ fn instance(status: &BackendStatus, names: &Names, offered: Option<usize>, now: 
         last_look: status.asked_ago.map(|time| ago(time, now)),
         share: offered.map(|offered| part(points, offered)),
         answers: answers(&status.sources),
+        fetches: fetches_of(fetches),
+    }
+}
+
+fn uploads_of(runtime::Uploads { begun, acknowledged, refused, failed }: runtime::Uploads) -> Uploads {
+    Uploads { begun, acknowledged, refused, failed }
+}
+
+fn fetches_of(of: runtime::Fetches) -> Fetches {
+    let runtime::Fetches { begun, copy, not_found, failed, invalid } = of;
+    Fetches { begun, copy, not_found, failed, invalid }
+}
+
+/// The events of all tors, the latest first.
+fn events(state: &State, now: UnixTime) -> Vec<Event> {
+    let mut all: Vec<&Arc<Happening>> = state.tors.iter().flat_map(|tor| &tor.history).collect();
+    all.sort_by_key(|happening| Reverse(happening.at));
+    all.into_iter().map(|happening| event_of(happening, now)).collect()
+}
+
+fn event_of(Happening { at, words }: &Happening, now: UnixTime) -> Event {
+    Event {
+        at: ago(at.elapsed(), now),
+        id: words.id.to_owned(),
+        warning: words.is_warning,
+        service: words.service.as_ref().map(ToString::to_string),
+        instance: words.backend.as_ref().map(ToString::to_string),
+        text: words.text.clone(),
     }
 }
 
@@ -189,10 +249,12 @@ fn ago(age: Duration, now: UnixTime) -> Moment {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
-    use crate::engine::ServiceStatus;
+    use crate::engine::{Notice, ServiceStatus};
     use crate::onion_version::ClientLine;
-    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
+    use crate::status::testing::{BEHIND, backend, descriptor, event, report, service, state_of};
 
     /// Checks that `found` has everything of `wanted`, and maybe more keys.
     fn assert_has(found: &serde_json::Value, wanted: &serde_json::Value) {
@@ -287,6 +349,31 @@ mod tests {
             [(Some(7), Some(0)), (Some(7), Some(1)), (Some(8), Some(0)), (Some(8), Some(1))]
         );
     }
+    #[tokio::test(start_paused = true)]
+    async fn events_of_all_tors_are_shown_the_latest_first() {
+        let mut state = state_of(vec![]);
+        state.tors.push(state.tors[0].clone());
+        let (now, backend) = (Instant::now(), || "b.onion".into());
+        let ago = |minutes| now - Duration::from_mins(minutes);
+        let found = Notice::BackendFound { backend: backend(), points: 3, after: None };
+        state.tors[0].history =
+            vec![event(&found, ago(1)), event(&Notice::BackendNotFound { backend: backend() }, ago(5))];
+        state.tors[1].history = vec![event(&Notice::NothingToPublish { service: "s.onion".into() }, ago(3))];
+        let events = super::report(&state, UnixTime(1_795_336_111)).events;
+        assert_eq!(
+            serde_json::to_value(&events).unwrap(),
+            serde_json::json!([
+                {"at": "2026-11-22 08:27:31", "id": "BACKEND_FOUND", "warning": false, "service": null,
+                 "instance": "b.onion", "text": "found backend"},
+                {"at": "2026-11-22 08:25:31", "id": "NOTHING_TO_PUBLISH", "warning": true, "service": "s.onion",
+                 "instance": null, "text": "nothing to publish yet: no backend was found"},
+                {"at": "2026-11-22 08:23:31", "id": "BACKEND_NOT_FOUND", "warning": true, "service": null,
+                 "instance": "b.onion",
+                 "text": "cannot find backend b.onion: none of its HSDirs gave a descriptor. Is its tor running?"},
+            ])
+        );
+    }
+
     #[test]
     fn a_tors_load_is_shown() {
         let mut state = state_of(vec![]);

@@ -37,6 +37,27 @@ pub struct Report {
     pub tors: Vec<Tor>,
     /// The services.
     pub services: Vec<Service>,
+    /// The events of the last day, the latest first; 500 of each tor at most.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// An event.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The time of the event.
+    pub at: Moment,
+    /// The kind of event: a name that keeps its meaning.
+    pub id: String,
+    /// True if something did not work, or if an operator should act.
+    pub warning: bool,
+    /// The address of the service that it is about; null if it is about none, or about all.
+    pub service: Option<String>,
+    /// The address of the backend that it is about; null if it is about none.
+    pub instance: Option<String>,
+    /// One sentence about what happened, without a full stop.
+    pub text: String,
 }
 
 /// The signer.
@@ -49,6 +70,14 @@ pub struct Signer {
     pub away_since: Option<Moment>,
     /// The reason for which the last question got no answer; null if it is connected.
     pub last_error: Option<String>,
+    /// The descriptors that it has signed since the start; all replicas and sets of one count as one.
+    pub signed: u64,
+    /// The descriptors that it refused to sign.
+    pub refused: u64,
+    /// The descriptors for which it did not answer, or whose texts clients could not use.
+    pub failed: u64,
+    /// The time that all these took, in milliseconds.
+    pub took_milliseconds: u64,
 }
 
 /// One tor, and its load.
@@ -107,6 +136,8 @@ pub struct Service {
     /// The time since which all its backends have been gone while its last points stay published; null if
     /// they are not.
     pub all_gone_since: Option<Moment>,
+    /// The uploads of its descriptors since the start.
+    pub uploads: Uploads,
     /// The line that clients need in their torrc; left out if the service does not authorize its clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_line: Option<String>,
@@ -114,6 +145,21 @@ pub struct Service {
     pub descriptors: Vec<Descriptor>,
     /// Its backends, in the order of their addresses.
     pub instances: Vec<Instance>,
+}
+
+/// The uploads of descriptors, one for each HSDir. Those in no count but the first are under way, or got no
+/// answer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploads {
+    /// Handed to tor.
+    pub begun: u64,
+    /// Acknowledged by the HSDir.
+    pub acknowledged: u64,
+    /// Refused by the HSDir.
+    pub refused: u64,
+    /// Did not reach the HSDir.
+    pub failed: u64,
 }
 
 /// One descriptor of a service.
@@ -124,6 +170,10 @@ pub struct Descriptor {
     pub which: Which,
     /// The number of its time period.
     pub time_period: u64,
+    /// The beginning of that period; null before the first consensus.
+    pub period_begins: Option<Moment>,
+    /// The end of that period; null before the first consensus.
+    pub period_ends: Option<Moment>,
     /// The replica; left out if all replicas are the same document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<u8>,
@@ -210,6 +260,25 @@ pub struct Instance {
     pub share: Option<f64>,
     /// The last answers of the HSDirs that have been asked.
     pub answers: Answers,
+    /// The fetches of its descriptor since the start.
+    pub fetches: Fetches,
+}
+
+/// The fetches of a backend's descriptor, one for each HSDir. Those in no count but the first are under way,
+/// or got no answer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fetches {
+    /// Handed to tor.
+    pub begun: u64,
+    /// Gave a valid descriptor.
+    pub copy: u64,
+    /// The HSDir has none.
+    pub not_found: u64,
+    /// Did not reach the HSDir.
+    pub failed: u64,
+    /// Gave a descriptor that is not valid.
+    pub invalid: u64,
 }
 
 /// The newest descriptor of a backend.
@@ -306,11 +375,11 @@ mod tests {
     use onionbalance_proto::time::UnixTime;
     use serde_json::Value;
 
-    use crate::engine::{HsdirStatus, ServiceStatus, UploadState};
+    use crate::engine::{HsdirStatus, Notice, ServiceStatus, UploadState};
     use crate::onion_version::ClientLine;
     use crate::runtime::{RefusedReload, State};
     use crate::signer::Trouble;
-    use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
+    use crate::status::testing::{backend, descriptor, event, report, report_of, service, state_of};
 
     /// A state in which every key has a value.
     fn everything() -> State {
@@ -328,11 +397,13 @@ mod tests {
             cookie: "1LWjaYKD5ufodnNvVIZvpB".parse().unwrap(),
         });
         let since = tokio::time::Instant::now();
-        State {
+        let mut state = State {
             signer: Some(Trouble { since, problem: "it is away".to_owned() }),
             reload: Some(RefusedReload { since, problem: "a tab".to_owned() }),
             ..state_of(vec![shop])
-        }
+        };
+        state.tors[0].history = vec![event(&Notice::BackendNotFound { backend: "b.onion".into() }, since)];
+        state
     }
 
     /// The paths of all keys of a value.

@@ -1,19 +1,23 @@
 //! Parts of a state for tests of its forms.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
+use tokio::time::Instant;
 
 use super::{Report, json};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
-    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load,
+    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load, Notice,
     ServiceStatus, UploadState,
 };
-use crate::names::NamesBuilder;
-use crate::runtime::{ConsensusAge, PostLoad, ServiceReport, State, TorState};
+use crate::names::{Names, NamesBuilder};
+use crate::runtime::{
+    ConsensusAge, Fetches, Happening, PostLoad, ServiceReport, Signatures, State, TorState, Uploads, Words,
+};
 
 /// The load of a tor that is behind.
 pub(crate) const BEHIND: Load = Load {
@@ -30,18 +34,37 @@ pub(crate) const BEHIND: Load = Load {
 const POSTS: PostLoad =
     PostLoad { since_start: 30, last_day: 40, day: Duration::from_secs(3600), is_restart_due: false };
 
+/// The signer's answers within an hour.
+const SIGNATURES: Signatures =
+    Signatures { signed: 412, refused: 1, failed: 2, took: Duration::from_millis(1660) };
+
 /// The state after an hour, with these services at one tor.
 pub(crate) fn state_of(services: Vec<ServiceReport>) -> State {
     let (uptime, endpoints) = (Duration::from_secs(3600), vec![Endpoint::Unix("/run/tor/control".into())]);
     let consensus = ConsensusAge::Current;
     let (load, posts) = (Load::default(), POSTS);
-    let tor = TorState { endpoints, is_ready: true, since: uptime, consensus, load, posts, services };
+    let tor = TorState {
+        endpoints,
+        is_ready: true,
+        since: uptime,
+        consensus,
+        load,
+        posts,
+        signatures: SIGNATURES,
+        services,
+        history: vec![],
+    };
     State { uptime, signer: None, reload: None, tors: vec![tor] }
 }
 
 /// The report on a state.
 pub(crate) fn report_of(state: &State, now: UnixTime) -> Report {
     json::report(state, now)
+}
+
+/// A notice of this time.
+pub(crate) fn event(notice: &Notice, at: Instant) -> Arc<Happening> {
+    Arc::new(Happening { at, words: Words::of(notice, &Names::default()) })
 }
 
 /// A service with three introduction points, without descriptors and backends.
@@ -65,7 +88,17 @@ pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
     for (address, name) in backends {
         names.backend(&status.service, &BackendId::from(*address), &name.parse().unwrap());
     }
-    ServiceReport { status, names: names.build(), client_line: None }
+    let period = Some(UnixTime(1_795_305_600)..UnixTime(1_795_392_000));
+    let uploads = Uploads { begun: 20, acknowledged: 16, refused: 1, failed: 2 };
+    let fetches = Fetches { begun: 50, copy: 40, not_found: 6, failed: 3, invalid: 0 };
+    ServiceReport {
+        periods: vec![period; status.descriptors.len()],
+        uploads,
+        fetches: vec![fetches; status.backends.len()],
+        status,
+        names: names.build(),
+        client_line: None,
+    }
 }
 
 /// A descriptor with one HSDir, which stored it this number of seconds ago, ten seconds before it was last

@@ -34,7 +34,7 @@ fn write_tor(text: &mut String, tor: &TorState) -> fmt::Result {
 }
 
 fn write_service(text: &mut String, service: &ServiceReport, now: UnixTime) -> fmt::Result {
-    let ServiceReport { status, names, client_line } = service;
+    let ServiceReport { status, names, client_line, .. } = service;
     if let Some(name) = names.of_service(&status.service) {
         write!(text, "{name} ")?;
     }

@@ -1,5 +1,6 @@
 //! Version 2 for the runtime.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use onionbalance_proto::config::{InstanceV2, Tuning};
@@ -132,6 +133,11 @@ impl onion_version::Directory<V2> for Directory {
 
     fn period_length(&self) -> Duration {
         Duration::from_secs(period::LENGTH)
+    }
+
+    fn period(&self, address: &OnionAddress, slot: DescriptorSlot) -> Range<UnixTime> {
+        let period = TimePeriod(slot.period.try_into().unwrap_or(u32::MAX));
+        period.start(address)..period.next().start(address)
     }
 
     fn published(

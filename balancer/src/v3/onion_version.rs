@@ -1,12 +1,13 @@
 //! Version 3 for the runtime.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::document::{self, MAX_POINTS, PeriodKeys};
-use onionbalance_proto::v3::{BlindedKey, OnionAddress};
+use onionbalance_proto::v3::{BlindedKey, OnionAddress, TimePeriod};
 
 use super::backend::{self, BackendPoint, PointId};
 use super::directory::{self, Directory};
@@ -121,6 +122,12 @@ impl onion_version::Directory<V3> for Directory {
 
     fn period_length(&self) -> Duration {
         Duration::from_secs(self.schedule().first.period.length.seconds())
+    }
+
+    fn period(&self, _: &OnionAddress, slot: DescriptorSlot) -> Range<UnixTime> {
+        let schedule = self.schedule();
+        let period = TimePeriod { number: slot.period, ..schedule.first.period };
+        period.start(schedule.offset_minutes)..period.next().start(schedule.offset_minutes)
     }
 
     fn published(

@@ -7,16 +7,21 @@ use std::sync::atomic::AtomicU64;
 
 use onionbalance_proto::time::UnixTime;
 use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::status::{Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Tor};
+use crate::status::{
+    Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor,
+};
 
 /// The labels of a series, in pairs of name and value.
 type Labels = Vec<(&'static str, String)>;
 /// One metric with all its series.
 type Series = Family<Labels, Gauge<f64, AtomicU64>>;
+/// One count with all its series.
+type Counts = Family<Labels, Counter>;
 
 /// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one:
 /// the balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
@@ -26,10 +31,12 @@ pub(super) fn render(report: Option<&Report>, has_addresses: bool) -> String {
     set(&reachable, &vec![], flag(report.is_some()));
     if let Some(report) = report {
         metrics.of_balancer(report);
+        metrics.of_signer(&report.signer);
         metrics.of_tors(&report.tors);
         metrics.of_services(&report.services);
         metrics.of_descriptors(&report.services);
         metrics.of_backends(&report.services);
+        metrics.of_requests(&report.services);
         if has_addresses {
             metrics.of_addresses(&report.services);
         }
@@ -50,13 +57,18 @@ impl Metrics {
         series
     }
 
+    /// A new count since the balancer's start, whose name gets the ending `_total`.
+    fn counts(&mut self, name: &str, help: &str) -> Counts {
+        let counts = Counts::default();
+        self.0.register(name, help, counts.clone());
+        counts
+    }
+
     fn of_balancer(&mut self, report: &Report) {
         let build = self.series("build_info", "The version of the balancer");
         set(&build, &vec![("version", report.version.clone())], 1.0);
         let start = self.series("start_time_seconds", "The time at which the balancer began");
         set(&start, &vec![], time(report.started_at.0));
-        let signer = self.series("signer_connected", "1 if the signer answers");
-        set(&signer, &vec![], flag(report.signer.connected));
         let reload = self.series("config_last_reload_successful", "0 if the last reload was refused");
         let is_refused = report.problems.iter().any(|problem| problem.id == ProblemId::ReloadRefused);
         set(&reload, &vec![], flag(!is_refused));
@@ -65,6 +77,19 @@ impl Metrics {
             let count = report.problems.iter().filter(|problem| problem.id == id).count();
             set(&problems, &vec![("id", id.to_string())], number(count));
         }
+    }
+
+    fn of_signer(&mut self, signer: &Signer) {
+        let connected = self.series("signer_connected", "1 if the signer answers");
+        set(&connected, &vec![], flag(signer.connected));
+        let requests = self.counts("signer_requests", "Descriptors that the signer was asked to sign");
+        for (result, count) in
+            [("signed", signer.signed), ("refused", signer.refused), ("failed", signer.failed)]
+        {
+            add(&requests, &vec![("result", result.to_owned())], count);
+        }
+        let time = self.counts("signer_request_milliseconds", "The time that all these took");
+        add(&time, &vec![], signer.took_milliseconds);
     }
 
     fn of_tors(&mut self, tors: &[Tor]) {
@@ -156,6 +181,31 @@ impl Metrics {
         }
     }
 
+    fn of_requests(&mut self, services: &[Service]) {
+        let begun = self.counts("descriptor_uploads_begun", "Uploads to HSDirs that were handed to tor");
+        let ended = self.counts("descriptor_uploads", "Uploads that were answered, by their results");
+        let asked = self.counts("backend_fetches_begun", "Fetches from HSDirs that were handed to tor");
+        let answered = self.counts("backend_fetches", "Fetches that were answered, by their results");
+        let result =
+            |labels: &Labels, result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();
+        for (labels, service) in named(services) {
+            let uploads = &service.uploads;
+            add(&begun, &labels, uploads.begun);
+            add(&ended, &result(&labels, "acknowledged"), uploads.acknowledged);
+            add(&ended, &result(&labels, "refused"), uploads.refused);
+            add(&ended, &result(&labels, "failed"), uploads.failed);
+            for (index, instance) in service.instances.iter().enumerate() {
+                let labels = [labels.clone(), vec![("backend", backend_name(instance, index))]].concat();
+                let fetches = &instance.fetches;
+                add(&asked, &labels, fetches.begun);
+                add(&answered, &result(&labels, "copy"), fetches.copy);
+                add(&answered, &result(&labels, "not_found"), fetches.not_found);
+                add(&answered, &result(&labels, "failed"), fetches.failed);
+                add(&answered, &result(&labels, "invalid"), fetches.invalid);
+            }
+        }
+    }
+
     fn of_addresses(&mut self, services: &[Service]) {
         let of_service = self.series("service_info", "The address of a service");
         let of_backend = self.series("backend_info", "The address of a backend");
@@ -190,6 +240,10 @@ fn of_descriptor(descriptor: &Descriptor) -> Labels {
 
 fn set(series: &Series, labels: &Labels, value: f64) {
     series.get_or_create(labels).set(value);
+}
+
+fn add(counts: &Counts, labels: &Labels, count: u64) {
+    counts.get_or_create(labels).inc_by(count);
 }
 
 fn flag(is_set: bool) -> f64 {
@@ -230,6 +284,11 @@ mod tests {
         let text = render(Some(&shop()), false);
         for line in [
             "onionbalance_reachable 1",
+            "onionbalance_signer_requests_total{result=\"refused\"} 1",
+            "onionbalance_signer_request_milliseconds_total 1660",
+            "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",
+            "onionbalance_descriptor_uploads_total{service=\"shop\",result=\"acknowledged\"} 16",
+            "onionbalance_backend_fetches_total{service=\"shop\",backend=\"b2\",result=\"not_found\"} 6",
             "onionbalance_problems{id=\"BACKEND_GONE\"} 1",
             "onionbalance_service_state{service=\"shop\",state=\"degraded\"} 1",
             "onionbalance_service_state{service=\"shop\",state=\"ok\"} 0",

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -184,6 +185,10 @@ impl Directory<MadeUp> for MadeUpDirectory {
 
     fn period_length(&self) -> Duration {
         Duration::from_hours(24)
+    }
+
+    fn period(&self, _: &OnionAddress, _: DescriptorSlot) -> Range<UnixTime> {
+        UnixTime(0)..UnixTime(86_400)
     }
 
     fn published(

@@ -34,6 +34,7 @@ impl Screen<'_> {
         }
         let columns = [
             ("descriptor", Side::Left),
+            ("period ends", Side::Left),
             ("HSDirs", Side::Right),
             ("points", Side::Right),
             ("stored", Side::Left),
@@ -46,6 +47,7 @@ impl Screen<'_> {
                 " ".to_owned(),
                 vec![
                     format!("{}{}", descriptor.which, replica.unwrap_or_default()),
+                    self.maybe(descriptor.period_ends.map(|at| format!("in {}", self.until(at)))),
                     format!("{}/{}", descriptor.stored, descriptor.hsdirs),
                     service.intro_points_num.to_string(),
                     self.maybe(descriptor.last_stored.map(|at| self.roughly_ago(at))),

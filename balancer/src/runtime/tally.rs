@@ -1,0 +1,137 @@
+//! The counts of fetches, uploads and signatures by their results, since the start of the process.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::signing::Answer;
+use crate::engine::{BackendId, FetchOutcome, ServiceId};
+use crate::network::Verdict;
+use crate::onion_version::{OnionVersion, SignError};
+use crate::signer::SignerError;
+
+/// The counts of one runtime.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    signatures: Signatures,
+    uploads: HashMap<ServiceId, Uploads>,
+    fetches: HashMap<BackendId, Fetches>,
+}
+
+/// The signer's answers to publications.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Signatures {
+    /// Publications that it signed.
+    pub signed: u64,
+    /// Publications that it refused by one of its rules.
+    pub refused: u64,
+    /// Publications for which it did not answer, or whose descriptor clients could not use.
+    pub failed: u64,
+    /// The time that all these took, without the waits for the signer's turn.
+    pub took: Duration,
+}
+
+/// The uploads of a service's descriptors, one for each HSDir.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Uploads {
+    /// Uploads that were handed to tor. Those that are in no other count are under way, or got no answer.
+    pub begun: u64,
+    /// Uploads that the HSDir acknowledged.
+    pub acknowledged: u64,
+    /// Uploads that the HSDir refused.
+    pub refused: u64,
+    /// Uploads that did not reach the HSDir.
+    pub failed: u64,
+}
+
+/// The fetches of a backend's descriptor, one for each HSDir.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Fetches {
+    /// Fetches that were handed to tor. Those that are in no other count are under way, or got no answer.
+    pub begun: u64,
+    /// Fetches of a valid descriptor.
+    pub copy: u64,
+    /// Fetches from an HSDir that has none.
+    pub not_found: u64,
+    /// Fetches that did not reach the HSDir.
+    pub failed: u64,
+    /// Fetches of a text that is not a valid descriptor.
+    pub invalid: u64,
+}
+
+impl Tally {
+    /// Counts an answer of the signer.
+    pub(super) fn signature<V: OnionVersion>(&mut self, answer: &Answer<V>) {
+        let signatures = &mut self.signatures;
+        *match &answer.outcome {
+            Ok(_) => &mut signatures.signed,
+            Err(SignError::Signer(SignerError::Refused(_))) => &mut signatures.refused,
+            Err(SignError::Signer(_) | SignError::Frontend(_)) => &mut signatures.failed,
+        } += 1;
+        signatures.took += answer.took;
+    }
+
+    /// The signer's answers.
+    pub(super) fn signatures(&self) -> Signatures {
+        self.signatures
+    }
+
+    /// Counts uploads to this number of HSDirs.
+    pub(super) fn uploads(&mut self, service: &ServiceId, hsdirs: usize) {
+        // A number of HSDirs fits.
+        self.of_service(service).begun += hsdirs as u64;
+    }
+
+    /// Counts the answer to an upload.
+    pub(super) fn uploaded(&mut self, service: &ServiceId, verdict: &Verdict) {
+        let uploads = self.of_service(service);
+        *match verdict {
+            Verdict::Stored | Verdict::Unclear => &mut uploads.acknowledged,
+            Verdict::Refused(_) => &mut uploads.refused,
+            Verdict::Failed | Verdict::Unknown => &mut uploads.failed,
+        } += 1;
+    }
+
+    /// Counts a fetch.
+    pub(super) fn fetch(&mut self, backend: &BackendId) {
+        self.of_backend(backend).begun += 1;
+    }
+
+    /// Counts the answer to a fetch.
+    pub(super) fn fetched<P>(&mut self, backend: &BackendId, outcome: &FetchOutcome<P>) {
+        let fetches = self.of_backend(backend);
+        *match outcome {
+            FetchOutcome::Copy(_) => &mut fetches.copy,
+            FetchOutcome::NotFound => &mut fetches.not_found,
+            FetchOutcome::Failed => &mut fetches.failed,
+            FetchOutcome::Invalid(_) => &mut fetches.invalid,
+        } += 1;
+    }
+
+    /// Forgets services and backends that are no longer configured.
+    pub(super) fn retain(
+        &mut self,
+        service: impl Fn(&ServiceId) -> bool,
+        backend: impl Fn(&BackendId) -> bool,
+    ) {
+        self.uploads.retain(|id, _| service(id));
+        self.fetches.retain(|id, _| backend(id));
+    }
+
+    /// The uploads of a service.
+    pub(super) fn uploads_of(&self, service: &ServiceId) -> Uploads {
+        self.uploads.get(service).copied().unwrap_or_default()
+    }
+
+    /// The fetches of a backend.
+    pub(super) fn fetches_of(&self, backend: &BackendId) -> Fetches {
+        self.fetches.get(backend).copied().unwrap_or_default()
+    }
+
+    fn of_service(&mut self, service: &ServiceId) -> &mut Uploads {
+        self.uploads.entry(service.clone()).or_default()
+    }
+
+    fn of_backend(&mut self, backend: &BackendId) -> &mut Fetches {
+        self.fetches.entry(backend.clone()).or_default()
+    }
+}
