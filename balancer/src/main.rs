@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Task::Check(options) => return commands::check::run(&options),
         Task::Status(options) => return commands::status::run(&options),
     };
+    let format = arguments.log_format;
     // A thread has the confinement of the thread that started it, so none is kept for later work.
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::ZERO).build();
     match runtime {
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
             code
         }
         Err(problem) => {
-            if log::begin(&LogSettings::default()).is_ok() {
+            if log::begin(&LogSettings::default(), format).is_ok() {
                 error!("cannot start: {problem}");
             }
             ExitCode::FAILURE
@@ -43,11 +44,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
+    let format = arguments.log_format;
     // Signals come first: a request that comes early must not end the process.
     let signals = match subscribe() {
         Ok(signals) => signals,
         Err(problem) => {
-            if log::begin(&LogSettings::default()).is_ok() {
+            if log::begin(&LogSettings::default(), format).is_ok() {
                 error!("cannot wait for signals: {problem}");
             }
             return ExitCode::FAILURE;
@@ -58,7 +60,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => {
             // A problem with the log, or with the file that configures it, can only be reported on standard
             // error.
-            if log::begin(&LogSettings::default()).is_ok() {
+            if log::begin(&LogSettings::default(), format).is_ok() {
                 error!("{problem}");
             }
             return ExitCode::from(BAD_CONFIGURATION);
@@ -84,11 +86,12 @@ fn subscribe() -> io::Result<(Endings, Requests)> {
 /// Reads the file, becomes its user, and begins to log.
 fn begin(arguments: Arguments) -> Result<(Setup, Verbosity), Box<dyn Error>> {
     hardening::harden()?;
+    let format = arguments.log_format;
     let setup = Setup::read(arguments)?;
     if let Some(user) = setup.configuration().user() {
         user::become_user(user)?;
     }
-    let verbosity = log::begin(setup.log())?;
+    let verbosity = log::begin(setup.log(), format)?;
     setup.configuration().warn();
     setup.warn_of_reload();
     Ok((setup, verbosity))

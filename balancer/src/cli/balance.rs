@@ -44,6 +44,10 @@ pub struct Arguments {
     #[arg(short, long, value_name = "LEVEL")]
     verbosity: Option<LogLevel>,
 
+    /// Form of the log: text, or a JSON object in each line
+    #[arg(long, value_enum, value_name = "FORMAT", env = "ONIONBALANCE_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
     /// Accepted for compatibility: the addresses in the configuration determine the version
     #[arg(long, value_enum)]
     hs_version: Option<HsVersion>,
@@ -51,6 +55,15 @@ pub struct Arguments {
     /// Accepted for compatibility: tor reports whether its network is a testing network
     #[arg(long)]
     is_testnet: bool,
+}
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// A form for people, or for the journal.
+    Text,
+    /// A JSON object in each line.
+    Json,
 }
 
 /// The versions of onion services.
@@ -151,6 +164,8 @@ mod tests {
             "onionbalance --hs-version v2 --ip ::1 --port 1 --socket c --config c --verbosity critical",
         );
         assert!(read("onionbalance --verbosity loud", None).is_err());
+        assert_eq!(given.log_format, LogFormat::Text);
+        assert_eq!(arguments("onionbalance --log-format json").log_format, LogFormat::Json);
     }
 
     #[test]

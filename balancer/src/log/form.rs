@@ -24,6 +24,8 @@ pub(super) enum Form {
     Journal,
     /// A file, a pipe, another program.
     Plain,
+    /// A program that reads JSON.
+    Json,
 }
 
 impl Form {
@@ -125,6 +127,24 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_json_line_has_the_fields_as_keys() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = super::super::objects(super::super::lines().with_writer(move || writer.clone()));
+        with_default(tracing_subscriber::registry().with(lines), || {
+            warn!(backend = "web1", points = 3, "a \"gone\" one");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(text.ends_with("}\n") && line["timestamp"].is_string(), "{text}");
+        line["timestamp"].take();
+        let wanted = serde_json::json!({
+            "timestamp": null, "level": "WARN", "message": "a \"gone\" one", "backend": "web1", "points": 3
+        });
+        assert_eq!(line, wanted);
     }
 
     #[test]
