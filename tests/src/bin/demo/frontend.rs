@@ -47,8 +47,11 @@ pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Bac
     let signer_socket = network.sockets().join("signer");
     // So that it can be shown on kernels that have no secret memory, too.
     let mut yaml = format!(
-        "signer-socket-location: {}\nsigner-allow-locked-memory: true\nservices:\n",
-        signer_socket.display()
+        "signer-socket-location: {}\nsigner-allow-locked-memory: true\nstatus-socket-location: {}\n\
+         TOR_CONTROL_SOCKET: {}\nservices:\n",
+        signer_socket.display(),
+        network.sockets().join("status").display(),
+        network.management().control_socket().display(),
     );
     for (number, (frontend, backends)) in frontends.iter().enumerate() {
         let key = format!("frontend-{number}.key");

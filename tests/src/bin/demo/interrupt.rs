@@ -25,6 +25,13 @@ pub(crate) fn watch() -> Result<()> {
     Ok(())
 }
 
+/// Waits for a signal, which ends the process.
+pub(crate) fn wait() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
 /// Waits for the end of the process if a signal has arrived: later failures are a consequence of it.
 pub(crate) fn yield_to() {
     while process::is_ending() {

@@ -34,12 +34,27 @@ struct Arguments {
     /// minute or two
     #[arg(long)]
     v2: bool,
+
+    /// Keep everything running afterwards until Ctrl-C, and print commands to try
+    #[arg(long)]
+    keep: bool,
+}
+
+/// The running programs, and the results of the visits.
+struct Balanced {
+    config: Config,
+    /// The time from the balancer's start to its first publication.
+    to_publication: Duration,
+    visits: Visits,
+    _signer: Running,
+    _balancer: Running,
+    _closed: Option<Closed>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { v2 } = Arguments::parse();
+    let arguments = Arguments::parse();
     let screen = Screen::new();
-    match interrupt::watch().and_then(|()| demonstrate(&screen, v2)) {
+    match interrupt::watch().and_then(|()| demonstrate(&screen, &arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             interrupt::yield_to();
@@ -49,12 +64,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn demonstrate(screen: &Screen, v2: bool) -> Result<()> {
+fn demonstrate(screen: &Screen, arguments: &Arguments) -> Result<()> {
     screen.stage("building onionbalance and onionbalance-signer");
     let programs = Programs::build()?;
     screen.stage("starting a private Tor network");
     let started = Instant::now();
-    let version = if v2 { OnionVersion::V2 } else { OnionVersion::V3 };
+    let version = if arguments.v2 { OnionVersion::V2 } else { OnionVersion::V3 };
     let frontend = Frontend::generate(version)?;
     let plan = match frontend.onion {
         Onion::V2(_) => Plan::v2(),
@@ -62,22 +77,23 @@ fn demonstrate(screen: &Screen, v2: bool) -> Result<()> {
     };
     let network = Network::start_telling(&plan, |stage| screen.stage(&stage.what))?;
     let to_network = started.elapsed();
-    let shown = balance(screen, programs, &network, &frontend)
-        .and_then(|(to_publication, visits)| judge(&network, to_network, to_publication, &visits));
-    shown.map_err(|error| {
+    let shown = balance(screen, programs, &network, &frontend).and_then(|balanced| {
+        judge(&network, to_network, balanced.to_publication, &balanced.visits)?;
+        Ok(balanced)
+    });
+    let balanced = shown.map_err(|error| {
         network.keep_directory();
         error.context(format!("the demo failed; all logs are in {}", network.directory().display()))
-    })
+    })?;
+    if arguments.keep {
+        screen::trials(programs, &network, &balanced.config, &frontend);
+        interrupt::wait();
+    }
+    Ok(())
 }
 
-/// Runs the two programs until the frontends have been visited. Returns the time from the balancer's start to
-/// its first publication, and the results of the visits.
-fn balance(
-    screen: &Screen,
-    programs: &Programs,
-    network: &Network,
-    frontend: &Frontend,
-) -> Result<(Duration, Visits)> {
+/// Runs the two programs, and visits the frontends.
+fn balance(screen: &Screen, programs: &Programs, network: &Network, frontend: &Frontend) -> Result<Balanced> {
     let open = network.backends();
     for backend in &open {
         let page = network.client().get(&backend.address(), 80, "/")?;
@@ -91,7 +107,7 @@ fn balance(
     let mut frontends: Vec<(&Frontend, &[Arc<Backend>])> = vec![(frontend, &open)];
     frontends.extend(closed.as_ref().map(|closed| (&closed.frontend, closed.backends.as_slice())));
     let config = write_config(network, &frontends)?;
-    let _signer = start_signer(screen, programs, network, &config)?;
+    let signer = start_signer(screen, programs, network, &config)?;
     let clients = network.new_tor_clients(CLIENTS)?;
     screen.stage(&format!("{CLIENTS} visitors ready"));
     let started = Instant::now();
@@ -106,7 +122,7 @@ fn balance(
         wait_published(&balancer, &closed.frontend)?;
         closed.visit(screen, network)?;
     }
-    Ok((to_publication, visits))
+    Ok(Balanced { config, to_publication, visits, _signer: signer, _balancer: balancer, _closed: closed })
 }
 
 fn start_signer(screen: &Screen, programs: &Programs, network: &Network, config: &Config) -> Result<Running> {
@@ -123,7 +139,7 @@ fn start_signer(screen: &Screen, programs: &Programs, network: &Network, config:
 
 fn start_balancer(programs: &Programs, network: &Network, config: &Config) -> Result<Running> {
     let mut command = Command::new(&programs.balancer);
-    command.arg("-s").arg(network.management().control_socket()).arg("-c").arg(&config.file);
+    command.arg("-c").arg(&config.file);
     Running::start(&mut command, &network.directory().join("onionbalance.log"))
 }
 

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Error;
 
+use onionbalance_tests::network::Network;
+use onionbalance_tests::programs::Programs;
+
+use crate::frontend::{Config, Frontend};
 use crate::visits::Visits;
 
 /// The terminal, and the time since the demo's start.
@@ -50,6 +54,24 @@ pub(crate) fn result(backends: &[String], to_network: Duration, to_publication: 
         visits.failures.len(),
         visits.count(),
     ));
+}
+
+/// The commands to try while everything runs.
+pub(crate) fn trials(programs: &Programs, network: &Network, config: &Config, frontend: &Frontend) {
+    let (balancer, config) = (programs.balancer.display(), config.file.display());
+    let socks = network.client().socks_address();
+    let page = format!("curl --proxy socks5h://{socks} http://{}/", frontend.onion);
+    note("everything keeps running until Ctrl-C; in another terminal, try\n");
+    for (what, command) in [
+        ("the status", format!("{balancer} status -c {config}")),
+        ("the status, again and again", format!("{balancer} status --watch -c {config}")),
+        ("a check of the configuration", format!("{balancer} check -c {config}")),
+        ("a visit", page),
+        ("the end of a backend", format!("pkill -f {}/", network.directory().join("backend-0").display())),
+    ] {
+        note(&format!("  {what}\n    {command}"));
+    }
+    note("");
 }
 
 /// Prints a line.
