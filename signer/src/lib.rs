@@ -8,6 +8,7 @@
 //! written them. [`system`] locks the process down. The package `onionbalance-key`, a program of its own,
 //! makes keys.
 
+pub mod allowed_users;
 pub mod audit;
 pub mod config_file;
 pub mod keys;

@@ -10,6 +10,7 @@ use onionbalance_process::monotonic;
 use onionbalance_proto::config::{Config, ConfigError, Instances, check_own_backends};
 use onionbalance_trust::Trust;
 
+use crate::allowed_users::AllowedUsers;
 use crate::config_file::ConfigFile;
 use crate::keys;
 use crate::limit::RateLimit;
@@ -26,6 +27,9 @@ use onionbalance_key_file::passphrase::Passphrases;
 /// messages than its limit (journald.conf(5), `RateLimitBurst=`).
 const MAX_LISTED: usize = 100;
 
+/// The key with the users that may connect.
+const ALLOWED_USERS: &str = "signer-allowed-uids";
+
 /// The settings of the configuration, and the keys that it names.
 pub struct Setup {
     /// The parsed configuration.
@@ -34,6 +38,8 @@ pub struct Setup {
     pub services: Services,
     /// The user to become; `None` to stay.
     pub user: Option<User>,
+    /// The users that may connect.
+    pub allowed: AllowedUsers,
     /// The lines to log once the services are served.
     pub report: Report,
 }
@@ -70,7 +76,9 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
     let path = config_file.path();
     let (text, config) = config_file.read()?;
     let user = config.signer_user.as_deref().map(user::find).transpose()?;
-    let trust = trust_with_keys(config_file, &config, user.as_ref())?;
+    let unknown = |what: String| ConfigError::of_key(&text, path, ALLOWED_USERS, &what);
+    let allowed = AllowedUsers::look_up(&config.signer_allowed_users).map_err(unknown)?;
+    let trust = trust_with_keys(config_file, &config, user.as_ref(), &allowed)?;
     reserve_memory(&config)?;
     let now = monotonic();
     let mut services: Vec<Service> = Vec::with_capacity(config.services.len());
@@ -95,7 +103,7 @@ pub fn load(config_file: &ConfigFile, passphrases: &Passphrases) -> Result<Setup
         services: services.iter().map(Service::summary).collect(),
         warnings: config.without_instances(&text, path),
     };
-    Ok(Setup { config, services: Services::new(services), user, report })
+    Ok(Setup { config, services: Services::new(services), user, allowed, report })
 }
 
 /// Reads the configuration again, and applies the settings that may change while the keys stay: the allowed
@@ -128,6 +136,8 @@ pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, C
         return refused(key, what);
     }
     check_own_backends(&config.services, |key| Some(held.get(key)?.address()), &text, path)?;
+    let unknown = |what: String| ConfigError::of_key(&text, path, ALLOWED_USERS, &what);
+    let uids = server.allowed.resolved(&config.signer_allowed_users).map_err(unknown)?;
     let mut services = Vec::new();
     for held in server.services.held_mut() {
         if listed.get(held.key.as_str()).is_some_and(|instances| held.allow(instances)) {
@@ -135,6 +145,7 @@ pub fn reload(config_file: &ConfigFile, server: &mut Server) -> Result<Report, C
         }
     }
     server.configure(&config);
+    server.allowed.set(uids);
     Ok(Report { services, warnings: config.without_instances(&text, path) })
 }
 
@@ -151,6 +162,7 @@ fn trust_with_keys(
     config_file: &ConfigFile,
     config: &Config,
     user: Option<&User>,
+    allowed: &AllowedUsers,
 ) -> Result<Trust, Box<dyn Error>> {
     let mut trust =
         Trust::in_this_process(access_list::read).allowing_readers(config.signer_allow_readable_keys);
@@ -161,7 +173,7 @@ fn trust_with_keys(
         trust = trust.in_user(user).map_err(unknown)?;
         (own, group) = (user.uid, user.gid);
     }
-    if config.signer_allowed_uids.iter().all(|uid| [0, own.as_raw()].contains(uid)) {
+    if allowed.are_own(own) {
         return Ok(trust);
     }
     let mut shared = config_file.groups()?;

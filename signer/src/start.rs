@@ -88,7 +88,8 @@ fn prepare(
         guard: Guard::new().map_err(Problem::passing)?,
     };
     log::prepare();
-    let server = Server::new(setup.services, &setup.config, listener, stream).map_err(Problem::passing)?;
+    let server = Server::new(setup.services, setup.allowed, &setup.config, listener, stream)
+        .map_err(Problem::passing)?;
     confine(&config_file)?;
     outside.notifier.tell("READY=1").map_err(unheard)?;
     if listener.is_some() {

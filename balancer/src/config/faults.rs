@@ -253,7 +253,7 @@ mod tests {
             "services:\n- key: shop.key\n  instance:\n  - address: ADDRESS1\n- key: other.key\n  instances:\n  \
              - address: ADDRESS1\n  - adress: ADDRESS2\n  - address: short\n    nmae: web3\n  - address: ADDRESS3\n    \
              name: ''\n  - address: worse\nREFRESH_INTERVAL: often\n# a comment\ncolour: red\nsigner-allowed-uids:\n- \
-             onionbalance\n- 7\nLOG_LEVEL: loud\n",
+             -1\n- 7\nLOG_LEVEL: loud\n",
         );
         assert_begins(
             &text,

@@ -36,6 +36,21 @@ impl ConfigError {
     pub fn about(text: &str, file: &Path, value: &str, what: String) -> Self {
         Lines::of(text).error(file, value, what)
     }
+
+    /// An error about a top-level key.
+    pub fn of_key(text: &str, file: &Path, key: &str, what: &str) -> Self {
+        let line = line_of_key(text, key);
+        Self { file: file.display().to_string(), line, what: format!("{key}: {what}") }
+    }
+}
+
+/// The line, counted from 1, that sets this top-level key; `None` if none does.
+pub fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let rest = line.trim_start_matches('\u{feff}').strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+    };
+    text.lines().position(sets).map(|index| index + 1)
 }
 
 /// The lines of a configuration by the values that they set, for several errors about the same text.

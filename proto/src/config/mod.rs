@@ -3,6 +3,7 @@
 //! The files of Onionbalance 0.1 and 0.2 work unchanged. An unknown key is an error, so that a mistyped key
 //! is noticed.
 
+mod allowed_user;
 mod cookies;
 mod error;
 mod historic;
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-pub use self::error::{ConfigError, Lines};
+pub use self::allowed_user::AllowedUser;
+pub use self::error::{ConfigError, Lines, line_of_key};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogLevel, UnknownLevel};
@@ -68,8 +70,8 @@ pub struct Config {
     /// True: users other than the signer's may be able to read key files. They must not be able to write to
     /// them in any case.
     pub signer_allow_readable_keys: bool,
-    /// The user ids that may connect to the signer besides its own and root.
-    pub signer_allowed_uids: Vec<u32>,
+    /// The users that may connect to the signer besides its own and root.
+    pub signer_allowed_users: Vec<AllowedUser>,
     /// The most frontend requests per minute and service that the signer answers.
     pub signer_requests_per_minute: u32,
     /// The password of tor's control port.
@@ -198,7 +200,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             signer_user: None,
             signer_allow_locked_memory: false,
             signer_allow_readable_keys: false,
-            signer_allowed_uids: Vec::new(),
+            signer_allowed_users: Vec::new(),
             signer_requests_per_minute: SIGNATURES_PER_MINUTE,
             control_password: None,
             tors: None,
@@ -219,7 +221,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::SignerUser => config.signer_user = Some(map.next_value()?),
                 Key::SignerAllowLockedMemory => config.signer_allow_locked_memory = map.next_value()?,
                 Key::SignerAllowReadableKeys => config.signer_allow_readable_keys = map.next_value()?,
-                Key::SignerAllowedUids => config.signer_allowed_uids = map.next_value()?,
+                Key::SignerAllowedUids => config.signer_allowed_users = map.next_value()?,
                 Key::SignerRequestsPerMinute => config.signer_requests_per_minute = map.next_value()?,
                 Key::ControlPassword => {
                     let password: Option<ControlPassword> = map.next_value()?;

@@ -75,8 +75,8 @@ fn the_example_is_a_configuration() {
     );
     assert!(config.control_password.is_some() && config.status_text_socket.is_some());
     assert_eq!(
-        (config.signer_allowed_uids, config.signer_requests_per_minute),
-        (vec![1001], SIGNATURES_PER_MINUTE)
+        (config.signer_allowed_users, config.signer_requests_per_minute),
+        (vec![AllowedUser::Name("onionbalance".to_owned())], SIGNATURES_PER_MINUTE)
     );
     let tuning = Tuning {
         refresh: Some(Duration::from_mins(10)),
@@ -92,6 +92,28 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.tors.map(|tors| tors.places().len()), Some(2));
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
     assert!(warning.ends_with("have no effect, because `tor` is set"), "{warning}");
+}
+
+#[test]
+fn users_of_the_signer_have_names_or_numbers() {
+    let read = |users: &str| {
+        let service = format!("services:\n- key: k\n  instances:\n  - address: {ADDRESS}\n");
+        parse(&format!("{service}signer-allowed-uids: {users}\n")).map(|config| config.signer_allowed_users)
+    };
+    let named = |name: &str| AllowedUser::Name(name.to_owned());
+    assert_eq!(read("[7, onionbalance]"), Ok(vec![AllowedUser::Uid(7), named("onionbalance")]));
+    for (users, problem) in [
+        ("[-1]", "expected a user name or a numeric uid"),
+        ("[4294967296]", "4294967296 is not a uid"),
+        ("['7']", "write a user name, or a numeric uid without quotes"),
+        ("['']", "write a user name, or a numeric uid without quotes"),
+    ] {
+        let error = read(users).unwrap_err();
+        assert!(
+            error.starts_with("config.yaml:5: signer-allowed-uids[0]: ") && error.contains(problem),
+            "{error}"
+        );
+    }
 }
 
 #[test]

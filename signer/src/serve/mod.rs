@@ -28,6 +28,7 @@ use onionbalance_proto::wire::{Refusal, Reply};
 use self::connection::{Connection, Ended};
 use self::pace::Pace;
 pub use self::services::Services;
+use crate::allowed_users::AllowedUsers;
 use crate::limit::RateLimit;
 use crate::log::{self, Priority};
 use crate::system::activation::Notifier;
@@ -60,7 +61,8 @@ pub struct Outside {
 pub struct Server {
     /// The services whose keys are held.
     pub services: Services,
-    allowed_uids: Vec<u32>,
+    /// The users that may connect.
+    pub allowed: AllowedUsers,
     pace: Pace,
     /// The socket at which peers connect; `None` if the only connection is the one from the parent of this
     /// process.
@@ -83,25 +85,23 @@ impl Server {
     /// The kernel does not name the peer of `stream`.
     pub fn new(
         services: Services,
+        allowed: AllowedUsers,
         config: &Config,
         listener: Option<&'static UnixListener>,
         stream: Option<UnixStream>,
     ) -> io::Result<Self> {
         let connection = stream.map(|stream| Connection::new(stream, monotonic())).transpose()?;
         let pace = Pace::new(services.held().len(), config.signer_requests_per_minute, monotonic());
-        let allowed_uids = config.signer_allowed_uids.clone();
-        Ok(Self { services, allowed_uids, pace, listener, connections: connection.into_iter().collect() })
+        Ok(Self { services, allowed, pace, listener, connections: connection.into_iter().collect() })
     }
 
-    /// Changes the allowed users and the rate limits. [`Server::serve`] closes connections of users that are
-    /// not allowed.
+    /// Changes the rate limits.
     pub fn configure(&mut self, config: &Config) {
         let now = monotonic();
         for held in self.services.held_mut() {
             held.limit = RateLimit::new(config.signer_requests_per_minute, now);
         }
         self.pace = Pace::new(self.services.held().len(), config.signer_requests_per_minute, now);
-        self.allowed_uids.clone_from(&config.signer_allowed_uids);
     }
 
     /// Serves until a signal comes. `None`: the connection from the parent of this process has ended.
@@ -231,7 +231,7 @@ impl Server {
 
     fn receive(&mut self, connection: Connection, now: Instant) {
         let peer = connection.peer;
-        if !listen::is_allowed(peer, &self.allowed_uids) {
+        if !listen::is_allowed(peer, self.allowed.uids()) {
             let remedy = "list the uid under signer-allowed-uids if it is the balancer's";
             let what = format_args!("refused a connection {peer}: not allowed; {remedy}");
             log::line_by_peer(Priority::Warning, what);
@@ -249,7 +249,7 @@ impl Server {
     fn close_those_not_allowed(&mut self) {
         self.connections.retain(|connection| {
             let is_allowed =
-                self.listener.is_none() || listen::is_allowed(connection.peer, &self.allowed_uids);
+                self.listener.is_none() || listen::is_allowed(connection.peer, self.allowed.uids());
             if !is_allowed {
                 log_end_of(connection, &Ended::Because("its user is no longer allowed"));
             }

@@ -34,6 +34,7 @@ fn only_listed_users_are_answered() {
         ("", REFUSED, "WARN refused a connection"),
         ("signer-allowed-uids: [7]\n", REFUSED, "WARN refused a connection"),
         ("signer-allowed-uids: [7, 65534]\n", ANSWERED, "INFO connected"),
+        ("signer-allowed-uids: [nobody]\n", ANSWERED, "INFO connected"),
     ] {
         let directory = Directory::new(more);
         let signer = directory.serve();

@@ -32,7 +32,10 @@ fn a_bad_configuration_is_one_line_and_status_78() {
         (format!("{good}{socket}signer-sockets: x\n"), "config.yaml:6: unknown key `signer-sockets`"),
         (good.replace(".onion", "") + "5" + socket, "config.yaml:"),
         (good.replace("- address: ", "- address: x"), "config.yaml:4: services[0].instances[0].address:"),
-        (format!("{good}{socket}signer-allowed-uids: [balancer]\n"), "config.yaml:6: "),
+        (
+            format!("{good}{socket}signer-allowed-uids: [balancer]\n"),
+            "config.yaml:6: signer-allowed-uids: there is no user balancer: install the package, or give a numeric uid",
+        ),
         (format!("{good}{socket}signer-allowed-uids: [-1]\n"), "config.yaml:6: "),
         (format!("{good}{socket}signer-requests-per-minute: many\n"), "config.yaml:6: "),
         (format!("{good}{}", service("front.pem")), "config.yaml:5: two services have the key front.pem"),

@@ -69,12 +69,8 @@ impl Installed {
         let (_, after) = rest.split_once("signer-socket-location").context("no signer")?;
         let backends =
             backends.iter().fold(String::new(), |list, address| list + "      - address: " + address + "\n");
-        let uid = self.sh("id -u onionbalance")?;
         let yaml = format!("{before}{backends}signer-socket-location{after}");
-        fs::write(
-            self.path("/root/onionbalance/config.yaml"),
-            yaml.replace("[999]", &format!("[{}]", uid.trim())),
-        )?;
+        fs::write(self.path("/root/onionbalance/config.yaml"), yaml)?;
         self.follow("config.yaml", &[]).map(drop)
     }
 }

@@ -6,9 +6,9 @@ use std::hash::Hash;
 use std::path::Path;
 use std::time::Duration;
 
-use onionbalance_proto::config::{Address, Instances, Lines, Service, check_own_backends};
+use onionbalance_proto::config::{Address, Instances, Lines, Service, check_own_backends, line_of_key};
 
-use super::finding::{Finding, Severity, line_of_key};
+use super::finding::{Finding, Severity};
 use crate::config::Configuration;
 
 /// The shortest interval of looks at a backend without a warning.

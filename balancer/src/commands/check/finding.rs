@@ -57,16 +57,7 @@ impl Finding {
         remedy: &str,
     ) -> Self {
         let remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
-        let line = line_of_key(configuration.text(), key);
-        Self { severity, line, text: format!("{key}: {text}"), remedy }
+        let error = ConfigError::of_key(configuration.text(), configuration.path(), key, text);
+        Self { severity, remedy, ..Self::error(error) }
     }
-}
-
-/// The line, counted from 1, that sets this top-level key.
-pub(super) fn line_of_key(text: &str, key: &str) -> Option<usize> {
-    let sets = |line: &str| {
-        let rest = line.trim_start_matches('\u{feff}').strip_prefix(key);
-        rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
-    };
-    text.lines().position(sets).map(|index| index + 1)
 }

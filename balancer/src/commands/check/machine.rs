@@ -7,12 +7,19 @@ use std::path::PathBuf;
 
 use nix::unistd::{Uid, User};
 use onionbalance_process::directory_of;
+use onionbalance_proto::config::{AllowedUser, line_of_key};
 
-use super::finding::{Finding, Severity, line_of_key};
+use super::finding::{Finding, Severity};
 use crate::config::Configuration;
 
 /// Places that systemd fills when a unit starts, so that nothing there can be missed before.
 const AT_RUN_TIME: [&str; 2] = ["/run", "/var/run"];
+
+/// The key with the users that may connect to the signer.
+const ALLOWED_USERS: &str = "signer-allowed-uids";
+
+/// The remedy for a name in it that is unknown.
+const NO_USER: &str = "install the package, or give a numeric uid";
 
 /// All findings about the machine.
 pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
@@ -30,16 +37,32 @@ fn users(configuration: &Configuration) -> Vec<Finding> {
         let remedy = format!("make one (useradd --system {name}), or name another");
         Finding::of_key(Severity::Error, configuration, key, &text, &remedy)
     });
-    let uids = config
-        .signer_allowed_uids
-        .iter()
-        .filter(|uid| matches!(User::from_uid(Uid::from_raw(**uid)), Ok(None)));
-    let unknown = uids.map(|uid| {
-        let text = format!("there is no user with the uid {uid}");
-        let remedy = "list what `id -u` prints for onionbalance's user";
-        Finding::of_key(Severity::Warning, configuration, "signer-allowed-uids", &text, remedy)
-    });
+    let unknown = config.signer_allowed_users.iter().filter_map(|user| unknown(configuration, user));
     missing.chain(unknown).chain(refused(configuration)).collect()
+}
+
+/// A finding if this machine does not know a user that may connect to the signer.
+fn unknown(configuration: &Configuration, user: &AllowedUser) -> Option<Finding> {
+    let (severity, text, remedy) = match user {
+        AllowedUser::Uid(uid) if matches!(User::from_uid(Uid::from_raw(*uid)), Ok(None)) => (
+            Severity::Warning,
+            format!("there is no user with the uid {uid}"),
+            "list what `id -u` prints for onionbalance's user",
+        ),
+        AllowedUser::Name(name) if matches!(User::from_name(name), Ok(None)) => {
+            (Severity::Error, format!("there is no user {name}"), NO_USER)
+        }
+        _ => return None,
+    };
+    Some(Finding::of_key(severity, configuration, ALLOWED_USERS, &text, remedy))
+}
+
+/// True if the file allows this user to connect to the signer.
+fn is_allowed(configuration: &Configuration, user: &User) -> bool {
+    configuration.contents().signer_allowed_users.iter().any(|allowed| match allowed {
+        AllowedUser::Uid(uid) => *uid == user.uid.as_raw(),
+        AllowedUser::Name(name) => *name == user.name,
+    })
 }
 
 /// A warning if the signer would not accept the user that onionbalance becomes.
@@ -47,12 +70,12 @@ fn refused(configuration: &Configuration) -> Option<Finding> {
     let config = configuration.contents();
     let user = User::from_name(config.user.as_deref()?).ok()??;
     let is_own = user.uid.is_root() || config.user == config.signer_user;
-    if config.signer_socket.is_none() || is_own || config.signer_allowed_uids.contains(&user.uid.as_raw()) {
+    if config.signer_socket.is_none() || is_own || is_allowed(configuration, &user) {
         return None;
     }
-    let text = format!("the uid {} of the user {} is not listed: the signer refuses it", user.uid, user.name);
-    let remedy = format!("add {} to signer-allowed-uids", user.uid);
-    let key = if config.signer_allowed_uids.is_empty() { "user" } else { "signer-allowed-uids" };
+    let text = format!("the user {} (uid {}) is not listed: the signer refuses it", user.name, user.uid);
+    let remedy = format!("add {} to {ALLOWED_USERS}", user.name);
+    let key = if config.signer_allowed_users.is_empty() { "user" } else { ALLOWED_USERS };
     Some(Finding::of_key(Severity::Warning, configuration, key, &text, &remedy))
 }
 

@@ -203,3 +203,11 @@ fn a_missing_file_is_an_error_and_another_service_is_none() {
     assert!(short.contains(":5: error: two services have the key front.key"), "{short}");
     assert_eq!(check(&place.path("none"), None).err().unwrap().kind(), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn users_of_the_signer_are_known_by_name() {
+    let place = Place::new(&service("signer-allowed-uids: [root, nobody-of-this-name]\n"));
+    let wanted = "DIR/config.yaml:5: error: signer-allowed-uids: there is no user nobody-of-this-name: install the package, or \
+                  give a numeric uid\n";
+    assert_eq!(place.short().as_str(), wanted);
+}
