@@ -7,7 +7,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use onionbalance_proto::config::{LogLevel, LogSettings, TorDefaults, TorHost, TorSocket, UnknownLevel};
+use onionbalance_proto::config::{
+    LogLevel, LogSettings, TorDefaults, TorHost, TorPlace, TorSocket, UnknownLevel,
+};
 
 use crate::endpoint::Endpoint;
 
@@ -81,6 +83,26 @@ enum HsVersion {
 pub struct BadLevelVariable(UnknownLevel);
 
 impl Arguments {
+    /// The options of a balancer with this configuration; `tor` is the tor that its command line names.
+    pub(super) fn new(config: PathBuf, tor: Option<TorPlace>) -> Self {
+        let (ip, port, socket) = match tor {
+            Some(TorPlace::Socket(socket)) => (None, None, Some(socket)),
+            Some(TorPlace::Port { host, port }) => (Some(host), Some(port), None),
+            None => (None, None, None),
+        };
+        Self {
+            ip,
+            port,
+            socket,
+            socket_variable: None,
+            config,
+            verbosity: None,
+            log_format: LogFormat::Text,
+            hs_version: None,
+            is_testnet: false,
+        }
+    }
+
     /// These options with the control socket that the environment names, if it names one.
     pub(super) fn with_socket_variable(self, socket_variable: Option<TorSocket>) -> Self {
         Self { socket_variable, ..self }

@@ -1,15 +1,19 @@
 //! The options of `onionbalance check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
+use onionbalance_proto::config::{TorPlace, TorSocket};
+
+use super::Arguments;
 
 /// Checks a configuration before it is used: all errors at once, and settings that will not work here. Keys
-/// are not opened.
+/// are not opened. With --live it asks the signer, tor and the HSDirs, too, and with --visit it visits each
+/// service as a client does.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Exit status: 0 no errors, 1 warnings with --strict, 3 if the configuration cannot be read, 64 if the command line is not
-valid, 78 errors: onionbalance would not start.")]
+Exit status: 0 no errors, 1 warnings with --strict, 3 if it cannot tell (no permission, or no answer in time), 64 if the
+command line is not valid, 78 errors.")]
 #[group(skip)]
 pub struct CheckOptions {
     /// The configuration [default: config.yaml, else /etc/onionbalance/config.yaml]
@@ -27,6 +31,35 @@ pub struct CheckOptions {
     /// The directory from which relative paths in the configuration start [default: the configuration's own]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+
+    /// Ask the signer, each tor, and all HSDirs of each backend as well; takes up to some minutes
+    #[arg(long)]
+    pub live: bool,
+
+    /// Visit each service through tor, 3 times if no number is given
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "3",
+          value_parser = value_parser!(u16).range(1..=100), requires = "live")]
+    pub visit: Option<u16>,
+
+    /// The port of the services that is visited
+    #[arg(long, value_parser = value_parser!(u16).range(1..), default_value_t = 80, requires = "visit")]
+    pub port: u16,
+
+    /// With --live: tor's control socket or ADDRESS:PORT, if onionbalance is started with -s, -i or -p
+    #[arg(long, value_name = "PLACE")]
+    pub tor: Option<TorPlace>,
+
+    /// `ONIONBALANCE_TOR_CONTROL_SOCKET`
+    #[arg(skip)]
+    pub(super) socket_variable: Option<TorSocket>,
+}
+
+impl CheckOptions {
+    /// The options of the balancer that is checked, with the configuration at `config`.
+    pub fn balancer(&self, config: &Path) -> Arguments {
+        let arguments = Arguments::new(config.to_owned(), self.tor.clone());
+        arguments.with_socket_variable(self.socket_variable.clone())
+    }
 }
 
 /// The form of the findings.

@@ -37,7 +37,7 @@ pub enum Task {
     /// To balance.
     Balance(Box<Arguments>),
     /// To check a configuration.
-    Check(CheckOptions),
+    Check(Box<CheckOptions>),
     /// To show the status of a running balancer.
     Status(StatusOptions),
 }
@@ -89,13 +89,13 @@ impl Task {
         socket_variable: Option<OsString>,
     ) -> Result<Self, clap::Error> {
         let CommandLine { command, balance, .. } = CommandLine::try_parse_from(line)?;
+        let socket = || socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable).transpose();
         Ok(match command {
-            Some(Command::Check(options)) => Self::Check(options),
-            Some(Command::Status(options)) => Self::Status(options),
-            None => {
-                let socket = socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable);
-                Self::Balance(Box::new(balance.with_socket_variable(socket.transpose()?)))
+            Some(Command::Check(options)) => {
+                Self::Check(Box::new(CheckOptions { socket_variable: socket()?, ..options }))
             }
+            Some(Command::Status(options)) => Self::Status(options),
+            None => Self::Balance(Box::new(balance.with_socket_variable(socket()?))),
         })
     }
 }
@@ -170,6 +170,21 @@ mod tests {
         assert_eq!(status("onionbalance status --watch").watch, Some(2));
         assert_eq!(status("onionbalance status --watch=7 shop").watch, Some(7));
         assert!(read("onionbalance status --watch=0").is_err());
+    }
+
+    #[test]
+    fn a_check_visits_three_times_if_it_is_live() {
+        let check = |line: &str| match read(line).unwrap() {
+            Task::Check(options) => (options.live, options.visit, options.port),
+            other => panic!("another task: {other:?}"),
+        };
+        assert_eq!(check("onionbalance check"), (false, None, 80));
+        assert_eq!(check("onionbalance check --live --visit"), (true, Some(3), 80));
+        assert_eq!(check("onionbalance check --live --visit=10 --port 443"), (true, Some(10), 443));
+        for line in ["--visit", "--live --port 443", "--live --visit=0", "--live --tor 9051"]
+        {
+            assert!(read(&format!("onionbalance check {line}")).is_err(), "{line}");
+        }
     }
 
     #[test]

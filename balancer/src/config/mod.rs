@@ -219,7 +219,8 @@ impl Configuration {
         self.config.services.iter().any(authorizes)
     }
 
-    fn own_tors(&self, service: &Service) -> Option<TorPool> {
+    /// The tors of this service alone; `None` if it has none.
+    pub(crate) fn own_tors(&self, service: &Service) -> Option<TorPool> {
         service.tor.as_ref().map(|pool| TorPool {
             endpoints: self.endpoints(pool),
             password: service.tor_control_password.clone().map(|password| Password::new(password.0)),

@@ -51,6 +51,14 @@ impl Setup {
     /// The file cannot be read or is not valid, or the environment is not valid.
     pub fn read(arguments: Arguments) -> Result<Self, SetupError> {
         let configuration = Configuration::read(&arguments.config)?;
+        Self::of(arguments, configuration)
+    }
+
+    /// The setup of a configuration that was read.
+    ///
+    /// # Errors
+    /// A file that is written is the configuration or a key, or the environment is not valid.
+    pub fn of(arguments: Arguments, configuration: Configuration) -> Result<Self, SetupError> {
         let level = variable("ONIONBALANCE_LOG_LEVEL");
         let location = path_variable("ONIONBALANCE_LOG_LOCATION");
         let log = arguments.log(configuration.log(), level, location)?;
@@ -193,7 +201,7 @@ impl Setup {
     }
 
     /// The links to a service's own tors, else to those of all services.
-    fn links(&self, own: Option<TorPool>) -> Vec<Link> {
+    pub(crate) fn links(&self, own: Option<TorPool>) -> Vec<Link> {
         let default_password =
             || self.configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD"));
         let (endpoints, password) = match own {

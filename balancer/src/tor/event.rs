@@ -269,7 +269,7 @@ impl StatusClient {
 
 impl Bootstrap {
     /// Reads the answer to `GETINFO status/bootstrap-phase`, which is the text of the last event.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         Self::from_words(&words(text)?)
     }
 

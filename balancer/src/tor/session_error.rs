@@ -76,6 +76,16 @@ impl SessionError {
         }
     }
 
+    /// True if this process lacks a permission that another user may have.
+    pub fn is_denied(&self) -> bool {
+        let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        match self {
+            Self::Connect(all) => all.iter().any(|one| is_denied(&one.source)),
+            Self::Auth(AuthError::Cookie { source, .. }) => is_denied(source),
+            _ => false,
+        }
+    }
+
     /// True if the same attempt would fail again until a person changes something. At its start a program
     /// should then end with the error; later, tor may be changing its version or its settings.
     pub fn is_permanent(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod attacker;
 mod calendar;
+mod check;
 mod child_signer;
 mod control_port;
 mod delegation;

@@ -20,9 +20,10 @@ use onionbalance_tests::wait::until;
 /// tor's voting. Shared-random value and time period change alternately every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends need in their configuration from the start.
-const FRONTENDS: [&str; 15] = [
+const FRONTENDS: [&str; 16] = [
     "attacker",
     "calendar",
+    "check",
     "child_signer",
     "control_port",
     "delegation",
@@ -87,6 +88,21 @@ impl Site {
         more: &str,
     ) -> Result<Self> {
         ensure!(FRONTENDS.contains(&name), "the backends do not know the frontend {name}");
+        Self::over(network, name, backends, more)
+    }
+
+    /// A frontend that these backends do not know: their `ob_config` names others.
+    pub(crate) fn unknown(
+        network: &Network,
+        name: &'static str,
+        backends: &[OnionAddress],
+        more: &str,
+    ) -> Result<Self> {
+        ensure!(!FRONTENDS.contains(&name), "the backends know the frontend {name}");
+        Self::over(network, name, backends, more)
+    }
+
+    fn over(network: &Network, name: &'static str, backends: &[OnionAddress], more: &str) -> Result<Self> {
         let key = KeyV3::named(name);
         let site = Self { deployment: Deployment::new(network, name)?, address: key.address()?, key };
         site.write_secret("front.pem", site.key.pem()?)?;

@@ -78,7 +78,7 @@ fn twice<A: Copy + Display + Eq + Hash>(addresses: impl Iterator<Item = A>) -> V
 }
 
 /// The address in the name of a key file, as `onionbalance-config` names it: `ADDRESS.key`.
-fn address_in_name(key: &str) -> Option<Address> {
+pub(super) fn address_in_name(key: &str) -> Option<Address> {
     Path::new(key).file_stem()?.to_str()?.parse().ok()
 }
 

@@ -5,6 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
+use super::live::{Row, Verdict};
+use super::table::Table;
+use super::words::count;
 use crate::cli::Format;
 
 /// The findings about a file.
@@ -15,6 +18,10 @@ pub(super) struct Screen<'a> {
     pub(super) is_complete: bool,
     /// The numbers of services and of their backends; `None`: nothing usable is left beside the errors.
     pub(super) counts: Option<(usize, usize)>,
+    /// The outcome of the live check; `None` without one.
+    pub(super) rows: Option<&'a [Row]>,
+    /// The width of the rows, as [`Table::width`] has it.
+    pub(super) width: Option<usize>,
 }
 
 /// The JSON object. Readers have to skip keys that they do not know.
@@ -31,17 +38,30 @@ struct Object<'a> {
     services: Option<usize>,
     backends: Option<usize>,
     findings: &'a [Finding],
+    /// The outcome of the live check, which errors and warnings count, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<&'a [Row]>,
 }
 
 impl Screen<'_> {
     /// The findings in this form, with a line end.
     pub(super) fn render(&self, format: Format) -> String {
         match format {
-            Format::Text => self.text(),
-            Format::Short => self.lines(|finding| match &finding.remedy {
-                Some(remedy) => format!(": {remedy}"),
-                None => String::new(),
-            }),
+            Format::Text => match self.rows {
+                Some(rows) => {
+                    let table = Table { file: self.file, width: self.width };
+                    format!("{}\n{}\n", table.render(&self.own_row(), rows), self.total())
+                }
+                None => self.text(),
+            },
+            Format::Short => {
+                let findings = self.lines(|finding| match &finding.remedy {
+                    Some(remedy) => format!(": {remedy}"),
+                    None => String::new(),
+                });
+                findings
+                    + &self.rows.unwrap_or_default().iter().map(|row| self.line_of(row)).collect::<String>()
+            }
             Format::Json => self.json(),
         }
     }
@@ -62,6 +82,52 @@ impl Screen<'_> {
             format!("{file}{place}: {word}: {}{}\n", finding.text, end(finding))
         };
         self.findings.iter().map(line).collect()
+    }
+
+    /// The short form of a row; empty for one that is ok.
+    fn line_of(&self, row: &Row) -> String {
+        let word = match row.verdict {
+            Verdict::Ok => return String::new(),
+            Verdict::Warning => "warning",
+            Verdict::Unknown => "unknown",
+            Verdict::Error => "error",
+        };
+        let place = row.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let texts: Vec<&str> =
+            [&row.subject, &row.text].into_iter().chain(&row.details).map(String::as_str).collect();
+        format!("{}{place}: {word}: {}\n", self.file.display(), texts.join(": "))
+    }
+
+    /// The row of the configuration, with all findings in it.
+    fn own_row(&self) -> Row {
+        let (services, backends) = self.counts.unwrap_or_default();
+        let text = format!("{}, {}", count(services, "service"), count(backends, "backend"));
+        let verdict = self.findings.iter().map(|finding| finding.severity.into()).max();
+        let detail = |finding: &Finding| {
+            let place = finding.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            [Some(format!("{place}{}", finding.text)), finding.remedy.clone()]
+        };
+        let details = self.findings.iter().flat_map(detail).flatten();
+        Row { details: details.collect(), ..Row::new(verdict.unwrap_or(Verdict::Ok), "configuration", text) }
+    }
+
+    /// The last line of the table.
+    fn total(&self) -> String {
+        let found = [
+            (self.number(Severity::Error), "error"),
+            (self.number(Severity::Warning), "warning"),
+            (self.rows_with(Verdict::Unknown), "unknown"),
+        ];
+        let found: Vec<String> = found
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(
+                |(number, word)| {
+                    if *word == "unknown" { format!("{number} unknown") } else { count(*number, word) }
+                },
+            )
+            .collect();
+        if found.is_empty() { "all is well".to_owned() } else { found.join(", ") }
     }
 
     /// The last line.
@@ -94,17 +160,19 @@ impl Screen<'_> {
             services: self.counts.map(|(services, _)| services),
             backends: self.counts.map(|(_, backends)| backends),
             findings: self.findings,
+            live: self.rows,
         };
         // Texts and numbers can always be written.
         serde_json::to_string_pretty(&object).unwrap_or_default() + "\n"
     }
 
+    /// The number of findings and rows of this weight.
     fn number(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
+        let findings = self.findings.iter().filter(|finding| finding.severity == severity).count();
+        findings + self.rows_with(severity.into())
     }
-}
 
-/// A number of things, in words.
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+    fn rows_with(&self, verdict: Verdict) -> usize {
+        self.rows.unwrap_or_default().iter().filter(|row| row.verdict == verdict).count()
+    }
 }

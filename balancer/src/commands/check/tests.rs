@@ -1,3 +1,5 @@
+mod live;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -34,13 +36,13 @@ impl Place {
     }
 
     fn checked(&self) -> Checked {
-        check(&self.path("config.yaml"), None).unwrap()
+        check(&self.path("config.yaml"), None).unwrap().0
     }
 
     /// The output, in which `DIR` is the directory, and the exit statuses without and with `--strict`.
     fn said(&self, format: Format) -> (String, [u8; 2]) {
         let checked = self.checked();
-        let text = checked.screen().render(format).replace(&self.0.path().display().to_string(), "DIR");
+        let text = checked.screen(None).render(format).replace(&self.0.path().display().to_string(), "DIR");
         (text, [false, true].map(|is_strict| checked.exit_status(is_strict)))
     }
 
@@ -191,7 +193,7 @@ fn a_key_is_a_file() {
 fn relative_paths_may_start_elsewhere() {
     let (place, other) = (Place::new(&service("")), Place::new(&service("")));
     fs::remove_file(place.path("front.key")).unwrap();
-    let found = |directory: Option<&Path>| check(&place.path("config.yaml"), directory).unwrap().findings;
+    let found = |directory: Option<&Path>| check(&place.path("config.yaml"), directory).unwrap().0.findings;
     assert_eq!(found(None).len(), 1);
     assert_eq!(found(Some(other.0.path())), []);
 }

@@ -199,3 +199,21 @@ impl Link {
         }
     }
 }
+
+/// Hands a tor that is ready to the carrier, and keeps it awake until the connection breaks or the receiver
+/// is gone.
+pub(super) async fn hand_over(session: Session, to: mpsc::Sender<FromTor>) {
+    let tor = Tor { connection: session.connection.clone(), version: session.version };
+    let (events, awake) = session.into_events();
+    if to.send(FromTor::Ready { tor, events, uptime: None }).await.is_err() {
+        return;
+    }
+    tokio::select! {
+        error = awake.keep() => {
+            warn!("the connection to tor is lost: {error}");
+            // A receiver that is gone is an end as well.
+            let _ = to.send(FromTor::Lost).await;
+        }
+        () = to.closed() => {}
+    }
+}

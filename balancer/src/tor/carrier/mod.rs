@@ -34,6 +34,7 @@ use self::uploads::{Success, Uploads};
 use super::control::{ControlError, Events};
 use super::event::{Event, HsDesc, HsDescContent, StatusClient};
 use super::hsdir::{HsFetchError, HsPostError, Posted};
+use super::session::Session;
 use crate::confinement::Confinement;
 use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, RequestId, Verdict, Version};
 
@@ -89,6 +90,13 @@ impl ControlPort {
         let (to_us, from_tor) = mpsc::channel(FROM_LINK);
         let link = tokio::spawn(link.run(version, patience, confinement, to_us));
         Self::over(from_tor, link.abort_handle(), version, turns)
+    }
+
+    /// The network over a session with a tor that is ready. It ends with the session. Needs a tokio runtime.
+    pub fn over_session(session: Session, version: Version) -> Self {
+        let (to_us, from_tor) = mpsc::channel(FROM_LINK);
+        let link = tokio::spawn(link::hand_over(session, to_us));
+        Self::over(from_tor, link.abort_handle(), version, ReadingTurns::new())
     }
 
     fn over(

@@ -1,0 +1,178 @@
+//! The backends of the configuration, and the rows about their descriptors.
+
+use std::fmt::Display;
+
+use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances, Lines, Named, Service};
+use onionbalance_proto::v3;
+
+use super::super::words::{count, short};
+use super::lookup::Lookup;
+use super::row::{Row, Verdict};
+use crate::config::Configuration;
+
+/// A backend of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Backend {
+    /// The backend and its service, as a screen shows them.
+    pub(super) subject: String,
+    /// Its onion address.
+    address: String,
+    /// The line of the configuration that has its address, counted from 1.
+    line: Option<usize>,
+}
+
+/// The backends of one version in some services.
+#[derive(Debug)]
+pub(super) struct Backends<B> {
+    /// As the operator knows them.
+    pub(super) shown: Vec<Backend>,
+    /// As tor is asked for them, in the same order.
+    pub(super) instances: Vec<B>,
+}
+
+impl<B> Default for Backends<B> {
+    fn default() -> Self {
+        Self { shown: Vec::new(), instances: Vec::new() }
+    }
+}
+
+impl<B> Backends<B> {
+    fn push(&mut self, shown: Backend, instance: B) {
+        self.shown.push(shown);
+        self.instances.push(instance);
+    }
+}
+
+/// The backends of services, by version.
+#[derive(Debug, Default)]
+pub(super) struct ByVersion {
+    pub(super) v2: Backends<InstanceV2>,
+    pub(super) v3: Backends<v3::OnionAddress>,
+}
+
+impl ByVersion {
+    /// Adds the backends of `service`, which a screen calls `label`; `None`: it has no need to.
+    pub(super) fn add(
+        &mut self,
+        configuration: &Configuration,
+        lines: &Lines<'_>,
+        service: &Service,
+        label: Option<&str>,
+    ) {
+        match &service.instances {
+            Instances::None => {}
+            Instances::V2(instances) => {
+                for instance in instances {
+                    let shown = Backend::new(configuration, lines, label, instance.named());
+                    self.v2.push(shown, instance.clone());
+                }
+            }
+            Instances::V3(instances) => {
+                for instance in instances {
+                    let shown = Backend::new(configuration, lines, label, InstanceV3::named(instance));
+                    self.v3.push(shown, instance.address);
+                }
+            }
+        }
+    }
+}
+
+impl Backend {
+    fn new(
+        configuration: &Configuration,
+        lines: &Lines<'_>,
+        service: Option<&str>,
+        Named(name, address): Named<'_, impl Display>,
+    ) -> Self {
+        let address = address.to_string();
+        let label = name.map_or_else(|| short(&address), ToString::to_string);
+        // The file has the address with or without its suffix.
+        let written = [address.as_str(), address.trim_end_matches(".onion")];
+        let line = |text| lines.error(configuration.path(), text, String::new()).line;
+        let line = written.into_iter().find_map(line);
+        let subject = service.map_or_else(|| label.clone(), |service| format!("{label} ({service})"));
+        Self { subject, address, line }
+    }
+
+    /// The row about its descriptor.
+    pub(super) fn row(&self, lookup: &Lookup) -> Row {
+        let Lookup { hsdirs, asked, found, empty, points, problem, .. } = lookup;
+        let (hsdirs, asked, found, empty) = (*hsdirs, *asked, *found, *empty);
+        let row = |verdict, text: String| Row::new(verdict, &self.subject, text).at(self.line);
+        let silent = hsdirs.saturating_sub(found + empty);
+        let with_address = |row: Row| row.with_details([self.address.clone()]);
+        if found > 0 && *points > 0 {
+            let unanswered = if silent > 0 { format!(", {silent} gave no answer") } else { String::new() };
+            let points = count(*points, "introduction point");
+            return row(Verdict::Ok, format!("{points}, seen at {found} of {hsdirs} HSDirs{unanswered}"));
+        }
+        let is_down = "is tor running on that machine?  systemctl status tor@default";
+        if found > 0 {
+            let text = "its descriptor has no introduction points".to_owned();
+            return with_address(row(Verdict::Error, text)).with_details([is_down]);
+        }
+        if hsdirs == 0 {
+            return with_address(row(Verdict::Unknown, "tor knows no HSDirs for it".to_owned()));
+        }
+        if let Some(problem) = problem {
+            return with_address(row(Verdict::Error, problem.clone()));
+        }
+        if empty * 2 >= hsdirs {
+            let answers = if silent == 0 {
+                format!("{asked} of {hsdirs} asked")
+            } else {
+                format!("{empty} of {hsdirs} answered")
+            };
+            let text = format!("no HSDir has a descriptor ({answers})");
+            return with_address(row(Verdict::Error, text)).with_details([is_down]);
+        }
+        let text = if asked == 0 {
+            "there was no time to ask its HSDirs".to_owned()
+        } else {
+            format!("no descriptor, but only {empty} of {hsdirs} HSDirs answered")
+        };
+        with_address(row(Verdict::Unknown, text)).with_details(["check again: circuits fail now and then"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The row for the outcome of asking eight HSDirs: those with a descriptor, and those without.
+    fn row(asked: usize, found: usize, empty: usize, more: Lookup) -> (Verdict, String) {
+        let backend = Backend { subject: "web1 (shop)".into(), address: "x.onion".into(), line: Some(4) };
+        let row = backend.row(&Lookup { hsdirs: 8, asked, found, empty, ..more });
+        assert_eq!((row.subject.as_str(), row.line), ("web1 (shop)", Some(4)));
+        (row.verdict, row.text)
+    }
+
+    fn points(points: usize) -> Lookup {
+        Lookup { points, ..Lookup::default() }
+    }
+
+    #[test]
+    fn one_descriptor_is_enough() {
+        let all = row(8, 8, 0, points(3));
+        assert_eq!(all, (Verdict::Ok, "3 introduction points, seen at 8 of 8 HSDirs".into()));
+        let some = row(8, 1, 5, points(1));
+        assert_eq!(
+            some,
+            (Verdict::Ok, "1 introduction point, seen at 1 of 8 HSDirs, 2 gave no answer".into())
+        );
+        assert_eq!(row(8, 8, 0, points(0)).0, Verdict::Error);
+    }
+
+    #[test]
+    fn a_backend_is_missing_if_half_of_its_hsdirs_say_so() {
+        let none = row(8, 0, 8, points(0));
+        assert_eq!(none, (Verdict::Error, "no HSDir has a descriptor (8 of 8 asked)".into()));
+        let most = row(8, 0, 4, points(0));
+        assert_eq!(most, (Verdict::Error, "no HSDir has a descriptor (4 of 8 answered)".into()));
+        let few = row(8, 0, 3, points(0));
+        assert_eq!(few, (Verdict::Unknown, "no descriptor, but only 3 of 8 HSDirs answered".into()));
+        assert_eq!(row(0, 0, 0, points(0)).0, Verdict::Unknown);
+        let problem = Lookup { problem: Some("its descriptor is not valid: forged".into()), ..points(0) };
+        assert_eq!(row(8, 0, 7, problem), (Verdict::Error, "its descriptor is not valid: forged".into()));
+    }
+}
