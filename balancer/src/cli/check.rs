@@ -32,6 +32,10 @@ pub struct CheckOptions {
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
 
+    /// Print the effective configuration as YAML, with the source of each value; passwords are ***
+    #[arg(long, conflicts_with_all = ["live", "format"])]
+    pub dump: bool,
+
     /// Ask the signer, each tor, and all HSDirs of each backend as well; takes up to some minutes
     #[arg(long)]
     pub live: bool,
@@ -45,7 +49,7 @@ pub struct CheckOptions {
     #[arg(long, value_parser = value_parser!(u16).range(1..), default_value_t = 80, requires = "visit")]
     pub port: u16,
 
-    /// With --live: tor's control socket or ADDRESS:PORT, if onionbalance is started with -s, -i or -p
+    /// With --live or --dump: tor's control socket or ADDRESS:PORT, if onionbalance is started with -s, -i or -p
     #[arg(long, value_name = "PLACE")]
     pub tor: Option<TorPlace>,
 
@@ -59,6 +63,11 @@ impl CheckOptions {
     pub fn balancer(&self, config: &Path) -> Arguments {
         let arguments = Arguments::new(config.to_owned(), self.tor.clone());
         arguments.with_socket_variable(self.socket_variable.clone())
+    }
+
+    /// True if the command line names a control port by its address.
+    pub fn names_port(&self) -> bool {
+        matches!(self.tor, Some(TorPlace::Port { .. }))
     }
 }
 

@@ -84,7 +84,7 @@ impl Task {
     /// # Errors
     ///
     /// An option or `socket_variable` is not valid, or help is asked for.
-    fn try_read(
+    pub(crate) fn try_read(
         line: impl IntoIterator<Item = OsString>,
         socket_variable: Option<OsString>,
     ) -> Result<Self, clap::Error> {
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(check("onionbalance check"), (false, None, 80));
         assert_eq!(check("onionbalance check --live --visit"), (true, Some(3), 80));
         assert_eq!(check("onionbalance check --live --visit=10 --port 443"), (true, Some(10), 443));
-        for line in ["--visit", "--live --port 443", "--live --visit=0", "--live --tor 9051"]
+        for line in ["--visit", "--live --port 443", "--live --visit=0", "--live --dump", "--live --tor 9051"]
         {
             assert!(read(&format!("onionbalance check {line}")).is_err(), "{line}");
         }

@@ -3,6 +3,7 @@
 //! The programs refuse an error. They accept a warning, but it does not do what the operator expects. Keys
 //! are never opened: that is the signer's work.
 
+mod dump;
 mod file;
 mod finding;
 mod live;
@@ -80,6 +81,9 @@ fn examine(options: &CheckOptions) -> Result<(String, u8), Unread> {
     });
     let (mut checked, configuration) = checked?;
     match configuration.filter(|_| !checked.has_errors()) {
+        Some(configuration) if options.dump => {
+            return Ok((dump::render(options, &configuration), checked.exit_status(options.strict)));
+        }
         Some(configuration) if options.live => {
             let setup = Setup::of(options.balancer(&file), configuration);
             let setup =

@@ -1,3 +1,4 @@
+mod dump;
 mod live;
 
 use std::fs::{self, Permissions};
