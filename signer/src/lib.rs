@@ -11,6 +11,7 @@
 pub mod allowed_users;
 pub mod audit;
 pub mod config_file;
+pub mod help;
 pub mod keys;
 pub mod limit;
 pub mod log;

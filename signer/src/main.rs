@@ -5,31 +5,9 @@ use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt};
 use onionbalance_key_file::passphrase::Source;
+use onionbalance_signer::help;
 use onionbalance_signer::start::{self, Options, Problem};
 use onionbalance_signer::system::hardening;
-
-const HELP: &str = "\
-Holds the keys of onion services and signs their descriptors for the balancer.
-
-Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --passphrase-fd NUMBER]
-
-Keys are made and converted by onionbalance-key.
-
-  -c, --config CONFIG  the configuration, the same file that onionbalance reads
-                       [default: $ONIONBALANCE_CONFIG, else config.yaml]
-      --inherited      serve the connected socket that is standard input, then end
-                       (how onionbalance starts a signer of its own)
-      --passphrase-file FILE
-                       file with the passphrases of encrypted keys, one a line
-      --passphrase-fd NUMBER
-                       the same, read from this file descriptor; without either
-                       the systemd credential named passphrase, where there is
-                       one, else they are asked for on the terminal
-  -h, --help           print this
-  -V, --version        print the version
-";
-
-const VERSION: &str = concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     // First of all: a later failure could leave a key in a core file.
@@ -55,8 +33,8 @@ fn arguments() -> Result<Option<Options>, lexopt::Error> {
             Arg::Long("passphrase-fd") => {
                 passphrases = Source::descriptor(parser.value()?.parse()?);
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(print(HELP)),
-            Arg::Short('V') | Arg::Long("version") => return Ok(print(VERSION)),
+            Arg::Short('h') | Arg::Long("help") => return Ok(print(help::HELP)),
+            Arg::Short('V') | Arg::Long("version") => return Ok(print(&help::version())),
             Arg::Value(word) if word == "key" => return Err("keys are made by onionbalance-key".into()),
             other => return Err(other.unexpected()),
         }

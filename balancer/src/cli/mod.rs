@@ -9,6 +9,7 @@ mod status;
 
 use std::ffi::{OsStr, OsString};
 use std::process;
+use std::sync::LazyLock;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
@@ -20,6 +21,9 @@ pub use self::status::{Color, FormOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
 const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
+
+/// The program is not the Python program of the same name.
+static VERSION: LazyLock<String> = LazyLock::new(|| onionbalance_process::version(Some("Rust")));
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -46,7 +50,7 @@ pub enum Task {
 ///
 /// Without a command, it balances the services of its configuration.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "onionbalance", version, about, disable_version_flag = true, after_help = ENVIRONMENT)]
+#[command(name = "onionbalance", version = VERSION.as_str(), about, disable_version_flag = true, after_help = ENVIRONMENT)]
 #[command(args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
@@ -66,6 +70,11 @@ enum Command {
     Check(CheckOptions),
     /// Show how a running balancer is doing
     Status(StatusOptions),
+}
+
+/// The definition of the command line, of which manual pages and completions are made.
+pub fn definition() -> clap::Command {
+    CommandLine::command()
 }
 
 impl Task {

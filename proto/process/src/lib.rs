@@ -1,5 +1,5 @@
-//! The effects on the machine that the balancer and its signer share: the clocks, the change of user, the mode
-//! of a socket, the directory of a file, the exit status.
+//! The effects on the machine that the balancer and its signer share: the clocks, the change of user, the
+//! mode of a socket, the directory of a file, the exit status, the version.
 //!
 //! Each program has its own order of these, and its own messages. The confinement of the two is not shared,
 //! because they need different system calls and files.
@@ -10,11 +10,13 @@ mod clock;
 mod path;
 mod socket;
 mod user;
+mod version;
 
 pub use clock::{monotonic, now};
 pub use path::directory_of;
 pub use socket::with_mode_0660;
 pub use user::{become_user, is_root};
+pub use version::version;
 
 /// The exit status of a program that would fail again if it were started again (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;

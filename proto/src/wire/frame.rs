@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 const MAGIC: [u8; 2] = *b"OB";
 /// The protocol's version. It changes with every change of a message. Both programs come from one build, so
 /// there is nothing to negotiate.
-const VERSION: u16 = 4;
+pub const VERSION: u16 = 4;
 
 /// A message that travels in frames.
 pub trait Message: Serialize + DeserializeOwned {

@@ -12,7 +12,7 @@ pub mod refusal;
 pub mod v2;
 pub mod v3;
 
-pub use frame::{FrameError, Header};
+pub use frame::{FrameError, Header, VERSION};
 pub use message::{Held, HeldService, Page, Reply, Request};
 pub use reason::Reason;
 pub use refusal::Refusal;

@@ -28,6 +28,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use onionbalance_key_file::Key;
 use onionbalance_signer::keys::{self, Secret};
@@ -36,7 +37,8 @@ use onionbalance_signer::system::secret_memory;
 
 use self::options::Options;
 
-const HELP: &str = "\
+/// The help of the program. [`commands`] has those of its commands.
+pub const HELP: &str = "\
 Makes and keeps the keys of onion services.
 
 Usage: onionbalance-key COMMAND [OPTIONS]
@@ -55,7 +57,8 @@ or the key is exported. No file is ever overwritten. The manual is docs/keys.md.
   -V, --version  print the version
 ";
 
-const VERSION: &str = concat!("onionbalance-key ", env!("CARGO_PKG_VERSION"), "\n");
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("onionbalance-key {}\n", onionbalance_process::version(None)));
 
 /// A command: its name, its help, its options, and the function that turns the options into its work.
 struct Command {
@@ -76,6 +79,11 @@ static COMMANDS: [&Command; 6] = [
     &export::COMMAND,
     &delegate::COMMAND,
 ];
+
+/// The name and the help of each command, of which the manual page is made.
+pub fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COMMANDS.iter().map(|command| (command.name, command.help))
+}
 
 /// The request of a command line.
 pub enum Task {
@@ -108,7 +116,7 @@ impl Display for Problem {
 pub fn parse(parser: &mut lexopt::Parser) -> Result<Task, lexopt::Error> {
     let word = match parser.next()? {
         None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => return Ok(Task::Print(HELP)),
-        Some(lexopt::Arg::Short('V') | lexopt::Arg::Long("version")) => return Ok(Task::Print(VERSION)),
+        Some(lexopt::Arg::Short('V') | lexopt::Arg::Long("version")) => return Ok(Task::Print(&VERSION)),
         Some(lexopt::Arg::Value(word)) => word,
         Some(other) => return Err(other.unexpected()),
     };

@@ -120,7 +120,7 @@ fn help_and_version_go_to_standard_output() {
     for (argument, wanted) in [
         ("--help", "Usage: onionbalance-signer"),
         ("-h", "--inherited"),
-        ("--version", concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), "\n")),
+        ("--version", concat!("onionbalance-signer ", env!("CARGO_PKG_VERSION"), " (protocol ")),
         ("-V", "onionbalance-signer "),
     ] {
         let output = run(&directory, &[argument]);

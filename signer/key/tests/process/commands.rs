@@ -180,7 +180,8 @@ fn a_new_passphrase_is_one_and_not_empty() {
 #[test]
 fn each_command_has_its_help_and_wrong_command_lines_are_told() {
     let directory = Directory::new();
-    assert_eq!(directory.done(&["--version"]), format!("onionbalance-key {}", env!("CARGO_PKG_VERSION")));
+    let version = directory.done(&["--version"]);
+    assert!(version.starts_with(concat!("onionbalance-key ", env!("CARGO_PKG_VERSION"))), "{version}");
     for arguments in [&[][..], &["--help"], &["-h"]] {
         assert!(directory.done(arguments).starts_with("Makes and keeps the keys"));
     }
