@@ -94,3 +94,46 @@ impl Visitor<'_> for NewKey<'_> {
         Ok((key, text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../packaging/man/onionbalance.yaml.5");
+
+    /// The keys that the error for an unknown one lists.
+    fn known_in(yaml: &str) -> Vec<String> {
+        let error = super::super::Config::parse(yaml, Path::new("config.yaml")).unwrap_err().to_string();
+        let (_, known) = error.split_once("known are ").unwrap_or_else(|| panic!("{error}"));
+        known.split(", ").map(str::to_owned).collect()
+    }
+
+    /// The words in bold that head an entry, and those of the list of keys without effect.
+    fn explained() -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut before = "";
+        for line in MANUAL.lines() {
+            let is_listed = line.starts_with(".BR REPLICAS") || line.starts_with(".BR DESCRIPTOR_");
+            if before == ".TP" || is_listed {
+                let words = line.strip_prefix(".BR").or_else(|| line.strip_prefix(".B")).unwrap_or_default();
+                let words = words.replace("\\-", "-");
+                let words = words.split([' ', ',', '.', '"']).filter(|word| !word.is_empty());
+                names.extend(words.map(str::to_owned));
+            }
+            before = line;
+        }
+        names
+    }
+
+    #[test]
+    fn the_manual_page_explains_exactly_the_keys_that_there_are() {
+        let own = KEYS.iter().map(|(name, _)| *name).chain(HistoricKey::names()).map(str::to_owned);
+        let of_services = known_in("services: [{qqqqqqqq: 1}]");
+        let of_instances = known_in("services: [{key: k, instances: [{qqqqqqqq: 1}]}]");
+        let known: BTreeSet<String> = own.chain(of_services).chain(of_instances).collect();
+        assert_eq!(explained(), known);
+    }
+}

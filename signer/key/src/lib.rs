@@ -51,7 +51,7 @@ Usage: onionbalance-key COMMAND [OPTIONS]
   delegate  issue the keys that a signer needs for some time
 
 Written files are readable for their owner alone, and encrypted unless --plain is given
-or the key is exported. No file is ever overwritten. The manual is docs/keys.md.
+or the key is exported. No file is ever overwritten. The manual is onionbalance-key(1).
 
   -h, --help     print this help, or a command's help after its name
   -V, --version  print the version

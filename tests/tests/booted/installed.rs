@@ -35,11 +35,11 @@ impl DerefMut for Installed {
 }
 
 impl Installed {
-    /// Boots a system and follows README's section *Install* in it. `cargo build` has been done outside.
+    /// Boots a system and follows README's section *Install by hand* in it. `cargo build` has been done outside.
     pub(crate) fn start(name: &str) -> Result<Self> {
         let readme = Document::read("README.md")?;
         let system = Booted::start(name)?;
-        let [build, install] = readme.console("Install").try_into().ok().context("two blocks")?;
+        let [build, install] = readme.console("Install by hand").try_into().ok().context("two blocks")?;
         ensure!(build.starts_with("cargo build --release "), "{build}");
         system.sh(&install)?;
         Ok(Self { system, readme })
