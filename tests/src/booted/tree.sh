@@ -24,6 +24,8 @@ rm -rf etc/systemd/system etc/init.d etc/rc?.d etc/fstab etc/crypttab etc/cron.d
 rm -rf etc/onionbalance var/lib/onionbalance var/log/onionbalance usr/lib/systemd/system/onionbalance* \
     usr/lib/sysusers.d/onionbalance* usr/lib/tmpfiles.d/onionbalance* usr/bin/onionbalance* usr/share/doc/onionbalance*
 rm -rf etc/tor/torrc var/lib/tor var/log/journal
+# With it, installed packages start no services, as in a container that has no first process.
+rm -f usr/sbin/policy-rc.d
 mkdir -p etc/systemd/system etc/tor var/log/journal
 # Kernel, devices, clock and logins are the other system's.
 for unit in systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udev-trigger.service \

@@ -82,7 +82,7 @@ impl Packages {
     pub(super) fn unpack(&self) -> Result<PathBuf> {
         let root = self.path("root");
         fs::create_dir_all(&root)?;
-        for entry in fs::read_dir(self.path("packages"))? {
+        for entry in fs::read_dir(self.archives())? {
             let package = entry?.path();
             if package.extension() == Some(OsStr::new("deb")) {
                 run(Command::new("dpkg-deb").arg("-x").args([&package, &root]), &self.log("dpkg-deb"))?;
@@ -92,6 +92,11 @@ impl Packages {
             link_to_installed(&directory)?;
         }
         Ok(root)
+    }
+
+    /// The directory of the fetched packages.
+    pub(super) fn archives(&self) -> PathBuf {
+        self.path("packages")
     }
 
     /// A file for the output of commands.
@@ -117,7 +122,7 @@ impl Packages {
             // Run by root, apt-get would change to the user `_apt`, which could not write here.
             .arg("-oAPT::Sandbox::User=root")
             .args(arguments)
-            .current_dir(self.path("packages"));
+            .current_dir(self.archives());
         run(&mut command, &self.log("apt-get"))
     }
 }

@@ -1,4 +1,4 @@
-//! The packages that a booted Debian needs and this system lacks.
+//! The packages that a booted Debian needs and this system lacks, unpacked or to be installed there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,20 @@ pub fn debian_machine() -> Result<Vec<PathBuf>> {
         missing.push(in_target(debian::tor_root)?);
     }
     Ok(missing)
+}
+
+/// A directory with packages to be installed in a booted Debian: Debian's own of the Python program, tor, and
+/// those of their dependencies that this system lacks.
+pub fn debian_archives() -> Result<PathBuf> {
+    in_target(|directory| {
+        let archives = directory.join("archives");
+        if !archives.is_dir() {
+            let packages = Packages::new(directory)?;
+            packages.fetch(&["onionbalance", "tor"])?;
+            fs::rename(packages.archives(), &archives)?;
+        }
+        Ok(archives)
+    })
 }
 
 fn procps(directory: &Path) -> Result<PathBuf> {

@@ -20,7 +20,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub use self::emulator::Emulator;
-pub use self::machine::debian_machine;
+pub use self::machine::{debian_archives, debian_machine};
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
 use crate::network::OnionVersion;

@@ -1,8 +1,9 @@
-//! The package under a real systemd: each test boots a Debian, or several, and follows the documents there.
+//! The programs under a real systemd: each test boots a Debian, or several, and follows the documents there.
 
 mod documents;
 mod installed;
 mod journal;
+mod package;
 mod reloads;
 mod unready;
 mod walls;
