@@ -8,6 +8,7 @@ use onionbalance_key_file::TORS_NAMES;
 
 use crate::key_file::KeyFile;
 use crate::options::Options;
+use crate::output::Place;
 use crate::render::{Protection, render};
 use crate::{Command, Problem, Work, address, output, say};
 
@@ -22,7 +23,8 @@ Usage: onionbalance-key import SOURCE -o FILE [OPTIONS]
 SOURCE is tor's HiddenServiceDir, a key file in it (hs_ed25519_secret_key, or private_key
 of a v2 service), the former in base64, alone or in mkp224o's YAML, or Onionbalance's key.
 
-  -o, --output FILE               the key file to write; must not exist
+  -o, --output FILE               the key file to write; must not exist. A directory gets the
+                                  file ADDRESS.key
       --plain                     do not encrypt
       --passphrase-file FILE      file with the passphrases of encrypted keys, one a line
       --passphrase-fd NUMBER      the same, read from this file descriptor
@@ -48,7 +50,7 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 }
 
 fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem> {
-    output::must_be_absent(output)?;
+    let place = Place::new(output)?;
     let source = key_in(source)?;
     let file = KeyFile::read(&source, &options.passphrases)?;
     let key = file.open()?;
@@ -57,8 +59,9 @@ fn import(source: &Path, output: &Path, options: &Options) -> Result<(), Problem
     if let Some(named) = file.hostname().filter(|named| *named != address) {
         return Err(belongs_to_another(&source, &address, &source, named));
     }
-    let protection = Protection::choose(options.plain, &options.new_passphrase, output)?;
-    output::create(output, &render(&key, &protection)?)?;
+    let output = place.file(&address)?;
+    let protection = Protection::choose(options.plain, &options.new_passphrase, &output)?;
+    output::create(&output, &render(&key, &protection)?)?;
     say(address);
     Ok(())
 }

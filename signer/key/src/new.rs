@@ -9,6 +9,7 @@ use rsa::RsaPrivateKey;
 use zeroize::Zeroizing;
 
 use crate::options::{Options, Version};
+use crate::output::Place;
 use crate::render::{Protection, render};
 use crate::{Command, Problem, Work, address, output, say};
 
@@ -19,7 +20,8 @@ Makes the key of a new onion service, and prints its address.
 
 Usage: onionbalance-key new -o FILE [OPTIONS]
 
-  -o, --output FILE           the key file to write; must not exist
+  -o, --output FILE           the key file to write; must not exist. A directory gets the
+                              file ADDRESS.key
       --version 2|3           version of the onion service [default: 3]
       --plain                 do not encrypt
       --passphrase-file FILE  file with the passphrase alone
@@ -36,8 +38,7 @@ fn prepare(options: Options) -> Result<Work, lexopt::Error> {
 }
 
 fn new(output: &Path, options: &Options) -> Result<(), Problem> {
-    output::must_be_absent(output)?;
-    let protection = Protection::choose(options.plain, &options.passphrases, output)?;
+    let place = Place::new(output)?;
     let key = match options.version {
         Version::V3 => {
             let mut seed = Box::new(Zeroizing::new([0; 32]));
@@ -47,7 +48,10 @@ fn new(output: &Path, options: &Options) -> Result<(), Problem> {
         // 1024 bits and the exponent 65537, as in tor (tor: `crypto_pk_generate_key`).
         Version::V2 => RsaPrivateKey::new(&mut OsRng, BITS).map_err(Problem::new)?.into(),
     };
-    output::create(output, &render(&key, &protection)?)?;
-    say(address(&key)?);
+    let address = address(&key)?;
+    let file = place.file(&address)?;
+    let protection = Protection::choose(options.plain, &options.passphrases, &file)?;
+    output::create(&file, &render(&key, &protection)?)?;
+    say(address);
     Ok(())
 }

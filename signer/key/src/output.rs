@@ -12,6 +12,38 @@ use rand_core::{OsRng, RngCore};
 
 use crate::Problem;
 
+/// The place of a key file whose address is not known yet.
+pub(crate) enum Place {
+    /// At this path.
+    File(PathBuf),
+    /// In this directory, named after the address.
+    Directory(PathBuf),
+}
+
+impl Place {
+    /// The directory `output`, or else a file there. Fails if something that is not a directory exists there.
+    pub(crate) fn new(output: &Path) -> Result<Self, Problem> {
+        if output.is_dir() {
+            return Ok(Self::Directory(output.to_owned()));
+        }
+        must_be_absent(output)?;
+        Ok(Self::File(output.to_owned()))
+    }
+
+    /// The path of the file for the key of `address`, which ends with `.onion`. Fails if something exists
+    /// there.
+    pub(crate) fn file(&self, address: &str) -> Result<PathBuf, Problem> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Directory(path) => {
+                path.join(address.strip_suffix(".onion").unwrap_or(address)).with_extension("key")
+            }
+        };
+        must_be_absent(&path)?;
+        Ok(path)
+    }
+}
+
 /// Fails if something exists at `path`. It is checked early, so that no passphrase is typed in vain;
 /// [`create`] checks it again.
 pub(crate) fn must_be_absent(path: &Path) -> Result<(), Problem> {

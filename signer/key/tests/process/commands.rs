@@ -40,6 +40,22 @@ fn a_new_key_is_read_by_openssl_and_by_the_signer() {
     }
 }
 
+#[test]
+fn a_directory_gets_the_key_under_its_address() {
+    let directory = Directory::new();
+    fs::create_dir(directory.path("keys")).unwrap();
+    for arguments in [
+        &["new", "--plain"][..],
+        &["new", "--plain", "--version", "2"],
+        &["import", "front.hs_ed25519_secret_key", "--plain"],
+    ] {
+        let address = directory.done(&[arguments, &["-o", "keys/"]].concat());
+        directory.is_read(&format!("keys/{}.key", address.strip_suffix(".onion").unwrap()), &address);
+    }
+    let again = directory.refused(&["import", "front.hs_ed25519_secret_key", "--plain", "-o", "keys"]);
+    assert!(again.contains(".key exists, and nothing is ever overwritten"), "{again}");
+}
+
 /// The keys of the test data, with their forms, and true if they are encrypted.
 const KEYS: [(&str, &str, bool); 7] = [
     ("front.pem", "PKCS#8", false),
