@@ -7,6 +7,10 @@ pub const HELP: &str = "\
 Holds the keys of onion services and signs their descriptors for the balancer.
 
 Usage: onionbalance-signer -c CONFIG [--inherited] [--passphrase-file FILE | --passphrase-fd NUMBER]
+       onionbalance-signer check [-c CONFIG] [--passphrase-file FILE | --passphrase-fd NUMBER]
+
+`check` opens all keys of the configuration as the signer would, prints their addresses, and ends:
+with 0, or with 78 if the configuration or a key has to be changed. Run it as the signer's user.
 
 Keys are made and converted by onionbalance-key.
 

@@ -10,6 +10,7 @@
 
 pub mod allowed_users;
 pub mod audit;
+pub mod check;
 pub mod config_file;
 pub mod help;
 pub mod keys;

@@ -190,7 +190,7 @@ impl Problem {
     }
 
     /// Reports the problem to the operator. Returns the exit status.
-    fn end(&self) -> u8 {
+    pub(crate) fn end(&self) -> u8 {
         log::line(Priority::Error, &self.what);
         self.status
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 mod activation;
+mod check;
 mod confinement;
 mod conversation;
 mod delegation;
