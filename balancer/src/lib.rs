@@ -21,6 +21,7 @@ pub mod names;
 pub mod network;
 pub mod onion_version;
 pub mod runtime;
+mod sibling;
 pub mod signer;
 pub mod state;
 pub mod status;

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         Task::Balance(arguments) => *arguments,
         Task::Check(options) => return commands::check::run(&options),
         Task::Status(options) => return commands::status::run(&options),
+        Task::Config(options) => return commands::config::run(&options),
+        Task::LegacyConfig(options) => return commands::config::run_legacy(&options),
     };
     let format = arguments.log_format;
     // A thread has the confinement of the thread that started it, so none is kept for later work.

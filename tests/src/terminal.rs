@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,24 +31,42 @@ impl AtTerminal {
             .arg(command.get_program())
             .args(command.get_args())
             .current_dir(directory)
+            .stdout(Stdio::from(pty.slave.try_clone()?))
             .stdin(Stdio::from(pty.slave))
-            .stdout(Stdio::null())
             .stderr(File::create(log)?)
             .spawn()?;
         Ok(Self { program, terminal: File::from(pty.master), log: log.to_owned() })
     }
 
-    /// Reads the terminal's output up to the next colon, and types a line.
+    /// Reads the terminal's output up to the next colon with a blank, and types a line.
     pub fn answer(&mut self, line: &str) -> Result<String> {
-        let mut prompt = Vec::new();
-        while !prompt.ends_with(b": ") {
-            let mut byte = [0];
-            self.terminal.read_exact(&mut byte)?;
-            prompt.extend(byte);
-        }
+        self.answer_after(": ", line)
+    }
+
+    /// Reads the terminal's output up to this text, and types a line. Returns the output.
+    pub fn answer_after(&mut self, end: &str, line: &str) -> Result<String> {
+        let prompt = self.read_to(end)?;
         self.terminal.write_all(line.as_bytes())?;
         self.terminal.write_all(b"\n")?;
-        Ok(String::from_utf8_lossy(&prompt).into_owned())
+        Ok(prompt)
+    }
+
+    /// Reads the terminal's output up to this text, and returns it.
+    pub fn read_to(&mut self, end: &str) -> Result<String> {
+        let mut output = Vec::new();
+        while !output.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            let read = self.terminal.read_exact(&mut byte);
+            let so_far = || format!("no {end:?} at the terminal, but {:?}", String::from_utf8_lossy(&output));
+            read.with_context(so_far)?;
+            output.extend(byte);
+        }
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// Waits for its end. The exit status is the program's own.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(self.program.wait()?)
     }
 
     /// Waits until it has logged this.

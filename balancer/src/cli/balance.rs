@@ -70,7 +70,7 @@ pub enum LogFormat {
 
 /// The versions of onion services.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum HsVersion {
+pub enum HsVersion {
     /// Version 2 onion services.
     V2,
     /// Version 3 onion services.

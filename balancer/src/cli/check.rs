@@ -59,6 +59,22 @@ pub struct CheckOptions {
 }
 
 impl CheckOptions {
+    /// The options to check this file for a person, without asking anybody.
+    pub fn offline(config: PathBuf) -> Self {
+        Self {
+            config: Some(config),
+            strict: false,
+            format: Format::Text,
+            directory: None,
+            dump: false,
+            live: false,
+            visit: None,
+            port: 80,
+            tor: None,
+            socket_variable: None,
+        }
+    }
+
     /// The options of the balancer that is checked, with the configuration at `config`.
     pub fn balancer(&self, config: &Path) -> Arguments {
         let arguments = Arguments::new(config.to_owned(), self.tor.clone());

@@ -1,10 +1,12 @@
 //! The command line.
 //!
 //! Without a command, the program balances. Its options are Onionbalance's then, so that scripts and units
-//! for that can start it. A command looks at a configuration or at a running balancer, and ends.
+//! for that can start it. A command looks at a configuration or at a running balancer, or writes a
+//! configuration, and ends.
 
 mod balance;
 mod check;
+mod config;
 mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -15,8 +17,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use onionbalance_proto::config::TorSocket;
 
-pub use self::balance::{Arguments, BadLevelVariable, LogFormat};
+pub use self::balance::{Arguments, BadLevelVariable, HsVersion, LogFormat};
 pub use self::check::{CheckOptions, Format};
+pub use self::config::{ConfigOptions, LegacyConfigOptions, ProtectionOptions};
 pub use self::status::{Color, FormOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
@@ -44,6 +47,10 @@ pub enum Task {
     Check(Box<CheckOptions>),
     /// To show the status of a running balancer.
     Status(StatusOptions),
+    /// To set up a deployment.
+    Config(Box<ConfigOptions>),
+    /// To do what Onionbalance's `onionbalance-config` does.
+    LegacyConfig(Box<LegacyConfigOptions>),
 }
 
 /// Load balancer for Tor onion services.
@@ -70,6 +77,8 @@ enum Command {
     Check(CheckOptions),
     /// Show how a running balancer is doing
     Status(StatusOptions),
+    /// Set up a deployment: keys, configuration, and a script for each backend
+    Config(ConfigOptions),
 }
 
 /// The definition of the command line, of which manual pages and completions are made.
@@ -97,6 +106,10 @@ impl Task {
         line: impl IntoIterator<Item = OsString>,
         socket_variable: Option<OsString>,
     ) -> Result<Self, clap::Error> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        if LegacyConfigOptions::is_called(line.first().map(OsString::as_os_str)) {
+            return Ok(Self::LegacyConfig(Box::new(LegacyConfigOptions::try_read(line)?)));
+        }
         let CommandLine { command, balance, .. } = CommandLine::try_parse_from(line)?;
         let socket = || socket_variable.filter(|value| !value.is_empty()).map(socket_in_variable).transpose();
         Ok(match command {
@@ -104,6 +117,7 @@ impl Task {
                 Self::Check(Box::new(CheckOptions { socket_variable: socket()?, ..options }))
             }
             Some(Command::Status(options)) => Self::Status(options),
+            Some(Command::Config(options)) => Self::Config(Box::new(options)),
             None => Self::Balance(Box::new(balance.with_socket_variable(socket()?))),
         })
     }
@@ -194,6 +208,34 @@ mod tests {
         {
             assert!(read(&format!("onionbalance check {line}")).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn takes_the_command_lines_of_onionbalance_config() {
+        let legacy = |line: &str| -> Result<_, clap::Error> {
+            match read(line)? {
+                Task::LegacyConfig(options) => Ok(options),
+                other => panic!("another task: {other:?}"),
+            }
+        };
+        for (line, is_interactive) in [
+            ("onionbalance-config", true),
+            ("/usr/bin/onionbalance-config -v debug", true),
+            ("onionbalance-config --no-interactive", false),
+            ("onionbalance-config -n 3 -s 2 -t web --output ob --hs-version v3 --key old", false),
+            ("onionbalance-config --service-virtual-port 80 --service-target 127.0.0.1:80", false),
+            ("onionbalance-config --out ob", false),
+        ] {
+            assert_eq!(
+                legacy(line).map(|options| options.is_interactive()).ok(),
+                Some(is_interactive),
+                "{line}"
+            );
+        }
+        let refused = legacy("onionbalance-config -p secret").unwrap_err().to_string();
+        assert!(refused.contains("every user of this machine can read"), "{refused}");
+        assert!(matches!(read("onionbalance config -n 3"), Ok(Task::Config(_))));
+        LegacyConfigOptions::command().debug_assert();
     }
 
     #[test]

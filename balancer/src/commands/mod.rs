@@ -1,6 +1,8 @@
-//! The commands besides balancing. Each looks at something, prints what it found, and ends.
+//! The commands besides balancing. `check` and `status` look at something and print what they found, `config`
+//! sets up a deployment. Each of them ends.
 
 pub mod check;
+pub mod config;
 pub mod status;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{SignerError, SignerPlace};
 use crate::aside::aside;
+use crate::sibling::sibling;
 
 /// The longest wait for a signal of our own after a child has ended: Ctrl-C, or a service manager's SIGTERM,
 /// goes to both.
@@ -160,7 +161,7 @@ async fn connect(path: &Path) -> io::Result<UnixStream> {
 fn start(config: &Path) -> io::Result<Connection> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let process = Command::new(program())
+    let process = Command::new(sibling(PROGRAM))
         .arg("--inherited")
         .arg("-c")
         .arg(config)
@@ -171,12 +172,6 @@ fn start(config: &Path) -> io::Result<Connection> {
     info!(pid = process.id(), "started a signer");
     let child = ChildSigner { process, serves: false };
     Ok(Connection { stream: UnixStream::from_std(ours)?, child: Some(child) })
-}
-
-/// The signer's program beside our own; if there is none, the one in PATH.
-fn program() -> PathBuf {
-    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(PROGRAM));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PROGRAM.into())
 }
 
 async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> Result<Reply, SignerError> {

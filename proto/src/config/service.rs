@@ -250,6 +250,10 @@ impl fmt::Display for Address {
 /// The text is not an onion address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
+    /// The text asks for an address: `onionbalance config` and Onionbalance's `onionbalance-config` write
+    /// such texts.
+    #[error("the backend's onion address is missing: write it in the place of `{0}`")]
+    Missing(String),
     /// The text has neither version's length.
     #[error("an onion address has 56 characters (v3) or 16 (v2) before .onion, this one has {0}")]
     Length(usize),
@@ -266,6 +270,9 @@ impl FromStr for Address {
 
     /// Reads an address of either version, with or without `.onion`. Fails for a text that is neither.
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.starts_with('<') {
+            return Err(AddressError::Missing(text.to_owned()));
+        }
         match text.parse() {
             Ok(address) => Ok(Self::V2(address)),
             Err(v2::address::AddressError::Length(56)) => Ok(Self::V3(text.parse()?)),

@@ -12,8 +12,9 @@ use onionbalance_proto::config::{AllowedUser, line_of_key};
 use super::finding::{Finding, Severity};
 use crate::config::Configuration;
 
-/// Places that systemd fills when a unit starts, so that nothing there can be missed before.
-const AT_RUN_TIME: [&str; 2] = ["/run", "/var/run"];
+/// Places that systemd fills when a unit starts, so that nothing there can be missed before. The last one is
+/// the `StateDirectory=` of the units in `packaging/`.
+const AT_RUN_TIME: [&str; 3] = ["/run", "/var/run", "/var/lib/onionbalance"];
 
 /// The key with the users that may connect to the signer.
 const ALLOWED_USERS: &str = "signer-allowed-uids";

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Installs the configuration and the keys beside this script on this machine, and starts both programs under systemd.
+# Run it as root. It overwrites nothing.
+#     install.sh [FILE]
+# FILE holds the passphrase of the keys; without it, it is asked for.
+set -eu
+[ $# -eq 0 ] || set -- "$(realpath "$1")"
+cd "$(dirname "$0")"
+
+KEYS='25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.key'
+ETC=/etc/onionbalance
+
+fail() {
+    echo "install.sh: $*" >&2
+    exit 1
+}
+
+[ "$(id -u)" = 0 ] || fail "run it as root"
+[ -d /run/systemd/system ] || fail "there is no systemd: README of onionbalance tells how to run it without"
+for user in onionbalance onionbalance-signer; do
+    id "$user" > /dev/null 2>&1 || fail "there is no user $user: install onionbalance first, as its README tells"
+done
+onionbalance check -c config.yaml
+for file in config.yaml passphrase passphrase.cred $KEYS; do
+    [ ! -e "$ETC/$file" ] || fail "$ETC/$file exists, and nothing is overwritten"
+done
+
+# A failure before the start leaves none of these copies behind, so that the script can be run again.
+trap '(cd "$ETC" && rm -f config.yaml passphrase passphrase.cred $KEYS)' EXIT
+install -d -m 750 -g onionbalance "$ETC"
+for key in $KEYS; do
+    install -m 400 -o onionbalance-signer "$key" "$ETC/"
+done
+install -m 640 -g onionbalance config.yaml "$ETC/"
+sed -i "s/^signer-allowed-uids:.*/signer-allowed-uids: [$(id -u onionbalance)]/" "$ETC/config.yaml"
+chgrp onionbalance "$ETC/config.yaml"
+
+# The signer opens the keys before anything is started.
+(umask 077 && : > "$ETC/passphrase")
+if [ $# -gt 0 ]; then
+    cat "$1" > "$ETC/passphrase"
+else
+    systemd-ask-password -n "Passphrase of the key:" > "$ETC/passphrase"
+fi
+chown onionbalance-signer "$ETC/passphrase"
+runuser -u onionbalance-signer -- onionbalance-signer check -c "$ETC/config.yaml" --passphrase-file "$ETC/passphrase"
+
+# The passphrase becomes a credential: systemd on this machine alone can open it, and gives it to the signer alone.
+(umask 077 && systemd-creds encrypt --name=passphrase "$ETC/passphrase" "$ETC/passphrase.cred")
+shred -u "$ETC/passphrase"
+install -d /etc/systemd/system/onionbalance-signer.service.d
+printf '[Service]\nLoadCredentialEncrypted=passphrase:%s/passphrase.cred\n' "$ETC" \
+    > /etc/systemd/system/onionbalance-signer.service.d/onionbalance-signer-passphrase.conf
+systemctl daemon-reload
+
+trap - EXIT
+systemctl enable --now onionbalance
+onionbalance status --wait="${WAIT:-120}"
