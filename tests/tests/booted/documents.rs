@@ -29,16 +29,16 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     let network = Network::start(&Plan { backends: 0, ..Plan::default() })?;
     join(&front, &network)?;
     let address = front.make_key()?;
-    let backends = ["web1", "web2", "web3"];
-    let backends = backends.map(|name| Backend::start(name, &network, &front.readme, &address));
-    let [web1, web2, web3] = backends;
-    let (web1, web2, web3) = (web1?, web2?, web3?);
+    let [web1, web2] = ["web1", "web2"].map(|name| Backend::start(name, &network, &front.readme, &address));
+    let (web1, web2, web3) = (web1?, web2?, Backend::start_by_script("web3", &network, &front)?);
     for backend in [&web1, &web2, &web3] {
         backend.wait_reachable(network.client())?;
     }
 
     front.configure(&[&web1.address, &web2.address])?;
     front.follow("onionbalance check", &[])?;
+    let opened = front.follow("onionbalance-signer check", &[])?;
+    ensure!(opened.trim_end() == format!("frontend.key: {address}"), "{opened}");
     front.follow("enable --now", &[])?;
     front.follow("onionbalance status", &[])?;
     wait_published(&front, 2)?;
@@ -110,6 +110,22 @@ impl Backend {
         append(&system, "/etc/tor/torrc", &torrc.replace("127.0.0.1:80", &web.address().to_string()))?;
         let address = system.sh(&block(readme, "restart tor@default", &[])?)?.trim().to_owned();
         ensure!(address.strip_suffix(".onion").is_some(), "tor has the address {address:?}");
+        Ok(Self { name, address, _system: system, _web: web })
+    }
+
+    /// Runs the script that `onionbalance config` writes for this backend of the frontend's key.
+    fn start_by_script(name: &'static str, network: &Network, front: &Installed) -> Result<Self> {
+        let (system, web) = (Booted::start(name)?, WebServer::start(name)?);
+        join(&system, network)?;
+        let key = "--plain --key /etc/onionbalance/frontend.key";
+        let target = web.address();
+        front.sh(&format!(
+            "onionbalance config --no-interactive {key} --backends {name} --service-target {target} --output setup"
+        ))?;
+        let script = front.sh(&format!("cat setup/backends/{name}/install.sh"))?;
+        let printed = system.sh(&script)?;
+        let address = printed.lines().last().and_then(|line| line.strip_prefix(&format!("{name}=")));
+        let address = address.with_context(|| format!("no address in {printed:?}"))?.to_owned();
         Ok(Self { name, address, _system: system, _web: web })
     }
 

@@ -7,3 +7,4 @@ mod package;
 mod reloads;
 mod unready;
 mod walls;
+mod wizard;
