@@ -49,7 +49,7 @@ pub struct CheckOptions {
     #[arg(long, value_parser = value_parser!(u16).range(1..), default_value_t = 80, requires = "visit")]
     pub port: u16,
 
-    /// With --live or --dump: tor's control socket or ADDRESS:PORT, if onionbalance is started with -s, -i or -p
+    /// With --live or --dump: tor's control socket or ADDRESS:PORT, as onionbalance has it from -s, -i or -p
     #[arg(long, value_name = "PLACE")]
     pub tor: Option<TorPlace>,
 

@@ -43,7 +43,6 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     front.follow("onionbalance status", &[])?;
     wait_published(&front, 2)?;
     visit_all(&network, &address, &["web1", "web2"])?;
-    front.follow("onionbalance check --live", &[])?;
 
     // One reload removes a backend and adds one, for both programs.
     let published = published(&front)?;

@@ -1,5 +1,6 @@
 //! The rows of the live check in columns.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use super::live::{Row, Verdict};
@@ -40,7 +41,8 @@ impl Table<'_> {
         let between = format!("\n{}", " ".repeat(head.chars().count()));
         let mut text = format!("{head}{}\n", lines.join(&between));
         for line in row.details.iter().flat_map(|detail| self.wrap(detail, INDENT)) {
-            text = text + &" ".repeat(INDENT) + &line + "\n";
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}{line}", " ".repeat(INDENT));
         }
         text
     }

@@ -1,5 +1,5 @@
 mod dump;
-mod live;
+mod rows;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

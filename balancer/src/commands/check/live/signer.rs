@@ -97,9 +97,9 @@ fn judge(
     };
     let is_complete = keys == services.len();
     let mut rows = vec![Row::new(if is_complete { Verdict::Ok } else { Verdict::Error }, SUBJECT, text)];
-    rows.extend(left_out.into_iter().map(|error| Row::about(Verdict::Error, SUBJECT, &error)));
+    rows.extend(left_out.iter().map(|error| Row::about(Verdict::Error, SUBJECT, error)));
     let excess = configuration.excess(held);
-    rows.extend(excess.map(|error| Row::about(Verdict::Warning, SUBJECT, &error)));
+    rows.extend(excess.iter().map(|error| Row::about(Verdict::Warning, SUBJECT, error)));
     rows.extend(held.iter().filter_map(|held| delegation(held, now)));
     rows
 }

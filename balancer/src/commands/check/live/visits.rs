@@ -151,7 +151,7 @@ impl Plan {
 }
 
 impl Failure {
-    /// What happened, after the number of visits to which it happened.
+    /// The failure in words, after the number of its visits.
     fn words(&self) -> String {
         match self {
             Self::Port(error) => format!("could not use tor's SOCKS port: {error}"),
