@@ -36,13 +36,15 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     }
 
     front.configure(&[&web1.address, &web2.address])?;
-    front.follow("onionbalance check", &[])?;
+    front.follow("onionbalance check -c", &[])?;
     let opened = front.follow("onionbalance-signer check", &[])?;
     ensure!(opened.trim_end() == format!("frontend.key: {address}"), "{opened}");
     front.follow("enable --now", &[])?;
     front.follow("onionbalance status", &[])?;
     wait_published(&front, 2)?;
     visit_all(&network, &address, &["web1", "web2"])?;
+    let checked = front.follow("onionbalance check --live", &[])?;
+    ensure!(checked.contains("3 of 3 visits succeeded"), "{checked}");
 
     // One reload removes a backend and adds one, for both programs.
     let published = published(&front)?;
@@ -137,7 +139,8 @@ impl Backend {
 
 /// Makes a system's tor one of the private network, instead of the public one.
 fn join(system: &Booted, network: &Network) -> Result<()> {
-    append(system, "/etc/tor/torrc", &network.torrc())?;
+    // The balancer's tor visits the frontend for the live check.
+    append(system, "/etc/tor/torrc", &network.torrc().replace("SocksPort 0", "SocksPort auto"))?;
     system.sh("systemctl restart tor@default").map(drop)
 }
 
