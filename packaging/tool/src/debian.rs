@@ -4,7 +4,7 @@
 //! `dpkg-shlibdeps` finds the libraries, `dpkg-gencontrol` completes the description, and `dpkg-deb` packs.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -65,7 +65,8 @@ impl Package {
             let sections = ["--remove-section=.comment", "--remove-section=.note"];
             output(Command::new("strip").arg("--strip-unneeded").args(sections).arg(installed))?;
         }
-        Ok(())
+        let link = tree.path("usr/bin/onionbalance-config");
+        symlink("onionbalance", &link).with_context(|| format!("cannot make {}", link.display()))
     }
 
     /// The manual, and the files of `/usr/share/doc` that Debian's policy demands.
