@@ -20,8 +20,8 @@ pub enum OpenError {
     File(#[from] KeyFileError),
     /// There is no terminal to ask at.
     #[error(
-        "is encrypted, and there is no terminal to ask for its passphrase ({0}): start the program on a \
-         terminal, or with --passphrase-file or --passphrase-fd"
+        "is encrypted, and there is no terminal to ask for its passphrase ({0}): give --passphrase-file, or \
+         under systemd the credential `passphrase` (LoadCredentialEncrypted=)"
     )]
     NoTerminal(io::Error),
     /// No passphrase was typed.
