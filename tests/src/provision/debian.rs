@@ -78,6 +78,11 @@ impl Packages {
         Ok(())
     }
 
+    /// Fetches this package without its dependencies.
+    pub(super) fn fetch_alone(&self, package: &str) -> Result<()> {
+        self.apt_get(&["download", package]).map(drop)
+    }
+
     /// Unpacks all fetched packages; returns the directory.
     pub(super) fn unpack(&self) -> Result<PathBuf> {
         let root = self.path("root");

@@ -8,6 +8,7 @@
 mod debian;
 mod emulator;
 mod machine;
+mod promtool;
 mod stem;
 mod systemd;
 mod v2;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 
 pub use self::emulator::Emulator;
 pub use self::machine::{debian_archives, debian_machine};
+pub use self::promtool::promtool;
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
 use crate::network::OnionVersion;

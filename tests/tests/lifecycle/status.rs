@@ -1,6 +1,6 @@
 //! The paths and the owners of the status sockets, and `onionbalance status`, which asks there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
 use onionbalance_tests::programs::Programs;
+use onionbalance_tests::provision::promtool;
 
 #[needs_root]
 #[test]
@@ -68,6 +69,9 @@ fn a_person_is_shown_the_status() -> Result<()> {
     ensure!(metrics.status.success() && metrics.stdout.is_empty(), "{metrics:?}");
     let text = fs::read_to_string(place.path("metrics.prom"))?;
     ensure!(text.contains("\nonionbalance_reachable 1"), "{text}");
+    let metrics = File::open(place.path("metrics.prom"))?;
+    let judged = promtool()?.args(["check", "metrics"]).stdin(metrics).output()?;
+    ensure!(judged.status.success() && judged.stderr.is_empty(), "{judged:?}\n{text}");
     let none = status(&place, &["--socket", "balancer/status", "forum"])?;
     ensure!(none.status.code() == Some(3), "{none:?}");
     ensure!(status(&place, &["--sockets"])?.status.code() == Some(3));

@@ -88,8 +88,9 @@ impl Metrics {
         {
             add(&requests, &vec![("result", result.to_owned())], count);
         }
-        let time = self.counts("signer_request_milliseconds", "The time that all these took");
-        add(&time, &vec![], signer.took_milliseconds);
+        let time = Family::<Labels, Counter<f64, AtomicU64>>::default();
+        self.0.register("signer_request_seconds", "The time that all these took", time.clone());
+        time.get_or_create(&vec![]).inc_by(number(signer.took_milliseconds) / 1000.0);
     }
 
     fn of_tors(&mut self, tors: &[Tor]) {
@@ -268,6 +269,8 @@ mod tests {
     use crate::engine::{BackendState, BackendStatus, Gone, ServiceStatus};
     use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
 
+    const DASHBOARD: &str = include_str!("../../../../packaging/prometheus/onionbalance.dashboard.json");
+
     fn shop() -> Report {
         let gone = BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend("b.onion", Some(1)) };
         let status = ServiceStatus {
@@ -285,7 +288,7 @@ mod tests {
         for line in [
             "onionbalance_reachable 1",
             "onionbalance_signer_requests_total{result=\"refused\"} 1",
-            "onionbalance_signer_request_milliseconds_total 1660",
+            "onionbalance_signer_request_seconds_total 1.66",
             "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",
             "onionbalance_descriptor_uploads_total{service=\"shop\",result=\"acknowledged\"} 16",
             "onionbalance_backend_fetches_total{service=\"shop\",backend=\"b2\",result=\"not_found\"} 6",
@@ -322,6 +325,14 @@ mod tests {
         let metrics: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let words = rules.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+        let used: BTreeSet<_> = words.filter(|word| word.starts_with("onionbalance_")).collect();
+        assert!(used.len() >= 8 && used.is_subset(&metrics), "{used:?}\n{metrics:?}");
+        let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+        let targets = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| {
+            panel["targets"].as_array().unwrap().iter().map(|target| target["expr"].as_str().unwrap())
+        });
+        let words =
+            targets.flat_map(|expr| expr.split(|char: char| !char.is_ascii_alphanumeric() && char != '_'));
         let used: BTreeSet<_> = words.filter(|word| word.starts_with("onionbalance_")).collect();
         assert!(used.len() >= 8 && used.is_subset(&metrics), "{used:?}\n{metrics:?}");
         let anchors =
