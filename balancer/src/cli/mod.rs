@@ -20,7 +20,7 @@ use onionbalance_proto::config::TorSocket;
 pub use self::balance::{Arguments, BadLevelVariable, HsVersion, LogFormat};
 pub use self::check::{CheckOptions, Format};
 pub use self::config::{ConfigOptions, LegacyConfigOptions, ProtectionOptions};
-pub use self::status::{Color, FormOptions, StatusOptions};
+pub use self::status::{Color, FormOptions, PageOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
 const SOCKET_VARIABLE: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";

@@ -19,6 +19,10 @@ pub struct StatusOptions {
     #[command(flatten)]
     pub form: FormOptions,
 
+    /// The page.
+    #[command(flatten)]
+    pub page: PageOptions,
+
     /// Show the status again and again, every 2 seconds if no number is given; Ctrl-C ends it
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["wait", "quiet"])]
@@ -69,6 +73,20 @@ pub struct FormOptions {
     /// Write the metrics to this file, which is replaced as a whole, and end with status 0 if that is done
     #[arg(long, value_name = "FILE", requires = "prometheus")]
     pub output: Option<PathBuf>,
+}
+
+/// The options of the page.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct PageOptions {
+    /// Write a page to this file, or to standard output if it is `-`: HTML without scripts
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["service", "json", "prometheus", "watch", "full", "quiet"])]
+    pub html: Option<PathBuf>,
+
+    /// Put numbers in place of addresses on the page, for a report of a bug
+    #[arg(long, requires = "html")]
+    pub redact: bool,
 }
 
 /// The choice of colours.

@@ -28,7 +28,9 @@ use tracing::{info, warn};
 
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
-pub use self::report::{Descriptor, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor};
+pub use self::report::{
+    Descriptor, Event, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
+};
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;
 use crate::config::{StatusForm, StatusPlace};

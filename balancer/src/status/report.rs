@@ -341,6 +341,13 @@ impl fmt::Display for Which {
     }
 }
 
+/// As in the JSON object.
+impl fmt::Display for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 impl Report {
     /// The service with this name or address; `.onion` may be left out. `None` if there is none.
     pub fn service(&self, wanted: &str) -> Option<&Service> {

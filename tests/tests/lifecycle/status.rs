@@ -72,6 +72,8 @@ fn a_person_is_shown_the_status() -> Result<()> {
     let metrics = File::open(place.path("metrics.prom"))?;
     let judged = promtool()?.args(["check", "metrics"]).stdin(metrics).output()?;
     ensure!(judged.status.success() && judged.stderr.is_empty(), "{judged:?}\n{text}");
+    let page = status(&place, &["--socket", "balancer/status", "--html", "-"])?;
+    ensure!(page.stdout.starts_with(b"<!DOCTYPE html>") && page.status.code() == Some(1), "{page:?}");
     let none = status(&place, &["--socket", "balancer/status", "forum"])?;
     ensure!(none.status.code() == Some(3), "{none:?}");
     ensure!(status(&place, &["--sockets"])?.status.code() == Some(3));

@@ -2,6 +2,7 @@
 
 mod ask;
 mod metrics;
+mod page;
 mod screen;
 mod watch;
 
@@ -54,6 +55,12 @@ async fn show(options: &StatusOptions) -> io::Result<u8> {
     if let Some(file) = &options.form.output {
         return replace(file, &text(options, look, &answer)).map(|()| 0);
     }
+    if let (Some(file), Ok(status)) = (&options.page.html, &answer) {
+        let page = page(options, &status.report);
+        if file != Path::new("-") {
+            return replace(file, &page).map(|()| exit_status(options, &answer));
+        }
+    }
     if !options.quiet {
         print(options, look, &answer)?;
     }
@@ -75,8 +82,8 @@ async fn wait(options: &StatusOptions, longest: Duration) -> Result<Status, AskE
 
 fn print(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>) -> io::Result<()> {
     let text = text(options, look, answer);
-    if options.form.json && answer.is_err() {
-        // Nothing but JSON is for the program that reads standard output.
+    if (options.form.json || options.page.html.is_some()) && answer.is_err() {
+        // Nothing but JSON or HTML is for the program that reads standard output.
         return io::stderr().write_all(text.as_bytes());
     }
     let mut out = io::stdout().lock();
@@ -98,10 +105,15 @@ fn text(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>) 
         _ if options.form.prometheus => {
             metrics::render(answer.as_ref().ok().map(|status| &status.report), options.form.addresses)
         }
+        Ok(status) if options.page.html.is_some() => page(options, &status.report),
         Ok(status) if options.form.json => status.text.clone(),
         Ok(status) => Screen::new(look, &status.report).of(options.service.as_deref()),
         Err(error) => look.unknown(error),
     }
+}
+
+fn page(options: &StatusOptions, report: &Report) -> String {
+    if options.page.redact { page::render(&page::redacted(report)) } else { page::render(report) }
 }
 
 /// The exit status for an answer: that of a monitoring plugin.
