@@ -3,7 +3,10 @@
 
 pub mod check;
 pub mod config;
+#[cfg(test)]
+mod golden;
 pub mod status;
+mod terminal;
 
 use std::path::PathBuf;
 

@@ -80,7 +80,7 @@ impl Package {
         tree.write_compressed("usr/share/doc/onionbalance", "changelog.Debian", self.changelog()?)
     }
 
-    /// Debian's changelog, whose only entry names this version.
+    /// Debian's changelog, with one entry, for this version.
     fn changelog(&self) -> Result<Vec<u8>> {
         let control = read("control")?;
         let maintainer = control.lines().find_map(|line| line.strip_prefix("Maintainer: "));
@@ -178,7 +178,7 @@ impl Tree {
         output(Command::new("gzip").args(["-9n"]).arg(self.path(directory).join(name))).map(drop)
     }
 
-    /// Makes a directory, with those above it, for everybody to read whatever the umask is.
+    /// Makes a directory, with those above it, for everybody to read, independent of the umask.
     fn directory(&self, below: &str) -> Result<PathBuf> {
         let path = self.path(below);
         DirBuilder::new().recursive(true).mode(0o755).create(&path)?;

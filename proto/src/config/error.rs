@@ -63,9 +63,19 @@ impl<'a> Lines<'a> {
         Self(valued.collect())
     }
 
+    /// The last line, counted from 1, that sets this value; `None`: no line does.
+    pub fn find(&self, value: &str) -> Option<usize> {
+        self.0.get(value).copied()
+    }
+
+    /// The line that sets this onion address, with its suffix or without; `None`: no line does.
+    pub fn find_address(&self, address: &str) -> Option<usize> {
+        self.find(address).or_else(|| self.find(address.strip_suffix(".onion")?))
+    }
+
     /// As [`ConfigError::about`].
     pub fn error(&self, file: &Path, value: &str, what: String) -> ConfigError {
-        ConfigError { file: file.display().to_string(), line: self.0.get(value).copied(), what }
+        ConfigError { file: file.display().to_string(), line: self.find(value), what }
     }
 }
 

@@ -107,7 +107,7 @@ impl Dump<'_> {
     }
 
     fn value_in_file(&self, value: &str) -> Source {
-        Source::File(self.lines.error(self.configuration.path(), value, String::new()).line)
+        Source::File(self.lines.find(value))
     }
 
     fn services(&mut self) {
@@ -147,13 +147,7 @@ impl Dump<'_> {
 
     fn instance<A: ToString>(&mut self, Named(name, address): Named<'_, A>, has_cookie: bool) {
         let address = address.to_string();
-        // The file has the address with or without its suffix.
-        let written = [address.as_str(), address.trim_end_matches(".onion")];
-        let source = written.into_iter().map(|text| self.value_in_file(text));
-        let source = source.fold(Source::File(None), |found, source| match found {
-            Source::File(None) => source,
-            found => found,
-        });
+        let source = Source::File(self.lines.find_address(&address));
         self.line(&format!("  - address: {address}"), source);
         if let Some(name) = name {
             self.line(&format!("    name: {}", scalar(name.as_str())), self.value_in_file(name.as_str()));

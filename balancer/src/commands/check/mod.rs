@@ -22,7 +22,7 @@ use onionbalance_process::BAD_CONFIGURATION;
 use self::finding::{Finding, Severity};
 use self::live::{Row, Verdict};
 use self::screen::Screen;
-use self::table::WIDTH;
+use super::terminal::WIDTH;
 use super::{CONFIGURATIONS, usual_configuration};
 use crate::cli::CheckOptions;
 use crate::config::{Configuration, Examined};

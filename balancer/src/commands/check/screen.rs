@@ -113,33 +113,25 @@ impl Screen<'_> {
 
     /// The last line of the table.
     fn total(&self) -> String {
-        let found = [
-            (self.number(Severity::Error), "error"),
-            (self.number(Severity::Warning), "warning"),
-            (self.rows_with(Verdict::Unknown), "unknown"),
-        ];
-        let found: Vec<String> = found
-            .iter()
-            .filter(|(number, _)| *number > 0)
-            .map(
-                |(number, word)| {
-                    if *word == "unknown" { format!("{number} unknown") } else { count(*number, word) }
-                },
-            )
-            .collect();
+        let mut found = self.found();
+        match self.rows_with(Verdict::Unknown) {
+            0 => {}
+            unknown => found.push(format!("{unknown} unknown")),
+        }
         if found.is_empty() { "all is well".to_owned() } else { found.join(", ") }
+    }
+
+    /// The numbers of errors and of warnings, in words; those of which there are none are left out.
+    fn found(&self) -> Vec<String> {
+        let found =
+            [Severity::Error, Severity::Warning].map(|severity| (self.number(severity), severity.word()));
+        found.iter().filter(|(number, _)| *number > 0).map(|(number, word)| count(*number, word)).collect()
     }
 
     /// The last line.
     fn verdict(&self) -> String {
-        let (errors, warnings) = (self.number(Severity::Error), self.number(Severity::Warning));
-        let found = [(errors, "error"), (warnings, "warning")];
-        let found: Vec<String> = found
-            .iter()
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, word)| count(*number, word))
-            .collect();
-        if errors > 0 {
+        let found = self.found();
+        if self.number(Severity::Error) > 0 {
             let more =
                 if self.is_complete { "" } else { "; check again when they are repaired, there may be more" };
             return format!("{}{more}", found.join(", "));

@@ -5,9 +5,6 @@ use std::path::Path;
 
 use super::live::{Row, Verdict};
 
-/// The width of a terminal, in characters.
-pub(super) const WIDTH: usize = 80;
-
 /// The place of a row's details.
 const INDENT: usize = 8;
 

@@ -1,31 +1,13 @@
 //! Numbers and addresses in words.
 
-/// The characters of an address that are shown: the first, and the last before `.onion`.
-const SHOWN: (usize, usize) = (11, 5);
+use super::super::terminal;
 
 /// A number of things, in words.
 pub(super) fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
-/// The first and the last characters of an onion address.
+/// The first and the last characters of an onion address, in ASCII for every terminal.
 pub(super) fn short(address: &str) -> String {
-    let name = address.strip_suffix(".onion").unwrap_or(address);
-    let (first, last) = SHOWN;
-    match (name.get(..first), name.len().checked_sub(last).and_then(|from| name.get(from..))) {
-        (Some(begin), Some(end)) if name.len() > first + last => format!("{begin}...{end}"),
-        _ => address.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_address_has_both_ends() {
-        let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
-        assert_eq!(short(address), "25njqamcwef...l5sid");
-        assert_eq!(short("lijeinqkg3odt3fl.onion"), "lijeinqkg3odt3fl.onion");
-    }
+    terminal::short(address, "...")
 }

@@ -123,7 +123,7 @@ impl FromStr for Backend {
     }
 }
 
-/// Reads a name. Fails if it cannot be a file's name, or stand in a script or in YAML as it is.
+/// Reads a name. Fails if it cannot be a file's name, or needs quotes in a script or in YAML.
 pub(super) fn read_name(text: &str) -> Result<String, Problem> {
     let problem = |what: &dyn Display| Problem::new(format_args!("`{text}`: {what}"));
     text.parse::<Name>().map_err(|error| problem(&error))?;

@@ -9,6 +9,7 @@ use super::deployment::Deployment;
 use super::kernel::Kernel;
 use super::plan::{Form, Protection};
 use super::*;
+use crate::commands::golden::assert_golden;
 
 const FRONTEND: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
 const FRONTEND_V2: &str = "kmgoyykafs6v6st5.onion";
@@ -37,13 +38,8 @@ fn deployment(line: &str, kernel: Kernel) -> Deployment {
     Deployment { plan, addresses, machine: Machine { kernel, balancer_uid: None } }
 }
 
-/// Compares `text` with the golden file, or writes that if `UPDATE_GOLDEN` is set.
 fn is_golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/config/golden").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name}");
+    assert_golden(Path::new("config/golden").join(name), text);
 }
 
 #[test]

@@ -74,13 +74,13 @@ pub(super) fn must_be_absent(path: &Path) -> Result<(), Problem> {
     if fs::symlink_metadata(path).is_ok() { Err(taken(path)) } else { Ok(()) }
 }
 
-/// Makes a directory with this mode, whatever the umask. Fails if something exists there.
+/// Makes a directory with this mode, independent of the umask. Fails if something exists there.
 fn make_directory(path: &Path, mode: u32) -> Result<(), Problem> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| failed(path, error))?;
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).map_err(|error| failed(path, error))
 }
 
-/// Writes a new file with this mode, whatever the umask. Fails if something exists there.
+/// Writes a new file with this mode, independent of the umask. Fails if something exists there.
 pub(super) fn create(path: &Path, mode: u32, text: &str) -> Result<(), Problem> {
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;

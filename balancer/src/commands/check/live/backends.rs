@@ -8,7 +8,6 @@ use onionbalance_proto::v3;
 use super::super::words::{count, short};
 use super::lookup::Lookup;
 use super::row::{Row, Verdict};
-use crate::config::Configuration;
 
 /// A backend of a service.
 #[derive(Clone, Debug)]
@@ -52,24 +51,18 @@ pub(super) struct ByVersion {
 
 impl ByVersion {
     /// Adds the backends of `service`, which a screen calls `label`; `None`: it has no need to.
-    pub(super) fn add(
-        &mut self,
-        configuration: &Configuration,
-        lines: &Lines<'_>,
-        service: &Service,
-        label: Option<&str>,
-    ) {
+    pub(super) fn add(&mut self, lines: &Lines<'_>, service: &Service, label: Option<&str>) {
         match &service.instances {
             Instances::None => {}
             Instances::V2(instances) => {
                 for instance in instances {
-                    let shown = Backend::new(configuration, lines, label, instance.named());
+                    let shown = Backend::new(lines, label, instance.named());
                     self.v2.push(shown, instance.clone());
                 }
             }
             Instances::V3(instances) => {
                 for instance in instances {
-                    let shown = Backend::new(configuration, lines, label, InstanceV3::named(instance));
+                    let shown = Backend::new(lines, label, InstanceV3::named(instance));
                     self.v3.push(shown, instance.address);
                 }
             }
@@ -78,20 +71,11 @@ impl ByVersion {
 }
 
 impl Backend {
-    fn new(
-        configuration: &Configuration,
-        lines: &Lines<'_>,
-        service: Option<&str>,
-        Named(name, address): Named<'_, impl Display>,
-    ) -> Self {
+    fn new(lines: &Lines<'_>, service: Option<&str>, Named(name, address): Named<'_, impl Display>) -> Self {
         let address = address.to_string();
         let label = name.map_or_else(|| short(&address), ToString::to_string);
-        // The file has the address with or without its suffix.
-        let written = [address.as_str(), address.trim_end_matches(".onion")];
-        let line = |text| lines.error(configuration.path(), text, String::new()).line;
-        let line = written.into_iter().find_map(line);
         let subject = service.map_or_else(|| label.clone(), |service| format!("{label} ({service})"));
-        Self { subject, address, line }
+        Self { subject, line: lines.find_address(&address), address }
     }
 
     /// The row about its descriptor.

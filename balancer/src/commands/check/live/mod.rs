@@ -86,7 +86,7 @@ async fn ask_all(options: &CheckOptions, setup: &Setup) -> Vec<Row> {
 /// A service of the configuration.
 struct Part<'a> {
     service: &'a Service,
-    /// Its name; without one, what else a person may know it by.
+    /// Its name; without one, its address or the name of its key file.
     label: String,
     version: Version,
     links: Vec<Link>,
@@ -205,8 +205,7 @@ async fn look_up_version<V: OnionVersion>(
 
 /// Gives each service's backends to a tor that is ready. Returns a row for each service without one.
 fn share_out(setup: &Setup, services: &[Part<'_>], tors: &mut [Tor]) -> Vec<Row> {
-    let configuration = setup.configuration();
-    let lines = Lines::of(configuration.text());
+    let lines = Lines::of(setup.configuration().text());
     let mut rows = Vec::new();
     for part in services {
         match tors.iter_mut().find(|tor| part.uses(tor) && tor.session.is_some()) {
@@ -214,7 +213,7 @@ fn share_out(setup: &Setup, services: &[Part<'_>], tors: &mut [Tor]) -> Vec<Row>
                 // A single service needs no name beside its backends', unless it has one.
                 let label =
                     (part.service.name.is_some() || services.len() > 1).then_some(part.label.as_str());
-                tor.backends.add(configuration, &lines, part.service, label);
+                tor.backends.add(&lines, part.service, label);
             }
             None => rows.push(Row::new(Verdict::Unknown, &part.label, "not looked up: no tor is ready")),
         }

@@ -42,7 +42,7 @@ impl Row {
         Self { verdict, subject: subject.into(), line: None, text: text.into(), details: Vec::new() }
     }
 
-    /// A row with the message of an error, whose remedy follows after a semicolon.
+    /// A row with the message of an error. Its part after a semicolon is the remedy.
     pub(super) fn of_error(verdict: Verdict, subject: impl Into<String>, message: &str) -> Self {
         let (text, remedy) = message.split_once("; ").unwrap_or((message, ""));
         let details = (!remedy.is_empty()).then(|| remedy.to_owned());

@@ -9,6 +9,8 @@ cd "$(dirname "$0")"
 
 KEYS='25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.key'
 ETC=/etc/onionbalance
+# No disk has the passphrase, and nothing has it after the installation.
+PASSPHRASE=/run/onionbalance-passphrase
 
 fail() {
     echo "install.sh: $*" >&2
@@ -21,12 +23,12 @@ for user in onionbalance onionbalance-signer; do
     id "$user" > /dev/null 2>&1 || fail "there is no user $user: install onionbalance first, as its README tells"
 done
 onionbalance check -c config.yaml
-for file in config.yaml passphrase passphrase.cred $KEYS; do
+for file in config.yaml passphrase.cred $KEYS; do
     [ ! -e "$ETC/$file" ] || fail "$ETC/$file exists, and nothing is overwritten"
 done
 
 # A failure before the start leaves none of these copies behind, so that the script can be run again.
-trap '(cd "$ETC" && rm -f config.yaml passphrase passphrase.cred $KEYS)' EXIT
+trap 'rm -f "$PASSPHRASE"; (cd "$ETC" && rm -f config.yaml passphrase.cred $KEYS)' EXIT
 install -d -m 750 -g onionbalance "$ETC"
 for key in $KEYS; do
     install -m 400 -o onionbalance-signer "$key" "$ETC/"
@@ -36,18 +38,18 @@ sed -i "s/^signer-allowed-uids:.*/signer-allowed-uids: [$(id -u onionbalance)]/"
 chgrp onionbalance "$ETC/config.yaml"
 
 # The signer opens the keys before anything is started.
-(umask 077 && : > "$ETC/passphrase")
+(umask 077 && : > "$PASSPHRASE")
 if [ $# -gt 0 ]; then
-    cat "$1" > "$ETC/passphrase"
+    cat "$1" > "$PASSPHRASE"
 else
-    systemd-ask-password -n "Passphrase of the key:" > "$ETC/passphrase"
+    systemd-ask-password -n "Passphrase of the key:" > "$PASSPHRASE"
 fi
-chown onionbalance-signer "$ETC/passphrase"
-runuser -u onionbalance-signer -- onionbalance-signer check -c "$ETC/config.yaml" --passphrase-file "$ETC/passphrase"
+chown onionbalance-signer "$PASSPHRASE"
+runuser -u onionbalance-signer -- onionbalance-signer check -c "$ETC/config.yaml" --passphrase-file "$PASSPHRASE"
 
 # The passphrase becomes a credential: systemd on this machine alone can open it, and gives it to the signer alone.
-(umask 077 && systemd-creds encrypt --name=passphrase "$ETC/passphrase" "$ETC/passphrase.cred")
-shred -u "$ETC/passphrase"
+(umask 077 && systemd-creds encrypt --name=passphrase "$PASSPHRASE" "$ETC/passphrase.cred")
+rm "$PASSPHRASE"
 install -d /etc/systemd/system/onionbalance-signer.service.d
 printf '[Service]\nLoadCredentialEncrypted=passphrase:%s/passphrase.cred\n' "$ETC" \
     > /etc/systemd/system/onionbalance-signer.service.d/onionbalance-signer-passphrase.conf

@@ -6,6 +6,8 @@
 
 KEYS='@KEYS@'
 ETC=/etc/onionbalance
+# No disk has the passphrase, and nothing has it after the installation.
+PASSPHRASE=/run/onionbalance-passphrase
 
 fail() {
     echo "install.sh: $*" >&2
@@ -18,12 +20,12 @@ for user in onionbalance onionbalance-signer; do
     id "$user" > /dev/null 2>&1 || fail "there is no user $user: install onionbalance first, as its README tells"
 done
 onionbalance check -c config.yaml
-for file in config.yaml passphrase passphrase.cred $KEYS; do
+for file in config.yaml passphrase.cred $KEYS; do
     [ ! -e "$ETC/$file" ] || fail "$ETC/$file exists, and nothing is overwritten"
 done
 
 # A failure before the start leaves none of these copies behind, so that the script can be run again.
-trap '(cd "$ETC" && rm -f config.yaml passphrase passphrase.cred $KEYS)' EXIT
+trap 'rm -f "$PASSPHRASE"; (cd "$ETC" && rm -f config.yaml passphrase.cred $KEYS)' EXIT
 install -d -m 750 -g onionbalance "$ETC"
 for key in $KEYS; do
     install -m 400 -o onionbalance-signer "$key" "$ETC/"
