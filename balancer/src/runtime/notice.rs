@@ -30,6 +30,8 @@ pub struct Words {
 /// The fields of a log line that are neither text nor names.
 #[derive(Clone, Debug, Default)]
 struct Details {
+    /// True if the text has the name of the backend.
+    is_named: bool,
     slot: Option<DescriptorSlot>,
     points: Option<usize>,
     /// An HSDir, or the source that tor chose.
@@ -44,26 +46,29 @@ impl Words {
     pub fn of(notice: &Notice, names: &Names) -> Self {
         match notice {
             Notice::BackendFound { backend, points, after } => {
-                let text = match after {
-                    None => "found backend".to_owned(),
-                    Some(after) => format!("found backend {} after {}", names.backend(backend), Age(*after)),
+                let words = match after {
+                    None => Self::info("BACKEND_FOUND", "found backend"),
+                    Some(after) => {
+                        let text = format!("found backend {} after {}", names.backend(backend), Age(*after));
+                        Self::info("BACKEND_FOUND", text).naming_it()
+                    }
                 };
-                Self::tell("BACKEND_FOUND", text).of_backend(backend).points(*points)
+                words.of_backend(backend).points(*points)
             }
             Notice::BackendBack { backend, points, after } => {
                 let text = format!("backend {} is back after {}", names.backend(backend), Age(*after));
-                Self::tell("BACKEND_BACK", text).of_backend(backend).points(*points)
+                Self::info("BACKEND_BACK", text).naming_it().of_backend(backend).points(*points)
             }
             Notice::BackendChanged { backend, points } => {
                 let text = "backend has other introduction points";
-                Self::tell("BACKEND_CHANGED", text).of_backend(backend).points(*points)
+                Self::info("BACKEND_CHANGED", text).of_backend(backend).points(*points)
             }
             Notice::BackendNotFound { backend } => {
                 let name = names.backend(backend);
                 let text = format!(
                     "cannot find backend {name}: none of its HSDirs gave a descriptor. Is its tor running?"
                 );
-                Self::warn("BACKEND_NOT_FOUND", text).of_backend(backend)
+                Self::warning("BACKEND_NOT_FOUND", text).naming_it().of_backend(backend)
             }
             Notice::BackendGone { backend, why } => {
                 let why = match why {
@@ -72,62 +77,62 @@ impl Words {
                 };
                 let name = names.backend(backend);
                 let text = format!("dropped backend {name}: {why}. Is its tor running?");
-                Self::warn("BACKEND_GONE", text).of_backend(backend)
+                Self::warning("BACKEND_GONE", text).naming_it().of_backend(backend)
             }
             Notice::BackendInvalid { backend, source, reason } => {
                 let text = format!("skipped a descriptor of this backend: {reason}");
-                Self::warn("BACKEND_INVALID", text).of_backend(backend).at(source)
+                Self::warning("BACKEND_INVALID", text).of_backend(backend).at(source)
             }
             Notice::BackendValid { backend, source } => {
                 let text = "HSDir gives a valid descriptor of this backend again";
-                Self::tell("BACKEND_VALID", text).of_backend(backend).at(source)
+                Self::info("BACKEND_VALID", text).of_backend(backend).at(source)
             }
             Notice::DescriptorComplete { service, slot, hsdirs, after } => {
-                let words = Self::tell(COMPLETE, "published descriptor");
+                let words = Self::info(COMPLETE, "published descriptor");
                 words.of_descriptor(service, *slot).among(hsdirs.to_string()).within(*after)
             }
             Notice::HsdirRefuses { service, slot, hsdir, reason } => {
                 let text = format!(
                     "HSDir refuses the descriptor: {reason}. Mostly it holds a higher revision, which is looked up"
                 );
-                Self::warn("HSDIR_REFUSES", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_REFUSES", text).of_descriptor(service, *slot).at(hsdir)
             }
             Notice::HsdirsSilent { service, slot, hsdirs } => {
                 let text = "HSDirs did not answer an upload of the descriptor; trying again";
-                Self::warn("HSDIRS_SILENT", text).of_descriptor(service, *slot).among(list(hsdirs))
+                Self::warning("HSDIRS_SILENT", text).of_descriptor(service, *slot).among(list(hsdirs))
             }
             Notice::HsdirHasNone { service, slot, hsdir } => {
                 let text = "HSDir acknowledged the descriptor and does not have it; trying again";
-                Self::warn("HSDIR_HAS_NONE", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_HAS_NONE", text).of_descriptor(service, *slot).at(hsdir)
             }
             Notice::HsdirHasOther { service, slot, hsdir, later } => {
                 let text = if *later { HAS_LATER } else { HAS_OTHER };
-                Self::warn("HSDIR_HAS_OTHER", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_HAS_OTHER", text).of_descriptor(service, *slot).at(hsdir)
             }
             Notice::NotPosted { service, slot, problem } => {
                 let text = format!("descriptor not published: {problem}; trying again");
-                Self::warn("NOT_POSTED", text).of_descriptor(service, *slot)
+                Self::warning("NOT_POSTED", text).of_descriptor(service, *slot)
             }
             Notice::AllStored { service, after } => {
                 let text = format!("all descriptors are on all their HSDirs again after {}", Age(*after));
-                Self::tell("ALL_STORED", text).of_service(service)
+                Self::info("ALL_STORED", text).of_service(service)
             }
             Notice::NothingToPublish { service } => {
                 let text = "nothing to publish yet: no backend was found";
-                Self::warn("NOTHING_TO_PUBLISH", text).of_service(service)
+                Self::warning("NOTHING_TO_PUBLISH", text).of_service(service)
             }
             Notice::KeepingLastSet { service } => {
                 let text = "all backends are gone: the last introduction points stay published for now";
-                Self::warn("KEEPING_LAST_SET", text).of_service(service)
+                Self::warning("KEEPING_LAST_SET", text).of_service(service)
             }
             Notice::LastSetDropped { service } => {
                 let text = "all backends have been gone for too long: the service is not published any more";
-                Self::warn("LAST_SET_DROPPED", text).of_service(service)
+                Self::warning("LAST_SET_DROPPED", text).of_service(service)
             }
-            Notice::Behind { load } => Self::warn("BEHIND", Behind(load).to_string()),
+            Notice::Behind { load } => Self::warning("BEHIND", Behind(load).to_string()),
             Notice::CaughtUp { after } => {
                 let text = format!("tor keeps up with what there is to do again after {}", Age(*after));
-                Self::tell("CAUGHT_UP", text)
+                Self::info("CAUGHT_UP", text)
             }
         }
     }
@@ -142,11 +147,11 @@ impl Words {
     pub(super) fn log(&self, known: &mut Introductions, has_replicas: bool) {
         let Self { text, is_warning, details, .. } = self;
         let (name, address) = self.backend.as_ref().map(|backend| known.introduce(backend)).unzip();
-        let backend = name.filter(|name| !text.contains(&format!("backend {name}")));
+        let backend = name.filter(|_| !details.is_named);
         let service = self.service.as_ref().map(|service| known.names().service(service));
         let (backend, address, service) =
             (backend.map(display), address.flatten().map(display), service.map(display));
-        let Details { slot, points, hsdir, hsdirs, after } = details;
+        let Details { slot, points, hsdir, hsdirs, after, .. } = details;
         let period = slot.map(|slot| slot.period);
         let replica = slot.filter(|_| has_replicas).map(|slot| slot.replica);
         let (hsdir, hsdirs) = (hsdir.as_ref().map(display), hsdirs.as_ref().map(display));
@@ -158,13 +163,13 @@ impl Words {
         }
     }
 
-    fn tell(id: &'static str, text: impl Into<String>) -> Self {
+    fn info(id: &'static str, text: impl Into<String>) -> Self {
         let (service, backend) = (None, None);
         Self { id, is_warning: false, service, backend, text: text.into(), details: Details::default() }
     }
 
-    fn warn(id: &'static str, text: impl Into<String>) -> Self {
-        Self { is_warning: true, ..Self::tell(id, text) }
+    fn warning(id: &'static str, text: impl Into<String>) -> Self {
+        Self { is_warning: true, ..Self::info(id, text) }
     }
 
     fn of_service(self, service: &ServiceId) -> Self {
@@ -174,6 +179,12 @@ impl Words {
     fn of_descriptor(mut self, service: &ServiceId, slot: DescriptorSlot) -> Self {
         self.details.slot = Some(slot);
         self.of_service(service)
+    }
+
+    /// Notes that the text has the name of the backend.
+    fn naming_it(mut self) -> Self {
+        self.details.is_named = true;
+        self
     }
 
     fn of_backend(self, backend: &BackendId) -> Self {

@@ -3,6 +3,7 @@
 //! describes it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -349,6 +350,16 @@ impl fmt::Display for Upload {
 }
 
 impl Report {
+    /// The time from a moment to the report; 0 for a later moment.
+    pub fn since(&self, at: Moment) -> Duration {
+        Duration::from_secs(self.time.0.since(at.0))
+    }
+
+    /// The time from the report to a moment; 0 for an earlier moment.
+    pub fn until(&self, at: Moment) -> Duration {
+        Duration::from_secs(at.0.since(self.time.0))
+    }
+
     /// The service with this name or address; `.onion` may be left out. `None` if there is none.
     pub fn service(&self, wanted: &str) -> Option<&Service> {
         let is_it = |service: &&Service| {
@@ -372,6 +383,46 @@ impl Instance {
     /// The text by which people refer to it: its name, else its address.
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.onion_address)
+    }
+
+    /// The number of its introduction points that are published; `None` if it does not serve.
+    pub fn live_points(&self) -> Option<usize> {
+        match self.received {
+            Received::Yes { intro_points_num, live: true, .. } => Some(intro_points_num),
+            Received::Yes { .. } | Received::No { .. } => None,
+        }
+    }
+
+    /// The time since which it has these introduction points, or has been missing; `None` if it was not looked
+    /// for yet.
+    pub fn changed(&self) -> Option<Moment> {
+        match self.received {
+            Received::Yes { intro_set_modified, live: true, .. } => Some(intro_set_modified),
+            Received::Yes { .. } | Received::No { .. } => self.missing_since,
+        }
+    }
+}
+
+impl InstanceState {
+    /// The health of the backend by itself.
+    pub fn health(self) -> Health {
+        match self {
+            Self::Live => Health::Ok,
+            Self::Unknown => Health::Starting,
+            Self::NotFound | Self::Gone => Health::Degraded,
+        }
+    }
+}
+
+/// For people.
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::NotFound => "not found",
+            Self::Live => "live",
+            Self::Gone => "gone",
+        })
     }
 }
 

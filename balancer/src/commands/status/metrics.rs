@@ -57,7 +57,7 @@ impl Metrics {
         series
     }
 
-    /// A new count since the balancer's start, whose name gets the ending `_total`.
+    /// A new count since the balancer's start. Its name gets the ending `_total`.
     fn counts(&mut self, name: &str, help: &str) -> Counts {
         let counts = Counts::default();
         self.0.register(name, help, counts.clone());

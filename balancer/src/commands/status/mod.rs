@@ -56,10 +56,8 @@ async fn show(options: &StatusOptions) -> io::Result<u8> {
         return replace(file, &text(options, look, &answer)).map(|()| 0);
     }
     if let (Some(file), Ok(status)) = (&options.page.html, &answer) {
-        let page = page(options, &status.report);
-        if file != Path::new("-") {
-            return replace(file, &page).map(|()| exit_status(options, &answer));
-        }
+        write_page(file, options.page.redact, &status.report)?;
+        return Ok(exit_status(options, &answer));
     }
     if !options.quiet {
         print(options, look, &answer)?;
@@ -86,9 +84,7 @@ fn print(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>)
         // Nothing but JSON or HTML is for the program that reads standard output.
         return io::stderr().write_all(text.as_bytes());
     }
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    write_out(&text)
 }
 
 /// Replaces a file as a whole: a collector that reads it never finds a part.
@@ -105,15 +101,29 @@ fn text(options: &StatusOptions, look: Look, answer: &Result<Status, AskError>) 
         _ if options.form.prometheus => {
             metrics::render(answer.as_ref().ok().map(|status| &status.report), options.form.addresses)
         }
-        Ok(status) if options.page.html.is_some() => page(options, &status.report),
         Ok(status) if options.form.json => status.text.clone(),
         Ok(status) => Screen::new(look, &status.report).of(options.service.as_deref()),
         Err(error) => look.unknown(error),
     }
 }
 
-fn page(options: &StatusOptions, report: &Report) -> String {
-    if options.page.redact { page::render(&page::redacted(report)) } else { page::render(report) }
+/// Writes the page of a report to a file, or to standard output for `-`.
+fn write_page(file: &Path, is_redacted: bool, report: &Report) -> io::Result<()> {
+    let page = if is_redacted {
+        let redacted = page::redacted(report);
+        page::render(
+            &redacted.map_err(|error| io::Error::other(format!("cannot redact the status: {error}")))?,
+        )
+    } else {
+        page::render(report)
+    };
+    if file == Path::new("-") { write_out(&page) } else { replace(file, &page) }
+}
+
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// The exit status for an answer: that of a monitoring plugin.

@@ -7,16 +7,12 @@ mod pictures;
 mod redact;
 mod timeline;
 
-use std::time::Duration;
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(super) use self::redact::redacted;
 use self::timeline::Timeline;
 use crate::age::{Age, RoughAge};
-use crate::status::{
-    Event, Health, Instance, InstanceState, Moment, Problem, Received, Report, Service, Severity,
-};
+use crate::status::{Event, Health, Instance, Moment, Problem, Report, Service, Severity};
 
 const STYLE: &str = include_str!("style.css");
 /// Neither scripts nor anything from elsewhere, also if a name had got through.
@@ -190,24 +186,12 @@ fn backends(report: &Report, service: &Service) -> Markup {
 }
 
 fn backend(report: &Report, instance: &Instance) -> Markup {
-    let (class, state) = match instance.state {
-        InstanceState::Live => ("ok", "live"),
-        InstanceState::Unknown => ("warning", "unknown"),
-        InstanceState::NotFound => ("down", "not found"),
-        InstanceState::Gone => ("down", "gone"),
-    };
-    let (points, changed) = match &instance.received {
-        Received::Yes { intro_points_num, intro_set_modified, live: true, .. } => {
-            (Some(intro_points_num.to_string()), Some(*intro_set_modified))
-        }
-        Received::Yes { .. } | Received::No { .. } => (None, instance.missing_since),
-    };
-    let roughly = |at: Moment| format!("{} ago", RoughAge(Duration::from_secs(report.time.0.since(at.0))));
+    let roughly = |at: Moment| format!("{} ago", RoughAge(report.since(at)));
     html! {
         tr {
             th scope="row" { (maybe(instance.name.clone())) }
-            td { span class={ "badge " (class) } { (state) } }
-            td { (maybe(points)) }
+            td { span class={ "badge " (class(instance.state.health())) } { (instance.state) } }
+            td { (maybe(instance.live_points().map(|points| points.to_string()))) }
             td {
                 @match instance.share {
                     Some(share) => { (pictures::share(share)) " " (format!("{:.0} %", share * 100.0)) }
@@ -215,7 +199,7 @@ fn backend(report: &Report, instance: &Instance) -> Markup {
                 }
             }
             td { (maybe(instance.last_look.map(roughly))) }
-            td { (maybe(changed.map(roughly))) }
+            td { (maybe(instance.changed().map(roughly))) }
             td.address { (instance.onion_address) }
         }
     }
@@ -264,11 +248,11 @@ fn time(at: Moment) -> String {
 }
 
 fn ago(report: &Report, at: Moment) -> String {
-    Age(Duration::from_secs(report.time.0.since(at.0))).to_string()
+    Age(report.since(at)).to_string()
 }
 
 fn until(report: &Report, at: Moment) -> String {
-    Age(Duration::from_secs(at.0.since(report.time.0))).to_string()
+    Age(report.until(at)).to_string()
 }
 
 #[cfg(test)]

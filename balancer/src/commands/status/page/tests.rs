@@ -1,11 +1,10 @@
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 use tokio::time::Instant;
 
 use super::*;
+use crate::commands::golden::assert_golden;
 use crate::engine::{
     BackendState, BackendStatus, DescriptorSlot, Gone, HsdirStatus, Notice, ServiceStatus, UploadState,
 };
@@ -49,16 +48,12 @@ async fn after_an_hour() {
     tokio::time::advance(Duration::from_hours(2)).await;
 }
 
-/// `GOLDEN=write cargo test -p onionbalance page` writes it; look at it in a browser afterwards.
+/// After a change, look at the golden file in a browser.
 #[tokio::test(start_paused = true)]
 async fn a_page_has_everything() {
     after_an_hour().await;
     let page = render(&shop());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/status/page/golden.html");
-    if std::env::var_os("GOLDEN").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    assert!(page == fs::read_to_string(&path).unwrap(), "golden.html differs");
+    assert_golden("status/page/golden.html", &page);
     assert!(page.len() < 20_000, "{}", page.len());
 }
 
@@ -75,9 +70,15 @@ async fn a_page_runs_nothing_and_loads_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_redacted_page_has_no_address() {
     after_an_hour().await;
-    let page = render(&redacted(&shop()));
-    for address in [SHOP].into_iter().chain(WEB) {
+    let page = render(&redacted(&shop()).unwrap());
+    let hsdir = "01".repeat(20);
+    for address in [SHOP, &hsdir].into_iter().chain(WEB) {
         assert!(!page.contains(address.trim_end_matches(".onion")), "{address}");
     }
-    assert!(page.contains("service-1.onion") && page.contains("backend-2.onion"), "{page}");
+    for number in ["service-1.onion", "backend-2.onion", "hsdir-1"] {
+        assert!(page.contains(number), "{page}");
+    }
+    let mut strange = shop();
+    strange.services[0].onion_address = ".onion".into();
+    assert!(redacted(&strange).is_err(), "what cannot be redacted is not shown");
 }

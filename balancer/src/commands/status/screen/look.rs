@@ -8,14 +8,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::super::ask::AskError;
 use crate::cli::Color;
+use crate::commands::terminal::short;
 use crate::status::Health;
-
-/// The width of a screen, in characters.
-pub(super) const WIDTH: usize = 80;
-/// The characters of an address that are shown: the first, and the last before `.onion`.
-const SHOWN: (usize, usize) = (11, 5);
-/// The length of `.onion`.
-const SUFFIX: usize = 6;
 
 /// The look of the screen.
 #[derive(Clone, Copy, Debug)]
@@ -89,17 +83,10 @@ impl Look {
 
     /// An address; on a screen its first and last characters.
     pub(super) fn address(self, address: &str) -> String {
-        if self.extent != Extent::Screen || !address.is_ascii() {
+        if self.extent != Extent::Screen {
             return clean(address);
         }
-        let name = address.strip_suffix(".onion").unwrap_or(address);
-        let (first, last) = SHOWN;
-        match (name.get(..first), name.len().checked_sub(last).and_then(|from| name.get(from..))) {
-            (Some(begin), Some(end)) if name.len() > first + last + SUFFIX => {
-                format!("{begin}{}{end}", if self.has_unicode { "…" } else { ".." })
-            }
-            _ => clean(address),
-        }
+        clean(&short(address, if self.has_unicode { "…" } else { ".." }))
     }
 
     fn paint(self, text: &str, style: Style) -> String {

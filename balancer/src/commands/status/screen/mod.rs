@@ -9,11 +9,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 pub(super) use self::look::Look;
-use self::look::{Extent, WIDTH, clean};
+use self::look::{Extent, clean};
 use crate::age::{Age, RoughAge};
+use crate::commands::terminal::WIDTH;
 use crate::status::{Moment, Problem, Report, Tor};
 
 /// The most services that are shown in full, unless all are asked for.
@@ -147,17 +146,17 @@ impl<'a> Screen<'a> {
 
     /// The time from a moment to the report, in words.
     fn ago(&self, moment: Moment) -> String {
-        Age(Duration::from_secs(self.report.time.0.since(moment.0))).to_string()
+        Age(self.report.since(moment)).to_string()
     }
 
     /// The time from a moment to the report, for a table.
     fn roughly_ago(&self, moment: Moment) -> String {
-        format!("{} ago", RoughAge(Duration::from_secs(self.report.time.0.since(moment.0))))
+        format!("{} ago", RoughAge(self.report.since(moment)))
     }
 
     /// The time from the report to a moment, in words.
     fn until(&self, moment: Moment) -> String {
-        Age(Duration::from_secs(moment.0.since(self.report.time.0))).to_string()
+        Age(self.report.until(moment)).to_string()
     }
 }
 

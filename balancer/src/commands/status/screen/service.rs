@@ -3,7 +3,7 @@
 use super::look::{Extent, clean};
 use super::table::{Side, Table};
 use super::{Screen, more};
-use crate::status::{Descriptor, Health, Instance, InstanceState, Received, Service};
+use crate::status::{Descriptor, Instance, InstanceState, Service};
 
 /// The backends that a service shows on a screen, unless all are asked for.
 const BACKENDS: usize = 40;
@@ -81,34 +81,22 @@ impl Screen<'_> {
         let most = if self.look.extent == Extent::Screen { BACKENDS } else { service.instances.len() };
         let mut table = Table::new(&columns);
         for instance in service.instances.iter().take(most) {
-            table.row(self.look.dot(Some(backend_health(instance))), self.backend(instance));
+            table.row(self.look.dot(Some(instance.state.health())), self.backend(instance));
         }
         table.render() + &more(service.instances.len().saturating_sub(most))
     }
 
     fn backend(&self, instance: &Instance) -> Vec<String> {
-        let (points, changed) = match &instance.received {
-            Received::Yes { intro_points_num, intro_set_modified, live: true, .. } => {
-                (Some(intro_points_num.to_string()), Some(*intro_set_modified))
-            }
-            Received::Yes { .. } | Received::No { .. } => (None, instance.missing_since),
-        };
-        let state = match instance.state {
-            InstanceState::Unknown => "unknown",
-            InstanceState::NotFound => "not found",
-            InstanceState::Live => "live",
-            InstanceState::Gone => "gone",
-        };
         // 33.3 % is shown as 33 %: the value is between 0 and 1.
         let share = instance.share.map(|share| format!("{:.0} %", share * 100.0));
         let name = instance.name.as_deref().map_or_else(|| self.look.nothing().to_owned(), clean);
         vec![
             name,
-            state.to_owned(),
-            self.maybe(points),
+            instance.state.to_string(),
+            self.maybe(instance.live_points().map(|points| points.to_string())),
             self.maybe(share),
             self.maybe(instance.last_look.map(|at| self.roughly_ago(at))),
-            self.maybe(changed.map(|at| self.roughly_ago(at))),
+            self.maybe(instance.changed().map(|at| self.roughly_ago(at))),
             self.look.address(&instance.onion_address),
         ]
     }
@@ -153,14 +141,5 @@ impl Screen<'_> {
 
     fn maybe(&self, text: Option<String>) -> String {
         text.unwrap_or_else(|| self.look.nothing().to_owned())
-    }
-}
-
-/// The health of a backend by itself.
-fn backend_health(instance: &Instance) -> Health {
-    match instance.state {
-        InstanceState::Live => Health::Ok,
-        InstanceState::Unknown => Health::Starting,
-        InstanceState::NotFound | InstanceState::Gone => Health::Degraded,
     }
 }

@@ -1,7 +1,5 @@
-//! Screens of made-up states, compared with the files in `golden/`. `GOLDEN=write cargo test -p onionbalance
-//! screen` writes them; read them afterwards.
+//! Screens of made-up states, compared with the files in `golden/`.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use onionbalance_proto::time::UnixTime;
 
 use super::super::ask::AskError;
 use super::*;
+use crate::commands::golden::assert_golden;
 use crate::engine::{
     BackendState, BackendStatus, Gone, HsdirAnswer, HsdirStatus, ServiceStatus, Source, SourceStatus,
     UploadState,
@@ -29,12 +28,7 @@ const WEB: [&str; 3] = [
 
 #[track_caller]
 fn assert_is(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/status/screen/golden").join(name);
-    if std::env::var_os("GOLDEN").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    let wanted = fs::read_to_string(&path).unwrap();
-    assert!(text == wanted, "{name} is:\n{text}\nwanted:\n{wanted}");
+    assert_golden(Path::new("status/screen/golden").join(name), text);
 }
 
 fn screen(state: &State, look: Look, service: Option<&str>) -> String {
