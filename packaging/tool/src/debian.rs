@@ -23,6 +23,8 @@ pub struct Package {
     pub programs: PathBuf,
     /// The compression of the package.
     pub compression: Compression,
+    /// A command that runs a tool of Debian's dpkg-dev: `Command::new` if that is installed.
+    pub dpkg_dev: fn(&str) -> Result<Command>,
 }
 
 /// The compression of a package.
@@ -105,14 +107,12 @@ impl Package {
         fs::write(debian.join("control"), read("control")?)?;
         fs::write(debian.join("changelog"), self.changelog()?)?;
         let programs = PROGRAMS.map(|program| tree.path("usr/bin").join(program));
-        let tool = |name: &str| {
-            let mut command = Command::new(name);
-            command.current_dir(tree.work.path());
-            command
-        };
-        let libraries = output(tool("dpkg-shlibdeps").arg("-O").args(programs))?;
+        let mut find = (self.dpkg_dev)("dpkg-shlibdeps")?;
+        let libraries = output(find.current_dir(tree.work.path()).arg("-O").args(programs))?;
         fs::write(debian.join("substvars"), libraries + "\n")?;
-        output(tool("dpkg-gencontrol").arg("-ponionbalance").arg(format!("-P{}", tree.root().display())))?;
+        let mut complete = (self.dpkg_dev)("dpkg-gencontrol")?;
+        let root = format!("-P{}", tree.root().display());
+        output(complete.current_dir(tree.work.path()).args(["-ponionbalance", root.as_str()]))?;
         tree.write("DEBIAN", "md5sums", tree.sums()?)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -48,7 +49,8 @@ fn main() -> Result<()> {
         Task::Release => say(&release::build(&source, &target)?)?,
         Task::Deb { programs } => {
             let programs = programs.map_or_else(|| release::build(&source, &target), Ok)?;
-            let package = Package { source, programs, compression: Compression::Xz };
+            let dpkg_dev = |tool: &str| Ok(Command::new(tool));
+            let package = Package { source, programs, compression: Compression::Xz, dpkg_dev };
             say(&package.build(&target)?)?;
         }
     }

@@ -6,6 +6,7 @@
 //! makes authority keys, is beside it or in one of the usual places.
 
 mod debian;
+mod dpkg_dev;
 mod emulator;
 mod machine;
 mod promtool;
@@ -20,6 +21,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+pub use self::dpkg_dev::dpkg_dev;
 pub use self::emulator::Emulator;
 pub use self::machine::{debian_archives, debian_machine};
 pub use self::promtool::promtool;

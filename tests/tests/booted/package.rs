@@ -11,7 +11,7 @@ use onionbalance_packaging::release::Source;
 use onionbalance_tests::booted::{Booted, isolate_network};
 use onionbalance_tests::document::Document;
 use onionbalance_tests::programs::Programs;
-use onionbalance_tests::provision::debian_archives;
+use onionbalance_tests::provision::{debian_archives, dpkg_dev};
 
 use super::installed::{BALANCER, SIGNER, SOON, strangers};
 
@@ -82,7 +82,8 @@ impl Machine {
             fs::copy(entry.path(), theirs.join(entry.file_name()))?;
         }
         let programs = Programs::build()?.balancer.parent().context("a directory")?.to_owned();
-        let package = Package { source: Source::find()?, programs, compression: Compression::None };
+        let (source, compression) = (Source::find()?, Compression::None);
+        let package = Package { source, programs, compression, dpkg_dev };
         package.build(&system.path("/root/onionbalance/target/package"))?;
         Ok(Self(system))
     }
