@@ -17,6 +17,7 @@ pub mod key_v2;
 pub mod key_v3;
 pub mod limits;
 pub mod network;
+pub mod onion;
 pub mod owned;
 pub mod pair;
 mod parallel;

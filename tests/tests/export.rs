@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use onionbalance_tests::deployment::write_secret;
-use onionbalance_tests::network::OnionVersion;
+use onionbalance_tests::onion::OnionVersion;
 use onionbalance_tests::process::Process;
 use onionbalance_tests::programs::Programs;
 use onionbalance_tests::provision::TorProgram;

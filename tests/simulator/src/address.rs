@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ed25519_dalek::SigningKey;
+use onionbalance::engine::DescriptorSlot;
 use onionbalance::v3::ring::Replicas;
 use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
 use onionbalance_proto::{v2, v3};
@@ -10,9 +11,11 @@ use rand_core::RngCore;
 
 use super::dice::Dice;
 use super::network::calendar::Calendar;
-use super::network::relay::RelayId;
+use super::network::id::RelayId;
 use super::network::ring::{Index, replica_indices};
-use super::onion_version::Places;
+
+/// Descriptors with the HSDirs on which they belong.
+pub type Places<Hsdir> = Vec<(DescriptorSlot, Vec<Hsdir>)>;
 
 /// An onion service's addresses in both versions, of which a simulation uses one, and its number: services
 /// come first, then backends.

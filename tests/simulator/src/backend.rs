@@ -6,11 +6,12 @@ use std::time::Duration;
 use onionbalance::engine::BackendId;
 use onionbalance_proto::relay::Fingerprint;
 
+use super::address::Places;
 use super::dice::Dice;
 use super::network::cache::{Key, Text};
 use super::network::consensus::Consensus;
-use super::network::relay::RelayId;
-use super::onion_version::{OnionVersion, Places, PointId};
+use super::network::id::RelayId;
+use super::onion_version::{OnionVersion, PointId};
 use super::service::Spot;
 use super::time::Moment;
 use super::world::{Happening, World};

@@ -15,7 +15,7 @@ use super::dice::Dice;
 use super::network::cache::Key;
 use super::network::calendar::Calendar;
 use super::network::consensus::Consensus;
-use super::network::relay::RelayId;
+use super::network::id::RelayId;
 use super::onion_version::OnionVersion;
 use super::showing::Shown;
 use super::time::Moment;

@@ -5,7 +5,8 @@ use onionbalance::engine::{BackendId, DescriptorCopy, DescriptorSlot, Event, Fet
 use super::balancer::{Call, number_of};
 use super::carrying::FAILURES;
 use super::network::cache::Key;
-use super::network::relay::{Given, RelayId};
+use super::network::id::RelayId;
+use super::network::relay::Given;
 use super::onion_version::OnionVersion;
 use super::service::Spot;
 use super::world::{Happening, World};

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use onionbalance::engine::{DescriptorSlot, ServiceId};
 
+use super::address::Places;
 use super::invariants::LookUps;
-use super::network::relay::RelayId;
-use super::onion_version::Places;
+use super::network::id::RelayId;
 use super::time::Moment;
 
 /// The state of one service.

@@ -22,7 +22,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
 use self::cgroup::Cgroup;
-use crate::network::{Directory, OnionVersion};
+use crate::network::Directory;
+use crate::onion::OnionVersion;
 use crate::process::{Process, last_lines, read_lossy};
 use crate::programs::{Programs, Running};
 use crate::provision::{TorProgram, debian_machine};

@@ -13,8 +13,8 @@ use onionbalance_proto::v3::address::OnionAddress;
 use super::base::{Base, CONTROL_PORT, EARLY};
 use super::control::{Control, Message};
 use super::daemon::Daemon;
-use super::onion::{Onion, OnionVersion};
 use super::webserver::WebServer;
+use crate::onion::{Onion, OnionVersion};
 use crate::process::lock;
 use crate::wait::until;
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::daemon::Daemon;
 use super::directory::Directory;
-use super::onion::OnionVersion;
 use super::plan::Plan;
+use crate::onion::OnionVersion;
 use crate::provision::TorProgram;
 
 /// The program, the directory, and the part of the configuration that every tor of a network shares.

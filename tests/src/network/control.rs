@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use data_encoding::HEXLOWER;
 
 use super::consensus::hsdirs_of;
-use super::onion::Onion;
+use crate::onion::Onion;
 
 /// One authenticated connection. Events that come while a reply is awaited are kept for
 /// [`Control::wait_event`].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onionbalance_proto::v3::address::OnionAddress;
 
-use super::onion::OnionVersion;
+use crate::onion::OnionVersion;
 
 /// The plan of a network. The default is the smallest network that works like the real one.
 #[derive(Clone, Debug)]

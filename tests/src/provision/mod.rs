@@ -27,7 +27,7 @@ pub use self::machine::{debian_archives, debian_machine};
 pub use self::promtool::promtool;
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;
-use crate::network::OnionVersion;
+use crate::onion::OnionVersion;
 use crate::owned;
 use crate::paths::BuildPaths;
 

@@ -14,7 +14,8 @@ use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v3::OnionAddress;
 use onionbalance_proto::wire::{FrontendRequest, Header, Refusal, Reply, Request, frame};
-use onionbalance_tests::network::{Client, Onion};
+use onionbalance_tests::network::Client;
+use onionbalance_tests::onion::Onion;
 
 use super::observer::Observer;
 use super::site::{PUBLISHED, Site, backends, network, wait_published};

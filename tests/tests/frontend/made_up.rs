@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use onionbalance_proto::fixture::{Backend, Published};
 use onionbalance_proto::time::UnixTime;
-use onionbalance_tests::network::Onion;
+use onionbalance_tests::onion::Onion;
 use rand_core::OsRng;
 
 use super::observer::Observer;

@@ -6,7 +6,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2::document::{Readers, publication_time};
 use onionbalance_proto::v2::{OnionAddress, Replica};
 use onionbalance_tests::key_v2::KeyV2;
-use onionbalance_tests::network::Onion;
+use onionbalance_tests::onion::Onion;
 use rand_core::OsRng;
 
 use super::observer::{Observer, shares};

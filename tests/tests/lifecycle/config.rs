@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, getuid};
 use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::key_v3::KeyV3;
-use onionbalance_tests::network::OnionVersion;
+use onionbalance_tests::onion::OnionVersion;
 use onionbalance_tests::programs::Programs;
 use onionbalance_tests::provision::TorProgram;
 use onionbalance_tests::terminal::AtTerminal;

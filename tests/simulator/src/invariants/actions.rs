@@ -7,7 +7,7 @@ use onionbalance_proto::relay::Fingerprint;
 
 use super::super::balancer::number_of;
 use super::super::network::cache::Key;
-use super::super::network::relay::RelayId;
+use super::super::network::id::RelayId;
 use super::super::onion_version::OnionVersion;
 use super::super::time::Moment;
 use super::super::world::World;

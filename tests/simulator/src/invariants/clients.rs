@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use onionbalance::engine::DescriptorSlot;
 
+use super::super::address::Places;
 use super::super::network::cache::Key;
 use super::super::network::consensus::Consensus;
-use super::super::network::relay::RelayId;
-use super::super::onion_version::{OnionVersion, Places};
+use super::super::network::id::RelayId;
+use super::super::onion_version::OnionVersion;
 use super::super::time::Moment;
 use super::super::world::World;
 use super::alarm::Alarm;

@@ -9,7 +9,8 @@ use onionbalance::engine::{Action, Post};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::super::network::cache::{Key, Text};
-use super::super::network::relay::{RelayId, Said};
+use super::super::network::id::RelayId;
+use super::super::network::relay::Said;
 use super::super::onion_version::{OnionVersion, PointId};
 use super::super::service::{Service, Spot};
 use super::super::time::Moment;

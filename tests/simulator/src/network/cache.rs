@@ -6,7 +6,7 @@ use std::time::Duration;
 use onionbalance::engine::DescriptorSlot;
 
 use super::super::time::Moment;
-use super::relay::RelayId;
+use super::id::RelayId;
 
 /// The name of a descriptor: its owner and its slot.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

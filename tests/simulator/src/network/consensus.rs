@@ -11,7 +11,8 @@ use rand_core::RngCore;
 use super::super::dice::Dice;
 use super::super::time::Moment;
 use super::calendar::Calendar;
-use super::relay::{RelayId, Relays};
+use super::id::RelayId;
+use super::relay::Relays;
 use super::ring::Rings;
 
 /// The time for which a consensus is valid, in times between votes. It is fresh until the next vote.

@@ -3,5 +3,6 @@
 pub mod cache;
 pub mod calendar;
 pub mod consensus;
+pub mod id;
 pub mod relay;
 pub mod ring;

@@ -12,9 +12,7 @@ use rustc_hash::FxHashMap;
 use super::super::dice::Dice;
 use super::super::time::Moment;
 use super::cache::{Cache, InSlot, Kept, Key, Text};
-
-/// A relay's number; none is used twice.
-pub type RelayId = usize;
+use super::id::RelayId;
 
 /// The behaviour of a relay as an HSDir.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use sha3::{Digest, Sha3_256};
 
 use super::calendar::Calendar;
-use super::relay::RelayId;
+use super::id::RelayId;
 
 /// A place on the ring of version 3, the most significant part first.
 pub type Index = [u64; 4];

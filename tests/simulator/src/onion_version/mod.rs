@@ -12,17 +12,14 @@ use onionbalance_proto::time::UnixTime;
 
 pub use self::v2::V2;
 pub use self::v3::V3;
-use super::address::Address;
+use super::address::{Address, Places};
 use super::dice::Dice;
 use super::network::calendar::Calendar;
 use super::network::consensus::Consensus;
-use super::network::relay::RelayId;
+use super::network::id::RelayId;
 
 /// The number of an introduction point; none is used twice.
 pub type PointId = u32;
-
-/// Descriptors with the HSDirs on which they belong.
-pub type Places<Hsdir> = Vec<(DescriptorSlot, Vec<Hsdir>)>;
 
 /// A version of onion services: its introduction points, the balancer's own code for the HSDirs of
 /// descriptors, and the rules of everything else in the network.

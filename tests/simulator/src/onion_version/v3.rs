@@ -10,13 +10,13 @@ use onionbalance::v3::schedule::{DescriptorTerm, Which};
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
-use super::super::address::Address;
+use super::super::address::{Address, Places};
 use super::super::dice::Dice;
 use super::super::network::cache::KEPT_V3;
 use super::super::network::calendar::Calendar;
 use super::super::network::consensus::Consensus;
-use super::super::network::relay::RelayId;
-use super::{OnionVersion, Places, PointId};
+use super::super::network::id::RelayId;
+use super::{OnionVersion, PointId};
 
 /// An introduction point of version 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::network::relay::{Manner, RelayId};
+use super::super::network::id::RelayId;
+use super::super::network::relay::Manner;
 use super::super::onion_version::OnionVersion;
 use super::super::world::{Happening, World};
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use onionbalance_tests::network::{Authorization, Backend, Network, OnionVersion};
+use onionbalance_tests::network::{Authorization, Backend, Network};
+use onionbalance_tests::onion::OnionVersion;
 
 use crate::frontend::Frontend;
 use crate::screen::Screen;

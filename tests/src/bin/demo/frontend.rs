@@ -10,7 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use onionbalance_tests::key_v2::KeyV2;
 use onionbalance_tests::key_v3::KeyV3;
-use onionbalance_tests::network::{Backend, Network, Onion, OnionVersion};
+use onionbalance_tests::network::{Backend, Network};
+use onionbalance_tests::onion::{Onion, OnionVersion};
 
 /// A new onion service identity.
 pub(crate) struct Frontend {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use onionbalance_tests::network::{Backend, Network, Onion, OnionVersion, Plan};
+use onionbalance_tests::network::{Backend, Network, Plan};
+use onionbalance_tests::onion::{Onion, OnionVersion};
 use onionbalance_tests::programs::{Programs, Running};
 use onionbalance_tests::wait::until;
 
