@@ -61,8 +61,15 @@ impl Packages {
         for below in ["lists/partial", "cache/archives/partial", "packages"] {
             fs::create_dir_all(packages.path(below))?;
         }
-        packages.apt_get(&["update"])?;
+        packages.update()?;
         Ok(packages)
+    }
+
+    /// Fetches the package lists. For apt-get, a list that did not come is a warning; its packages would seem
+    /// not to exist. One that never comes may be of another source than Debian's.
+    fn update(&self) -> Result<()> {
+        let complete = || self.apt_get(&["update", "--error-on=any"]);
+        complete().or_else(|_| complete()).or_else(|_| self.apt_get(&["update"])).map(drop)
     }
 
     /// Fetches these packages, and those of their dependencies that the system lacks.

@@ -1,4 +1,4 @@
-//! A private network with v2 onion services.
+//! A network with v2 onion services: backends answer, with and without client authorization.
 
 use std::time::Duration;
 

@@ -1,0 +1,5 @@
+//! The private networks themselves, without a balancer.
+
+mod changes;
+mod v2;
+mod v3;
