@@ -46,7 +46,7 @@ impl Backend {
         Self { identity: SigningKey::from_bytes(&seed) }
     }
 
-    /// Its address.
+    /// The address of its identity key.
     pub fn address(&self) -> OnionAddress {
         OnionAddress::from_identity(self.identity.verifying_key().to_bytes()).expect("a key of our own")
     }

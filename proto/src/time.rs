@@ -1,21 +1,36 @@
 //! Wall-clock time as Tor documents carry it.
+//!
+//! This crate reads no clock: a moment is an argument of each function that needs one. `onionbalance-process`
+//! reads the programs' clocks. Arithmetic saturates, because times come from documents of strangers.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds since 1970-01-01 00:00:00 UTC, without leap seconds.
+/// Seconds since 1970-01-01 00:00:00 UTC, without leap seconds. On the wire it is a number of 8 bytes.
+///
+/// ```
+/// use onionbalance_proto::time::UnixTime;
+///
+/// let published: UnixTime = "2015-06-25 13:13:25".parse()?;
+/// assert_eq!(published, UnixTime(1_435_238_005));
+/// assert_eq!(published.plus(35).to_string(), "2015-06-25 13:14:00");
+/// assert_eq!(published.rfc3339(), "2015-06-25T13:13:25Z");
+/// // A clock that is behind the document's makes an age of 0, and no error.
+/// assert_eq!(UnixTime(1_435_237_000).since(published), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
-    /// The number of whole minutes since the epoch.
+    /// The number of whole minutes since the epoch, by which version 3 counts time periods.
     pub fn minutes(self) -> u64 {
         self.0 / 60
     }
 
-    /// The number of whole hours since the epoch.
+    /// The number of whole hours since the epoch, by which certificates expire.
     pub fn hours(self) -> u64 {
         self.0 / 3600
     }
@@ -32,7 +47,7 @@ impl UnixTime {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// As `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339).
+    /// As `YYYY-MM-DDTHH:MM:SSZ` (RFC 3339), UTC. A year above 9999 has more than four digits.
     pub fn rfc3339(self) -> String {
         self.to_string().replace(' ', "T") + "Z"
     }
@@ -57,8 +72,11 @@ const ERA: u64 = 146_097;
 impl FromStr for UnixTime {
     type Err = TimeError;
 
-    /// Reads `YYYY-MM-DD HH:MM:SS`, UTC (dir-spec). Fails for any other form, for a date or time of day that
-    /// does not exist, and for times before 1970.
+    /// Reads `YYYY-MM-DD HH:MM:SS`, UTC (dir-spec): 19 characters, one space, no fraction of a second.
+    ///
+    /// # Errors
+    /// The text has another form, the date or the time of day does not exist, or the year is before 1970. The
+    /// second 60 of a leap second does not exist either.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let (date, time) = text.split_once(' ').ok_or(TimeError)?;
         let [year, month, day] = numbers(date, '-', [4, 2, 2]).ok_or(TimeError)?;
@@ -80,7 +98,7 @@ impl FromStr for UnixTime {
     }
 }
 
-/// As `YYYY-MM-DD HH:MM:SS`, UTC.
+/// As `YYYY-MM-DD HH:MM:SS`, UTC, the form that [`FromStr`] reads.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.0 / 86_400 + EPOCH;

@@ -12,14 +12,28 @@ use crate::text;
 pub(crate) const TEXT_LENGTH: usize = 16;
 
 /// The permanent id of an onion service: the first 10 bytes of the SHA-1 digest of its permanent key. There
-/// is no checksum, so that any 10 bytes are the address of some service.
+/// is no checksum, so that any 10 bytes are the address of some service: a mistyped address is noticed only
+/// because no HSDir has its descriptor.
+///
+/// The text form is 16 characters of base32 (a-z, 2-7) in lower case, and `.onion`.
+///
+/// ```
+/// use onionbalance_proto::v2::OnionAddress;
+/// use onionbalance_proto::v2::address::AddressError;
+///
+/// let address: OnionAddress = "JYVFQ5UMZNVKA34V".parse()?;
+/// assert_eq!(address.to_string(), "jyvfq5umznvka34v.onion");
+/// assert_eq!(address.permanent_id(), b"\x4e\x2a\x58\x76\x8c\xcb\x6a\xa0\x6f\x95");
+/// assert_eq!("jyvfq5umznvka34".parse::<OnionAddress>(), Err(AddressError::Length(15)));
+/// # Ok::<(), AddressError>(())
+/// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct OnionAddress([u8; 10]);
 
 /// The text is not a version-2 onion address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
-    /// The text does not have 16 characters before `.onion`; it has this number.
+    /// The text does not have 16 characters before `.onion`; it has this number. 56 are a version-3 address.
     #[error("a v2 onion address has 16 characters before .onion, this one has {0}")]
     Length(usize),
     /// The text has a character outside a-z, 2-7.
@@ -29,6 +43,7 @@ pub enum AddressError {
 
 impl OnionAddress {
     /// The address of the service with this permanent id.
+    /// [`PermanentKey::address`](super::PermanentKey::address) is the one of a key.
     pub fn from_permanent_id(id: [u8; 10]) -> Self {
         Self(id)
     }
@@ -47,8 +62,10 @@ impl OnionAddress {
 impl FromStr for OnionAddress {
     type Err = AddressError;
 
-    /// Reads the address with or without `.onion`, in lower or upper case. Fails if it has another length or
-    /// another character.
+    /// Reads the address with or without `.onion`, in lower or upper case.
+    ///
+    /// # Errors
+    /// The address does not have 16 characters, or one of them is not of base32.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.to_ascii_lowercase();
         let text = text.strip_suffix(".onion").unwrap_or(&text);

@@ -1,4 +1,14 @@
 //! The descriptor cookie: the secret that an authorized client and its service share (rend-spec-v2 §2).
+//!
+//! Tor writes 16 bytes in two text forms:
+//!
+//! | characters | found in | contents |
+//! |---|---|---|
+//! | 22 | `hostname` of the service, `HidServAuth` of clients | 128 bits, 4 of type: 0 basic, 1 stealth |
+//! | 24, at the end `==` | `client_keys` of the service | 128 bits, 4 that are zero |
+//!
+//! So the 22nd character is one of `A`, `Q`, `g` and `w` with the type basic and in `client_keys`, and one of
+//! `B`, `R`, `h` and `x` with the type stealth.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +29,22 @@ pub enum AuthType {
 }
 
 /// A descriptor cookie of 16 bytes. Its `Debug` form hides them.
+///
+/// Two cookies are equal only if their types are, too: the two forms of one cookie differ. Compare
+/// [`Cookie::secret`] to find out whether they are the same secret. Comparison does not take constant time.
+///
+/// ```
+/// use onionbalance_proto::v2::{AuthType, Cookie};
+///
+/// let from_hostname: Cookie = "1LWjaYKD5ufodnNvVIZvpB".parse()?;
+/// let from_client_keys: Cookie = "1LWjaYKD5ufodnNvVIZvpA==".parse()?;
+/// assert_eq!(from_hostname.secret(), from_client_keys.secret());
+/// assert_eq!(from_hostname.auth_type(), Some(AuthType::Stealth));
+/// assert_eq!(from_client_keys.auth_type(), None);
+/// assert_eq!(from_client_keys.hid_serv_auth(AuthType::Stealth), "1LWjaYKD5ufodnNvVIZvpB");
+/// assert_eq!(format!("{from_hostname:?}"), "Cookie(Some(Stealth), [scrubbed])");
+/// # Ok::<(), onionbalance_proto::v2::cookie::CookieError>(())
+/// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct Cookie {
     bytes: [u8; 16],
@@ -29,16 +55,16 @@ pub struct Cookie {
 /// letter mistyped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CookieError {
-    /// The text has neither 22 nor 24 characters.
+    /// The text has neither 22 nor 24 bytes.
     #[error(
         "a descriptor cookie has 22 characters, or 24 with == at the end: copy it from the backend's hostname or \
          client_keys file"
     )]
     Length,
-    /// The text is not base64.
+    /// The text is not base64, or has 24 bytes and does not end in `==`.
     #[error("a descriptor cookie is written in base64: A-Z, a-z, 0-9, + and /")]
     Alphabet,
-    /// The low bits of the last character are not the number of a type.
+    /// The low four bits of the 22nd character are not the number of a type.
     #[error("the descriptor cookie has an unknown type: its last character was mistyped")]
     Type,
 }
@@ -82,8 +108,10 @@ impl FromStr for Cookie {
     type Err = CookieError;
 
     /// Reads both forms: the 22 characters of `hostname` and `HidServAuth`, in which the last four bits are
-    /// the type, and the 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`). Fails for another
-    /// length, for text that is not base64, and for an unknown type.
+    /// the type, and the 24 characters of `client_keys` (tor: `rend_auth_decode_cookie`).
+    ///
+    /// # Errors
+    /// The text has another length, is not base64, or has an unknown type.
     fn from_str(text: &str) -> Result<Self, CookieError> {
         let (text, typed) = match text.len() {
             24 => (text.strip_suffix("==").ok_or(CookieError::Alphabet)?, false),

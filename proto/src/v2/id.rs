@@ -1,4 +1,17 @@
 //! Descriptor ids: the places of descriptors on the ring of HSDirs (rend-spec-v2 §1.3).
+//!
+//! Both hashes are SHA-1, over these fields without anything between them:
+//!
+//! | hash | input | size of the input |
+//! |---|---|---|
+//! | secret-id-part | time period 4, big-endian; cookie 16, with stealth only; replica 1 | 5 or 21 |
+//! | descriptor id | permanent id 10, secret-id-part 20 | 30 |
+//!
+//! A descriptor lists the secret-id-part and the key, so that an HSDir can compute the id and compare it. The
+//! HSDir does not check the period: it stores a descriptor of any one.
+//!
+//! The id that tor reports in the event `HS_DESC RECEIVED` may be another one: after a fetch by address it
+//! can be that of the first replica with a cookie of zeroes. `HS_DESC_CONTENT` has the right one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +22,13 @@ use super::{Cookie, OnionAddress, TimePeriod};
 use crate::base32::lower_base32;
 
 /// One of the two descriptors of a period; tor refuses other numbers
-/// (`REND_NUMBER_OF_NON_CONSECUTIVE_REPLICAS`).
+/// (`REND_NUMBER_OF_NON_CONSECUTIVE_REPLICAS`). Each has an id of its own, which determines its HSDirs.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Replica {
-    /// Replica 0.
+    /// Replica 0, a byte 0 in the secret-id-part's hash.
     First = 0,
-    /// Replica 1.
+    /// Replica 1, a byte 1 in the secret-id-part's hash.
     Second = 1,
 }
 
@@ -38,6 +51,10 @@ impl From<Replica> for u8 {
 impl TryFrom<u8> for Replica {
     type Error = ReplicaError;
 
+    /// The replica with this number.
+    ///
+    /// # Errors
+    /// The number is neither 0 nor 1.
     fn try_from(number: u8) -> Result<Self, ReplicaError> {
         match number {
             0 => Ok(Self::First),
@@ -47,7 +64,7 @@ impl TryFrom<u8> for Replica {
     }
 }
 
-/// The text is not 32 characters of base32.
+/// The text is not 32 characters of base32 in lower case.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not 32 of the characters a-z, 2-7")]
 pub struct IdError;
@@ -81,7 +98,10 @@ macro_rules! digest {
         impl FromStr for $name {
             type Err = IdError;
 
-            /// Reads 32 characters of lower-case base32, as tor does. Fails for any other text.
+            /// Reads 32 characters of lower-case base32, as tor does.
+            ///
+            /// # Errors
+            /// The text has another length, or a character other than a-z and 2-7.
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let bytes = lower_base32().decode(text.as_bytes()).map_err(|_| IdError)?;
                 bytes.try_into().map(Self).map_err(|_| IdError)
@@ -91,17 +111,30 @@ macro_rules! digest {
 }
 
 digest! {
-    /// The hash of period and replica in a descriptor: H(period | cookie | replica).
+    /// The hash of period and replica in a descriptor: H(period | cookie | replica). 20 bytes.
     SecretIdPart
 }
 digest! {
-    /// The place of the descriptor on the ring: H(permanent id | secret-id-part).
+    /// The place of the descriptor on the ring: H(permanent id | secret-id-part). 20 bytes.
+    ///
+    /// The ring is ordered by the bytes, as fingerprints of relays are. The three HSDirs with the next
+    /// fingerprints from the id on are responsible for the descriptor (rend-spec-v2 §1.4).
     DescriptorId
 }
 
 impl SecretIdPart {
     /// The secret-id-part of the period and replica. `cookie` is the client's if the service has stealth
     /// authorization; `None` for all other services, also for those with basic authorization.
+    ///
+    /// ```
+    /// # use onionbalance_proto::v2::{Cookie, Replica, SecretIdPart, TimePeriod};
+    /// let cookie: Cookie = "dCmx3qIvArbil8A0KM4KgQ==".parse()?;
+    /// let [basic, stealth] = [None, Some(&cookie)]
+    ///     .map(|cookie| SecretIdPart::derive(TimePeriod(16_611), Replica::First, cookie));
+    /// assert_eq!(basic.to_string(), "udmoj3e2ykfp73kpvauoq4t4p7kkwsjq");
+    /// assert_eq!(stealth.as_bytes()[..4], [0xEA, 0x4E, 0x24, 0xB1]);
+    /// # Ok::<(), onionbalance_proto::v2::cookie::CookieError>(())
+    /// ```
     pub fn derive(period: TimePeriod, replica: Replica, cookie: Option<&Cookie>) -> Self {
         let digest = Sha1::new()
             .chain_update(period.0.to_be_bytes())

@@ -1,4 +1,17 @@
-//! The public RSA keys of version-2 services, in the DER form of PKCS#1. All have 1024 bits.
+//! The public RSA keys of version-2 services, in the DER form of PKCS#1 (RFC 8017). All have 1024 bits.
+//!
+//! With the exponent 65537 the form has 140 bytes:
+//!
+//! | offset | size | bytes | meaning |
+//! |---|---|---|---|
+//! | 0 | 3 | `30 81 89` | a sequence of 137 bytes |
+//! | 3 | 3 | `02 81 81` | an integer of 129 bytes |
+//! | 6 | 1 | `00` | the sign: positive |
+//! | 7 | 128 | | the modulus, big-endian; its highest bit is set |
+//! | 135 | 5 | `02 03 01 00 01` | the exponent, an integer of 3 bytes |
+//!
+//! The address is a hash of these bytes. So a key with a second encoding would have a second address, and a
+//! reader accepts the one encoding of DER only.
 
 use std::fmt;
 
@@ -17,10 +30,10 @@ pub const LENGTH: usize = BITS / 8;
 /// The exponent that tor requires in an introduction point's keys (tor: `crypto_pk_public_exponent_ok`).
 const EXPONENT: u32 = 65_537;
 
-/// The bytes are not a key that is allowed in a descriptor.
+/// A key is not allowed in a descriptor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
-    /// The bytes are not the DER form of a public RSA key.
+    /// The bytes are not the DER form of a public RSA key, or further bytes follow it.
     #[error("not a public RSA key in DER")]
     Form,
     /// The modulus has another length; it has this number of bits.
@@ -31,7 +44,24 @@ pub enum KeyError {
     Exponent,
 }
 
-/// A service's permanent key. It determines the address and signs the descriptors.
+/// A service's permanent key. It determines the address and signs the descriptors. With stealth
+/// authorization a service has one such key for each client.
+///
+/// ```
+/// use onionbalance_proto::netdoc::from_base64;
+/// use onionbalance_proto::v2::PermanentKey;
+///
+/// let der = from_base64(
+///     "MIGJAoGBANfM/oca2M9LLu4X06VjtmZ59NUpwUuyrSZITNCtbnBKI25hz52hJXY5bE+D7V9V7X0RLjcBSSr9tL+C\
+///      MAws66c/q70Vs8OiPKHVWz/pNWp+1Lew+SVDQi2utnADCG0cLRZoTKvBgk05IIGrfCm6l1CGlHJYkWozCb36IEIb\
+///      VBwlAgMBAAE=",
+/// );
+/// let key = PermanentKey::from_der(&der.unwrap_or_default())?;
+/// assert_eq!(key.address().to_string(), "jyvfq5umznvka34v.onion");
+/// assert_eq!(key.der().len(), 140);
+/// assert!(!key.verifies(&[0; 20], &[0; 128]));
+/// # Ok::<(), onionbalance_proto::v2::keys::KeyError>(())
+/// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct PermanentKey {
     key: RsaPublicKey,
@@ -42,7 +72,8 @@ impl PermanentKey {
     /// Reads the DER form, with any exponent, as tor does.
     ///
     /// # Errors
-    /// The bytes are not the DER form of a public RSA key of 1024 bits.
+    /// The bytes are not the DER form of a public RSA key ([`KeyError::Form`]), or the modulus does not have
+    /// 1024 bits ([`KeyError::Size`]).
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let permanent = Self::new(RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?)?;
         if permanent.der == der { Ok(permanent) } else { Err(KeyError::Form) }
@@ -65,14 +96,17 @@ impl PermanentKey {
         &self.der
     }
 
-    /// The address of the service with this key.
+    /// The address of the service with this key: the first 10 bytes of the SHA-1 digest of the DER form.
     pub fn address(&self) -> OnionAddress {
         let [id @ .., _, _, _, _, _, _, _, _, _, _] = <[u8; 20]>::from(Sha1::digest(&self.der));
         OnionAddress::from_permanent_id(id)
     }
 
     /// True if `signature` is this key's over the SHA-1 digest: PKCS#1 v1.5 type 1 around the bare 20 bytes,
-    /// without the usual `DigestInfo` (tor: `crypto_pk_private_sign_digest`).
+    /// without the usual `DigestInfo` (tor: `crypto_pk_private_sign_digest`). False for a signature of
+    /// another length than 128 bytes, too.
+    ///
+    /// The signed number has 128 bytes: `00 01`, 105 times `FF`, `00`, and the digest.
     pub fn verifies(&self, digest: &[u8; 20], signature: &[u8]) -> bool {
         self.key.verify(Pkcs1v15Sign::new_unprefixed(), digest, signature).is_ok()
     }
@@ -93,7 +127,8 @@ impl PointKey {
     /// Reads the DER form.
     ///
     /// # Errors
-    /// The bytes are not the DER form of a public RSA key of 1024 bits with the exponent 65537.
+    /// The bytes are not the DER form of a public RSA key ([`KeyError::Form`]), the modulus does not have
+    /// 1024 bits ([`KeyError::Size`]), or the exponent is not 65537 ([`KeyError::Exponent`]).
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Form)?;
         if key.n().bits() != BITS {

@@ -1,5 +1,44 @@
 //! The encryption of introduction points to authorized clients (rend-spec-v2 §2.1, §2.2): AES-128 in counter
 //! mode. It has no authentication code, because the descriptor's signature covers it.
+//!
+//! The first byte of a descriptor's message is its kind. A message that begins with `introduction-point ` is
+//! not encrypted. For basic authorization, with N blocks of 16 entries:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 1 | the kind: 1 |
+//! | 1 | 1 | N: 1 to 32, for up to 512 clients |
+//! | 2 | 320 N | 16 N entries, in order of their bytes: client id 4, encrypted session key 16 |
+//! | 2 + 320 N | 16 | IV |
+//! | 18 + 320 N | the rest | the points under the session key, with the IV as the first counter |
+//!
+//! A client id is the beginning of SHA-1(cookie, IV). The session key is encrypted to the cookie with a first
+//! counter of 0. Unused entries are random bytes.
+//!
+//! For stealth authorization the cookie is the key:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 1 | the kind: 2 |
+//! | 1 | 16 | IV |
+//! | 17 | the rest | the points without their last byte, under the cookie, with the IV as the first counter |
+//!
+//! ```
+//! use onionbalance_proto::v2::layer::{LayerError, decrypt, encrypt_basic};
+//! use rand_core::OsRng;
+//!
+//! let [alice, bob, carol] =
+//!     ["TRTUFLcJe7zonSx/Ben5Sg", "5d2e0u1K41rdlW3j6lkOiw", "1LWjaYKD5ufodnNvVIZvpA"].map(str::parse);
+//! let (alice, bob, carol) = (alice?, bob?, carol?);
+//! let points = b"introduction-point aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n";
+//!
+//! let message = encrypt_basic(points, &[alice, bob.clone()], &mut OsRng)?;
+//! assert_eq!(message.len(), 2 + 320 + 16 + points.len());
+//! assert_eq!(decrypt(&message, Some(&bob))?, points);
+//! assert_eq!(decrypt(&message, Some(&carol)), Err(LayerError::Cookie));
+//! assert_eq!(decrypt(&message, None), Err(LayerError::NoCookie));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use aes::Aes128;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -35,7 +74,7 @@ pub enum LayerError {
     /// The message has neither form of encryption, and is not plain text either.
     #[error("the introduction points are neither in the clear nor encrypted in a known way")]
     Form,
-    /// The message is shorter than its header requires.
+    /// The message is shorter than its header requires, or empty.
     #[error("the encrypted introduction points are cut")]
     Cut,
     /// The introduction points are encrypted to other cookies.
@@ -47,7 +86,11 @@ pub enum LayerError {
 }
 
 /// Encrypts to the holders of all `cookies` (tor: `rend_encrypt_v2_intro_points_basic`). Observers and the
-/// clients themselves learn their number only to the next multiple of 16.
+/// clients themselves learn their number only to the next multiple of 16. Without a cookie nobody can read
+/// the points.
+///
+/// `rng` gives the session key, the IV and the unused entries: it has to be a cryptographic one. The result
+/// is 338 bytes longer than `plaintext` for up to 16 cookies, and 320 more for each further 16.
 ///
 /// # Errors
 /// There are more cookies than [`MAX_CLIENTS`].
@@ -79,7 +122,8 @@ pub fn encrypt_basic(
 }
 
 /// Encrypts to the one holder of `cookie` as tor does (tor: `rend_encrypt_v2_intro_points_stealth`), which
-/// loses the last byte: one of the two line ends after the last point is left.
+/// loses the last byte: one of the two line ends after the last point is left. The result is 16 bytes longer
+/// than a `plaintext` of at least one byte.
 pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoRngCore) -> Vec<u8> {
     let mut iv = [0; IV_LENGTH];
     rng.fill_bytes(&mut iv);
@@ -88,10 +132,17 @@ pub fn encrypt_stealth(plaintext: &[u8], cookie: &Cookie, rng: &mut impl CryptoR
 }
 
 /// The plaintext of a descriptor's `introduction-points`, encrypted or not (tor:
-/// `rend_decrypt_introduction_points`).
+/// `rend_decrypt_introduction_points`). The type of `cookie` does not matter. `None` suffices for points that
+/// are not encrypted.
+///
+/// The plaintext is known to begin with `introduction-point `. Nothing else of it is known to be right before
+/// the descriptor's signature is verified.
 ///
 /// # Errors
-/// The points are encrypted and `cookie` is `None` or another client's, or the message is malformed.
+/// - [`LayerError::NoCookie`]: the points are encrypted, and `cookie` is `None`.
+/// - [`LayerError::Cookie`]: the points are encrypted to other cookies.
+/// - [`LayerError::Form`]: the first byte is neither 1 nor 2.
+/// - [`LayerError::Cut`]: the message is shorter than its header requires.
 pub fn decrypt(message: &[u8], cookie: Option<&Cookie>) -> Result<Vec<u8>, LayerError> {
     if message.starts_with(BEGINNING) {
         return Ok(message.to_vec());

@@ -1,5 +1,12 @@
 //! Time periods: the spans in which a descriptor has one id (rend-spec-v2 §1.3). They last a day. Each
 //! service's periods begin at another time of day, so that not all descriptors move at once.
+//!
+//! ```text
+//! offset = first byte of the permanent id * 86 400 / 256     0 to 86 062 seconds before midnight UTC
+//! period = (seconds since the epoch + offset) / 86 400       rounded down, a number of 4 bytes
+//! ```
+//!
+//! In the last hour of a period ([`OVERLAP`]) the descriptors of the next one are published too.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +20,22 @@ pub const LENGTH: u64 = 86_400;
 /// clocks.
 pub const OVERLAP: u64 = 3600;
 
-/// The number of a service's time period.
+/// The number of a service's time period. The same number begins at another second for each service, unless
+/// their permanent ids have the same first byte.
+///
+/// ```
+/// use onionbalance_proto::time::UnixTime;
+/// use onionbalance_proto::v2::TimePeriod;
+/// use onionbalance_proto::v2::period::seconds_left;
+///
+/// let service = "jyvfq5umznvka34v".parse()?;
+/// let now = UnixTime(1_435_229_421);
+/// let period = TimePeriod::at(now, &service);
+/// assert_eq!(period, TimePeriod(16_611));
+/// assert_eq!(seconds_left(now, &service), 21_054);
+/// assert_eq!(period.next().start(&service), now.plus(21_054));
+/// # Ok::<(), onionbalance_proto::v2::address::AddressError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct TimePeriod(pub u32);
 
@@ -25,13 +47,13 @@ impl TimePeriod {
         Self(u32::try_from(number).unwrap_or(u32::MAX))
     }
 
-    /// The period after this one.
+    /// The period after this one; the last possible one is its own next.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The period before this one.
+    /// The period before this one; the first one, 0, is its own previous.
     #[must_use]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))

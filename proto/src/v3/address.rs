@@ -1,4 +1,14 @@
 //! The onion address: an identity key with a checksum (rend-spec-v3 \[ONIONADDRESS\]).
+//!
+//! The 56 characters before `.onion` are the base32 of 35 bytes:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 32 | the ed25519 identity key |
+//! | 32 | 2 | the beginning of SHA3-256(`.onion checksum`, key, version) |
+//! | 34 | 1 | the version: 3 |
+//!
+//! The last character is the low five bits of the version: every address ends in `d`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,19 +27,34 @@ const DECODED_LENGTH: usize = 35;
 
 /// The public identity key of an onion service, known to be a point of the prime-order subgroup. It is kept
 /// as 32 bytes: the point takes 160 more, and a balancer knows thousands of addresses.
+///
+/// ```
+/// use onionbalance_proto::v3::OnionAddress;
+/// use onionbalance_proto::v3::address::AddressError;
+///
+/// let text = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+/// let address: OnionAddress = text.parse()?;
+/// assert_eq!(address.to_string(), format!("{text}.onion"));
+/// assert_eq!(address.identity()[..4], [0xD7, 0x5A, 0x98, 0x01]);
+/// assert_eq!(OnionAddress::from_identity(*address.identity())?, address);
+///
+/// let mistyped = text.replacen('2', "3", 1);
+/// assert_eq!(mistyped.parse::<OnionAddress>(), Err(AddressError::Checksum));
+/// # Ok::<(), AddressError>(())
+/// ```
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct OnionAddress([u8; 32]);
 
 /// The text or the key is not a version-3 onion address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
-    /// The text does not have 56 characters before `.onion`; it has this number.
+    /// The text does not have 56 characters before `.onion`; it has this number. 16 are a version-2 address.
     #[error("a v3 onion address has 56 characters before .onion, this one has {0}")]
     Length(usize),
     /// The text has a character outside a-z, 2-7.
     #[error("an onion address consists of the letters a-z and the digits 2-7")]
     Alphabet,
-    /// The last byte, the version, is not 3.
+    /// The last byte, the version, is not 3; the byte.
     #[error("the address has version {0}, not 3: it was mistyped or is not a v3 address")]
     Version(u8),
     /// The checksum does not match the key.
@@ -45,7 +70,8 @@ impl OnionAddress {
     /// The address of the service with this identity key.
     ///
     /// # Errors
-    /// The key is not a point of the curve's prime-order subgroup.
+    /// [`AddressError::Key`]: the key is not a point of the curve's prime-order subgroup. Otherwise one
+    /// service would have several addresses: those of its key plus each point of small order.
     pub fn from_identity(identity: [u8; 32]) -> Result<Self, AddressError> {
         let key = VerifyingKey::from_bytes(&identity).map_err(|_| AddressError::Key)?;
         if key.is_weak() || !key.to_edwards().is_torsion_free() {
@@ -79,8 +105,10 @@ impl OnionAddress {
 impl FromStr for OnionAddress {
     type Err = AddressError;
 
-    /// Reads the address with or without `.onion`, in lower or upper case. Fails if the length, a character,
-    /// the version, the checksum or the key is wrong.
+    /// Reads the address with or without `.onion`, in lower or upper case.
+    ///
+    /// # Errors
+    /// The length, a character, the version, the checksum or the key is wrong, checked in this order.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.to_ascii_lowercase();
         let text = text.strip_suffix(".onion").unwrap_or(&text);

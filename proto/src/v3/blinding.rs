@@ -1,4 +1,32 @@
 //! Key blinding: a service's key for one time period (rend-spec-v3 \[KEYBLIND\]).
+//!
+//! An HSDir that does not know the address learns neither the address from a blinded key, nor that the keys
+//! of two periods are of one service. With A the identity key, B the base point in decimal digits, and
+//! numbers of 8 bytes:
+//!
+//! ```text
+//! h = clamp(SHA3-256("Derive temporary signing key" 00 | A | B | "key-blind" | number | length in minutes))
+//! blinded key    = h * A
+//! blinded secret = h * a                     with a the secret scalar of A
+//! subcredential  = SHA3-256("subcredential" | SHA3-256("credential" | A) | blinded key)
+//! ```
+//!
+//! The specification allows a further secret in the hash of h. Tor uses none, so this module has none.
+//!
+//! ```
+//! use onionbalance_proto::time::UnixTime;
+//! use onionbalance_proto::v3::document::outer::Outer;
+//! use onionbalance_proto::v3::{BlindedKey, PeriodLength, TimePeriod};
+//!
+//! let address = "th4zxt6h4k7tcv2jwe7y3rid42pptskjmofdmt2tnwzd2n4gsotrjoid".parse()?;
+//! let period = TimePeriod::at(UnixTime(1_795_336_050), PeriodLength::try_from(8)?, 4);
+//! let blinded = BlindedKey::derive(&address, period);
+//!
+//! // The key that signed the first certificate of this service's descriptor.
+//! let text = std::fs::read_to_string("testdata/v3/backend0.desc")?;
+//! assert_eq!(Outer::decode(&text)?.signing_cert.claim.signed_by, *blinded.as_bytes());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 
@@ -14,7 +42,8 @@ use super::period::TimePeriod;
 const BASE_POINT: &[u8] = b"(15112221349535400772501151409588531511454012693041857206046113283949847762202, \
 46316835694926478169428394003475163141307993866256225615783033603165251855960)";
 
-/// A service's public key for one time period.
+/// A service's public key for one time period, an ed25519 key of 32 bytes. It determines the descriptor's
+/// HSDirs, and certifies the descriptor-signing key.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct BlindedKey(VerifyingKey);
 
@@ -25,7 +54,7 @@ impl BlindedKey {
         Self(VerifyingKey::from(point))
     }
 
-    /// The encoded point, 32 bytes.
+    /// The encoded point, 32 bytes. Tor's control port writes it in base64 without padding.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
@@ -57,6 +86,7 @@ pub fn blinding_factor(address: &OnionAddress, period: TimePeriod) -> Scalar {
 }
 
 /// The value that a client needs, beside the blinded key, to decrypt a descriptor (rend-spec-v3 \[SUBCRED\]).
+/// An HSDir that does not know the address cannot compute it. 32 bytes.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Subcredential([u8; 32]);
 

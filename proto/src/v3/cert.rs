@@ -1,11 +1,48 @@
 //! Ed25519 certificates (cert-spec; proposal 220), in the one form that tor uses for onion services: 140
 //! bytes with a single extension that names the signing key.
+//!
+//! | offset | size | value | field |
+//! |---|---|---|---|
+//! | 0 | 1 | `01` | version of the form |
+//! | 1 | 1 | `08`, `09` or `0B` | [`CertType`] |
+//! | 2 | 4 | | expiry, in hours since the epoch, big-endian |
+//! | 6 | 1 | `01` | type of the certified key |
+//! | 7 | 32 | | the certified key |
+//! | 39 | 1 | `01` | number of extensions |
+//! | 40 | 2 | `00 20` | length of the extension's data |
+//! | 42 | 1 | `04` | type of the extension: signed-with-ed25519-key |
+//! | 43 | 1 | `00` | flags of the extension |
+//! | 44 | 32 | | the signing key |
+//! | 76 | 64 | | ed25519 signature of bytes 0 to 75, by the signing key |
+//!
+//! Certificates with further extensions are valid by cert-spec, and refused here: the signer rebuilds each
+//! certificate from its parts ([`CertProof`](crate::wire::CertProof)), and tor writes none in descriptors.
+//!
+//! ```
+//! use ed25519_dalek::{Signer, SigningKey};
+//! use onionbalance_proto::time::UnixTime;
+//! use onionbalance_proto::v3::cert::{CertError, CertType, Certificate, Claim, ExpiryHour};
+//!
+//! let key = SigningKey::from_bytes(&[1; 32]);
+//! let expires = ExpiryHour(498_000);
+//! let signed_by = key.verifying_key().to_bytes();
+//! let claim = Claim { kind: CertType::AuthKey, expires, certified: [7; 32], signed_by };
+//! let bytes = Certificate { claim, signature: key.sign(&claim.signed_bytes()) }.encode();
+//! assert_eq!((bytes.len(), bytes[..2].to_vec()), (140, vec![0x01, 0x09]));
+//!
+//! let cert = Certificate::decode(&bytes, CertType::AuthKey)?;
+//! let verified = |now| cert.verify(&[7; 32], &key.verifying_key(), now);
+//! assert_eq!(verified(UnixTime(498_000 * 3600 - 1)), Ok(()));
+//! assert_eq!(verified(expires.moment()), Err(CertError::Expired));
+//! # Ok::<(), CertError>(())
+//! ```
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::time::UnixTime;
 
-/// Tor's lifetime of all certificates in a descriptor (`HS_DESC_CERT_LIFETIME`).
+/// Tor's lifetime of all certificates in a descriptor, in seconds (`HS_DESC_CERT_LIFETIME`). Tor rounds the
+/// expiry of type 08 up to a whole hour, and that of the other types down.
 pub const CERT_LIFETIME_SECS: u64 = 54 * 3600;
 
 const SIGNED_LENGTH: usize = 76;
@@ -16,7 +53,8 @@ const KEY_TYPE: u8 = 1;
 /// One extension: 32 bytes, type 04 (signed-with-ed25519-key), no flags.
 const EXTENSION: [u8; 5] = [1, 0, 32, 4, 0];
 
-/// The type of a certificate (cert-spec, list of certificate types).
+/// The type of a certificate (cert-spec, list of certificate types). It determines the kinds of both keys, so
+/// that a certificate of one place is of no use in another.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum CertType {
@@ -24,11 +62,21 @@ pub enum CertType {
     DescriptorSigning = 0x08,
     /// 09: the descriptor-signing key certifies an introduction point's authentication key.
     AuthKey = 0x09,
-    /// 0B: the descriptor-signing key certifies an introduction point's encryption key.
+    /// 0B: the descriptor-signing key certifies an introduction point's encryption key, in its ed25519 form:
+    /// see [`EncKey::to_ed25519`](super::keys::EncKey::to_ed25519).
     EncKey = 0x0B,
 }
 
-/// The expiry of a certificate, in hours since the epoch.
+/// The expiry of a certificate, in hours since the epoch. On the wire it is a number of 4 bytes.
+///
+/// ```
+/// use onionbalance_proto::time::UnixTime;
+/// use onionbalance_proto::v3::cert::ExpiryHour;
+///
+/// let moment = UnixTime(7199);
+/// assert_eq!(ExpiryHour::not_after(moment).moment(), UnixTime(3600));
+/// assert_eq!(ExpiryHour::not_before(moment).moment(), UnixTime(7200));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
 pub struct ExpiryHour(pub u32);
 
@@ -38,12 +86,12 @@ impl ExpiryHour {
         UnixTime(u64::from(self.0) * 3600)
     }
 
-    /// The last whole hour that is not after `moment`.
+    /// The last whole hour that is not after `moment`; `u32::MAX` for later moments.
     pub fn not_after(moment: UnixTime) -> Self {
         Self(u32::try_from(moment.hours()).unwrap_or(u32::MAX))
     }
 
-    /// The first whole hour that is not before `moment`.
+    /// The first whole hour that is not before `moment`; `u32::MAX` for later moments.
     pub fn not_before(moment: UnixTime) -> Self {
         Self::not_after(moment.plus(3599))
     }
@@ -52,7 +100,7 @@ impl ExpiryHour {
 /// The certificate does not prove the claim.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CertError {
-    /// The bytes do not have the form that tor writes.
+    /// The bytes do not have the form that tor writes: another length, version, key type or extension.
     #[error("certificate is not in tor's form")]
     Form,
     /// The certificate has another type than its place requires.
@@ -63,7 +111,7 @@ pub enum CertError {
         /// The type that it has.
         found: u8,
     },
-    /// The certificate has expired.
+    /// The certificate has expired: the moment is its expiry or later.
     #[error("certificate has expired")]
     Expired,
     /// The certificate certifies another key than its place requires, or is signed by another.
@@ -74,12 +122,12 @@ pub enum CertError {
     Signature,
 }
 
-/// All of a certificate but its signature.
+/// All of a certificate but its signature. The signer signs [`Claim::signed_bytes`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Claim {
     /// The type, which determines the kinds of both keys.
     pub kind: CertType,
-    /// The hour at which the certificate expires.
+    /// The hour at which the certificate expires: it is not valid from its first second on.
     pub expires: ExpiryHour,
     /// The certified key, 32 bytes.
     pub certified: [u8; 32],
@@ -98,7 +146,7 @@ impl Claim {
         }
     }
 
-    /// The 76 bytes that the signature covers.
+    /// The 76 bytes that the signature covers: the first 76 of the table in [the module](self).
     pub fn signed_bytes(&self) -> [u8; SIGNED_LENGTH] {
         let mut bytes = [0; SIGNED_LENGTH];
         let (head, rest) = bytes.split_at_mut(7);
@@ -115,7 +163,9 @@ impl Claim {
     /// Verifies the claim at `now`.
     ///
     /// # Errors
-    /// It has expired, it names another key than `signer`, or `signature` is not `signer`'s.
+    /// - [`CertError::OtherKey`]: the claim names another key than `signer`.
+    /// - [`CertError::Expired`]: `now` is the expiry or later.
+    /// - [`CertError::Signature`]: `signature` is not `signer`'s over this claim.
     pub fn verify(
         &self,
         signature: &Signature,
@@ -156,7 +206,7 @@ impl Certificate {
     /// Reads the binary form of a certificate, and verifies nothing.
     ///
     /// # Errors
-    /// The form is not tor's, or the type is not `kind`.
+    /// [`CertError::Form`]: the form is not tor's. [`CertError::Type`]: the type is not `kind`.
     pub fn decode(bytes: &[u8], kind: CertType) -> Result<Self, CertError> {
         let (head, rest) = bytes.split_first_chunk::<7>().ok_or(CertError::Form)?;
         let (certified, rest) = rest.split_first_chunk::<32>().ok_or(CertError::Form)?;
@@ -177,7 +227,8 @@ impl Certificate {
     /// Verifies that `signer` certifies the key `certified` at `now`.
     ///
     /// # Errors
-    /// The certificate is about another key or by another signer, has expired, or has a wrong signature.
+    /// [`CertError::OtherKey`]: the certificate is about another key than `certified`. The others are those
+    /// of [`Claim::verify`].
     pub fn verify(
         &self,
         certified: &[u8; 32],

@@ -1,5 +1,14 @@
 //! The `flow-control` line: the congestion control that a service supports (proposal 324; rend-spec-v3
 //! \[HS-DESC-SECOND-LAYER\]).
+//!
+//! ```text
+//! flow-control 1-2 31
+//!              |   sendme_inc: the number of cells that one SENDME acknowledges, 1 to 254
+//!              versions of FlowCtrl: numbers and ranges from 0 to 63, with commas between them
+//! ```
+//!
+//! Without the line clients use fixed windows, which are slower. With an increment that differs from the
+//! consensus's by more than 1, clients refuse the whole descriptor.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +16,19 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Versions of the `FlowCtrl` subprotocol, and the number of cells that one SENDME acknowledges.
+///
+/// Its serialized form is 9 bytes, which a reader accepts with any values: see
+/// [`FlowControl::is_well_formed`].
+///
+/// ```
+/// use onionbalance_proto::v3::FlowControl;
+///
+/// let (old, new): (FlowControl, FlowControl) = ("1 31".parse()?, "1-2 31".parse()?);
+/// assert_eq!(old.common(new), Some(old));
+/// assert_eq!(new.common("1-2 100".parse()?), None);
+/// assert_eq!(new.to_string(), "1-2 31");
+/// # Ok::<(), onionbalance_proto::v3::flow_control::FlowControlError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FlowControl {
     /// One bit per version, version 0 lowest; not zero. Protocol versions run from 0 to 63 (tor-spec,
@@ -39,8 +61,11 @@ impl FlowControl {
 impl FromStr for FlowControl {
     type Err = FlowControlError;
 
-    /// Reads the arguments of a line, and ignores further ones. Fails if the versions or the increment are
-    /// missing, malformed or out of their bounds.
+    /// Reads the arguments of a line, and ignores further ones.
+    ///
+    /// # Errors
+    /// The versions or the increment are missing, malformed or out of their bounds, or the end of a range is
+    /// below its beginning.
     fn from_str(arguments: &str) -> Result<Self, FlowControlError> {
         let mut words = arguments.split_ascii_whitespace();
         let (ranges, increment) = words.next().zip(words.next()).ok_or(FlowControlError)?;

@@ -1,4 +1,27 @@
 //! The public keys in a descriptor. Each has a type of its own, so that one cannot be used as another.
+//!
+//! All have 32 bytes. The names in the third column are the specification's:
+//!
+//! | type | curve | name | its secret is held by |
+//! |---|---|---|---|
+//! | [`AuthKey`] | ed25519 | `KP_hs_ipt_sid` | the backend |
+//! | [`EncKey`] | x25519 | `KP_hss_ntor` | the backend |
+//! | [`OnionKey`] | x25519 | `KP_ntor` | the introduction relay |
+//! | [`DescriptorSigningKey`] | ed25519 | `KP_hs_desc_sign` | the signer of the descriptor |
+//!
+//! ```
+//! use onionbalance_proto::v3::keys::{EncKey, KeyError, OnionKey};
+//!
+//! // The base points of both curves are one point in two forms.
+//! let mut base = [0; 32];
+//! base[0] = 9;
+//! let mut base_of_ed25519 = [0x66; 32];
+//! base_of_ed25519[0] = 0x58;
+//! assert_eq!(EncKey::try_from(base)?.to_ed25519(), base_of_ed25519);
+//!
+//! assert_eq!(OnionKey::try_from([0; 32]), Err(KeyError));
+//! # Ok::<(), KeyError>(())
+//! ```
 
 use std::fmt;
 
@@ -44,7 +67,7 @@ macro_rules! public_key {
 
 public_key! {
     /// The introduction point's authentication key (`KP_hs_ipt_sid`, ed25519), which names the point at its
-    /// relay.
+    /// relay. Two entries with one such key are one point.
     AuthKey
 }
 public_key! {
@@ -55,6 +78,8 @@ public_key! {
 impl TryFrom<[u8; 32]> for AuthKey {
     type Error = KeyError;
 
+    /// # Errors
+    /// The bytes are not a point of the curve, or are one of small order.
     fn try_from(bytes: [u8; 32]) -> Result<Self, KeyError> {
         verifying_key(&bytes)?;
         Ok(Self(bytes))
@@ -64,6 +89,11 @@ impl TryFrom<[u8; 32]> for AuthKey {
 impl TryFrom<[u8; 32]> for OnionKey {
     type Error = KeyError;
 
+    /// Accepts any encoding, because the key is a relay's: one with an unusual encoding must not make a
+    /// backend's descriptor unusable.
+    ///
+    /// # Errors
+    /// The point has a small order.
     fn try_from(bytes: [u8; 32]) -> Result<Self, KeyError> {
         if has_small_order(&bytes) { Err(KeyError) } else { Ok(Self(bytes)) }
     }
@@ -84,6 +114,8 @@ impl DescriptorSigningKey {
 impl TryFrom<[u8; 32]> for DescriptorSigningKey {
     type Error = KeyError;
 
+    /// # Errors
+    /// The bytes are not a point of the curve, or are one of small order.
     fn try_from(bytes: [u8; 32]) -> Result<Self, KeyError> {
         verifying_key(&bytes).map(Self)
     }
@@ -116,6 +148,10 @@ impl TryFrom<[u8; 32]> for EncKey {
     /// Accepts only the reduced encoding, which tor writes. Several encodings are one x25519 key, and its
     /// certificate covers all of them. But both ends of the handshake hash the encoding, so that only one of
     /// them works.
+    ///
+    /// # Errors
+    /// The encoding is not reduced (2^255 - 19 or more), or the point is on the curve's twist or of small
+    /// order.
     fn try_from(bytes: [u8; 32]) -> Result<Self, KeyError> {
         let reduced = bytes.iter().rev().lt(FIELD_PRIME.iter().rev());
         // A point on the curve's twist has no ed25519 form.

@@ -1,4 +1,39 @@
 //! The encryption of a descriptor's two inner layers (rend-spec-v3 \[HS-DESC-ENC\]).
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 16 | salt, random and not secret |
+//! | 16 | n | ciphertext: AES-256 in counter mode, as long as the plaintext |
+//! | 16 + n | 32 | SHA3-256(32 as 8 bytes, MAC key, 16 as 8 bytes, salt, ciphertext) |
+//!
+//! The keys are the first 80 bytes of SHAKE-256 over these fields, one behind the other:
+//!
+//! ```text
+//! blinded key 32 | subcredential 32 | revision counter 8 | salt 16 | constant
+//!     constant of the middle layer: "hsdir-superencrypted-data", of the inner one: "hsdir-encrypted-data"
+//! --> key 32 | first counter 16 | MAC key 32
+//! ```
+//!
+//! With restricted discovery a cookie of 16 bytes follows the blinded key in the inner layer's input. This
+//! module has no such cookie: inner layers of services with restricted discovery do not decrypt.
+//!
+//! ```
+//! use onionbalance_proto::time::UnixTime;
+//! use onionbalance_proto::v3::layer::{Layer, LayerContext};
+//! use onionbalance_proto::v3::{BlindedKey, PeriodLength, Subcredential, TimePeriod};
+//!
+//! let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse()?;
+//! let period = TimePeriod::at(UnixTime(1_460_545_200), PeriodLength::DAY, 720);
+//! let blinded = BlindedKey::derive(&address, period);
+//! let subcredential = Subcredential::derive(&address, &blinded);
+//! let context = LayerContext { blinded, subcredential, revision: 7 };
+//!
+//! let blob = Layer::Inner.encrypt(&context, [9; 16], b"create2-formats 2\n\0\0");
+//! assert_eq!(blob.len(), 16 + 20 + 32);
+//! assert_eq!(Layer::Inner.decrypt(&context, &blob)?, b"create2-formats 2\n");
+//! assert!(Layer::Inner.decrypt(&LayerContext { revision: 8, ..context }, &blob).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -28,17 +63,21 @@ pub struct LayerContext {
     pub blinded: BlindedKey,
     /// The service's subcredential of the same period.
     pub subcredential: Subcredential,
-    /// The descriptor's revision counter.
+    /// The descriptor's revision counter, from the outer document.
     pub revision: u64,
 }
 
-/// The layer is too short, or its authentication code is wrong.
+/// The layer is too short, or its authentication code is wrong; the layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the {0:?} layer does not decrypt: altered, or encrypted for another service or period")]
 pub struct LayerError(Layer);
 
 impl Layer {
-    /// Encrypts `plaintext`; the result is the salt, the ciphertext and the authentication code.
+    /// Encrypts `plaintext`; the result is the salt, the ciphertext and the authentication code, 48 bytes
+    /// longer than `plaintext`.
+    ///
+    /// The salt must be random: two plaintexts with one salt and one context would be encrypted with the same
+    /// key stream. Padding is the caller's: see [`ClientLines`](super::document::middle::ClientLines).
     pub fn encrypt(self, context: &LayerContext, salt: [u8; SALT_LENGTH], plaintext: &[u8]) -> Vec<u8> {
         let mut keys = self.keys(context, &salt);
         let mut blob = Vec::with_capacity(SALT_LENGTH + plaintext.len() + MAC_LENGTH);
@@ -54,7 +93,8 @@ impl Layer {
     /// Checks the code and decrypts. The plaintext ends before the first NUL; the rest is padding.
     ///
     /// # Errors
-    /// `blob` is too short, or its code is wrong.
+    /// `blob` has less than 48 bytes, or its code is wrong: it was altered, or is of another layer, service,
+    /// period or revision.
     pub fn decrypt(self, context: &LayerContext, blob: &[u8]) -> Result<Vec<u8>, LayerError> {
         let (salt, rest) = blob.split_first_chunk::<SALT_LENGTH>().ok_or(LayerError(self))?;
         let (ciphertext, code) = rest.split_last_chunk::<MAC_LENGTH>().ok_or(LayerError(self))?;

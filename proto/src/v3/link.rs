@@ -1,5 +1,20 @@
 //! Link specifiers: the addresses and identities of an introduction relay (tor-spec, EXTEND2; rend-spec-v3
 //! \[INTRO-POINT\]).
+//!
+//! ```text
+//! count 1 | count times: type 1 | length 1 | data
+//! ```
+//!
+//! | type | length | data |
+//! |---|---|---|
+//! | 0 | 6 | IPv4 address 4, port 2 |
+//! | 1 | 18 | IPv6 address 16, port 2 |
+//! | 2 | 20 | RSA identity digest: the relay's fingerprint |
+//! | 3 | 32 | ed25519 identity key |
+//! | others | 0 to 255 | kept as they are |
+//!
+//! No certificate covers link specifiers. A false relay in them can deny service, but cannot read the
+//! introduction, which is encrypted to the point's [`EncKey`](super::keys::EncKey).
 
 use std::fmt;
 
@@ -17,6 +32,21 @@ const ED25519_IDENTITY: u8 = 3;
 /// [`LinkSpecifiers::MAX_LENGTH`] bytes, each of the length its type has, exactly one RSA identity, at most
 /// one ed25519 identity, and an IP address. Specifiers of unknown types are kept, because clients pass them
 /// to the relay.
+///
+/// ```
+/// use onionbalance_proto::v3::LinkSpecifiers;
+/// use onionbalance_proto::v3::link::LinkError;
+///
+/// let ipv4 = [&[0, 6][..], &[127, 0, 0, 1], &9001_u16.to_be_bytes()].concat();
+/// let identity = [&[2, 20][..], &[0xAB; 20]].concat();
+/// let specifiers = LinkSpecifiers::try_from([&[2][..], &ipv4, &identity].concat())?;
+/// assert_eq!(specifiers.rsa_identity().to_string(), "AB".repeat(20));
+/// assert_eq!(specifiers.as_bytes().len(), 1 + 8 + 22);
+///
+/// let without_address = [&[1][..], &identity].concat();
+/// assert_eq!(LinkSpecifiers::try_from(without_address), Err(LinkError::Address));
+/// # Ok::<(), LinkError>(())
+/// ```
 #[derive(Clone, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct LinkSpecifiers {
@@ -46,7 +76,8 @@ impl LinkSpecifiers {
     /// for future types.
     pub const MAX_LENGTH: usize = 256;
 
-    /// The binary form: a count, then type, length and data of each.
+    /// The binary form, 31 to [`LinkSpecifiers::MAX_LENGTH`] bytes: a count, then type, length and data of
+    /// each. It is returned as it was read, byte for byte.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -60,6 +91,11 @@ impl LinkSpecifiers {
 impl TryFrom<Vec<u8>> for LinkSpecifiers {
     type Error = LinkError;
 
+    /// Reads the binary form. The addresses themselves are not judged: one of a private network is accepted.
+    ///
+    /// # Errors
+    /// See [`LinkError`]: the list is cut or too long, a specifier has a wrong length, or there is not one
+    /// relay with an IP address.
     fn try_from(bytes: Vec<u8>) -> Result<Self, LinkError> {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(LinkError::Length);

@@ -1,11 +1,22 @@
 //! The reason why a signer is not ready, as a text for people.
+//!
+//! A reason reaches the balancer's log and an operator's terminal. So the type holds nothing that could forge
+//! a line of the log or control a terminal, whichever side made it.
 
 use serde::{Deserialize, Serialize};
 
 /// The longest reason, in bytes of UTF-8.
 const MAX_LENGTH: usize = 1024;
 
-/// One line of at most 1 KiB.
+/// One line of at most 1024 bytes of UTF-8, without control characters.
+///
+/// ```
+/// use onionbalance_proto::wire::Reason;
+///
+/// assert_eq!(String::from(Reason::from("no key\n\u{1b}[31m")), "no key  [31m");
+/// assert_eq!(String::from(Reason::from("x".repeat(2000).as_str())).len(), 1024);
+/// assert!(Reason::try_from("two\nlines".to_owned()).is_err());
+/// ```
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -36,6 +47,9 @@ impl TryFrom<String> for Reason {
     type Error = NotALine;
 
     /// Takes a text from the wire as it is.
+    ///
+    /// # Errors
+    /// The text has more than 1024 bytes, or a control character: no signer writes such a reason.
     fn try_from(text: String) -> Result<Self, NotALine> {
         if Self::from(text.as_str()).0 == text { Ok(Self(text)) } else { Err(NotALine) }
     }

@@ -1,4 +1,21 @@
-//! The signer's refusals, with numbers that logs, metrics and tests can rely on.
+//! The signer's refusals, with numbers that logs, metrics and tests can rely on. A number is never given
+//! again: 4 and 24 were rules of earlier versions of the protocol.
+//!
+//! Requests of version 3 can break the rules 1 to 23, 25, 26 and 33, requests of version 2 the rules 1, 3, 7
+//! to 11 and 25 to 32.
+//!
+//! ```
+//! use onionbalance_proto::wire::Refusal;
+//!
+//! let refusal = Refusal::try_from(21)?;
+//! assert_eq!(refusal, Refusal::EncCert);
+//! assert_eq!(
+//!     refusal.to_string(),
+//!     "a point's encryption key is not the one its backend certified (refusal 21)"
+//! );
+//! assert!(Refusal::try_from(24).is_err());
+//! # Ok::<(), onionbalance_proto::wire::refusal::UnknownRefusal>(())
+//! ```
 
 use std::fmt;
 
@@ -19,7 +36,7 @@ macro_rules! refusals {
             /// Every refusal, in the order of their numbers.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The rule in words.
+            /// The rule in words, without a full stop: a part of a sentence.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -69,6 +86,10 @@ pub struct UnknownRefusal(u16);
 impl TryFrom<u16> for Refusal {
     type Error = UnknownRefusal;
 
+    /// The refusal with this number.
+    ///
+    /// # Errors
+    /// No refusal has the number.
     fn try_from(code: u16) -> Result<Self, UnknownRefusal> {
         Self::ALL.iter().copied().find(|refusal| u16::from(*refusal) == code).ok_or(UnknownRefusal(code))
     }

@@ -24,7 +24,7 @@ pub enum DocumentError {
     /// The text continues after the signature.
     #[error("descriptor has text after its signature")]
     AfterSignature,
-    /// A key is not usable.
+    /// The permanent key, or a key of a point, is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The signature of the descriptor is wrong.
@@ -45,7 +45,7 @@ pub enum DocumentError {
     /// The introduction points are not UTF-8 text.
     #[error("the introduction points are not UTF-8 text")]
     Encoding,
-    /// The descriptor has no introduction points.
+    /// The descriptor has no introduction points: the item is missing, or its text has no point.
     #[error("descriptor has no introduction points")]
     NoPoints,
     /// The descriptor has more introduction points than clients accept.

@@ -1,4 +1,21 @@
-//! The document around the introduction points: the part that HSDirs read and check.
+//! The document around the introduction points: the part that HSDirs read and check (rend-spec-v2 §1.3).
+//!
+//! ```text
+//! rendezvous-service-descriptor ID         32 characters of base32
+//! version 2
+//! permanent-key
+//! -----BEGIN RSA PUBLIC KEY-----           140 bytes with the usual exponent
+//! secret-id-part HASH                      32 characters of base32
+//! publication-time YYYY-MM-DD HH:MM:SS     UTC, a whole hour
+//! protocol-versions 2,3
+//! introduction-points                      left out by a service without points
+//! -----BEGIN MESSAGE-----                  the points, or their encryption
+//! signature                                the signed text ends with this line
+//! -----BEGIN SIGNATURE-----                128 bytes
+//! ```
+//!
+//! The signature is over the SHA-1 digest of all bytes from the first to the line end after `signature`.
+//! Items may come in any order between the first and the last. Unknown items are ignored, as in tor.
 
 use std::fmt::Write;
 
@@ -20,7 +37,8 @@ const SIGNATURE_LINE: &str = "signature\n";
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Renders the document as tor does (tor: `rend_encode_v2_descriptors`).
+    /// Renders the document as tor does (tor: `rend_encode_v2_descriptors`). `message` is the list of points,
+    /// or its encryption. The id is computed from `key` and `secret_id_part`.
     pub fn new(
         key: &PermanentKey,
         secret_id_part: SecretIdPart,
@@ -48,7 +66,8 @@ impl Unsigned {
         Sha1::digest(&self.0).into()
     }
 
-    /// The descriptor with `signature`, which is the permanent key's over [`Unsigned::digest`].
+    /// The descriptor with `signature`, which is the permanent key's over [`Unsigned::digest`]. The signature
+    /// is not verified. The text ends with a line end, as tor's does.
     pub fn finish(mut self, signature: &[u8; LENGTH]) -> String {
         netdoc::push_object(&mut self.0, SIGNATURE, signature);
         self.0.push('\n');
@@ -63,9 +82,9 @@ pub struct Outer<'a> {
     pub id: DescriptorId,
     /// The service's permanent key.
     pub key: PermanentKey,
-    /// The part of the id's hash input besides the key.
+    /// The part of the id's hash input besides the permanent id.
     pub secret_id_part: SecretIdPart,
-    /// The publication time; tor writes whole hours.
+    /// The publication time; tor writes whole hours, and other moments are read, too.
     pub published: UnixTime,
     pub(super) message: Option<Vec<u8>>,
     pub(super) signature: Vec<u8>,
@@ -73,10 +92,26 @@ pub struct Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir does, and verifies nothing.
+    /// Reads the document as an HSDir does, and verifies nothing. The length is not checked.
     ///
     /// # Errors
-    /// An item is missing, repeated or malformed.
+    /// - [`DocumentError::Beginning`]: the text does not begin with `rendezvous-service-descriptor `.
+    /// - [`DocumentError::Version`]: the version is not 2.
+    /// - [`DocumentError::Key`]: the permanent key is not an RSA key of 1024 bits.
+    /// - [`DocumentError::AfterSignature`]: an item follows the signature.
+    /// - [`DocumentError::Netdoc`]: an item is missing, repeated or malformed. A missing
+    ///   `introduction-points` is not an error here.
+    ///
+    /// ```
+    /// # use onionbalance_proto::v2::document::{DocumentError, outer::Outer};
+    /// let text = std::fs::read_to_string("testdata/v2/stealth1.desc")?;
+    /// let outer = Outer::decode(&text)?;
+    /// outer.verify()?;
+    /// assert_eq!(outer.key.address().to_string(), "jhs6drtjibqvl3ew.onion");
+    /// assert!(outer.is_encrypted());
+    /// assert_eq!(Outer::decode("version 2\n"), Err(DocumentError::Beginning));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         if !text.starts_with("rendezvous-service-descriptor ") {
             return Err(DocumentError::Beginning);
@@ -91,7 +126,8 @@ impl<'a> Outer<'a> {
     /// Verifies the signature and the id, as an HSDir does.
     ///
     /// # Errors
-    /// The signature is wrong, or the id does not follow from the key and the secret-id-part.
+    /// [`DocumentError::Signature`]: the signature is not by [`Outer::key`]. [`DocumentError::Id`]: the id
+    /// does not follow from the key and the secret-id-part.
     pub fn verify(&self) -> Result<(), DocumentError> {
         if !self.key.verifies(&Sha1::digest(self.signed_text).into(), &self.signature) {
             return Err(DocumentError::Signature);
@@ -103,7 +139,7 @@ impl<'a> Outer<'a> {
     }
 
     /// The period, among `periods`, and the replica that the secret-id-part was made for; `None`: there is
-    /// none. The id is computed with and without `cookie`, because the `client_keys` form of a cookie does
+    /// none. The part is computed with and without `cookie`, because the `client_keys` form of a cookie does
     /// not contain its type.
     pub fn place(&self, periods: &[TimePeriod], cookie: Option<&Cookie>) -> Option<(TimePeriod, Replica)> {
         let places = periods.iter().flat_map(|period| Replica::ALL.map(|replica| (*period, replica)));
@@ -119,7 +155,7 @@ impl<'a> Outer<'a> {
         self.message.as_ref().is_some_and(|message| !message.starts_with(layer::BEGINNING))
     }
 
-    /// The whole descriptor.
+    /// The whole descriptor. Signature and id are not verified here: the caller has called [`Outer::verify`].
     ///
     /// # Errors
     /// It belongs to none of `periods`, or its introduction points do not decrypt with `cookie`, are

@@ -1,4 +1,34 @@
 //! The introduction points: the document inside a descriptor (rend-spec-v2 §1.3, `introduction-points`).
+//!
+//! Each point takes up to 640 bytes:
+//!
+//! ```text
+//! introduction-point RELAY                 its RSA identity digest, 32 characters of base32
+//! ip-address A.B.C.D
+//! onion-port PORT                          1 to 65535
+//! onion-key
+//! -----BEGIN RSA PUBLIC KEY-----           140 bytes
+//! service-key
+//! -----BEGIN RSA PUBLIC KEY-----           140 bytes
+//! ```
+//!
+//! Neither HSDirs nor tor at HSPOST read this part. A frontend with a point that clients do not accept would
+//! be stored, and reach nobody.
+//!
+//! ```
+//! use onionbalance_proto::v2::TimePeriod;
+//! use onionbalance_proto::v2::document::{open_outer, points};
+//!
+//! let text = std::fs::read_to_string("testdata/v2/b2-replica0.desc")?;
+//! let outer = open_outer(&text)?;
+//! let period = TimePeriod::at(outer.published, &outer.key.address());
+//! let descriptor = outer.open(&[period], None)?;
+//!
+//! let list = points::encode(&descriptor.points);
+//! assert!(list.starts_with("introduction-point ") && list.ends_with("-----\n\n"));
+//! assert_eq!(points::decode(&list)?, descriptor.points);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -29,6 +59,7 @@ pub struct IntroductionPoint {
 }
 
 /// Renders the points as tor does (tor: `rend_encode_v2_intro_points`), with a second line end at the end.
+/// Their number is not checked. The text of no point is that line end alone.
 pub fn encode(points: &[IntroductionPoint]) -> String {
     let mut text = String::with_capacity(points.len() * POINT_LENGTH + 1);
     for point in points {
@@ -42,7 +73,10 @@ pub fn encode(points: &[IntroductionPoint]) -> String {
 /// are ignored, as in tor.
 ///
 /// # Errors
-/// There is no point, there are more than [`MAX_POINTS`], or one is malformed.
+/// - [`DocumentError::NoPoints`]: there is no point.
+/// - [`DocumentError::TooManyPoints`]: there are more than [`MAX_POINTS`].
+/// - [`DocumentError::Key`]: a key does not have 1024 bits and the exponent 65537.
+/// - [`DocumentError::Netdoc`]: an item is missing, repeated or malformed, or precedes the first point.
 pub fn decode(text: &str) -> Result<Vec<IntroductionPoint>, DocumentError> {
     let mut points = Vec::new();
     let mut draft: Option<Draft> = None;

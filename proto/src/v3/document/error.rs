@@ -28,16 +28,16 @@ pub enum DocumentError {
     /// The signature of the descriptor is wrong.
     #[error("descriptor's signature is wrong")]
     Signature,
-    /// A certificate is not valid.
+    /// A certificate is not valid: that of the descriptor-signing key, or of a point.
     #[error(transparent)]
     Cert(#[from] CertError),
-    /// A layer does not decrypt.
+    /// A layer does not decrypt. The inner one of a service with restricted discovery never does.
     #[error(transparent)]
     Layer(#[from] LayerError),
     /// A decrypted layer is not UTF-8 text.
     #[error("a decrypted layer is not UTF-8 text")]
     Encoding,
-    /// A key is not usable.
+    /// The descriptor-signing key, or a key of a point, is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The link specifiers of a point are malformed.

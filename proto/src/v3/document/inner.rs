@@ -1,4 +1,33 @@
 //! The innermost layer: the introduction points (rend-spec-v3 \[HS-DESC-SECOND-LAYER\]).
+//!
+//! Brackets are around lines that may be missing:
+//!
+//! ```text
+//! create2-formats 2                        handshakes of the service: 2 is ntor
+//! [single-onion-service]
+//! [flow-control VERSIONS INCREMENT]
+//! introduction-point BASE64                link specifiers; from here on for each point
+//! onion-key ntor BASE64                    32 bytes
+//! auth-key
+//! -----BEGIN ED25519 CERT-----             140 bytes, type 09
+//! enc-key ntor BASE64                      32 bytes
+//! enc-key-cert
+//! -----BEGIN ED25519 CERT-----             140 bytes, type 0B
+//! ```
+//!
+//! All other lines are read over. One of them is `pow-params`, which a frontend cannot have: each backend
+//! verifies solutions by its own seed and its own blinded key.
+//!
+//! ```
+//! use onionbalance_proto::v3::document::DocumentError;
+//! use onionbalance_proto::v3::document::inner::Inner;
+//!
+//! let text = "create2-formats 2\nsingle-onion-service\nflow-control 1-2 31\n";
+//! let inner = Inner::decode(text, 20)?;
+//! assert!(inner.single_onion && inner.points.is_empty());
+//! assert_eq!(inner.encode(), text);
+//! # Ok::<(), DocumentError>(())
+//! ```
 
 use std::fmt::Write;
 
@@ -17,11 +46,11 @@ const NTOR: &str = "2";
 /// The contents of the innermost layer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Inner {
-    /// The congestion control that the service supports; `None`: none.
+    /// The congestion control that the service supports; `None`: the line is missing.
     pub flow_control: Option<FlowControl>,
     /// True if the service has given up its own anonymity (`single-onion-service`).
     pub single_onion: bool,
-    /// The introduction points, in the layer's order.
+    /// The introduction points, in the layer's order. Clients choose one at random with equal chances.
     pub points: Vec<IntroductionPoint>,
 }
 
@@ -30,11 +59,11 @@ pub struct Inner {
 pub struct IntroductionPoint {
     /// The addresses and identities of its relay.
     pub link_specifiers: LinkSpecifiers,
-    /// The relay's ntor onion key.
+    /// The relay's ntor onion key. No certificate covers it.
     pub onion_key: OnionKey,
-    /// The point's authentication key.
+    /// The point's authentication key. It is read from `auth_cert`, because the layer has no line for it.
     pub auth_key: AuthKey,
-    /// The service's encryption key.
+    /// The service's encryption key, from the line `enc-key`. [`super::open`] compares it with `enc_cert`.
     pub enc_key: EncKey,
     /// The type-09 certificate: the descriptor-signing key certifies the authentication key.
     pub auth_cert: Certificate,
@@ -43,7 +72,8 @@ pub struct IntroductionPoint {
 }
 
 impl Inner {
-    /// Renders the layer as tor does (tor: `get_inner_encrypted_layer_plaintext`).
+    /// Renders the layer as tor does (tor: `get_inner_encrypted_layer_plaintext`). A point takes about 900
+    /// bytes. The number of points is not checked.
     pub fn encode(&self) -> String {
         // A point takes about 900 bytes.
         let mut text = String::with_capacity(64 + self.points.len() * 1024);
@@ -64,9 +94,16 @@ impl Inner {
     /// Reads the layer. Unknown lines are ignored, as in tor. Points with a `legacy-key` (for relays before
     /// 2018) are left out, because the signer renders no `legacy-key-cert`.
     ///
+    /// Signatures are not verified, and the certified keys are not compared with the listed ones:
+    /// [`super::open`] does both.
+    ///
     /// # Errors
-    /// `create2-formats` lacks ntor, a point is malformed, or there are more points than `max_points`, so that
-    /// work and memory are bounded.
+    /// - [`DocumentError::TooManyPoints`]: there are more points than `max_points`, so that work and memory
+    ///   are bounded.
+    /// - [`DocumentError::Netdoc`]: `create2-formats` lacks ntor, or an item of a point is missing, repeated
+    ///   or malformed.
+    /// - [`DocumentError::Cert`], [`DocumentError::Key`], [`DocumentError::Link`]: a part of a point is
+    ///   malformed.
     pub fn decode(text: &str, max_points: usize) -> Result<Self, DocumentError> {
         let mut head = Head::default();
         let mut points = Vec::new();

@@ -1,5 +1,28 @@
 //! The middle layer: the authorized clients' lines around the encrypted inner layer
 //! (rend-spec-v3 \[HS-DESC-FIRST-LAYER\]).
+//!
+//! ```text
+//! desc-auth-type x25519
+//! desc-auth-ephemeral-key BASE64           32 bytes
+//! auth-client ID IV COOKIE                 8, 16 and 16 bytes in base64 without padding; 16 such lines
+//! encrypted
+//! -----BEGIN MESSAGE-----                  the encrypted inner layer
+//! -----END MESSAGE-----                    no line end; then NULs up to a multiple of 10 000 bytes
+//! ```
+//!
+//! The lines are there without authorized clients, too, so that HSDirs with the address cannot tell the two
+//! kinds of services apart.
+//!
+//! ```
+//! use onionbalance_proto::v3::document::middle::{self, ClientLines};
+//!
+//! let text = ClientLines::made_up(&mut rand_core::OsRng).encode(b"the inner layer");
+//! assert_eq!(text.len(), 10_000);
+//! assert_eq!(text.matches("\nauth-client ").count(), 16);
+//! // Decryption cuts the text at the first NUL.
+//! assert_eq!(middle::decode(text.trim_end_matches('\0'))?, b"the inner layer");
+//! # Ok::<(), onionbalance_proto::v3::document::DocumentError>(())
+//! ```
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 use rand_core::CryptoRngCore;
@@ -31,7 +54,8 @@ struct ClientLine {
 }
 
 impl ClientLines {
-    /// Lines that no client can use and no observer can tell from real ones.
+    /// Lines that no client can use and no observer can tell from real ones. `rng` has to be a cryptographic
+    /// one: real lines are encrypted.
     pub fn made_up(rng: &mut impl CryptoRngCore) -> Self {
         let secret = x25519_dalek::EphemeralSecret::random_from_rng(&mut *rng);
         let ephemeral_key = x25519_dalek::PublicKey::from(&secret).to_bytes();
@@ -70,7 +94,7 @@ impl ClientLines {
 /// restricted discovery they are made up, and with it the inner layer does not decrypt.
 ///
 /// # Errors
-/// `encrypted` or `desc-auth-type x25519` is missing, repeated or malformed.
+/// [`DocumentError::Netdoc`]: `encrypted` or `desc-auth-type x25519` is missing, repeated or malformed.
 pub fn decode(text: &str) -> Result<Vec<u8>, DocumentError> {
     let (mut kind, mut encrypted) = (None, None);
     for item in netdoc::items(text) {

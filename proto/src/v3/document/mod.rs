@@ -2,6 +2,43 @@
 //!
 //! [`Descriptor::seal`] renders a descriptor from the inside out. [`open`] reads one from the outside in, and
 //! verifies everything that it returns.
+//!
+//! ```text
+//! outer document, module `outer`              hs-descriptor 3 … superencrypted … signature
+//! └─ superencrypted, Layer::Middle            read with the address
+//!    middle document, module `middle`         desc-auth-type x25519 … auth-client … encrypted
+//!    └─ encrypted, Layer::Inner               read with the address [and a client's key]
+//!       inner document, module `inner`        create2-formats 2 … introduction-point …
+//! ```
+//!
+//! The balancer opens the descriptors of backends with it. The signer seals those of the frontend, and opens
+//! none.
+//!
+//! A descriptor of tor 0.4.9.11 is opened, and sealed again:
+//!
+//! ```
+//! use onionbalance_proto::time::UnixTime;
+//! use onionbalance_proto::v3::document::middle::ClientLines;
+//! use onionbalance_proto::v3::document::{MAX_LENGTH, PeriodKeys, open, open_outer};
+//! use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+//! use rand_core::OsRng;
+//!
+//! let address = "th4zxt6h4k7tcv2jwe7y3rid42pptskjmofdmt2tnwzd2n4gsotrjoid.onion".parse()?;
+//! let now = UnixTime(1_795_336_050);
+//! let keys = PeriodKeys::derive(&address, TimePeriod::at(now, PeriodLength::try_from(8)?, 4));
+//! let text = std::fs::read_to_string("testdata/v3/backend0.desc")?;
+//!
+//! let descriptor = open(&text, &keys, now)?;
+//! assert_eq!(descriptor.revision, 23_268_292);
+//! assert_eq!(descriptor.inner.points.len(), 3);
+//!
+//! // Without the descriptor-signing key this makes a text of the right size with a wrong signature.
+//! let sealed = descriptor.seal(&keys, &ClientLines::made_up(&mut OsRng), [[1; 16], [2; 16]]);
+//! let forged = sealed.finish(&ed25519_dalek::Signature::from_bytes(&[0; 64]));
+//! assert_eq!(forged.trim_end().len(), text.trim_end().len());
+//! assert!(forged.len() < MAX_LENGTH && open_outer(&forged, &keys, now).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 pub mod inner;
@@ -29,12 +66,12 @@ pub const MAX_POINTS: usize = 20;
 /// parameter `HSV3MaxDescriptorSize`).
 pub const MAX_LENGTH: usize = 50_000;
 
-/// The public keys of one service's descriptors of one period.
+/// The public keys of one service's descriptors of one period, by which [`open`] knows the expected service.
 #[derive(Clone, Copy)]
 pub struct PeriodKeys {
-    /// The blinded key.
+    /// The blinded key, which certifies the descriptor-signing key.
     pub blinded: BlindedKey,
-    /// The subcredential.
+    /// The subcredential, from which the layers' keys are derived.
     pub subcredential: Subcredential,
 }
 
@@ -50,20 +87,23 @@ impl PeriodKeys {
     }
 }
 
-/// A descriptor in the clear.
+/// A descriptor in the clear. The lines of its clients and its padding are not part of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Descriptor {
     /// Type 08: the blinded key certifies the descriptor-signing key.
     pub signing_cert: Certificate,
-    /// The revision counter.
+    /// The revision counter. An HSDir replaces a descriptor of the same blinded key by one with a greater
+    /// counter only.
     pub revision: u64,
-    /// The innermost layer.
+    /// The innermost layer, with 0 to [`MAX_POINTS`] points if [`open`] returned it.
     pub inner: Inner,
 }
 
 impl Descriptor {
-    /// Renders and encrypts the layers, each with its own salt: `salts` are the inner and the middle layer's.
-    /// The caller signs the result.
+    /// Renders and encrypts the layers, each with its own salt: `salts` are the inner and the middle layer's,
+    /// 16 random bytes each. The caller signs the result.
+    ///
+    /// The numbers of points and of bytes are not checked. A text of [`MAX_LENGTH`] bytes or more can result.
     pub fn seal(&self, keys: &PeriodKeys, clients: &ClientLines, salts: [[u8; 16]; 2]) -> Unsigned {
         let context = keys.layers(self.revision);
         let [inner_salt, middle_salt] = salts;
@@ -76,10 +116,19 @@ impl Descriptor {
 
 /// Reads the descriptor of the service and period that `keys` belong to, and verifies at `now` the
 /// certificate of the descriptor-signing key, the signature, both layers, and the certificates of each point.
-/// The certified encryption key of a point must be the listed one.
+/// The certified encryption key of a point must be the listed one. Tor's clients do not compare the two.
+///
+/// The revision counter is not compared with any other: an older descriptor of the same period opens.
 ///
 /// # Errors
-/// The text is too long or malformed, it belongs to another service or period, or a check fails.
+/// - [`DocumentError::Length`]: the text has [`MAX_LENGTH`] bytes or more.
+/// - [`DocumentError::Cert`]: a certificate is malformed, has expired, or is not by the expected key. A
+///   descriptor of another service or period is found by the first certificate:
+///   [`CertError::OtherKey`](super::cert::CertError::OtherKey).
+/// - [`DocumentError::Signature`]: the descriptor-signing key did not sign the text.
+/// - [`DocumentError::Layer`]: a layer does not decrypt, as with restricted discovery.
+/// - [`DocumentError::TooManyPoints`]: there are more than [`MAX_POINTS`] points.
+/// - The others: the text of a layer, a key or a link specifier is malformed.
 pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, DocumentError> {
     let (outer, signing_key) = verified_outer(text, keys, now)?;
     let context = keys.layers(outer.revision);
@@ -96,7 +145,7 @@ pub fn open(text: &str, keys: &PeriodKeys, now: UnixTime) -> Result<Descriptor, 
 /// Reads the outer document alone and verifies it at `now`, as an HSDir does.
 ///
 /// # Errors
-/// It is too long or malformed, or its certificate or signature is not valid.
+/// Those of [`open`] that concern the length, the outer text, its certificate and its signature.
 pub fn open_outer<'a>(text: &'a str, keys: &PeriodKeys, now: UnixTime) -> Result<Outer<'a>, DocumentError> {
     verified_outer(text, keys, now).map(|(outer, _)| outer)
 }

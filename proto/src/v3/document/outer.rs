@@ -1,4 +1,19 @@
 //! The outer document: the part that HSDirs read and check (rend-spec-v3 \[DESC-OUTER\]).
+//!
+//! ```text
+//! hs-descriptor 3
+//! descriptor-lifetime 180                  minutes, at most 720
+//! descriptor-signing-key-cert
+//! -----BEGIN ED25519 CERT-----             140 bytes, type 08
+//! revision-counter NUMBER                  0 to 2^64 - 1
+//! superencrypted
+//! -----BEGIN MESSAGE-----                  the encrypted middle layer
+//! signature BASE64                         64 bytes: 86 characters without padding
+//! ```
+//!
+//! The signature is over `Tor onion service descriptor sig v3` and the text before the line `signature`, by
+//! the certified key. An HSDir checks the certificate by the key that is in it: it knows no address, and can
+//! not tell whether the blinded key is that of a service.
 
 use std::fmt::Write;
 
@@ -21,7 +36,8 @@ const MAX_LIFETIME: u64 = 720;
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Renders the document as tor does (tor: `desc_encode_v3`).
+    /// Renders the document as tor does (tor: `desc_encode_v3`), with a lifetime of 180 minutes.
+    /// `superencrypted` is the result of [`Layer::encrypt`](crate::v3::layer::Layer::encrypt).
     pub fn new(signing_cert: &Certificate, revision: u64, superencrypted: &[u8]) -> Self {
         let mut text = String::with_capacity((superencrypted.len() / 48 + 1) * 65 + 1024);
         // Writing to a String cannot fail.
@@ -34,13 +50,13 @@ impl Unsigned {
         Self(text)
     }
 
-    /// The bytes that the descriptor-signing key has to sign.
+    /// The bytes that the descriptor-signing key has to sign: a prefix of 35 bytes, and the text.
     pub fn signed_bytes(&self) -> Vec<u8> {
         [SIGNATURE_PREFIX, self.0.as_bytes()].concat()
     }
 
     /// The descriptor with `signature`, which is the descriptor-signing key's over
-    /// [`Unsigned::signed_bytes`].
+    /// [`Unsigned::signed_bytes`]. The signature is not verified. The text ends with a line end.
     pub fn finish(mut self, signature: &Signature) -> String {
         self.0.push_str("signature ");
         BASE64_NOPAD.encode_append(&signature.to_bytes(), &mut self.0);
@@ -56,17 +72,21 @@ pub struct Outer<'a> {
     pub signing_cert: Certificate,
     /// The revision counter.
     pub revision: u64,
-    /// The encrypted middle layer.
+    /// The encrypted middle layer, for [`Layer::decrypt`](crate::v3::layer::Layer::decrypt).
     pub superencrypted: Vec<u8>,
     signature: Signature,
     signed_text: &'a str,
 }
 
 impl<'a> Outer<'a> {
-    /// Reads the document as an HSDir or a client does, and verifies nothing.
+    /// Reads the document as an HSDir or a client does, and verifies nothing. The length is not checked.
     ///
     /// # Errors
-    /// An item is missing, repeated or malformed, or the version or the lifetime is not acceptable.
+    /// - [`DocumentError::Version`]: the version is not 3.
+    /// - [`DocumentError::Lifetime`]: the lifetime is longer than 720 minutes.
+    /// - [`DocumentError::AfterSignature`]: an item follows the signature.
+    /// - [`DocumentError::Cert`]: the certificate is malformed, or not of type 08.
+    /// - [`DocumentError::Netdoc`]: an item is missing, repeated or malformed.
     pub fn decode(text: &'a str) -> Result<Self, DocumentError> {
         let (mut version, mut lifetime, mut signing_cert, mut revision) = (None, None, None, None);
         let (mut superencrypted, mut signature) = (None, None);
