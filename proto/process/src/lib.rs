@@ -3,6 +3,17 @@
 //!
 //! Each program has its own order of these, and its own messages. The confinement of the two is not shared,
 //! because they need different system calls and files.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use onionbalance_process::{directory_of, monotonic, version};
+//!
+//! let since = monotonic();
+//! assert!(version(Some("an example")).contains("(an example"));
+//! assert_eq!(directory_of(Path::new("config.yaml")), Path::new("."));
+//! assert!(monotonic() >= since);
+//! ```
 
 #![forbid(unsafe_code)]
 

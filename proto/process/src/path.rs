@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// The directory that a file is in: `.` if its path is a name alone.
+/// The directory that a file is in, by its path alone: `.` if the path is a name alone, and for `/`. The file
+/// need not exist, and links are not followed.
 pub fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }

@@ -15,7 +15,9 @@ pub fn is_root() -> bool {
 /// if it is that user's already.
 ///
 /// # Errors
-/// The kernel refuses, since the process is not root's.
+/// `EPERM`: the process is not root's. `EINVAL`: the user's name has a NUL in it. The others are those of
+/// setgroups(2), setresgid(2) and setresuid(2). The process may have changed its groups before an error: the
+/// caller ends it.
 pub fn become_user(user: &User) -> nix::Result<()> {
     if Uid::effective() == user.uid {
         return Ok(());
