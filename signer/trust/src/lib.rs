@@ -26,6 +26,32 @@
 //! judge it. Every directory stays open, and modes and owners are those of open files: the judged file is the
 //! file that is read, even if its path leads elsewhere by then.
 //!
+//! Below directories that others can enter, and without an access list, the rule for the file itself is:
+//!
+//! | owner | mode | [`Found::open`] | [`Found::open_key`] |
+//! |---|---|---|---|
+//! | root or the trusted user | 400, 600, 700 | trusted | trusted |
+//! | root | 440, 640 | trusted | trusted if the group is |
+//! | the trusted user | 440, 640 | trusted | refused |
+//! | root or the trusted user | 444, 644 | trusted | refused |
+//! | root or the trusted user | 620, 660, 666 | refused | refused |
+//! | any other user | any | refused | refused |
+//!
+//! ```
+//! use onionbalance_trust::{Trust, TrustError};
+//!
+//! let trust = Trust::in_this_process(|_| Ok(Vec::new()));
+//! // Root owns this file, and root alone can write to it.
+//! let found = trust.find("/etc/passwd".as_ref())?;
+//! let file = found.open()?;
+//! // Everybody can read it, so it would be a bad place for a key.
+//! assert!(matches!(found.open_key(), Err(TrustError::File { is_key: true, .. })));
+//! # Ok::<(), TrustError>(())
+//! ```
+//!
+//! The signer and `onionbalance-key` judge their files with it before they read them. The balancer only
+//! inspects them, for `onionbalance check`.
+//!
 //! # Limitations
 //!
 //! - Root is trusted with everything. Root's password, the disk and the server of a network file system are
@@ -63,7 +89,7 @@ const STICKY: u32 = 0o1000;
 /// A file is not trusted. The message follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The file cannot be reached or opened.
+    /// The file cannot be reached or opened, is not a file, or is behind more than 40 links.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The mode of the file allows others too much.
@@ -71,9 +97,9 @@ pub enum TrustError {
     File {
         /// True if the file is a key, which others must not read either.
         is_key: bool,
-        /// Its permissions.
+        /// Its permissions: the low 12 bits of its mode.
         mode: u32,
-        /// The remedy.
+        /// The remedy, as a command or an instruction.
         remedy: &'static str,
     },
     /// A directory on the way to the file is writable for others.
@@ -81,15 +107,15 @@ pub enum TrustError {
     Directory {
         /// The directory's path, without links.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permissions: the low 12 bits of its mode.
         mode: u32,
-        /// The remedy.
+        /// The remedy, as a command or an instruction.
         remedy: &'static str,
     },
     /// The file, or a directory or a link on the way to it, has an owner that is not trusted.
     #[error("is not safe from the user {uid}, who owns {}: chown that to {owners}", path.display())]
     Owner {
-        /// The file, directory or link.
+        /// The path of the file, directory or link, without links.
         path: PathBuf,
         /// The user id of the owner.
         uid: u32,
@@ -98,11 +124,20 @@ pub enum TrustError {
     },
 }
 
-/// Reads the access list of an open file: the attribute `system.posix_acl_access`, empty where the file has
-/// none.
+/// Reads the access list of an open file: the attribute `system.posix_acl_access`, empty if the file has
+/// none. An argument, because reading it takes a system call that this crate has no safe function for.
+///
+/// The kernel's form of the list (`linux/posix_acl_xattr.h`) is a version of 4 bytes, which is 2, and entries
+/// of 8 bytes: tag 2, permissions 2, id of the user or group 4. All numbers are little-endian.
+///
+/// It is called for keys alone, and only for those of root that their group may read.
+///
+/// # Errors
+/// The attribute cannot be read. The key is then judged as readable by others.
 pub type ReadAccessList = fn(&File) -> io::Result<Vec<u8>>;
 
-/// The users and groups that are trusted with a file.
+/// The users and groups that are trusted with a file. A value holds the list of mounts open, so that it can
+/// judge in a process that is confined meanwhile.
 pub struct Trust {
     /// The one trusted user besides root.
     user: Uid,
@@ -115,7 +150,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Trusts root and the user that this process runs as; the process's groups may read keys.
+    /// Trusts root and the user that this process runs as; the process's groups may read keys. The user is
+    /// the effective one at this moment: a later change of user does not change what is trusted.
     pub fn in_this_process(read_access_list: ReadAccessList) -> Self {
         let mut groups = getgroups().unwrap_or_default();
         groups.push(getegid());
@@ -131,7 +167,7 @@ impl Trust {
     /// Trusts this user instead of the process's own; the user's groups may read keys.
     ///
     /// # Errors
-    /// The groups cannot be looked up.
+    /// The groups cannot be looked up (getgrouplist(3)). `EINVAL`: the user's name has a NUL in it.
     pub fn in_user(self, user: &User) -> Result<Self, Errno> {
         let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let groups = getgrouplist(&name, user.gid)?;
@@ -139,14 +175,15 @@ impl Trust {
     }
 
     /// If this process runs as root, trusts the owner of the file at `path`: root runs `onionbalance-key` on
-    /// the files of other users.
+    /// the files of other users. Without such a file root alone stays trusted.
     #[must_use]
     pub fn in_owner_of(self, path: &Path) -> Self {
         let owner = path.metadata().ok().filter(|_| self.user.is_root()).map(|found| found.uid());
         Self { user: owner.map_or(self.user, Uid::from_raw), ..self }
     }
 
-    /// Removes these groups from the trusted ones.
+    /// Removes these groups from the trusted ones. The signer removes the groups that the balancer's user is
+    /// in.
     #[must_use]
     pub fn without_groups(mut self, groups: &[Gid]) -> Self {
         self.groups.retain(|group| !groups.contains(group));
@@ -209,20 +246,23 @@ impl Trust {
 
 /// The judgement of the file itself.
 impl Found<'_> {
-    /// Opens the file.
+    /// Opens the file for reading.
     ///
     /// # Errors
-    /// It is not a file (see [`Found::metadata`]), its owner is not trusted, or others can write to it.
+    /// - [`TrustError::Io`]: it cannot be opened, or is not a file (see [`Found::metadata`]).
+    /// - [`TrustError::Owner`]: its owner is not trusted.
+    /// - [`TrustError::File`]: others can write to it.
     pub fn open(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         self.judge(&found, false, found.mode() & OTHERS_WRITE != 0)?;
         Ok(file)
     }
 
-    /// Opens a key file.
+    /// Opens a key file for reading.
     ///
     /// # Errors
-    /// The same as of [`Found::open`]; others can read it.
+    /// Those of [`Found::open`]. [`TrustError::File`] also if others can read it, unless
+    /// [`Trust::allowing_readers`] permits that.
     pub fn open_key(&self) -> Result<File, TrustError> {
         let (file, found) = self.open_unjudged()?;
         let is_readable = !self.trust.allows_readers && readers::has_others(self, &file, &found);
@@ -233,7 +273,8 @@ impl Found<'_> {
     /// Judges the file without opening it, for a program that reports on files which another one reads.
     ///
     /// # Errors
-    /// The same as of [`Found::open`].
+    /// [`TrustError::Owner`] and [`TrustError::File`] as of [`Found::open`], by the metadata of the moment at
+    /// which the file was found. The kind of file is not checked.
     pub fn inspect(&self) -> Result<(), TrustError> {
         self.judge(self.metadata(), false, self.metadata().mode() & OTHERS_WRITE != 0)
     }

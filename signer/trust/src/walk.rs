@@ -18,7 +18,8 @@ use super::{Trust, TrustError};
 /// The most links that are followed, as in the kernel (`MAXSYMLINKS` in linux/namei.h).
 const MAX_LINKS: usize = 40;
 
-/// The end of a path that only root and the trusted user can redirect.
+/// The end of a path that only root and the trusted user can redirect. The directories on the way stay open
+/// until it is dropped: one descriptor each.
 pub struct Found<'a> {
     pub(crate) trust: &'a Trust,
     way: Way,
@@ -32,10 +33,22 @@ pub struct Found<'a> {
 
 impl Trust {
     /// Finds the end of `path`, as the kernel does, and judges every directory and link on the way, but not
-    /// the end.
+    /// the end. A relative path begins in the working directory.
     ///
     /// # Errors
-    /// A part is missing or not trusted, or there are too many links.
+    /// - [`TrustError::Io`]: a part of the way is missing or cannot be entered, or there are more than 40
+    ///   links (`ELOOP`).
+    /// - [`TrustError::Owner`]: another user owns a directory or a link on the way.
+    /// - [`TrustError::Directory`]: others can write to a directory on the way.
+    ///
+    /// ```
+    /// # use onionbalance_trust::{Trust, TrustError};
+    /// let trust = Trust::in_this_process(|_| Ok(Vec::new()));
+    /// assert!(matches!(trust.find("/nonexistent".as_ref()), Err(TrustError::Io(_))));
+    /// // Everybody can write to this one, and it is sticky.
+    /// assert!(trust.find("/tmp/../etc/passwd".as_ref())?.metadata().is_file());
+    /// # Ok::<(), TrustError>(())
+    /// ```
     pub fn find(&self, path: &Path) -> Result<Found<'_>, TrustError> {
         let root = Step::open(AT_FDCWD, "/".into(), "/".as_ref())?;
         self.judge_step(&root.path, &root.found)?;
@@ -97,7 +110,8 @@ impl Found<'_> {
     }
 
     /// The directory that the file is in, and those of the links that lead from the path's own last name to
-    /// it.
+    /// it, without links. A process that confines itself keeps access to them if it is to find the file
+    /// again.
     pub fn directories(&self) -> Vec<PathBuf> {
         self.links.iter().chain(once(&self.way.last().path)).cloned().collect()
     }
