@@ -4,14 +4,53 @@
 //!
 //! A delegation is these bytes. Numbers are big-endian, and lengths are in bytes:
 //!
-//! ```text
-//! identity key 32 | period length 2, in minutes | number of the first period 8 | periods 2, then for each period
-//!     seed of the descriptor-signing key 32 | key of the revision counter 32 | first hour of expiry 4 | certificates 2
-//!     | signature 64 of each certificate
-//! ```
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 32 | identity key |
+//! | 32 | 2 | length of the periods in minutes, 5 to 14400 |
+//! | 34 | 8 | number of the first period |
+//! | 42 | 2 | number of periods, at least 1 |
+//! | 44 | | the periods, one behind the other |
+//!
+//! Each period, with n certificates:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 32 | seed of the descriptor-signing key |
+//! | 32 | 32 | key of the revision counter |
+//! | 64 | 4 | expiry of the first certificate, in hours since the epoch |
+//! | 68 | 2 | n, at least 1 |
+//! | 70 | 64 n | signatures of the certificates, each of which expires an hour after the one before |
 //!
 //! The blinded keys are derived from the address, and the certificates are rebuilt from the keys, so that
 //! none has to be compared.
+//!
+//! The key of the revision counter makes the counter that tor would make with the identity secret, and
+//! reveals nothing of that secret (rend-spec-v3 appendix F; tor: `crypto_ope.c`):
+//!
+//! ```text
+//! key      = SHA3-256("rev-counter-generation" 00 | expanded blinded secret 64)
+//! n        = seconds since half a period before the period begins, and 1
+//! revision = the sum of the first n numbers of 2 bytes, little-endian, of AES-256 in counter mode from 0 on,
+//!            each of them plus 1
+//! ```
+//!
+//! `onionbalance-key delegate` writes a delegation, in a [`sealed`](crate::sealed) container. The signer
+//! reads it.
+//!
+//! ```
+//! use onionbalance_key_file::delegation::Delegation;
+//! use onionbalance_key_file::{Key, KeyFile};
+//!
+//! let file = std::fs::read("../../proto/testdata/v3/front-delegation.pem")?;
+//! let KeyFile::Encrypted(sealed) = KeyFile::parse(&file)? else { panic!("it is sealed") };
+//! let Some(Key::Delegation(bytes)) = sealed.open(b"onion balance v3")? else { panic!("a delegation") };
+//!
+//! let delegation = Delegation::decode(&bytes)?;
+//! assert!(delegation.address.to_string().starts_with("y47iqrgrj4fevtx4"));
+//! assert_eq!(delegation.periods.len(), usize::from(delegation.span.count));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use onionbalance_proto::time::UnixTime;
@@ -30,19 +69,20 @@ const PERIOD_LENGTH: usize = 64 + 4 + 2;
 pub struct Delegation<'a> {
     /// The address of the service.
     pub address: OnionAddress,
-    /// The periods that it covers.
+    /// The periods that it covers, 1 to 65 535.
     pub span: Span,
-    /// The keys of each period, in order.
+    /// The keys of each period, in order: as many as `span` has periods.
     pub periods: Vec<DelegatedPeriod<'a>>,
 }
 
 /// The keys of one period.
 pub struct DelegatedPeriod<'a> {
-    /// The seed of the descriptor-signing key.
+    /// The seed of the descriptor-signing key, 32 bytes (RFC 8032).
     pub seed: &'a [u8; 32],
-    /// The key of the revision counter.
+    /// The key of the revision counter, 32 bytes. Tor derives the same one from the blinded secret
+    /// (rend-spec-v3 appendix F).
     pub counter: &'a [u8; 32],
-    /// The certificates of the descriptor-signing key.
+    /// The certificates of the descriptor-signing key, verified except for their expiry.
     pub certificates: IssuedCertificates,
 }
 
@@ -75,10 +115,14 @@ pub enum DelegationError {
 }
 
 impl<'a> Delegation<'a> {
-    /// Reads a delegation and verifies every certificate.
+    /// Reads a delegation and verifies every certificate. Expired ones pass: the time is checked when one is
+    /// used.
     ///
     /// # Errors
-    /// The form, the identity key, the period length or a signature is wrong.
+    /// - [`DelegationError::Form`]: the bytes are too few or too many, or have no period or no certificate.
+    /// - [`DelegationError::Address`], [`DelegationError::Length`]: the identity key or the length of the
+    ///   periods is not one that a service can have.
+    /// - [`DelegationError::Certificate`]: the blinded key of a period did not sign one of its certificates.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DelegationError> {
         let mut reader = Reader(bytes);
         let address = OnionAddress::from_identity(*reader.take()?)?;
@@ -145,7 +189,7 @@ impl IssuedCertificates {
     }
 
     /// The certificate with this expiry, or else with the nearest one. `signing` is the descriptor-signing
-    /// key that was delegated. `None`: there are no certificates.
+    /// key that was delegated: with another one the signature is wrong. `None`: there are no certificates.
     pub fn nearest(&self, signing: &VerifyingKey, expires: ExpiryHour) -> Option<Certificate> {
         let last = u32::try_from(self.signatures.len()).ok()?.checked_sub(1)?;
         let index = expires.0.saturating_sub(self.first.0).min(last);
@@ -172,7 +216,8 @@ impl Encoder {
     }
 
     /// Adds the next period: the seed of its descriptor-signing key, the key of its revision counter, and the
-    /// signatures of the certificates that expire at the first hour and at each following hour.
+    /// signatures of the certificates that expire at the first hour and at each following hour. There are 1
+    /// to 65 535 signatures, and none is verified.
     pub fn add(&mut self, seed: &[u8; 32], counter: &[u8; 32], first: ExpiryHour, signatures: &[Signature]) {
         self.0.extend(seed);
         self.0.extend(counter);
@@ -188,17 +233,27 @@ impl Encoder {
 }
 
 /// The length, in bytes, of the encoded delegation for these periods, which have this number of certificates
-/// together.
+/// together: 44, 70 for each period, and 64 for each certificate.
 pub fn encoded_length(span: Span, certificates: usize) -> usize {
     HEAD_LENGTH + usize::from(span.count) * PERIOD_LENGTH + certificates * Signature::BYTE_SIZE
 }
 
 /// Consecutive time periods of one length.
+///
+/// ```
+/// use onionbalance_key_file::delegation::Span;
+/// use onionbalance_proto::v3::{PeriodLength, TimePeriod};
+///
+/// let span = Span { first: TimePeriod { length: PeriodLength::DAY, number: 20_000 }, count: 30 };
+/// assert_eq!(span.last().number, 20_029);
+/// assert_eq!(span.begins().to_string(), "2024-10-04 12:00:00");
+/// assert_eq!(span.ends().since(span.begins()), 30 * 86_400);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span {
     /// The first period.
     pub first: TimePeriod,
-    /// The number of periods, with the first one.
+    /// The number of periods, with the first one; 0 for none.
     pub count: u16,
 }
 
@@ -208,7 +263,7 @@ impl Span {
         (0..self.count).map(move |index| self.at(index))
     }
 
-    /// The last period.
+    /// The last period; the first one if `count` is 0.
     pub fn last(self) -> TimePeriod {
         self.at(self.count.saturating_sub(1))
     }

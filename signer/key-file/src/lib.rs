@@ -12,6 +12,30 @@
 //! form for keys that openssl has no form for, [`delegation`] the contents of one of these. `traditional`
 //! reads the form that openssl wrote before PKCS#8.
 //!
+//! | format | recognized by | holds | encrypted |
+//! |---|---|---|---|
+//! | tor's `hs_ed25519_secret_key` | [`TOR_TAG`] | [`Key::Expanded`] | no |
+//! | tor's `private_key`; PKCS#1 | [`PKCS1_LABEL`] | [`Key::Rsa`] | with a header `Proc-Type: 4,ENCRYPTED` |
+//! | PKCS#8 | [`pkcs8::LABEL`] | [`Key::Seed`] or [`Key::Rsa`] | no |
+//! | PKCS#8 with PBES2 | [`pkcs8::ENCRYPTED_LABEL`] | [`Key::Seed`] or [`Key::Rsa`] | yes |
+//! | sealed container | [`SEALED_LABEL`] | [`Key::Expanded`] or [`Key::Delegation`] | yes |
+//!
+//! All but the first are PEM. Tor's file of 96 bytes is the tag of 32, then the clamped scalar and the prefix
+//! for nonces of 32 each.
+//!
+//! ```
+//! use onionbalance_key_file::{Key, KeyFile};
+//!
+//! let plain = std::fs::read("../../proto/testdata/v3/front.hs_ed25519_secret_key")?;
+//! assert!(matches!(KeyFile::parse(&plain)?, KeyFile::Plain(Key::Expanded(_))));
+//!
+//! let file = std::fs::read("../../proto/testdata/v2/pem-aes256.key")?;
+//! let KeyFile::Encrypted(encrypted) = KeyFile::parse(&file)? else { panic!("it is encrypted") };
+//! assert!(encrypted.open(b"wrong")?.is_none());
+//! assert!(matches!(encrypted.open(b"onion balance v2")?, Some(Key::Rsa(_))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Secrets are on the heap, and each is wiped when it is dropped. No buffer with a secret grows, because that
 //! would leave a copy behind.
 
@@ -48,18 +72,22 @@ pub const PKCS1_LABEL: &str = "RSA PRIVATE KEY";
 /// The PEM label of this project's container of an encrypted key ([`sealed`]).
 pub const SEALED_LABEL: &str = "ONIONBALANCE SEALED KEY";
 
-/// Secret bytes on the heap. A move copies the pointer, not the bytes.
+/// Secret bytes on the heap, wiped when they are dropped. A move copies the pointer, not the bytes.
 pub type SecretArray<const N: usize> = Box<Zeroizing<[u8; N]>>;
 
-/// The contents of a key file.
+/// The contents of a key file. The address of the service is not known yet, and a key may be unusable for
+/// one: an RSA key can have any length. The type has no `Debug` form.
 pub enum Key {
-    /// The key of a version-2 service.
+    /// The key of a version-2 service, of any length: [`PermanentKey::new`] demands 1024 bits.
+    ///
+    /// [`PermanentKey::new`]: onionbalance_proto::v2::PermanentKey::new
     Rsa(Box<RsaPrivateKey>),
-    /// The seed of 32 bytes in PKCS#8, which RFC 8032 expands.
+    /// The key of a version-3 service: the seed of 32 bytes in PKCS#8, which RFC 8032 expands.
     Seed(SecretArray<32>),
-    /// The expanded key of 64 bytes in tor's file: the clamped scalar, then the prefix for nonces.
+    /// The key of a version-3 service: the expanded key of 64 bytes in tor's file, the clamped scalar before
+    /// the prefix for nonces.
     Expanded(SecretArray<64>),
-    /// A delegation, encoded.
+    /// A delegation of a version-3 service, encoded: [`delegation::Delegation::decode`] reads it.
     Delegation(Zeroizing<Vec<u8>>),
 }
 
@@ -77,9 +105,9 @@ pub enum KeyFile {
     Encrypted(Encrypted),
 }
 
-/// An encrypted key.
+/// An encrypted key. It keeps the ciphertext, so that several passphrases can be tried.
 pub enum Encrypted {
-    /// PKCS#8.
+    /// PKCS#8 with PBES2.
     Pkcs8(pkcs8::Encrypted),
     /// PKCS#1, as openssl encrypted it.
     Traditional(traditional::Encrypted),
@@ -88,10 +116,17 @@ pub enum Encrypted {
 }
 
 impl KeyFile {
-    /// Reads the bytes of a file.
+    /// Reads the bytes of a file. In PEM the first block with a secret key counts, and text around it is
+    /// ignored.
     ///
     /// # Errors
-    /// The bytes have no known format, are damaged, or hold a key of another kind.
+    /// - The format is not known, or is one that has to be converted: [`KeyFileError::Format`],
+    ///   [`KeyFileError::Der`], [`KeyFileError::Base64`], [`KeyFileError::PemLabel`].
+    /// - The file holds another key: [`KeyFileError::TorPublic`], [`KeyFileError::Public`],
+    ///   [`KeyFileError::Algorithm`].
+    /// - The file is cut or altered: [`KeyFileError::TorLength`], [`KeyFileError::Damaged`],
+    ///   [`KeyFileError::Header`].
+    /// - The encryption is not supported: [`KeyFileError::Cipher`], [`KeyFileError::SealedVersion`].
     pub fn parse(file: &[u8]) -> Result<Self, KeyFileError> {
         if let Some(key) = file.strip_prefix(TOR_TAG) {
             let key = secret_array(key).ok_or(KeyFileError::TorLength(file.len()))?;
@@ -118,10 +153,15 @@ impl KeyFile {
 }
 
 impl Encrypted {
-    /// The key. `None`: the passphrase is wrong.
+    /// The key. `None`: the passphrase is wrong. Formats without an authentication code cannot tell a wrong
+    /// passphrase from altered bytes.
+    ///
+    /// The file's own parameters determine how long a call takes. Those of scrypt are bounded to some
+    /// seconds.
     ///
     /// # Errors
-    /// The passphrase is right, but the contents are not a key; or the encryption is not supported.
+    /// [`KeyFileError::Damaged`], [`KeyFileError::Algorithm`]: the passphrase is right, but the contents are
+    /// not a key. [`KeyFileError::Cipher`]: the encryption is not supported.
     pub fn open(&self, passphrase: &[u8]) -> Result<Option<Key>, KeyFileError> {
         match self {
             Self::Pkcs8(encrypted) => encrypted.open(passphrase),

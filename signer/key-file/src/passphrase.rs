@@ -1,4 +1,21 @@
 //! The sources of passphrases for encrypted keys: a file, a file descriptor, or the terminal.
+//!
+//! A file has one passphrase a line. A line is taken as it is, with the blanks in it, and without its end
+//! (`\n` or `\r\n`); empty lines are none. Each passphrase is tried with each key, in order.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use onionbalance_key_file::Key;
+//! use onionbalance_key_file::passphrase::{OpenError, Passphrases};
+//!
+//! let lines = |text: &str| Passphrases::File { path: "pass".into(), text: text.as_bytes().to_vec().into() };
+//! let key = std::fs::read("../../proto/testdata/v2/pem-aes256.key")?;
+//! let open = |text| lines(text).open(&key, Path::new("front.key"));
+//! assert!(matches!(open("another\nonion balance v2\n")?, Key::Rsa(_)));
+//! assert!(matches!(open("another\n"), Err(OpenError::NotInFile(_))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,10 +44,10 @@ pub enum OpenError {
     /// No passphrase was typed.
     #[error("is encrypted, and no passphrase was typed: {0}")]
     NotTyped(io::Error),
-    /// None of the typed passphrases fits.
+    /// None of the three typed passphrases fits.
     #[error("does not open with any of the {TRIES} passphrases that were typed")]
     Mistyped,
-    /// None of the passphrases in this file fits.
+    /// None of the passphrases in this file fits; the file of passphrases.
     #[error("does not open with any passphrase in {0}: write each on a line of its own")]
     NotInFile(PathBuf),
 }
@@ -45,15 +62,17 @@ pub enum Source {
 }
 
 impl Source {
-    /// An inherited file descriptor. The kernel lets even an undumpable process open it by this name.
+    /// An inherited file descriptor, by its number. The kernel lets even an undumpable process open it by
+    /// this name.
     pub fn descriptor(number: u32) -> Self {
         Self::File(PathBuf::from(format!("/dev/fd/{number}")))
     }
 
-    /// Reads the passphrases.
+    /// Reads the passphrases of a file. Nobody is asked at the terminal yet: [`Passphrases::open`] does so,
+    /// for each encrypted key.
     ///
     /// # Errors
-    /// The file cannot be read; the message names it.
+    /// The file cannot be read, or is too long; the message names it.
     pub fn read(&self) -> Result<Passphrases, String> {
         match self {
             Self::Terminal => Ok(Passphrases::Terminal),
@@ -69,7 +88,7 @@ pub enum Passphrases {
     Terminal,
     /// The passphrases of a file.
     File {
-        /// The file.
+        /// The path of the file, for messages.
         path: PathBuf,
         /// One passphrase a line. Each is tried with each key.
         text: Zeroizing<Vec<u8>>,
@@ -77,10 +96,11 @@ pub enum Passphrases {
 }
 
 impl Passphrases {
-    /// Reads the passphrases in the file at `path`, which may be a pipe.
+    /// Reads the passphrases in the file at `path`, which may be a pipe. Its owner and mode are not judged.
     ///
     /// # Errors
-    /// The file cannot be read or is too long.
+    /// [`ReadError::Io`]: the file cannot be read. [`ReadError::TooLong`]: it is longer than
+    /// [`MAX_LENGTH`](crate::MAX_LENGTH).
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         Ok(Self::File { path: path.to_owned(), text: read(path)? })
     }
@@ -95,10 +115,12 @@ impl Passphrases {
         lines.filter(|line| !line.is_empty())
     }
 
-    /// The key in `file`, the contents of the file at `path`.
+    /// The key in `file`, the contents of the file at `path`. A plain key needs no passphrase. A person at
+    /// the terminal is shown `path`, and has three tries.
     ///
     /// # Errors
-    /// `file` does not hold a usable key, or no passphrase opens it.
+    /// [`OpenError::File`]: `file` does not hold a usable key. The others: no passphrase opens it, or there
+    /// is nobody to ask.
     pub fn open(&self, file: &[u8], path: &Path) -> Result<Key, OpenError> {
         let encrypted = match KeyFile::parse(file)? {
             KeyFile::Plain(key) => return Ok(key),

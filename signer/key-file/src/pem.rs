@@ -1,5 +1,20 @@
-//! PEM (RFC 7468): The reader is as lenient as openssl: it allows text and other blocks around the key, blank
+//! PEM (RFC 7468). The reader is as lenient as openssl: it allows text and other blocks around the key, blank
 //! lines, spaces and line ends of any kind. The writer is strict.
+//!
+//! Base64 is decoded and encoded in constant time, because the contents are secret.
+//!
+//! ```
+//! use onionbalance_key_file::pem::{self, Pem};
+//!
+//! let file = b"# the key\r\n-----BEGIN PRIVATE KEY-----\r\n AAEC \r\n\r\n-----END PRIVATE KEY-----";
+//! let block = Pem::find(file).ok_or("no block")?;
+//! assert_eq!(block.label, "PRIVATE KEY");
+//! assert_eq!(*block.decode()?, [0, 1, 2]);
+//!
+//! let strict = pem::encode(block.label, &[0, 1, 2]);
+//! assert_eq!(*strict, b"-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
@@ -8,14 +23,15 @@ use super::{KeyFileError, SEALED_LABEL};
 
 /// A block of a PEM file that is still encoded.
 pub struct Pem<'a> {
-    /// The words after `BEGIN`.
+    /// The words after `BEGIN`, such as `PRIVATE KEY`.
     pub label: &'a str,
     /// The lines that follow.
     lines: Lines<'a>,
 }
 
 impl<'a> Pem<'a> {
-    /// The first block with a secret key, else the first block. `None`: the file has no block.
+    /// The first block with a secret key, else the first block. `None`: the file has no block. A secret key's
+    /// label is [`SEALED_LABEL`], or ends with `PRIVATE KEY`.
     pub fn find(file: &'a [u8]) -> Option<Self> {
         let mut lines = Lines(file);
         let mut first = None;
@@ -42,10 +58,11 @@ impl<'a> Pem<'a> {
         headers.find_map(|(found, value)| (found == name).then_some(value.trim_start()))
     }
 
-    /// The contents.
+    /// The contents, without headers (RFC 1421).
     ///
     /// # Errors
-    /// The `END` line is missing or has another label, or the lines are not base64.
+    /// [`KeyFileError::Damaged`]: the `END` line is missing or has another label, or the lines are not
+    /// base64.
     pub fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         // Room for the whole from the start: a buffer that grew would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(self.lines.0.len()));
@@ -67,7 +84,7 @@ impl<'a> Pem<'a> {
     }
 }
 
-/// The PEM file with these contents.
+/// The PEM file with these contents: lines of 64 characters, and a line end after each line.
 pub fn encode(label: &str, contents: &[u8]) -> Zeroizing<Vec<u8>> {
     let (begin, end) = (format!("-----BEGIN {label}-----\n"), format!("-----END {label}-----\n"));
     let lines = contents.len().div_ceil(LINE) * (LINE / 3 * 4 + 1);

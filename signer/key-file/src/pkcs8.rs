@@ -1,5 +1,24 @@
 //! PKCS#8 (RFC 5958), plain, or encrypted by PBES2 (RFC 8018): the form that openssl 3 writes, for keys of
 //! both versions.
+//!
+//! Of an ed25519 key it holds the seed (RFC 8410). Tor's expanded key has no such form, because the seed
+//! cannot be computed from it.
+//!
+//! The reader takes PBES2 with PBKDF2 or scrypt, and with AES or 3DES in CBC mode. The writer uses scrypt
+//! with AES-256-CBC.
+//!
+//! ```
+//! use onionbalance_key_file::{Key, KeyFile, pem, pkcs8};
+//!
+//! let der = pkcs8::from_seed(&[7; 32])?;
+//! let file = pem::encode(pkcs8::LABEL, der.as_bytes());
+//! assert!(matches!(KeyFile::parse(&file)?, KeyFile::Plain(Key::Seed(seed)) if **seed == [7; 32]));
+//!
+//! let encrypted = pkcs8::encrypt(&der, b"passphrase", &mut rand_core::OsRng)?;
+//! let file = pem::encode(pkcs8::ENCRYPTED_LABEL, encrypted.as_bytes());
+//! assert!(matches!(KeyFile::parse(&file)?, KeyFile::Encrypted(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use ed25519_dalek::pkcs8::ALGORITHM_OID as ED25519;
 use pkcs8::der::{ErrorKind, Tag};
@@ -42,7 +61,7 @@ fn key(info: PrivateKeyInfo<'_>) -> Result<Key, KeyFileError> {
     }
 }
 
-/// An encrypted key, in DER.
+/// An encrypted key, in DER. Its parameters are known to be bounded: scrypt takes at most 256 MiB.
 pub struct Encrypted(Zeroizing<Vec<u8>>);
 
 impl Encrypted {
@@ -99,7 +118,8 @@ fn check_cost(encrypted: &EncryptedPrivateKeyInfo<'_>) -> Result<(), KeyFileErro
     Ok(())
 }
 
-/// The DER of a seed (RFC 8410), without the public key: openssl 3.0 does not read a key that has it.
+/// The DER of a seed (RFC 8410), 48 bytes, without the public key: openssl 3.0 does not read a key that has
+/// it.
 ///
 /// # Errors
 /// The DER encoder fails.
@@ -109,10 +129,11 @@ pub fn from_seed(seed: &[u8; 32]) -> pkcs8::Result<SecretDocument> {
     PrivateKeyInfo::new(algorithm, &octets).try_into()
 }
 
-/// Encrypts a key: PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914).
+/// Encrypts a key: PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914), at the cost of
+/// [`sealed`] containers. `rng` gives a salt and an IV of 16 bytes each.
 ///
 /// # Errors
-/// scrypt fails on this machine.
+/// `key` is not PKCS#8, or scrypt fails on this machine.
 pub fn encrypt(
     key: &SecretDocument,
     passphrase: &[u8],

@@ -1,5 +1,27 @@
 //! Reads files with secrets, whole and without a copy that is not wiped. [`onionbalance_trust`] has the rule
 //! for the writers and the readers of a key.
+//!
+//! ```
+//! use std::fs::{self, Permissions};
+//! use std::os::unix::fs::PermissionsExt;
+//!
+//! use onionbalance_key_file::read::{ReadError, read_key};
+//! use onionbalance_trust::Trust;
+//!
+//! # let directory = std::env::temp_dir().join(format!("onionbalance-read-key-{}", std::process::id()));
+//! # fs::create_dir(&directory)?;
+//! let path = directory.join("front.pem");
+//! fs::copy("../../proto/testdata/v3/front.pem", &path)?;
+//! let trust = Trust::in_this_process(|_| Ok(Vec::new()));
+//!
+//! fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+//! assert!(matches!(read_key(&path, &trust), Err(ReadError::Trust(_))));
+//! fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+//! assert_eq!(read_key(&path, &trust)?.len(), 119);
+//! assert!(matches!(read_key(&directory, &trust), Err(ReadError::Directory(None))));
+//! # fs::remove_dir_all(&directory)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -21,13 +43,13 @@ pub enum ReadError {
     /// `None`.
     #[error("is a directory: name the key file in it{}", .0.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default())]
     Directory(Option<PathBuf>),
-    /// The path is something else that is not a file.
+    /// The path is something else that is not a file: a socket, a pipe or a device.
     #[error("is {0}: name a key file")]
     Kind(&'static str),
     /// The file cannot be read.
     #[error("cannot be read: {0}; check the path and that the signer's user may read it")]
     Io(#[from] io::Error),
-    /// The file can be changed or read by other users.
+    /// The file, or a directory or link on the way to it, can be changed or read by other users.
     #[error(transparent)]
     Trust(TrustError),
     /// The file is longer than [`MAX_LENGTH`].
@@ -44,10 +66,16 @@ impl From<TrustError> for ReadError {
     }
 }
 
-/// The contents of the key file at `path`.
+/// The contents of the key file at `path`, at most [`MAX_LENGTH`] bytes, for [`KeyFile::parse`]. The file
+/// that was judged is the file that is read.
 ///
 /// # Errors
-/// Other users can read or change the file, it is not a file or too long, or it cannot be read.
+/// - [`ReadError::Directory`], [`ReadError::Kind`]: it is not a file.
+/// - [`ReadError::Trust`]: other users can read or change it.
+/// - [`ReadError::TooLong`]: it has more than [`MAX_LENGTH`] bytes.
+/// - [`ReadError::Io`]: it is missing or cannot be read.
+///
+/// [`KeyFile::parse`]: crate::KeyFile::parse
 pub fn read_key(path: &Path, trust: &Trust) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let found = trust.find(path)?;
     // Judged before it is opened: to open a device may have effects, and the error of a socket does not help.

@@ -1,12 +1,17 @@
 //! The sealed container, in PEM: the encrypted form of tor's expanded keys and of delegations, for which
-//! openssl has none. It contains
+//! openssl has none. For contents of n bytes it has n + 50:
 //!
-//! ```text
-//! version 1 byte | kind 1 byte | salt 16 bytes | ciphertext | HMAC-SHA-256 of all before it, 32 bytes
-//! ```
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 1 | version: 1 |
+//! | 1 | 1 | [`Kind`] |
+//! | 2 | 16 | salt, random and not secret |
+//! | 18 | n | the contents: AES-256 in counter mode, from counter 0 on |
+//! | 18 + n | 32 | HMAC-SHA-256 of all bytes before it |
 //!
-//! scrypt (RFC 7914) derives the keys of the cipher and of the code from passphrase and salt. The version
-//! determines its cost. A container that opens is whole and unaltered.
+//! scrypt (RFC 7914) derives 64 bytes from passphrase and salt: the key of the cipher, then that of the code.
+//! The version determines its cost, N = 16384, r = 8, p = 5: 16 MiB at a time. A container that opens is
+//! whole and unaltered.
 
 use aes::Aes256;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -32,13 +37,13 @@ const CODE_LENGTH: usize = 32;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Kind {
-    /// The 64 bytes of tor's key file: the clamped scalar, then the prefix for nonces.
+    /// The 64 bytes of tor's key file behind the tag: the clamped scalar, then the prefix for nonces.
     ExpandedKey = 1,
-    /// A delegation, encoded.
+    /// A delegation, encoded: see [`crate::delegation`].
     Delegation = 2,
 }
 
-/// A sealed container.
+/// A sealed container, of a known version and kind. It is not known to be unaltered before it opens.
 pub struct Sealed {
     kind: Kind,
     bytes: Zeroizing<Vec<u8>>,
@@ -78,7 +83,19 @@ impl Sealed {
     }
 }
 
-/// The file with these contents, encrypted under the passphrase. `None` if scrypt fails on this machine.
+/// The PEM file with these contents, encrypted under the passphrase. `None` if scrypt fails on this machine.
+/// `rng` gives the salt, of which no two may be equal. The length of the contents is not checked.
+///
+/// ```
+/// use onionbalance_key_file::sealed::{Kind, seal};
+/// use onionbalance_key_file::{Key, KeyFile};
+///
+/// let file = seal(Kind::ExpandedKey, &[7; 64], b"passphrase", &mut rand_core::OsRng).ok_or("scrypt")?;
+/// assert!(file.starts_with(b"-----BEGIN ONIONBALANCE SEALED KEY-----\n"));
+/// let KeyFile::Encrypted(sealed) = KeyFile::parse(&file)? else { panic!("it is sealed") };
+/// assert!(matches!(sealed.open(b"passphrase")?, Some(Key::Expanded(key)) if **key == [7; 64]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn seal(
     kind: Kind,
     contents: &[u8],

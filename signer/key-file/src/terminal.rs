@@ -1,4 +1,7 @@
 //! Asks for a secret on the controlling terminal, without echo.
+//!
+//! Standard input and output are not used: they may be redirected. The answer can be edited as any line of a
+//! terminal (backspace, Ctrl-U), and goes to the caller alone.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,19 +23,20 @@ const MAX_LENGTH: usize = 4096;
 pub struct Terminal(File);
 
 impl Terminal {
-    /// Opens the terminal.
+    /// Opens the terminal (`/dev/tty`).
     ///
     /// # Errors
-    /// There is no terminal.
+    /// The process has no controlling terminal, as under systemd (`ENXIO`), or may not open it.
     pub fn open() -> io::Result<Self> {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
 
-    /// Asks, and reads a line, which can be edited at the terminal. A signal, such as that of Ctrl-C, takes
-    /// effect after the terminal's mode is restored.
+    /// Asks, and reads a line of at most 4095 bytes, without its end; it may be empty. A signal, such as that
+    /// of Ctrl-C, takes effect after the terminal's mode is restored. There is no limit of time.
     ///
     /// # Errors
-    /// A signal, Ctrl-D or a closed terminal ends the line.
+    /// [`ErrorKind::Interrupted`]: a signal ended the line. [`ErrorKind::UnexpectedEof`]: Ctrl-D or a closed
+    /// terminal did. The others are the kernel's, about the terminal.
     pub fn ask(&mut self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let deferred = Deferred::begin()?;
         let silent = Silent::begin(&self.0)?;
