@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Parser;
 use onionbalance_packaging::debian::{Compression, Package};
-use onionbalance_packaging::release::Source;
-use onionbalance_packaging::{completions, manual, project, release};
+use onionbalance_packaging::release::{Build, Profile, Source};
+use onionbalance_packaging::{PROGRAMS, completions, manual, project};
 
 /// Makes what a release has besides the sources.
 #[derive(Parser)]
@@ -37,6 +37,7 @@ fn main() -> Result<()> {
     let task = Task::parse();
     let source = Source::find()?;
     let target = project().join("target/package");
+    let build = Build { sources: project(), programs: &PROGRAMS, profile: Profile::Release };
     match task {
         Task::Man { directory } => {
             fs::create_dir_all(&directory)?;
@@ -46,9 +47,9 @@ fn main() -> Result<()> {
             }
         }
         Task::Completions { directory } => completions::write(&directory)?,
-        Task::Release => say(&release::build(&source, &target)?)?,
+        Task::Release => say(&build.run(&source, &target)?)?,
         Task::Deb { programs } => {
-            let programs = programs.map_or_else(|| release::build(&source, &target), Ok)?;
+            let programs = programs.map_or_else(|| build.run(&source, &target), Ok)?;
             let dpkg_dev = |tool: &str| Ok(Command::new(tool));
             let package = Package { source, programs, compression: Compression::Xz, dpkg_dev };
             say(&package.build(&target)?)?;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{PROGRAMS, project};
+use crate::project;
 
 /// The state of the sources that a build is made of.
 #[derive(Clone, Debug, Default)]
@@ -47,40 +47,69 @@ impl Source {
     }
 }
 
-/// Builds the three programs below `target` and returns the directory that has them.
-///
-/// The directories of the sources and of cargo get other names in the programs, which have them as the places
-/// of panics and in their debug information. The three packages are selected together and alone: with others,
-/// cargo would enable more features of the dependencies.
-///
-/// # Errors
-/// cargo cannot build them.
-pub fn build(source: &Source, target: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(project()).args(["build", "--release", "--locked", "--target-dir"]).arg(target);
-    command.args(PROGRAMS.iter().flat_map(|program| ["--package", program]));
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags()?);
-    command
-        .env_remove("ONIONBALANCE_COMMIT")
-        .envs(source.described().map(|text| ("ONIONBALANCE_COMMIT", text)));
-    let status = command.status().context("cannot run cargo")?;
-    ensure!(status.success(), "cargo cannot build the programs ({status})");
-    Ok(target.join("release"))
+/// A build of programs.
+#[derive(Clone, Copy, Debug)]
+pub struct Build<'a> {
+    /// The directory of the sources.
+    pub sources: &'a Path,
+    /// The names of the programs, which are also those of their packages.
+    pub programs: &'a [&'a str],
+    /// cargo's profile.
+    pub profile: Profile,
 }
 
-/// The compiler's flags: those of `$RUSTFLAGS`, then the other names of directories.
-fn flags() -> Result<String> {
-    let sources = project().canonicalize().context("cannot find the sources")?;
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    let home = home.context("neither CARGO_HOME nor HOME is set")?;
-    let mut flags: Vec<String> =
-        env::var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    for (from, to) in [(sources, "/usr/src/onionbalance"), (home, "/usr/src/cargo")] {
-        let from = from.to_str().with_context(|| format!("{} is not UTF-8", from.display()))?;
-        flags.push(format!("--remap-path-prefix={from}={to}"));
+/// A profile of cargo.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// That of development, which is built sooner.
+    Dev,
+    /// That of releases.
+    Release,
+}
+
+impl Build<'_> {
+    /// Builds the programs below `target` and returns the directory that has them.
+    ///
+    /// The directories of the sources and of cargo get other names in the programs, which have them as the
+    /// places of panics and in their debug information. The packages are selected together and alone: with
+    /// others, cargo would enable more features of the dependencies.
+    ///
+    /// # Errors
+    /// cargo cannot build them.
+    pub fn run(&self, source: &Source, target: &Path) -> Result<PathBuf> {
+        let (profile, directory) = match self.profile {
+            Profile::Dev => ("dev", "debug"),
+            Profile::Release => ("release", "release"),
+        };
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .current_dir(self.sources)
+            .args(["build", "--locked", "--profile", profile, "--target-dir"])
+            .arg(target);
+        command.args(self.programs.iter().flat_map(|program| ["--package", program]));
+        command.env("CARGO_ENCODED_RUSTFLAGS", self.flags()?);
+        command
+            .env_remove("ONIONBALANCE_COMMIT")
+            .envs(source.described().map(|text| ("ONIONBALANCE_COMMIT", text)));
+        let status = command.status().context("cannot run cargo")?;
+        ensure!(status.success(), "cargo cannot build the programs ({status})");
+        Ok(target.join(directory))
     }
-    Ok(flags.join(SEPARATOR))
+
+    /// The compiler's flags: those of `$RUSTFLAGS`, then the other names of directories.
+    fn flags(&self) -> Result<String> {
+        let sources = self.sources.canonicalize().context("cannot find the sources")?;
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+        let home = home.context("neither CARGO_HOME nor HOME is set")?;
+        let mut flags: Vec<String> =
+            env::var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        for (from, to) in [(sources, "/usr/src/onionbalance"), (home, "/usr/src/cargo")] {
+            let from = from.to_str().with_context(|| format!("{} is not UTF-8", from.display()))?;
+            flags.push(format!("--remap-path-prefix={from}={to}"));
+        }
+        Ok(flags.join(SEPARATOR))
+    }
 }
 
 /// Between two flags of `$CARGO_ENCODED_RUSTFLAGS`.
