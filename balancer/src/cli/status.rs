@@ -40,6 +40,11 @@ pub struct StatusOptions {
     #[arg(short, long, conflicts_with_all = ["json", "full"])]
     pub quiet: bool,
 
+    /// Print nothing: the exit status is 0 if the balancer answers, in whatever health, and 3 if not. For a
+    /// probe that restarts it
+    #[arg(long, conflicts_with_all = ["service", "json", "prometheus", "html", "watch", "full", "quiet"])]
+    pub alive: bool,
+
     /// The balancer's status socket [default: the configuration's, else
     /// /run/onionbalance-status/status.sock]
     #[arg(short, long, value_name = "PATH")]

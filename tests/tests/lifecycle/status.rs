@@ -59,6 +59,8 @@ fn a_person_is_shown_the_status() -> Result<()> {
 
     let quiet = status(&place, &["--socket", "balancer/status", "--quiet", "--wait=0"])?;
     ensure!(quiet.stdout.is_empty() && quiet.status.code() == Some(1), "{quiet:?}");
+    let alive = status(&place, &["--socket", "balancer/status", "--alive"])?;
+    ensure!(alive.stdout.is_empty() && alive.status.success(), "{alive:?}");
     let json = status(&place, &["--socket", "balancer/status", "--json"])?;
     let report: serde_json::Value = serde_json::from_slice(&json.stdout)?;
     ensure!(
@@ -84,6 +86,8 @@ fn a_person_is_shown_the_status() -> Result<()> {
     let text = String::from_utf8(gone.stdout)?;
     ensure!(text.starts_with("* unknown: nobody answers at balancer/status\n  is it running?"), "{text}");
     ensure!(gone.status.code() == Some(3), "{text}");
+    let dead = status(&place, &["--socket", "balancer/status", "--alive"])?;
+    ensure!(dead.stdout.is_empty() && dead.status.code() == Some(3), "{dead:?}");
     Ok(())
 }
 

@@ -59,6 +59,9 @@ async fn show(options: &StatusOptions) -> io::Result<u8> {
         write_page(file, options.page.redact, &status.report)?;
         return Ok(exit_status(options, &answer));
     }
+    if options.alive {
+        return Ok(if answer.is_ok() { 0 } else { UNKNOWN });
+    }
     if !options.quiet {
         print(options, look, &answer)?;
     }
