@@ -76,7 +76,12 @@ async fn run(arguments: Arguments) -> ExitCode {
         }
         Err(problem) => {
             error!("{problem}");
-            if problem.is::<ConfigError>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+            let signer = problem.downcast_ref::<SignerError>();
+            if problem.is::<ConfigError>() || signer.is_some_and(SignerError::is_lasting) {
+                ExitCode::from(BAD_CONFIGURATION)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

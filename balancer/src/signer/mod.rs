@@ -47,9 +47,7 @@ pub enum SignerError {
         source: io::Error,
     },
     /// The signer's program cannot be started.
-    #[error(
-        "cannot start {PROGRAM}: {0}; install it beside onionbalance or in PATH, or set signer-socket-location"
-    )]
+    #[error("cannot start {PROGRAM}: {0}{advice}", advice = start_advice(.0))]
     Start(io::Error),
     /// The signer closed the connection, or the socket failed.
     #[error("the signer closed the connection: {0}; its log says why")]
@@ -81,6 +79,32 @@ pub enum SignerError {
     /// The signer refused the request by this rule.
     #[error("the signer refused: {0}")]
     Refused(#[from] Refusal),
+}
+
+impl SignerError {
+    /// True if the configuration or the installation has to be changed first: another try is in vain.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::BadConfiguration => true,
+            Self::Start(error) => {
+                matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The units forbid the balancer to run programs.
+fn start_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "; install it beside onionbalance or in PATH, or set signer-socket-location"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; set signer-socket-location: under the units it is /run/onionbalance/signer.sock"
+        }
+        _ => "",
+    }
 }
 
 fn connect_advice(error: &io::Error) -> &'static str {

@@ -105,6 +105,11 @@ impl Machine {
         let advice = self.install("")?;
         let version = self.0.sh("onionbalance --version; test ! -e /etc/init.d/onionbalance")?;
         ensure!(version.contains(" (Rust"), "{version}");
+        // Until the configuration has the two new lines, neither program is started again and again.
+        for unit in [SIGNER, BALANCER] {
+            self.0.wait_property(unit, "ActiveState", "failed", SOON)?;
+        }
+        self.0.wait_journal(BALANCER, "signer-socket-location: under the units", SOON)?;
         Ok((key, advice))
     }
 
