@@ -38,6 +38,20 @@ pub fn debian_archives() -> Result<PathBuf> {
     })
 }
 
+/// A directory with podman, a runtime for it and its default profiles, and those of their dependencies that
+/// this system lacks, to be unpacked in a booted Debian.
+pub fn podman_archives() -> Result<PathBuf> {
+    in_target(|directory| {
+        let archives = directory.join("podman");
+        if !archives.is_dir() {
+            let packages = Packages::new(directory)?;
+            packages.fetch(&["podman", "crun", "golang-github-containers-common"])?;
+            fs::rename(packages.archives(), &archives)?;
+        }
+        Ok(archives)
+    })
+}
+
 fn procps(directory: &Path) -> Result<PathBuf> {
     let root = directory.join("procps");
     if !root.is_dir() {

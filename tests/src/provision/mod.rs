@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 
 pub use self::dpkg_dev::dpkg_dev;
 pub use self::emulator::Emulator;
-pub use self::machine::{debian_archives, debian_machine};
+pub use self::machine::{debian_archives, debian_machine, podman_archives};
 pub use self::promtool::promtool;
 pub use self::stem::stem_python;
 pub use self::systemd::systemd_analyze;

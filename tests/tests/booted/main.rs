@@ -1,5 +1,6 @@
 //! The programs under a real systemd: each test boots a Debian, or several, and follows the documents there.
 
+mod containers;
 mod documents;
 mod installed;
 mod journal;
