@@ -59,6 +59,11 @@ impl Document {
         Self { blocks }
     }
 
+    /// The sections that have blocks, once for each block.
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        self.blocks.iter().map(|block| block.section.as_str())
+    }
+
     /// The texts of a section's blocks in this language.
     pub fn blocks(&self, section: &str, language: &str) -> Vec<&str> {
         let wanted = |block: &&Block| block.section == section && block.language == language;
@@ -93,6 +98,7 @@ mod tests {
         assert_eq!(document.console("Title"), ["one\ntwo\n"]);
         assert_eq!(document.console("Part"), ["three\n"]);
         assert!(document.console("no heading").is_empty());
+        assert_eq!(document.sections().collect::<Vec<_>>(), ["Title", "Part", "Part", "Next"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use onionbalance_tests::network::{Client, Network, Plan, WebServer};
 use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, block};
+use super::tutorial::Tutorial;
 
 /// The longest time from the balancer's start, or a change, to the last HSDir's acknowledgement.
 const PUBLISHED: Duration = Duration::from_secs(90);
@@ -28,6 +29,8 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
     let mut front = Installed::start("front")?;
     let network = Network::start(&Plan { backends: 0, ..Plan::default() })?;
     join(&front, &network)?;
+    // Its backends publish while README is followed.
+    let tutorial = Tutorial::start(&network)?;
     let address = front.make_key()?;
     let [web1, web2] = ["web1", "web2"].map(|name| Backend::start(name, &network, &front.readme, &address));
     let (web1, web2, web3) = (web1?, web2?, Backend::start_by_script("web3", &network, &front)?);
@@ -62,7 +65,8 @@ fn a_pair_installed_by_the_documents_outlives_what_befalls_it() -> Result<()> {
         front.sh("cat /var/lib/onionbalance/state.json")?.contains(web2.address.trim_end_matches(".onion"))
     );
     wait_published(&front, 2)?;
-    visit_all(&network, &address, &["web2", "web3"])
+    visit_all(&network, &address, &["web2", "web3"])?;
+    tutorial.finish(&network).context("docs/tutorial.md")
 }
 
 /// The events of the two services, in any order.
@@ -138,7 +142,7 @@ impl Backend {
 }
 
 /// Makes a system's tor one of the private network, instead of the public one.
-fn join(system: &Booted, network: &Network) -> Result<()> {
+pub(super) fn join(system: &Booted, network: &Network) -> Result<()> {
     // The balancer's tor visits the frontend for the live check.
     append(system, "/etc/tor/torrc", &network.torrc().replace("SocksPort 0", "SocksPort auto"))?;
     system.sh("systemctl restart tor@default").map(drop)
@@ -167,7 +171,7 @@ fn wait_published(front: &Installed, wanted: usize) -> Result<()> {
 ///
 /// A client keeps a descriptor for hours, and a descriptor of one backend may come before that of both: the
 /// balancer publishes a known backend before it has found the added one. So several clients are used.
-fn visit_all(network: &Network, address: &str, names: &[&str]) -> Result<()> {
+pub(super) fn visit_all(network: &Network, address: &str, names: &[&str]) -> Result<()> {
     let mut answered = BTreeSet::new();
     for _ in 0..CLIENTS {
         let client = network.new_tor_client()?;

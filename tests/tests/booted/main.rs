@@ -6,6 +6,7 @@ mod installed;
 mod journal;
 mod package;
 mod reloads;
+mod tutorial;
 mod unready;
 mod walls;
 mod wizard;
