@@ -77,8 +77,8 @@ impl Tutorial {
 }
 
 impl Machine {
-    /// Runs the backend's script, and hardens it. The web site has this machine's port instead of port 80: all
-    /// machines have one loopback.
+    /// Runs the backend's script, and hardens it. The web site has another port than 80: all machines have one
+    /// loopback.
     fn start(name: &'static str, network: &Network, document: &Document, front: &Installed) -> Result<Self> {
         let (system, web) = (Booted::start(&format!("tutorial-{name}"))?, WebServer::start(name)?);
         join(&system, network)?;

@@ -1,6 +1,6 @@
-//! Signer, balancer and tor in containers, as the files of `packaging/container/` describe them: the images by
-//! its Containerfile, the containers by its compose file and by its pod manifest. Podman runs them in a booted
-//! Debian, with its default seccomp profile.
+//! Signer, balancer and tor in containers, as the files of `packaging/container/` describe them: the images
+//! by its Containerfile, the containers by its compose file and by its pod manifest. Podman runs them in a
+//! booted Debian, with its default seccomp profile.
 
 mod compose;
 mod options;

@@ -1,5 +1,5 @@
-//! Reading YAML of containers. What a reader here does not know is an error, so that no line of the files goes
-//! untested unnoticed.
+//! Reading YAML of containers. The readers fail at a key that they do not know, so that no line of the files
+//! goes untested unnoticed.
 
 use std::fs;
 use std::path::Path;

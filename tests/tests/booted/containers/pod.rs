@@ -1,6 +1,6 @@
 //! `packaging/container/pod.yaml` as options of `podman run`, with volumes as kubelet makes them: its
-//! `AtomicWriter` writes `Secret`s and `ConfigMap`s, and `SetVolumeOwnership` gives all to `fsGroup`. Podman's own
-//! reader of manifests knows no `fsGroup`.
+//! `AtomicWriter` writes `Secret`s and `ConfigMap`s, and `SetVolumeOwnership` gives all to `fsGroup`. Podman's
+//! own reader of manifests knows no `fsGroup`.
 
 use std::collections::BTreeMap;
 use std::fs;
