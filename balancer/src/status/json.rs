@@ -35,6 +35,7 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: onionbalance_process::commit().map(str::to_owned),
         time: Moment(now),
         started_at: ago(state.uptime, now),
         health: verdict.health,

@@ -22,6 +22,9 @@ pub struct Report {
     pub schema: u32,
     /// The balancer's version.
     pub version: String,
+    /// The commit of the balancer's build; null if the build did not name it.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// The time of this report.
     pub time: Moment,
     /// The time at which the balancer began.

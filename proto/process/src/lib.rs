@@ -27,7 +27,7 @@ pub use clock::{monotonic, now};
 pub use path::directory_of;
 pub use socket::with_mode_0660;
 pub use user::{become_user, is_root};
-pub use version::version;
+pub use version::{commit, version};
 
 /// The exit status of a program that would fail again if it were started again (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;

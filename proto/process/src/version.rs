@@ -8,7 +8,17 @@ pub fn version(detail: Option<&str>) -> String {
     described(detail, COMMIT)
 }
 
+/// The commit of the build, `1a2b3c4d5e6f` or `1a2b3c4d5e6f-dirty`; `None` if the build did not name it.
+pub fn commit() -> Option<&'static str> {
+    COMMIT.map(without_day)
+}
+
 const COMMIT: Option<&str> = option_env!("ONIONBALANCE_COMMIT");
+
+/// `$ONIONBALANCE_COMMIT` without the day, which not every build has.
+fn without_day(commit: &str) -> &str {
+    commit.split_once(',').map_or(commit, |(commit, _)| commit)
+}
 
 fn described(detail: Option<&str>, commit: Option<&str>) -> String {
     let commit = commit.map(|commit| format!("commit {commit}"));
@@ -32,5 +42,12 @@ mod tests {
         assert_eq!(described(Some("Rust"), None), format!("{number} (Rust)"));
         assert_eq!(described(None, commit), format!("{number} (commit 1a2b3c4d5e6f, 2026-12-01)"));
         assert_eq!(described(None, None), number);
+    }
+
+    #[test]
+    fn a_commit_has_no_day() {
+        for text in ["1a2b3c4d5e6f, 2026-12-01", "1a2b3c4d5e6f"] {
+            assert_eq!(without_day(text), "1a2b3c4d5e6f");
+        }
     }
 }

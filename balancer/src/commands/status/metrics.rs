@@ -65,8 +65,10 @@ impl Metrics {
     }
 
     fn of_balancer(&mut self, report: &Report) {
-        let build = self.series("build_info", "The version of the balancer");
-        set(&build, &vec![("version", report.version.clone())], 1.0);
+        let build = self.series("build_info", "The version of the balancer, and the commit of its build");
+        // Prometheus takes an empty label as one that is not there.
+        let commit = report.commit.clone().unwrap_or_default();
+        set(&build, &vec![("version", report.version.clone()), ("commit", commit)], 1.0);
         let start = self.series("start_time_seconds", "The time at which the balancer began");
         set(&start, &vec![], time(report.started_at.0));
         let reload = self.series("config_last_reload_successful", "0 if the last reload was refused");
@@ -279,7 +281,7 @@ mod tests {
             ..service("front.onion")
         };
         let state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
-        report_of(&state, UnixTime(1_795_336_111))
+        Report { commit: Some("1a2b3c4d5e6f".to_owned()), ..report_of(&state, UnixTime(1_795_336_111)) }
     }
 
     #[test]
@@ -287,6 +289,11 @@ mod tests {
         let text = render(Some(&shop()), false);
         for line in [
             "onionbalance_reachable 1",
+            concat!(
+                "onionbalance_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\",commit=\"1a2b3c4d5e6f\"} 1"
+            ),
             "onionbalance_signer_requests_total{result=\"refused\"} 1",
             "onionbalance_signer_request_seconds_total 1.66",
             "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",

@@ -36,6 +36,7 @@ pub(super) fn render(report: &Report) -> String {
                     p class={ "verdict " (class(report.health)) } { (report.summary) }
                     p.quiet {
                         (time(report.time)) " · up " (ago(report, report.started_at)) " · version " (report.version)
+                        @if let Some(commit) = &report.commit { " (commit " (commit) ")" }
                     }
                 }
                 main {
