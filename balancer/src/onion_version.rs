@@ -4,6 +4,7 @@
 //! The engine depends on neither, and the runtime is written once for both versions: [`crate::v2`] and
 //! [`crate::v3`] have the same modules and implement these traits.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
@@ -100,8 +101,15 @@ pub trait OnionVersion: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Signed, SignError<Self::FrontendError>>> + Send;
 }
 
+/// The rings of HSDirs by one consensus, for the status.
+pub trait Rings: fmt::Debug + Send + Sync {
+    /// The HSDirs on the ring of a service's descriptor in this slot, each with its place there: a part of
+    /// the way round, from 0 to 1. Empty if the consensus has no such ring.
+    fn places(&self, slot: DescriptorSlot) -> HashMap<Fingerprint, f64>;
+}
+
 /// The HSDirs and times of a version's descriptors, by one consensus.
-pub trait Directory<V: OnionVersion>: Eq + Send + Sync {
+pub trait Directory<V: OnionVersion>: Rings + Eq + 'static {
     /// The time in which the consensus is valid.
     fn lifetime(&self) -> &Lifetime;
 
@@ -151,6 +159,14 @@ pub trait Directory<V: OnionVersion>: Eq + Send + Sync {
 pub trait Known: Default + Send {
     /// Ends a survey of all services and backends: forgets results that were not needed in it.
     fn end_look(&mut self);
+}
+
+/// A place on a ring as a part of the way round, with four decimals: its first 32 bits are more than enough
+/// for a picture.
+pub(crate) fn part_of_ring(first_bits: u32) -> f64 {
+    // The product is below 10 000 · 2³², and the quotient below 10 000.
+    let ten_thousandths = (u64::from(first_bits) * 10_000) >> 32;
+    f64::from(u32::try_from(ten_thousandths).unwrap_or(u32::MAX)) / 10_000.0
 }
 
 impl Known for () {

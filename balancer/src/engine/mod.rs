@@ -99,7 +99,7 @@ pub use self::newest::Newest;
 pub use self::notice::Notice;
 pub use self::status::{
     BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
-    SourceStatus, UploadState,
+    SourceStatus, UploadProblem, UploadState,
 };
 pub use self::timing::{Demand, Settings, Timing};
 

@@ -82,6 +82,23 @@ pub struct HsdirStatus {
     pub state: UploadState,
     /// The greatest revision counter that it acknowledged; `None` before the first.
     pub revision: Option<u64>,
+    /// The reason for which the last try has failed; `None` without one, or if it has stored the set since.
+    pub problem: Option<UploadProblem>,
+}
+
+/// The reason for which an HSDir does not have its set, one byte.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UploadProblem {
+    /// The upload did not reach it.
+    Failed,
+    /// It did not answer in time.
+    Silent,
+    /// It refused the descriptor.
+    Refused,
+    /// It acknowledged the descriptor, and does not hold it.
+    NotHeld,
+    /// It acknowledged this upload or an earlier one, or could not be read back.
+    Unproven,
 }
 
 /// The state of a set of introduction points at an HSDir.

@@ -12,7 +12,7 @@ pub(super) use self::proof::Proven;
 use super::context::Context;
 use super::event::Proof;
 use super::id::PublicationId;
-use super::status::UploadState;
+use super::status::{UploadProblem, UploadState};
 use super::timers::{Timer, UploadTimer, earliest, ended};
 
 /// One responsible HSDir.
@@ -25,6 +25,8 @@ pub(super) struct Upload {
     state: State,
     /// The number of tries that have failed in a row.
     failures: u32,
+    /// The reason for which the last try has failed; `None` if the set was stored since.
+    problem: Option<UploadProblem>,
     /// True if its last answer was a refusal.
     refusing: bool,
     round: Standing,
@@ -93,6 +95,7 @@ impl Upload {
             current_since: PublicationId(0),
             state: State::Wanted { at: now },
             failures: 0,
+            problem: None,
             refusing: false,
             // It may have been responsible a short time ago.
             round: Standing { refused: false, may_hold: true, excused: false },
@@ -275,6 +278,7 @@ impl Upload {
     pub(super) fn settle(&mut self) {
         self.state = State::Stored;
         self.failures = 0;
+        self.problem = None;
         self.refusing = false;
         self.round.excused = false;
         self.silent = false;
@@ -290,12 +294,13 @@ impl Upload {
     pub(super) fn try_again(&mut self, cx: &mut Context<impl RngCore>) {
         self.failures = 0;
         self.round.may_hold = true;
-        self.fail(cx);
+        self.fail(cx, UploadProblem::Unproven);
     }
 
     /// Notes that the upload failed.
-    pub(super) fn fail(&mut self, cx: &mut Context<impl RngCore>) {
+    pub(super) fn fail(&mut self, cx: &mut Context<impl RngCore>, problem: UploadProblem) {
         self.failures = self.failures.saturating_add(1);
+        self.problem = Some(problem);
         self.state = State::Wanted { at: cx.retry_at(self.failures) };
     }
 
@@ -307,7 +312,7 @@ impl Upload {
                 UploadTimer::Answer => {
                     // The answer may have been lost, and not the upload.
                     self.round.may_hold = true;
-                    self.fail(cx);
+                    self.fail(cx, UploadProblem::Silent);
                 }
                 UploadTimer::ProofAnswer => self.fail_proof(cx),
                 UploadTimer::Silence => {
@@ -384,6 +389,16 @@ impl Upload {
             UploadTimer::Answer | UploadTimer::ProofAnswer | UploadTimer::Silence => true,
         };
         earliest(self.timers().into_iter().filter(|(timer, _)| is_possible(*timer)))
+    }
+
+    /// Notes the reason for which a try has failed.
+    pub(super) fn failed_by(&mut self, problem: UploadProblem) {
+        self.problem = Some(problem);
+    }
+
+    /// The reason for which the last try has failed; `None` if the set was stored since.
+    pub(super) fn problem(&self) -> Option<UploadProblem> {
+        self.problem
     }
 
     pub(super) fn status(&self) -> (UploadState, Option<u64>) {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{ConsensusAge, Happening, PostLoad, ServiceReport, Signatures};
 use crate::endpoint::Endpoint;
 use crate::engine::Load;
+use crate::onion_version::Rings;
 use crate::signer::Trouble;
 
 /// The state of the signer, of all tors and of all services.
@@ -50,6 +51,8 @@ pub struct TorState {
     pub posts: PostLoad,
     /// The signer's answers to the descriptors of its services.
     pub signatures: Signatures,
+    /// The rings of HSDirs by its consensus, which runtimes share; `None` before the first.
+    pub rings: Option<Arc<dyn Rings>>,
     /// The services, in the order of their names.
     pub services: Vec<ServiceReport>,
     /// The notices of the last day, the latest first; [`MOST`](super::history::MOST) at most.

@@ -55,7 +55,7 @@ use crate::engine::{
 };
 use crate::names::Introductions;
 use crate::network::{Message, Network, RequestId};
-use crate::onion_version::{Directory, Frontend, OnionVersion};
+use crate::onion_version::{Directory, Frontend, OnionVersion, Rings};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use consensus::ConsensusWatch;
@@ -253,6 +253,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             load: self.engine.load(self.now()),
             posts,
             signatures: self.tally.signatures(),
+            rings: self.directory.clone().map(|directory| directory as Arc<dyn Rings>),
             services: self.engine.status(self.now()).into_iter().map(report).collect(),
             history: self.history.last(Instant::now()),
         }

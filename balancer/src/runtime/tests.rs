@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use self::made_up::{BACKEND, HSDIRS, MadeUp, MadeUpNetwork, SIGNATURE, Stage, address, copy};
 use super::*;
-use crate::engine::{BackendState, UploadState};
+use crate::engine::{BackendState, UploadProblem, UploadState};
 use crate::names::NamesBuilder;
 use crate::network::Verdict;
 use crate::signer::{SignerClient, SignerPlace};
@@ -85,6 +85,8 @@ async fn publishes_what_the_backend_has_on_all_hsdirs() {
     assert!(state.is_ready);
     assert_eq!(state.services[0].status.backends[0].state, BackendState::Live);
     assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    let slot = state.services[0].status.descriptors[0].slot;
+    assert_eq!(state.rings.unwrap().places(slot).len(), HSDIRS);
     assert!(world.stage.held(1).iter().all(|text| text.ends_with(" 1 2 3")), "{:?}", world.stage.held(1));
     assert_eq!(world.stage.posts(), 1);
     // A change is seen at the next look.
@@ -115,9 +117,17 @@ async fn an_hsdir_that_fails_gets_it_when_it_recovers() {
     let uploads = world.uploads().await;
     assert!(uploads[3] != UploadState::Stored && world.stage.posts() > 2, "{uploads:?}");
     assert_eq!(uploads.iter().filter(|state| **state == UploadState::Stored).count(), HSDIRS - 1);
+    let problems = async || {
+        let descriptors = world.state().await.services.remove(0).status.descriptors;
+        descriptors[0].hsdirs.iter().map(|hsdir| hsdir.problem).collect::<Vec<_>>()
+    };
+    let mut wanted = [None; HSDIRS];
+    wanted[3] = Some(UploadProblem::Failed);
+    assert_eq!(problems().await, wanted);
     world.stage.answer(3, None);
     sleep(MINUTE * 6).await;
     assert_eq!(world.uploads().await, [UploadState::Stored; HSDIRS]);
+    assert_eq!(problems().await, [None; HSDIRS]);
 }
 
 #[tokio::test(start_paused = true)]

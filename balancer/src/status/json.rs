@@ -1,10 +1,12 @@
 //! The report on a state, and its JSON.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
 use super::moment::Moment;
@@ -14,10 +16,11 @@ use super::report::{
 };
 use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
-    BackendState, BackendStatus, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus, SourceStatus,
-    UploadState,
+    BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus,
+    SourceStatus, UploadProblem, UploadState,
 };
 use crate::names::Names;
+use crate::onion_version::Rings;
 use crate::runtime::{self, Happening, ServiceReport, State, TorState};
 
 /// The JSON object, with a line end.
@@ -32,6 +35,14 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
 pub(super) fn report(state: &State, now: UnixTime) -> Report {
     let verdict = Verdict::of(state, now);
     let healths = verdict.healths();
+    let mut rings = KnownRings::default();
+    let of_tor = |tor: &TorState| -> Vec<Service> {
+        tor.services
+            .iter()
+            .map(|report| service(report, tor.rings.as_ref(), &mut rings, &healths, now))
+            .collect()
+    };
+    let services = state.tors.iter().flat_map(of_tor).collect();
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,7 +53,7 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
         summary: verdict.to_string(),
         signer: signer(state, now),
         tors: state.tors.iter().map(|of| tor(of, now)).collect(),
-        services: state.services().map(|report| service(report, &healths, now)).collect(),
+        services,
         problems: verdict.problems,
         events: events(state, now),
     }
@@ -82,7 +93,25 @@ fn tor(TorState { endpoints, is_ready, since, load, posts, .. }: &TorState, now:
     }
 }
 
-fn service(report: &ServiceReport, healths: &ServiceHealths<'_>, now: UnixTime) -> Service {
+/// The places of HSDirs on the rings of a report. Tors that have the same consensus share its rings.
+#[derive(Default)]
+struct KnownRings(HashMap<(*const (), u64), HashMap<Fingerprint, f64>>);
+
+impl KnownRings {
+    /// The places on the ring of the descriptor in this slot.
+    fn places(&mut self, rings: &Arc<dyn Rings>, slot: DescriptorSlot) -> &HashMap<Fingerprint, f64> {
+        let KnownRings(known) = self;
+        known.entry((Arc::as_ptr(rings).cast(), slot.period)).or_insert_with(|| rings.places(slot))
+    }
+}
+
+fn service(
+    report: &ServiceReport,
+    rings: Option<&Arc<dyn Rings>>,
+    known: &mut KnownRings,
+    healths: &ServiceHealths<'_>,
+    now: UnixTime,
+) -> Service {
     let ServiceReport { status, names, client_line, periods, uploads, fetches } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
@@ -96,7 +125,8 @@ fn service(report: &ServiceReport, healths: &ServiceHealths<'_>, now: UnixTime) 
     let descriptor = |(one, period): (&DescriptorStatus, &Option<Range<UnixTime>>)| {
         let is_first = numbers.first() == Some(&one.slot.period);
         let which = if is_first { Which::First } else { Which::Second };
-        descriptor(one, which, period.as_ref(), has_replicas, now)
+        let places = rings.map(|rings| known.places(rings, one.slot));
+        descriptor(one, which, period.as_ref(), places, has_replicas, now)
     };
     let backends = status.backends.iter().zip(fetches);
     let offered = offered(status);
@@ -127,10 +157,12 @@ fn descriptor(
     status: &DescriptorStatus,
     which: Which,
     period: Option<&Range<UnixTime>>,
+    places: Option<&HashMap<Fingerprint, f64>>,
     has_replicas: bool,
     now: UnixTime,
 ) -> Descriptor {
-    let lacking = status.hsdirs.iter().filter(|hsdir| hsdir.state != UploadState::Stored);
+    let is_stored = |hsdir: &&HsdirStatus| hsdir.state == UploadState::Stored;
+    let place = |of: &HsdirStatus| places.and_then(|places| places.get(&of.hsdir).copied());
     Descriptor {
         which,
         time_period: status.slot.period,
@@ -139,15 +171,15 @@ fn descriptor(
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         hsdirs: status.hsdirs.len(),
-        stored: status.hsdirs.len() - lacking.clone().count(),
+        stored: status.hsdirs.iter().filter(is_stored).count(),
         last_stored: status.stored_ago.map(|stored| ago(stored, now)),
         incomplete_since: status.incomplete_for.map(|time| ago(time, now)),
         next_publication: status.renewal_in.map(|time| Moment(now.plus(time.as_secs()))),
-        lacking: lacking.map(hsdir).collect(),
+        hsdir_states: status.hsdirs.iter().map(|of| hsdir(of, place(of))).collect(),
     }
 }
 
-fn hsdir(status: &HsdirStatus) -> Hsdir {
+fn hsdir(status: &HsdirStatus, place: Option<f64>) -> Hsdir {
     let (state, failures) = match status.state {
         UploadState::Pending { failures } => (Upload::Pending, failures),
         UploadState::Signing => (Upload::Signing, 0),
@@ -157,7 +189,21 @@ fn hsdir(status: &HsdirStatus) -> Hsdir {
         UploadState::Refused => (Upload::Refused, 0),
         UploadState::Unknown => (Upload::UnknownToTor, 0),
     };
-    Hsdir { fingerprint: status.hsdir.to_string(), state, failures, revision: status.revision }
+    let last_error = status.problem.map(|problem| match problem {
+        UploadProblem::Failed => "the upload did not reach it",
+        UploadProblem::Silent => "it did not answer in time",
+        UploadProblem::Refused => "it refused the descriptor",
+        UploadProblem::NotHeld => "it acknowledged the descriptor and does not hold it",
+        UploadProblem::Unproven => "the descriptor could not be read back from it",
+    });
+    Hsdir {
+        fingerprint: status.hsdir.to_string(),
+        place,
+        state,
+        failures,
+        revision: status.revision,
+        last_error: last_error.map(Into::into),
+    }
 }
 
 fn instance(
@@ -322,6 +368,26 @@ mod tests {
         let instances = service["instances"].as_array().unwrap();
         let names: Vec<_> = instances.iter().map(|instance| &instance["name"]).collect();
         assert_eq!(names, ["web1", "web2"]);
+    }
+
+    #[test]
+    fn each_hsdir_has_its_place_and_its_state() {
+        let mut first = descriptor(7, 0, Some(60));
+        let problem = Some(UploadProblem::Silent);
+        let state = UploadState::Pending { failures: 2 };
+        first.hsdirs.push(HsdirStatus { hsdir: Fingerprint([99; 20]), state, revision: None, problem });
+        let status = ServiceStatus { descriptors: vec![first], ..service("front.onion") };
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&state_of(vec![report(status, None, &[])]), UnixTime(0))).unwrap();
+        assert_eq!(
+            json["services"][0]["descriptors"][0]["hsdirStates"],
+            serde_json::json!([
+                {"fingerprint": "01".repeat(20), "place": 0.0005, "state": "stored", "failures": 0, "revision": 9,
+                 "lastError": null},
+                {"fingerprint": "63".repeat(20), "place": null, "state": "pending", "failures": 2, "revision": null,
+                 "lastError": "it did not answer in time"},
+            ])
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ use tracing::{info, warn};
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
 pub use self::report::{
-    Descriptor, Event, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
+    Descriptor, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
+    Upload, Which,
 };
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;

@@ -2,6 +2,7 @@
 //! read it, and further ones. Readers have to skip keys that they do not know. `docs/status.schema.json`
 //! describes it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -193,8 +194,8 @@ pub struct Descriptor {
     pub incomplete_since: Option<Moment>,
     /// The time at which it will be renewed; null if that is not planned.
     pub next_publication: Option<Moment>,
-    /// The responsible HSDirs that have not stored it.
-    pub lacking: Vec<Hsdir>,
+    /// The responsible HSDirs, in the order of their fingerprints.
+    pub hsdir_states: Vec<Hsdir>,
 }
 
 /// The place of a descriptor in the order of time periods. Two are published at a time.
@@ -213,12 +214,18 @@ pub enum Which {
 pub struct Hsdir {
     /// Its fingerprint, 40 hexadecimal digits.
     pub fingerprint: String,
+    /// Its place on the ring of the descriptor's time period: a part of the way round, from 0 to 1. Null if
+    /// the present consensus does not list it, and before the first.
+    pub place: Option<f64>,
     /// The state of the upload.
     pub state: Upload,
     /// The number of uploads that have failed in a row.
     pub failures: u32,
     /// The greatest revision counter that it acknowledged; null before the first.
     pub revision: Option<u64>,
+    /// The reason for which the last try has failed, a part of a sentence; null without one, or if it has
+    /// stored the descriptor since.
+    pub last_error: Option<Cow<'static, str>>,
 }
 
 /// The state of an upload to an HSDir.
@@ -345,13 +352,6 @@ impl fmt::Display for Which {
     }
 }
 
-/// As in the JSON object.
-impl fmt::Display for Upload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
 impl Report {
     /// The time from a moment to the report; 0 for a later moment.
     pub fn since(&self, at: Moment) -> Duration {
@@ -372,6 +372,28 @@ impl Report {
                 || address.strip_suffix(".onion") == Some(wanted)
         };
         self.services.iter().find(is_it)
+    }
+}
+
+impl Descriptor {
+    /// The responsible HSDirs that have not stored it.
+    pub fn lacking(&self) -> impl Iterator<Item = &Hsdir> {
+        self.hsdir_states.iter().filter(|hsdir| hsdir.state != Upload::Stored)
+    }
+}
+
+impl Upload {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pending => "to be uploaded",
+            Self::Signing => "being signed",
+            Self::Uploading => "being uploaded",
+            Self::Acknowledged => "acknowledged, not proven yet",
+            Self::Stored => "stored",
+            Self::Refused => "refused",
+            Self::UnknownToTor => "unknown to tor",
+        }
     }
 }
 
@@ -436,7 +458,7 @@ mod tests {
     use onionbalance_proto::time::UnixTime;
     use serde_json::Value;
 
-    use crate::engine::{HsdirStatus, Notice, ServiceStatus, UploadState};
+    use crate::engine::{HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState};
     use crate::onion_version::ClientLine;
     use crate::runtime::{RefusedReload, State};
     use crate::signer::Trouble;
@@ -445,7 +467,8 @@ mod tests {
     /// A state in which every key has a value.
     fn everything() -> State {
         let mut first = descriptor(7, 0, Some(60));
-        let lacking = HsdirStatus { state: UploadState::Refused, ..first.hsdirs[0].clone() };
+        let problem = Some(UploadProblem::Refused);
+        let lacking = HsdirStatus { state: UploadState::Refused, problem, ..first.hsdirs[0].clone() };
         first.hsdirs.push(lacking);
         let status = ServiceStatus {
             descriptors: vec![first, descriptor(7, 1, None)],

@@ -1,5 +1,6 @@
 //! Parts of a state for tests of its forms.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,22 @@ use crate::engine::{
     ServiceStatus, UploadState,
 };
 use crate::names::{Names, NamesBuilder};
+use crate::onion_version::Rings;
 use crate::runtime::{
     ConsensusAge, Fetches, Happening, PostLoad, ServiceReport, Signatures, State, TorState, Uploads, Words,
 };
+
+/// A ring of the HSDirs `Fingerprint([1; 20])` to `Fingerprint([16; 20])`. Four at a time are next to each
+/// other, as the HSDirs of a replica are.
+#[derive(Debug)]
+pub(crate) struct SmallRing;
+
+impl Rings for SmallRing {
+    fn places(&self, _: DescriptorSlot) -> HashMap<Fingerprint, f64> {
+        let place = |number: u8| f64::from((number - 1) / 4) * 0.27 + f64::from(number) / 2000.0;
+        (1..=16).map(|number| (Fingerprint([number; 20]), place(number))).collect()
+    }
+}
 
 /// The load of a tor that is behind.
 pub(crate) const BEHIND: Load = Load {
@@ -51,6 +65,7 @@ pub(crate) fn state_of(services: Vec<ServiceReport>) -> State {
         load,
         posts,
         signatures: SIGNATURES,
+        rings: Some(Arc::new(SmallRing)),
         services,
         history: vec![],
     };
@@ -104,7 +119,12 @@ pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
 /// A descriptor with one HSDir, which stored it this number of seconds ago, ten seconds before it was last
 /// published.
 pub(crate) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> DescriptorStatus {
-    let hsdir = HsdirStatus { hsdir: Fingerprint([1; 20]), state: UploadState::Stored, revision: Some(9) };
+    let hsdir = HsdirStatus {
+        hsdir: Fingerprint([1; 20]),
+        state: UploadState::Stored,
+        revision: Some(9),
+        problem: None,
+    };
     DescriptorStatus {
         slot: DescriptorSlot { period, replica },
         published_ago: stored_ago.map(|ago| Duration::from_secs(ago - 10)),

@@ -60,6 +60,11 @@ impl Directory {
         self.ring.len()
     }
 
+    /// The ring of all descriptors.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// The descriptors that the service at `address` publishes at `now`, each with its HSDirs.
     pub fn store(&self, address: &OnionAddress, now: UnixTime) -> Vec<(DescriptorTerm, Vec<Fingerprint>)> {
         let terms = schedule::published(address, now).into_iter();

@@ -1,5 +1,6 @@
 //! Version 2 for the runtime.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup, Version};
 use crate::onion_version::{
-    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -115,6 +116,12 @@ impl OnionVersion for V2 {
             texts.push(text);
         }
         Ok(Signed { texts, revision })
+    }
+}
+
+impl Rings for Directory {
+    fn places(&self, _: DescriptorSlot) -> HashMap<Fingerprint, f64> {
+        self.ring().places().collect()
     }
 }
 

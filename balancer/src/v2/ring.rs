@@ -6,6 +6,8 @@
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::DescriptorId;
 
+use crate::onion_version::part_of_ring;
+
 /// The number of relays that keep each replica (`REND_NUMBER_OF_CONSECUTIVE_REPLICAS`).
 const SPREAD: usize = 3;
 
@@ -29,6 +31,13 @@ impl Ring {
     /// True if the ring has no relay.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The relays, each with its place as a part of the way round.
+    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, f64)> {
+        let part =
+            |Fingerprint([a, b, c, d, ..]): &Fingerprint| part_of_ring(u32::from_be_bytes([*a, *b, *c, *d]));
+        self.0.iter().map(move |relay| (*relay, part(relay)))
     }
 
     /// The HSDirs of the descriptor: the next three from its id on, round the ring. A smaller ring returns
@@ -69,6 +78,12 @@ mod tests {
         assert_eq!(responsible(&ring, "mzq"), "612");
         assert_eq!(responsible(&ring, "7"), "123");
         assert_eq!(responsible(&ring, "a"), "123");
+    }
+
+    #[test]
+    fn places_are_parts_of_the_way_round() {
+        let places: Vec<_> = ring("08F").places().map(|(_, place)| place).collect();
+        assert_eq!(places, [0.0, 0.5333, 0.9999]);
     }
 
     #[test]

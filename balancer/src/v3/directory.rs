@@ -137,7 +137,8 @@ impl Directory {
         self.ring(which).holders(replicas, self.parameters.spread_store)
     }
 
-    fn ring(&self, which: Which) -> &Ring {
+    /// The ring of the first or the second descriptor.
+    pub fn ring(&self, which: Which) -> &Ring {
         match which {
             Which::First => &self.first,
             Which::Second => &self.second,

@@ -1,5 +1,6 @@
 //! Version 3 for the runtime.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::onion_version::{
-    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -104,6 +105,13 @@ impl OnionVersion for V3 {
         let reply = signer.sign(frontend::compose(address, term, sets, *revision_floor)).await?;
         frontend::check(&reply.texts, address, term, sets, now).map_err(SignError::Frontend)?;
         Ok(Signed { texts: reply.texts, revision: reply.revision })
+    }
+}
+
+impl Rings for Directory {
+    fn places(&self, slot: DescriptorSlot) -> HashMap<Fingerprint, f64> {
+        let which = self.both().into_iter().find(|(_, term)| term.slot() == slot);
+        which.map(|(which, _)| self.ring(which).places().collect()).unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ use onionbalance_proto::v3::{BlindedKey, TimePeriod};
 use sha3::{Digest, Sha3_256};
 
 use super::schedule::DescriptorTerm;
+use crate::onion_version::part_of_ring;
 use crate::tor::documents::consensus::SharedRandomValue;
 use crate::tor::documents::microdesc::RelayIdentity;
 
@@ -52,6 +53,12 @@ impl Ring {
     /// True if the ring has no relay.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// The relays, each with its place as a part of the way round.
+    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, f64)> {
+        let part = |[a, b, c, d, ..]: Index| part_of_ring(u32::from_be_bytes([a, b, c, d]));
+        self.places.iter().map(move |(index, relay)| (*relay, part(*index)))
     }
 
     /// The HSDirs of the descriptor signed with `blinded`; see [`Ring::holders`].
@@ -139,6 +146,15 @@ mod tests {
         assert_eq!(index, hex("37e5cbbd56a22823714f18f1623ece5983a0d64c78495a8cfab854245e5f9a8a"));
         let index = hsdir_index(&RelayIdentity([0x42; 32]), period(42), &SharedRandomValue([0x43; 32]));
         assert_eq!(index, hex("db475361014a09965e7e5e4d4a25b8f8d4b8f16cb1d8a7e95eed50249cc1a2d5"));
+    }
+
+    #[test]
+    fn places_are_parts_of_the_way_round() {
+        let place = |byte| ([byte; 32], Fingerprint([byte; 20]));
+        let ring = Ring { period: period(1), places: [0x00, 0x40, 0x80, 0xFF].map(place).into() };
+        let places: Vec<_> = ring.places().map(|(relay, place)| (relay.0[0], place)).collect();
+        // 0x40404040 ÷ 2³² is 0.25098…
+        assert_eq!(places, [(0x00, 0.0), (0x40, 0.2509), (0x80, 0.5019), (0xFF, 0.9999)]);
     }
 
     #[test]

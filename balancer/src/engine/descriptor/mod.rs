@@ -25,7 +25,7 @@ use super::event::{Found, Proof, UploadOutcome};
 use super::id::{DescriptorSlot, PublicationId, ServiceId};
 use super::notice::Notice;
 use super::revision::Floor;
-use super::status::{DescriptorStatus, HsdirStatus};
+use super::status::{DescriptorStatus, HsdirStatus, UploadProblem};
 use super::timers::{DescriptorTimer, Timer, earliest, ended};
 use super::upload::{Proven, Upload};
 
@@ -220,7 +220,7 @@ impl<I: Eq> Descriptor<I> {
             }
             _ if !awaited => {}
             UploadOutcome::Unclear => hsdir.try_again(cx),
-            UploadOutcome::Failed => hsdir.fail(cx),
+            UploadOutcome::Failed => hsdir.fail(cx, UploadProblem::Failed),
             UploadOutcome::Unknown => {
                 hsdir.unknown();
                 self.complete(cx);
@@ -340,7 +340,7 @@ impl<I: Eq> Descriptor<I> {
     pub(super) fn status(&self, now: Duration) -> DescriptorStatus {
         let hsdir = |(fingerprint, hsdir): (&Fingerprint, &Upload)| {
             let (state, revision) = hsdir.status();
-            HsdirStatus { hsdir: *fingerprint, state, revision }
+            HsdirStatus { hsdir: *fingerprint, state, revision, problem: hsdir.problem() }
         };
         DescriptorStatus {
             slot: self.slot,

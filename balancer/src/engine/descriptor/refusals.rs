@@ -9,6 +9,7 @@ use rand_core::RngCore;
 use super::super::context::Context;
 use super::super::event::Proof;
 use super::super::notice::Notice;
+use super::super::status::UploadProblem;
 use super::super::upload::Upload;
 use super::Descriptor;
 
@@ -43,7 +44,7 @@ impl<I: Eq> Descriptor<I> {
     ) {
         let Some(hsdir) = self.hsdirs.get_mut(&fingerprint) else { return };
         // Without a revision, the refusal came before tor's acceptance of the descriptor, and means nothing.
-        let Some(revision) = revision else { return hsdir.fail(cx) };
+        let Some(revision) = revision else { return hsdir.fail(cx, UploadProblem::Refused) };
         // Its answer came so late that it was sent the same descriptor again, and a v3 HSDir refuses an equal
         // revision. A v2 HSDir takes one: revisions are hours there, which descriptors with other points
         // share. So its refusal has another reason.
@@ -51,6 +52,7 @@ impl<I: Eq> Descriptor<I> {
             hsdir.settle();
             return self.settled(cx);
         }
+        hsdir.failed_by(UploadProblem::Refused);
         // An HSDir that is silent and refuses by turns causes one round at once. Then it is read back.
         if hsdir.excuse_refusal() {
             // The others' refusals are about to come.

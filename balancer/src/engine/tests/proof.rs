@@ -70,6 +70,7 @@ fn an_hsdir_that_refuses_other_points_within_the_hour_is_tried_again() {
     script.send(Event::Posted { id: post.id, revision: REVISION });
     script.uploaded(post.id, &relays(1..2), &UploadOutcome::Refused("HTTP 400".into()));
     assert_eq!(states(&script)[0], UploadState::Refused);
+    assert_eq!(script.status("s").descriptors[0].hsdirs[0].problem, Some(UploadProblem::Refused));
     script.read_back(post.slot, relay(1), copy(REVISION, &[1, 2]));
     let again = published(&script.pass(Duration::from_mins(6))).remove(0);
     assert!(again.slot == post.slot && again.to.contains(&relay(1)), "{again:?}");

@@ -6,6 +6,7 @@ use rand_core::RngCore;
 
 use super::super::context::Context;
 use super::super::event::Found;
+use super::super::status::UploadProblem;
 use super::{State, Upload};
 
 /// The number of read-backs of an acknowledged upload that are tried before the upload is repeated.
@@ -101,7 +102,7 @@ impl Upload {
                 return Proven::No;
             }
         };
-        self.fail(cx);
+        self.fail(cx, UploadProblem::NotHeld);
         let news = !std::mem::replace(&mut self.broke_its_word, true);
         if news { Proven::BrokenWord { later } } else { Proven::No }
     }
@@ -114,7 +115,7 @@ impl Upload {
             let at = cx.retry_at(claim.tries);
             self.state = State::Acknowledged { claim, at, in_line: false };
         } else {
-            self.fail(cx);
+            self.fail(cx, UploadProblem::Unproven);
         }
     }
 }

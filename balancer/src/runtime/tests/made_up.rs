@@ -21,7 +21,7 @@ use crate::network::{
     Version,
 };
 use crate::onion_version::{
-    ClientLine, Directory, DirectoryError, Frontend, OnionVersion, Order, SignError, Signed,
+    ClientLine, Directory, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -164,10 +164,16 @@ impl OnionVersion for MadeUp {
 }
 
 /// Every descriptor belongs on all HSDirs.
-#[derive(Eq, PartialEq)]
+#[derive(Debug, Eq, PartialEq)]
 pub(super) struct MadeUpDirectory {
     lifetime: Lifetime,
     missing: usize,
+}
+
+impl Rings for MadeUpDirectory {
+    fn places(&self, _: DescriptorSlot) -> HashMap<Fingerprint, f64> {
+        hsdirs().into_iter().map(|hsdir| (hsdir, f64::from(hsdir.0[0]) / 256.0)).collect()
+    }
 }
 
 impl Directory<MadeUp> for MadeUpDirectory {

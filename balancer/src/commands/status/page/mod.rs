@@ -5,6 +5,7 @@
 
 mod pictures;
 mod redact;
+mod ring;
 mod timeline;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -12,7 +13,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) use self::redact::redacted;
 use self::timeline::Timeline;
 use crate::age::{Age, RoughAge};
-use crate::status::{Event, Health, Instance, Moment, Problem, Report, Service, Severity};
+use crate::status::{Descriptor, Event, Health, Instance, Moment, Problem, Report, Service, Severity};
 
 const STYLE: &str = include_str!("style.css");
 /// Neither scripts nor anything from elsewhere, also if a name had got through.
@@ -128,6 +129,8 @@ fn of_service(report: &Report, service: &Service) -> Markup {
             h2 { (service.label()) " " (badge(service.health)) }
             @if service.name.is_some() { p.address { (service.onion_address) } }
             (descriptors(report, service))
+            (ring::picture(service))
+            (ring::table(service))
             (backends(report, service))
             (Timeline::new(report, service, &of_it).picture())
             (events(report, &of_it, "Events of the last day"))
@@ -147,30 +150,24 @@ fn descriptors(report: &Report, service: &Service) -> Markup {
                 tbody {
                     @for descriptor in &service.descriptors {
                         tr {
-                            th scope="row" {
-                                (descriptor.which)
-                                @if let Some(replica) = descriptor.replica { ", replica " (replica) }
-                            }
+                            th scope="row" { (name(descriptor)) }
                             td { (maybe(descriptor.period_ends.map(time))) }
                             td { (pictures::hsdirs(descriptor)) " " (descriptor.stored) " of " (descriptor.hsdirs) }
                             td { (service.intro_points_num) }
                             td { (maybe(descriptor.last_stored.map(|at| format!("{} ago", ago(report, at))))) }
                             td { (maybe(descriptor.next_publication.map(|at| format!("in {}", until(report, at))))) }
                         }
-                        @for hsdir in &descriptor.lacking {
-                            tr.quiet {
-                                td {}
-                                td colspan="5" {
-                                    (hsdir.fingerprint) ": " (hsdir.state)
-                                    @if hsdir.failures > 0 { ", failed " (hsdir.failures) " times" }
-                                }
-                            }
-                        }
                     }
                 }
             }
         }
     }
+}
+
+/// The name of one of a service's descriptors.
+fn name(descriptor: &Descriptor) -> String {
+    let replica = descriptor.replica.map(|replica| format!(", replica {replica}"));
+    format!("{}{}", descriptor.which, replica.unwrap_or_default())
 }
 
 fn backends(report: &Report, service: &Service) -> Markup {
@@ -223,11 +220,11 @@ fn events(report: &Report, events: &[&Event], head: &str) -> Markup {
             summary { (head) ": " (events.len()) }
             @if !events.is_empty() {
                 table {
-                    thead { tr { th { "time" } th { "about" } th { "event" } } }
+                    thead { tr { th { "time (UTC)" } th { "about" } th { "event" } } }
                     tbody {
                         @for event in events {
-                            tr class=(if event.warning { "warning" } else { "" }) {
-                                td { (time(event.at)) }
+                            tr class=[event.warning.then_some("warning")] {
+                                td { (event.at.0) }
                                 td { (about(event)) }
                                 td { (event.text) }
                             }

@@ -47,13 +47,11 @@ impl<'a> Timeline<'a> {
                     }
                 }
                 text x="0" y=(below + 13.0) { "published" }
-                @for x in self.marks(|event| event.id == "DESCRIPTOR_COMPLETE") {
-                    rect class="fill-text" x=(x) y=(below + 4.0) width="2" height="12" {}
-                }
+                @let published = self.marks(|event| event.id == "DESCRIPTOR_COMPLETE");
+                path class="fill-text" d=(outlines(&published, below + 4.0, "h2v12h-2z")) {}
                 text x="0" y=(below + ROW + 13.0) { "warnings" }
-                @for x in self.marks(|event| event.warning) {
-                    path class="mark" d={ "M" (x - 4.0) " " (below + ROW + 6.0) "l8 8m0 -8l-8 8" } {}
-                }
+                @let warnings = self.marks(|event| event.warning);
+                path class="mark" d=(outlines(&warnings, below + ROW + 6.0, "m-4 0l8 8m0 -8l-8 8")) {}
                 text x=(NAMES) y=(below + 2.0 * ROW + 13.0) { (UnixTime(self.begin)) " UTC" }
                 text x=(width) y=(below + 2.0 * ROW + 13.0) text-anchor="end" { (UnixTime(self.end)) " UTC" }
             }
@@ -125,6 +123,11 @@ impl Change {
             _ => None,
         }
     }
+}
+
+/// All marks of a row as one path: each has this shape at its place.
+fn outlines(places: &[f64], y: f64, shape: &str) -> String {
+    places.iter().map(|x| format!("M{x} {y}{shape}")).collect::<Vec<_>>().concat()
 }
 
 /// The tops of rows.

@@ -60,9 +60,9 @@ impl Screen<'_> {
 
     /// The next publication of a descriptor.
     fn next(&self, descriptor: &Descriptor) -> String {
-        let failures = descriptor.lacking.iter().map(|hsdir| hsdir.failures).max().unwrap_or(0);
+        let failures = descriptor.lacking().map(|hsdir| hsdir.failures).max().unwrap_or(0);
         if failures > 0 {
-            let number = descriptor.lacking.len();
+            let number = descriptor.lacking().count();
             return format!("retrying {number}, try {}", failures.saturating_add(1));
         }
         self.maybe(descriptor.next_publication.map(|at| format!("in {}", self.until(at))))

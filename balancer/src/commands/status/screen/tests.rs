@@ -46,6 +46,7 @@ fn shop() -> ServiceStatus {
         hsdir: Fingerprint([number; 20]),
         state: UploadState::Stored,
         revision: Some(9),
+        problem: None,
     };
     let with_hsdirs = |period, stored_ago| {
         let mut descriptor = descriptor(period, 0, Some(stored_ago));
