@@ -19,7 +19,7 @@ use tracing::warn;
 
 use self::faults::Faults;
 pub use self::frontends::{Frontend, Frontends, TorPool};
-pub use self::status_place::{StatusForm, StatusPlace};
+pub use self::status_place::{StatusForm, StatusPlace, StatusReaders};
 use crate::endpoint::Endpoint;
 use crate::signer::SignerPlace;
 use crate::tor::Password;
@@ -168,6 +168,11 @@ impl Configuration {
         text.into_iter().chain(json.map(|path| StatusPlace { path, form: StatusForm::Json })).collect()
     }
 
+    /// The users who may read the status.
+    pub fn status_readers(&self) -> StatusReaders {
+        StatusReaders { group: self.config.status_socket_group.clone(), mode: self.config.status_socket_mode }
+    }
+
     /// Checks that no file which is written, replaced or moved aside is the configuration itself or a key.
     ///
     /// # Errors
@@ -191,6 +196,8 @@ impl Configuration {
         let differs = [
             ("signer-socket-location", ours.signer_socket != theirs.signer_socket),
             ("status-socket-location", ours.status_socket != theirs.status_socket),
+            ("status-socket-group", ours.status_socket_group != theirs.status_socket_group),
+            ("status-socket-mode", ours.status_socket_mode != theirs.status_socket_mode),
             ("STATUS_SOCKET_LOCATION", ours.status_text_socket != theirs.status_text_socket),
             ("state-file-location", ours.state_file != theirs.state_file),
             ("user", ours.user != theirs.user),

@@ -168,6 +168,8 @@ fn keys_that_are_read_at_the_start_only_are_named_when_they_change() {
     for (more, key) in [
         ("signer-socket-location: /socket\n", "signer-socket-location"),
         ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
+        ("refresh: 20\nstatus-socket-group: monitor\n", "status-socket-group"),
+        ("refresh: 20\nstatus-socket-mode: 0600\n", "status-socket-mode"),
         ("STATUS_SOCKET_LOCATION: /socket\n", "STATUS_SOCKET_LOCATION"),
         ("state-file-location: state\n", "state-file-location"),
         ("user: nobody\n", "user"),

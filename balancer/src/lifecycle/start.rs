@@ -33,7 +33,7 @@ impl Balancer {
         }
         let child = signer.take_child();
         let places = setup.status_places();
-        let status = StatusSockets::bind(&places).await?;
+        let status = StatusSockets::bind(&places, &setup.configuration.status_readers()).await?;
         let mut reach = setup.reach(&places).await;
         if let Some(pid) = child.as_ref().and_then(ChildSigner::pid) {
             reach.child(pid);

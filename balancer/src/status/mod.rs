@@ -1,5 +1,6 @@
 //! The status socket: a reader that connects gets the status, then the end of the stream.
 
+mod group;
 mod json;
 mod moment;
 mod problem;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use onionbalance_process::with_mode_0660;
+use onionbalance_process::with_mode;
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -26,6 +27,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use self::group::GroupError;
+use self::group::SocketGroup;
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
 pub use self::report::{
@@ -34,7 +37,7 @@ pub use self::report::{
 };
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;
-use crate::config::{StatusForm, StatusPlace};
+use crate::config::{StatusForm, StatusPlace, StatusReaders};
 use crate::runtime::{State, StatusBoard};
 
 /// The longest wait for a reader that does not read.
@@ -68,6 +71,9 @@ pub enum StatusError {
         /// The error of `bind`.
         source: io::Error,
     },
+    /// The group of the sockets cannot get them.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// Another process listens at the path.
     #[error(
         "another onionbalance{} answers at {}: stop it, or give this one a status socket of its own",
@@ -93,18 +99,19 @@ struct Socket {
 }
 
 impl StatusSockets {
-    /// Listens at each of these places. A socket at which no process listens is replaced. User and group may
-    /// connect.
+    /// Listens at each of these places for these readers. A socket at which no process listens is replaced.
     ///
     /// A socket for the text that cannot be created is skipped: 0.1.8 went on without it, and configurations
     /// with a path that does not exist have worked for years.
     ///
     /// # Errors
-    /// Another process listens at a place, or a JSON socket cannot be created.
-    pub async fn bind(places: &[StatusPlace]) -> Result<Self, StatusError> {
+    /// Another process listens at a place, a JSON socket cannot be created, or a socket cannot be given to
+    /// its group.
+    pub async fn bind(places: &[StatusPlace], readers: &StatusReaders) -> Result<Self, StatusError> {
+        let group = if places.is_empty() { None } else { SocketGroup::of(readers.group.as_deref())? };
         let mut sockets = Vec::with_capacity(places.len());
         for StatusPlace { path, form } in places {
-            match Socket::bind(path, *form).await {
+            match Socket::bind(path, *form, readers.mode.bits(), group.as_ref()).await {
                 Ok(socket) => sockets.push(socket),
                 Err(error @ StatusError::Create { .. }) if *form == StatusForm::Text => warn!("{error}"),
                 Err(error) => return Err(error),
@@ -142,7 +149,12 @@ impl StatusSockets {
 }
 
 impl Socket {
-    async fn bind(path: &Path, form: StatusForm) -> Result<Self, StatusError> {
+    async fn bind(
+        path: &Path,
+        form: StatusForm,
+        mode: u32,
+        group: Option<&SocketGroup>,
+    ) -> Result<Self, StatusError> {
         let cannot = |source| StatusError::Create { path: path.to_owned(), source };
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
             match listener_at(path).await {
@@ -152,9 +164,11 @@ impl Socket {
                 Listener::Unknown => {}
             }
         }
-        let listener = with_mode_0660(|| UnixListener::bind(path)).map_err(cannot)?;
+        let listener = with_mode(mode, || UnixListener::bind(path)).map_err(cannot)?;
         let inode = path.symlink_metadata().map_err(cannot)?.ino();
-        Ok(Self { listener, form, path: path.to_owned(), inode })
+        let socket = Self { listener, form, path: path.to_owned(), inode };
+        group.map_or(Ok(()), |group| group.take(path))?;
+        Ok(socket)
     }
 }
 
@@ -233,6 +247,18 @@ mod tests {
         StatusPlace { path, form }
     }
 
+    async fn bind(places: &[StatusPlace]) -> Result<StatusSockets, StatusError> {
+        StatusSockets::bind(places, &StatusReaders::default()).await
+    }
+
+    #[tokio::test]
+    async fn the_mode_is_the_configured_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("json");
+        let _sockets = bind(&[place(path.clone(), StatusForm::Json)]).await.unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o660);
+    }
+
     #[tokio::test]
     async fn every_reader_gets_the_form_of_his_socket() {
         let directory = tempfile::tempdir().unwrap();
@@ -240,7 +266,7 @@ mod tests {
         // A socket that was left behind by a balancer that was killed.
         drop(UnixListener::bind(&text).unwrap());
         let places = [place(text.clone(), StatusForm::Text), place(json.clone(), StatusForm::Json)];
-        let sockets = StatusSockets::bind(&places).await.unwrap();
+        let sockets = bind(&places).await.unwrap();
         for (path, form) in [(json, StatusForm::Json), (text, StatusForm::Text)] {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
@@ -256,9 +282,9 @@ mod tests {
     async fn the_socket_is_gone_at_the_end_unless_it_is_anothers() {
         let directory = tempfile::tempdir().unwrap();
         let places = [place(directory.path().join("status"), StatusForm::Json)];
-        let first = StatusSockets::bind(&places).await.unwrap();
+        let first = bind(&places).await.unwrap();
         std::fs::remove_file(&places[0].path).unwrap();
-        let second = StatusSockets::bind(&places).await.unwrap();
+        let second = bind(&places).await.unwrap();
         drop(first);
         assert!(places[0].path.try_exists().unwrap());
         drop(second);
@@ -270,8 +296,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for form in [StatusForm::Json, StatusForm::Text] {
             let places = [place(directory.path().join(format!("{form:?}")), form)];
-            let first = StatusSockets::bind(&places).await.unwrap();
-            let error = StatusSockets::bind(&places).await.err().unwrap().to_string();
+            let first = bind(&places).await.unwrap();
+            let error = bind(&places).await.err().unwrap().to_string();
             let wanted = format!("another onionbalance (pid {}) answers at ", std::process::id());
             assert!(error.starts_with(&wanted), "{error}");
             UnixStream::connect(&places[0].path).await.unwrap();
@@ -284,7 +310,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("status");
         let _others = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        let error = StatusSockets::bind(&[place(path.clone(), StatusForm::Json)]).await.err().unwrap();
+        let error = bind(&[place(path.clone(), StatusForm::Json)]).await.err().unwrap();
         assert!(error.to_string().contains("Address already in use"), "{error}");
         assert!(path.try_exists().unwrap());
     }
@@ -292,8 +318,8 @@ mod tests {
     #[tokio::test]
     async fn only_a_place_for_the_text_may_be_missing() {
         let missing = PathBuf::from("/nonexistent/status");
-        assert!(StatusSockets::bind(&[place(missing.clone(), StatusForm::Text)]).await.is_ok());
-        let error = StatusSockets::bind(&[place(missing, StatusForm::Json)]).await.err().unwrap();
+        assert!(bind(&[place(missing.clone(), StatusForm::Text)]).await.is_ok());
+        let error = bind(&[place(missing, StatusForm::Json)]).await.err().unwrap();
         let wanted = "cannot create the status socket /nonexistent/status: No such file";
         assert!(error.to_string().starts_with(wanted), "{error}");
     }

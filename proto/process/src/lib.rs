@@ -25,7 +25,7 @@ mod version;
 
 pub use clock::{monotonic, now};
 pub use path::directory_of;
-pub use socket::with_mode_0660;
+pub use socket::with_mode;
 pub use user::{become_user, is_root};
 pub use version::{commit, version};
 

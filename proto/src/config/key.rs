@@ -14,6 +14,8 @@ use super::wording::similar;
 pub(super) enum Key {
     Services,
     StatusSocket,
+    StatusSocketGroup,
+    StatusSocketMode,
     StateFile,
     SignerSocket,
     SignerAllowedUids,
@@ -30,9 +32,11 @@ pub(super) enum Key {
 
 /// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
 /// password.
-const KEYS: [(&str, Key); 14] = [
+const KEYS: [(&str, Key); 16] = [
     ("services", Key::Services),
     ("status-socket-location", Key::StatusSocket),
+    ("status-socket-group", Key::StatusSocketGroup),
+    ("status-socket-mode", Key::StatusSocketMode),
     ("state-file-location", Key::StateFile),
     ("user", Key::User),
     ("signer-socket-location", Key::SignerSocket),

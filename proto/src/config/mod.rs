@@ -14,6 +14,7 @@ mod own_backend;
 mod password;
 mod scalar;
 mod service;
+mod socket_mode;
 mod tor;
 mod tor_pool;
 mod wording;
@@ -35,6 +36,7 @@ pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
 use self::scalar::{Reading, Scalar, number};
 pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
+pub use self::socket_mode::SocketMode;
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 pub use self::tor_pool::{MAX_TORS, TorPool};
 
@@ -45,6 +47,8 @@ pub const MAX_SERVICES: usize = 10_000;
 pub const MAX_INSTANCES: usize = 4_096;
 /// The longest `key`, in bytes. No path that Linux opens is longer (`PATH_MAX`).
 pub const MAX_KEY_LENGTH: usize = 4_096;
+/// The default of `status-socket-group`, if the machine has this group. The Debian package makes it.
+pub const STATUS_GROUP: &str = "onionbalance-status";
 /// The default of `signer-requests-per-minute`.
 const SIGNATURES_PER_MINUTE: u32 = 120;
 
@@ -55,6 +59,10 @@ pub struct Config {
     pub services: Vec<Service>,
     /// The socket on which the balancer shows its status as JSON; `None`: it does not.
     pub status_socket: Option<PathBuf>,
+    /// The group of the sockets that show the status; `None`: [`STATUS_GROUP`] if the machine has it.
+    pub status_socket_group: Option<String>,
+    /// The mode of the sockets that show the status.
+    pub status_socket_mode: SocketMode,
     /// The file in which the balancer keeps its state from one run to the next; `None`: it keeps none.
     pub state_file: Option<PathBuf>,
     /// The socket on which the balancer shows its status as Onionbalance 0.1.8 did; `None`: it does not.
@@ -193,6 +201,8 @@ impl<'de> Visitor<'de> for ConfigVisitor {
         let mut config = Config {
             services: Vec::new(),
             status_socket: None,
+            status_socket_group: None,
+            status_socket_mode: SocketMode::default(),
             status_text_socket: None,
             state_file: None,
             signer_socket: None,
@@ -215,6 +225,8 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             match key {
                 Key::Services => services = Some(map.next_value()?),
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
+                Key::StatusSocketGroup => config.status_socket_group = Some(map.next_value()?),
+                Key::StatusSocketMode => config.status_socket_mode = map.next_value()?,
                 Key::StateFile => config.state_file = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),
                 Key::User => config.user = Some(map.next_value()?),

@@ -244,6 +244,24 @@ fn with(lines: &str) -> Result<Config, String> {
 }
 
 #[test]
+fn the_mode_of_a_status_socket_is_octal() {
+    let parse = |line: &str| {
+        let text = format!("services: [{{key: k}}]\nstatus-socket-group: monitor\n{line}\n");
+        Config::parse(&text, Path::new("config.yaml"))
+    };
+    for mode in ["0660", "660", "'0660'", "0o660"] {
+        let config = parse(&format!("status-socket-mode: {mode}")).unwrap();
+        assert_eq!(config.status_socket_mode.bits(), 0o660, "{mode}");
+        assert_eq!(config.status_socket_group.as_deref(), Some("monitor"));
+    }
+    assert_eq!(parse("").unwrap().status_socket_mode.to_string(), "0660");
+    for mode in ["0260", "680", "66", "1660", "rw-rw----", "+660", "''"] {
+        let error = parse(&format!("status-socket-mode: {mode}")).unwrap_err().to_string();
+        assert!(error.starts_with("config.yaml:3: status-socket-mode: write a mode"), "{error}");
+    }
+}
+
+#[test]
 fn keys_up_to_0_1_8_are_honoured() {
     let config = with(
         "REFRESH_INTERVAL: 300\nPUBLISH_CHECK_INTERVAL: 300\nINITIAL_DELAY: 20\nREPLICAS: 2\nHSDIR_SET: 3\n\

@@ -13,9 +13,12 @@ use nix::sys::socket::{
     sockopt,
 };
 use nix::unistd::Uid;
-use onionbalance_process::with_mode_0660;
+use onionbalance_process::with_mode;
 
 use crate::system::guard;
+
+/// Owner and group may connect, and nobody else.
+const MODE: u32 = 0o660;
 
 /// The process at the other end of a connection, by the kernel's word (`SO_PEERCRED`).
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +65,7 @@ pub fn bind(path: &Path) -> io::Result<&'static UnixListener> {
 
 fn listen_at(path: &Path) -> io::Result<&'static UnixListener> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    with_mode_0660(|| UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address)))?;
+    with_mode(MODE, || UnixAddr::new(path).and_then(|address| bind_socket(socket.as_raw_fd(), &address)))?;
     prepare(UnixListener::from(socket))
 }
 

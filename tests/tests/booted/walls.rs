@@ -14,6 +14,7 @@ fn nothing_of_the_signers_root_is_the_balancers() -> Result<()> {
     let mut system = Installed::start("walls")?;
     system.make_key()?;
     system.configure(&strangers()?.each_ref().map(String::as_str))?;
+    system.sh("useradd --system -G onionbalance-status watcher && useradd --system stranger")?;
     // The services are started in either order, and by a boot.
     for start in ["onionbalance", "onionbalance-signer"] {
         system.sh(&format!(
@@ -43,6 +44,26 @@ fn check(system: &Installed) -> Result<()> {
     ensure!(!system.attempt(&attempt)?.status.success(), "a library was placed in the signer's root");
     let key = system.attempt("runuser -u onionbalance -- cat /etc/onionbalance/frontend.key")?;
     ensure!(!key.status.success(), "the balancer's user reads the key");
+    check_readers_of_the_status(system)
+}
+
+/// A member of the group onionbalance-status reads the status, and does not reach the signer. Another user does
+/// neither.
+fn check_readers_of_the_status(system: &Installed) -> Result<()> {
+    let as_user = |user: &str, command: &str| system.attempt(&format!("runuser -u {user} -- {command}"));
+    let shown = as_user("watcher", "onionbalance status --json")?.output;
+    ensure!(shown.contains("\"schema\": 1"), "a member of onionbalance-status reads {shown:?}");
+    ensure!(
+        !as_user("watcher", "test -w /run/onionbalance/signer.sock")?.status.success(),
+        "a member of onionbalance-status reaches the signer"
+    );
+    let refused = as_user("stranger", "onionbalance status --json")?.output;
+    ensure!(
+        refused.contains("you may not read") && !refused.contains("schema"),
+        "a stranger reads the status: {refused}"
+    );
+    let socket = system.sh("stat -c '%U %G %a' /run/onionbalance-status/status.sock")?;
+    ensure!(socket.trim() == "onionbalance onionbalance-status 660", "the status socket is {socket}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Group, Uid, User};
 use onionbalance_process::directory_of;
 use onionbalance_proto::config::{AllowedUser, line_of_key};
 
@@ -39,7 +39,18 @@ fn users(configuration: &Configuration) -> Vec<Finding> {
         Finding::of_key(Severity::Error, configuration, key, &text, &remedy)
     });
     let unknown = config.signer_allowed_users.iter().filter_map(|user| unknown(configuration, user));
-    missing.chain(unknown).chain(refused(configuration)).collect()
+    missing.chain(unknown).chain(refused(configuration)).chain(unknown_group(configuration)).collect()
+}
+
+/// An error if this machine does not know the group that may read the status.
+fn unknown_group(configuration: &Configuration) -> Option<Finding> {
+    let name = configuration.contents().status_socket_group.as_deref()?;
+    if !matches!(Group::from_name(name), Ok(None)) {
+        return None;
+    }
+    let text = format!("there is no group {name}");
+    let remedy = format!("make it (groupadd --system {name}), or name another");
+    Some(Finding::of_key(Severity::Error, configuration, "status-socket-group", &text, &remedy))
 }
 
 /// A finding if this machine does not know a user that may connect to the signer.

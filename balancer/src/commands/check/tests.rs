@@ -146,6 +146,18 @@ fn a_frontend_among_its_own_backends_is_found_by_the_name_of_its_key() {
 }
 
 #[test]
+fn a_group_that_does_not_exist_is_found() {
+    let short =
+        Place::new(&service("status-socket-group: no-such-group\nstatus-socket-mode: 0640\n")).short();
+    let wanted =
+        ":5: error: status-socket-group: there is no group no-such-group: make it (groupadd --system";
+    assert!(short.contains(wanted), "{short}");
+    let short = Place::new(&service("status-socket-group: root\nstatus-socket-mode: 64\n")).short();
+    assert!(short.contains(":6: error: status-socket-mode: write a mode in octal digits"), "{short}");
+    assert!(!short.contains("group"), "{short}");
+}
+
+#[test]
 fn places_that_cannot_be_created_are_found() {
     let place = Place::new(&service(
         "status-socket-location: missing/status\nLOG_LOCATION: front.key/log\nstate-file-location: config.yaml\n\

@@ -68,7 +68,9 @@ impl AskError {
                 "is it running?  systemctl status onionbalance",
                 "another socket?  --socket, or status-socket-location in the configuration",
             ],
-            Self::Forbidden(_) => vec!["use sudo, or become a member of its group"],
+            Self::Forbidden(_) => {
+                vec!["use sudo, or become a member of its group:  adduser $USER onionbalance-status"]
+            }
             Self::Silent(_) => vec!["is it stopped, or busy?  systemctl status onionbalance"],
             Self::Read { .. } => {
                 vec!["another socket?  --socket, or status-socket-location in the configuration"]

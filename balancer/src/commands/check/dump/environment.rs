@@ -9,6 +9,8 @@ use crate::endpoint::Endpoint;
 use crate::environment::{directory, path_variable, variable};
 
 const STATUS: &str = "ONIONBALANCE_STATUS_SOCKET_LOCATION";
+const STATUS_GROUP: &str = "status-socket-group";
+const STATUS_MODE: &str = "status-socket-mode";
 const PASSWORD: &str = "ONIONBALANCE_TOR_CONTROL_PASSWORD";
 const TOR_SOCKET: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
 
@@ -74,6 +76,11 @@ impl Dump<'_> {
             };
             self.line(&format!("{key}: {}", path_scalar(&place.path)), source);
         }
+        let contents = self.configuration.contents();
+        let group = contents.status_socket_group.as_deref();
+        self.optional(STATUS_GROUP, group.map(|name| (scalar(name), self.in_file(STATUS_GROUP))));
+        let mode = format!("{STATUS_MODE}: {}", contents.status_socket_mode);
+        self.line(&mode, self.default_of(STATUS_MODE));
         let key = "state-file-location";
         let in_file = self.configuration.contents().state_file.is_some();
         let source = if in_file { self.in_file(key) } else { Source::Variable("STATE_DIRECTORY") };
