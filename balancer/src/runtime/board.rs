@@ -72,7 +72,7 @@ pub struct StatusBoard {
 }
 
 impl StatusBoard {
-    pub(super) fn new(signer: watch::Receiver<Option<Trouble>>) -> Self {
+    pub(crate) fn new(signer: watch::Receiver<Option<Trouble>>) -> Self {
         Self { began: Instant::now(), signer, reload: Arc::default(), runtimes: Arc::default() }
     }
 

@@ -1,7 +1,10 @@
-//! The status socket: a reader that connects gets the status, then the end of the stream.
+//! The status socket: a reader that connects gets the status, then the end of the stream. One that sends a
+//! request of HTTP gets a response.
 
 mod group;
+mod http;
 mod json;
+pub(crate) mod metrics;
 mod moment;
 mod problem;
 mod problems;
@@ -29,6 +32,7 @@ use tracing::{info, warn};
 
 pub use self::group::GroupError;
 use self::group::SocketGroup;
+use self::http::Wish;
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
 pub use self::report::{
@@ -205,13 +209,24 @@ impl Drop for Socket {
 
 /// Sends the status to a reader. The text of thousands of services is made beside the loop, and one text at a
 /// time: readers must not take all threads.
-async fn tell(reader: Reader, board: StatusBoard, turn: Arc<Mutex<()>>) {
+async fn tell(mut reader: Reader, board: StatusBoard, turn: Arc<Mutex<()>>) {
+    let (form, wish) = (reader.form, Wish::read(&mut reader.stream).await);
     let text = {
         let _turn = turn.lock().await;
-        let (form, state, now) = (reader.form, board.state().await, onionbalance_process::now());
-        aside(move || form.render(&state, now)).await
+        let (state, now) = (board.state().await, onionbalance_process::now());
+        aside(move || answer(wish, form, &state, now)).await
     };
-    reader.tell(&text).await;
+    reader.tell(wish, &text).await;
+}
+
+/// The body of the answer to a reader of a socket of this form.
+fn answer(wish: Wish, form: StatusForm, state: &State, now: UnixTime) -> String {
+    match wish {
+        Wish::Form => form.render(state, now),
+        Wish::Status => json::render(state, now),
+        Wish::Metrics => metrics::render(Some(&json::report(state, now)), false),
+        Wish::Elsewhere | Wish::Otherwise => "GET /status or GET /metrics\n".to_owned(),
+    }
 }
 
 /// Logs the status, in the form of lines.
@@ -230,10 +245,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// Sends a text, as far as the reader takes it.
-    async fn tell(mut self, text: &str) {
+    /// Sends the answer to a wish, as far as the reader takes it.
+    async fn tell(mut self, wish: Wish, text: &str) {
+        let head = http::head(wish, text.len());
+        let send = async {
+            self.stream.write_all(head.as_bytes()).await?;
+            self.stream.write_all(text.as_bytes()).await
+        };
         // A reader that has closed, or does not read, is no problem of ours.
-        let _ = timeout(PATIENCE, self.stream.write_all(text.as_bytes())).await;
+        let _ = timeout(PATIENCE, send).await;
     }
 }
 
@@ -271,10 +291,47 @@ mod tests {
             let mut stream = UnixStream::connect(path).await.unwrap();
             let reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
-            reader.tell(&form.render(&State::default(), UnixTime(0))).await;
+            reader.tell(Wish::Form, &form.render(&State::default(), UnixTime(0))).await;
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
             assert_eq!(told, form.render(&State::default(), UnixTime(0)));
+        }
+    }
+
+    /// The answer of a socket to a reader that sends this text and goes on listening.
+    async fn answer_to(path: &Path, text: &str) -> String {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        told
+    }
+
+    #[tokio::test]
+    async fn a_client_of_http_gets_the_metrics_or_the_object() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("text");
+        let sockets = bind(&[place(path.clone(), StatusForm::Text)]).await.unwrap();
+        let (_signer, watch) = tokio::sync::watch::channel(None);
+        let board = StatusBoard::new(watch);
+        let client = async {
+            let metrics = answer_to(&path, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            let (head, body) = metrics.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{metrics}");
+            assert!(body.contains("\nonionbalance_reachable 1"), "{metrics}");
+            let status = answer_to(&path, "GET /status HTTP/1.1\r\n\r\n").await;
+            let (_, body) = status.split_once("\r\n\r\n").unwrap();
+            assert!(serde_json::from_str::<Report>(body).is_ok(), "{status}");
+            assert!(answer_to(&path, "GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404 "));
+            assert!(answer_to(&path, "PUT /status HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
+            for plain in ["", "\n"] {
+                assert!(!answer_to(&path, plain).await.starts_with("HTTP"));
+            }
+        };
+        tokio::select! {
+            () = sockets.serve(&board) => unreachable!("it serves forever"),
+            () = client => {}
         }
     }
 

@@ -1,7 +1,6 @@
 //! `onionbalance status`: asks a running balancer for its status, and shows it to a person.
 
 mod ask;
-mod metrics;
 mod page;
 mod screen;
 mod watch;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use self::ask::{AskError, Status, ask};
 use self::screen::{Look, Screen};
 use crate::cli::StatusOptions;
-use crate::status::{Health, Report};
+use crate::status::{Health, Report, metrics};
 
 /// The exit status if the status cannot be told: that of a monitoring plugin for *unknown*.
 const UNKNOWN: u8 = 3;

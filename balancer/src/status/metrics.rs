@@ -12,9 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::status::{
-    Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor,
-};
+use super::{Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor};
 
 /// The labels of a series, in pairs of name and value.
 type Labels = Vec<(&'static str, String)>;
@@ -25,7 +23,7 @@ type Counts = Family<Labels, Counter>;
 
 /// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one:
 /// the balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
-pub(super) fn render(report: Option<&Report>, has_addresses: bool) -> String {
+pub(crate) fn render(report: Option<&Report>, has_addresses: bool) -> String {
     let mut metrics = Metrics(Registry::with_prefix("onionbalance"));
     let reachable = metrics.series("reachable", "1 if the balancer answers");
     set(&reachable, &vec![], flag(report.is_some()));
@@ -271,7 +269,7 @@ mod tests {
     use crate::engine::{BackendState, BackendStatus, Gone, ServiceStatus};
     use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
 
-    const DASHBOARD: &str = include_str!("../../../../packaging/prometheus/onionbalance.dashboard.json");
+    const DASHBOARD: &str = include_str!("../../../packaging/prometheus/onionbalance.dashboard.json");
 
     fn shop() -> Report {
         let gone = BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend("b.onion", Some(1)) };
@@ -326,8 +324,8 @@ mod tests {
 
     #[test]
     fn alerts_are_about_metrics_and_problems_that_exist() {
-        let rules = include_str!("../../../../packaging/prometheus/onionbalance.rules.yml");
-        let manual = include_str!("../../../../docs/operations.md");
+        let rules = include_str!("../../../packaging/prometheus/onionbalance.rules.yml");
+        let manual = include_str!("../../../docs/operations.md");
         let text = render(Some(&shop()), false);
         let metrics: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
