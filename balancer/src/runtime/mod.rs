@@ -10,6 +10,7 @@ mod board;
 mod consensus;
 mod directories;
 mod directory;
+mod durations;
 mod fetching;
 mod fleet;
 mod history;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 pub use behind::Behind;
 pub use board::{Inquiry, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
+pub use durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 pub use fleet::Configuration;
 pub use history::Happening;
 pub use notice::Words;
@@ -46,7 +48,7 @@ pub use pool::Share;
 pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
-pub use tally::{Fetches, Signatures, Uploads};
+pub use tally::{Fetches, Publications, Signatures, Uploads};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
@@ -238,6 +240,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             ServiceReport {
                 periods: status.descriptors.iter().map(period).collect(),
                 uploads: self.tally.uploads_of(&status.service),
+                publications: self.tally.publications_of(&status.service),
                 fetches: status.backends.iter().map(|of| self.tally.fetches_of(&of.backend)).collect(),
                 status,
                 names: names.clone(),
@@ -297,6 +300,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     fn note(&mut self, notice: &Notice) {
         let words = Words::of(notice, self.known.names());
         words.log(&mut self.known, V::REPLICAS_DIFFER);
+        self.tally.notice(notice);
         self.history.add(Instant::now(), words);
     }
 

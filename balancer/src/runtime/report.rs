@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use onionbalance_proto::time::UnixTime;
 
-use super::{Fetches, Uploads};
+use super::{Fetches, Publications, Uploads};
 use crate::engine::ServiceStatus;
 use crate::names::Names;
 use crate::onion_version::ClientLine;
@@ -18,6 +18,8 @@ pub struct ServiceReport {
     pub periods: Vec<Option<Range<UnixTime>>>,
     /// The uploads of its descriptors.
     pub uploads: Uploads,
+    /// The times that its publications took.
+    pub publications: Publications,
     /// The fetches of its backends' descriptors, in the order of these.
     pub fetches: Vec<Fetches>,
     /// The names of the service and of its backends.

@@ -1,10 +1,10 @@
 //! The counts of fetches, uploads and signatures by their results, since the start of the process.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
+use super::durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 use super::signing::Answer;
-use crate::engine::{BackendId, FetchOutcome, ServiceId};
+use crate::engine::{BackendId, FetchOutcome, Notice, ServiceId};
 use crate::network::Verdict;
 use crate::onion_version::{OnionVersion, SignError};
 use crate::signer::SignerError;
@@ -14,8 +14,13 @@ use crate::signer::SignerError;
 pub(super) struct Tally {
     signatures: Signatures,
     uploads: HashMap<ServiceId, Uploads>,
+    publications: HashMap<ServiceId, Publications>,
     fetches: HashMap<BackendId, Fetches>,
 }
+
+/// The times from the choice of a service's introduction points until a descriptor with them is at all its
+/// HSDirs.
+pub type Publications = Durations<{ PUBLICATION_BOUNDS.len() }>;
 
 /// The signer's answers to publications.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,8 +31,8 @@ pub struct Signatures {
     pub refused: u64,
     /// Publications for which it did not answer, or whose descriptor clients could not use.
     pub failed: u64,
-    /// The time that all these took, without the waits for the signer's turn.
-    pub took: Duration,
+    /// The times that these took, without the waits for the signer's turn.
+    pub took: Durations<{ SIGNATURE_BOUNDS.len() }>,
 }
 
 /// The uploads of a service's descriptors, one for each HSDir.
@@ -67,7 +72,7 @@ impl Tally {
             Err(SignError::Signer(SignerError::Refused(_))) => &mut signatures.refused,
             Err(SignError::Signer(_) | SignError::Frontend(_)) => &mut signatures.failed,
         } += 1;
-        signatures.took += answer.took;
+        signatures.took.count(&SIGNATURE_BOUNDS, answer.took);
     }
 
     /// The signer's answers.
@@ -89,6 +94,13 @@ impl Tally {
             Verdict::Refused(_) => &mut uploads.refused,
             Verdict::Failed | Verdict::Unknown => &mut uploads.failed,
         } += 1;
+    }
+
+    /// Counts a descriptor that is at all its HSDirs, if the notice is of that.
+    pub(super) fn notice(&mut self, notice: &Notice) {
+        if let Notice::DescriptorComplete { service, after, .. } = notice {
+            self.publications.entry(service.clone()).or_default().count(&PUBLICATION_BOUNDS, *after);
+        }
     }
 
     /// Counts a fetch.
@@ -114,12 +126,18 @@ impl Tally {
         backend: impl Fn(&BackendId) -> bool,
     ) {
         self.uploads.retain(|id, _| service(id));
+        self.publications.retain(|id, _| service(id));
         self.fetches.retain(|id, _| backend(id));
     }
 
     /// The uploads of a service.
     pub(super) fn uploads_of(&self, service: &ServiceId) -> Uploads {
         self.uploads.get(service).copied().unwrap_or_default()
+    }
+
+    /// The publications of a service.
+    pub(super) fn publications_of(&self, service: &ServiceId) -> Publications {
+        self.publications.get(service).copied().unwrap_or_default()
     }
 
     /// The fetches of a backend.

@@ -11,8 +11,8 @@ use onionbalance_proto::time::UnixTime;
 
 use super::moment::Moment;
 use super::report::{
-    Answers, Descriptor, Event, Fetches, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service,
-    Signer, Tor, Upload, Uploads, Which,
+    Answers, Descriptor, Durations, Event, Fetches, Hsdir, Instance, InstanceState, Received, Report, SCHEMA,
+    Service, Signer, Tor, Upload, Uploads, Which,
 };
 use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
@@ -21,7 +21,7 @@ use crate::engine::{
 };
 use crate::names::Names;
 use crate::onion_version::Rings;
-use crate::runtime::{self, Happening, ServiceReport, State, TorState};
+use crate::runtime::{self, Happening, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS, ServiceReport, State, TorState};
 
 /// The JSON object, with a line end.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
@@ -62,7 +62,8 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
 fn signer(state: &State, now: UnixTime) -> Signer {
     let trouble = state.signer.as_ref();
     let signatures = || state.tors.iter().map(|tor| tor.signatures);
-    let took: Duration = signatures().map(|of| of.took).sum();
+    let mut took = runtime::Durations::default();
+    signatures().for_each(|of| took.add(&of.took));
     Signer {
         connected: trouble.is_none() && !state.tors.is_empty(),
         away_since: trouble.map(|trouble| ago(trouble.since.elapsed(), now)),
@@ -70,7 +71,17 @@ fn signer(state: &State, now: UnixTime) -> Signer {
         signed: signatures().map(|of| of.signed).sum(),
         refused: signatures().map(|of| of.refused).sum(),
         failed: signatures().map(|of| of.failed).sum(),
-        took_milliseconds: took.as_millis().try_into().unwrap_or(u64::MAX),
+        took_milliseconds: took.sum.as_millis().try_into().unwrap_or(u64::MAX),
+        durations: durations(&SIGNATURE_BOUNDS, &took),
+    }
+}
+
+fn durations<const N: usize>(bounds: &[Duration; N], of: &runtime::Durations<N>) -> Durations {
+    let runtime::Durations { counts, longer, sum } = of;
+    Durations {
+        bounds: bounds.iter().map(Duration::as_secs_f64).collect(),
+        counts: counts.iter().chain([longer]).copied().collect(),
+        sum_seconds: sum.as_secs_f64(),
     }
 }
 
@@ -112,7 +123,7 @@ fn service(
     healths: &ServiceHealths<'_>,
     now: UnixTime,
 ) -> Service {
-    let ServiceReport { status, names, client_line, periods, uploads, fetches } = report;
+    let ServiceReport { status, names, client_line, periods, uploads, publications, fetches } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     numbers.sort_unstable();
@@ -139,6 +150,7 @@ fn service(
         intro_points_num: status.points,
         all_gone_since: status.stale_for.map(|stale| ago(stale, now)),
         uploads: uploads_of(*uploads),
+        publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),
         descriptors: status.descriptors.iter().zip(periods).map(descriptor).collect(),
         instances: backends.map(|(of, fetches)| instance(of, *fetches, names, offered, now)).collect(),

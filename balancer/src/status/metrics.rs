@@ -3,16 +3,21 @@
 //! Labels have the names of services and backends, and no addresses: metrics leave the machine. A service or
 //! backend without a name has its place in the report instead (`s1`, `b1`).
 
+use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use onionbalance_proto::time::UnixTime;
-use prometheus_client::encoding::prometheus_text;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use super::{Descriptor, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor};
+use super::{
+    Descriptor, Durations, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor,
+};
 
 /// The labels of a series, in pairs of name and value.
 type Labels = Vec<(&'static str, String)>;
@@ -20,6 +25,9 @@ type Labels = Vec<(&'static str, String)>;
 type Series = Family<Labels, Gauge<f64, AtomicU64>>;
 /// One count with all its series.
 type Counts = Family<Labels, Counter>;
+
+/// One histogram with all its series.
+type Histograms = Family<Labels, Counted>;
 
 /// The metrics of a report in the text format of Prometheus, version 0.0.4. Without a report there is one:
 /// the balancer is not reachable. `has_addresses` adds metrics whose labels have the addresses.
@@ -62,6 +70,13 @@ impl Metrics {
         counts
     }
 
+    /// A new histogram, to which series can be added.
+    fn histogram(&mut self, name: &str, help: &str) -> Histograms {
+        let histograms = Histograms::default();
+        self.0.register(name, help, histograms.clone());
+        histograms
+    }
+
     fn of_balancer(&mut self, report: &Report) {
         let build = self.series("build_info", "The version of the balancer, and the commit of its build");
         // Prometheus takes an empty label as one that is not there.
@@ -88,9 +103,8 @@ impl Metrics {
         {
             add(&requests, &vec![("result", result.to_owned())], count);
         }
-        let time = Family::<Labels, Counter<f64, AtomicU64>>::default();
-        self.0.register("signer_request_seconds", "The time that all these took", time.clone());
-        time.get_or_create(&vec![]).inc_by(number(signer.took_milliseconds) / 1000.0);
+        let times = self.histogram("signer_request_duration_seconds", "The times that these took");
+        fill(&times, &vec![], &signer.durations);
     }
 
     fn of_tors(&mut self, tors: &[Tor]) {
@@ -185,12 +199,17 @@ impl Metrics {
     fn of_requests(&mut self, services: &[Service]) {
         let begun = self.counts("descriptor_uploads_begun", "Uploads to HSDirs that were handed to tor");
         let ended = self.counts("descriptor_uploads", "Uploads that were answered, by their results");
+        let times = self.histogram(
+            "descriptor_publish_duration_seconds",
+            "The times from new introduction points until a descriptor with them was at all its HSDirs",
+        );
         let asked = self.counts("backend_fetches_begun", "Fetches from HSDirs that were handed to tor");
         let answered = self.counts("backend_fetches", "Fetches that were answered, by their results");
         let result =
             |labels: &Labels, result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();
         for (labels, service) in named(services) {
             let uploads = &service.uploads;
+            fill(&times, &labels, &service.publications);
             add(&begun, &labels, uploads.begun);
             add(&ended, &result(&labels, "acknowledged"), uploads.acknowledged);
             add(&ended, &result(&labels, "refused"), uploads.refused);
@@ -247,6 +266,34 @@ fn add(counts: &Counts, labels: &Labels, count: u64) {
     counts.get_or_create(labels).inc_by(count);
 }
 
+fn fill(histograms: &Histograms, labels: &Labels, durations: &Durations) {
+    let Counted(filled) = &*histograms.get_or_create(labels);
+    // Each series is filled once.
+    let _ = filled.set(durations.clone());
+}
+
+/// A histogram whose durations were counted before.
+#[derive(Debug, Default)]
+struct Counted(OnceLock<Durations>);
+
+impl EncodeMetric for Counted {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Counted(filled) = self;
+        let Some(Durations { bounds, counts, sum_seconds }) = filled.get() else { return Ok(()) };
+        // The last count has no bound; the encoder adds it as the bucket of everything.
+        let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(counts.iter().copied()).collect();
+        encoder.encode_histogram::<NoLabelSet>(*sum_seconds, counts.iter().sum(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+impl TypedMetric for Counted {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
 fn flag(is_set: bool) -> f64 {
     if is_set { 1.0 } else { 0.0 }
 }
@@ -293,7 +340,13 @@ mod tests {
                 "\",commit=\"1a2b3c4d5e6f\"} 1"
             ),
             "onionbalance_signer_requests_total{result=\"refused\"} 1",
-            "onionbalance_signer_request_seconds_total 1.66",
+            "onionbalance_signer_request_duration_seconds_bucket{le=\"0.0025\"} 30",
+            "onionbalance_signer_request_duration_seconds_bucket{le=\"1\"} 414",
+            "onionbalance_signer_request_duration_seconds_bucket{le=\"+Inf\"} 415",
+            "onionbalance_signer_request_duration_seconds_sum 3.16",
+            "onionbalance_signer_request_duration_seconds_count 415",
+            "onionbalance_descriptor_publish_duration_seconds_bucket{service=\"shop\",le=\"2.5\"} 1",
+            "onionbalance_descriptor_publish_duration_seconds_count{service=\"shop\"} 4",
             "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",
             "onionbalance_descriptor_uploads_total{service=\"shop\",result=\"acknowledged\"} 16",
             "onionbalance_backend_fetches_total{service=\"shop\",backend=\"b2\",result=\"not_found\"} 6",
@@ -338,8 +391,14 @@ mod tests {
         });
         let words =
             targets.flat_map(|expr| expr.split(|char: char| !char.is_ascii_alphanumeric() && char != '_'));
-        let used: BTreeSet<_> = words.filter(|word| word.starts_with("onionbalance_")).collect();
-        assert!(used.len() >= 8 && used.is_subset(&metrics), "{used:?}\n{metrics:?}");
+        // The series of a histogram have endings.
+        let metric = |word: &str| {
+            let endings = ["_bucket", "_sum", "_count"].into_iter();
+            endings.fold(word.to_owned(), |word, ending| word.trim_end_matches(ending).to_owned())
+        };
+        let used: BTreeSet<_> = words.filter(|word| word.starts_with("onionbalance_")).map(metric).collect();
+        assert!(used.len() >= 8, "{used:?}");
+        assert!(used.iter().all(|word| metrics.contains(word.as_str())), "{used:?}\n{metrics:?}");
         let anchors =
             rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")?.split_once('#'));
         let heads: BTreeSet<String> = manual

@@ -36,8 +36,8 @@ use self::http::Wish;
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
 pub use self::report::{
-    Descriptor, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer, Tor,
-    Upload, Which,
+    Descriptor, Durations, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer,
+    Tor, Upload, Which,
 };
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;

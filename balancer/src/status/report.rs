@@ -83,6 +83,21 @@ pub struct Signer {
     pub failed: u64,
     /// The time that all these took, in milliseconds.
     pub took_milliseconds: u64,
+    /// The times that these took.
+    #[serde(default)]
+    pub durations: Durations,
+}
+
+/// Durations, counted by buckets.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Durations {
+    /// The upper bounds of the buckets, in seconds.
+    pub bounds: Vec<f64>,
+    /// The number of durations in each bucket, and at the end of those that are longer than the last bound.
+    pub counts: Vec<u64>,
+    /// The sum of all durations, in seconds.
+    pub sum_seconds: f64,
 }
 
 /// One tor, and its load.
@@ -143,6 +158,10 @@ pub struct Service {
     pub all_gone_since: Option<Moment>,
     /// The uploads of its descriptors since the start.
     pub uploads: Uploads,
+    /// The times from the choice of its introduction points until a descriptor with them was at all its
+    /// HSDirs. A renewal without a change is not counted.
+    #[serde(default)]
+    pub publications: Durations,
     /// The line that clients need in their torrc; left out if the service does not authorize its clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_line: Option<String>,
