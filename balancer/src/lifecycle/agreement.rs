@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::Balancer;
 use crate::config::{Configuration, Frontends};
+use crate::repeats::Repeats;
 use crate::signer::SignerError;
 use crate::tor::Reconnect;
 use crate::tor::carrier::Patience;
@@ -18,6 +19,8 @@ use crate::tor::carrier::Patience;
 /// The time between two questions to a signer that has answered. If a service manager listens for a signer
 /// that is not ready, each question starts it once more.
 const AGAIN: Duration = Duration::from_secs(30);
+/// The topic of warnings about missing services and backends.
+const TOPIC: &str = "agreement";
 
 /// The part of the configuration that the signer has as well.
 pub(super) struct Agreement {
@@ -26,8 +29,9 @@ pub(super) struct Agreement {
     /// The time of the next question; `None` if nothing is missing.
     due: Option<Instant>,
     wait: Reconnect,
-    /// The last warning about a missing service or backend; empty without one.
-    said: String,
+    /// True after a warning without its end.
+    has_warned: bool,
+    repeats: Repeats,
 }
 
 /// The services that the signer holds, and the frontends that a configuration makes of them. Computed and
@@ -60,7 +64,13 @@ impl Agreed {
 impl Default for Agreement {
     /// The state before the first question.
     fn default() -> Self {
-        Self { held: None, due: Some(Instant::now()), wait: Reconnect::default(), said: String::new() }
+        Self {
+            held: None,
+            due: Some(Instant::now()),
+            wait: Reconnect::default(),
+            has_warned: false,
+            repeats: Repeats::default(),
+        }
     }
 }
 
@@ -88,24 +98,25 @@ impl Agreement {
     fn note(&mut self, held: Vec<HeldService>, missing: Option<String>) {
         match missing {
             None => {
-                if !self.said.is_empty() {
+                if self.has_warned {
                     info!("the signer holds all keys and allows all backends of the configuration");
                 }
                 *self = Self { held: Some(held), due: None, ..Self::default() };
             }
             Some(missing) => {
                 self.held = Some(held);
-                self.note_missing(missing, AGAIN);
+                if let Some(times) = self.repeats.note(TOPIC, &missing, "", Instant::now()) {
+                    warn!("{missing}{times}");
+                }
+                self.ask_after(AGAIN);
             }
         }
     }
 
-    fn note_missing(&mut self, what: String, again: Duration) {
-        if self.said != what {
-            warn!("{what}");
-            self.said = what;
-        }
-        self.due = Some(Instant::now() + again);
+    /// Has the signer asked again after this time, because of a warning.
+    fn ask_after(&mut self, wait: Duration) {
+        self.has_warned = true;
+        self.due = Some(Instant::now() + wait);
     }
 }
 
@@ -131,7 +142,11 @@ impl Balancer {
                     SignerError::NotReady(_) => AGAIN,
                     _ => self.agreement.wait.next(OsRng.next_u32()),
                 };
-                self.agreement.note_missing(format!("waiting for the signer: {error}"), again);
+                let problem = error.to_string();
+                if let Some(times) = self.runtimes.note_trouble(&problem) {
+                    warn!("waiting for the signer: {problem}{times}");
+                }
+                self.agreement.ask_after(again);
             }
         }
         Ok(())

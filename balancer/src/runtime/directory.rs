@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::Runtime;
 use super::survey::{Survey, Surveyed, View};
+use crate::age::Age;
 use crate::engine::{DescriptorSlot, Event};
 use crate::network::{Documents, Network};
 use crate::onion_version::{Directory, OnionVersion};
@@ -16,6 +17,8 @@ use crate::onion_version::{Directory, OnionVersion};
 /// long as the consensus lists it, and a reading of the public network's directory is 10 MB.
 const AGAIN: Duration = Duration::from_secs(5);
 const MOST_DOUBLINGS: u32 = 6;
+/// The topic of failures to read the directory.
+const TOPIC: &str = "directory";
 /// The time between two looks at the wall clock: it may step, it goes on while the machine sleeps, and it
 /// determines the age of consensuses.
 const CLOCK: Duration = Duration::from_secs(30);
@@ -29,8 +32,6 @@ pub(super) struct Reading {
     least_missing: Option<usize>,
     /// The number of readings in a row that brought nothing.
     in_vain: u32,
-    /// The last problem, which is reported once; `None` without one.
-    problem: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -91,13 +92,14 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             documents.and_then(|documents| V::directory(&documents).map_err(|error| error.to_string()));
         let is_whole = match directory {
             Ok(directory) => {
-                self.reading.problem = None;
+                if let Some(after) = self.repeats.end_all(TOPIC, Instant::now()) {
+                    info!("tor gives the HSDirs again after {}", Age(after));
+                }
                 self.take_directory(directory)
             }
             Err(problem) => {
-                if self.reading.problem.as_ref() != Some(&problem) {
-                    warn!("cannot tell the HSDirs: {problem}; trying again");
-                    self.reading.problem = Some(problem);
+                if let Some(times) = self.repeats.note(TOPIC, &problem, "", Instant::now()) {
+                    warn!("cannot tell the HSDirs: {problem}; trying again{times}");
                 }
                 false
             }

@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 
 use onionbalance_proto::relay::Fingerprint;
+use tokio::time::Instant;
 use tracing::field::display;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Runtime;
+use crate::age::Age;
 use crate::engine::{BackendId, DescriptorSlot, Event, FetchOutcome, Found, Point, ServiceId, Source};
 use crate::network::{Fetched, Network, RequestId};
 use crate::onion_version::{Directory, Frontend, OnionVersion};
 
+/// The topic of fetches that tor does not take.
+const TOPIC: &str = "fetch";
 /// The reason for a backend's descriptor that tor does not hand out although it has a cookie.
 const UNOPENED: &str = "tor cannot open it: does the backend know the cookie that `auth` has?";
 
@@ -118,6 +122,9 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     }
 
     fn on_backend(&mut self, id: &BackendId, source: Source, fetched: Fetched) {
+        if !matches!(fetched, Fetched::Failed(_)) {
+            self.end_warning_of_fetch(&id.0);
+        }
         let (Some(backend), Some(directory)) = (self.backends.get(id), &self.directory) else { return };
         let outcome = match fetched {
             Fetched::Text(text) => match V::open(backend, directory, &text, onionbalance_process::now()) {
@@ -131,9 +138,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             }
             Fetched::Failed(reason) => {
                 if let Some(reason) = reason {
-                    let (name, address) = self.known.introduce(id);
-                    let address = address.map(display);
-                    warn!(address, "cannot fetch the descriptor of backend {name}: {reason}");
+                    self.warn_of_fetch(id, &reason);
                 }
                 FetchOutcome::Failed
             }
@@ -145,13 +150,31 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         }
     }
 
+    fn warn_of_fetch(&mut self, id: &BackendId, reason: &str) {
+        let Some(times) = self.repeats.note(TOPIC, reason, &id.0, Instant::now()) else { return };
+        let (name, address) = self.known.introduce(id);
+        let address = address.map(display);
+        warn!(address, "cannot fetch the descriptor of backend {name}: {reason}{times}");
+    }
+
+    /// Logs the end of the warnings of [`Runtime::warn_of_fetch`]: tor has taken the request, so an HSDir has
+    /// answered.
+    fn end_warning_of_fetch(&mut self, of: &str) {
+        if let Some(after) = self.repeats.end(TOPIC, of, Instant::now()) {
+            info!("tor fetches descriptors again after {}", Age(after));
+        }
+    }
+
     /// Judges the answer of an HSDir that was asked for a frontend's descriptor.
     fn found(
-        &self,
+        &mut self,
         service: &ServiceId,
         slot: DescriptorSlot,
         fetched: Fetched,
     ) -> Found<<V::Point as Point>::Id> {
+        if !matches!(fetched, Fetched::Failed(_)) {
+            self.end_warning_of_fetch(&service.0);
+        }
         let Some(frontend) = self.frontends.get(service) else { return Found::Failed };
         match fetched {
             Fetched::Text(text) => self.open_own(frontend, slot, &text).unwrap_or(Found::Failed),
@@ -161,8 +184,11 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             Fetched::Unreadable => Found::Failed,
             Fetched::Failed(reason) => {
                 if let Some(reason) = reason {
+                    let times = self.repeats.note(TOPIC, &reason, &service.0, Instant::now());
                     let name = self.known.names().service(service);
-                    warn!("cannot fetch the descriptor of service {name}: {reason}");
+                    if let Some(times) = times {
+                        warn!("cannot fetch the descriptor of service {name}: {reason}{times}");
+                    }
                 }
                 Found::Failed
             }

@@ -58,6 +58,7 @@ use crate::engine::{
 use crate::names::Introductions;
 use crate::network::{Message, Network, RequestId};
 use crate::onion_version::{Directory, Frontend, OnionVersion, Rings};
+use crate::repeats::{Occurrence, Repeats};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
 use consensus::ConsensusWatch;
@@ -104,6 +105,7 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     post_count: PostCount,
     tally: Tally,
     history: History,
+    repeats: Repeats,
     /// The number of posts after which tor is due for a restart; `None`: it never is.
     restart_hint: Option<u64>,
     reports: Reports<V>,
@@ -174,6 +176,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             post_count: PostCount::new(Instant::now()),
             tally: Tally::default(),
             history: History::default(),
+            repeats: Repeats::default(),
             restart_hint: tuning.tor_restart_hint,
             reports: Reports { to_us, received },
             events: VecDeque::new(),
@@ -298,10 +301,26 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
 
     /// Logs a notice, and keeps it for the status.
     fn note(&mut self, notice: &Notice) {
-        let words = Words::of(notice, self.known.names());
-        words.log(&mut self.known, V::REPLICAS_DIFFER);
+        let (words, now) = (Words::of(notice, self.known.names()), Instant::now());
+        if let Some(occurrence) = self.occurrence(notice, &words, now) {
+            words.log(occurrence, &mut self.known, V::REPLICAS_DIFFER);
+        }
         self.tally.notice(notice);
-        self.history.add(Instant::now(), words);
+        self.history.add(now, words);
+    }
+
+    /// Counts a notice that repeats another. `None`: it is not to be logged.
+    fn occurrence(&mut self, notice: &Notice, words: &Words, now: Instant) -> Option<Occurrence> {
+        if let Some((topic, subject)) = words.ends() {
+            self.repeats.end(topic, subject, now);
+        }
+        let Some((topic, reason, subject)) = words.repeats() else { return Some(Occurrence::ONLY) };
+        match notice {
+            Notice::NotPosted { problem, .. } if self.signer.is_trouble(problem) => {
+                self.signer.note_trouble(problem, subject, now)
+            }
+            _ => self.repeats.note(topic, &reason, subject, now),
+        }
     }
 
     fn on_report(&mut self, report: Report<V>) {

@@ -10,6 +10,7 @@ use super::behind::Behind;
 use crate::age::Age;
 use crate::engine::{BackendId, DescriptorSlot, Gone, Notice, ServiceId};
 use crate::names::{Introductions, Names};
+use crate::repeats::Occurrence;
 
 /// A notice in words.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ struct Details {
     /// The number of HSDirs, or their fingerprints.
     hsdirs: Option<String>,
     after: Option<Duration>,
+    repeating: Repeating,
+}
+
+/// The relation to earlier notices.
+#[derive(Clone, Copy, Debug, Default)]
+enum Repeating {
+    /// It is news.
+    #[default]
+    None,
+    /// It may repeat an earlier one of this topic.
+    Of(&'static str),
+    /// It is the end of this topic, for its service or its backend.
+    Ends(&'static str),
 }
 
 impl Words {
@@ -81,11 +95,11 @@ impl Words {
             }
             Notice::BackendInvalid { backend, source, reason } => {
                 let text = format!("skipped a descriptor of this backend: {reason}");
-                Self::warning("BACKEND_INVALID", text).of_backend(backend).at(source)
+                Self::warning("BACKEND_INVALID", text).of_backend(backend).at(source).repeating(INVALID)
             }
             Notice::BackendValid { backend, source } => {
                 let text = "HSDir gives a valid descriptor of this backend again";
-                Self::info("BACKEND_VALID", text).of_backend(backend).at(source)
+                Self::info("BACKEND_VALID", text).of_backend(backend).at(source).ending(INVALID)
             }
             Notice::DescriptorComplete { service, slot, hsdirs, after } => {
                 let words = Self::info(COMPLETE, "published descriptor");
@@ -95,27 +109,37 @@ impl Words {
                 let text = format!(
                     "HSDir refuses the descriptor: {reason}. Mostly it holds a higher revision, which is looked up"
                 );
-                Self::warning("HSDIR_REFUSES", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_REFUSES", text)
+                    .of_descriptor(service, *slot)
+                    .at(hsdir)
+                    .repeating(UPLOADS)
             }
             Notice::HsdirsSilent { service, slot, hsdirs } => {
                 let text = "HSDirs did not answer an upload of the descriptor; trying again";
-                Self::warning("HSDIRS_SILENT", text).of_descriptor(service, *slot).among(list(hsdirs))
+                let words = Self::warning("HSDIRS_SILENT", text).of_descriptor(service, *slot);
+                words.among(list(hsdirs)).repeating(UPLOADS)
             }
             Notice::HsdirHasNone { service, slot, hsdir } => {
                 let text = "HSDir acknowledged the descriptor and does not have it; trying again";
-                Self::warning("HSDIR_HAS_NONE", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_HAS_NONE", text)
+                    .of_descriptor(service, *slot)
+                    .at(hsdir)
+                    .repeating(UPLOADS)
             }
             Notice::HsdirHasOther { service, slot, hsdir, later } => {
                 let text = if *later { HAS_LATER } else { HAS_OTHER };
-                Self::warning("HSDIR_HAS_OTHER", text).of_descriptor(service, *slot).at(hsdir)
+                Self::warning("HSDIR_HAS_OTHER", text)
+                    .of_descriptor(service, *slot)
+                    .at(hsdir)
+                    .repeating(UPLOADS)
             }
             Notice::NotPosted { service, slot, problem } => {
                 let text = format!("descriptor not published: {problem}; trying again");
-                Self::warning("NOT_POSTED", text).of_descriptor(service, *slot)
+                Self::warning("NOT_POSTED", text).of_descriptor(service, *slot).repeating(UPLOADS)
             }
             Notice::AllStored { service, after } => {
                 let text = format!("all descriptors are on all their HSDirs again after {}", Age(*after));
-                Self::info("ALL_STORED", text).of_service(service)
+                Self::info("ALL_STORED", text).of_service(service).ending(UPLOADS)
             }
             Notice::NothingToPublish { service } => {
                 let text = "nothing to publish yet: no backend was found";
@@ -142,22 +166,50 @@ impl Words {
         self.id == COMPLETE
     }
 
+    /// The topic, the reason and the subject under which it is counted; `None` if it does not repeat.
+    pub(super) fn repeats(&self) -> Option<(&'static str, String, &str)> {
+        let Repeating::Of(topic) = self.details.repeating else { return None };
+        let subject = self.subject();
+        // The same reason for several services is one; that for several backends is not.
+        let of = self.backend.as_ref().map_or("", |backend| &*backend.0);
+        Some((topic, format!("{} {of}: {}", self.id, self.text), subject))
+    }
+
+    /// The topic and the subject that it ends; `None` if it is not an end.
+    pub(super) fn ends(&self) -> Option<(&'static str, &str)> {
+        let Repeating::Ends(topic) = self.details.repeating else { return None };
+        Some((topic, self.subject()))
+    }
+
+    /// The address of its service, or else of its backend; empty without both.
+    fn subject(&self) -> &str {
+        let service = self.service.as_ref().map(|service| &*service.0);
+        service.or(self.backend.as_ref().map(|backend| &*backend.0)).unwrap_or_default()
+    }
+
     /// Logs them. A backend's address follows its name the first time. `has_replicas` is true if replicas are
     /// different documents, so that lines have to name them.
-    pub(super) fn log(&self, known: &mut Introductions, has_replicas: bool) {
+    ///
+    /// `occurrence` says how often they have repeated; if several services are affected, none is named.
+    pub(super) fn log(&self, occurrence: Occurrence, known: &mut Introductions, has_replicas: bool) {
         let Self { text, is_warning, details, .. } = self;
         let (name, address) = self.backend.as_ref().map(|backend| known.introduce(backend)).unzip();
         let backend = name.filter(|_| !details.is_named);
-        let service = self.service.as_ref().map(|service| known.names().service(service));
+        let service = self.service.as_ref().filter(|_| !occurrence.is_shared);
+        let service = service.map(|service| known.names().service(service));
         let (backend, address, service) =
             (backend.map(display), address.flatten().map(display), service.map(display));
         let Details { slot, points, hsdir, hsdirs, after, .. } = details;
+        let slot = slot.filter(|_| !occurrence.is_shared);
         let period = slot.map(|slot| slot.period);
         let replica = slot.filter(|_| has_replicas).map(|slot| slot.replica);
         let (hsdir, hsdirs) = (hsdir.as_ref().map(display), hsdirs.as_ref().map(display));
         let after_ms = after.map(|after| after.as_millis());
         if *is_warning {
-            warn!(service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}");
+            warn!(
+                service,
+                period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}{occurrence}"
+            );
         } else {
             info!(service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}");
         }
@@ -179,6 +231,18 @@ impl Words {
     fn of_descriptor(mut self, service: &ServiceId, slot: DescriptorSlot) -> Self {
         self.details.slot = Some(slot);
         self.of_service(service)
+    }
+
+    /// Notes that it may repeat an earlier one of this topic.
+    fn repeating(mut self, topic: &'static str) -> Self {
+        self.details.repeating = Repeating::Of(topic);
+        self
+    }
+
+    /// Notes that it is the end of this topic.
+    fn ending(mut self, topic: &'static str) -> Self {
+        self.details.repeating = Repeating::Ends(topic);
+        self
     }
 
     /// Notes that the text has the name of the backend.
@@ -217,6 +281,10 @@ fn list(hsdirs: &[Fingerprint]) -> String {
     hsdirs.join(",")
 }
 
+/// The topic of descriptors of backends that are not valid.
+const INVALID: &str = "invalid";
+/// The topic of uploads that do not succeed.
+const UPLOADS: &str = "uploads";
 /// The kind of [`Notice::DescriptorComplete`].
 const COMPLETE: &str = "DESCRIPTOR_COMPLETE";
 const HAS_OTHER: &str = "HSDir has another descriptor of the service than the one that it acknowledged; trying \
@@ -232,9 +300,12 @@ mod tests {
     use onionbalance_proto::relay::Fingerprint;
     use tracing_subscriber::fmt::MakeWriter;
 
+    use tokio::time::Instant;
+
     use super::*;
     use crate::engine::{Load, Source};
     use crate::names::NamesBuilder;
+    use crate::repeats::Repeats;
 
     /// The logged text.
     #[derive(Clone, Default)]
@@ -259,15 +330,19 @@ mod tests {
     }
 
     fn logged(notices: &[Notice], known: &mut Introductions) -> String {
+        logged_by(|| {
+            for notice in notices {
+                let words = Words::of(notice, known.names());
+                words.log(Occurrence::ONLY, known, false);
+            }
+        })
+    }
+
+    fn logged_by(work: impl FnOnce()) -> String {
         let lines = Lines::default();
         let format = tracing_subscriber::fmt().with_target(false).without_time().with_ansi(false);
         let subscriber = format.with_writer(lines.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            for notice in notices {
-                let words = Words::of(notice, known.names());
-                words.log(known, false);
-            }
-        });
+        tracing::subscriber::with_default(subscriber, work);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -296,6 +371,67 @@ mod tests {
             &mut known,
         );
         assert_eq!(told, include_str!("../../tests/data/log/backends.txt"));
+    }
+
+    /// The topic, the reason and the subject of a notice that repeats.
+    fn repeats(notice: &Notice) -> (&'static str, String, String) {
+        let words = Words::of(notice, &Names::default());
+        let (topic, reason, subject) = words.repeats().unwrap();
+        (topic, reason, subject.to_owned())
+    }
+
+    #[test]
+    fn a_reason_is_one_for_all_services_and_hsdirs() {
+        let refused = |service: &str, replica, hsdir| {
+            let (slot, hsdir) = (DescriptorSlot { period: 7, replica }, Fingerprint([hsdir; 20]));
+            let reason = "400 Bad Request".into();
+            repeats(&Notice::HsdirRefuses { service: service.into(), slot, hsdir, reason })
+        };
+        let (one, other) = (refused("a.onion", 0, 1), refused("b.onion", 1, 2));
+        assert_eq!((one.0, &one.1), (other.0, &other.1));
+        assert_eq!((&*one.2, &*other.2), ("a.onion", "b.onion"));
+        let end =
+            Words::of(&Notice::AllStored { service: "a.onion".into(), after: MINUTES }, &Names::default());
+        assert_eq!(end.ends(), Some((one.0, "a.onion")));
+    }
+
+    #[test]
+    fn a_reason_is_another_for_each_backend() {
+        let source = |hsdir| Source::Hsdir { hsdir: Fingerprint([hsdir; 20]), replica: 0 };
+        let invalid = |backend: &str, hsdir| {
+            let (source, reason) = (source(hsdir), "not signed".into());
+            repeats(&Notice::BackendInvalid { backend: backend.into(), source, reason })
+        };
+        assert_eq!(invalid("a.onion", 1), invalid("a.onion", 2));
+        assert_ne!(invalid("a.onion", 1).1, invalid("b.onion", 1).1);
+        let end = Notice::BackendValid { backend: "a.onion".into(), source: source(1) };
+        assert_eq!(Words::of(&end, &Names::default()).ends(), Some((invalid("a.onion", 1).0, "a.onion")));
+    }
+
+    #[test]
+    fn a_reason_that_services_share_names_none_of_them() {
+        let (mut repeats, start) = (Repeats::default(), Instant::now());
+        let slot = DescriptorSlot { period: 7, replica: 0 };
+        let mut known = Introductions::new(Names::default());
+        let notice = |service: &str| Notice::NotPosted {
+            service: service.into(),
+            slot,
+            problem: "tor is busy".into(),
+        };
+        let lines = logged_by(|| {
+            for (service, second) in [("a.onion", 0), ("b.onion", 1), ("b.onion", 60)] {
+                let words = Words::of(&notice(service), known.names());
+                let (topic, reason, subject) = words.repeats().unwrap();
+                if let Some(times) =
+                    repeats.note(topic, &reason, subject, start + Duration::from_secs(second))
+                {
+                    words.log(times, &mut known, false);
+                }
+            }
+        });
+        let wanted = " WARN descriptor not published: tor is busy; trying again service=a.onion period=7\n \
+                      WARN descriptor not published: tor is busy; trying again (3 times)\n";
+        assert_eq!(lines, wanted);
     }
 
     #[test]

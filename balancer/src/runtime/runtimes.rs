@@ -13,6 +13,7 @@ use super::fleet::{Common, Fleet};
 use super::{End, Share};
 use crate::confinement::Confinement;
 use crate::names::Names;
+use crate::repeats::Occurrence;
 use crate::signer::{SharedSigner, SignerClient, SignerError};
 use crate::state::Memory;
 use crate::tor::SessionError;
@@ -77,6 +78,12 @@ impl Runtimes {
     /// The signer does not answer or is not ready.
     pub async fn held(&self) -> Result<Vec<HeldService>, SignerError> {
         self.common.signer.for_question().await.services().await
+    }
+
+    /// Notes a warning that the signer does not answer for the reason `problem`. `None`: it is not to be
+    /// logged.
+    pub fn note_trouble(&self, problem: &str) -> Option<Occurrence> {
+        self.common.signer.note_trouble(problem, "", Instant::now())
     }
 
     /// Has the next question to a signer that was not ready asked at once.

@@ -17,7 +17,7 @@ pub use self::connection::ChildSigner;
 use self::connection::{Connection, PROGRAM, REPLY_WITHIN};
 pub use self::shared::SharedSigner;
 pub use self::trouble::Trouble;
-use self::trouble::TroubleLog;
+use self::trouble::{TroubleCount, TroubleLog};
 
 /// The most readings of the list of services, which begins again after each reload of the signer.
 const READINGS: usize = 5;
@@ -191,6 +191,11 @@ impl SignerClient {
     /// The present trouble with the signer; `None` while it answers.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
+    }
+
+    /// The count of warnings about the signer's silence.
+    fn trouble_count(&self) -> TroubleCount {
+        self.trouble.count()
     }
 
     /// Ends the time in which a signer that was not ready is left alone: it may have been repaired.

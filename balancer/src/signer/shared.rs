@@ -4,8 +4,11 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::SignerClient;
+use super::trouble::TroubleCount;
+use crate::repeats::Occurrence;
 
 /// A client that is lent to one task at a time: to orders in their order, and to a question after the present
 /// order, however many other orders wait.
@@ -16,6 +19,7 @@ struct Shared {
     client: Mutex<SignerClient>,
     /// The lock of the order that has the client or is next. All other orders wait for it; questions do not.
     order: Mutex<()>,
+    trouble: TroubleCount,
 }
 
 /// The client, for one order.
@@ -27,7 +31,19 @@ pub struct ForOrder<'a> {
 impl SharedSigner {
     /// Shares a client.
     pub fn new(client: SignerClient) -> Self {
-        Self(Arc::new(Shared { client: Mutex::new(client), order: Mutex::new(()) }))
+        let trouble = client.trouble_count();
+        Self(Arc::new(Shared { client: Mutex::new(client), order: Mutex::new(()), trouble }))
+    }
+
+    /// True if `problem` is the reason for which the last question got no answer.
+    pub fn is_trouble(&self, problem: &str) -> bool {
+        self.0.trouble.is_present(problem)
+    }
+
+    /// Notes a warning about `subject` that the signer does not answer for the reason `problem`. `None`: it
+    /// is not to be logged.
+    pub fn note_trouble(&self, problem: &str, subject: &str, now: Instant) -> Option<Occurrence> {
+        self.0.trouble.note(problem, subject, now)
     }
 
     /// Waits for the client, to have a descriptor signed.

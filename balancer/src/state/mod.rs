@@ -154,7 +154,10 @@ impl Memory {
         match thread::Builder::new().name("state".into()).spawn(write) {
             Ok(_) => drop(place.writer.lock().await),
             Err(error) => {
-                warn!("cannot write the state file {}: no thread: {error}", place.path.display());
+                // The lock was given back with the closure.
+                if !std::mem::replace(&mut place.writer.lock().await.complained, true) {
+                    warn!("cannot write the state file {}: no thread: {error}", place.path.display());
+                }
                 self.written(&Err(error));
             }
         }

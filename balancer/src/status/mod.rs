@@ -27,7 +27,7 @@ use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 pub use self::group::GroupError;
@@ -42,6 +42,7 @@ pub use self::report::{
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;
 use crate::config::{StatusForm, StatusPlace, StatusReaders};
+use crate::repeats::Repeats;
 use crate::runtime::{State, StatusBoard};
 
 /// The longest wait for a reader that does not read.
@@ -49,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause after a failure to accept a reader.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The topic of readers that were lost. It has no end: the next reader may be lost again.
+const READERS: &str = "readers";
 
 impl StatusForm {
     /// The state of all services, with a line end.
@@ -127,11 +130,14 @@ impl StatusSockets {
     /// Sends the status of `board` to each reader that connects, forever.
     pub async fn serve(&self, board: &StatusBoard) {
         let turn = Arc::default();
+        let mut repeats = Repeats::default();
         loop {
             match self.reader().await {
                 Ok(reader) => drop(tokio::spawn(tell(reader, board.clone(), Arc::clone(&turn)))),
                 Err(error) => {
-                    warn!("a reader of the status was lost: {error}");
+                    if let Some(times) = repeats.note(READERS, &error.to_string(), "", Instant::now()) {
+                        warn!("a reader of the status was lost: {error}{times}");
+                    }
                     // The cause is usually a lack of descriptors: an immediate retry would only fill the log.
                     tokio::time::sleep(AGAIN).await;
                 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::chown;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use anyhow::{Result, ensure};
 use needs_root::needs_root;
@@ -35,11 +35,7 @@ fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
     let listener = UnixListener::bind(place.path("run/signer"))?;
     chown(place.path("run/signer"), Some(BALANCER), None)?;
     let balancer = place.start(place.balancer_command(MADE_UP_TOR)?, "balancer")?;
-    let (mut stream, _) = listener.accept()?;
-    let mut header = [0; Header::LENGTH];
-    stream.read_exact(&mut header)?;
-    let mut body = vec![0; Header::decode::<Request>(header)?.body_length()];
-    stream.read_exact(&mut body)?;
+    let mut stream = receive(&listener)?;
     let reason = Reason::from("cannot read the key shop.key: permission denied");
     stream.write_all(&frame::encode(&Reply::NotReady(reason))?)?;
     let said = balancer.wait_line("waiting for the signer", SOON)?;
@@ -53,6 +49,36 @@ fn one_that_is_not_ready_is_named_and_left_alone() -> Result<()> {
     balancer.signal(Signal::SIGUSR1)?;
     balancer.wait_line("status: waiting for the signer", SOON)?;
     ensure!(listener.accept().is_err(), "it was asked again at once");
+    Ok(())
+}
+
+/// Accepts a request, and does not answer it.
+fn receive(listener: &UnixListener) -> Result<UnixStream> {
+    let (mut stream, _) = listener.accept()?;
+    let mut header = [0; Header::LENGTH];
+    stream.read_exact(&mut header)?;
+    let mut body = vec![0; Header::decode::<Request>(header)?.body_length()];
+    stream.read_exact(&mut body)?;
+    Ok(stream)
+}
+
+/// Each try fails for the same reason, which is logged once in the first minute.
+#[needs_root]
+#[test]
+fn one_that_fails_again_and_again_is_told_once() -> Result<()> {
+    let place = Place::for_two()?;
+    let listener = UnixListener::bind(place.path("run/signer"))?;
+    chown(place.path("run/signer"), Some(BALANCER), None)?;
+    let balancer = place.start(place.balancer_command(MADE_UP_TOR)?, "balancer")?;
+    for _ in 0..3 {
+        drop(receive(&listener)?);
+    }
+    drop(listener);
+    fs::remove_file(place.path("run/signer"))?;
+    let _signer = place.signer()?;
+    balancer.wait_line("connected to the signer after ", SOON)?;
+    let log = balancer.output()?;
+    ensure!(log.matches("waiting for the signer: the signer closed the connection").count() == 1, "{log}");
     Ok(())
 }
 

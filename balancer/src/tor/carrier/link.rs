@@ -13,9 +13,15 @@ use crate::age::Age;
 use crate::confinement::{Confinement, OutOfBounds};
 use crate::endpoint::Endpoint;
 use crate::network::Version;
+use crate::repeats::Repeats;
 use crate::tor::control::Closed;
 use crate::tor::session::Gate;
 use crate::tor::{Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
+
+/// The topic of failures to connect.
+const CONNECT: &str = "connect";
+/// The topic of lost connections. They have no end: a tor that is reached may be lost again at once.
+const LOST: &str = "lost";
 
 /// A message of the link to the carrier.
 pub(super) enum FromTor {
@@ -111,17 +117,21 @@ impl Link {
         let mut reconnect = Reconnect::default();
         let mut ever_ready = patience == Patience::Endless;
         let mut lost: Option<Instant> = None;
+        let mut repeats = Repeats::default();
         while !to.is_closed() {
             match self.session(gate, &confinement).await {
                 Ok((session, endpoint)) => {
                     let again =
                         lost.map_or_else(String::new, |lost| format!(" again after {}", Age(lost.elapsed())));
                     info!(%endpoint, version = %session.version, "connected to tor{again}");
+                    repeats.end_all(CONNECT, Instant::now());
                     let Err(error) = self.serve(session, &to, &mut reconnect, &mut ever_ready).await else {
                         return;
                     };
                     lost = Some(Instant::now());
-                    warn!(%endpoint, "the connection to tor is lost: {error}");
+                    if let Some(times) = repeats.note(LOST, &error.to_string(), "", Instant::now()) {
+                        warn!(%endpoint, "the connection to tor is lost: {error}{times}");
+                    }
                     if to.send(FromTor::Lost).await.is_err() {
                         return;
                     }
@@ -131,7 +141,11 @@ impl Link {
                     let _ = to.send(FromTor::Refused(error)).await;
                     return;
                 }
-                Err(error) => warn!("{error}"),
+                Err(error) => {
+                    if let Some(times) = repeats.note(CONNECT, &error.to_string(), "", Instant::now()) {
+                        warn!("{error}{times}");
+                    }
+                }
             }
             tokio::time::sleep(reconnect.next(OsRng.next_u32())).await;
         }
