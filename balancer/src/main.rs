@@ -14,7 +14,7 @@ use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::signer::SignerError;
 use onionbalance_process::BAD_CONFIGURATION;
-use onionbalance_proto::config::{ConfigError, LogSettings};
+use onionbalance_proto::config::ConfigError;
 use tokio::runtime::Builder;
 use tracing::error;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Task::Config(options) => return commands::config::run(&options),
         Task::LegacyConfig(options) => return commands::config::run_legacy(&options),
     };
-    let format = arguments.log_format;
+    let (format, settings) = (arguments.log_format, Setup::log_without_file(&arguments));
     // A thread has the confinement of the thread that started it, so none is kept for later work.
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::ZERO).build();
     match runtime {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             code
         }
         Err(problem) => {
-            if log::begin(&LogSettings::default(), format).is_ok() {
+            if log::begin(&settings, format).is_ok() {
                 error!("cannot start: {problem}");
             }
             ExitCode::FAILURE
@@ -46,12 +46,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
-    let format = arguments.log_format;
+    let (format, settings) = (arguments.log_format, Setup::log_without_file(&arguments));
     // Signals come first: a request that comes early must not end the process.
     let signals = match subscribe() {
         Ok(signals) => signals,
         Err(problem) => {
-            if log::begin(&LogSettings::default(), format).is_ok() {
+            if log::begin(&settings, format).is_ok() {
                 error!("cannot wait for signals: {problem}");
             }
             return ExitCode::FAILURE;
@@ -62,7 +62,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => {
             // A problem with the log, or with the file that configures it, can only be reported on standard
             // error.
-            if log::begin(&LogSettings::default(), format).is_ok() {
+            if log::begin(&settings, format).is_ok() {
                 error!("{problem}");
             }
             return ExitCode::from(BAD_CONFIGURATION);
@@ -99,6 +99,7 @@ fn begin(arguments: Arguments) -> Result<(Setup, Verbosity), Box<dyn Error>> {
         user::become_user(user)?;
     }
     let verbosity = log::begin(setup.log(), format)?;
+    verbosity.label(setup.labels(&[]));
     setup.configuration().warn();
     setup.warn_of_reload();
     Ok((setup, verbosity))

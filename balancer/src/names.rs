@@ -7,9 +7,27 @@ use onionbalance_proto::config::Name;
 
 use crate::engine::{BackendId, ServiceId};
 
+/// The characters of an address that are shown: the first, and the last before `.onion`.
+const SHOWN: (usize, usize) = (11, 5);
+
+/// The first and the last characters of an onion address, with `between` between them. An address of version
+/// 2 is short enough, and stays whole.
+pub(crate) fn short(address: &str, between: &str) -> String {
+    let name = address.strip_suffix(".onion").unwrap_or(address);
+    let (first, last) = SHOWN;
+    match (name.get(..first), name.len().checked_sub(last).and_then(|from| name.get(from..))) {
+        (Some(begin), Some(end)) if name.len() > first + last => format!("{begin}{between}{end}"),
+        _ => address.to_owned(),
+    }
+}
+
 /// The names of one configuration; cheap to clone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Names(Arc<Inner>);
+pub struct Names {
+    inner: Arc<Inner>,
+    /// True if the log may not have addresses.
+    hides_addresses: bool,
+}
 
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Inner {
@@ -61,19 +79,30 @@ impl NamesBuilder {
             (id, Backend { label: label(&name, &service), name })
         };
         let backends = backends.into_iter().map(named).collect();
-        Names(Arc::new(Inner { services, backends }))
+        Names { inner: Arc::new(Inner { services, backends }), hides_addresses: false }
     }
 }
 
 impl Names {
+    /// These names, without addresses beside them in the log.
+    #[must_use]
+    pub fn without_addresses(self) -> Self {
+        Self { hides_addresses: true, ..self }
+    }
+
+    /// True if the log may have addresses beside names.
+    pub fn shows_addresses(&self) -> bool {
+        !self.hides_addresses
+    }
+
     /// The name of a service; `None` without one.
     pub fn of_service(&self, service: &ServiceId) -> Option<&Name> {
-        self.0.services.get(service)
+        self.inner.services.get(service)
     }
 
     /// The name of a backend; `None` without one.
     pub fn of_backend(&self, backend: &BackendId) -> Option<&Name> {
-        self.0.backends.get(backend).map(|backend| &backend.name)
+        self.inner.backends.get(backend).map(|backend| &backend.name)
     }
 
     /// The text by which messages refer to a service.
@@ -83,7 +112,7 @@ impl Names {
 
     /// The text by which messages refer to a backend.
     pub fn backend<'a>(&'a self, backend: &'a BackendId) -> &'a str {
-        self.0.backends.get(backend).map_or(&backend.0, |backend| &backend.label)
+        self.inner.backends.get(backend).map_or(&backend.0, |backend| &backend.label)
     }
 }
 
@@ -113,9 +142,10 @@ impl Introductions {
     }
 
     /// The text by which a log line refers to a backend, and the address to add to it: `None` if the log has
-    /// had it, or if there is no name.
+    /// had it or may not have it, or if there is no name.
     pub fn introduce<'a>(&mut self, backend: &'a BackendId) -> (String, Option<&'a BackendId>) {
-        let is_new = self.names.of_backend(backend).is_some() && self.told.insert(backend.clone());
+        let has_both = self.names.shows_addresses() && self.names.of_backend(backend).is_some();
+        let is_new = has_both && self.told.insert(backend.clone());
         (self.names.backend(backend).to_owned(), is_new.then_some(backend))
     }
 }
@@ -174,5 +204,7 @@ mod tests {
         assert_eq!(introductions.introduce(&named_backend).1, None);
         introductions.configure(named("web9"));
         assert_eq!(introductions.introduce(&named_backend).1, Some(&named_backend));
+        introductions.configure(named("web1").without_addresses());
+        assert_eq!(introductions.introduce(&named_backend), ("web1".to_owned(), None));
     }
 }

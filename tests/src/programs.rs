@@ -57,6 +57,11 @@ impl SignerTests {
     }
 }
 
+/// Has a balancer log whole addresses, for which tests look, unless its configuration names another form.
+fn whole_addresses(command: &mut Command) {
+    command.env("ONIONBALANCE_LOG_ADDRESSES", "full");
+}
+
 /// A program that runs with its output in a file; dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
@@ -67,11 +72,13 @@ pub struct Running {
 impl Running {
     /// Starts `command`, with standard output and standard error in the file `output`.
     pub fn start(command: &mut Command, output: &Path) -> Result<Self> {
+        whole_addresses(command);
         Ok(Self { process: Process::spawn(command, output)?, output: output.to_owned() })
     }
 
     /// As [`Running::start`], with `input` for its standard input.
     pub fn start_with(command: &mut Command, input: impl Into<Stdio>, output: &Path) -> Result<Self> {
+        whole_addresses(command);
         Ok(Self { process: Process::spawn_with(command, input, output)?, output: output.to_owned() })
     }
 

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 use onionbalance_proto::config::{
-    LogLevel, LogSettings, TorDefaults, TorHost, TorPlace, TorSocket, UnknownLevel,
+    LogAddresses, LogLevel, LogSettings, TorDefaults, TorHost, TorPlace, TorSocket, UnknownAddresses,
+    UnknownLevel,
 };
 
 use crate::endpoint::Endpoint;
@@ -50,6 +51,11 @@ pub struct Arguments {
     #[arg(long, value_enum, value_name = "FORMAT", env = "ONIONBALANCE_LOG_FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
+    /// Onion addresses in the log: full, short, or none for names instead [default: the configuration's, else
+    /// short]
+    #[arg(long, value_name = "FORM")]
+    log_addresses: Option<LogAddresses>,
+
     /// Accepted for compatibility: the addresses in the configuration determine the version
     #[arg(long, value_enum)]
     hs_version: Option<HsVersion>,
@@ -77,10 +83,27 @@ pub enum HsVersion {
     V3,
 }
 
-/// `ONIONBALANCE_LOG_LEVEL` is not a level.
+/// A variable that configures the log is not valid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("ONIONBALANCE_LOG_LEVEL: {0}")]
-pub struct BadLevelVariable(UnknownLevel);
+pub enum BadLogVariable {
+    /// `ONIONBALANCE_LOG_LEVEL` is not a level.
+    #[error("ONIONBALANCE_LOG_LEVEL: {0}")]
+    Level(#[from] UnknownLevel),
+    /// `ONIONBALANCE_LOG_ADDRESSES` is not a form of addresses.
+    #[error("ONIONBALANCE_LOG_ADDRESSES: {0}")]
+    Addresses(#[from] UnknownAddresses),
+}
+
+/// The values of variables that configure the log; `None` if one is not set.
+#[derive(Clone, Debug, Default)]
+pub struct LogVariables {
+    /// `ONIONBALANCE_LOG_LEVEL`.
+    pub level: Option<String>,
+    /// `ONIONBALANCE_LOG_LOCATION`.
+    pub location: Option<PathBuf>,
+    /// `ONIONBALANCE_LOG_ADDRESSES`.
+    pub addresses: Option<String>,
+}
 
 impl Arguments {
     /// The options of a balancer with this configuration; `tor` is the tor that its command line names.
@@ -98,6 +121,7 @@ impl Arguments {
             config,
             verbosity: None,
             log_format: LogFormat::Text,
+            log_addresses: None,
             hs_version: None,
             is_testnet: false,
         }
@@ -137,21 +161,18 @@ impl Arguments {
         named.map(|socket| socket.path().to_owned()).or_else(usual)
     }
 
-    /// The level and the file of the log. `level` is `ONIONBALANCE_LOG_LEVEL`, `location` is
-    /// `ONIONBALANCE_LOG_LOCATION`.
+    /// The settings of the log.
     ///
     /// # Errors
-    /// `level` is not a level.
-    pub fn log(
-        &self,
-        file: LogSettings,
-        level: Option<String>,
-        location: Option<PathBuf>,
-    ) -> Result<LogSettings, BadLevelVariable> {
-        let variable = level.map(|level| level.parse().map_err(BadLevelVariable)).transpose()?;
+    /// A variable is not valid.
+    pub fn log(&self, file: LogSettings, variables: LogVariables) -> Result<LogSettings, BadLogVariable> {
+        let LogVariables { level, location, addresses } = variables;
+        let level: Option<LogLevel> = level.map(|level| level.parse()).transpose()?;
+        let addresses: Option<LogAddresses> = addresses.map(|form| form.parse()).transpose()?;
         Ok(LogSettings {
-            level: self.verbosity.or(file.level).or(variable),
+            level: self.verbosity.or(file.level).or(level),
             location: file.location.or(location),
+            addresses: self.log_addresses.or(file.addresses).or(addresses),
         })
     }
 }
@@ -259,16 +280,34 @@ mod tests {
     #[test]
     fn the_log_is_told_by_the_line_then_the_file_then_the_environment() {
         let log = |line: &str, file: LogSettings| {
-            arguments(line).log(file, Some("ERROR".into()), Some("/variable".into())).unwrap()
+            let (level, location) = (Some("ERROR".into()), Some("/variable".into()));
+            let variables = LogVariables { level, location, addresses: Some("FULL".into()) };
+            arguments(line).log(file, variables).unwrap()
         };
-        let settings =
-            |level, location: &str| LogSettings { level: Some(level), location: Some(location.into()) };
-        let file = settings(LogLevel::Warning, "/file");
-        assert_eq!(log("onionbalance -v debug", file.clone()), settings(LogLevel::Debug, "/file"));
-        assert_eq!(log("onionbalance", file), settings(LogLevel::Warning, "/file"));
-        assert_eq!(log("onionbalance", LogSettings::default()), settings(LogLevel::Error, "/variable"));
-        let bad =
-            arguments("onionbalance").log(LogSettings::default(), Some("loud".into()), None).unwrap_err();
-        assert!(bad.to_string().starts_with("ONIONBALANCE_LOG_LEVEL: there is no such level: write debug,"));
+        let settings = |level, location: &str, addresses| LogSettings {
+            level: Some(level),
+            location: Some(location.into()),
+            addresses: Some(addresses),
+        };
+        let file = settings(LogLevel::Warning, "/file", LogAddresses::Short);
+        assert_eq!(
+            log("onionbalance -v debug --log-addresses none", file.clone()),
+            settings(LogLevel::Debug, "/file", LogAddresses::Hidden)
+        );
+        assert_eq!(log("onionbalance", file.clone()), file);
+        assert_eq!(
+            log("onionbalance", LogSettings::default()),
+            settings(LogLevel::Error, "/variable", LogAddresses::Full)
+        );
+        let bad = |variables| {
+            arguments("onionbalance").log(LogSettings::default(), variables).unwrap_err().to_string()
+        };
+        let loud = bad(LogVariables { level: Some("loud".into()), ..LogVariables::default() });
+        assert!(loud.starts_with("ONIONBALANCE_LOG_LEVEL: there is no such level: write debug,"), "{loud}");
+        let unknown = bad(LogVariables { addresses: Some("long".into()), ..LogVariables::default() });
+        assert!(
+            unknown.ends_with("ADDRESSES: there is no such form of addresses: write full, short or none"),
+            "{unknown}"
+        );
     }
 }

@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use onionbalance_proto::config::TorSocket;
 
-pub use self::balance::{Arguments, BadLevelVariable, HsVersion, LogFormat};
+pub use self::balance::{Arguments, BadLogVariable, HsVersion, LogFormat, LogVariables};
 pub use self::check::{CheckOptions, Format};
 pub use self::config::{ConfigOptions, LegacyConfigOptions, ProtectionOptions};
 pub use self::status::{Color, FormOptions, PageOptions, StatusOptions};
@@ -33,6 +33,7 @@ Environment:
   ONIONBALANCE_CONFIG                  the configuration
   ONIONBALANCE_LOG_LEVEL               as LOG_LEVEL in the configuration, which goes before it
   ONIONBALANCE_LOG_FORMAT              text or json
+  ONIONBALANCE_LOG_ADDRESSES           as LOG_ADDRESSES in the configuration, which goes before it
   ONIONBALANCE_LOG_LOCATION            as LOG_LOCATION in the configuration, which goes before it
   ONIONBALANCE_TOR_CONTROL_SOCKET      as TOR_CONTROL_SOCKET in the configuration, which goes before it
   ONIONBALANCE_TOR_CONTROL_PASSWORD    goes before tor-control-password in the configuration

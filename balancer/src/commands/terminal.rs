@@ -2,19 +2,8 @@
 
 /// The width of a screen, in characters.
 pub(super) const WIDTH: usize = 80;
-/// The characters of an address that are shown: the first, and the last before `.onion`.
-const SHOWN: (usize, usize) = (11, 5);
 
-/// The first and the last characters of an onion address, with `between` between them. An address of version
-/// 2 is short enough, and stays whole.
-pub(super) fn short(address: &str, between: &str) -> String {
-    let name = address.strip_suffix(".onion").unwrap_or(address);
-    let (first, last) = SHOWN;
-    match (name.get(..first), name.len().checked_sub(last).and_then(|from| name.get(from..))) {
-        (Some(begin), Some(end)) if name.len() > first + last => format!("{begin}{between}{end}"),
-        _ => address.to_owned(),
-    }
-}
+pub(super) use crate::names::short;
 
 #[cfg(test)]
 mod tests {

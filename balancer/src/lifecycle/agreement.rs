@@ -144,7 +144,7 @@ impl Balancer {
                 };
                 let problem = error.to_string();
                 if let Some(times) = self.runtimes.note_trouble(&problem) {
-                    warn!("waiting for the signer: {problem}{times}");
+                    warn!(problem = "SIGNER_UNREACHABLE", "waiting for the signer: {problem}{times}");
                 }
                 self.agreement.ask_after(again);
             }
@@ -156,6 +156,7 @@ impl Balancer {
     pub(super) fn balance(&mut self, agreed: Agreed, patience: Patience) {
         let missing = missing(agreed.left_out());
         let Agreed { held, frontends } = agreed;
+        self.verbosity.label(self.setup.labels(&held));
         self.runtimes.apply(self.setup.work(frontends), patience);
         self.agreement.note(held, missing);
     }

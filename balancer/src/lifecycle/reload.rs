@@ -35,7 +35,10 @@ impl Balancer {
             }
             Err(problem) => {
                 self.board().set_reload(Some(problem.to_string()));
-                error!("reload refused, still running the previous configuration: {problem}");
+                error!(
+                    problem = "RELOAD_REFUSED",
+                    "reload refused, still running the previous configuration: {problem}"
+                );
                 // The signer may have taken the new one. It would refuse every request with a backend that it
                 // no longer allows.
                 self.agreement.begin_again();
@@ -112,11 +115,12 @@ impl Balancer {
     }
 
     fn apply(&mut self, Reload { setup, agreed }: Reload) {
+        self.verbosity.label(setup.labels(&[]));
+        self.verbosity.configure(setup.log());
         setup.configuration.warn();
         for key in setup.configuration.differs_lastingly(&self.started_as.configuration) {
             warn!("{key} takes effect at the next restart of onionbalance");
         }
-        self.verbosity.configure(setup.log());
         self.setup = setup;
         match agreed {
             Some(agreed) => self.balance(agreed, Patience::Endless),

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use onionbalance_proto::config::{ConfigError, LogSettings};
+use onionbalance_proto::config::{ConfigError, LogAddresses, LogSettings};
+use onionbalance_proto::wire::HeldService;
 use tracing::field::display;
 use tracing::{info, warn};
 
 use crate::aside::aside;
-use crate::cli::{Arguments, BadLevelVariable};
+use crate::cli::{Arguments, BadLogVariable, LogVariables};
 use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::endpoint::Endpoint;
 use crate::engine::ServiceId;
 use crate::environment::{directory, path_variable, variable};
+use crate::log::Labels;
 use crate::names::Names;
 use crate::onion_version::{Frontend, OnionVersion};
 use crate::runtime::{Share, Work};
@@ -41,7 +43,7 @@ pub enum SetupError {
     Config(#[from] ConfigError),
     /// The environment is not valid.
     #[error(transparent)]
-    Level(#[from] BadLevelVariable),
+    Log(#[from] BadLogVariable),
 }
 
 impl Setup {
@@ -59,9 +61,7 @@ impl Setup {
     /// # Errors
     /// A file that is written is the configuration or a key, or the environment is not valid.
     pub fn of(arguments: Arguments, configuration: Configuration) -> Result<Self, SetupError> {
-        let level = variable("ONIONBALANCE_LOG_LEVEL");
-        let location = path_variable("ONIONBALANCE_LOG_LOCATION");
-        let log = arguments.log(configuration.log(), level, location)?;
+        let log = arguments.log(configuration.log(), log_variables())?;
         let setup = Self { arguments, configuration, log };
         let places = setup.status_places();
         let state = setup.state_file();
@@ -99,9 +99,26 @@ impl Setup {
         &self.arguments.config
     }
 
-    /// The level and the file of the log.
+    /// The settings of the log.
     pub fn log(&self) -> &LogSettings {
         &self.log
+    }
+
+    /// The settings of the log before the file is known, on standard error alone.
+    pub fn log_without_file(arguments: &Arguments) -> LogSettings {
+        let variables = LogVariables { location: None, ..log_variables() };
+        // A variable that is not valid is reported when the file is known.
+        arguments.log(LogSettings::default(), variables).unwrap_or_default()
+    }
+
+    /// The texts that stand for addresses in the log if it may not have any; `held` are the services of the
+    /// signer, as far as they are known.
+    pub fn labels(&self, held: &[HeldService]) -> Labels {
+        if self.hides_addresses() { self.configuration.labels(held) } else { Labels::new() }
+    }
+
+    fn hides_addresses(&self) -> bool {
+        self.log.addresses == Some(LogAddresses::Hidden)
     }
 
     /// The state of an earlier process; empty if neither the configuration nor the service manager names a
@@ -168,6 +185,7 @@ impl Setup {
     /// The work for these frontends, by pool of tors.
     pub(super) fn work(&self, frontends: Frontends) -> Work {
         let Frontends { v2, v3, names, .. } = frontends;
+        let names = if self.hides_addresses() { names.without_addresses() } else { names };
         Work {
             v2: self.shares(v2, &names),
             v3: self.shares(v3, &names),
@@ -221,9 +239,23 @@ impl Setup {
 /// alone from here on.
 fn introduce<V: OnionVersion>(address: &V::Address, backends: &[V::Backend], names: &Names) {
     let service = ServiceId::of(address);
-    let shown = names.of_service(&service).map(|_| display(&service));
+    let shown = names.of_service(&service).filter(|_| names.shows_addresses()).map(|_| display(&service));
     info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
     if let Some(line) = V::client_line(address, backends) {
-        info!(service = %names.service(&service), "clients need this line in their torrc: {line}");
+        let service = names.service(&service);
+        if names.shows_addresses() {
+            info!(service = %service, "clients need this line in their torrc: {line}");
+        } else {
+            // The line has the address, and a cookie.
+            info!(service = %service, "clients need a line in their torrc: see the status");
+        }
+    }
+}
+
+fn log_variables() -> LogVariables {
+    LogVariables {
+        level: variable("ONIONBALANCE_LOG_LEVEL"),
+        location: path_variable("ONIONBALANCE_LOG_LOCATION"),
+        addresses: variable("ONIONBALANCE_LOG_ADDRESSES"),
     }
 }

@@ -9,8 +9,10 @@ use std::os::unix::fs::MetadataExt;
 
 use onionbalance_proto::journal::JournalStream;
 use onionbalance_proto::time::UnixTime;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::{MakeVisitor, RecordFields, VisitOutput};
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -52,6 +54,43 @@ fn stream() -> Option<JournalStream> {
     let standard_error = File::from(io::stderr().as_fd().try_clone_to_owned().ok()?);
     let found = standard_error.metadata().ok()?;
     Some(JournalStream { device: found.dev(), inode: found.ino() })
+}
+
+/// The beginning of the name of a field whose value is in the text as well. Programs get it without this.
+pub(super) const IN_TEXT: &str = "text.";
+
+/// The fields of a line for people: without those that the text has, and without the id of a problem.
+pub(crate) struct TextFields;
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut all = DefaultFields::new().make_visitor(writer);
+        fields.record(&mut ForPeople(&mut all));
+        all.finish()
+    }
+}
+
+/// Passes on the fields that people need.
+struct ForPeople<'a>(&'a mut dyn Visit);
+
+impl ForPeople<'_> {
+    fn needs(field: &Field) -> bool {
+        field.name() != "problem" && !field.name().starts_with(IN_TEXT)
+    }
+}
+
+impl Visit for ForPeople<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if Self::needs(field) {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if Self::needs(field) {
+            self.0.record_debug(field, value);
+        }
+    }
 }
 
 /// `<4>text`: the priority as syslog's number, then the text.
@@ -102,6 +141,7 @@ mod tests {
     use tracing::{debug, error, info, subscriber::with_default, warn};
     use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::json::Objects;
     use super::*;
 
     #[test]
@@ -133,16 +173,17 @@ mod tests {
     fn a_json_line_has_the_fields_as_keys() {
         let written = Written::default();
         let writer = written.clone();
-        let lines = super::super::objects(super::super::lines().with_writer(move || writer.clone()));
+        let lines = super::super::lines().event_format(Objects).with_writer(move || writer.clone());
         with_default(tracing_subscriber::registry().with(lines), || {
-            warn!(backend = "web1", points = 3, "a \"gone\" one");
+            warn!(problem = "BACKEND_GONE", text.backend = "web1", points = 3, "a \"gone\" one of web1");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(text.ends_with("}\n") && line["timestamp"].is_string(), "{text}");
         line["timestamp"].take();
         let wanted = serde_json::json!({
-            "timestamp": null, "level": "WARN", "message": "a \"gone\" one", "backend": "web1", "points": 3
+            "timestamp": null, "level": "WARN", "message": "a \"gone\" one of web1",
+            "problem": "BACKEND_GONE", "backend": "web1", "points": 3
         });
         assert_eq!(line, wanted);
     }
@@ -151,7 +192,7 @@ mod tests {
     fn lines_for_the_journal_have_a_priority_and_no_time() {
         let written = Written::default();
         let writer = written.clone();
-        let lines = tracing_subscriber::fmt::layer()
+        let lines = super::super::lines()
             .with_ansi(false)
             .event_format(PriorityLines)
             .with_writer(move || writer.clone());
@@ -159,9 +200,9 @@ mod tests {
             error!("broken");
             warn!(backend = "web1", "gone");
             info!("well");
-            debug!("details");
+            debug!(problem = "BACKEND_GONE", text.backend = "web1", points = 3, "details of web1");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text, "<3>broken\n<4>gone backend=\"web1\"\n<6>well\n<7>details\n");
+        assert_eq!(text, "<3>broken\n<4>gone backend=\"web1\"\n<6>well\n<7>details of web1 points=3\n");
     }
 }

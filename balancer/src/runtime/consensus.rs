@@ -58,6 +58,7 @@ impl ConsensusWatch {
             }
             (ConsensusAge::Old(age), None) => {
                 warn!(
+                    problem = "TOR_CONSENSUS_OLD",
                     valid_until = %lifetime.valid_until(),
                     "tor has had no current consensus for {}: clients may not find the services. Check tor's connection to the \
                      network, and this machine's clock",
@@ -67,6 +68,7 @@ impl ConsensusWatch {
             }
             (ConsensusAge::Early(by), None) => {
                 warn!(
+                    problem = "CLOCK_SKEW",
                     valid_after = %lifetime.valid_after(),
                     "this machine's clock is {} behind tor's consensus: clients may not find the services. Set the clock",
                     Age(by)

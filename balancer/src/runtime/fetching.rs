@@ -154,7 +154,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let Some(times) = self.repeats.note(TOPIC, reason, &id.0, Instant::now()) else { return };
         let (name, address) = self.known.introduce(id);
         let address = address.map(display);
-        warn!(address, "cannot fetch the descriptor of backend {name}: {reason}{times}");
+        warn!(text.backend = %name, address, "cannot fetch the descriptor of backend {name}: {reason}{times}");
     }
 
     /// Logs the end of the warnings of [`Runtime::warn_of_fetch`]: tor has taken the request, so an HSDir has
@@ -187,7 +187,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                     let times = self.repeats.note(TOPIC, &reason, &service.0, Instant::now());
                     let name = self.known.names().service(service);
                     if let Some(times) = times {
-                        warn!("cannot fetch the descriptor of service {name}: {reason}{times}");
+                        warn!(text.service = %name, "cannot fetch the descriptor of service {name}: {reason}{times}");
                     }
                 }
                 Found::Failed

@@ -185,6 +185,7 @@ impl<V: OnionVersion> Member<V> {
             (0, 0) => {}
             (_, 0) => {
                 warn!(
+                    problem = "TOR_UNREACHABLE",
                     "tor at {tor} has been away for {since}: other tors balance its services, {before} in number"
                 );
             }

@@ -302,6 +302,10 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
     /// Logs a notice, and keeps it for the status.
     fn note(&mut self, notice: &Notice) {
         let (words, now) = (Words::of(notice, self.known.names()), Instant::now());
+        let words = match notice {
+            Notice::NotPosted { problem, .. } if self.signer.is_trouble(problem) => words.because_of_signer(),
+            _ => words,
+        };
         if let Some(occurrence) = self.occurrence(notice, &words, now) {
             words.log(occurrence, &mut self.known, V::REPLICAS_DIFFER);
         }

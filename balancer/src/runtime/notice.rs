@@ -41,6 +41,8 @@ struct Details {
     hsdirs: Option<String>,
     after: Option<Duration>,
     repeating: Repeating,
+    /// True if the reason is that the signer does not answer.
+    is_of_signer: bool,
 }
 
 /// The relation to earlier notices.
@@ -109,33 +111,23 @@ impl Words {
                 let text = format!(
                     "HSDir refuses the descriptor: {reason}. Mostly it holds a higher revision, which is looked up"
                 );
-                Self::warning("HSDIR_REFUSES", text)
-                    .of_descriptor(service, *slot)
-                    .at(hsdir)
-                    .repeating(UPLOADS)
+                Self::upload("HSDIR_REFUSES", text, service, *slot).at(hsdir)
             }
             Notice::HsdirsSilent { service, slot, hsdirs } => {
                 let text = "HSDirs did not answer an upload of the descriptor; trying again";
-                let words = Self::warning("HSDIRS_SILENT", text).of_descriptor(service, *slot);
-                words.among(list(hsdirs)).repeating(UPLOADS)
+                Self::upload("HSDIRS_SILENT", text, service, *slot).among(list(hsdirs))
             }
             Notice::HsdirHasNone { service, slot, hsdir } => {
                 let text = "HSDir acknowledged the descriptor and does not have it; trying again";
-                Self::warning("HSDIR_HAS_NONE", text)
-                    .of_descriptor(service, *slot)
-                    .at(hsdir)
-                    .repeating(UPLOADS)
+                Self::upload("HSDIR_HAS_NONE", text, service, *slot).at(hsdir)
             }
             Notice::HsdirHasOther { service, slot, hsdir, later } => {
                 let text = if *later { HAS_LATER } else { HAS_OTHER };
-                Self::warning("HSDIR_HAS_OTHER", text)
-                    .of_descriptor(service, *slot)
-                    .at(hsdir)
-                    .repeating(UPLOADS)
+                Self::upload("HSDIR_HAS_OTHER", text, service, *slot).at(hsdir)
             }
             Notice::NotPosted { service, slot, problem } => {
                 let text = format!("descriptor not published: {problem}; trying again");
-                Self::warning("NOT_POSTED", text).of_descriptor(service, *slot).repeating(UPLOADS)
+                Self::upload("NOT_POSTED", text, service, *slot)
             }
             Notice::AllStored { service, after } => {
                 let text = format!("all descriptors are on all their HSDirs again after {}", Age(*after));
@@ -159,6 +151,27 @@ impl Words {
                 Self::info("CAUGHT_UP", text)
             }
         }
+    }
+
+    /// These words, if the reason is that the signer does not answer.
+    pub(super) fn because_of_signer(mut self) -> Self {
+        self.details.is_of_signer = true;
+        self
+    }
+
+    /// The id of the problem of which this is a warning, as in the status; `None` if it is not one.
+    fn problem(&self) -> Option<&'static str> {
+        Some(match self.id {
+            _ if !self.is_warning => return None,
+            _ if self.details.is_of_signer => "SIGNER_UNREACHABLE",
+            "BEHIND" => "TOR_OVERLOADED",
+            "NOTHING_TO_PUBLISH" => "NOT_PUBLISHED",
+            "KEEPING_LAST_SET" | "LAST_SET_DROPPED" => "ALL_BACKENDS_GONE",
+            "HSDIR_REFUSES" | "HSDIRS_SILENT" | "HSDIR_HAS_NONE" | "HSDIR_HAS_OTHER" | "NOT_POSTED" => {
+                "DESCRIPTOR_INCOMPLETE"
+            }
+            of_backend => of_backend,
+        })
     }
 
     /// True for what happens every hour if all is well.
@@ -194,24 +207,38 @@ impl Words {
     pub(super) fn log(&self, occurrence: Occurrence, known: &mut Introductions, has_replicas: bool) {
         let Self { text, is_warning, details, .. } = self;
         let (name, address) = self.backend.as_ref().map(|backend| known.introduce(backend)).unzip();
-        let backend = name.filter(|_| !details.is_named);
+        let (told, backend) = if details.is_named { (name, None) } else { (None, name) };
         let service = self.service.as_ref().filter(|_| !occurrence.is_shared);
         let service = service.map(|service| known.names().service(service));
-        let (backend, address, service) =
-            (backend.map(display), address.flatten().map(display), service.map(display));
+        let (told, backend) = (told.map(display), backend.map(display));
+        let (address, service) = (address.flatten().map(display), service.map(display));
+        let problem = self.problem();
         let Details { slot, points, hsdir, hsdirs, after, .. } = details;
         let slot = slot.filter(|_| !occurrence.is_shared);
         let period = slot.map(|slot| slot.period);
         let replica = slot.filter(|_| has_replicas).map(|slot| slot.replica);
         let (hsdir, hsdirs) = (hsdir.as_ref().map(display), hsdirs.as_ref().map(display));
-        let after_ms = after.map(|after| after.as_millis());
+        let after_ms = after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
         if *is_warning {
             warn!(
+                problem,
+                text.backend = told,
                 service,
-                period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}{occurrence}"
+                period,
+                replica,
+                backend,
+                address,
+                points,
+                hsdir,
+                hsdirs,
+                after_ms,
+                "{text}{occurrence}"
             );
         } else {
-            info!(service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}");
+            info!(
+                text.backend = told,
+                service, period, replica, backend, address, points, hsdir, hsdirs, after_ms, "{text}"
+            );
         }
     }
 
@@ -222,6 +249,11 @@ impl Words {
 
     fn warning(id: &'static str, text: impl Into<String>) -> Self {
         Self { is_warning: true, ..Self::info(id, text) }
+    }
+
+    /// A warning that a descriptor does not get to its HSDirs.
+    fn upload(id: &'static str, text: impl Into<String>, service: &ServiceId, slot: DescriptorSlot) -> Self {
+        Self::warning(id, text).of_descriptor(service, slot).repeating(UPLOADS)
     }
 
     fn of_service(self, service: &ServiceId) -> Self {
@@ -299,6 +331,7 @@ mod tests {
 
     use onionbalance_proto::relay::Fingerprint;
     use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::layer::SubscriberExt;
 
     use tokio::time::Instant;
 
@@ -340,11 +373,40 @@ mod tests {
 
     fn logged_by(work: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let format = tracing_subscriber::fmt().with_target(false).without_time().with_ansi(false);
-        let subscriber = format.with_writer(lines.clone()).finish();
-        tracing::subscriber::with_default(subscriber, work);
+        let format = crate::log::lines().without_time().with_ansi(false).with_writer(lines.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(format), work);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn each_warning_has_a_problem_that_the_manual_explains() {
+        let manual = include_str!("../../../docs/operations.md");
+        let (slot, hsdir) = (DescriptorSlot { period: 7, replica: 0 }, Fingerprint([1; 20]));
+        let (service, backend) = (|| ServiceId::from("a.onion"), || BackendId::from("b.onion"));
+        let source = Source::Hsdir { hsdir, replica: 0 };
+        for notice in [
+            Notice::BackendNotFound { backend: backend() },
+            Notice::BackendGone { backend: backend(), why: Gone::TooOld },
+            Notice::BackendInvalid { backend: backend(), source, reason: String::new() },
+            Notice::HsdirRefuses { service: service(), slot, hsdir, reason: String::new() },
+            Notice::HsdirsSilent { service: service(), slot, hsdirs: vec![] },
+            Notice::HsdirHasNone { service: service(), slot, hsdir },
+            Notice::HsdirHasOther { service: service(), slot, hsdir, later: true },
+            Notice::NotPosted { service: service(), slot, problem: String::new() },
+            Notice::NothingToPublish { service: service() },
+            Notice::KeepingLastSet { service: service() },
+            Notice::LastSetDropped { service: service() },
+            Notice::Behind { load: Load::default() },
+        ] {
+            let words = Words::of(&notice, &Names::default());
+            for words in [words.clone(), words.because_of_signer()] {
+                let problem = words.problem().unwrap();
+                assert!(manual.contains(&format!("### `{problem}`\n")), "{notice:?}: {problem}");
+            }
+        }
+        let end = Notice::BackendBack { backend: backend(), points: 3, after: MINUTES };
+        assert_eq!(Words::of(&end, &Names::default()).problem(), None);
     }
 
     const MINUTES: Duration = Duration::from_mins(12);

@@ -79,6 +79,7 @@ impl PostCount {
         let is_due = self.is_due(hint);
         if is_due && !self.is_warned {
             warn!(
+                problem = "TOR_RESTART_DUE",
                 "tor has taken {} posts since it started, and loses memory with each: restart it. Descriptors stay published \
                  meanwhile",
                 self.since_start

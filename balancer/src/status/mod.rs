@@ -235,9 +235,13 @@ fn answer(wish: Wish, form: StatusForm, state: &State, now: UnixTime) -> String 
     }
 }
 
-/// Logs the status, in the form of lines.
+/// Logs the status, in the form of lines. If the log may not have addresses, it gets no cookies of clients
+/// either.
 pub async fn log(board: &StatusBoard) {
-    let (state, now) = (board.state().await, onionbalance_process::now());
+    let (mut state, now) = (board.state().await, onionbalance_process::now());
+    for service in state.tors.iter_mut().flat_map(|tor| &mut tor.services) {
+        service.client_line = service.client_line.take().filter(|_| service.names.shows_addresses());
+    }
     info!("status: {}", Verdict::of(&state, now));
     for line in StatusForm::Text.render(&state, now).lines() {
         info!("status: {line}");

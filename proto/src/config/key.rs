@@ -27,12 +27,13 @@ pub(super) enum Key {
     Tor,
     TorRestartHint,
     ControlPassword,
+    LogAddresses,
     Historic(HistoricKey),
 }
 
 /// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
 /// password.
-const KEYS: [(&str, Key); 16] = [
+const KEYS: [(&str, Key); 17] = [
     ("services", Key::Services),
     ("status-socket-location", Key::StatusSocket),
     ("status-socket-group", Key::StatusSocketGroup),
@@ -48,6 +49,7 @@ const KEYS: [(&str, Key); 16] = [
     ("tor", Key::Tor),
     ("tor-control-password", Key::ControlPassword),
     ("tor-restart-hint", Key::TorRestartHint),
+    ("LOG_ADDRESSES", Key::LogAddresses),
     ("TOR_CONTROL_PASSWORD", Key::ControlPassword),
 ];
 

@@ -30,7 +30,7 @@ pub use self::allowed_user::AllowedUser;
 pub use self::error::{ConfigError, Lines, line_of_key};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
-pub use self::level::{LogLevel, UnknownLevel};
+pub use self::level::{LogAddresses, LogLevel, UnknownAddresses, UnknownLevel};
 pub use self::name::{Name, NameError, Named};
 pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
@@ -107,13 +107,15 @@ pub struct TorDefaults {
     pub port: Option<u16>,
 }
 
-/// The level and the file of the log; the command line takes precedence.
+/// The level, the file and the addresses of the log; the command line takes precedence.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LogSettings {
     /// The least severe level that is logged.
     pub level: Option<LogLevel>,
     /// A file that gets the log in addition to standard error.
     pub location: Option<PathBuf>,
+    /// The form of onion addresses.
+    pub addresses: Option<LogAddresses>,
 }
 
 impl Config {
@@ -244,6 +246,14 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                     let meaning = |value: Scalar<'_>| Ok(number(value));
                     let reading = Reading { meaning, write: "a whole number of posts, such as 50000" };
                     config.tuning.tor_restart_hint = map.next_value_seed(reading)?.value();
+                }
+                Key::LogAddresses => {
+                    let meaning = |value: Scalar<'_>| match value {
+                        Scalar::Text(text) => Ok(text.parse().ok()),
+                        Scalar::Switch(_) | Scalar::Number(_) => Ok(None),
+                    };
+                    let reading = Reading { meaning, write: "full, short or none" };
+                    config.log.addresses = map.next_value_seed(reading)?.value();
                 }
                 Key::Historic(key) => key.read(&name, &mut map, &mut config)?,
             }

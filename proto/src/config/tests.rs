@@ -280,7 +280,8 @@ fn keys_up_to_0_1_8_are_honoured() {
         tor_restart_hint: None,
     };
     assert_eq!(config.tuning, tuning);
-    let log = LogSettings { level: Some(LogLevel::Warning), location: Some("logs/ob".into()) };
+    let log =
+        LogSettings { level: Some(LogLevel::Warning), location: Some("logs/ob".into()), addresses: None };
     assert_eq!(config.log, log);
     assert_eq!(config.status_text_socket, Some("/run/ob/control".into()));
     assert_eq!(config.status_socket, None);

@@ -157,7 +157,7 @@ fn a_child_is_not_told_of_what_is_refused() -> Result<()> {
 fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     let Pair { place, signer, balancer } = Pair::start()?;
     add_backend(&place)?;
-    append(&place, "state-file-location: balancer/state\nLOG_LEVEL: debug\n")?;
+    append(&place, "state-file-location: balancer/state\nLOG_LEVEL: debug\nLOG_ADDRESSES: none\n")?;
     signer.signal(Signal::SIGHUP)?;
     balancer.signal(Signal::SIGHUP)?;
     let warning = balancer.wait_line("takes effect at the next restart", SOON)?;
@@ -166,7 +166,15 @@ fn what_takes_a_restart_is_told_and_hinders_nothing_else() -> Result<()> {
     ensure!(read.contains("backends=2"), "{read}");
     // The new level is used: the loss of tor's connection, and the new attempts, log much at this level.
     place.tor.hang_up();
-    balancer.wait_line(" DEBUG ", SOON).map(drop)
+    balancer.wait_line(" DEBUG ", SOON)?;
+    // The service and its backends have no names.
+    balancer.wait_line("balancing service=s1 backends=2", SOON)?;
+    balancer.signal(Signal::SIGUSR1)?;
+    balancer.wait_line("status:   b1 ", SOON)?;
+    let log = balancer.output()?;
+    let hidden = log.split_once("takes effect at the next restart").context("a warning")?.1;
+    ensure!(!hidden.contains(".onion"), "{hidden}");
+    Ok(())
 }
 
 /// Root reads the configuration at the start; the programs' users cannot read it at a reload.

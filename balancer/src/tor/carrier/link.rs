@@ -130,7 +130,7 @@ impl Link {
                     };
                     lost = Some(Instant::now());
                     if let Some(times) = repeats.note(LOST, &error.to_string(), "", Instant::now()) {
-                        warn!(%endpoint, "the connection to tor is lost: {error}{times}");
+                        warn!(problem = "TOR_UNREACHABLE", %endpoint, "the connection to tor is lost: {error}{times}");
                     }
                     if to.send(FromTor::Lost).await.is_err() {
                         return;
@@ -143,7 +143,7 @@ impl Link {
                 }
                 Err(error) => {
                     if let Some(times) = repeats.note(CONNECT, &error.to_string(), "", Instant::now()) {
-                        warn!("{error}{times}");
+                        warn!(problem = "TOR_UNREACHABLE", "{error}{times}");
                     }
                 }
             }

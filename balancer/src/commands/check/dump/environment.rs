@@ -88,7 +88,7 @@ impl Dump<'_> {
         self.optional(key, state.map(|path| (path_scalar(&path), source)));
     }
 
-    /// Adds the level and the file of the log.
+    /// Adds the level, the addresses and the file of the log.
     pub(super) fn log(&mut self) {
         let settings = self.configuration.log();
         let level = settings.level.map(|level| format!("{level:?}").to_lowercase());
@@ -98,6 +98,13 @@ impl Dump<'_> {
                 self.line(&format!("LOG_LEVEL: {}", scalar(&level)), source);
             }
             (level, _) => self.key("LOG_LEVEL", level, "info"),
+        }
+        match (settings.addresses, variable("ONIONBALANCE_LOG_ADDRESSES")) {
+            (None, Some(form)) => {
+                let source = Source::Variable("ONIONBALANCE_LOG_ADDRESSES");
+                self.line(&format!("LOG_ADDRESSES: {}", scalar(&form)), source);
+            }
+            (form, _) => self.key("LOG_ADDRESSES", form.map(|form| form.to_string()), "short"),
         }
         let in_file = settings.location.map(|path| (path, self.in_file("LOG_LOCATION")));
         let in_variable = || {

@@ -47,6 +47,7 @@ status-socket-group: monitor  # DIR/config.yaml:11
 status-socket-mode: 0660  # default
 # state-file-location is not set
 LOG_LEVEL: info  # default
+LOG_ADDRESSES: short  # default
 # LOG_LOCATION is not set
 REFRESH_INTERVAL: 700  # DIR/config.yaml:9
 INITIAL_DELAY: 3  # default
