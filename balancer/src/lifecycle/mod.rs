@@ -13,6 +13,9 @@ pub mod signals;
 mod start;
 
 use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::Interval;
 
 use self::agreement::Agreement;
 use self::service_manager::ServiceManager;
@@ -22,7 +25,10 @@ use crate::confinement::Confinement;
 use crate::log::Verbosity;
 use crate::runtime::{Runtimes, StatusBoard};
 use crate::signer::{ChildSigner, SignerError};
-use crate::status;
+use crate::status::{self, Daily};
+
+/// The time between two lines in the log about the day of a service.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The running balancer with its configuration, and the bounds of its process.
 pub struct Balancer {
@@ -35,6 +41,9 @@ pub struct Balancer {
     runtimes: Runtimes,
     agreement: Agreement,
     manager: ServiceManager,
+    daily: Daily,
+    /// Ticks when a day is over.
+    days: Interval,
 }
 
 impl Balancer {
@@ -51,6 +60,7 @@ impl Balancer {
                 refused = self.runtimes.refused() => return refused.into(),
                 ended = end(self.child.as_mut()) => return ended.into(),
                 request = requests.next() => self.heed(request).await,
+                _ = self.days.tick() => self.daily.log(&self.runtimes.board()).await,
                 () = self.agreement.due() => {
                     if let Err(problem) = self.ask_signer().await {
                         return problem.into();

@@ -2,15 +2,17 @@
 
 use std::error::Error;
 
+use tokio::time::{Instant, interval_at};
+
 use super::agreement::Agreement;
 use super::service_manager::ServiceManager;
-use super::{Balancer, Setup};
+use super::{Balancer, DAY, Setup};
 use crate::confinement::confine;
 use crate::log::Verbosity;
 use crate::runtime::Runtimes;
 use crate::signer::{ChildSigner, SignerClient};
 use crate::state::Memory;
-use crate::status::StatusSockets;
+use crate::status::{Daily, StatusSockets};
 
 impl Balancer {
     /// Confines the process and tells the service manager that it is ready. Nothing is balanced before
@@ -50,6 +52,8 @@ impl Balancer {
             runtimes,
             agreement: Agreement::default(),
             manager,
+            daily: Daily::default(),
+            days: interval_at(Instant::now() + DAY, DAY),
         };
         Ok((balancer, status))
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use onionbalance_proto::time::UnixTime;
 
-use super::{Fetches, Publications, Uploads};
+use super::{Activity, Fetches, Publications, Uploads};
 use crate::engine::ServiceStatus;
 use crate::names::Names;
 use crate::onion_version::ClientLine;
@@ -20,6 +20,8 @@ pub struct ServiceReport {
     pub uploads: Uploads,
     /// The times that its publications took.
     pub publications: Publications,
+    /// The publications and warnings.
+    pub activity: Activity,
     /// The fetches of its backends' descriptors, in the order of these.
     pub fetches: Vec<Fetches>,
     /// The names of the service and of its backends.

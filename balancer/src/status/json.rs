@@ -123,7 +123,8 @@ fn service(
     healths: &ServiceHealths<'_>,
     now: UnixTime,
 ) -> Service {
-    let ServiceReport { status, names, client_line, periods, uploads, publications, fetches } = report;
+    let ServiceReport { status, names, client_line, periods, uploads, publications, fetches, activity: _ } =
+        report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     numbers.sort_unstable();

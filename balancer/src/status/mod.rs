@@ -1,6 +1,7 @@
 //! The status socket: a reader that connects gets the status, then the end of the stream. One that sends a
 //! request of HTTP gets a response.
 
+mod daily;
 mod group;
 mod http;
 mod json;
@@ -30,6 +31,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+pub use self::daily::Daily;
 pub use self::group::GroupError;
 use self::group::SocketGroup;
 use self::http::Wish;

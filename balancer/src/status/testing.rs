@@ -18,8 +18,8 @@ use crate::engine::{
 use crate::names::{Names, NamesBuilder};
 use crate::onion_version::Rings;
 use crate::runtime::{
-    ConsensusAge, Durations, Fetches, Happening, PostLoad, Publications, ServiceReport, Signatures, State,
-    TorState, Uploads, Words,
+    Activity, ConsensusAge, Durations, Fetches, Happening, PostLoad, Publications, ServiceReport, Signatures,
+    State, TorState, Uploads, Words,
 };
 
 /// A ring of the HSDirs `Fingerprint([1; 20])` to `Fingerprint([16; 20])`. Four at a time are next to each
@@ -115,6 +115,7 @@ pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
         periods: vec![period; status.descriptors.len()],
         uploads,
         publications: PUBLICATIONS,
+        activity: Activity::default(),
         fetches: vec![fetches; status.backends.len()],
         status,
         names: names.build(),
