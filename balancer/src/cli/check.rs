@@ -53,14 +53,28 @@ pub struct CheckOptions {
     #[arg(long, value_name = "PLACE")]
     pub tor: Option<TorPlace>,
 
+    /// The stage of the deployment.
+    #[arg(skip)]
+    pub stage: Stage,
+
     /// `ONIONBALANCE_TOR_CONTROL_SOCKET`
     #[arg(skip)]
     pub(super) socket_variable: Option<TorSocket>,
 }
 
+/// The stage of a deployment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Stage {
+    /// The configuration is in use, or may be.
+    #[default]
+    Installed,
+    /// The configuration will be installed: the users that may ask the signer need not exist yet.
+    BeforeInstallation,
+}
+
 impl CheckOptions {
-    /// The options to check this file for a person, without asking anybody.
-    pub fn offline(config: PathBuf) -> Self {
+    /// The options to check this file for a person, before it is installed and without asking anybody.
+    pub fn before_installation(config: PathBuf) -> Self {
         Self {
             config: Some(config),
             strict: false,
@@ -71,6 +85,7 @@ impl CheckOptions {
             visit: None,
             port: 80,
             tor: None,
+            stage: Stage::BeforeInstallation,
             socket_variable: None,
         }
     }

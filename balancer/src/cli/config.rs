@@ -56,6 +56,10 @@ pub struct ConfigOptions {
     #[arg(long, value_name = "LIST", conflicts_with = "number")]
     pub backends: Vec<String>,
 
+    /// The keys of the backends.
+    #[command(flatten)]
+    pub backend_keys: BackendKeyOptions,
+
     /// Port that visitors use [default: 80]
     #[arg(long, value_name = "PORT")]
     pub service_virtual_port: Option<NonZeroU16>,
@@ -80,6 +84,16 @@ pub struct ConfigOptions {
     /// The protection of the keys.
     #[command(flatten)]
     pub protection: ProtectionOptions,
+}
+
+/// The keys of backends.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub struct BackendKeyOptions {
+    /// Make the backends' keys as well, so that their addresses are known at once. Each is in its directory,
+    /// unencrypted, until its script has installed it
+    #[arg(long)]
+    pub with_backend_keys: bool,
 }
 
 /// The protection of key files besides their modes.

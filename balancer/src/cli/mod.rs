@@ -18,8 +18,8 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use onionbalance_proto::config::TorSocket;
 
 pub use self::balance::{Arguments, BadLogVariable, HsVersion, LogFormat, LogVariables};
-pub use self::check::{CheckOptions, Format};
-pub use self::config::{ConfigOptions, LegacyConfigOptions, ProtectionOptions};
+pub use self::check::{CheckOptions, Format, Stage};
+pub use self::config::{BackendKeyOptions, ConfigOptions, LegacyConfigOptions, ProtectionOptions};
 pub use self::status::{Color, FormOptions, PageOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.

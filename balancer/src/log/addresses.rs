@@ -63,10 +63,12 @@ impl Addresses {
 
 impl Rule {
     fn shown(&self, line: &[u8]) -> Vec<u8> {
+        if self.form == LogAddresses::Full {
+            return line.to_owned();
+        }
         let mut shown = Vec::with_capacity(line.len());
         let mut rest = line;
-        while let Some(found) = self.first_address(rest) {
-            let (before, address, after) = found;
+        while let Some((before, address, after)) = self.first_address(rest) {
             shown.extend_from_slice(before);
             let address = String::from_utf8_lossy(address).to_lowercase();
             rest = after;
@@ -75,7 +77,9 @@ impl Rule {
                     let label = self.labels.get(&address).map_or(UNKNOWN, String::as_str);
                     rest = add_label(&mut shown, label, rest);
                 }
-                LogAddresses::Short | LogAddresses::Full => shown.extend(short(&address, "…").into_bytes()),
+                LogAddresses::Short | LogAddresses::Full => {
+                    shown.extend_from_slice(short(&address, "…").as_bytes());
+                }
             }
         }
         shown.extend_from_slice(rest);
@@ -99,7 +103,7 @@ impl Rule {
                 (true, V2..) if self.form == LogAddresses::Hidden => Some(V2),
                 _ => None,
             };
-            if let (Some(length), true) = (found, self.form != LogAddresses::Full) {
+            if let Some(length) = found {
                 let after = after.get(beyond.map_or(0, <[u8]>::len)..)?;
                 return Some((line.get(..end - length)?, line.get(end - length..end)?, after));
             }

@@ -201,6 +201,9 @@ fn a_deployment_is_asked_for_confirmed_and_filled_in() -> Result<()> {
     ensure!(said.contains("OK (1 service, 2 backends)"), "{said}");
     ensure!(place.mode(&config)? == 0o640);
     write_secret(&place.path().join("passphrase"), "opens it\n")?;
+    // The user is the package's.
+    let text = place.read(&config)?.replace("[onionbalance]", "[0]");
+    fs::write(place.path().join(&config), text)?;
     let opened =
         place.done(&programs.signer, &["check", "-c", &config, "--passphrase-file", "passphrase"])?;
     ensure!(opened.ends_with(&format!("{address}\n")), "{opened}");
@@ -221,7 +224,12 @@ impl Drop for Daemon {
 #[test]
 fn a_backends_script_makes_tor_a_backend() -> Result<()> {
     let (place, programs) = (Place::new()?, Programs::build()?);
-    place.done(&programs.balancer, &["config", "--no-interactive", "--plain", "-n", "1"])?;
+    let options = ["config", "--no-interactive", "--plain", "--with-backend-keys", "-n", "1"];
+    let said = place.done(&programs.balancer, &options)?;
+    ensure!(said.contains("OK (1 service, 1 backend)"), "{said}");
+    let key = "onionbalance-setup/backends/web1/hs_ed25519_secret_key";
+    ensure!(place.mode(key)? == 0o600);
+    let secret = fs::read(place.path().join(key))?;
     let tor = TorProgram::find(OnionVersion::V3)?.tor();
     let path = |name: &str| place.path().join(name).display().to_string();
     let torrc = format!(
@@ -248,6 +256,10 @@ fn a_backends_script_makes_tor_a_backend() -> Result<()> {
     ensure!(first.status.success(), failed()?);
     let address = place.read("web1/hostname")?;
     ensure!(String::from_utf8(first.stdout.clone())? == format!("web1={address}"), failed()?);
+    let config = place.read("onionbalance-setup/management/config.yaml")?;
+    ensure!(config.contains(&format!("- address: {address}")), "{config} {address}");
+    ensure!(fs::read(place.path().join("web1/hs_ed25519_secret_key"))? == secret);
+    ensure!(!place.path().join(key).try_exists()?);
     let frontend = place.read("web1/ob_config")?;
     ensure!(
         place.read("onionbalance-setup/README")?.contains(frontend.trim_start_matches("MasterOnionAddress "))

@@ -10,6 +10,7 @@ use onionbalance_process::directory_of;
 use onionbalance_proto::config::{AllowedUser, line_of_key};
 
 use super::finding::{Finding, Severity};
+use crate::cli::Stage;
 use crate::config::Configuration;
 
 /// Places that systemd fills when a unit starts, so that nothing there can be missed before. The last one is
@@ -23,13 +24,13 @@ const ALLOWED_USERS: &str = "signer-allowed-uids";
 const NO_USER: &str = "install the package, or give a numeric uid";
 
 /// All findings about the machine.
-pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
-    let mut findings = users(configuration);
+pub(super) fn findings(configuration: &Configuration, stage: Stage) -> Vec<Finding> {
+    let mut findings = users(configuration, stage);
     findings.extend(places(configuration));
     findings
 }
 
-fn users(configuration: &Configuration) -> Vec<Finding> {
+fn users(configuration: &Configuration, stage: Stage) -> Vec<Finding> {
     let config = configuration.contents();
     let named = [("user", &config.user), ("signer-user", &config.signer_user)];
     let named = named.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)));
@@ -38,7 +39,8 @@ fn users(configuration: &Configuration) -> Vec<Finding> {
         let remedy = format!("make one (useradd --system {name}), or name another");
         Finding::of_key(Severity::Error, configuration, key, &text, &remedy)
     });
-    let unknown = config.signer_allowed_users.iter().filter_map(|user| unknown(configuration, user));
+    let allowed = config.signer_allowed_users.iter().filter(|_| stage == Stage::Installed);
+    let unknown = allowed.filter_map(|user| unknown(configuration, user));
     missing.chain(unknown).chain(refused(configuration)).chain(unknown_group(configuration)).collect()
 }
 

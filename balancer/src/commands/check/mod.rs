@@ -24,7 +24,7 @@ use self::live::{Row, Verdict};
 use self::screen::Screen;
 use super::terminal::WIDTH;
 use super::{CONFIGURATIONS, usual_configuration};
-use crate::cli::CheckOptions;
+use crate::cli::{CheckOptions, Stage};
 use crate::config::{Configuration, Examined};
 use crate::lifecycle::Setup;
 
@@ -75,7 +75,7 @@ fn examine(options: &CheckOptions) -> Result<(String, u8), Unread> {
         problem: format!("there is neither {}: name the configuration with -c", CONFIGURATIONS.join(" nor ")),
         status: BAD_CONFIGURATION,
     })?;
-    let checked = check(&file, options.directory.as_deref()).map_err(|error| Unread {
+    let checked = check(&file, options.directory.as_deref(), options.stage).map_err(|error| Unread {
         problem: format!("cannot read {}: {error}", file.display()),
         status: if error.kind() == io::ErrorKind::PermissionDenied { CANNOT_TELL } else { BAD_CONFIGURATION },
     });
@@ -102,13 +102,17 @@ fn examine(options: &CheckOptions) -> Result<(String, u8), Unread> {
 ///
 /// # Errors
 /// The file cannot be read.
-fn check(path: &Path, directory: Option<&Path>) -> io::Result<(Checked, Option<Configuration>)> {
+fn check(
+    path: &Path,
+    directory: Option<&Path>,
+    stage: Stage,
+) -> io::Result<(Checked, Option<Configuration>)> {
     let Examined { errors, is_complete, rest } = Configuration::examine(path, directory)?;
     let mut findings: Vec<Finding> = errors.into_iter().map(Finding::error).collect();
     if let Some(configuration) = &rest {
         let has_errors = !findings.is_empty();
         findings.extend(file::findings(configuration, has_errors));
-        findings.extend(machine::findings(configuration));
+        findings.extend(machine::findings(configuration, stage));
         findings.extend(owners::findings(configuration));
     }
     findings.sort_by_key(|finding| finding.line);

@@ -37,7 +37,7 @@ impl Place {
     }
 
     fn checked(&self) -> Checked {
-        check(&self.path("config.yaml"), None).unwrap().0
+        check(&self.path("config.yaml"), None, Stage::Installed).unwrap().0
     }
 
     /// The output, in which `DIR` is the directory, and the exit statuses without and with `--strict`.
@@ -206,7 +206,9 @@ fn a_key_is_a_file() {
 fn relative_paths_may_start_elsewhere() {
     let (place, other) = (Place::new(&service("")), Place::new(&service("")));
     fs::remove_file(place.path("front.key")).unwrap();
-    let found = |directory: Option<&Path>| check(&place.path("config.yaml"), directory).unwrap().0.findings;
+    let found = |directory: Option<&Path>| {
+        check(&place.path("config.yaml"), directory, Stage::Installed).unwrap().0.findings
+    };
     assert_eq!(found(None).len(), 1);
     assert_eq!(found(Some(other.0.path())), []);
 }
@@ -216,7 +218,10 @@ fn a_missing_file_is_an_error_and_another_service_is_none() {
     let place = Place::new(&service(&format!("- key: front.key\n  instances:\n  - address: {TWO}\n")));
     let short = place.short();
     assert!(short.contains(":5: error: two services have the key front.key"), "{short}");
-    assert_eq!(check(&place.path("none"), None).err().unwrap().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        check(&place.path("none"), None, Stage::Installed).err().unwrap().kind(),
+        io::ErrorKind::NotFound
+    );
 }
 
 #[test]

@@ -1,13 +1,9 @@
 //! A plan whose services have keys, and so addresses; and the machine that is to run it.
 
-use nix::unistd::User;
 use onionbalance_proto::config::Address;
 
 use super::kernel::Kernel;
 use super::plan::{Plan, Service};
-
-/// The balancer's user in the units.
-const BALANCER_USER: &str = "onionbalance";
 
 /// A deployment of which every file can be written.
 pub(super) struct Deployment {
@@ -21,15 +17,12 @@ pub(super) struct Deployment {
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) kernel: Kernel,
-    /// The uid of the balancer's user in the units; `None`: the user does not exist yet.
-    pub(super) balancer_uid: Option<u32>,
 }
 
 impl Machine {
     /// This machine.
     pub(super) fn read() -> Self {
-        let user = User::from_name(BALANCER_USER).ok().flatten();
-        Self { kernel: Kernel::read(), balancer_uid: user.map(|user| user.uid.as_raw()) }
+        Self { kernel: Kernel::read() }
     }
 }
 

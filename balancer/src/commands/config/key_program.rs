@@ -1,11 +1,13 @@
 //! `onionbalance-key`, which makes and imports the keys: this program never holds one.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use onionbalance_proto::config::Address;
 
 use super::Problem;
+use super::deployment::key_file;
 use super::plan::Protection;
 use crate::cli::HsVersion;
 use crate::sibling::sibling;
@@ -22,7 +24,7 @@ pub(super) fn new(directory: &Path, version: HsVersion, protection: &Protection)
         Protection::Asked => &mut command,
         Protection::File(file) => command.arg("--passphrase-file").arg(file),
     };
-    run(command, directory)
+    run(&mut command, &directory.join(""))
 }
 
 /// Imports the key at `source` into `directory`, as [`new`] makes one. Fails also if its service has another
@@ -42,7 +44,7 @@ pub(super) fn import(
     };
     // A path that begins with `-` is not an option.
     command.arg("--key").arg(source);
-    let address = run(command, directory)?;
+    let address = run(&mut command, &directory.join(""))?;
     match (version, &address) {
         (HsVersion::V2, Address::V2(_)) | (HsVersion::V3, Address::V3(_)) => Ok(address),
         (_, Address::V2(_)) => Err(Problem::new(format_args!(
@@ -56,9 +58,22 @@ pub(super) fn import(
     }
 }
 
+/// Makes the key of a backend in `directory`, in the form of tor's file `file`: not encrypted, as tor reads
+/// it. Returns the address. Fails as [`new`].
+pub(super) fn new_for_tor(directory: &Path, version: HsVersion, file: &str) -> Result<Address, Problem> {
+    let address = new(directory, version, &Protection::Plain)?;
+    let key = directory.join(key_file(&address));
+    let mut command = Command::new(sibling(PROGRAM));
+    let exported = run(command.arg("export").arg(&key), &directory.join(file));
+    // The whole tree is removed if this fails.
+    fs::remove_file(&key)
+        .map_err(|error| Problem::new(format_args!("cannot remove {}: {error}", key.display())))?;
+    exported
+}
+
 /// The address that the program prints.
-fn run(mut command: Command, directory: &Path) -> Result<Address, Problem> {
-    command.arg("-o").arg(directory.join("")).stderr(Stdio::inherit());
+fn run(command: &mut Command, output: &Path) -> Result<Address, Problem> {
+    command.arg("-o").arg(output).stderr(Stdio::inherit());
     let output = command.output().map_err(|error| {
         Problem::new(format_args!(
             "cannot start {PROGRAM}, which makes the keys: {error}; install it beside this program"

@@ -125,7 +125,11 @@ impl<R: BufRead, W: Write> Generator<'_, R, W> {
         let default = self.options.tag.clone().unwrap_or_else(|| TAG.to_owned());
         let tag = self.ask(&format!("{of}Provide a tag name to group these instances [{default}]:"))?;
         let tag = plan::read_name(&tag.unwrap_or(default))?;
-        let backends = (1..=count).map(|number| Backend { name: format!("{tag}{number}"), address: None });
+        let backends = (1..=count).map(|number| Backend {
+            name: format!("{tag}{number}"),
+            address: None,
+            has_key: false,
+        });
         Ok(Service { key, backends: backends.collect() })
     }
 

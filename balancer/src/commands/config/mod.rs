@@ -148,7 +148,7 @@ fn install(output: &Path, passphrase: Option<&Path>) -> Result<ExitCode, Problem
 
 /// Checks the configuration in the tree at `output`, as `onionbalance check` does.
 fn check(output: &Path) -> ExitCode {
-    check::run(&CheckOptions::offline(tree::configuration(output)))
+    check::run(&CheckOptions::before_installation(tree::configuration(output)))
 }
 
 fn report(problem: impl Display) {

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) version: HsVersion,
     pub(super) form: Form,
     pub(super) protection: Protection,
+    /// True: the keys of backends without an address are made here.
+    pub(super) makes_backend_keys: bool,
     pub(super) services: Vec<Service>,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Backend {
     pub(super) name: String,
     /// `None`: its tor has not made it yet.
     pub(super) address: Option<Address>,
+    /// True: its key is in its directory of the tree.
+    pub(super) has_key: bool,
 }
 
 impl Plan {
@@ -81,6 +85,11 @@ impl Plan {
         Ok(())
     }
 
+    /// True if the key of a backend is in the tree.
+    pub(super) fn has_backend_keys(&self) -> bool {
+        self.services.iter().flat_map(|service| &service.backends).any(|backend| backend.has_key)
+    }
+
     /// True if the address of each backend is known.
     pub(super) fn has_all_addresses(&self) -> bool {
         self.services.iter().flat_map(|service| &service.backends).all(|backend| backend.address.is_some())
@@ -95,7 +104,9 @@ pub(super) fn service_name(tag: &str, number: u16, count: u16) -> String {
 /// Backends of the service `service` in this number.
 pub(super) fn backends(service: &str, count: u16) -> Vec<Backend> {
     let between = if service.ends_with(|last: char| last.is_ascii_digit()) { "-" } else { "" };
-    (1..=count).map(|number| Backend { name: format!("{service}{between}{number}"), address: None }).collect()
+    (1..=count)
+        .map(|number| Backend { name: format!("{service}{between}{number}"), address: None, has_key: false })
+        .collect()
 }
 
 /// Reads a list of backends, or their number. Fails if a part of the list is not a backend.
@@ -119,7 +130,7 @@ impl FromStr for Backend {
         let address = address.map(|address| {
             address.parse::<Address>().map_err(|error| Problem::new(format_args!("{name}: {error}")))
         });
-        Ok(Self { name: read_name(name)?, address: address.transpose()? })
+        Ok(Self { name: read_name(name)?, address: address.transpose()?, has_key: false })
     }
 }
 

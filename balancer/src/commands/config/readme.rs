@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::backend;
 use super::deployment::{Deployment, key_file};
 use super::plan::{Backend, Form, Protection};
 use crate::cli::HsVersion;
@@ -89,21 +90,33 @@ fn backends(deployment: &Deployment) -> String {
             service.name, service.port, service.target
         )
     });
-    let lines: Vec<String> = all(deployment)
-        .map(|Backend { name, .. }| format!("ssh root@{name} sh -s < backends/{name}/install.sh"))
-        .collect();
+    let line = |Backend { name, has_key, .. }: &Backend| match has_key {
+        true => format!(
+            "tar -C backends -cf - {name} | ssh root@{name} 'tar -xf - --no-same-owner && sh {name}/install.sh'"
+        ),
+        false => format!("ssh root@{name} sh -s < backends/{name}/install.sh"),
+    };
+    let lines: Vec<String> = all(deployment).map(line).collect();
+    let keys = if deployment.plan.has_backend_keys() { KEYS } else { "" };
     format!(
         "The backends
 
 Install tor on the machine of each backend, and run its script there as root.
 {version}The script adds an onion service to tor's configuration, restarts tor, and
 prints the backend's name and address.
-{}
+{}{keys}
 {}",
         targets.collect::<String>(),
         commands(&lines)
     )
 }
+
+/// The sentences about the keys of backends.
+const KEYS: &str = "\
+The keys of the backends were made here, so that no address has to be carried
+back. They are not encrypted. The script installs the key for tor, and removes
+it from the copy of the directory there.
+";
 
 fn addresses(deployment: &Deployment) -> String {
     let missing = all(deployment).filter(|backend| backend.address.is_none());
@@ -162,26 +175,38 @@ run `onionbalance config` again without --first-try, and give it the same key.
     )
 }
 
+/// The first sentences about a copy.
+const COPY: &str = "\
+Copy the directory management to a safe place. An address is lost with its key.
+";
+const COPY_WITH_BACKENDS: &str = "\
+Copy the directories management and backends to a safe place. An address is
+lost with its key. The keys of the backends are not encrypted.
+";
+
 fn backup(deployment: &Deployment) -> String {
     let protection = if is_encrypted(deployment) {
         "Keep the passphrase in another place."
     } else {
         "No key is encrypted here:\nthe holder of a copy can act as the service."
     };
-    let files: Vec<String> =
-        deployment.addresses.iter().map(|address| format!("management/{}", key_file(address))).collect();
-    let remove = match deployment.plan.form {
-        Form::Units => format!(
-            "\nThen remove what is left here:\n\n{}",
-            commands(&[format!("shred -u {}", files.join(" "))])
-        ),
-        Form::FirstTry => String::new(),
+    let own = deployment.addresses.iter().map(|address| format!("management/{}", key_file(address)));
+    let key = backend::key_file(deployment.plan.version);
+    let of_backends = all(deployment).filter(|backend| backend.has_key);
+    let of_backends: Vec<String> = of_backends.map(|of| format!("backends/{}/{key}", of.name)).collect();
+    let copy = if of_backends.is_empty() { COPY } else { COPY_WITH_BACKENDS };
+    // The first try uses its key here.
+    let own = own.filter(|_| deployment.plan.form == Form::Units);
+    let lines: Vec<String> = own.chain(of_backends).map(|file| format!("shred -u {file}")).collect();
+    let remove = if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\nThen remove the keys that are left here:\n\n{}", commands(&lines))
     };
     format!(
         "A copy
 
-Copy the directory management to a safe place. An address is lost with its key.
-{protection}
+{copy}{protection}
 {remove}"
     )
 }

@@ -30,12 +30,12 @@ fn planned(line: &str) -> Result<Plan, String> {
     wizard::plan(&options(line)).map_err(|problem| problem.to_string())
 }
 
-/// The deployment of these options on a machine with this kernel, without a user for the balancer.
+/// The deployment of these options on a machine with this kernel.
 fn deployment(line: &str, kernel: Kernel) -> Deployment {
     let plan = planned(line).unwrap();
     let addresses = [FRONTEND, WEB1].map(|address| address.parse::<Address>().unwrap());
     let addresses = addresses.into_iter().take(plan.services.len()).collect();
-    Deployment { plan, addresses, machine: Machine { kernel, balancer_uid: None } }
+    Deployment { plan, addresses, machine: Machine { kernel } }
 }
 
 fn is_golden(name: &str, text: &str) {
@@ -53,6 +53,20 @@ fn the_files_of_a_usual_deployment() {
     is_golden("usual-here.sh", &here::script(&deployment));
     is_golden("usual-torrc", &backend::torrc(backend, service, address));
     is_golden("usual-summary", &wizard::summary(&deployment.plan));
+}
+
+/// Of two backends, one has an address already.
+#[test]
+fn the_files_of_a_deployment_with_keys_of_backends() {
+    let line = format!("--with-backend-keys --backends web1={FRONTEND},web2");
+    let mut deployment = deployment(&line, Kernel::of("6.12.57", ""));
+    is_golden("keys-summary", &wizard::summary(&deployment.plan));
+    let backend = &mut deployment.plan.services[0].backends[1];
+    (backend.address, backend.has_key) = (Some(WEB1.parse().unwrap()), true);
+    is_golden("keys-README", &readme::render(&deployment, Path::new("/root/onionbalance-setup")));
+    is_golden("keys-config.yaml", &yaml::render(&deployment));
+    let (service, address) = deployment.services().next().unwrap();
+    is_golden("keys-backend.sh", &backend::install(&service.backends[1], service, address));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn write(plan: Plan, machine: Machine) -> Result<Deployment, Problem>
     written
 }
 
-fn write_in(plan: Plan, machine: Machine) -> Result<Deployment, Problem> {
+fn write_in(mut plan: Plan, machine: Machine) -> Result<Deployment, Problem> {
     let output = plan.output.clone();
     let management = output.join(MANAGEMENT);
     make_directory(&management, 0o700)?;
@@ -48,17 +48,17 @@ fn write_in(plan: Plan, machine: Machine) -> Result<Deployment, Problem> {
         };
         addresses.push(address?);
     }
+    let backends = output.join("backends");
+    make_directory(&backends, 0o755)?;
+    make_backends(&mut plan, &backends)?;
     let deployment = Deployment { plan, addresses, machine };
     create(&configuration(&output), 0o640, &yaml::render(&deployment))?;
     if deployment.plan.form == Form::Units {
         create(&installation(&output), 0o755, &here::script(&deployment))?;
     }
-    let backends = output.join("backends");
-    make_directory(&backends, 0o755)?;
     for (service, frontend) in deployment.services() {
         for of in &service.backends {
             let place = backends.join(&of.name);
-            make_directory(&place, 0o755)?;
             create(&place.join("install.sh"), 0o755, &backend::install(of, service, frontend))?;
             create(&place.join("torrc"), 0o644, &backend::torrc(of, service, frontend))?;
         }
@@ -66,6 +66,21 @@ fn write_in(plan: Plan, machine: Machine) -> Result<Deployment, Problem> {
     let place = std::path::absolute(&output).map_err(|error| failed(&output, error))?;
     create(&output.join("README"), 0o644, &readme::render(&deployment, &place))?;
     Ok(deployment)
+}
+
+/// Makes the directory of each backend below `place`, with the backend's key if the plan asks for it. Fails
+/// if one cannot be made.
+fn make_backends(plan: &mut Plan, place: &Path) -> Result<(), Problem> {
+    let (version, makes_keys) = (plan.version, plan.makes_backend_keys);
+    for of in plan.services.iter_mut().flat_map(|service| &mut service.backends) {
+        let place = place.join(&of.name);
+        make_directory(&place, 0o755)?;
+        if makes_keys && of.address.is_none() {
+            of.address = Some(key_program::new_for_tor(&place, version, backend::key_file(version))?);
+            of.has_key = true;
+        }
+    }
+    Ok(())
 }
 
 /// Fails if something exists at `path`.

@@ -25,6 +25,7 @@ pub(super) fn plan(options: &ConfigOptions) -> Result<Plan, Problem> {
         version: options.hs_version,
         form: if options.first_try { Form::FirstTry } else { Form::Units },
         protection: protection(options),
+        makes_backend_keys: options.backend_keys.with_backend_keys,
         services,
     };
     plan.check()?;
@@ -118,7 +119,8 @@ pub(super) fn ask<R: BufRead, W: Write>(
             choose(dialogue, "Encrypt the keys with a passphrase", &default, &answers)?
         }
     };
-    let plan = Plan { output, version: options.hs_version, form, protection, services };
+    let (version, makes_backend_keys) = (options.hs_version, options.backend_keys.with_backend_keys);
+    let plan = Plan { output, version, form, protection, makes_backend_keys, services };
     plan.check()?;
     dialogue.say(&format!("\n{}", summary(&plan)))?;
     let is_wanted = choose(dialogue, "Write this", &true, &[("yes", true), ("no", false)])?;
@@ -191,8 +193,12 @@ pub(super) fn summary(plan: &Plan) -> String {
         // Writing to a string cannot fail.
         let _ =
             writeln!(text, "  service {}{version}: {key}; visitors use port {}", service.name, service.port);
-        for Backend { name, address } in &service.backends {
-            let known = address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default();
+        for Backend { name, address, .. } in &service.backends {
+            let known = match address {
+                Some(address) => format!(" ({address})"),
+                None if plan.makes_backend_keys => ", a new key, not encrypted".to_owned(),
+                None => String::new(),
+            };
             let _ = writeln!(text, "    backend {name}{known}: its server listens at {}", service.target);
         }
     }

@@ -16,15 +16,15 @@ pub(super) fn render(deployment: &Deployment) -> String {
     for (service, address) in deployment.services() {
         // Writing to a string cannot fail.
         let _ = write!(text, "  - name: {}\n    key: {}\n    instances:\n", service.name, key_file(address));
-        for Backend { name, address } in &service.backends {
+        for Backend { name, address, .. } in &service.backends {
             let address = address.as_ref().map_or_else(|| placeholder(name), Address::to_string);
             let _ = write!(text, "      - address: {address}\n        name: {name}\n");
         }
     }
     text.push('\n');
-    text += &match deployment.plan.form {
-        Form::Units => units(deployment),
-        Form::FirstTry => FIRST_TRY.to_owned(),
+    text += match deployment.plan.form {
+        Form::Units => UNITS,
+        Form::FirstTry => FIRST_TRY,
     };
     text += &locked_memory(&deployment.machine.kernel);
     text
@@ -35,21 +35,14 @@ const FIRST_TRY: &str = "\
 status-socket-location: status.sock
 ";
 
-fn units(deployment: &Deployment) -> String {
-    let (uid, reason) = match deployment.machine.balancer_uid {
-        Some(uid) => (uid, "The user onionbalance may ask the signer."),
-        None => (0, "The user onionbalance may ask the signer: install.sh writes its uid here."),
-    };
-    format!(
-        "# Where the units for systemd have the signer's socket.
+const UNITS: &str = "\
+# Where the units for systemd have the signer's socket.
 signer-socket-location: /run/onionbalance/signer.sock
-# {reason}
-signer-allowed-uids: [{uid}]
+# The balancer's user in the units may ask the signer.
+signer-allowed-uids: [onionbalance]
 # The newest descriptors of the backends outlive a restart here.
 state-file-location: /var/lib/onionbalance/state.json
-"
-    )
-}
+";
 
 /// The setting that a kernel without secret memory needs, with its reason; nothing for another kernel.
 pub(super) fn locked_memory(kernel: &Kernel) -> String {
@@ -71,7 +64,7 @@ fn placeholder(backend: &str) -> String {
 /// Fails if a backend has no place, and no address is given for it.
 pub(super) fn fill(text: &str, backends: &[Backend]) -> Result<String, Problem> {
     let mut filled = text.to_owned();
-    for Backend { name, address } in backends {
+    for Backend { name, address, .. } in backends {
         let Some(address) = address else {
             return Err(Problem::new(format_args!("{name} has no address: write {name}=ADDRESS")));
         };

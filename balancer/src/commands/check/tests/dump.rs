@@ -14,7 +14,7 @@ fn a_dump_has_each_value_with_its_source() {
         let Ok(Task::Check(options)) = Task::try_read(line.split(' ').map(Into::into), None) else {
             panic!("{line} is not a check")
         };
-        let (_, configuration) = check(&place.path("config.yaml"), None).unwrap();
+        let (_, configuration) = check(&place.path("config.yaml"), None, Stage::Installed).unwrap();
         let text = render(&options, &configuration.unwrap());
         let text = text.replace(&place.0.path().display().to_string(), "DIR");
         // Blanks make the columns.
@@ -69,7 +69,7 @@ fn a_dump_is_a_configuration_with_the_same_meaning() {
     else {
         panic!("not a check")
     };
-    let read = || check(&place.path("config.yaml"), None).unwrap().1.unwrap();
+    let read = || check(&place.path("config.yaml"), None, Stage::Installed).unwrap().1.unwrap();
     let first = render(&options, &read());
     place.write("config.yaml", &first);
     let values = |text: &str| {

@@ -34,8 +34,6 @@ for key in $KEYS; do
     install -m 400 -o onionbalance-signer "$key" "$ETC/"
 done
 install -m 640 -g onionbalance config.yaml "$ETC/"
-sed -i "s/^signer-allowed-uids:.*/signer-allowed-uids: [$(id -u onionbalance)]/" "$ETC/config.yaml"
-chgrp onionbalance "$ETC/config.yaml"
 
 # The signer opens the keys before anything is started.
 (umask 077 && : > "$PASSPHRASE")

@@ -28,4 +28,5 @@ until [ -s "$DIRECTORY/hostname" ]; do
     [ "$tries" -gt 0 ] || fail "tor has made no $DIRECTORY/hostname in 30 seconds: see its log"
     sleep 1
 done
+@OWN@
 echo "@NAME@=$(cat "$DIRECTORY/hostname")"
