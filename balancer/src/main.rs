@@ -13,6 +13,7 @@ use onionbalance::lifecycle::signals::{Endings, Requests};
 use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::signer::SignerError;
+use onionbalance::status::StatusError;
 use onionbalance_process::BAD_CONFIGURATION;
 use onionbalance_proto::config::ConfigError;
 use tokio::runtime::Builder;
@@ -76,14 +77,16 @@ async fn run(arguments: Arguments) -> ExitCode {
         }
         Err(problem) => {
             error!("{problem}");
-            let signer = problem.downcast_ref::<SignerError>();
-            if problem.is::<ConfigError>() || signer.is_some_and(SignerError::is_lasting) {
-                ExitCode::from(BAD_CONFIGURATION)
-            } else {
-                ExitCode::FAILURE
-            }
+            if is_lasting(&*problem) { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// True if the configuration or the installation has to be changed first: a restart would be in vain.
+fn is_lasting(problem: &(dyn Error + 'static)) -> bool {
+    let of_signer = problem.downcast_ref::<SignerError>().is_some_and(SignerError::is_lasting);
+    let of_group = matches!(problem.downcast_ref(), Some(StatusError::Group(_)));
+    problem.is::<ConfigError>() || of_signer || of_group
 }
 
 fn subscribe() -> io::Result<(Endings, Requests)> {
