@@ -33,6 +33,7 @@ pub struct Names {
 struct Inner {
     services: BTreeMap<ServiceId, Name>,
     backends: BTreeMap<BackendId, Backend>,
+    places: BTreeMap<ServiceId, usize>,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -48,12 +49,17 @@ pub struct NamesBuilder {
     services: BTreeMap<ServiceId, Name>,
     /// Each backend's first name, and its service.
     backends: BTreeMap<BackendId, (Name, ServiceId)>,
+    places: BTreeMap<ServiceId, usize>,
 }
 
 impl NamesBuilder {
-    /// Names a service.
-    pub fn service(&mut self, service: &ServiceId, name: &Name) {
-        self.services.insert(service.clone(), name.clone());
+    /// Adds a service behind those that were added before, with its name.
+    pub fn service(&mut self, service: &ServiceId, name: Option<&Name>) {
+        let place = self.places.len();
+        self.places.entry(service.clone()).or_insert(place);
+        if let Some(name) = name {
+            self.services.insert(service.clone(), name.clone());
+        }
     }
 
     /// Names a backend of this service. A backend of several services keeps its first name.
@@ -63,7 +69,7 @@ impl NamesBuilder {
 
     /// The names that were collected.
     pub fn build(self) -> Names {
-        let Self { services, backends } = self;
+        let Self { services, backends, places } = self;
         let mut once = BTreeSet::new();
         let mut several = BTreeSet::new();
         for (name, _) in backends.values() {
@@ -79,7 +85,7 @@ impl NamesBuilder {
             (id, Backend { label: label(&name, &service), name })
         };
         let backends = backends.into_iter().map(named).collect();
-        Names { inner: Arc::new(Inner { services, backends }), hides_addresses: false }
+        Names { inner: Arc::new(Inner { services, backends, places }), hides_addresses: false }
     }
 }
 
@@ -93,6 +99,11 @@ impl Names {
     /// True if the log may have addresses beside names.
     pub fn shows_addresses(&self) -> bool {
         !self.hides_addresses
+    }
+
+    /// The place of a service among those of the configuration, from 0; `None`: it is not among them.
+    pub fn place(&self, service: &ServiceId) -> Option<usize> {
+        self.inner.places.get(service).copied()
     }
 
     /// The name of a service; `None` without one.
@@ -161,9 +172,7 @@ mod tests {
         let mut builder = NamesBuilder::default();
         for (service, name, backends) in of {
             let service = ServiceId::from(*service);
-            if let Some(name) = name {
-                builder.service(&service, &name.parse().unwrap());
-            }
+            builder.service(&service, name.map(|name| name.parse().unwrap()).as_ref());
             for (backend, name) in *backends {
                 builder.backend(&service, &BackendId::from(*backend), &name.parse().unwrap());
             }
@@ -179,6 +188,13 @@ mod tests {
         assert_eq!(names.service(&"t.onion".into()), "t.onion");
         assert_eq!(names.backend(&"b.onion".into()), "b.onion");
         assert_eq!(names.of_backend(&"b.onion".into()), None);
+    }
+
+    #[test]
+    fn services_have_their_places_in_the_configuration() {
+        let names = names(&[("t.onion", None, &[]), ("s.onion", Some("shop"), &[]), ("t.onion", None, &[])]);
+        let places = ["s.onion", "t.onion", "u.onion"].map(|service| names.place(&service.into()));
+        assert_eq!(places, [Some(1), Some(0), None]);
     }
 
     #[test]

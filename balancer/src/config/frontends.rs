@@ -272,9 +272,7 @@ fn collect<Address: Display, Backend>(
     named: fn(&Backend) -> Named<'_, Address>,
 ) {
     let id = ServiceId::of(&held.address);
-    if let Some(name) = &service.name {
-        builder.service(&id, name);
-    }
+    builder.service(&id, service.name.as_ref());
     for Named(name, address) in instances.iter().map(named) {
         if let Some(name) = name {
             builder.backend(&id, &BackendId::of(address), name);

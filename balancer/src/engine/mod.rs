@@ -362,8 +362,9 @@ impl<P: Point, R: RngCore> Engine<P, R> {
 
     /// Takes the configuration of one service, all of whose backends are registered.
     fn configure_service(&mut self, spec: &ServiceSpec) {
-        let names: BTreeSet<&BackendId> = spec.backends.iter().collect();
-        let mine: Vec<_> = names.into_iter().filter_map(|name| self.backends.number(name)).collect();
+        let mut known = BTreeSet::new();
+        let once = spec.backends.iter().filter(|name| known.insert(*name));
+        let mine: Vec<_> = once.filter_map(|name| self.backends.number(name)).collect();
         let number = self.services.get_or_insert(spec.id.clone(), || Service::new(spec));
         if let Some(service) = self.services.get_mut(number) {
             if service.reconfigure(spec, mine.clone()) {

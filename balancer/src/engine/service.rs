@@ -22,7 +22,7 @@ use super::timers::{ServiceTimer, Timer, earliest, ended};
 /// The state of one service.
 pub(super) struct Service<P: Point> {
     id: ServiceId,
-    /// The backends, in the order of their names.
+    /// The backends, in the order of the configuration.
     backends: Vec<Number<BackendId>>,
     max_points: usize,
     distinct: bool,
@@ -67,7 +67,7 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Takes a configuration, and keeps the state of what stays; `backends` are in the order of their names.
+    /// Takes a configuration, and keeps the state of what stays; each of `backends` is there once.
     /// True if [`Service::reconsider`] has to follow, because there can be other sets.
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
         let is_same =
@@ -226,7 +226,7 @@ impl<P: Point> Service<P> {
         self.descriptors.iter().map(Descriptor::sets_wanted).max().unwrap_or(1)
     }
 
-    /// Its backends, in the order of their names.
+    /// Its backends, in the order of the configuration.
     pub(super) fn backends(&self) -> &[Number<BackendId>] {
         &self.backends
     }

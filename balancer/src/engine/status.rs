@@ -49,7 +49,7 @@ pub struct ServiceStatus {
     pub stale_for: Option<Duration>,
     /// Its descriptors, the earlier period first.
     pub descriptors: Vec<DescriptorStatus>,
-    /// Its backends, in the order of their names.
+    /// Its backends, in the order of the configuration.
     pub backends: Vec<BackendStatus>,
 }
 

@@ -499,7 +499,7 @@ mod tests {
     #[test]
     fn what_goes_wrong_with_a_service_and_its_end_are_told() {
         let mut builder = NamesBuilder::default();
-        builder.service(&"front.onion".into(), &"shop".parse().unwrap());
+        builder.service(&"front.onion".into(), Some(&"shop".parse().unwrap()));
         let mut known = Introductions::new(builder.build());
         let service = || "front.onion".into();
         let slot = DescriptorSlot { period: 7, replica: 0 };

@@ -31,18 +31,20 @@ pub(super) fn render(state: &State, now: UnixTime) -> String {
     text
 }
 
-/// The report on this state at the time `now`.
+/// The report on this state at the time `now`. Services and backends are in the order of the configuration.
 pub(super) fn report(state: &State, now: UnixTime) -> Report {
     let verdict = Verdict::of(state, now);
     let healths = verdict.healths();
     let mut rings = KnownRings::default();
-    let of_tor = |tor: &TorState| -> Vec<Service> {
-        tor.services
-            .iter()
-            .map(|report| service(report, tor.rings.as_ref(), &mut rings, &healths, now))
-            .collect()
+    let of_tor = |tor: &TorState| -> Vec<(Option<usize>, Service)> {
+        let mut one = |report: &ServiceReport| {
+            let place = report.names.place(&report.status.service);
+            (place, service(report, tor.rings.as_ref(), &mut rings, &healths, now))
+        };
+        tor.services.iter().map(&mut one).collect()
     };
-    let services = state.tors.iter().flat_map(of_tor).collect();
+    let mut services: Vec<_> = state.tors.iter().flat_map(of_tor).collect();
+    services.sort_by_key(|(place, _)| *place);
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,7 +55,7 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
         summary: verdict.to_string(),
         signer: signer(state, now),
         tors: state.tors.iter().map(|of| tor(of, now)).collect(),
-        services,
+        services: services.into_iter().map(|(_, service)| service).collect(),
         problems: verdict.problems,
         events: events(state, now),
     }
@@ -313,8 +315,9 @@ mod tests {
 
     use super::*;
     use crate::engine::{Notice, ServiceStatus};
+    use crate::names::NamesBuilder;
     use crate::onion_version::ClientLine;
-    use crate::status::testing::{BEHIND, backend, descriptor, event, report, service, state_of};
+    use crate::status::testing::{BEHIND, backend, descriptor, event, report, report_of, service, state_of};
 
     /// Checks that `found` has everything of `wanted`, and maybe more keys.
     fn assert_has(found: &serde_json::Value, wanted: &serde_json::Value) {
@@ -401,6 +404,20 @@ mod tests {
                  "lastError": "it did not answer in time"},
             ])
         );
+    }
+
+    #[test]
+    fn services_are_in_the_order_of_the_configuration() {
+        let mut names = NamesBuilder::default();
+        for address in ["b.onion", "c.onion", "a.onion"] {
+            names.service(&address.into(), None);
+        }
+        let names = names.build();
+        let in_order_of_addresses = ["a.onion", "b.onion", "c.onion"]
+            .map(|address| ServiceReport { names: names.clone(), ..report(service(address), None, &[]) });
+        let report = report_of(&state_of(in_order_of_addresses.into()), UnixTime(1_795_336_111));
+        let listed: Vec<_> = report.services.iter().map(|service| service.onion_address.as_str()).collect();
+        assert_eq!(listed, ["b.onion", "c.onion", "a.onion"]);
     }
 
     #[test]

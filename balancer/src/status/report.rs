@@ -167,7 +167,7 @@ pub struct Service {
     pub client_line: Option<String>,
     /// Its descriptors, the earlier period first.
     pub descriptors: Vec<Descriptor>,
-    /// Its backends, in the order of their addresses.
+    /// Its backends, in the order of the configuration.
     pub instances: Vec<Instance>,
 }
 

@@ -102,9 +102,7 @@ pub(crate) fn service(address: &str) -> ServiceStatus {
 /// address and name.
 pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
     let mut names = NamesBuilder::default();
-    if let Some(name) = name {
-        names.service(&status.service, &name.parse().unwrap());
-    }
+    names.service(&status.service, name.map(|name| name.parse().unwrap()).as_ref());
     for (address, name) in backends {
         names.backend(&status.service, &BackendId::from(*address), &name.parse().unwrap());
     }

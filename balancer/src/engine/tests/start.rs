@@ -199,6 +199,14 @@ fn a_new_configuration_keeps_what_is_known_of_the_rest() {
 }
 
 #[test]
+fn the_status_has_the_order_of_the_configuration() {
+    let mut script = Script::started(TWO);
+    script.configure(specs(&[("s", &["c", "a", "b", "a"])]));
+    let listed = script.status("s").backends.into_iter().map(|backend| backend.backend);
+    assert_eq!(listed.collect::<Vec<_>>(), ["c", "a", "b"].map(BackendId::from));
+}
+
+#[test]
 fn points_of_a_removed_backend_go_even_if_none_is_left() {
     let mut script = Script::started(TWO);
     script.copy("a", relay(100), 1, &[1]);
