@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use onionbalance_proto::config::ConfigError;
+use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::wire::HeldService;
 use rand_core::{OsRng, RngCore};
 use tokio::time::{Instant, sleep_until};
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 
 use super::Balancer;
 use crate::config::{Configuration, Frontends};
+use crate::engine::ServiceId;
 use crate::repeats::Repeats;
 use crate::signer::SignerError;
 use crate::tor::Reconnect;
@@ -19,6 +21,9 @@ use crate::tor::carrier::Patience;
 /// The time between two questions to a signer that has answered. If a service manager listens for a signer
 /// that is not ready, each question starts it once more.
 const AGAIN: Duration = Duration::from_secs(30);
+/// The time between two questions about delegations: a restart of the signer installs the next one, and
+/// onionbalance is not told.
+const DELEGATIONS: Duration = Duration::from_secs(600);
 /// The topic of warnings about missing services and backends.
 const TOPIC: &str = "agreement";
 
@@ -26,7 +31,7 @@ const TOPIC: &str = "agreement";
 pub(super) struct Agreement {
     /// The services in the last answer of the signer; `None` before the first answer.
     held: Option<Vec<HeldService>>,
-    /// The time of the next question; `None` if nothing is missing.
+    /// The time of the next question; `None` if nothing is missing, and no delegation ends.
     due: Option<Instant>,
     wait: Reconnect,
     /// True after a warning without its end.
@@ -101,7 +106,9 @@ impl Agreement {
                 if self.has_warned {
                     info!("the signer holds all keys and allows all backends of the configuration");
                 }
-                *self = Self { held: Some(held), due: None, ..Self::default() };
+                let is_delegated = held.iter().any(|held| delegation(held).is_some());
+                let due = is_delegated.then(|| Instant::now() + DELEGATIONS);
+                *self = Self { held: Some(held), due, ..Self::default() };
             }
             Some(missing) => {
                 self.held = Some(held);
@@ -157,9 +164,16 @@ impl Balancer {
         let missing = missing(agreed.left_out());
         let Agreed { held, frontends } = agreed;
         self.verbosity.label(self.setup.labels(&held));
+        self.board().set_delegations(held.iter().filter_map(delegation).collect());
         self.runtimes.apply(self.setup.work(frontends), patience);
         self.agreement.note(held, missing);
     }
+}
+
+/// A service with the end of its delegation; `None` if the signer has its key.
+fn delegation(held: &HeldService) -> Option<(ServiceId, UnixTime)> {
+    let HeldService::V3 { held, delegation_ends } = held else { return None };
+    Some((ServiceId::of(&held.address), (*delegation_ends)?))
 }
 
 /// A message about the first missing entry, with the number of further ones; `None` if nothing is missing.

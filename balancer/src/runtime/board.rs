@@ -1,14 +1,16 @@
 //! The state of all runtimes and of the signer, collected for the status and the service manager.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use onionbalance_proto::time::UnixTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::{ConsensusAge, Happening, PostLoad, ServiceReport, Signatures};
 use crate::endpoint::Endpoint;
-use crate::engine::Load;
+use crate::engine::{Load, ServiceId};
 use crate::onion_version::Rings;
 use crate::signer::Trouble;
 
@@ -21,9 +23,14 @@ pub struct State {
     pub signer: Option<Trouble>,
     /// The refusal of the last reload; `None` if it was accepted, or if there was none.
     pub reload: Option<RefusedReload>,
+    /// The ends of the delegations by which services are signed; without those whose key the signer has.
+    pub delegations: Delegations,
     /// The tors, in the order in which their runtimes were started; empty until the signer has answered once.
     pub tors: Vec<TorState>,
 }
+
+/// The times at which delegations end, by their services.
+pub type Delegations = BTreeMap<ServiceId, UnixTime>;
 
 /// A reload that was refused: the balancer goes on with the configuration before it.
 #[derive(Clone, Debug)]
@@ -68,12 +75,14 @@ pub struct StatusBoard {
     began: Instant,
     signer: watch::Receiver<Option<Trouble>>,
     reload: Arc<Mutex<Option<RefusedReload>>>,
+    delegations: Arc<Mutex<Delegations>>,
     runtimes: Arc<Mutex<Vec<mpsc::Sender<Inquiry>>>>,
 }
 
 impl StatusBoard {
     pub(crate) fn new(signer: watch::Receiver<Option<Trouble>>) -> Self {
-        Self { began: Instant::now(), signer, reload: Arc::default(), runtimes: Arc::default() }
+        let began = Instant::now();
+        Self { began, signer, reload: Arc::default(), delegations: Arc::default(), runtimes: Arc::default() }
     }
 
     /// The state of all runtimes. Waits while one of them is busy.
@@ -88,13 +97,20 @@ impl StatusBoard {
             }
         }
         let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        State { uptime: self.began.elapsed(), signer: self.signer.borrow().clone(), reload, tors }
+        let delegations = self.delegations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let signer = self.signer.borrow().clone();
+        State { uptime: self.began.elapsed(), signer, reload, delegations, tors }
     }
 
     /// Shows the end of a reload from now on: the reason for which it was refused, or `None`.
     pub fn set_reload(&self, refused: Option<String>) {
         let refused = refused.map(|problem| RefusedReload { since: Instant::now(), problem });
         *self.reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// Shows these delegations from now on.
+    pub fn set_delegations(&self, delegations: Delegations) {
+        *self.delegations.lock().unwrap_or_else(PoisonError::into_inner) = delegations;
     }
 
     pub(super) fn set(&self, runtimes: Vec<mpsc::Sender<Inquiry>>) {

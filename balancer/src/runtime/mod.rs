@@ -40,7 +40,7 @@ use tokio::time::Instant;
 
 pub use activity::Activity;
 pub use behind::Behind;
-pub use board::{Inquiry, RefusedReload, State, StatusBoard, TorState};
+pub use board::{Delegations, Inquiry, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
 pub use durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 pub use fleet::Configuration;

@@ -39,7 +39,9 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
     let of_tor = |tor: &TorState| -> Vec<(Option<usize>, Service)> {
         let mut one = |report: &ServiceReport| {
             let place = report.names.place(&report.status.service);
-            (place, service(report, tor.rings.as_ref(), &mut rings, &healths, now))
+            let end = state.delegations.get(&report.status.service).copied().map(Moment);
+            let service = service(report, tor.rings.as_ref(), &mut rings, &healths, now);
+            (place, Service { delegation_ends: end, ..service })
         };
         tor.services.iter().map(&mut one).collect()
     };
@@ -152,6 +154,7 @@ fn service(
         publish_attempt_second_descriptor: attempt(1),
         intro_points_num: status.points,
         all_gone_since: status.stale_for.map(|stale| ago(stale, now)),
+        delegation_ends: None,
         uploads: uploads_of(*uploads),
         publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),

@@ -132,6 +132,8 @@ impl Metrics {
         let backends = self.series("service_backends", "The backends of a service");
         let live = self.series("service_backends_live", "The live ones of these");
         let points = self.series("service_introduction_points", "The introduction points that are published");
+        let end = "service_delegation_end_timestamp_seconds";
+        let end = self.series(end, "The end of the signer's delegation, if it does not have the key");
         for (labels, service) in named(services) {
             for health in [Health::Ok, Health::Starting, Health::Degraded, Health::Down] {
                 let labels = [labels.clone(), vec![("state", health.to_string())]].concat();
@@ -141,6 +143,9 @@ impl Metrics {
             set(&backends, &labels, number(service.instances.len()));
             set(&live, &labels, number(service.instances.iter().filter(is_live).count()));
             set(&points, &labels, number(service.intro_points_num));
+            if let Some(at) = service.delegation_ends {
+                set(&end, &labels, time(at.0));
+            }
         }
     }
 
@@ -325,7 +330,8 @@ mod tests {
             backends: vec![backend("a.onion", Some(1)), gone],
             ..service("front.onion")
         };
-        let state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
+        let mut state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
+        state.delegations = [("front.onion".into(), UnixTime(1_795_600_000))].into();
         Report { commit: Some("1a2b3c4d5e6f".to_owned()), ..report_of(&state, UnixTime(1_795_336_111)) }
     }
 
@@ -345,6 +351,7 @@ mod tests {
             "onionbalance_signer_request_duration_seconds_bucket{le=\"+Inf\"} 415",
             "onionbalance_signer_request_duration_seconds_sum 3.16",
             "onionbalance_signer_request_duration_seconds_count 415",
+            "onionbalance_service_delegation_end_timestamp_seconds{service=\"shop\"} 1795600000",
             "onionbalance_descriptor_publish_duration_seconds_bucket{service=\"shop\",le=\"2.5\"} 1",
             "onionbalance_descriptor_publish_duration_seconds_count{service=\"shop\"} 4",
             "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",

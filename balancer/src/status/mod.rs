@@ -37,6 +37,7 @@ use self::group::SocketGroup;
 use self::http::Wish;
 pub use self::moment::Moment;
 pub use self::problem::{Problem, ProblemId, Severity};
+pub(crate) use self::problems::DELEGATION_ENDS_SOON;
 pub use self::report::{
     Descriptor, Durations, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer,
     Tor, Upload, Which,

@@ -71,11 +71,15 @@ pub enum ProblemId {
     DescriptorIncomplete,
     /// A reload was refused.
     ReloadRefused,
+    /// The delegation of a service ends within a week.
+    DelegationEnding,
+    /// The delegation of a service has ended: nothing can be signed.
+    DelegationEnded,
 }
 
 impl ProblemId {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::SignerUnreachable,
         Self::TorUnreachable,
         Self::TorConsensusOld,
@@ -89,6 +93,8 @@ impl ProblemId {
         Self::NotPublished,
         Self::DescriptorIncomplete,
         Self::ReloadRefused,
+        Self::DelegationEnding,
+        Self::DelegationEnded,
     ];
 }
 

@@ -18,6 +18,8 @@ const AWAY: Duration = Duration::from_secs(60);
 const ALL_GONE: Duration = Duration::from_secs(300);
 /// The time for which HSDirs may lack a descriptor: relays come and go.
 const INCOMPLETE: Duration = Duration::from_secs(300);
+/// The remaining time of a delegation from which on it is a problem.
+pub(crate) const DELEGATION_ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The number of uploads to an HSDir that may fail in a row.
 const FAILURES: u32 = 3;
 /// HSDirs keep a descriptor for its lifetime, which is three hours (rend-spec-v3 2.4).
@@ -27,6 +29,8 @@ const WITHOUT_BALANCER: &str = "what was published before stays reachable for up
 pub(super) fn of(state: &State, now: UnixTime) -> impl Iterator<Item = Problem> {
     let tors = state.tors.iter().flat_map(move |tor| of_tor(tor, now));
     let services = state.services().flat_map(move |service| of_service(service, now));
+    let services =
+        services.chain(state.services().filter_map(move |service| delegation(state, service, now)));
     signer(state, now).into_iter().chain(reload(state, now)).chain(tors).chain(services)
 }
 
@@ -98,6 +102,26 @@ fn of_service(report: &ServiceReport, now: UnixTime) -> impl Iterator<Item = Pro
     let missing = backends.clone().filter_map(move |backend| missing_backend(backend, status, names, now));
     let invalid = backends.filter_map(move |backend| invalid_backend(backend, status, names));
     down(status, names, now).into_iter().chain(missing).chain(invalid).chain(incomplete(status, names, now))
+}
+
+/// The end of the delegation of a service; `None` if it is not near, or if the signer has the key.
+fn delegation(state: &State, report: &ServiceReport, now: UnixTime) -> Option<Problem> {
+    let service = &report.status.service;
+    let end = *state.delegations.get(service)?;
+    let (name, at) = (report.names.service(service), end.rfc3339());
+    let left = Duration::from_secs(end.since(now));
+    let problem = if left.is_zero() {
+        let text = format!("{name}: the delegation ended at {at}, and nothing can be signed");
+        let remedy = format!("install the next one, and restart the signer; {WITHOUT_BALANCER}");
+        Problem::new(ProblemId::DelegationEnded, Severity::Critical, text, remedy)
+    } else if left < DELEGATION_ENDS_SOON {
+        let text = format!("{name}: the delegation ends in {}, at {at}", Age(left));
+        let remedy = "make the next one where the key is:  onionbalance-key delegate";
+        Problem::new(ProblemId::DelegationEnding, Severity::Warning, text, remedy)
+    } else {
+        return None;
+    };
+    Some(problem.of_service(service))
 }
 
 /// The reason for which clients do not reach a service; `None` if they do, or if it has no backends: the

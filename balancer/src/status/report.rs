@@ -156,6 +156,9 @@ pub struct Service {
     /// The time since which all its backends have been gone while its last points stay published; null if
     /// they are not.
     pub all_gone_since: Option<Moment>,
+    /// The time at which the signer's delegation ends; left out if the signer has the key itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation_ends: Option<Moment>,
     /// The uploads of its descriptors since the start.
     pub uploads: Uploads,
     /// The times from the choice of its introduction points until a descriptor with them was at all its
@@ -503,6 +506,7 @@ mod tests {
         let mut state = State {
             signer: Some(Trouble { since, problem: "it is away".to_owned() }),
             reload: Some(RefusedReload { since, problem: "a tab".to_owned() }),
+            delegations: [("front.onion".into(), UnixTime(1_795_600_000))].into(),
             ..state_of(vec![shop])
         };
         state.tors[0].history = vec![event(&Notice::BackendNotFound { backend: "b.onion".into() }, since)];

@@ -74,7 +74,7 @@ pub(crate) fn state_of(services: Vec<ServiceReport>) -> State {
         services,
         history: vec![],
     };
-    State { uptime, signer: None, reload: None, tors: vec![tor] }
+    State { uptime, tors: vec![tor], ..State::default() }
 }
 
 /// The report on a state.

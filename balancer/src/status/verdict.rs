@@ -300,6 +300,29 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_delegation_is_told_of_a_week_before() {
+        let mut state = state(LONG, true, vec![shop(vec![backend("a", Some(1))])]);
+        let service = state.tors[0].services[0].status.service.clone();
+        let day = 24 * 3600;
+        for (end, told) in [
+            (NOW.plus(8 * day), "ok: 1 service, 1 of 1 backends live".to_owned()),
+            (
+                NOW.plus(3 * day),
+                format!("degraded: shop: the delegation ends in 3 d, at {}", NOW.plus(3 * day).rfc3339()),
+            ),
+            (
+                NOW,
+                format!("down: shop: the delegation ended at {}, and nothing can be signed", NOW.rfc3339()),
+            ),
+        ] {
+            state.delegations = [(service.clone(), end)].into();
+            assert_eq!(said(&state), told);
+        }
+        state.delegations = [("another.onion".into(), NOW)].into();
+        assert_eq!(said(&state), "ok: 1 service, 1 of 1 backends live");
+    }
+
+    #[test]
     fn a_problem_of_one_service_leaves_the_others_well() {
         let well = ServiceStatus { service: "forum.onion".into(), ..shop(vec![backend("a", Some(1))]) };
         let services = vec![shop(vec![backend("a", Some(1)), gone("b")]), well];

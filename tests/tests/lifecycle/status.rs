@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
+use onionbalance_tests::deployment::write_secret;
 use onionbalance_tests::pair::{BALANCER, MADE_UP_TOR, Pair, Place, SOON};
 use onionbalance_tests::programs::Programs;
 use onionbalance_tests::provision::promtool;
@@ -88,6 +89,32 @@ fn a_person_is_shown_the_status() -> Result<()> {
     ensure!(gone.status.code() == Some(3), "{text}");
     let dead = status(&place, &["--socket", "balancer/status", "--alive"])?;
     ensure!(dead.stdout.is_empty() && dead.status.code() == Some(3), "{dead:?}");
+    Ok(())
+}
+
+#[needs_root]
+#[test]
+fn the_end_of_a_delegation_is_shown() -> Result<()> {
+    let place = Place::for_two()?;
+    write_secret(&place.path("passphrase"), "of the delegation\n")?;
+    let mut delegate = Command::new(&Programs::build()?.key);
+    delegate.args(["delegate", "--key", "front.pem", "--periods", "2", "-o", "delegation"]);
+    delegate.args(["--new-passphrase-file", "passphrase"]).current_dir(place.path(""));
+    ensure!(delegate.output()?.status.success());
+    fs::rename(place.path("delegation"), place.path("front.pem"))?;
+    let mut signer = place.signer_command()?;
+    signer.args(["--passphrase-file", "passphrase"]);
+    let signer = place.start(signer, "signer")?;
+    signer.wait_line("listening on", SOON)?;
+    let _balancer = place.balancer()?;
+
+    let json = status(&place, &["--socket", "balancer/status", "--json"])?;
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    ensure!(report["services"][0]["delegationEnds"].is_string(), "{report}");
+    let metrics = status(&place, &["--socket", "balancer/status", "--prometheus"])?;
+    let metrics = String::from_utf8(metrics.stdout)?;
+    let end = "\nonionbalance_service_delegation_end_timestamp_seconds{service=\"s1\"} ";
+    ensure!(metrics.contains(end), "{metrics}");
     Ok(())
 }
 

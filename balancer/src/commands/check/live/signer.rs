@@ -12,15 +12,13 @@ use super::row::{Row, Verdict};
 use crate::age::Age;
 use crate::config::{Configuration, Frontends};
 use crate::signer::{SignerClient, SignerError, SignerPlace};
+use crate::status::DELEGATION_ENDS_SOON;
 
 /// The longest wait for the signer's answer. One that is started here may ask a person for a passphrase.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The longest wait for the end of a signer that was started here.
 const END_WITHIN: Duration = Duration::from_secs(5);
-
-/// The remaining time of a delegation from which on it is a warning.
-const DELEGATION_ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The outcome of the questions to the signer.
 pub(super) struct Answer {
