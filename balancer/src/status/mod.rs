@@ -27,7 +27,7 @@ use onionbalance_process::with_mode;
 use onionbalance_proto::time::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -50,6 +50,8 @@ use crate::runtime::{State, StatusBoard};
 
 /// The longest wait for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The most readers at a time. Each has a descriptor of the process, and its text in memory.
+const MOST: usize = 16;
 
 /// The pause after a failure to accept a reader.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -130,13 +132,20 @@ impl StatusSockets {
         Ok(Self(sockets))
     }
 
-    /// Sends the status of `board` to each reader that connects, forever.
+    /// Sends the status of `board` to each reader that connects, forever. While there are [`MOST`] of them,
+    /// further ones wait in the kernel's queue.
     pub async fn serve(&self, board: &StatusBoard) {
-        let turn = Arc::default();
+        let (turn, room) = (Arc::default(), Arc::new(Semaphore::new(MOST)));
         let mut repeats = Repeats::default();
-        loop {
+        while let Ok(place) = Arc::clone(&room).acquire_owned().await {
             match self.reader().await {
-                Ok(reader) => drop(tokio::spawn(tell(reader, board.clone(), Arc::clone(&turn)))),
+                Ok(reader) => {
+                    let told = tell(reader, board.clone(), Arc::clone(&turn));
+                    tokio::spawn(async move {
+                        told.await;
+                        drop(place);
+                    });
+                }
                 Err(error) => {
                     if let Some(times) = repeats.note(READERS, &error.to_string(), "", Instant::now()) {
                         warn!("a reader of the status was lost: {error}{times}");
@@ -318,6 +327,30 @@ mod tests {
         let mut told = String::new();
         stream.read_to_string(&mut told).await.unwrap();
         told
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_wait_for_those_who_do_not_come_to_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("json");
+        let sockets = bind(&[place(path.clone(), StatusForm::Json)]).await.unwrap();
+        let (_signer, watch) = tokio::sync::watch::channel(None);
+        let board = StatusBoard::new(watch);
+        let client = async {
+            let mut stalled = Vec::new();
+            for _ in 0..MOST {
+                let mut stream = UnixStream::connect(&path).await.unwrap();
+                stream.write_all(b"GET /status").await.unwrap();
+                stalled.push(stream);
+            }
+            let began = Instant::now();
+            let told = answer_to(&path, "GET /status HTTP/1.1\r\n\r\n").await;
+            assert!(told.starts_with("HTTP/1.1 200 OK") && began.elapsed() >= PATIENCE, "{told}");
+        };
+        tokio::select! {
+            () = client => {}
+            () = sockets.serve(&board) => panic!("it serves forever"),
+        }
     }
 
     #[tokio::test]
