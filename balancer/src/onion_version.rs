@@ -161,12 +161,15 @@ pub trait Known: Default + Send {
     fn end_look(&mut self);
 }
 
-/// A place on a ring as a part of the way round, with four decimals: its first 32 bits are more than enough
-/// for a picture.
-pub(crate) fn part_of_ring(first_bits: u32) -> f64 {
-    // The product is below 10 000 · 2³², and the quotient below 10 000.
-    let ten_thousandths = (u64::from(first_bits) * 10_000) >> 32;
-    f64::from(u32::try_from(ten_thousandths).unwrap_or(u32::MAX)) / 10_000.0
+/// The places of relays on a ring as parts of the way round, with four decimals. They come with the first 32
+/// bits of these places, which are more than enough for a picture.
+pub(crate) fn parts_of_ring(places: impl Iterator<Item = (Fingerprint, u32)>) -> HashMap<Fingerprint, f64> {
+    let part = |(relay, first_bits): (Fingerprint, u32)| {
+        // The product is below 10 000 · 2³², and the quotient below 10 000.
+        let ten_thousandths = (u64::from(first_bits) * 10_000) >> 32;
+        (relay, f64::from(u32::try_from(ten_thousandths).unwrap_or(u32::MAX)) / 10_000.0)
+    };
+    places.map(part).collect()
 }
 
 impl Known for () {
@@ -252,6 +255,15 @@ pub enum DirectoryError<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_parts_of_the_way_round() {
+        let relay = |number| Fingerprint([number; 20]);
+        // 0x40404040 ÷ 2³² is 0.25098…
+        let places = [(relay(1), 0), (relay(2), 0x4040_4040), (relay(3), u32::MAX)];
+        let wanted = [(relay(1), 0.0), (relay(2), 0.2509), (relay(3), 0.9999)];
+        assert_eq!(parts_of_ring(places.into_iter()), wanted.into());
+    }
 
     #[test]
     fn a_client_line_has_the_cookie_for_basic_authorization() {

@@ -17,7 +17,7 @@ use super::schedule::{self, DescriptorTerm};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::network::{ClientLookup, Credential, DescriptorName, Documents, Lookup, Version};
 use crate::onion_version::{
-    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed, parts_of_ring,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -121,7 +121,7 @@ impl OnionVersion for V2 {
 
 impl Rings for Directory {
     fn places(&self, _: DescriptorSlot) -> HashMap<Fingerprint, f64> {
-        self.ring().places().collect()
+        parts_of_ring(self.ring().places())
     }
 }
 

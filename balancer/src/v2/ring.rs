@@ -6,8 +6,6 @@
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::v2::DescriptorId;
 
-use crate::onion_version::part_of_ring;
-
 /// The number of relays that keep each replica (`REND_NUMBER_OF_CONSECUTIVE_REPLICAS`).
 const SPREAD: usize = 3;
 
@@ -33,11 +31,10 @@ impl Ring {
         self.0.is_empty()
     }
 
-    /// The relays, each with its place as a part of the way round.
-    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, f64)> {
-        let part =
-            |Fingerprint([a, b, c, d, ..]): &Fingerprint| part_of_ring(u32::from_be_bytes([*a, *b, *c, *d]));
-        self.0.iter().map(move |relay| (*relay, part(relay)))
+    /// The relays, each with its place on the ring, of which the first 32 bits are returned.
+    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, u32)> {
+        let place = |Fingerprint([a, b, c, d, ..]): &Fingerprint| u32::from_be_bytes([*a, *b, *c, *d]);
+        self.0.iter().map(move |relay| (*relay, place(relay)))
     }
 
     /// The HSDirs of the descriptor: the next three from its id on, round the ring. A smaller ring returns
@@ -81,9 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn places_are_parts_of_the_way_round() {
+    fn places_are_the_first_bits_of_fingerprints() {
         let places: Vec<_> = ring("08F").places().map(|(_, place)| place).collect();
-        assert_eq!(places, [0.0, 0.5333, 0.9999]);
+        assert_eq!(places, [0, 0x8888_8888, 0xFFFF_FFFF]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::schedule::{DescriptorTerm, Which};
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::onion_version::{
-    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
+    self, ClientLine, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed, parts_of_ring,
 };
 use crate::signer::SignerClient;
 use crate::tor::documents::consensus::Lifetime;
@@ -111,7 +111,7 @@ impl OnionVersion for V3 {
 impl Rings for Directory {
     fn places(&self, slot: DescriptorSlot) -> HashMap<Fingerprint, f64> {
         let which = self.both().into_iter().find(|(_, term)| term.slot() == slot);
-        which.map(|(which, _)| self.ring(which).places().collect()).unwrap_or_default()
+        which.map(|(which, _)| parts_of_ring(self.ring(which).places())).unwrap_or_default()
     }
 }
 

@@ -8,7 +8,6 @@ use onionbalance_proto::v3::{BlindedKey, TimePeriod};
 use sha3::{Digest, Sha3_256};
 
 use super::schedule::DescriptorTerm;
-use crate::onion_version::part_of_ring;
 use crate::tor::documents::consensus::SharedRandomValue;
 use crate::tor::documents::microdesc::RelayIdentity;
 
@@ -55,10 +54,10 @@ impl Ring {
         self.places.is_empty()
     }
 
-    /// The relays, each with its place as a part of the way round.
-    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, f64)> {
-        let part = |[a, b, c, d, ..]: Index| part_of_ring(u32::from_be_bytes([a, b, c, d]));
-        self.places.iter().map(move |(index, relay)| (*relay, part(*index)))
+    /// The relays, each with its place on the ring, of which the first 32 bits are returned.
+    pub fn places(&self) -> impl Iterator<Item = (Fingerprint, u32)> {
+        let place = |[a, b, c, d, ..]: Index| u32::from_be_bytes([a, b, c, d]);
+        self.places.iter().map(move |(index, relay)| (*relay, place(*index)))
     }
 
     /// The HSDirs of the descriptor signed with `blinded`; see [`Ring::holders`].
@@ -149,12 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn places_are_parts_of_the_way_round() {
+    fn places_are_the_first_bits_of_indices() {
         let place = |byte| ([byte; 32], Fingerprint([byte; 20]));
         let ring = Ring { period: period(1), places: [0x00, 0x40, 0x80, 0xFF].map(place).into() };
         let places: Vec<_> = ring.places().map(|(relay, place)| (relay.0[0], place)).collect();
-        // 0x40404040 ÷ 2³² is 0.25098…
-        assert_eq!(places, [(0x00, 0.0), (0x40, 0.2509), (0x80, 0.5019), (0xFF, 0.9999)]);
+        assert_eq!(places, [(0x00, 0), (0x40, 0x4040_4040), (0x80, 0x8080_8080), (0xFF, 0xFFFF_FFFF)]);
     }
 
     #[test]
