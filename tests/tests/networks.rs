@@ -2,4 +2,4 @@
 
 mod frontend;
 mod frontend_v2;
-mod network;
+mod network_v2;

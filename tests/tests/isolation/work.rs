@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -57,10 +58,21 @@ fn it_finds_tor_again_and_keeps_its_log_and_its_status() -> Result<()> {
 fn it_looks_hosts_up_by_their_names() -> Result<()> {
     let place = Place::for_two()?;
     let _signer = place.signer()?;
-    for host in ["localhost", "no-such-host.invalid"] {
-        let balancer = place.start(place.balancer_command(["-i", host])?, host)?;
-        // Repeated after the first failure, because every attempt looks the address up again.
-        wait_times(&balancer, &format!("cannot connect to tor's control port {host}:9051: "), 2)?;
+    // Connections that end at once. Every attempt looks the address up again.
+    let listener = TcpListener::bind("localhost:0")?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port().to_string();
+    for (host, attempts) in [("localhost", 2), ("no-such-host.invalid", 0)] {
+        let mut command = place.balancer_command(["-i", host])?;
+        command.args(["-p", &port]);
+        let balancer = place.start(command, host)?;
+        for _ in 0..attempts {
+            until(SOON, || Ok(listener.accept().ok()))?;
+        }
+        if attempts == 0 {
+            let refused = format!("cannot connect to tor's control port {host}:{port}: ");
+            wait_times(&balancer, &refused, 1)?;
+        }
         balancer.signal(Signal::SIGTERM)?;
         ensure!(balancer.wait_exit(SOON)?.code() == Some(0), "{}", balancer.failure("ended badly"));
     }
