@@ -130,7 +130,7 @@ impl Packages {
             .arg(option("Dir::State::lists", &self.path("lists")))
             .arg(option("Dir::Cache", &self.path("cache")))
             .args(["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="])
-            .args(["-oAcquire::Languages=none", "-oAcquire::Retries=2", "-oAcquire::http::Timeout=20"])
+            .args(["-oAcquire::Languages=none", "-oAcquire::Retries=5", "-oAcquire::http::Timeout=60"])
             // Run by root, apt-get would change to the user `_apt`, which could not write here.
             .arg("-oAPT::Sandbox::User=root")
             .args(arguments)
