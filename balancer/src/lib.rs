@@ -20,6 +20,7 @@ pub mod log;
 pub mod names;
 pub mod network;
 pub mod onion_version;
+mod plural;
 pub mod repeats;
 pub mod runtime;
 mod sibling;

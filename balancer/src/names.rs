@@ -10,8 +10,8 @@ use crate::engine::{BackendId, ServiceId};
 /// The characters of an address that are shown: the first, and the last before `.onion`.
 const SHOWN: (usize, usize) = (11, 5);
 
-/// The first and the last characters of an onion address, with `between` between them. An address of version
-/// 2 is short enough, and stays whole.
+/// The first and the last characters of an onion address, with `between` between them. A
+/// version-2 address is short enough, and stays whole.
 pub(crate) fn short(address: &str, between: &str) -> String {
     let name = address.strip_suffix(".onion").unwrap_or(address);
     let (first, last) = SHOWN;
@@ -164,6 +164,13 @@ impl Introductions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_address_has_both_ends() {
+        let address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
+        assert_eq!(short(address, "..."), "25njqamcwef...l5sid");
+        assert_eq!(short("lijeinqkg3odt3fl.onion", "..."), "lijeinqkg3odt3fl.onion");
+    }
 
     /// A service's address, its name, and its backends' addresses and names.
     type Named<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a str)]);

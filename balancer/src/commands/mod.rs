@@ -6,10 +6,11 @@ pub mod config;
 #[cfg(test)]
 mod golden;
 pub mod status;
-mod terminal;
 
 use std::path::PathBuf;
 
+/// The width of a screen, in characters.
+const WIDTH: usize = 80;
 /// The places of the configuration, in this order.
 const CONFIGURATIONS: [&str; 2] = ["config.yaml", "/etc/onionbalance/config.yaml"];
 

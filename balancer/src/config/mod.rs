@@ -3,6 +3,7 @@
 
 mod faults;
 mod frontends;
+mod labels;
 mod status_place;
 
 use std::fs::File;

@@ -252,3 +252,14 @@ fn the_password_in_the_environment_goes_before_the_one_in_the_file() {
     assert_eq!(password(None), Some(Password::new("file".into())));
     assert_eq!(password(Some("variable")), Some(Password::new("variable".into())));
 }
+
+#[test]
+fn an_address_is_replaced_by_its_name_or_its_place() {
+    let text = services("", "  name: shop\n") + "    name: web1\n";
+    let labels = place(&text).configuration.labels(&[held_v2("old"), held_v3("new")]);
+    let wanted = [(V2_FRONT, "s1"), (V3_FRONT, "shop"), (V2, "b1"), (V3, "web1")];
+    assert_eq!(labels, wanted.map(|(address, label)| (address.to_owned(), label.to_owned())).into());
+    // The first backends of two services have the same place.
+    let labels = place(&services("", "  name: wiki\n")).configuration.labels(&[]);
+    assert_eq!((labels[V2].as_str(), labels[V3].as_str()), ("b1 (s1)", "b1 (wiki)"));
+}

@@ -111,8 +111,8 @@ impl Setup {
         arguments.log(LogSettings::default(), variables).unwrap_or_default()
     }
 
-    /// The texts that stand for addresses in the log if it may not have any; `held` are the services of the
-    /// signer, as far as they are known.
+    /// The texts that replace addresses in the log; empty if it may have addresses. `held` are the services of
+    /// the signer, as far as they are known.
     pub fn labels(&self, held: &[HeldService]) -> Labels {
         if self.hides_addresses() { self.configuration.labels(held) } else { Labels::new() }
     }

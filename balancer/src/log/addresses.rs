@@ -7,7 +7,7 @@
 //! form, so that one place finds all of them, in every form of the log. A line is written by one call.
 //!
 //! In `short`, an address is found by its `.onion`, so that the name of a key file stays as it can be typed.
-//! In `none`, 56 characters of base32 are an address in any case. An address of version 2 has 16 characters,
+//! In `none`, 56 characters of base32 are an address in any case. A version-2 address has 16 characters,
 //! which `short` shows whole, as `onionbalance status` does.
 
 use std::collections::HashMap;

@@ -72,7 +72,7 @@ impl Verbosity {
         self.apply();
     }
 
-    /// Takes the texts that stand for addresses if the log may not have any.
+    /// Takes the texts that replace addresses if the log may not have any.
     pub fn label(&self, labels: Labels) {
         self.addresses.set_labels(labels);
     }

@@ -5,7 +5,6 @@
 //! answers them by messages; the signer is asked by one task at a time, which reports. There is one runtime
 //! for each tor and version.
 
-mod activity;
 mod behind;
 mod board;
 mod consensus;
@@ -38,7 +37,6 @@ use rand_core::OsRng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub use activity::Activity;
 pub use behind::Behind;
 pub use board::{Delegations, Inquiry, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
@@ -50,7 +48,7 @@ pub use pool::Share;
 pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
-pub use tally::{Fetches, Publications, Signatures, Uploads};
+pub use tally::{Activity, Fetches, Publications, Signatures, Uploads};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
@@ -63,7 +61,6 @@ use crate::onion_version::{Directory, Frontend, OnionVersion, Rings};
 use crate::repeats::{Occurrence, Repeats};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
-use activity::Activities;
 use consensus::ConsensusWatch;
 use directories::Directories;
 use directory::Reading;
@@ -107,7 +104,6 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     posts: Posts,
     post_count: PostCount,
     tally: Tally,
-    activities: Activities,
     history: History,
     repeats: Repeats,
     /// The number of posts after which tor is due for a restart; `None`: it never is.
@@ -179,7 +175,6 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             posts: Posts::default(),
             post_count: PostCount::new(Instant::now()),
             tally: Tally::default(),
-            activities: Activities::default(),
             history: History::default(),
             repeats: Repeats::default(),
             restart_hint: tuning.tor_restart_hint,
@@ -230,7 +225,6 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         self.frontends = Arc::new(by_service(frontends));
         let (services, backends) = (&self.frontends, &self.backends);
         self.tally.retain(|id| services.contains_key(id), |id| backends.contains_key(id));
-        self.activities.retain(|id| services.contains_key(id), |id| backends.contains_key(id));
         self.tell_engine(Event::Configuration(Box::new(configuration)));
         self.restart_hint = tuning.tor_restart_hint;
         self.post_count.judge(self.restart_hint);
@@ -250,7 +244,9 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 periods: status.descriptors.iter().map(period).collect(),
                 uploads: self.tally.uploads_of(&status.service),
                 publications: self.tally.publications_of(&status.service),
-                activity: self.activities.of(&status.service, status.backends.iter().map(|of| &of.backend)),
+                activity: self
+                    .tally
+                    .activity_of(&status.service, status.backends.iter().map(|of| &of.backend)),
                 fetches: status.backends.iter().map(|of| self.tally.fetches_of(&of.backend)).collect(),
                 status,
                 names: names.clone(),
@@ -316,8 +312,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         if let Some(occurrence) = self.occurrence(notice, &words, now) {
             words.log(occurrence, &mut self.known, V::REPLICAS_DIFFER);
         }
-        self.tally.notice(notice);
-        self.activities.notice(&words);
+        self.tally.notice(notice, &words);
         self.history.add(now, words);
     }
 

@@ -108,7 +108,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         revision: u64,
         texts: impl Iterator<Item = (Arc<str>, Vec<Fingerprint>)>,
     ) {
-        self.activities.publication(service);
+        self.tally.published(service);
         for (text, to) in texts {
             let request = self.next_request();
             self.posts.begin(request, id, service.clone(), revision, to.clone());

@@ -20,7 +20,7 @@ pub struct ServiceReport {
     pub uploads: Uploads,
     /// The times that its publications took.
     pub publications: Publications,
-    /// The publications and warnings.
+    /// The publications and warnings, for the line of a day.
     pub activity: Activity,
     /// The fetches of its backends' descriptors, in the order of these.
     pub fetches: Vec<Fetches>,

@@ -1,8 +1,10 @@
-//! The counts of fetches, uploads and signatures by their results, since the start of the process.
+//! The counts of fetches, uploads and signatures by their results, and of what the line of a day tells, since
+//! the start of the process.
 
 use std::collections::HashMap;
 
 use super::durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
+use super::notice::Words;
 use super::signing::Answer;
 use crate::engine::{BackendId, FetchOutcome, Notice, ServiceId};
 use crate::network::Verdict;
@@ -16,6 +18,18 @@ pub(super) struct Tally {
     uploads: HashMap<ServiceId, Uploads>,
     publications: HashMap<ServiceId, Publications>,
     fetches: HashMap<BackendId, Fetches>,
+    activities: HashMap<ServiceId, Activity>,
+    /// The warnings about each backend.
+    faults: HashMap<BackendId, u64>,
+}
+
+/// The publications and warnings of a service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Activity {
+    /// Descriptors that were handed to tor.
+    pub published: u64,
+    /// Warnings about the service, or about one of its backends.
+    pub faults: u64,
 }
 
 /// The times from the choice of a service's introduction points until a descriptor with them is at all its
@@ -96,10 +110,22 @@ impl Tally {
         } += 1;
     }
 
-    /// Counts a descriptor that is at all its HSDirs, if the notice is of that.
-    pub(super) fn notice(&mut self, notice: &Notice) {
+    /// Counts a descriptor that is handed to tor.
+    pub(super) fn published(&mut self, service: &ServiceId) {
+        self.activity(service).published += 1;
+    }
+
+    /// Counts a descriptor that is at all its HSDirs if the notice is of that, and a warning if its words are
+    /// one.
+    pub(super) fn notice(&mut self, notice: &Notice, words: &Words) {
         if let Notice::DescriptorComplete { service, after, .. } = notice {
             self.publications.entry(service.clone()).or_default().count(&PUBLICATION_BOUNDS, *after);
+        }
+        match (&words.backend, &words.service) {
+            _ if !words.is_warning => {}
+            (Some(backend), _) => *self.faults.entry(backend.clone()).or_default() += 1,
+            (None, Some(service)) => self.activity(service).faults += 1,
+            (None, None) => {}
         }
     }
 
@@ -128,6 +154,8 @@ impl Tally {
         self.uploads.retain(|id, _| service(id));
         self.publications.retain(|id, _| service(id));
         self.fetches.retain(|id, _| backend(id));
+        self.activities.retain(|id, _| service(id));
+        self.faults.retain(|id, _| backend(id));
     }
 
     /// The uploads of a service.
@@ -143,6 +171,21 @@ impl Tally {
     /// The fetches of a backend.
     pub(super) fn fetches_of(&self, backend: &BackendId) -> Fetches {
         self.fetches.get(backend).copied().unwrap_or_default()
+    }
+
+    /// The activity of a service with these backends.
+    pub(super) fn activity_of<'a>(
+        &self,
+        service: &ServiceId,
+        backends: impl Iterator<Item = &'a BackendId>,
+    ) -> Activity {
+        let own = self.activities.get(service).copied().unwrap_or_default();
+        let of_backends: u64 = backends.filter_map(|backend| self.faults.get(backend)).sum();
+        Activity { faults: own.faults + of_backends, ..own }
+    }
+
+    fn activity(&mut self, service: &ServiceId) -> &mut Activity {
+        self.activities.entry(service.clone()).or_default()
     }
 
     fn of_service(&mut self, service: &ServiceId) -> &mut Uploads {

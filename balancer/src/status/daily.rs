@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::verdict::{Health, Verdict};
 use crate::engine::{BackendState, ServiceId};
+use crate::plural::count;
 use crate::runtime::{Activity, ServiceReport, State, StatusBoard};
 
 /// The most services that have a line: the journal drops more messages at a time (journald.conf(5),
@@ -68,10 +69,7 @@ impl Daily {
 /// The counts of a day. A service that another tor has taken over begins at 0.
 fn since(now: Activity, before: Activity) -> Activity {
     let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
-    Activity {
-        publications: since(now.publications, before.publications),
-        faults: since(now.faults, before.faults),
-    }
+    Activity { published: since(now.published, before.published), faults: since(now.faults, before.faults) }
 }
 
 impl fmt::Display for Day {
@@ -81,15 +79,10 @@ impl fmt::Display for Day {
         if live != backends {
             write!(f, "{live} of ")?;
         }
-        let Activity { publications, faults } = *activity;
-        write!(f, "{}, {}; ", count(*backends as u64, "backend"), count(*points as u64, "point"))?;
-        write!(f, "published {}; {}", count(publications, "time"), count(faults, "fault"))
+        let Activity { published, faults } = *activity;
+        write!(f, "{}, {}; ", count(*backends, "backend"), count(*points, "point"))?;
+        write!(f, "published {}; {}", count(published, "time"), count(faults, "fault"))
     }
-}
-
-/// `1 fault`, `2 faults`.
-fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -114,8 +107,8 @@ mod tests {
             ..published("t.onion")
         };
         let reports = [report(shop, Some("shop"), &[]), report(wiki, None, &[])];
-        let counted = |(report, (publications, faults))| ServiceReport {
-            activity: Activity { publications, faults },
+        let counted = |(report, (published, faults))| ServiceReport {
+            activity: Activity { published, faults },
             ..report
         };
         let reports = reports.into_iter().zip(activities).map(counted).collect();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{Problem, Severity};
 use super::problems::{self, is_unpublished};
 use crate::engine::{BackendState, DescriptorStatus, ServiceStatus, UploadState};
+use crate::plural::count;
 use crate::runtime::{State, TorState};
 
 /// The time in which a process that has just started may lack something.
@@ -138,8 +139,7 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { services, backends, live } = self;
-        let noun = if *services == 1 { "service" } else { "services" };
-        write!(f, "{services} {noun}, {live} of {backends} backends live")
+        write!(f, "{}, {live} of {backends} backends live", count(*services, "service"))
     }
 }
 

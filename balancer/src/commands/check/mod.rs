@@ -11,7 +11,6 @@ mod machine;
 mod owners;
 mod screen;
 mod table;
-mod words;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -22,8 +21,7 @@ use onionbalance_process::BAD_CONFIGURATION;
 use self::finding::{Finding, Severity};
 use self::live::{Row, Verdict};
 use self::screen::Screen;
-use super::terminal::WIDTH;
-use super::{CONFIGURATIONS, usual_configuration};
+use super::{CONFIGURATIONS, WIDTH, usual_configuration};
 use crate::cli::{CheckOptions, Stage};
 use crate::config::{Configuration, Examined};
 use crate::lifecycle::Setup;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::finding::{Finding, Severity};
 use super::live::{Row, Verdict};
 use super::table::Table;
-use super::words::count;
 use crate::cli::Format;
+use crate::plural::count;
 
 /// The findings about a file.
 pub(super) struct Screen<'a> {

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances, Lines, Named, Service};
 use onionbalance_proto::v3;
 
-use super::super::words::{count, short};
 use super::lookup::Lookup;
 use super::row::{Row, Verdict};
+use super::short;
+use crate::plural::count;
 
 /// A backend of a service.
 #[derive(Clone, Debug)]

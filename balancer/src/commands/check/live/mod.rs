@@ -27,10 +27,10 @@ pub(super) use self::row::{Row, Verdict};
 use self::signer::Answer;
 use self::visits::Plan;
 use super::file::address_in_name;
-use super::words::short;
 use crate::cli::CheckOptions;
 use crate::confinement::{hardening, user};
 use crate::lifecycle::Setup;
+use crate::names;
 use crate::network::Version;
 use crate::onion_version::OnionVersion;
 use crate::tor::Session;
@@ -81,6 +81,11 @@ async fn ask_all(options: &CheckOptions, setup: &Setup) -> Vec<Row> {
     rows.extend(visits::make(&plans, Instant::now() + VISITS_WITHIN).await);
     rows.extend(unplanned);
     rows
+}
+
+/// The first and the last characters of an onion address, in ASCII for every terminal.
+fn short(address: &str) -> String {
+    names::short(address, "...")
 }
 
 /// A service of the configuration.

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::super::ask::AskError;
 use crate::cli::Color;
-use crate::commands::terminal::short;
+use crate::names::short;
 use crate::status::Health;
 
 /// The look of the screen.

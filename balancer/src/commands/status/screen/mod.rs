@@ -12,7 +12,7 @@ mod tests;
 pub(super) use self::look::Look;
 use self::look::{Extent, clean};
 use crate::age::{Age, RoughAge};
-use crate::commands::terminal::WIDTH;
+use crate::commands::WIDTH;
 use crate::status::{Moment, Problem, Report, Tor};
 
 /// The most services that are shown in full, unless all are asked for.
