@@ -165,6 +165,17 @@ impl Booted {
         Path::new("/proc").join(self.init.to_string()).join("root").join(inside.trim_start_matches('/'))
     }
 
+    /// Copies the files of `directory` into a new directory of the system.
+    pub fn copy_files(&self, directory: &Path, inside: &str) -> Result<()> {
+        let copies = self.path(inside);
+        fs::create_dir(&copies)?;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            fs::copy(entry.path(), copies.join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// A unit's property, such as `ActiveState`.
     pub fn property(&self, unit: &str, name: &str) -> Result<String> {
         Ok(self.sh(&format!("systemctl show --value --property={name} {unit}"))?.trim().to_owned())

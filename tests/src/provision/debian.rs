@@ -19,11 +19,12 @@ pub(super) fn tor(directory: &Path) -> Result<TorProgram> {
 
 /// The directory of Debian's unpacked tor below `directory`; fetches it unless it exists.
 pub(super) fn tor_root(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("debian");
-    if !root.is_dir() {
-        fetch_tor(directory, &root).context(REMEDY)?;
-    }
-    Ok(root)
+    let wanted = Unpacked { name: "debian", packages: &["tor"], remedy: REMEDY };
+    wanted.below(directory, |root, log| {
+        run(unpacked_tor(root).tor().arg("--version"), log)
+            .context("Debian's tor does not run on this system")
+            .map(drop)
+    })
 }
 
 const REMEDY: &str = "there is no tor in $PATH and Debian's could not be fetched: \
@@ -35,15 +36,56 @@ fn unpacked_tor(root: &Path) -> TorProgram {
     TorProgram { tor: program("usr/sbin/tor"), gencert: program("usr/bin/tor-gencert") }
 }
 
-/// Fetches and unpacks into a temporary directory, which becomes `root` after everything is unpacked and tor
-/// has run.
-fn fetch_tor(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["tor"])?;
-    let unpacked = packages.unpack()?;
-    run(unpacked_tor(&unpacked).tor().arg("--version"), &packages.log("version"))
-        .context("Debian's tor does not run on this system")?;
-    Ok(fs::rename(&unpacked, root)?)
+/// Packages that are kept unpacked.
+pub(super) struct Unpacked<'a> {
+    /// The name of their directory.
+    pub(super) name: &'a str,
+    /// The packages; those of their dependencies that the system lacks come with them.
+    pub(super) packages: &'a [&'a str],
+    /// The context of all errors.
+    pub(super) remedy: &'static str,
+}
+
+impl Unpacked<'_> {
+    /// Their directory below `directory`; fetches them unless it exists. They are unpacked in a temporary
+    /// directory, which becomes theirs after `prepare` has succeeded. It gets that directory, and a file for
+    /// the output of commands.
+    pub(super) fn below(
+        &self,
+        directory: &Path,
+        prepare: impl FnOnce(&Path, &Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let root = directory.join(self.name);
+        if !root.is_dir() {
+            self.fetch(directory, &root, prepare).context(self.remedy)?;
+        }
+        Ok(root)
+    }
+
+    fn fetch(
+        &self,
+        directory: &Path,
+        root: &Path,
+        prepare: impl FnOnce(&Path, &Path) -> Result<()>,
+    ) -> Result<()> {
+        let packages = Packages::new(directory)?;
+        packages.fetch(self.packages)?;
+        let unpacked = packages.unpack()?;
+        prepare(&unpacked, &packages.log(self.name))?;
+        Ok(fs::rename(&unpacked, root)?)
+    }
+}
+
+/// The directory with this name below `directory` that has these packages, and those of their dependencies
+/// that the system lacks, as they are fetched; fetches them unless it exists.
+pub(super) fn archives(directory: &Path, name: &str, wanted: &[&str]) -> Result<PathBuf> {
+    let archives = directory.join(name);
+    if !archives.is_dir() {
+        let packages = Packages::new(directory)?;
+        packages.fetch(wanted)?;
+        fs::rename(packages.archives(), &archives)?;
+    }
+    Ok(archives)
 }
 
 /// Packages that are being fetched, in a directory that is removed with this value.
@@ -107,7 +149,7 @@ impl Packages {
     }
 
     /// The directory of the fetched packages.
-    pub(super) fn archives(&self) -> PathBuf {
+    fn archives(&self) -> PathBuf {
         self.path("packages")
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::debian::{self, Packages};
+use super::debian::{self, Unpacked};
 use super::{in_target, search};
 use crate::process::run;
 
@@ -25,20 +25,13 @@ pub fn dpkg_dev(tool: &str) -> Result<Command> {
 
 /// The directory of Debian's unpacked dpkg-dev below `directory`; fetches it unless it exists.
 fn packaged(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("dpkg-dev");
-    if !root.is_dir() {
-        fetch(directory, &root).context(REMEDY)?;
-    }
-    Ok(root)
-}
-
-fn fetch(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["dpkg-dev", "libdpkg-perl"])?;
-    let unpacked_root = packages.unpack()?;
-    run(unpacked(&unpacked_root, "dpkg-shlibdeps")?.arg("--version"), &packages.log("dpkg-shlibdeps"))
-        .context("Debian's dpkg-dev does not run on this system")?;
-    Ok(fs::rename(&unpacked_root, root)?)
+    let packages = &["dpkg-dev", "libdpkg-perl"];
+    let wanted = Unpacked { name: "dpkg-dev", packages, remedy: REMEDY };
+    wanted.below(directory, |root, log| {
+        run(unpacked(root, "dpkg-shlibdeps")?.arg("--version"), log)
+            .context("Debian's dpkg-dev does not run on this system")
+            .map(drop)
+    })
 }
 
 /// Perl's modules come from the same directory; the system may have the smallest Perl only.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::debian::{self, Packages};
+use super::debian::{self, Unpacked};
 use super::{Program, in_target};
 
 /// Debian's QEMU, kernel and busybox.
@@ -70,25 +70,18 @@ const REMEDY: &str =
 
 /// The directory of the unpacked packages below `directory`; fetches them unless they exist.
 fn root(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("emulator");
-    if !root.is_dir() {
-        fetch(directory, &root).context(REMEDY)?;
-    }
-    Ok(root)
-}
-
-fn fetch(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["busybox-static", "linux-image-amd64", "qemu-system-x86"])?;
-    let unpacked = packages.unpack()?;
-    // The kernel's modules are 400 MB, and nothing here loads one.
-    for lib in ["lib", "usr/lib"] {
-        let modules = unpacked.join(lib).join("modules");
-        if modules.is_dir() {
-            fs::remove_dir_all(modules)?;
+    let packages = &["busybox-static", "linux-image-amd64", "qemu-system-x86"];
+    let wanted = Unpacked { name: "emulator", packages, remedy: REMEDY };
+    wanted.below(directory, |root, _| {
+        // The kernel's modules are 400 MB, and nothing here loads one.
+        for lib in ["lib", "usr/lib"] {
+            let modules = root.join(lib).join("modules");
+            if modules.is_dir() {
+                fs::remove_dir_all(modules)?;
+            }
         }
-    }
-    Ok(fs::rename(unpacked, root)?)
+        Ok(())
+    })
 }
 
 /// The program in the package, or the system's own if the package was not fetched because it is installed.

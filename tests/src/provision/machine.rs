@@ -1,11 +1,10 @@
 //! The packages that a booted Debian needs and this system lacks, unpacked or to be installed there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::debian::{self, Packages};
+use super::debian::{self, Unpacked, archives};
 use super::{in_target, systemd};
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
@@ -27,8 +26,8 @@ pub fn debian_machine() -> Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-/// The packages that [`debian_machine`] unpacks beside tor, since this system lacks them. dpkg does not know of
-/// what is unpacked, and our package depends on them.
+/// The packages besides tor that [`debian_machine`] unpacks because this system lacks them. Our package depends
+/// on them, and dpkg does not know unpacked packages.
 fn missing_packages() -> Vec<&'static str> {
     let needed = [(SYSTEMD, "systemd"), (KILL, "procps")];
     needed.into_iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| package).collect()
@@ -37,42 +36,18 @@ fn missing_packages() -> Vec<&'static str> {
 /// A directory with packages to be installed in a booted Debian: Debian's own of the Python program, tor, and
 /// those of their dependencies that this system lacks.
 pub fn debian_archives() -> Result<PathBuf> {
-    in_target(|directory| {
-        let archives = directory.join("archives");
-        if !archives.is_dir() {
-            let packages = Packages::new(directory)?;
-            packages.fetch(&[&["onionbalance", "tor"], missing_packages().as_slice()].concat())?;
-            fs::rename(packages.archives(), &archives)?;
-        }
-        Ok(archives)
-    })
+    let packages = [&["onionbalance", "tor"], missing_packages().as_slice()].concat();
+    in_target(|directory| archives(directory, "archives", &packages))
 }
 
 /// A directory with podman, a runtime for it and its default profiles, and those of their dependencies that
 /// this system lacks, to be unpacked in a booted Debian.
 pub fn podman_archives() -> Result<PathBuf> {
-    in_target(|directory| {
-        let archives = directory.join("podman");
-        if !archives.is_dir() {
-            let packages = Packages::new(directory)?;
-            packages.fetch(&["podman", "crun", "golang-github-containers-common"])?;
-            fs::rename(packages.archives(), &archives)?;
-        }
-        Ok(archives)
-    })
+    let packages = ["podman", "crun", "golang-github-containers-common"];
+    in_target(|directory| archives(directory, "podman", &packages))
 }
 
 fn procps(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("procps");
-    if !root.is_dir() {
-        fetch_procps(directory, &root)
-            .context("there is no /usr/bin/kill and Debian's package could not be fetched: install procps")?;
-    }
-    Ok(root)
-}
-
-fn fetch_procps(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["procps"])?;
-    Ok(fs::rename(packages.unpack()?, root)?)
+    let remedy = "there is no /usr/bin/kill and Debian's package could not be fetched: install procps";
+    Unpacked { name: "procps", packages: &["procps"], remedy }.below(directory, |_, _| Ok(()))
 }

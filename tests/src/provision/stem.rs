@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::debian::{self, Packages};
+use super::debian::{self, Unpacked};
 use super::{in_target, search};
 use crate::process::run;
 
@@ -27,26 +27,19 @@ pub fn stem_python() -> Result<Command> {
         return Ok(Command::new(python));
     }
     in_target(|directory| {
-        let root = directory.join("stem");
-        if !root.is_dir() {
-            fetch(directory, &root).context(REMEDY)?;
-        }
-        unpacked(&root)
+        let packages = &["python3-stem", "python3-cryptography"];
+        let wanted = Unpacked { name: "stem", packages, remedy: REMEDY };
+        unpacked(&wanted.below(directory, |root, log| {
+            run(unpacked(root)?.args(["-c", PROBE]), log)
+                .context("Debian's stem does not run on this system")
+                .map(drop)
+        })?)
     })
 }
 
 fn has_stem(mut python: Command) -> bool {
     let probe = python.args(["-c", PROBE]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
-}
-
-fn fetch(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["python3-stem", "python3-cryptography"])?;
-    let unpacked_root = packages.unpack()?;
-    run(unpacked(&unpacked_root)?.args(["-c", PROBE]), &packages.log("stem"))
-        .context("Debian's stem does not run on this system")?;
-    Ok(fs::rename(&unpacked_root, root)?)
 }
 
 fn unpacked(root: &Path) -> Result<Command> {

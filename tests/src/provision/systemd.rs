@@ -1,13 +1,12 @@
 //! `systemd-analyze`, which judges units without a running systemd.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::debian::{self, Packages};
+use super::debian::{self, Unpacked};
 use super::{in_target, search};
 use crate::process::run;
 
@@ -30,20 +29,12 @@ fn packaged(directory: &Path) -> Result<Command> {
 
 /// The directory of Debian's unpacked systemd below `directory`; fetches it unless it exists.
 pub(super) fn root(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("systemd");
-    if !root.is_dir() {
-        fetch(directory, &root).context(REMEDY)?;
-    }
-    Ok(root)
-}
-
-fn fetch(directory: &Path, root: &Path) -> Result<()> {
-    let packages = Packages::new(directory)?;
-    packages.fetch(&["systemd"])?;
-    let unpacked_root = packages.unpack()?;
-    run(unpacked(&unpacked_root)?.arg("--version"), &packages.log("systemd-analyze"))
-        .context("Debian's systemd-analyze does not run on this system")?;
-    Ok(fs::rename(&unpacked_root, root)?)
+    let wanted = Unpacked { name: "systemd", packages: &["systemd"], remedy: REMEDY };
+    wanted.below(directory, |root, log| {
+        run(unpacked(root)?.arg("--version"), log)
+            .context("Debian's systemd-analyze does not run on this system")
+            .map(drop)
+    })
 }
 
 fn unpacked(root: &Path) -> Result<Command> {

@@ -1,7 +1,6 @@
 //! The life of the Debian package: over Debian's own package of the Python program, an upgrade, a removal, a
 //! purge, and a first installation.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -75,12 +74,7 @@ impl Machine {
     fn start(archives: &Path) -> Result<Self> {
         let system = Booted::start("package")?;
         // Not below /root, where the user `_apt` cannot read.
-        let theirs = system.path("/srv/archives");
-        fs::create_dir(&theirs)?;
-        for entry in fs::read_dir(archives)? {
-            let entry = entry?;
-            fs::copy(entry.path(), theirs.join(entry.file_name()))?;
-        }
+        system.copy_files(archives, "/srv/archives")?;
         let programs = Programs::build()?.balancer.parent().context("a directory")?.to_owned();
         let (source, compression) = (Source::find()?, Compression::None);
         let package = Package { source, programs, compression, dpkg_dev };

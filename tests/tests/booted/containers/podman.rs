@@ -55,12 +55,7 @@ impl Podman {
     /// Boots a system, and unpacks these packages in it.
     pub(super) fn start(archives: &Path) -> Result<Self> {
         let system = Booted::start("containers")?;
-        let theirs = system.path("/srv/podman");
-        fs::create_dir(&theirs)?;
-        for entry in fs::read_dir(archives)? {
-            let entry = entry?;
-            fs::copy(entry.path(), theirs.join(entry.file_name()))?;
-        }
+        system.copy_files(archives, "/srv/podman")?;
         system.sh(UNPACK)?;
         fs::write(system.path("/etc/containers/storage.conf"), STORAGE)?;
         fs::write(system.path("/etc/containers/containers.conf"), LIMITS)?;
