@@ -9,8 +9,8 @@
 //! |---|---|---|
 //! | [`wire`] | the conversation between the two programs: frames, requests, replies | [`wire::frame`] |
 //! | [`config`] | the configuration file that both programs read | `onionbalance.yaml(5)` |
-//! | [`v3`] | addresses, blinded keys, certificates and descriptors of version 3 | rend-spec-v3, cert-spec |
-//! | [`v2`] | addresses, descriptor ids, cookies and descriptors of version 2 | rend-spec-v2 |
+//! | [`v3`] | version-3 addresses, blinded keys, certificates and descriptors | rend-spec-v3, cert-spec |
+//! | [`v2`] | version-2 addresses, descriptor ids, cookies and descriptors | rend-spec-v2 |
 //! | [`netdoc`] | the text form that all descriptors share | dir-spec |
 //! | [`relay`], [`time`] | fingerprints of relays, times of day | control-spec, dir-spec |
 //! | [`journal`] | the variable `$JOURNAL_STREAM` | `systemd.exec(5)` |
@@ -21,7 +21,7 @@
 //!   unsigned and big-endian.
 //! - Decoders expect hostile input. They allocate in proportion to it, and never panic.
 //! - `decode` and `from_str` check the form, and no signature. [`v2::document::open`], [`v3::document::open`]
-//!   and each `verify` check signatures; those of version 3 take the moment at which certificates must be
+//!   and each `verify` check signatures; those of [`v3`] take the moment at which certificates must be
 //!   valid.
 //! - The `Debug` form of a secret, such as a [`v2::Cookie`], does not show it.
 //!

@@ -4,7 +4,7 @@
 //! number = (minutes since the epoch - offset) / length     rounded down
 //! ```
 //!
-//! All services have the same periods, unlike those of version 2. The length is a parameter of the consensus,
+//! All services have the same periods, unlike version-2 services. The length is a parameter of the consensus,
 //! and the offset is twelve voting intervals:
 //!
 //! | network | length | offset | beginning |

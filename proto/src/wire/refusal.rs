@@ -1,8 +1,8 @@
 //! The signer's refusals, with numbers that logs, metrics and tests can rely on. A number is never given
 //! again: 4 and 24 were rules of earlier versions of the protocol.
 //!
-//! Requests of version 3 can break the rules 1 to 23, 25, 26 and 33, requests of version 2 the rules 1, 3, 7
-//! to 11 and 25 to 32.
+//! Version-3 requests can break the rules 1 to 23, 25, 26 and 33, version-2 requests the rules 1, 3, 7 to 11
+//! and 25 to 32.
 //!
 //! ```
 //! use onionbalance_proto::wire::Refusal;
