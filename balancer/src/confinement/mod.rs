@@ -25,6 +25,15 @@ pub use self::bounds::{Bounds, OutOfBounds};
 pub use self::reach::Reach;
 pub use self::reading::Confinement;
 
+/// The restrictions that a confined process lacks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lacking {
+    /// True if the kernel has no landlock, so that it keeps every file that its user can reach.
+    pub landlock: bool,
+    /// True if it has no user of its own: it is root's.
+    pub user: bool,
+}
+
 /// The reason for which the process is not confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfinementError {
@@ -45,22 +54,25 @@ pub enum ConfinementError {
 /// # Errors
 /// The kernel refuses, or has no filter for this machine.
 pub fn confine(reach: Reach) -> Result<Confinement, ConfinementError> {
-    if !files::restrict_all_but_reading(&reach)? {
+    let has_landlock = files::restrict_all_but_reading(&reach)?;
+    let lacking = Lacking { landlock: !has_landlock, user: onionbalance_process::is_root() };
+    if lacking.landlock {
         warn!(
+            problem = "NOT_CONFINED",
             "the kernel has no landlock, by which the balancer gives up its files: boot it with landlock among lsm="
         );
     }
-    if onionbalance_process::is_root() {
-        warn!("running as root: set `user` in the configuration to drop root");
+    if lacking.user {
+        warn!(problem = "RUNS_AS_ROOT", "running as root: set `user` in the configuration to drop root");
     }
     let confinement = if reach.is_complete() {
         let bounds = Bounds::of(&reach);
         files::restrict_reading(&reach)?;
         system_calls::restrict(&reach)?;
-        Confinement::complete(bounds)
+        Confinement::complete(bounds, lacking)
     } else {
         system_calls::restrict(&reach)?;
-        Confinement::awaiting(reach)
+        Confinement::awaiting(reach, lacking)
     };
     Ok(confinement)
 }

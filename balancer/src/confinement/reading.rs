@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Lacking;
 use super::bounds::{Bounds, OutOfBounds};
 use super::files;
 use super::reach::Reach;
@@ -20,20 +21,26 @@ pub struct Confinement(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     bounds: Bounds,
+    lacking: Lacking,
     /// The files that are needed besides the first cookie; `None` after reading was given up.
     awaiting: Option<Reach>,
 }
 
 impl Confinement {
     /// The state after reading was given up.
-    pub(super) fn complete(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(State { bounds, awaiting: None })))
+    pub(super) fn complete(bounds: Bounds, lacking: Lacking) -> Self {
+        Self(Arc::new(Mutex::new(State { bounds, lacking, awaiting: None })))
     }
 
     /// The state before a tor is met: all files can be read.
-    pub(super) fn awaiting(reach: Reach) -> Self {
+    pub(super) fn awaiting(reach: Reach, lacking: Lacking) -> Self {
         let bounds = Bounds::of(&reach);
-        Self(Arc::new(Mutex::new(State { bounds, awaiting: Some(reach) })))
+        Self(Arc::new(Mutex::new(State { bounds, lacking, awaiting: Some(reach) })))
+    }
+
+    /// The restrictions that this process lacks.
+    pub fn lacking(&self) -> Lacking {
+        self.state().lacking
     }
 
     /// True if no tor has been met. Then the process must not have another thread: landlock restricts the

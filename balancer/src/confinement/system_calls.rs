@@ -59,6 +59,8 @@ const ALWAYS: &[libc::c_long] = &[
     // Randomness and time.
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
+    // Its own processor time and memory, for the status.
+    libc::SYS_getrusage,
     // Threads, which look names up, compute responsible HSDirs and write the state file. `clone` is allowed
     // for threads alone. A filter cannot see the arguments of `clone3`: the first filter makes it fail with
     // `ENOSYS`.

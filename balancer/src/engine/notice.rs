@@ -114,6 +114,15 @@ pub enum Notice {
         /// True if the other one has a higher revision than ours, so that it will stay for now.
         later: bool,
     },
+    /// An HSDir that had our descriptor has one that we did not publish, of a higher revision.
+    OtherPublisher {
+        /// The service's name.
+        service: ServiceId,
+        /// The slot of the descriptor.
+        slot: DescriptorSlot,
+        /// The HSDir's fingerprint.
+        hsdir: Fingerprint,
+    },
     /// A descriptor could not be signed or handed to tor.
     NotPosted {
         /// The service's name.

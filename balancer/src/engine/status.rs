@@ -69,6 +69,13 @@ pub struct DescriptorStatus {
     pub renewal_in: Option<Duration>,
     /// The greatest revision counter that it was given; `None` before the first.
     pub revision: Option<u64>,
+    /// The number of different sets of introduction points; 0 before they are chosen.
+    pub sets: usize,
+    /// The number of introduction points in the largest of these.
+    pub points: usize,
+    /// The time since a descriptor of another publisher was last seen at one of its HSDirs; `None` if none
+    /// was.
+    pub other_ago: Option<Duration>,
     /// The responsible HSDirs, in the order of their fingerprints.
     pub hsdirs: Vec<HsdirStatus>,
 }

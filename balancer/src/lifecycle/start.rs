@@ -42,6 +42,8 @@ impl Balancer {
         }
         let confinement = confine(reach)?;
         let runtimes = Runtimes::new(signer, memory, confinement.clone());
+        let file = setup.file();
+        runtimes.board().set_configuration(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
         manager.ready();
         let balancer = Self {
             started_as: setup.clone(),

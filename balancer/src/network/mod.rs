@@ -132,9 +132,14 @@ pub enum Message<E> {
         /// The time since the start of the process that carries them; `None` if it does not report it. The
         /// process may have been restarted since [`Message::Lost`].
         uptime: Option<Duration>,
+        /// The version of its program, for people; `None` if it is not known.
+        version: Option<String>,
     },
     /// No request is carried until [`Message::Ready`] comes again. All outstanding requests are void.
     Lost,
+    /// No request is carried yet, for this reason. It comes before [`Message::Ready`], or after
+    /// [`Message::Lost`].
+    Absent(Absence),
     /// No request will ever be carried, for this reason.
     Unusable(E),
     /// The directory may have changed, and should be read again.
@@ -149,6 +154,22 @@ pub enum Message<E> {
     NotPosted(RequestId, String),
     /// The end of the upload to one HSDir.
     Uploaded(RequestId, Fingerprint, Verdict),
+}
+
+/// The reason for which no request is carried.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Absence {
+    /// The process that carries requests is not reached, for this reason in the carrier's words.
+    Unreachable(String),
+    /// That process is reached, and is not ready yet.
+    Starting {
+        /// The version of its program, for people.
+        version: String,
+        /// Its progress in percent, up to 100.
+        percent: u8,
+        /// The present step, in its own words.
+        step: String,
+    },
 }
 
 /// The documents of a network's directory.

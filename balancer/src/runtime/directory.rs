@@ -138,7 +138,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             self.ask_for_directory();
         }
         let (now, View { made, until, .. }) = (onionbalance_process::now(), &self.view);
-        if self.is_ready {
+        if self.access.is_ready() {
             self.consensus.judge(self.directory.as_deref().map(Directory::lifetime), now);
         }
         if until.is_some_and(|until| until <= now || now < *made) {
@@ -176,7 +176,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let Some((view, network)) = self.surveys.end(surveyed) else { return self.show_network() };
         self.view = view;
         self.tell_engine(Event::Network(network));
-        if self.is_ready && std::mem::take(&mut self.engine_waits_for_directory) {
+        if self.access.is_ready() && std::mem::take(&mut self.engine_waits_for_directory) {
             self.tell_engine(Event::TorReady);
         }
     }

@@ -5,6 +5,7 @@
 //! answers them by messages; the signer is asked by one task at a time, which reports. There is one runtime
 //! for each tor and version.
 
+mod access;
 mod behind;
 mod board;
 mod consensus;
@@ -27,6 +28,7 @@ mod survey;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,7 +40,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use behind::Behind;
-pub use board::{Delegations, Inquiry, RefusedReload, State, StatusBoard, TorState};
+pub use board::{Delegations, Inquiry, Loaded, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
 pub use durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 pub use fleet::Configuration;
@@ -49,6 +51,7 @@ pub use post_count::PostLoad;
 pub use report::ServiceReport;
 pub use runtimes::{Runtimes, Work};
 pub use tally::{Activity, Fetches, Publications, Signatures, Uploads};
+pub use usage::Usage;
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
@@ -61,6 +64,7 @@ use crate::onion_version::{Directory, Frontend, OnionVersion, Rings};
 use crate::repeats::{Occurrence, Repeats};
 use crate::signer::SharedSigner;
 use crate::state::Memory;
+use access::Access;
 use consensus::ConsensusWatch;
 use directories::Directories;
 use directory::Reading;
@@ -85,11 +89,7 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     signing: SigningLine<V>,
     memory: Memory,
     network: N,
-    /// True if the network takes requests.
-    is_ready: bool,
-    /// The time at which that last changed.
-    ready_changed: Instant,
-    presence: Presence,
+    access: Access,
     /// True if the network is ready but not surveyed yet: only then the engine learns that tor is ready.
     engine_waits_for_directory: bool,
     directory: Option<Arc<V::Directory>>,
@@ -159,9 +159,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             signing: SigningLine::new(),
             memory,
             network,
-            is_ready: false,
-            ready_changed: Instant::now(),
-            presence,
+            access: Access::new(presence),
             engine_waits_for_directory: false,
             directory: None,
             directories,
@@ -240,7 +238,9 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             let period = |descriptor: &DescriptorStatus| {
                 Some(self.directory.as_ref()?.period(&frontend?.address, descriptor.slot))
             };
+            let size = |descriptor: &DescriptorStatus| self.tally.size_of(&status.service, descriptor.slot);
             ServiceReport {
+                sizes: status.descriptors.iter().map(size).collect(),
                 periods: status.descriptors.iter().map(period).collect(),
                 uploads: self.tally.uploads_of(&status.service),
                 publications: self.tally.publications_of(&status.service),
@@ -256,8 +256,13 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let posts = self.post_count.load(Instant::now(), self.restart_hint);
         TorState {
             endpoints: endpoints.to_vec(),
-            is_ready: self.is_ready,
-            since: self.ready_changed.elapsed(),
+            is_ready: self.access.is_ready(),
+            since: self.access.age(),
+            version: self.access.version().map(str::to_owned),
+            absence: self.access.absence().cloned(),
+            reconnects: self.access.reconnects(),
+            hsdirs: self.directory.as_ref().map(|directory| directory.hsdirs()),
+            lifetime: self.directory.as_ref().map(|directory| *directory.lifetime()),
             consensus: self.consensus.age(),
             load: self.engine.load(self.now()),
             posts,
@@ -339,18 +344,14 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
 
     fn on_network(&mut self, message: Message<N::Error>) {
         match message {
-            Message::Ready { uptime } => {
+            Message::Ready { uptime, version } => {
                 self.post_count.tor_ready(Instant::now(), uptime);
-                self.is_ready = true;
-                self.presence.set(true);
-                self.ready_changed = Instant::now();
+                self.access.ready(version);
                 self.engine_waits_for_directory = true;
                 self.read_directory();
             }
             Message::Lost => {
-                self.is_ready = false;
-                self.presence.set(false);
-                self.ready_changed = Instant::now();
+                self.access.lost();
                 self.engine_waits_for_directory = false;
                 self.stop_reading();
                 self.signing.clear();
@@ -358,6 +359,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.posts.clear();
                 self.tell_engine(Event::TorLost);
             }
+            Message::Absent(absence) => self.access.absent(absence),
             // This ends the runtime, and is handled by its caller.
             Message::Unusable(_) => {}
             Message::DirectoryChanged => self.read_directory(),

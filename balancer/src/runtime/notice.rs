@@ -125,6 +125,11 @@ impl Words {
                 let text = if *later { HAS_LATER } else { HAS_OTHER };
                 Self::upload("HSDIR_HAS_OTHER", text, service, *slot).at(hsdir)
             }
+            Notice::OtherPublisher { service, slot, hsdir } => {
+                let text = "HSDir has a descriptor of the service that this balancer did not publish. Does another one \
+                            publish it?";
+                Self::upload("OTHER_PUBLISHER", text, service, *slot).at(hsdir)
+            }
             Notice::NotPosted { service, slot, problem } => {
                 let text = format!("descriptor not published: {problem}; trying again");
                 Self::upload("NOT_POSTED", text, service, *slot)

@@ -83,6 +83,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             Ok(_) if !is_wanted => self.not_posted(id, REPLACED),
             Ok(Signed { texts, revision }) => {
                 let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
+                let largest = texts.iter().map(|text| text.len()).max();
+                self.tally.signed(&service, slot, largest.unwrap_or(0));
                 let sets = to.iter().map(|(set, _)| *set);
                 self.kept.keep(&service, slot, revision, sets.zip(texts.iter().cloned()));
                 // The period may have ended while the signer was at work.

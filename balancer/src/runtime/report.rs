@@ -16,6 +16,8 @@ pub struct ServiceReport {
     pub status: ServiceStatus,
     /// The time periods of its descriptors, in their order; `None` before the first consensus.
     pub periods: Vec<Option<Range<UnixTime>>>,
+    /// The sizes of its descriptors' largest texts in bytes, in their order; `None` before they are signed.
+    pub sizes: Vec<Option<usize>>,
     /// The uploads of its descriptors.
     pub uploads: Uploads,
     /// The times that its publications took.

@@ -46,7 +46,7 @@ pub struct Runtimes {
 impl Runtimes {
     /// No runtimes. Later ones share the signer and the memory.
     pub fn new(signer: SignerClient, memory: Memory, confinement: Confinement) -> Self {
-        let board = StatusBoard::new(signer.trouble());
+        let board = StatusBoard::new(signer.trouble(), confinement.lacking());
         Self {
             common: Common {
                 signer: SharedSigner::new(signer),

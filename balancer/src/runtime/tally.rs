@@ -1,15 +1,18 @@
 //! The counts of fetches, uploads and signatures by their results, and of what the line of a day tells, since
 //! the start of the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 use super::notice::Words;
 use super::signing::Answer;
-use crate::engine::{BackendId, FetchOutcome, Notice, ServiceId};
+use crate::engine::{BackendId, DescriptorSlot, FetchOutcome, Notice, ServiceId};
 use crate::network::Verdict;
 use crate::onion_version::{OnionVersion, SignError};
 use crate::signer::SignerError;
+
+/// The most descriptors of a service at a time: two replicas in each of two time periods (version 2).
+const MOST_SLOTS: usize = 4;
 
 /// The counts of one runtime.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct Tally {
     signatures: Signatures,
     uploads: HashMap<ServiceId, Uploads>,
     publications: HashMap<ServiceId, Publications>,
+    /// The sizes of each service's last descriptors, the latest last.
+    sizes: HashMap<ServiceId, VecDeque<(DescriptorSlot, usize)>>,
     fetches: HashMap<BackendId, Fetches>,
     activities: HashMap<ServiceId, Activity>,
     /// The warnings about each backend.
@@ -94,6 +99,22 @@ impl Tally {
         self.signatures
     }
 
+    /// Notes that a descriptor was signed, and its largest text has this number of bytes.
+    pub(super) fn signed(&mut self, service: &ServiceId, slot: DescriptorSlot, bytes: usize) {
+        let sizes = self.sizes.entry(service.clone()).or_default();
+        sizes.retain(|(known, _)| *known != slot);
+        if sizes.len() >= MOST_SLOTS {
+            sizes.pop_front();
+        }
+        sizes.push_back((slot, bytes));
+    }
+
+    /// The size of a descriptor's largest text in bytes; `None` before it was signed.
+    pub(super) fn size_of(&self, service: &ServiceId, slot: DescriptorSlot) -> Option<usize> {
+        let (_, bytes) = self.sizes.get(service)?.iter().find(|(known, _)| *known == slot)?;
+        Some(*bytes)
+    }
+
     /// Counts uploads to this number of HSDirs.
     pub(super) fn uploads(&mut self, service: &ServiceId, hsdirs: usize) {
         // A number of HSDirs fits.
@@ -153,6 +174,7 @@ impl Tally {
     ) {
         self.uploads.retain(|id, _| service(id));
         self.publications.retain(|id, _| service(id));
+        self.sizes.retain(|id, _| service(id));
         self.fetches.retain(|id, _| backend(id));
         self.activities.retain(|id, _| service(id));
         self.faults.retain(|id, _| backend(id));

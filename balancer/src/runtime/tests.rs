@@ -152,7 +152,7 @@ async fn a_lost_network_is_asked_nothing_and_gets_the_rest_when_it_is_back() {
 async fn a_network_that_is_lost_while_its_directory_is_read_is_not_ready() {
     let (mut runtime, stage) = World::runtime(1);
     stage.backend_has(&copy(7, &[1]));
-    runtime.on_network(Message::Ready { uptime: None });
+    runtime.on_network(Message::Ready { uptime: None, version: None });
     let Message::Directory(directory) = runtime.network.next().await else { panic!("another message") };
     runtime.on_network(Message::Directory(directory));
     runtime.on_network(Message::Lost);

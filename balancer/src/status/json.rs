@@ -11,8 +11,8 @@ use onionbalance_proto::time::UnixTime;
 
 use super::moment::Moment;
 use super::report::{
-    Answers, Descriptor, Durations, Event, Fetches, Hsdir, Instance, InstanceState, Received, Report, SCHEMA,
-    Service, Signer, Tor, Upload, Uploads, Which,
+    Answers, Configuration, Descriptor, Durations, Event, Fetches, Hsdir, Instance, InstanceState, Process,
+    Received, Reload, Report, SCHEMA, Service, Signer, Tor, Upload, Uploads, Which,
 };
 use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
@@ -20,8 +20,12 @@ use crate::engine::{
     SourceStatus, UploadProblem, UploadState,
 };
 use crate::names::Names;
+use crate::network::Absence;
 use crate::onion_version::Rings;
-use crate::runtime::{self, Happening, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS, ServiceReport, State, TorState};
+use crate::runtime::{
+    self, ConsensusAge, Happening, Loaded, PUBLICATION_BOUNDS, RefusedReload, SIGNATURE_BOUNDS,
+    ServiceReport, State, TorState,
+};
 
 /// The JSON object, with a line end.
 pub(super) fn render(state: &State, now: UnixTime) -> String {
@@ -55,12 +59,29 @@ pub(super) fn report(state: &State, now: UnixTime) -> Report {
         started_at: ago(state.uptime, now),
         health: verdict.health,
         summary: verdict.to_string(),
+        configuration: configuration(state, now),
+        process: Process {
+            cpu_seconds: state.usage.processor.as_secs_f64(),
+            max_resident_bytes: state.usage.most_memory,
+        },
         signer: signer(state, now),
         tors: state.tors.iter().map(|of| tor(of, now)).collect(),
         services: services.into_iter().map(|(_, service)| service).collect(),
         problems: verdict.problems,
         events: events(state, now),
     }
+}
+
+fn configuration(state: &State, now: UnixTime) -> Option<Configuration> {
+    let Loaded { file, at, is_reload } = state.configuration.as_ref()?;
+    let loaded_at = ago(at.elapsed(), now);
+    let last_reload = match &state.reload {
+        Some(RefusedReload { since, problem }) => {
+            Some(Reload { at: ago(since.elapsed(), now), ok: false, error: Some(problem.clone()) })
+        }
+        None => is_reload.then_some(Reload { at: loaded_at, ok: true, error: None }),
+    };
+    Some(Configuration { file: file.display().to_string(), loaded_at, last_reload })
 }
 
 fn signer(state: &State, now: UnixTime) -> Signer {
@@ -89,11 +110,27 @@ fn durations<const N: usize>(bounds: &[Duration; N], of: &runtime::Durations<N>)
     }
 }
 
-fn tor(TorState { endpoints, is_ready, since, load, posts, .. }: &TorState, now: UnixTime) -> Tor {
+fn tor(state: &TorState, now: UnixTime) -> Tor {
+    let TorState { endpoints, is_ready, since, load, posts, lifetime, .. } = state;
+    let (bootstrap, last_error) = match &state.absence {
+        _ if *is_ready => (Some(100), None),
+        None => (None, None),
+        Some(Absence::Unreachable(reason)) => (None, Some(reason.clone())),
+        Some(Absence::Starting { percent, step, .. }) => (Some(*percent), Some(step.clone())),
+    };
+    let behind = if let ConsensusAge::Early(by) = state.consensus { by.as_secs() } else { 0 };
     Tor {
         control_ports: endpoints.iter().map(ToString::to_string).collect(),
         ready: *is_ready,
         since: ago(*since, now),
+        version: state.version.clone(),
+        bootstrap,
+        last_error,
+        reconnects: state.reconnects,
+        hsdirs: state.hsdirs,
+        consensus_valid_after: lifetime.map(|lifetime| Moment(lifetime.valid_after())),
+        consensus_valid_until: lifetime.map(|lifetime| Moment(lifetime.valid_until())),
+        clock_behind_seconds: behind,
         in_flight: load.in_flight,
         most_in_flight: load.most_in_flight,
         fetches_waiting: load.looks_waiting,
@@ -127,7 +164,7 @@ fn service(
     healths: &ServiceHealths<'_>,
     now: UnixTime,
 ) -> Service {
-    let ServiceReport { status, names, client_line, periods, uploads, publications, fetches, activity: _ } =
+    let ServiceReport { status, names, client_line, periods, sizes, uploads, publications, fetches, .. } =
         report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
@@ -138,12 +175,14 @@ fn service(
         let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
         Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
-    let descriptor = |(one, period): (&DescriptorStatus, &Option<Range<UnixTime>>)| {
-        let is_first = numbers.first() == Some(&one.slot.period);
-        let which = if is_first { Which::First } else { Which::Second };
-        let places = rings.map(|rings| known.places(rings, one.slot));
-        descriptor(one, which, period.as_ref(), places, has_replicas, now)
-    };
+    let descriptor =
+        |((one, period), bytes): ((&DescriptorStatus, &Option<Range<UnixTime>>), &Option<usize>)| {
+            let is_first = numbers.first() == Some(&one.slot.period);
+            let which = if is_first { Which::First } else { Which::Second };
+            let places = rings.map(|rings| known.places(rings, one.slot));
+            let descriptor = descriptor(one, which, period.as_ref(), places, has_replicas, now);
+            Descriptor { bytes: *bytes, ..descriptor }
+        };
     let backends = status.backends.iter().zip(fetches);
     let offered = offered(status);
     Service {
@@ -158,7 +197,7 @@ fn service(
         uploads: uploads_of(*uploads),
         publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),
-        descriptors: status.descriptors.iter().zip(periods).map(descriptor).collect(),
+        descriptors: status.descriptors.iter().zip(periods).zip(sizes).map(descriptor).collect(),
         instances: backends.map(|(of, fetches)| instance(of, *fetches, names, offered, now)).collect(),
     }
 }
@@ -188,10 +227,14 @@ fn descriptor(
         period_ends: period.map(|period| Moment(period.end)),
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
+        intro_points_num: status.points,
+        sets: status.sets,
+        bytes: None,
         hsdirs: status.hsdirs.len(),
         stored: status.hsdirs.iter().filter(is_stored).count(),
         last_stored: status.stored_ago.map(|stored| ago(stored, now)),
         incomplete_since: status.incomplete_for.map(|time| ago(time, now)),
+        other_publisher_seen: status.other_ago.map(|time| ago(time, now)),
         next_publication: status.renewal_in.map(|time| Moment(now.plus(time.as_secs()))),
         hsdir_states: status.hsdirs.iter().map(|of| hsdir(of, place(of))).collect(),
     }
@@ -314,6 +357,7 @@ fn ago(age: Duration, now: UnixTime) -> Moment {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tokio::time::Instant;
 
     use super::*;
@@ -475,6 +519,44 @@ mod tests {
     }
 
     #[test]
+    fn a_tor_that_takes_no_commands_is_shown_with_the_reason() {
+        let mut state = state_of(vec![]);
+        state.tors[0].is_ready = false;
+        for (absence, bootstrap, error) in [
+            (None, json!(null), json!(null)),
+            (Some(Absence::Unreachable("refused".into())), json!(null), json!("refused")),
+            (
+                Some(Absence::Starting { version: "0.4.9.11".into(), percent: 45, step: "Loading".into() }),
+                json!(45),
+                json!("Loading"),
+            ),
+        ] {
+            state.tors[0].absence = absence;
+            let json: serde_json::Value = serde_json::from_str(&render(&state, UnixTime(0))).unwrap();
+            assert_has(
+                &json["tors"][0],
+                &json!({"ready": false, "bootstrap": bootstrap, "lastError": error}),
+            );
+        }
+        state.tors[0].consensus = ConsensusAge::Early(Duration::from_secs(7200));
+        assert_eq!(super::report(&state, UnixTime(0)).tors[0].clock_behind_seconds, 7200);
+    }
+
+    #[test]
+    fn a_configuration_is_shown_with_its_last_reload() {
+        let mut state = state_of(vec![]);
+        let (now, since) = (UnixTime(1_795_336_111), Instant::now());
+        let shown = |state: &State| super::report(state, now).configuration.unwrap();
+        state.configuration = Some(Loaded { file: "/c.yaml".into(), at: since, is_reload: false });
+        assert_eq!(shown(&state).last_reload, None);
+        state.configuration = Some(Loaded { file: "/c.yaml".into(), at: since, is_reload: true });
+        assert_eq!(shown(&state).last_reload, Some(Reload { at: Moment(now), ok: true, error: None }));
+        state.reload = Some(RefusedReload { since, problem: "a tab".to_owned() });
+        let refused = Reload { at: Moment(now), ok: false, error: Some("a tab".to_owned()) };
+        assert_eq!(shown(&state).last_reload, Some(refused));
+    }
+
+    #[test]
     fn a_tors_load_is_shown() {
         let mut state = state_of(vec![]);
         let tor = |state: &State| {
@@ -483,14 +565,14 @@ mod tests {
         };
         assert_eq!(tor(&state)["behindForSeconds"], serde_json::Value::Null);
         state.tors[0].load = BEHIND;
-        assert_eq!(
-            tor(&state),
-            serde_json::json!({
+        assert_has(
+            &tor(&state),
+            &serde_json::json!({
                 "controlPorts": ["unix:/run/tor/control"], "ready": true, "since": "1970-01-01 00:00:00", "inFlight": 24, "mostInFlight": 24,
                 "fetchesWaiting": 6900, "uploadsWaiting": 12, "readBacksWaiting": 0, "longestWaitSeconds": 1200,
                 "behindForSeconds": 60, "postsSinceStart": 30, "postsLastDay": 40, "postsLastDaySeconds": 3600,
                 "restartDue": false,
-            })
+            }),
         );
     }
 }

@@ -25,7 +25,8 @@ type Labels = Vec<(&'static str, String)>;
 type Series = Family<Labels, Gauge<f64, AtomicU64>>;
 /// One count with all its series.
 type Counts = Family<Labels, Counter>;
-
+/// One sum with all its series.
+type Fractions = Family<Labels, Counter<f64, AtomicU64>>;
 /// One histogram with all its series.
 type Histograms = Family<Labels, Counted>;
 
@@ -70,6 +71,13 @@ impl Metrics {
         counts
     }
 
+    /// A new sum since the balancer's start. Its name gets the ending `_total`.
+    fn fractions(&mut self, name: &str, help: &str) -> Fractions {
+        let sums = Fractions::default();
+        self.0.register(name, help, sums.clone());
+        sums
+    }
+
     /// A new histogram, to which series can be added.
     fn histogram(&mut self, name: &str, help: &str) -> Histograms {
         let histograms = Histograms::default();
@@ -87,6 +95,16 @@ impl Metrics {
         let reload = self.series("config_last_reload_successful", "0 if the last reload was refused");
         let is_refused = report.problems.iter().any(|problem| problem.id == ProblemId::ReloadRefused);
         set(&reload, &vec![], flag(!is_refused));
+        if let Some(configuration) = &report.configuration {
+            let at = "config_last_reload_success_timestamp_seconds";
+            let at = self.series(at, "The time at which the configuration that is in force was read");
+            set(&at, &vec![], time(configuration.loaded_at.0));
+        }
+        let processor = self.fractions("process_cpu_seconds", "The processor time of the balancer");
+        processor.get_or_create(&vec![]).inc_by(report.process.cpu_seconds);
+        let memory = "process_max_resident_memory_bytes";
+        let memory = self.series(memory, "The most memory that the balancer has had at a time");
+        set(&memory, &vec![], bytes(report.process.max_resident_bytes));
         let problems = self.series("problems", "Problems by their id, which the manual explains");
         for id in ProblemId::ALL {
             let count = report.problems.iter().filter(|problem| problem.id == id).count();
@@ -113,8 +131,24 @@ impl Metrics {
         let waiting = self.series("tor_requests_waiting", "Requests that wait for tor");
         let wait = self.series("tor_longest_wait_seconds", "The longest wait of a request for tor");
         let posts = self.series("tor_posts", "Posts of version-3 descriptors since tor's start");
+        let bootstrap = self.series("tor_bootstrap_ratio", "The progress of tor's bootstrap, from 0 to 1");
+        let hsdirs = self.series("tor_hsdirs", "The HSDirs in tor's consensus");
+        let until = "tor_consensus_valid_until_timestamp_seconds";
+        let until = self.series(until, "The time until which tor's consensus is valid");
+        let clock = "tor_clock_behind_seconds";
+        let clock = self.series(clock, "The time by which this machine's clock is behind tor's consensus");
+        let reconnects = self.counts("tor_reconnects", "Times that tor was lost and reached again");
         for tor in tors {
             let labels = || vec![("tor", tor.control_ports.join(" or "))];
+            set(&bootstrap, &labels(), number(tor.bootstrap.unwrap_or(0)) / 100.0);
+            set(&clock, &labels(), number(tor.clock_behind_seconds));
+            add(&reconnects, &labels(), tor.reconnects);
+            if let Some(known) = tor.hsdirs {
+                set(&hsdirs, &labels(), number(known));
+            }
+            if let Some(at) = tor.consensus_valid_until {
+                set(&until, &labels(), time(at.0));
+            }
             set(&connected, &labels(), flag(tor.ready));
             set(&in_flight, &labels(), number(tor.in_flight));
             set(
@@ -152,6 +186,10 @@ impl Metrics {
     fn of_descriptors(&mut self, services: &[Service]) {
         let hsdirs = self.series("descriptor_hsdirs", "The HSDirs that are responsible for a descriptor");
         let stored = self.series("descriptor_hsdirs_stored", "Those of these that have stored it");
+        let points = "descriptor_introduction_points";
+        let points =
+            self.series(points, "The introduction points in a descriptor, or in the largest of its sets");
+        let size = self.series("descriptor_size_bytes", "The size of a descriptor's largest text");
         let last = self
             .series("descriptor_last_stored_timestamp_seconds", "The time at which an HSDir last stored it");
         let next = self
@@ -161,6 +199,10 @@ impl Metrics {
                 let labels = [of_service.clone(), of_descriptor(descriptor)].concat();
                 set(&hsdirs, &labels, number(descriptor.hsdirs));
                 set(&stored, &labels, number(descriptor.stored));
+                set(&points, &labels, number(descriptor.intro_points_num));
+                if let Some(length) = descriptor.bytes {
+                    set(&size, &labels, number(length));
+                }
                 if let Some(at) = descriptor.last_stored {
                     set(&last, &labels, time(at.0));
                 }
@@ -308,6 +350,12 @@ fn number(count: impl TryInto<u32>) -> f64 {
     count.try_into().unwrap_or(u32::MAX).into()
 }
 
+/// A size, exact up to 2^53 bytes.
+#[expect(clippy::cast_precision_loss, reason = "no machine has so much memory")]
+fn bytes(size: u64) -> f64 {
+    size as f64
+}
+
 /// Seconds since 1970, until 2106.
 fn time(at: UnixTime) -> f64 {
     number(at.0)
@@ -317,8 +365,13 @@ fn time(at: UnixTime) -> f64 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
     use crate::engine::{BackendState, BackendStatus, Gone, ServiceStatus};
+    use crate::runtime::{Loaded, Usage};
     use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
 
     const DASHBOARD: &str = include_str!("../../../packaging/prometheus/onionbalance.dashboard.json");
@@ -331,6 +384,12 @@ mod tests {
             ..service("front.onion")
         };
         let mut state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
+        state.usage = Usage { processor: Duration::from_millis(12_500), most_memory: 20 << 20 };
+        state.configuration = Some(Loaded {
+            file: "/etc/onionbalance/config.yaml".into(),
+            at: Instant::now(),
+            is_reload: false,
+        });
         state.delegations = [("front.onion".into(), UnixTime(1_795_600_000))].into();
         Report { commit: Some("1a2b3c4d5e6f".to_owned()), ..report_of(&state, UnixTime(1_795_336_111)) }
     }
@@ -365,7 +424,16 @@ mod tests {
             "onionbalance_descriptor_last_stored_timestamp_seconds{service=\"shop\",descriptor=\"first\"} 1795336051",
             "onionbalance_backend_live{service=\"shop\",backend=\"web \\\"1\\\"\"} 1",
             "onionbalance_backend_live{service=\"shop\",backend=\"b2\"} 0",
+            "onionbalance_descriptor_introduction_points{service=\"shop\",descriptor=\"first\"} 3",
+            "onionbalance_descriptor_size_bytes{service=\"shop\",descriptor=\"first\"} 20480",
             "onionbalance_tor_connected{tor=\"unix:/run/tor/control\"} 1",
+            "onionbalance_tor_bootstrap_ratio{tor=\"unix:/run/tor/control\"} 1",
+            "onionbalance_tor_hsdirs{tor=\"unix:/run/tor/control\"} 4538",
+            "onionbalance_tor_reconnects_total{tor=\"unix:/run/tor/control\"} 2",
+            "onionbalance_tor_consensus_valid_until_timestamp_seconds{tor=\"unix:/run/tor/control\"} 1795345200",
+            "onionbalance_process_cpu_seconds_total 12.5",
+            "onionbalance_process_max_resident_memory_bytes 20971520",
+            "onionbalance_config_last_reload_success_timestamp_seconds 1795336111",
         ] {
             let is_it = |found: &str| found.trim_end_matches(".0") == line;
             assert!(text.lines().any(is_it), "{line} is not in:\n{text}");

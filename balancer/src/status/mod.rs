@@ -284,6 +284,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::confinement::Lacking;
 
     fn place(path: PathBuf, form: StatusForm) -> StatusPlace {
         StatusPlace { path, form }
@@ -335,7 +336,7 @@ mod tests {
         let path = directory.path().join("json");
         let sockets = bind(&[place(path.clone(), StatusForm::Json)]).await.unwrap();
         let (_signer, watch) = tokio::sync::watch::channel(None);
-        let board = StatusBoard::new(watch);
+        let board = StatusBoard::new(watch, Lacking::default());
         let client = async {
             let mut stalled = Vec::new();
             for _ in 0..MOST {
@@ -359,7 +360,7 @@ mod tests {
         let path = directory.path().join("text");
         let sockets = bind(&[place(path.clone(), StatusForm::Text)]).await.unwrap();
         let (_signer, watch) = tokio::sync::watch::channel(None);
-        let board = StatusBoard::new(watch);
+        let board = StatusBoard::new(watch, Lacking::default());
         let client = async {
             let metrics = answer_to(&path, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
             let (head, body) = metrics.split_once("\r\n\r\n").unwrap();

@@ -35,6 +35,8 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
+    /// Visitors notice nothing, and the health stays as it is: something could be better.
+    Advice,
     /// Visitors get through, but somebody should act.
     Warning,
     /// Visitors do not get through, or soon will not.
@@ -47,8 +49,10 @@ pub enum Severity {
 pub enum ProblemId {
     /// The signer does not answer.
     SignerUnreachable,
-    /// Tor's control port does not answer, or tor is not ready.
+    /// Tor's control port does not answer.
     TorUnreachable,
+    /// Tor is reached, and is not ready.
+    TorBootstrapping,
     /// Tor has no current consensus.
     TorConsensusOld,
     /// This machine's clock is behind tor's consensus.
@@ -69,19 +73,28 @@ pub enum ProblemId {
     NotPublished,
     /// Some HSDirs lack a descriptor of a service.
     DescriptorIncomplete,
+    /// Some HSDirs refuse a descriptor of a service.
+    DescriptorRefused,
+    /// An HSDir has a descriptor of a service that the balancer did not publish.
+    OtherPublisher,
     /// A reload was refused.
     ReloadRefused,
     /// The delegation of a service ends within a week.
     DelegationEnding,
     /// The delegation of a service has ended: nothing can be signed.
     DelegationEnded,
+    /// The balancer runs as root.
+    RunsAsRoot,
+    /// The kernel lacks what the balancer is confined by.
+    NotConfined,
 }
 
 impl ProblemId {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::SignerUnreachable,
         Self::TorUnreachable,
+        Self::TorBootstrapping,
         Self::TorConsensusOld,
         Self::ClockSkew,
         Self::TorOverloaded,
@@ -92,9 +105,13 @@ impl ProblemId {
         Self::AllBackendsGone,
         Self::NotPublished,
         Self::DescriptorIncomplete,
+        Self::DescriptorRefused,
+        Self::OtherPublisher,
         Self::ReloadRefused,
         Self::DelegationEnding,
         Self::DelegationEnded,
+        Self::RunsAsRoot,
+        Self::NotConfined,
     ];
 }
 

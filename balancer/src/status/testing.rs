@@ -21,6 +21,7 @@ use crate::runtime::{
     Activity, ConsensusAge, Durations, Fetches, Happening, PostLoad, Publications, ServiceReport, Signatures,
     State, TorState, Uploads, Words,
 };
+use crate::tor::documents::consensus::Lifetime;
 
 /// A ring of the HSDirs `Fingerprint([1; 20])` to `Fingerprint([16; 20])`. Four at a time are next to each
 /// other, as the HSDirs of a replica are.
@@ -45,6 +46,9 @@ pub(crate) const BEHIND: Load = Load {
     behind_for: Some(Duration::from_secs(60)),
 };
 
+/// The time at which the consensus of a tor became valid.
+const VALID_AFTER: UnixTime = UnixTime(1_795_334_400);
+
 /// The posts of a tor within an hour.
 const POSTS: PostLoad =
     PostLoad { since_start: 30, last_day: 40, day: Duration::from_secs(3600), is_restart_due: false };
@@ -66,6 +70,11 @@ pub(crate) fn state_of(services: Vec<ServiceReport>) -> State {
         endpoints,
         is_ready: true,
         since: uptime,
+        version: Some("0.4.9.11".to_owned()),
+        absence: None,
+        reconnects: 2,
+        hsdirs: Some(4538),
+        lifetime: Lifetime::new(VALID_AFTER, VALID_AFTER.plus(3600), VALID_AFTER.plus(3 * 3600)),
         consensus,
         load,
         posts,
@@ -111,6 +120,7 @@ pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
     let fetches = Fetches { begun: 50, copy: 40, not_found: 6, failed: 3, invalid: 0 };
     ServiceReport {
         periods: vec![period; status.descriptors.len()],
+        sizes: vec![Some(20_480); status.descriptors.len()],
         uploads,
         publications: PUBLICATIONS,
         activity: Activity::default(),
@@ -137,6 +147,9 @@ pub(crate) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> D
         incomplete_for: None,
         renewal_in: stored_ago.map(|_| Duration::from_secs(3000)),
         revision: Some(9),
+        sets: 1,
+        points: 3,
+        other_ago: None,
         hsdirs: vec![hsdir],
     }
 }

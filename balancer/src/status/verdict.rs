@@ -8,9 +8,10 @@ use std::time::Duration;
 use onionbalance_proto::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Problem, Severity};
+use super::problem::{Problem, ProblemId, Severity};
 use super::problems::{self, is_unpublished};
 use crate::engine::{BackendState, DescriptorStatus, ServiceStatus, UploadState};
+use crate::network::Absence;
 use crate::plural::count;
 use crate::runtime::{State, TorState};
 
@@ -22,7 +23,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct Verdict {
     /// The health of everything.
     pub health: Health,
-    /// The problems, those of greater severity first. Nothing is missing yet while the process is starting.
+    /// The problems, those of greater severity first. While the process is starting, nothing counts as not
+    /// published yet.
     pub problems: Vec<Problem>,
     /// The signer or the tor that has never been there and is waited for; `None` if there is none.
     awaited: Option<String>,
@@ -57,7 +59,7 @@ impl Verdict {
         let mut problems: Vec<Problem> = problems::of(state, now).collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         let is_published = state.services().all(|service| is_published(&service.status));
-        let worst = problems.first().map(|problem| problem.severity);
+        let worst = problems.iter().map(|problem| problem.severity).find(|of| *of > Severity::Advice);
         let awaited = awaited(state);
         let health = match worst {
             None if is_published && awaited.is_none() => Health::Ok,
@@ -66,20 +68,30 @@ impl Verdict {
             _ => Health::Degraded,
         };
         if health == Health::Starting {
-            problems.retain(|problem| problem.since.is_some());
+            problems.retain(|problem| problem.since.is_some() || !is_of_start(problem.id));
         }
         Self { health, problems, awaited, counts: Counts::of(state) }
+    }
+
+    /// The problems that count for the health.
+    fn serious(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity > Severity::Advice)
     }
 
     /// The health of single services.
     pub(super) fn healths(&self) -> ServiceHealths<'_> {
         let mut worst: HashMap<_, Severity> = HashMap::new();
-        for problem in &self.problems {
+        for problem in self.serious() {
             let known = worst.entry(problem.service.as_deref()).or_insert(problem.severity);
             *known = (*known).max(problem.severity);
         }
         ServiceHealths { is_starting: self.health == Health::Starting, worst }
     }
+}
+
+/// True for problems that end by themselves after a start.
+fn is_of_start(id: ProblemId) -> bool {
+    matches!(id, ProblemId::NotPublished | ProblemId::BackendNotFound | ProblemId::DescriptorIncomplete)
 }
 
 /// The health of single services, by one verdict.
@@ -113,7 +125,12 @@ fn awaited(state: &State) -> Option<String> {
         let mut services = tor.services.iter().map(|service| &service.status);
         !tor.is_ready && !tor.services.is_empty() && services.all(is_unpublished)
     };
-    state.tors.iter().find(is_awaited).map(|tor| format!("tor at {}", tor.places()))
+    let tor = state.tors.iter().find(is_awaited)?;
+    let progress = match &tor.absence {
+        Some(Absence::Starting { percent, step, .. }) => format!(": bootstrapped {percent} %, {step}"),
+        Some(Absence::Unreachable(_)) | None => String::new(),
+    };
+    Some(format!("tor at {}{progress}", tor.places()))
 }
 
 /// True if each descriptor is at one HSDir at least, or there is nothing to publish.
@@ -158,14 +175,16 @@ impl fmt::Display for Health {
 /// and backends if there is none.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { health, problems, awaited, counts } = self;
-        match (awaited, health, problems.as_slice()) {
+        let Self { health, awaited, counts, .. } = self;
+        let mut serious = self.serious();
+        let (first, more) = (serious.next(), serious.count());
+        match (awaited, health, first) {
             (Some(awaited), ..) => write!(f, "waiting for {awaited}"),
             (None, Health::Ok | Health::Starting, _) => write!(f, "{health}: {counts}"),
-            (None, _, []) => write!(f, "{health}: descriptors are being uploaded"),
-            (None, _, [only]) => write!(f, "{health}: {}", only.text),
-            (None, _, [first, ..]) => {
-                write!(f, "{health}: {} problems, the first: {}", problems.len(), first.text)
+            (None, _, None) => write!(f, "{health}: descriptors are being uploaded"),
+            (None, _, Some(only)) if more == 0 => write!(f, "{health}: {}", only.text),
+            (None, _, Some(first)) => {
+                write!(f, "{health}: {} problems, the first: {}", more + 1, first.text)
             }
         }
     }

@@ -25,6 +25,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// minutes.
 const KEEP_AWAKE: Duration = Duration::from_secs(60);
 
+/// The step of a tor that has bootstrapped and waits for microdescriptors.
+const TOO_FEW_RELAYS: &str = "it knows too few relays";
+
 /// A connection to a tor that has accepted us, and its events.
 #[derive(Debug)]
 pub struct Session {
@@ -34,6 +37,8 @@ pub struct Session {
     pub version: TorVersion,
     events: Events,
     awake: Awake,
+    /// The progress in percent that was returned last, and if tor knew enough relays; `None` before the first.
+    told: Option<(u8, bool)>,
 }
 
 /// Keeps one tor from going dormant.
@@ -103,7 +108,7 @@ impl Greeting {
 impl Session {
     fn new(connection: Connection, events: Events, version: TorVersion) -> Self {
         let awake = Awake { connection: connection.clone(), until: Instant::now() };
-        Self { connection, version, events, awake }
+        Self { connection, version, events, awake, told: None }
     }
 
     /// The events, and the part that keeps tor awake. The caller has to await both all the time: if too many
@@ -119,26 +124,40 @@ impl Session {
     /// # Errors
     /// The connection has ended, or tor's reply is not valid.
     pub async fn wait_ready(&mut self) -> Result<(), SessionError> {
-        let mut told = None;
+        while self.progress().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Waits until tor is ready (`None`), as for [`Session::wait_ready`], or its state differs from the one
+    /// that was returned last. The first call returns at once.
+    ///
+    /// # Errors
+    /// The connection has ended, or tor's reply is not valid.
+    pub async fn progress(&mut self) -> Result<Option<Bootstrap>, SessionError> {
         loop {
+            if self.told.is_some() {
+                // The time-out is not an error, but the occasion to ask again.
+                timeout(ASK_AGAIN, self.status_change()).await.unwrap_or(Ok(()))?;
+            }
             self.awake.signal().await?;
             let [phase, enough] =
                 self.connection.get_info([InfoKey::BootstrapPhase, InfoKey::EnoughDirInfo]).await?;
             let Some(bootstrap) = Bootstrap::parse(&phase) else {
                 return Err(ControlError::Unexpected { command: "GETINFO", text: phase }.into());
             };
+            let Bootstrap { percent, summary } = bootstrap;
             let knows_enough_relays = enough == "1";
-            if bootstrap.percent == 100 && knows_enough_relays {
+            if percent == 100 && knows_enough_relays {
                 info!("tor is ready");
-                return Ok(());
+                return Ok(None);
             }
-            let now = (bootstrap.percent, knows_enough_relays);
-            if told.replace(now) != Some(now) {
-                let Bootstrap { percent, summary } = bootstrap;
-                info!(percent, summary, knows_enough_relays, "waiting for tor");
+            let now = (percent, knows_enough_relays);
+            if self.told.replace(now) == Some(now) {
+                continue;
             }
-            // The time-out is not an error, but the occasion to ask again.
-            timeout(ASK_AGAIN, self.status_change()).await.unwrap_or(Ok(()))?;
+            info!(percent, summary, knows_enough_relays, "waiting for tor");
+            let summary = if percent == 100 { TOO_FEW_RELAYS.to_owned() } else { summary };
+            return Ok(Some(Bootstrap { percent, summary }));
         }
     }
 

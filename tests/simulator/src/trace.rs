@@ -105,6 +105,7 @@ impl<V: OnionVersion> World<V> {
                 | Notice::HsdirsSilent { service, .. }
                 | Notice::HsdirHasNone { service, .. }
                 | Notice::HsdirHasOther { service, .. }
+                | Notice::OtherPublisher { service, .. }
                 | Notice::NotPosted { service, .. }
                 | Notice::AllStored { service, .. }
                 | Notice::NothingToPublish { service }

@@ -51,11 +51,15 @@ fn the_service_managers_directory_has_one_without_any_setting() -> Result<()> {
 #[test]
 fn a_person_is_shown_the_status() -> Result<()> {
     let Pair { place, balancer, signer: _signer } = Pair::start()?;
-    // The configuration names the socket. The made-up tor never gets ready.
+    // The made-up tor never gets ready.
+    balancer.wait_line("waiting for tor", SOON)?;
+    // The configuration names the socket.
     let shown = status(&place, &["-c", "config.yaml"])?;
     let text = String::from_utf8(shown.stdout)?;
-    ensure!(text.starts_with("* waiting for tor at unix:tor/control or 127.0.0.1:9051 "), "{text}");
-    ensure!(text.contains("\n  tor      away ") && text.contains("\n  signer   connected\n"), "{text}");
+    let waiting = "* waiting for tor at unix:tor/control or 127.0.0.1:9051: bootstrapped 5 %, Connecting ";
+    ensure!(text.starts_with(waiting), "{text}");
+    ensure!(text.contains("\n  tor      starting ") && text.contains(", 0.4.9.11, at 5 %\n"), "{text}");
+    ensure!(text.contains("\n  signer   connected  "), "{text}");
     ensure!(shown.status.code() == Some(1), "{text}");
 
     let quiet = status(&place, &["--socket", "balancer/status", "--quiet", "--wait=0"])?;
@@ -67,6 +71,10 @@ fn a_person_is_shown_the_status() -> Result<()> {
     ensure!(
         report["health"] == "starting" && report["services"].as_array().is_some_and(|all| all.len() == 1)
     );
+    ensure!(report["tors"][0]["bootstrap"] == 5 && report["tors"][0]["hsdirs"].is_null(), "{report}");
+    let file = report["configuration"]["file"].as_str().map(str::to_owned);
+    ensure!(file == Some(place.path("config.yaml").display().to_string()), "{report}");
+    ensure!(report["process"]["maxResidentBytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{report}");
     let metrics =
         status(&place, &["--socket", "balancer/status", "--prometheus", "--output", "metrics.prom"])?;
     ensure!(metrics.status.success() && metrics.stdout.is_empty(), "{metrics:?}");

@@ -6,6 +6,7 @@
 //! the descriptor is due for renewal. All its HSDirs hold one revision: see [`rounds`].
 
 mod hsdirs;
+mod others;
 mod refusals;
 mod rounds;
 
@@ -17,6 +18,7 @@ use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
 use self::hsdirs::Hsdirs;
+use self::others::Others;
 use self::refusals::ReadBack;
 use self::rounds::Round;
 use super::capacity::Place;
@@ -56,6 +58,7 @@ pub(super) struct Descriptor<I> {
     revision: Option<u64>,
     floor: Floor,
     read_back: ReadBack,
+    others: Others,
     /// The time of the first notice that it is not on all its HSDirs; `None` without one, or after
     /// [`Descriptor::take_short_since`].
     short_since: Option<Duration>,
@@ -98,6 +101,7 @@ impl<I: Eq> Descriptor<I> {
             revision: None,
             floor: Floor::default(),
             read_back: ReadBack::No,
+            others: Others::default(),
             short_since: None,
             problem: None,
             not_posted: 0,
@@ -166,6 +170,7 @@ impl<I: Eq> Descriptor<I> {
     /// Notes that tor accepted a publication: from now on HSDirs may answer.
     pub(super) fn posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
         self.revision = self.revision.max(Some(revision));
+        self.others.posted(revision);
         self.note_revision(cx, id, revision);
         self.problem = None;
         self.not_posted = 0;
@@ -178,6 +183,7 @@ impl<I: Eq> Descriptor<I> {
     /// Notes that nothing was uploaded: all HSDirs of the publication wait for the same time. If they wait
     /// for a later publication, this does not matter.
     pub(super) fn not_posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, problem: String) {
+        self.others.not_posted();
         if !self.hsdirs.values().any(|hsdir| hsdir.is_signing(id)) {
             return;
         }
@@ -259,6 +265,9 @@ impl<I: Eq> Descriptor<I> {
             (Some(hsdir), _) => {
                 let refused = hsdir.refused();
                 let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
+                if let (Proven::BrokenWord { .. }, Found::Copy { revision, .. }) = (proven, found) {
+                    self.others.found(cx.now.elapsed, *revision);
+                }
                 self.proven(cx, fingerprint, proven);
                 // Others that refused may hold that revision as well.
                 if let Some(revision) = refused {
@@ -266,6 +275,7 @@ impl<I: Eq> Descriptor<I> {
                 }
             }
             (None, Found::Copy { revision, .. }) => {
+                self.found_instead(cx, fingerprint, *revision);
                 self.lacks_round(fingerprint);
                 self.revision_seen(cx, *revision);
             }
@@ -291,10 +301,20 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
+    /// Notes that an HSDir has this revision and not the one that it refused.
+    fn found_instead(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, revision: u64) {
+        let had_ours = self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.status().1.is_some());
+        if had_ours && self.others.found(cx.now.elapsed, revision) {
+            let (service, slot) = (self.service.clone(), self.slot);
+            self.tell_short(cx, Notice::OtherPublisher { service, slot, hsdir });
+        }
+    }
+
     /// Notes that tor is lost: unfinished uploads have to be repeated.
     pub(super) fn tor_lost(&mut self, now: Duration) {
         self.read_back = ReadBack::No;
         self.in_line = None;
+        self.others.not_posted();
         for hsdir in self.hsdirs.values_mut() {
             hsdir.tor_lost(now);
         }
@@ -349,6 +369,9 @@ impl<I: Eq> Descriptor<I> {
             incomplete_for: self.incomplete_since.map(|since| now.saturating_sub(since)),
             renewal_in: self.renew_at.map(|at| at.saturating_sub(now)),
             revision: self.revision,
+            sets: self.sets.len(),
+            points: self.sets.iter().map(Vec::len).max().unwrap_or(0),
+            other_ago: self.others.seen().map(|seen| now.saturating_sub(seen)),
             hsdirs: self.hsdirs.iter().map(hsdir).collect(),
         }
     }

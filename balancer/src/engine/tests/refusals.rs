@@ -264,3 +264,28 @@ fn an_hsdir_that_acknowledged_the_revision_of_another_descriptor_does_not_have_t
     let hsdirs = &script.status("s").descriptors[0].hsdirs;
     assert!(hsdirs.iter().all(|hsdir| hsdir.state != UploadState::Stored), "{hsdirs:?}");
 }
+
+#[test]
+fn an_hsdir_that_had_ours_and_holds_a_higher_revision_has_another_publishers() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(1..9), &UploadOutcome::Stored);
+    assert_eq!(script.status("s").descriptors[0].other_ago, None);
+    script.copy("a", relay(100), 11, &[2]);
+    let next = published(&script.pass(Duration::from_secs(2))).remove(0);
+    script.send(Event::Posted { id: next.id, revision: 1500 });
+    script.uploaded(next.id, &relays(1..2), &refusal());
+    let said = script.send(seen(5000));
+    let notice = Notice::OtherPublisher { service: "s".into(), slot: slot(1), hsdir: relay(1) };
+    assert!(notices(&said).contains(&notice), "{said:?}");
+    script.pass(Duration::from_secs(1));
+    assert!(script.status("s").descriptors[0].other_ago.is_some());
+}
+
+#[test]
+fn a_higher_revision_from_before_the_start_is_not_another_publishers() {
+    let (mut script, post) = posted();
+    script.uploaded(post.id, &relays(1..2), &refusal());
+    let said = script.send(seen(5000));
+    assert!(!notices(&said).iter().any(|notice| matches!(notice, Notice::OtherPublisher { .. })), "{said:?}");
+    assert_eq!(script.status("s").descriptors[0].other_ago, None);
+}

@@ -283,7 +283,7 @@ impl Stage {
     pub(super) fn come(&self, backend: &str) {
         self.backend_has(backend);
         self.state().is_there = true;
-        self.say(Message::Ready { uptime: None });
+        self.say(Message::Ready { uptime: None, version: None });
     }
 
     /// Makes the network lost.

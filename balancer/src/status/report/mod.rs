@@ -38,6 +38,12 @@ pub struct Report {
     pub summary: String,
     /// The problems, those of greater severity first.
     pub problems: Vec<Problem>,
+    /// The configuration; null if the balancer does not name it.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
+    /// The balancer's process.
+    #[serde(default)]
+    pub process: Process,
     /// The signer.
     pub signer: Signer,
     /// The tors.
@@ -47,6 +53,40 @@ pub struct Report {
     /// The events of the last day, the latest first; 500 of each tor at most.
     #[serde(default)]
     pub events: Vec<Event>,
+}
+
+/// The configuration that is in force, and the last reload.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// The path of its file.
+    pub file: String,
+    /// The time at which it was read.
+    pub loaded_at: Moment,
+    /// The last reload; null before the first.
+    pub last_reload: Option<Reload>,
+}
+
+/// A reload.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reload {
+    /// The time of the reload.
+    pub at: Moment,
+    /// True if the new configuration is in force.
+    pub ok: bool,
+    /// The reason for which it was refused; null if it was not.
+    pub error: Option<String>,
+}
+
+/// The use of the machine by the balancer's process.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// The processor time since its start, in seconds.
+    pub cpu_seconds: f64,
+    /// The most memory that it has had at a time, in bytes.
+    pub max_resident_bytes: u64,
 }
 
 /// An event.
@@ -112,6 +152,31 @@ pub struct Tor {
     pub ready: bool,
     /// The time at which that changed.
     pub since: Moment,
+    /// Its version; null before it was first reached.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The progress of its bootstrap in percent, 100 if it takes commands; null while it is not reached.
+    #[serde(default)]
+    pub bootstrap: Option<u8>,
+    /// The reason for which it takes no commands; null if it does.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// The number of times that it was lost and reached again since the balancer's start.
+    #[serde(default)]
+    pub reconnects: u64,
+    /// The number of HSDirs in its consensus; null before the first.
+    #[serde(default)]
+    pub hsdirs: Option<usize>,
+    /// The time from which on its consensus is valid; null before the first.
+    #[serde(default)]
+    pub consensus_valid_after: Option<Moment>,
+    /// The time until which its consensus is valid; null before the first.
+    #[serde(default)]
+    pub consensus_valid_until: Option<Moment>,
+    /// The time by which this machine's clock is behind the consensus, in seconds. A clock that is ahead does
+    /// not show: it makes the consensus old.
+    #[serde(default)]
+    pub clock_behind_seconds: u64,
     /// The requests that are outstanding, one circuit each.
     pub in_flight: usize,
     /// The largest number of these.
@@ -134,6 +199,17 @@ pub struct Tor {
     pub posts_last_day_seconds: u64,
     /// True if tor has taken as many posts since its start as `tor-restart-hint` allows.
     pub restart_due: bool,
+}
+
+impl Tor {
+    /// The access to it in a word: `connected`, `starting` or `away`.
+    pub fn access(&self) -> &'static str {
+        match (self.ready, self.bootstrap) {
+            (true, _) => "connected",
+            (false, Some(_)) => "starting",
+            (false, None) => "away",
+        }
+    }
 }
 
 impl Report {
@@ -168,7 +244,7 @@ mod tests {
 
     use crate::engine::{HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState};
     use crate::onion_version::ClientLine;
-    use crate::runtime::{RefusedReload, State};
+    use crate::runtime::{Loaded, RefusedReload, State};
     use crate::signer::Trouble;
     use crate::status::testing::{backend, descriptor, event, report, report_of, service, state_of};
 
@@ -195,6 +271,8 @@ mod tests {
             delegations: [("front.onion".into(), UnixTime(1_795_600_000))].into(),
             ..state_of(vec![shop])
         };
+        state.configuration =
+            Some(Loaded { file: "/etc/onionbalance/config.yaml".into(), at: since, is_reload: true });
         state.tors[0].history = vec![event(&Notice::BackendNotFound { backend: "b.onion".into() }, since)];
         state
     }

@@ -81,6 +81,15 @@ pub struct Descriptor {
     pub replica: Option<u8>,
     /// The greatest revision counter that it was given; null before the first.
     pub revision: Option<u64>,
+    /// The number of introduction points; the largest number if HSDirs have different sets of them.
+    #[serde(default)]
+    pub intro_points_num: usize,
+    /// The number of different sets of introduction points.
+    #[serde(default)]
+    pub sets: usize,
+    /// The size of its text in bytes, the largest one if there are several; null before it was signed.
+    #[serde(default)]
+    pub bytes: Option<usize>,
     /// The number of responsible HSDirs.
     pub hsdirs: usize,
     /// The number of these that have stored it.
@@ -89,6 +98,10 @@ pub struct Descriptor {
     pub last_stored: Option<Moment>,
     /// The time since which an HSDir has lacked it; null if each has it.
     pub incomplete_since: Option<Moment>,
+    /// The time at which an HSDir was last seen with a descriptor that another publisher has put there; null
+    /// if none was.
+    #[serde(default)]
+    pub other_publisher_seen: Option<Moment>,
     /// The time at which it will be renewed; null if that is not planned.
     pub next_publication: Option<Moment>,
     /// The responsible HSDirs, in the order of their fingerprints.

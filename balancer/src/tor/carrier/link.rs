@@ -12,9 +12,10 @@ use super::commands::Tor;
 use crate::age::Age;
 use crate::confinement::{Confinement, OutOfBounds};
 use crate::endpoint::Endpoint;
-use crate::network::Version;
+use crate::network::{Absence, Version};
 use crate::repeats::Repeats;
 use crate::tor::control::Closed;
+use crate::tor::event::Bootstrap;
 use crate::tor::session::Gate;
 use crate::tor::{Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
@@ -36,6 +37,8 @@ pub(super) enum FromTor {
     },
     /// The connection is lost; the link tries to connect again.
     Lost,
+    /// Tor is not reached, or not ready yet; the link goes on.
+    Absent(Absence),
     /// The link cannot succeed without a change by a person.
     Refused(LinkError),
 }
@@ -145,6 +148,9 @@ impl Link {
                     if let Some(times) = repeats.note(CONNECT, &error.to_string(), "", Instant::now()) {
                         warn!(problem = "TOR_UNREACHABLE", "{error}{times}");
                     }
+                    if to.send(FromTor::Absent(Absence::Unreachable(error.to_string()))).await.is_err() {
+                        return;
+                    }
                 }
             }
             tokio::time::sleep(reconnect.next(OsRng.next_u32())).await;
@@ -198,7 +204,12 @@ impl Link {
         reconnect: &mut Reconnect,
         ever_ready: &mut bool,
     ) -> Result<(), SessionError> {
-        session.wait_ready().await?;
+        while let Some(Bootstrap { percent, summary: step }) = session.progress().await? {
+            let version = session.version.to_string();
+            if to.send(FromTor::Absent(Absence::Starting { version, percent, step })).await.is_err() {
+                return Ok(());
+            }
+        }
         reconnect.reset();
         *ever_ready = true;
         let uptime = session.uptime().await?;

@@ -212,9 +212,11 @@ impl ControlPort {
         match message {
             FromTor::Ready { tor, events, uptime } => {
                 self.client_fetches.begin(&tor.connection);
+                let version = Some(tor.version.to_string());
                 (self.tor, self.events) = (Some(tor), Some(events));
-                self.say(Message::Ready { uptime });
+                self.say(Message::Ready { uptime, version });
             }
+            FromTor::Absent(absence) => self.say(Message::Absent(absence)),
             FromTor::Lost => {
                 (self.tor, self.events) = (None, None);
                 self.commands.clear();

@@ -13,7 +13,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) use self::redact::redacted;
 use self::timeline::Timeline;
 use crate::age::{Age, RoughAge};
-use crate::status::{Descriptor, Event, Health, Instance, Moment, Problem, Report, Service, Severity};
+use crate::status::{Descriptor, Event, Health, Instance, Moment, Problem, Report, Service, Severity, Tor};
 
 const STYLE: &str = include_str!("style.css");
 /// Neither scripts nor anything from elsewhere, also if a name had got through.
@@ -60,6 +60,14 @@ fn class(health: Health) -> &'static str {
     }
 }
 
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Advice => "advice",
+        Severity::Warning => "warning",
+        Severity::Critical => "down",
+    }
+}
+
 fn badge(health: Health) -> Markup {
     html! { span class={ "badge " (class(health)) } { (health) } }
 }
@@ -71,7 +79,7 @@ fn problems(problems: &[Problem]) -> Markup {
                 h2 { "Problems" }
                 ul.problems {
                     @for problem in problems {
-                        li class=(if problem.severity == Severity::Critical { "down" } else { "warning" }) {
+                        li class=(severity(problem.severity)) {
                             strong { (problem.text) }
                             div { (problem.remedy) }
                             div.quiet { (problem.id) }
@@ -94,12 +102,13 @@ fn parts(report: &Report) -> Markup {
         section {
             h2 { "Tor and signer" }
             table {
-                thead { tr { th { "part" } th { "state" } th { "at work" } } }
+                thead { tr { th { "part" } th { "state" } th { "version and network" } th { "at work" } } }
                 tbody {
                     @for tor in &report.tors {
                         tr {
                             th scope="row" { "tor at " (tor.control_ports.join(" or ")) }
-                            td { (if tor.ready { "connected" } else { "away" }) " for " (ago(report, tor.since)) }
+                            td { (tor.access()) " for " (ago(report, tor.since)) }
+                            td { (network(tor)) }
                             td {
                                 (tor.in_flight) " requests outstanding, "
                                 (tor.fetches_waiting + tor.uploads_waiting + tor.read_backs_waiting) " waiting"
@@ -109,12 +118,29 @@ fn parts(report: &Report) -> Markup {
                     tr {
                         th scope="row" { "signer" }
                         td { (signer) }
+                        td {}
                         td { (report.signer.signed) " signed, " (report.signer.refused) " refused" }
                     }
                 }
             }
         }
     }
+}
+
+/// The version of a tor and the state of its consensus, as far as they are known.
+fn network(tor: &Tor) -> String {
+    let version = tor.version.as_ref().map(|version| format!("tor {version}"));
+    let bootstrap = tor.bootstrap.filter(|_| !tor.ready).map(|percent| format!("bootstrapped {percent} %"));
+    let hsdirs = tor.hsdirs.map(|number| format!("{number} HSDirs"));
+    let consensus = tor.consensus_valid_until.map(|until| format!("consensus until {}", time(until)));
+    [version, bootstrap, hsdirs, consensus].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The number of HSDirs on the rings; `None` if tors have different ones.
+fn hsdirs(report: &Report) -> Option<usize> {
+    let mut numbers = report.tors.iter().filter_map(|tor| tor.hsdirs);
+    let first = numbers.next()?;
+    numbers.all(|number| number == first).then_some(first)
 }
 
 fn of_service(report: &Report, service: &Service) -> Markup {
@@ -129,7 +155,7 @@ fn of_service(report: &Report, service: &Service) -> Markup {
             h2 { (service.label()) " " (badge(service.health)) }
             @if service.name.is_some() { p.address { (service.onion_address) } }
             (descriptors(report, service))
-            (ring::picture(service))
+            (ring::picture(service, hsdirs(report)))
             (ring::table(service))
             (backends(report, service))
             (Timeline::new(report, service, &of_it).picture())

@@ -20,8 +20,9 @@ const DEEP: u8 = 4;
 /// The most HSDirs of a descriptor that have a mark; the table has all.
 const MOST: usize = 40;
 
-/// The picture of a service's ring; nothing if no place is known.
-pub(super) fn picture(service: &Service) -> Markup {
+/// The picture of a service's ring, which has this number of HSDirs if it is known. Nothing if no place is
+/// known.
+pub(super) fn picture(service: &Service, hsdirs: Option<usize>) -> Markup {
     let marks = [Which::First, Which::Second].map(|which| (which, marks(service, which)));
     let is_empty = marks.iter().all(|(_, marks)| marks.is_empty());
     let middle = SIDE / 2.0;
@@ -45,6 +46,7 @@ pub(super) fn picture(service: &Service) -> Markup {
                     }
                 }
                 figcaption {
+                    @if let Some(number) = hsdirs { p { "The ring of " (number) " HSDirs" } }
                     @for (which, _) in &marks { p { (legend(service, *which)) } }
                     p.quiet { "Clockwise from the top; HSDirs that are close together are one behind the other." }
                 }
@@ -188,6 +190,6 @@ mod tests {
         let beside = [0, 1, 2, 3].map(|behind| (0.54, behind));
         assert_eq!(places(service), [[0, 1, 2, 3].map(|behind| (0.5, behind)), beside].concat());
         service.descriptors[0].hsdir_states.iter_mut().for_each(|hsdir| hsdir.place = None);
-        assert_eq!(picture(service).into_string(), "");
+        assert_eq!(picture(service, None).into_string(), "");
     }
 }

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use super::super::ask::AskError;
 use crate::cli::Color;
 use crate::names::short;
-use crate::status::Health;
+use crate::status::{Health, Severity};
 
 /// The look of the screen.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,9 @@ impl Look {
     }
 
     /// The mark before a problem.
-    pub(super) fn warning(self) -> String {
-        self.paint("!", Style::new().bold())
+    pub(super) fn mark(self, severity: Severity) -> String {
+        let mark = if severity == Severity::Advice { "i" } else { "!" };
+        self.paint(mark, Style::new().bold())
     }
 
     /// The sign for a value that is missing.

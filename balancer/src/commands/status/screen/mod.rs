@@ -92,7 +92,7 @@ impl<'a> Screen<'a> {
         let most = self.most(problems.len());
         let mut text = String::new();
         for problem in problems.iter().take(most) {
-            text += &self.paragraph(&format!("  {} ", self.look.warning()), &problem.text);
+            text += &self.paragraph(&format!("  {} ", self.look.mark(problem.severity)), &problem.text);
             text += &self.paragraph("    ", &problem.remedy);
         }
         text + &more(problems.len().saturating_sub(most))
@@ -131,14 +131,18 @@ impl<'a> Screen<'a> {
         let Report { tors, signer, .. } = self.report;
         let most = self.most(tors.len());
         let tor = |tor: &Tor| {
-            let state = if tor.ready { "connected" } else { "away" };
-            let state = format!("{state} {}", self.ago(tor.since));
-            ["  tor      ", &format!("{state:<22} "), &clean(&tor.control_ports.join(" or ")), "\n"].concat()
+            let state = format!("{} {}", tor.access(), self.ago(tor.since));
+            ["  tor      ", &format!("{state:<22} "), &clean(&about(tor)), "\n"].concat()
         };
         let text: String = tors.iter().take(most).map(tor).collect();
         let text = text + &more(tors.len().saturating_sub(most));
         text + &match (signer.connected, signer.away_since) {
-            (true, _) => "  signer   connected\n".to_owned(),
+            (true, _) => {
+                format!(
+                    "  signer   {:<22} {} signed, {} refused\n",
+                    "connected", signer.signed, signer.refused
+                )
+            }
             (false, Some(since)) => format!("  signer   away {}\n", self.ago(since)),
             (false, None) => "  signer   no answer yet\n".to_owned(),
         }
@@ -158,6 +162,15 @@ impl<'a> Screen<'a> {
     fn until(&self, moment: Moment) -> String {
         Age(self.report.until(moment)).to_string()
     }
+}
+
+/// The places, the version and the network of a tor, as far as they are known.
+fn about(tor: &Tor) -> String {
+    let version = tor.version.clone();
+    let bootstrap = tor.bootstrap.filter(|_| !tor.ready).map(|percent| format!("at {percent} %"));
+    let hsdirs = tor.hsdirs.filter(|_| tor.ready).map(|number| format!("{number} HSDirs"));
+    let parts = [Some(tor.control_ports.join(" or ")), version, bootstrap, hsdirs];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The line in place of `left` others; empty if there are none.

@@ -49,7 +49,7 @@ impl Screen<'_> {
                     format!("{}{}", descriptor.which, replica.unwrap_or_default()),
                     self.maybe(descriptor.period_ends.map(|at| format!("in {}", self.until(at)))),
                     format!("{}/{}", descriptor.stored, descriptor.hsdirs),
-                    service.intro_points_num.to_string(),
+                    descriptor.intro_points_num.to_string(),
                     self.maybe(descriptor.last_stored.map(|at| self.roughly_ago(at))),
                     self.next(descriptor),
                 ],

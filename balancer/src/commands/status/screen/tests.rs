@@ -9,10 +9,12 @@ use onionbalance_proto::time::UnixTime;
 use super::super::ask::AskError;
 use super::*;
 use crate::commands::golden::assert_golden;
+use crate::confinement::Lacking;
 use crate::engine::{
     BackendState, BackendStatus, Gone, HsdirAnswer, HsdirStatus, ServiceStatus, Source, SourceStatus,
     UploadState,
 };
+use crate::network::Absence;
 use crate::runtime::State;
 use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
 
@@ -51,6 +53,7 @@ fn shop() -> ServiceStatus {
     let with_hsdirs = |period, stored_ago| {
         let mut descriptor = descriptor(period, 0, Some(stored_ago));
         descriptor.hsdirs = (1..=8).map(hsdir).collect();
+        descriptor.points = 9;
         descriptor
     };
     ServiceStatus {
@@ -88,6 +91,7 @@ fn state(service: ServiceStatus) -> State {
 fn degraded() -> State {
     let mut shop = shop();
     shop.points = 6;
+    shop.descriptors.iter_mut().for_each(|descriptor| descriptor.points = 6);
     shop.backends[2] = gone();
     shop.descriptors[1].hsdirs[3].state = UploadState::Pending { failures: 3 };
     shop.descriptors[1].incomplete_for = Some(Duration::from_secs(400));
@@ -152,6 +156,16 @@ fn a_process_begins() {
     let mut state = state(shop);
     (state.uptime, state.tors[0].since) = (Duration::from_secs(9), Duration::from_secs(8));
     assert_is("starting.txt", &screen(&state, LOOK, None));
+}
+
+#[test]
+fn a_tor_does_not_get_ready_and_the_balancer_is_roots() {
+    let mut state = state(shop());
+    let (version, step) = ("0.4.9.11".to_owned(), "Loading relay descriptors".to_owned());
+    (state.tors[0].is_ready, state.tors[0].since) = (false, HOUR / 5);
+    state.tors[0].absence = Some(Absence::Starting { version, percent: 45, step });
+    state.lacking = Lacking { user: true, landlock: false };
+    assert_is("bootstrapping.txt", &screen(&state, LOOK, None));
 }
 
 #[test]

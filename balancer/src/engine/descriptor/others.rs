@@ -1,0 +1,68 @@
+//! Descriptors of the service that another publisher has put on its HSDirs.
+
+use std::time::Duration;
+
+/// What is known of another publisher of one descriptor.
+///
+/// An HSDir stores a descriptor only over one of a lower revision. So one that has acknowledged ours, and then
+/// holds a higher revision than we ever posted, has that from somebody else. A publisher whose revisions grow
+/// in step with ours leaves no such trace: the two replace each other.
+#[derive(Default)]
+pub(super) struct Others {
+    /// The greatest revision that was handed to tor; `None` before the first.
+    posted: Option<u64>,
+    /// True if a higher one may have reached HSDirs: tor was lost while a publication was handed over.
+    is_in_doubt: bool,
+    /// The last time at which a descriptor of another publisher was seen; `None` if none was.
+    seen: Option<Duration>,
+}
+
+impl Others {
+    /// Notes that tor accepted a publication of this revision.
+    pub(super) fn posted(&mut self, revision: u64) {
+        if self.posted < Some(revision) {
+            (self.posted, self.is_in_doubt) = (Some(revision), false);
+        }
+    }
+
+    /// Notes that a publication was not handed over, as far as is known.
+    pub(super) fn not_posted(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    /// Notes that an HSDir which has acknowledged ours holds this revision. True if another publisher has put
+    /// it there.
+    pub(super) fn found(&mut self, now: Duration, revision: u64) -> bool {
+        let is_ours = self.is_in_doubt || self.posted.is_none_or(|posted| revision <= posted);
+        if !is_ours {
+            self.seen = Some(now);
+        }
+        !is_ours
+    }
+
+    /// The last time at which a descriptor of another publisher was seen; `None` if none was.
+    pub(super) fn seen(&self) -> Option<Duration> {
+        self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_ours_is_not_another_publishers() {
+        let now = Duration::from_secs(60);
+        let mut others = Others::default();
+        assert!(!others.found(now, 5));
+        others.posted(1000);
+        assert!(!others.found(now, 1000));
+        others.not_posted();
+        others.posted(1000);
+        assert!(!others.found(now, 1001) && others.seen().is_none());
+        others.posted(2000);
+        assert!(!others.found(now, 1001));
+        assert!(others.found(now, 2001));
+        assert_eq!(others.seen(), Some(now));
+    }
+}
