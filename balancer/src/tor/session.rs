@@ -37,7 +37,7 @@ pub struct Session {
     pub version: TorVersion,
     events: Events,
     awake: Awake,
-    /// The progress in percent that was returned last, and if tor knew enough relays; `None` before the first.
+    /// The progress in percent that was returned last, and if tor knew enough relays; `None` before that.
     told: Option<(u8, bool)>,
 }
 

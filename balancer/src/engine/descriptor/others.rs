@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// What is known of another publisher of one descriptor.
+/// The signs of another publisher of one descriptor.
 ///
-/// An HSDir stores a descriptor only over one of a lower revision. So one that has acknowledged ours, and then
-/// holds a higher revision than we ever posted, has that from somebody else. A publisher whose revisions grow
-/// in step with ours leaves no such trace: the two replace each other.
+/// An HSDir stores a descriptor only over one of a lower revision. So an HSDir that has acknowledged ours, and
+/// then holds a higher revision than any that we posted, got it from another publisher. A publisher whose
+/// revisions grow in step with ours leaves no such sign: the two replace each other.
 #[derive(Default)]
 pub(super) struct Others {
     /// The greatest revision that was handed to tor; `None` before the first.
