@@ -92,7 +92,7 @@ fn start_signer(directory: &std::path::Path, backends: &[Backend]) -> Running {
     }
     write_secret(&directory.join("private_key"), KEY).unwrap();
     fs::write(directory.join("config.yaml"), yaml).unwrap();
-    let mut command = Command::new(&Programs::build().unwrap().signer);
+    let mut command = Command::new(&Programs::delivered().unwrap().signer);
     command.arg("-c").arg(directory.join("config.yaml"));
     let signer = Running::start(&mut command, &directory.join("signer.log")).unwrap();
     until(SOON, || Ok(directory.join("signer").exists().then_some(()))).unwrap();

@@ -28,12 +28,31 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds them, once in this process.
+    /// Builds them for a test, once in this process. Features are those of a test of the whole workspace, so
+    /// that nothing is left to be done when `cargo test` has started this process.
     pub fn build() -> Result<&'static Self> {
+        let tests = TESTS_OF_PROGRAMS.into_iter().flat_map(|test| ["--test", test]);
+        Self::built(|| ["test", "--quiet", "--no-run", "--workspace"].into_iter().chain(tests).collect())
+    }
+
+    /// Builds them as they are delivered, with the features that they need alone. Later calls of
+    /// [`Programs::build`] in this process give these.
+    pub fn delivered() -> Result<&'static Self> {
+        let packages = PACKAGES.into_iter().flat_map(|package| ["--package", package]);
+        Self::built(|| ["build", "--quiet"].into_iter().chain(packages).collect())
+    }
+
+    fn built(arguments: impl FnOnce() -> Vec<&'static str>) -> Result<&'static Self> {
         static BUILT: OnceLock<Result<Programs>> = OnceLock::new();
-        BUILT.get_or_init(build).as_ref().map_err(|error| anyhow!("{error:#}"))
+        BUILT.get_or_init(|| build(arguments())).as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 }
+
+/// The packages of the programs.
+const PACKAGES: [&str; 3] = ["onionbalance", "onionbalance-signer", "onionbalance-key"];
+/// The names of test targets for which cargo builds the programs of all these packages: it does so for any
+/// integration test of a package (The Cargo Book, Cargo Targets).
+const TESTS_OF_PROGRAMS: [&str; 2] = ["process", "ring_model"];
 
 /// The signer, and the program of its tests that start it.
 #[derive(Clone, Debug)]
@@ -156,11 +175,10 @@ fn whole_lines(output: &str) -> impl Iterator<Item = &str> {
     output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-fn build() -> Result<Programs> {
+/// Builds the programs by cargo with these arguments.
+fn build(arguments: Vec<&str>) -> Result<Programs> {
     let paths = BuildPaths::find()?;
-    let packages = ["onionbalance", "onionbalance-signer", "onionbalance-key"];
-    let packages = packages.iter().flat_map(|package| ["--package", package]);
-    cargo(&paths, ["build", "--quiet"].into_iter().chain(packages)).context("cannot build the programs")?;
+    cargo(&paths, arguments).context("cannot build the programs")?;
     let programs = Programs {
         balancer: paths.profile.join("onionbalance"),
         signer: paths.profile.join("onionbalance-signer"),

@@ -48,7 +48,7 @@ impl Config {
 
     /// Starts a signer, and waits until it listens.
     pub(crate) fn start_signer(&self) -> Running {
-        let signer = self.start(&Programs::build().unwrap().signer, &[]);
+        let signer = self.start(&Programs::delivered().unwrap().signer, &[]);
         until(SOON, || Ok(self.signer_socket.exists().then_some(()))).unwrap();
         signer
     }
@@ -56,7 +56,7 @@ impl Config {
     /// Starts a balancer at the tor with this control socket.
     pub(crate) fn start_balancer(&self, control_socket: &Path) -> Running {
         let socket = control_socket.to_str().unwrap();
-        self.start(&Programs::build().unwrap().balancer, &["-v", "debug", "-s", socket])
+        self.start(&Programs::delivered().unwrap().balancer, &["-v", "debug", "-s", socket])
     }
 
     fn start(&self, program: &Path, arguments: &[&str]) -> Running {

@@ -56,7 +56,7 @@ impl Site {
         let sockets: Vec<_> = (0..tors).map(|tor| path.join(format!("{tor}.control"))).collect();
         let tors = sockets.iter().map(|socket| Tor::listen(socket, &network)).collect();
         configure(path, services, backends, &sockets);
-        let programs = Programs::build().unwrap();
+        let programs = Programs::delivered().unwrap();
         let signer = start(path, &programs.signer);
         signer.wait_line("listening on", patience).unwrap();
         let balancer = start(path, &programs.balancer);

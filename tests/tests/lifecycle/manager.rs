@@ -51,7 +51,8 @@ fn it_is_told_of_the_start_the_state_and_each_reload() -> Result<()> {
     manager.wait("READY=1")?;
     manager.wait("STATUS=waiting for the signer: cannot reach the signer at run/signer: No such file")?;
     let _signer = place.signer()?;
-    let status = manager.wait("STATUS=waiting for tor at unix:tor/control or 127.0.0.1:9051: bootstrapped 5 %, Connecting")?;
+    let status = manager
+        .wait("STATUS=waiting for tor at unix:tor/control or 127.0.0.1:9051: bootstrapped 5 %, Connecting")?;
     ensure!(status.ends_with("\nWATCHDOG=1"), "{status}");
     balancer.wait_line("connected to tor", SOON)?;
 

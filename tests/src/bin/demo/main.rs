@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 fn demonstrate(screen: &Screen, arguments: &Arguments) -> Result<()> {
     screen.stage("building onionbalance and onionbalance-signer");
-    let programs = Programs::build()?;
+    let programs = Programs::delivered()?;
     screen.stage("starting a private Tor network");
     let started = Instant::now();
     let version = if arguments.v2 { OnionVersion::V2 } else { OnionVersion::V3 };
