@@ -67,6 +67,11 @@ impl<V: OnionVersion> World<V> {
     }
 
     /// The upload states of all descriptors at all their HSDirs.
+    /// The time since another publisher of the service was seen.
+    async fn other_publisher(&self) -> Option<Duration> {
+        self.state().await.services[0].status.descriptors[0].other_ago
+    }
+
     async fn uploads(&self) -> Vec<UploadState> {
         let services = self.state().await.services;
         let descriptors = services.into_iter().flat_map(|service| service.status.descriptors);
@@ -106,6 +111,20 @@ async fn an_hsdir_that_refuses_is_read_back_and_exceeded() {
     assert_eq!(held[0], copy(1_000_001, &[1, 2]));
     // The other HSDirs needed no second post.
     assert_eq!(world.stage.posts(), 2);
+    // An earlier run of this balancer may have left it there.
+    assert_eq!(world.other_publisher().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_higher_revision_after_ours_is_of_another_publisher() {
+    let world = World::begin(1);
+    world.stage.come(&copy(7, &[1, 2]));
+    sleep(MINUTE).await;
+    world.stage.holds(1, 0, copy(1_000_000, &[9]));
+    world.stage.backend_has(&copy(8, &[3]));
+    sleep(MINUTE * 15).await;
+    assert_eq!(world.stage.held(1)[0], copy(1_000_001, &[3]));
+    assert!(world.other_publisher().await.is_some_and(|ago| ago < MINUTE * 15));
 }
 
 #[tokio::test(start_paused = true)]
