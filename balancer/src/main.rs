@@ -13,7 +13,7 @@ use onionbalance::lifecycle::signals::{Endings, Requests};
 use onionbalance::lifecycle::{Balancer, Setup};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::signer::SignerError;
-use onionbalance::status::StatusError;
+use onionbalance::status::{PortError, StatusError};
 use onionbalance_process::BAD_CONFIGURATION;
 use onionbalance_proto::config::ConfigError;
 use tokio::runtime::Builder;
@@ -86,7 +86,8 @@ async fn run(arguments: Arguments) -> ExitCode {
 fn is_lasting(problem: &(dyn Error + 'static)) -> bool {
     let of_signer = problem.downcast_ref::<SignerError>().is_some_and(SignerError::is_lasting);
     let of_group = matches!(problem.downcast_ref(), Some(StatusError::Group(_)));
-    problem.is::<ConfigError>() || of_signer || of_group
+    let of_port = problem.downcast_ref::<PortError>().is_some_and(PortError::is_lasting);
+    problem.is::<ConfigError>() || of_signer || of_group || of_port
 }
 
 fn subscribe() -> io::Result<(Endings, Requests)> {
@@ -116,12 +117,13 @@ async fn balance(
     let manager = ServiceManager::connect();
     let memory = setup.memory();
     let work = async {
-        let (mut balancer, status) =
+        let (mut balancer, status, port) =
             Balancer::start(setup, verbosity, memory.clone(), manager.clone()).await?;
         let board = balancer.board();
         tokio::select! {
             problem = balancer.serve(&mut requests) => Err(problem),
             () = status.serve(&board) => Ok(()),
+            () = port.serve(&board) => Ok(()),
             () = manager.keep_told(&board) => Ok(()),
             () = memory.keep(onionbalance_process::now) => Ok(()),
         }

@@ -17,8 +17,9 @@ const SOCKET: &str = "onionbalance-signer.socket";
 const BALANCER: &str = "onionbalance.service";
 /// The units that collect metrics.
 const METRICS: [&str; 2] = ["onionbalance-textfile.service", "onionbalance-textfile.timer"];
-const DROP_INS: [(&str, &str); 2] = [
+const DROP_INS: [(&str, &str); 3] = [
     (BALANCER, "drop-ins/onionbalance-loopback.conf"),
+    (BALANCER, "drop-ins/onionbalance-metrics.conf"),
     (SIGNER, "drop-ins/onionbalance-signer-passphrase.conf"),
 ];
 

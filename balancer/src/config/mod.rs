@@ -8,13 +8,15 @@ mod status_place;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
-    self, Config, ConfigError, Instances, LogSettings, Service, TorDefaults, TorPlace, Tuning,
+    self, Config, ConfigError, Instances, LogSettings, METRICS_LISTEN, MetricsPlace, Service, TorDefaults,
+    TorPlace, Tuning,
 };
 use tracing::warn;
 
@@ -155,7 +157,11 @@ impl Configuration {
     ///
     /// The order of file and variable depends on the version of the services: 0.1.8 knew v2 services and gave
     /// the file precedence, the 0.2 series knew v3 services and gave the variable precedence.
-    pub fn status(&self, variable: Option<PathBuf>, runtime_directory: Option<PathBuf>) -> Vec<StatusPlace> {
+    pub(crate) fn status_sockets(
+        &self,
+        variable: Option<PathBuf>,
+        runtime_directory: Option<PathBuf>,
+    ) -> Vec<StatusPlace> {
         let text = self.config.status_text_socket.as_ref().map(|path| self.relative(path));
         let json = self.config.status_socket.as_ref().map(|path| self.relative(path));
         let (text, json) = match (text, json, variable) {
@@ -169,9 +175,42 @@ impl Configuration {
         text.into_iter().chain(json.map(|path| StatusPlace { path, form: StatusForm::Json })).collect()
     }
 
+    /// The sockets that show the status, as in [`Configuration::status_sockets`]. The socket of
+    /// `metrics-listen` is one more for JSON, unless its place is one of the others.
+    pub fn status(&self, variable: Option<PathBuf>, runtime_directory: Option<PathBuf>) -> Vec<StatusPlace> {
+        let mut places = self.status_sockets(variable, runtime_directory);
+        if let Some(path) =
+            self.metrics_socket().filter(|path| places.iter().all(|place| place.path != *path))
+        {
+            places.push(StatusPlace { path, form: StatusForm::Json });
+        }
+        places
+    }
+
     /// The users who may read the status.
     pub fn status_readers(&self) -> StatusReaders {
         StatusReaders { group: self.config.status_socket_group.clone(), mode: self.config.status_socket_mode }
+    }
+
+    /// The TCP port of the metrics; `None`: none is opened.
+    pub fn metrics_port(&self) -> Option<SocketAddr> {
+        match self.config.metrics_listen {
+            Some(MetricsPlace::Port(address)) => Some(address),
+            Some(MetricsPlace::Socket(_)) | None => None,
+        }
+    }
+
+    /// The path of the socket of the metrics; `None`: the file names none.
+    pub(crate) fn metrics_socket(&self) -> Option<PathBuf> {
+        match &self.config.metrics_listen {
+            Some(MetricsPlace::Socket(path)) => Some(self.relative(path)),
+            Some(MetricsPlace::Port(_)) | None => None,
+        }
+    }
+
+    /// An error about the value of a top-level key, with its line.
+    pub(crate) fn error_of_key(&self, key: &str, what: &str) -> ConfigError {
+        ConfigError::of_key(&self.text, &self.path, key, what)
     }
 
     /// Checks that no file which is written, replaced or moved aside is the configuration itself or a key.
@@ -199,6 +238,7 @@ impl Configuration {
             ("status-socket-location", ours.status_socket != theirs.status_socket),
             ("status-socket-group", ours.status_socket_group != theirs.status_socket_group),
             ("status-socket-mode", ours.status_socket_mode != theirs.status_socket_mode),
+            (METRICS_LISTEN, ours.metrics_listen != theirs.metrics_listen),
             ("STATUS_SOCKET_LOCATION", ours.status_text_socket != theirs.status_text_socket),
             ("state-file-location", ours.state_file != theirs.state_file),
             ("user", ours.user != theirs.user),

@@ -170,6 +170,7 @@ fn keys_that_are_read_at_the_start_only_are_named_when_they_change() {
         ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
         ("refresh: 20\nstatus-socket-group: monitor\n", "status-socket-group"),
         ("refresh: 20\nstatus-socket-mode: 0600\n", "status-socket-mode"),
+        ("metrics-listen: 127.0.0.1:9926\n", "metrics-listen"),
         ("STATUS_SOCKET_LOCATION: /socket\n", "STATUS_SOCKET_LOCATION"),
         ("state-file-location: state\n", "state-file-location"),
         ("user: nobody\n", "user"),
@@ -205,6 +206,10 @@ fn the_status_is_shown_where_and_how_its_reader_expects_it() {
     assert_eq!(shown(&v2, "status-socket-location: file\n", Some("/variable")), [json("/variable")]);
     let both = "STATUS_SOCKET_LOCATION: text\nstatus-socket-location: json\n";
     assert_eq!(shown(&mixed, both, None), [text("text"), json("json")]);
+    let metrics = |place: &str| format!("{both}metrics-listen: {place}\n");
+    assert_eq!(shown(&mixed, &metrics("./json"), None), [text("text"), json("json")]);
+    assert_eq!(shown(&mixed, &metrics("./more"), None), [text("text"), json("json"), json("more")]);
+    assert_eq!(shown(&mixed, &metrics("127.0.0.1:9926"), None), [text("text"), json("json")]);
 }
 
 #[test]

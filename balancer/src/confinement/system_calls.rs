@@ -21,7 +21,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_epoll_pwait,
     libc::SYS_futex,
     libc::SYS_sched_yield,
-    // The conversations with tor and the signer, readers of the status, and the log on standard error.
+    // The conversations with tor and the signer, readers of the status and of the metrics, and the log on standard error.
     libc::SYS_connect,
     libc::SYS_accept4,
     libc::SYS_read,

@@ -12,21 +12,21 @@ use crate::log::Verbosity;
 use crate::runtime::Runtimes;
 use crate::signer::{ChildSigner, SignerClient};
 use crate::state::Memory;
-use crate::status::{Daily, StatusSockets};
+use crate::status::{Daily, MetricsPort, StatusSockets};
 
 impl Balancer {
     /// Confines the process and tells the service manager that it is ready. Nothing is balanced before
     /// [`Balancer::serve`].
     ///
     /// # Errors
-    /// A signer that is to be a child does not start or ends; a status socket cannot be created; the process
-    /// cannot be confined.
+    /// A signer that is to be a child does not start or ends; a status socket cannot be created, or the port
+    /// of the metrics cannot be opened; the process cannot be confined.
     pub async fn start(
         setup: Setup,
         verbosity: Verbosity,
         memory: Memory,
         manager: ServiceManager,
-    ) -> Result<(Self, StatusSockets), Box<dyn Error>> {
+    ) -> Result<(Self, StatusSockets, MetricsPort), Box<dyn Error>> {
         let mut signer = SignerClient::new(setup.configuration.signer());
         if setup.has_child_signer() {
             // A confined process cannot start another one. The signer answers after a person has typed its
@@ -36,6 +36,7 @@ impl Balancer {
         let child = signer.take_child();
         let places = setup.status_places();
         let status = StatusSockets::bind(&places, &setup.configuration.status_readers()).await?;
+        let port = MetricsPort::bind(&setup.configuration).await?;
         let mut reach = setup.reach(&places).await;
         if let Some(pid) = child.as_ref().and_then(ChildSigner::pid) {
             reach.child(pid);
@@ -57,6 +58,6 @@ impl Balancer {
             daily: Daily::default(),
             days: interval_at(Instant::now() + DAY, DAY),
         };
-        Ok((balancer, status))
+        Ok((balancer, status, port))
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 /// The time after which a reader without a word gets the form of the socket. A request that a proxy passes on
 /// comes within some milliseconds.
-const SILENCE: Duration = Duration::from_millis(250);
+pub(super) const SILENCE: Duration = Duration::from_millis(250);
 /// The longest wait for the rest of a request that has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest head of a request, in bytes.
@@ -36,10 +36,10 @@ pub(super) enum Wish {
 }
 
 impl Wish {
-    /// Reads what a reader sends first.
-    pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> Self {
+    /// Reads what a reader sends first. One that sends nothing for the time `silence` wishes the form.
+    pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin), silence: Duration) -> Self {
         let mut head = Vec::with_capacity(512);
-        match timeout(SILENCE, reader.read_buf(&mut head)).await {
+        match timeout(silence, reader.read_buf(&mut head)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return Self::Form,
         }
@@ -126,7 +126,7 @@ mod tests {
             sleep(Duration::from_secs(60)).await;
         });
         let began = Instant::now();
-        let wish = Wish::read(&mut ours).await;
+        let wish = Wish::read(&mut ours, SILENCE).await;
         sender.abort();
         (wish, began.elapsed())
     }
@@ -155,7 +155,7 @@ mod tests {
         }
         let (mut ours, theirs) = duplex(1);
         drop(theirs);
-        assert_eq!(Wish::read(&mut ours).await, Wish::Form);
+        assert_eq!(Wish::read(&mut ours, SILENCE).await, Wish::Form);
     }
 
     #[tokio::test(start_paused = true)]

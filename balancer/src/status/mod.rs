@@ -1,5 +1,5 @@
 //! The status socket: a reader that connects gets the status, then the end of the stream. One that sends a
-//! request of HTTP gets a response.
+//! request of HTTP gets a response. The TCP port of the metrics is in [`port`].
 
 mod daily;
 mod group;
@@ -7,8 +7,10 @@ mod http;
 mod json;
 pub(crate) mod metrics;
 mod moment;
+mod port;
 mod problem;
 mod problems;
+mod readers;
 mod report;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,23 +23,23 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use onionbalance_process::with_mode;
 use onionbalance_proto::time::UnixTime;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::daily::Daily;
 pub use self::group::GroupError;
 use self::group::SocketGroup;
-use self::http::Wish;
+use self::http::{SILENCE, Wish};
 pub use self::moment::Moment;
+pub use self::port::{MetricsPort, PortError};
 pub use self::problem::{Problem, ProblemId, Severity};
 pub(crate) use self::problems::DELEGATION_ENDS_SOON;
+use self::readers::PATIENCE;
 pub use self::report::{
     Descriptor, Durations, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer,
     Tor, Upload, Which,
@@ -45,18 +47,7 @@ pub use self::report::{
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;
 use crate::config::{StatusForm, StatusPlace, StatusReaders};
-use crate::repeats::Repeats;
 use crate::runtime::{State, StatusBoard};
-
-/// The longest wait for a reader that does not read.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The most readers at a time. Each has a descriptor of the process, and its text in memory.
-const MOST: usize = 16;
-
-/// The pause after a failure to accept a reader.
-const AGAIN: Duration = Duration::from_secs(1);
-/// The topic of readers that were lost. It has no end: the next reader may be lost again.
-const READERS: &str = "readers";
 
 impl StatusForm {
     /// The state of all services, with a line end.
@@ -132,29 +123,10 @@ impl StatusSockets {
         Ok(Self(sockets))
     }
 
-    /// Sends the status of `board` to each reader that connects, forever. While there are [`MOST`] of them,
-    /// further ones wait in the kernel's queue.
+    /// Sends the status of `board` to each reader that connects, forever.
     pub async fn serve(&self, board: &StatusBoard) {
-        let (turn, room) = (Arc::default(), Arc::new(Semaphore::new(MOST)));
-        let mut repeats = Repeats::default();
-        while let Ok(place) = Arc::clone(&room).acquire_owned().await {
-            match self.reader().await {
-                Ok(reader) => {
-                    let told = tell(reader, board.clone(), Arc::clone(&turn));
-                    tokio::spawn(async move {
-                        told.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    if let Some(times) = repeats.note(READERS, &error.to_string(), "", Instant::now()) {
-                        warn!("a reader of the status was lost: {error}{times}");
-                    }
-                    // The cause is usually a lack of descriptors: an immediate retry would only fill the log.
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
+        let turn = Arc::default();
+        readers::serve(|| self.reader(), |reader| tell(reader, board.clone(), Arc::clone(&turn))).await;
     }
 
     /// Waits for a reader; forever if there is no socket.
@@ -228,13 +200,13 @@ impl Drop for Socket {
 /// Sends the status to a reader. The text of thousands of services is made beside the loop, and one text at a
 /// time: readers must not take all threads.
 async fn tell(mut reader: Reader, board: StatusBoard, turn: Arc<Mutex<()>>) {
-    let (form, wish) = (reader.form, Wish::read(&mut reader.stream).await);
+    let (form, wish) = (reader.form, Wish::read(&mut reader.stream, SILENCE).await);
     let text = {
         let _turn = turn.lock().await;
         let (state, now) = (board.state().await, onionbalance_process::now());
         aside(move || answer(wish, form, &state, now)).await
     };
-    reader.tell(wish, &text).await;
+    readers::send(&mut reader.stream, wish, &text).await;
 }
 
 /// The body of the answer to a reader of a socket of this form.
@@ -266,23 +238,12 @@ struct Reader {
     form: StatusForm,
 }
 
-impl Reader {
-    /// Sends the answer to a wish, as far as the reader takes it.
-    async fn tell(mut self, wish: Wish, text: &str) {
-        let head = http::head(wish, text.len());
-        let send = async {
-            self.stream.write_all(head.as_bytes()).await?;
-            self.stream.write_all(text.as_bytes()).await
-        };
-        // A reader that has closed, or does not read, is no problem of ours.
-        let _ = timeout(PATIENCE, send).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
 
+    use super::readers::MOST;
     use super::*;
     use crate::confinement::Lacking;
 
@@ -312,9 +273,11 @@ mod tests {
         let sockets = bind(&places).await.unwrap();
         for (path, form) in [(json, StatusForm::Json), (text, StatusForm::Text)] {
             let mut stream = UnixStream::connect(path).await.unwrap();
-            let reader = sockets.reader().await.unwrap();
+            let mut reader = sockets.reader().await.unwrap();
             assert_eq!(reader.form, form);
-            reader.tell(Wish::Form, &form.render(&State::default(), UnixTime(0))).await;
+            let text = form.render(&State::default(), UnixTime(0));
+            readers::send(&mut reader.stream, Wish::Form, &text).await;
+            drop(reader);
             let mut told = String::new();
             stream.read_to_string(&mut told).await.unwrap();
             assert_eq!(told, form.render(&State::default(), UnixTime(0)));

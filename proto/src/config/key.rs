@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, Visitor};
 
+use super::METRICS_LISTEN;
 use super::historic::HistoricKey;
 use super::wording::similar;
 
@@ -16,6 +17,7 @@ pub(super) enum Key {
     StatusSocket,
     StatusSocketGroup,
     StatusSocketMode,
+    MetricsListen,
     StateFile,
     SignerSocket,
     SignerAllowedUids,
@@ -33,11 +35,12 @@ pub(super) enum Key {
 
 /// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
 /// password.
-const KEYS: [(&str, Key); 17] = [
+const KEYS: [(&str, Key); 18] = [
     ("services", Key::Services),
     ("status-socket-location", Key::StatusSocket),
     ("status-socket-group", Key::StatusSocketGroup),
     ("status-socket-mode", Key::StatusSocketMode),
+    (METRICS_LISTEN, Key::MetricsListen),
     ("state-file-location", Key::StateFile),
     ("user", Key::User),
     ("signer-socket-location", Key::SignerSocket),

@@ -9,6 +9,7 @@ mod error;
 mod historic;
 mod key;
 mod level;
+mod metrics_place;
 mod name;
 mod own_backend;
 mod password;
@@ -31,6 +32,7 @@ pub use self::error::{ConfigError, Lines, line_of_key};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogAddresses, LogLevel, UnknownAddresses, UnknownLevel};
+pub use self::metrics_place::{MetricsPlace, MetricsPlaceError};
 pub use self::name::{Name, NameError, Named};
 pub use self::own_backend::check_own_backends;
 pub use self::password::ControlPassword;
@@ -49,6 +51,8 @@ pub const MAX_INSTANCES: usize = 4_096;
 pub const MAX_KEY_LENGTH: usize = 4_096;
 /// The default of `status-socket-group`, if the machine has this group. The Debian package makes it.
 pub const STATUS_GROUP: &str = "onionbalance-status";
+/// The key of the place at which the balancer answers `GET /metrics`.
+pub const METRICS_LISTEN: &str = "metrics-listen";
 /// The default of `signer-requests-per-minute`.
 const SIGNATURES_PER_MINUTE: u32 = 120;
 
@@ -63,6 +67,8 @@ pub struct Config {
     pub status_socket_group: Option<String>,
     /// The mode of the sockets that show the status.
     pub status_socket_mode: SocketMode,
+    /// The place at which the balancer answers `GET /metrics`; `None`: at the status sockets only.
+    pub metrics_listen: Option<MetricsPlace>,
     /// The file in which the balancer keeps its state from one run to the next; `None`: it keeps none.
     pub state_file: Option<PathBuf>,
     /// The socket on which the balancer shows its status as Onionbalance 0.1.8 did; `None`: it does not.
@@ -174,6 +180,13 @@ impl Config {
             let what = "DESCRIPTOR_UPLOAD_PERIOD, MAX_INTRO_POINTS: are for v2 services, and there are none";
             config.warnings.push(what.to_owned());
         }
+        if let Some(address) = config.metrics_listen.as_ref().and_then(MetricsPlace::beyond_loopback) {
+            let what = format!(
+                "{METRICS_LISTEN}: {address} is not on loopback: the names, the states and the numbers of all services and \
+                 backends are shown to everybody who reaches it; let a firewall admit Prometheus alone"
+            );
+            config.warnings.push(what);
+        }
         config.warnings.extend(cookies::warnings(&config.services));
         Ok(config)
     }
@@ -205,6 +218,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             status_socket: None,
             status_socket_group: None,
             status_socket_mode: SocketMode::default(),
+            metrics_listen: None,
             status_text_socket: None,
             state_file: None,
             signer_socket: None,
@@ -229,6 +243,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
                 Key::StatusSocketGroup => config.status_socket_group = Some(map.next_value()?),
                 Key::StatusSocketMode => config.status_socket_mode = map.next_value()?,
+                Key::MetricsListen => config.metrics_listen = Some(map.next_value()?),
                 Key::StateFile => config.state_file = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),
                 Key::User => config.user = Some(map.next_value()?),

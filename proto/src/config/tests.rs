@@ -55,7 +55,7 @@ const EXAMPLE: &str = include_str!("../../../config.yaml.example");
 fn is_key(line: &str) -> bool {
     let name = line.split_once(": ").map_or("", |(name, _)| name);
     let own = ["user", "tor"].contains(&name)
-        || ["signer-", "tor-", "status-"].iter().any(|begin| name.starts_with(begin));
+        || ["signer-", "tor-", "status-", "metrics-"].iter().any(|begin| name.starts_with(begin));
     let historic = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     !name.is_empty() && (own || historic)
 }
@@ -87,6 +87,7 @@ fn the_example_is_a_configuration() {
         tor_restart_hint: Some(50_000),
     };
     assert_eq!(config.tuning, tuning);
+    assert_eq!(config.metrics_listen, Some(MetricsPlace::Port("127.0.0.1:9926".parse().unwrap())));
     assert!(config.log.level.is_some() && config.log.location.is_some());
     assert!(config.tor.socket.is_some() && config.tor.address.is_some() && config.tor.port.is_some());
     assert_eq!(config.tors.map(|tors| tors.places().len()), Some(2));
@@ -241,6 +242,28 @@ fn a_password_is_never_shown() {
 
 fn with(lines: &str) -> Result<Config, String> {
     parse(&format!("services:\n- key: k\n  instances:\n  - address: jyvfq5umznvka34v\n{lines}"))
+}
+
+#[test]
+fn metrics_have_a_place_and_a_warning_if_strangers_may_reach_it() {
+    let parse = |place: &str| {
+        let text = format!("services: [{{key: k}}]\nmetrics-listen: {place}\n");
+        Config::parse(&text, Path::new("config.yaml"))
+    };
+    let warned = |place: &str| parse(place).unwrap().warnings;
+    for place in ["127.0.0.1:9926", "'[::1]:9926'", "/run/onionbalance-status/metrics.sock"] {
+        assert_eq!(warned(place), Vec::<String>::new(), "{place}");
+    }
+    let warnings = warned("0.0.0.0:9926");
+    assert!(warnings[0].starts_with("metrics-listen: 0.0.0.0:9926 is not on loopback: "), "{warnings:?}");
+    for (place, wanted) in [
+        ("9926", "write an IP address with a port, such as 127.0.0.1:9926 or"),
+        ("localhost:9926", "localhost is not an IP address: write one with a port"),
+        ("[::1]:9926", "invalid type"),
+    ] {
+        let error = parse(place).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{place}: {error}");
+    }
 }
 
 #[test]

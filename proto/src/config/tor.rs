@@ -110,7 +110,7 @@ pub enum TorHostError {
 }
 
 /// The longest path in `sun_path`, in bytes, without the zero byte at its end.
-const MAX_SOCKET_PATH: usize = 107;
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 
 /// The longest name in the DNS, in characters of its text form (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;

@@ -1,11 +1,13 @@
-//! One `systemctl reload onionbalance` reloads both programs.
+//! One `systemctl reload onionbalance` reloads both programs. Then the balancer gets a port for its metrics.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use onionbalance_tests::booted::isolate_network;
+use onionbalance_tests::document::Document;
 use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
@@ -33,6 +35,23 @@ fn ten_of_ten_reloads_change_the_backends() -> Result<()> {
             format!("reload {number} was lost: {}\n{journal}", status(&system).unwrap_or_default())
         })?;
     }
+    metrics_have_a_port(&system)
+}
+
+/// Follows docs/operations.md, and leaves the drop-in out first.
+fn metrics_have_a_port(system: &Installed) -> Result<()> {
+    system.sh("echo 'metrics-listen: 127.0.0.1:9926' >>/etc/onionbalance/config.yaml")?;
+    ensure!(!system.attempt("systemctl restart onionbalance")?.status.success(), "it has the port already");
+    ensure!(system.property(BALANCER, "ExecMainStatus")? == "78");
+    system.wait_journal(BALANCER, "add the drop-in onionbalance-metrics.conf", SOON)?;
+    let blocks = Document::read("docs/operations.md")?.console("Prometheus");
+    let block = blocks.iter().find(|block| block.contains("onionbalance-metrics.conf"));
+    system.sh(block.context("no block installs the drop-in")?)?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, 9926)).context("nobody listens")?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    ensure!(response.contains("\nonionbalance_reachable 1"), "{response}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod log;
 mod manager;
+mod metrics;
 mod reload;
 mod signals;
 mod signer;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use nix::unistd::{Group, Uid, User};
 use onionbalance_process::directory_of;
-use onionbalance_proto::config::{AllowedUser, line_of_key};
+use onionbalance_proto::config::{AllowedUser, METRICS_LISTEN, line_of_key};
 
 use super::finding::{Finding, Severity};
 use crate::cli::Stage;
@@ -105,8 +105,10 @@ struct Place {
 fn places(configuration: &Configuration) -> Vec<Finding> {
     use Severity::{Error, Warning};
     let config = configuration.contents();
+    let metrics = configuration.metrics_socket();
     let named = [
         ("status-socket-location", config.status_socket.as_deref(), true, Error),
+        (METRICS_LISTEN, metrics.as_deref(), true, Error),
         // The balancer runs without this one, as 0.1.8 did.
         ("STATUS_SOCKET_LOCATION", config.status_text_socket.as_deref(), true, Warning),
         ("signer-socket-location", config.signer_socket.as_deref(), true, Warning),

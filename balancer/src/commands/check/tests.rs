@@ -161,18 +161,26 @@ fn a_group_that_does_not_exist_is_found() {
 fn places_that_cannot_be_created_are_found() {
     let place = Place::new(&service(
         "status-socket-location: missing/status\nLOG_LOCATION: front.key/log\nstate-file-location: config.yaml\n\
-         STATUS_SOCKET_LOCATION: front.key\nsigner-socket-location: /run/onionbalance-none/signer.sock\n",
+         STATUS_SOCKET_LOCATION: front.key\nsigner-socket-location: /run/onionbalance-none/signer.sock\n\
+         metrics-listen: ./missing/metrics\n",
     ));
     let short = place.short();
     for wanted in [
         ":5: error: status-socket-location: there is no directory DIR/missing: create it",
         ":6: error: LOG_LOCATION: DIR/front.key is not a directory: name another place",
         ":7: error: DIR/config.yaml is the configuration or a key: name another file",
+        ":10: error: metrics-listen: there is no directory DIR/./missing: create it",
         ":8: warning: STATUS_SOCKET_LOCATION: DIR/front.key exists and is not a socket: name another place",
     ] {
         assert!(short.contains(wanted), "{short}\nwanted {wanted}");
     }
     assert!(!short.contains("onionbalance-none"), "{short}");
+}
+
+#[test]
+fn a_port_that_others_reach_is_a_warning() {
+    let place = Place::new(&service("metrics-listen: 10.0.0.1:9926\n"));
+    assert!(place.short().contains(":5: warning: metrics-listen: 10.0.0.1:9926 is not on loopback: "));
 }
 
 #[test]

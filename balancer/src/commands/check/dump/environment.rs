@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use onionbalance_proto::config::METRICS_LISTEN;
+
 use super::{Dump, SECRET, Source, endpoints, path_scalar, scalar};
 use crate::cli::{Arguments, CheckOptions};
 use crate::config::StatusForm;
@@ -59,7 +61,7 @@ impl Dump<'_> {
     /// Adds the sockets of the status, and the file of the state.
     pub(super) fn places(&mut self) {
         let in_variable = path_variable(STATUS);
-        for place in self.configuration.status(in_variable.clone(), directory("RUNTIME_DIRECTORY")) {
+        for place in self.configuration.status_sockets(in_variable.clone(), directory("RUNTIME_DIRECTORY")) {
             let (key, in_file) = match place.form {
                 StatusForm::Json => ("status-socket-location", &self.configuration.contents().status_socket),
                 StatusForm::Text => {
@@ -81,6 +83,12 @@ impl Dump<'_> {
         self.optional(STATUS_GROUP, group.map(|name| (scalar(name), self.in_file(STATUS_GROUP))));
         let mode = format!("{STATUS_MODE}: {}", contents.status_socket_mode);
         self.line(&mode, self.default_of(STATUS_MODE));
+        let metrics =
+            contents.metrics_listen.as_ref().map(|place| match self.configuration.metrics_socket() {
+                Some(path) => path_scalar(&path),
+                None => scalar(&place.to_string()),
+            });
+        self.optional(METRICS_LISTEN, metrics.map(|place| (place, self.in_file(METRICS_LISTEN))));
         let key = "state-file-location";
         let in_file = self.configuration.contents().state_file.is_some();
         let source = if in_file { self.in_file(key) } else { Source::Variable("STATE_DIRECTORY") };

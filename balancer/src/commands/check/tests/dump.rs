@@ -8,7 +8,7 @@ use crate::cli::Task;
 fn a_dump_has_each_value_with_its_source() {
     let place = Place::new(&service(
         "    name: web1\nsigner-socket-location: run/signer\nsigner-allowed-uids: [7, root]\ntor-control-password: hush\n\
-         refresh: 700\nTOR_PORT: 9151\nstatus-socket-group: monitor\n",
+         refresh: 700\nTOR_PORT: 9151\nstatus-socket-group: monitor\nmetrics-listen: '[::1]:9926'\n",
     ));
     let dumped = |line: &str| {
         let Ok(Task::Check(options)) = Task::try_read(line.split(' ').map(Into::into), None) else {
@@ -45,6 +45,7 @@ signer-allow-locked-memory: false  # default
 signer-allow-readable-keys: false  # default
 status-socket-group: monitor  # DIR/config.yaml:11
 status-socket-mode: 0660  # default
+metrics-listen: '[::1]:9926'  # DIR/config.yaml:12
 # state-file-location is not set
 LOG_LEVEL: info  # default
 LOG_ADDRESSES: short  # default
