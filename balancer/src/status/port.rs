@@ -81,9 +81,10 @@ fn remedy(error: &io::Error) -> (bool, &'static str) {
             true,
             "name a port above 1023; under a unit, name the same one in SocketBindAllow= (man systemd.resource-control)",
         ),
-        _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
-            (true, "under the packaged unit, add the drop-in onionbalance-metrics.conf")
-        }
+        _ if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => (
+            true,
+            "under the packaged unit, add the drop-in onionbalance-metrics.conf; elsewhere, name an address of the other family",
+        ),
         _ => (false, "name an IP address of this machine and a free port"),
     }
 }
@@ -93,7 +94,7 @@ type Latest = Option<(Instant, Arc<str>)>;
 
 /// Answers a reader. One that has not sent its request in time gets nothing.
 async fn tell(mut reader: TcpStream, board: StatusBoard, latest: Arc<Mutex<Latest>>) {
-    let text = match Wish::read(&mut reader, PATIENCE).await {
+    let refused = match Wish::read(&mut reader, PATIENCE).await {
         Wish::Form => return,
         Wish::Metrics => {
             let text = fresh(&mut *latest.lock().await, &board).await;
@@ -102,7 +103,7 @@ async fn tell(mut reader: TcpStream, board: StatusBoard, latest: Arc<Mutex<Lates
         Wish::Status | Wish::Elsewhere => Wish::Elsewhere,
         Wish::Otherwise => Wish::Otherwise,
     };
-    readers::send(&mut reader, text, USAGE).await;
+    readers::send(&mut reader, refused, USAGE).await;
 }
 
 /// The metrics of the last second, rendered if there are none. The lock on them makes readers wait for each
@@ -132,7 +133,7 @@ mod tests {
                               application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.4,\
                               */*;q=0.1\r\nAccept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n";
 
-    /// What `bind` makes of a configuration with these lines.
+    /// The port of a configuration with these lines.
     async fn bind(lines: &str) -> Result<MetricsPort, PortError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.yaml");
@@ -175,6 +176,10 @@ mod tests {
     #[tokio::test]
     async fn prometheus_gets_the_metrics_by_either_family() {
         for address in ["127.0.0.1", "::1"] {
+            if address == "::1" && TcpListener::bind((address, 0)).await.is_err() {
+                // A machine without IPv6.
+                continue;
+            }
             let port = serving(address).await;
             let told = while_serving(&port, answer(&port, PROMETHEUS)).await;
             let (head, body) = told.split_once("\r\n\r\n").unwrap();
