@@ -3,8 +3,8 @@
 //!
 //! Landlock has no way back. If the process gave up reading before it met a tor, it could not read the cookie
 //! of a tor that is started later. So reading waits for the first answer to PROTOCOLINFO. Until then there is
-//! no tor from which a stranger's bytes could come; the port of the metrics, which is closed by default, reads
-//! the heads of requests.
+//! no tor from which a stranger's bytes could come. The port of the metrics, which is closed by default,
+//! takes requests of HTTP.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

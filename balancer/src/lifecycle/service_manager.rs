@@ -11,15 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use crate::runtime::StatusBoard;
-use crate::status::Verdict;
+use crate::status::{Health, Verdict};
 
 /// The longest time between two looks at the status; it is shorter if the watchdog's time is short.
 const LOOK: Duration = Duration::from_secs(5);
-/// The shortest time between two looks at the status.
+/// The time between two looks while the process is starting, when the status changes often and somebody may
+/// be waiting for it.
+const STARTING_LOOK: Duration = Duration::from_millis(500);
+/// The least multiple of the time of a look until the next one: the state of thousands of services takes
+/// some tenths of a second.
+const REST: u32 = 50;
+/// The shortest time between two looks, however short the watchdog's time is.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// The socket of the service manager, if there is one. Sending never blocks: a manager that does not read
@@ -74,14 +80,15 @@ impl ServiceManager {
     /// While one of them does not answer, the watchdog gets no ping.
     pub async fn keep_told(&self, board: &StatusBoard) {
         let patience = watchdog().map_or(LOOK, |watchdog| (watchdog / 3).clamp(SHORTEST_LOOK, LOOK));
-        let mut looks = interval(patience);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
+            let began = Instant::now();
+            let mut pause = patience;
             if let Ok(state) = timeout(patience, board.state()).await {
                 let verdict = Verdict::of(&state, onionbalance_process::now());
                 self.tell(&format!("STATUS={verdict}\nWATCHDOG=1"));
+                pause = pause.min(pause_after(verdict.health, began.elapsed()));
             }
+            sleep_until(began + pause).await;
         }
     }
 
@@ -93,6 +100,12 @@ impl ServiceManager {
     }
 }
 
+/// The time from the beginning of a look that took `cost` to the next one.
+fn pause_after(health: Health, cost: Duration) -> Duration {
+    let wanted = if health == Health::Starting { STARTING_LOOK } else { LOOK };
+    wanted.max(cost.saturating_mul(REST))
+}
+
 /// The time within which the watchdog needs a ping; `None` without a watchdog (`sd_watchdog_enabled(3)`).
 fn watchdog() -> Option<Duration> {
     let is_for_us = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
@@ -102,7 +115,11 @@ fn watchdog() -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::confinement::Lacking;
+    use crate::signer::Trouble;
 
     #[tokio::test]
     async fn is_told_at_once() {
@@ -114,5 +131,46 @@ mod tests {
         let mut heard = [0; 16];
         let length = manager.recv(&mut heard).unwrap();
         assert_eq!(heard.get(..length), Some(b"READY=1".as_slice()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_at_once_while_the_process_is_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+        let hear = async || {
+            let mut heard = [0; 256];
+            let length = manager.recv(&mut heard).await.unwrap();
+            String::from_utf8(heard[..length].to_vec()).unwrap()
+        };
+        let (signer, watch) = watch::channel(None);
+        let board = StatusBoard::new(watch, Lacking::default());
+        let began = Instant::now();
+        let heard = async {
+            assert_eq!(hear().await, "STATUS=waiting for the signer: no answer yet\nWATCHDOG=1");
+            signer.send_replace(Some(Trouble { since: began, problem: "not ready".into() }));
+            assert_eq!(hear().await, "STATUS=waiting for the signer: not ready\nWATCHDOG=1");
+            assert!(began.elapsed() <= STARTING_LOOK, "{:?}", began.elapsed());
+            // The start is over.
+            while began.elapsed() < Duration::from_secs(130) {
+                hear().await;
+            }
+            let before = Instant::now();
+            hear().await;
+            assert!(before.elapsed() >= LOOK, "{:?}", before.elapsed());
+        };
+        let connected = ServiceManager::connect_to(path.as_os_str()).unwrap();
+        tokio::select! {
+            () = heard => {}
+            () = connected.keep_told(&board) => unreachable!("it goes on forever"),
+        }
+    }
+
+    #[test]
+    fn a_costly_look_is_not_repeated_soon() {
+        let after = |health, milliseconds| pause_after(health, Duration::from_millis(milliseconds));
+        assert_eq!(after(Health::Starting, 1), STARTING_LOOK);
+        assert_eq!(after(Health::Starting, 100), Duration::from_secs(5));
+        assert_eq!(after(Health::Ok, 1), LOOK);
     }
 }

@@ -44,8 +44,8 @@ pub enum MetricsPlaceError {
 const EXAMPLES: &str = "127.0.0.1:9926 or \"[::1]:9926\" (in quotes)";
 
 impl MetricsPlace {
-    /// The address if other machines can reach the port, as far as the address tells; `None` for a socket, and
-    /// for a port on loopback.
+    /// The address if other machines can reach the port, as far as the address tells; `None` for a port on
+    /// loopback, and for a socket.
     pub fn beyond_loopback(&self) -> Option<&SocketAddr> {
         match self {
             Self::Port(address) => Some(address).filter(|address| !address.ip().to_canonical().is_loopback()),

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
@@ -11,6 +12,10 @@ use onionbalance_tests::document::Document;
 use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
+
+/// The longest time from the signer's start until the balancer's status has it. The status changes at a look;
+/// after the start there is one every five seconds.
+const TOLD: Duration = Duration::from_secs(4);
 
 #[needs_root]
 #[test]
@@ -22,6 +27,8 @@ fn ten_of_ten_reloads_change_the_backends() -> Result<()> {
     system.configure(&[&one])?;
     system.follow("enable --now", &[])?;
     system.wait_property(SIGNER, "ActiveState", "active", SOON)?;
+    until(TOLD, || Ok((!system.property(BALANCER, "StatusText")?.contains("the signer")).then_some(())))
+        .context("systemctl status waits for a signer that is there")?;
     for number in 0..10 {
         let (comes, goes) = if number % 2 == 0 { (&other, &one) } else { (&one, &other) };
         system.configure(&[comes])?;
