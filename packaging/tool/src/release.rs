@@ -61,10 +61,11 @@ pub struct Build<'a> {
 /// A profile of cargo.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Profile {
-    /// That of development, which is built sooner.
-    Dev,
     /// That of releases.
     Release,
+    /// That of releases without optimization, which is built sooner. The debug information, the handling of
+    /// panics and the features are the same.
+    Unoptimized,
 }
 
 impl Build<'_> {
@@ -77,23 +78,22 @@ impl Build<'_> {
     /// # Errors
     /// cargo cannot build them.
     pub fn run(&self, source: &Source, target: &Path) -> Result<PathBuf> {
-        let (profile, directory) = match self.profile {
-            Profile::Dev => ("dev", "debug"),
-            Profile::Release => ("release", "release"),
-        };
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(self.sources)
-            .args(["build", "--locked", "--profile", profile, "--target-dir"])
+            .args(["build", "--locked", "--release", "--target-dir"])
             .arg(target);
         command.args(self.programs.iter().flat_map(|program| ["--package", program]));
         command.env("CARGO_ENCODED_RUSTFLAGS", self.flags()?);
+        if self.profile == Profile::Unoptimized {
+            command.envs(UNOPTIMIZED);
+        }
         command
             .env_remove("ONIONBALANCE_COMMIT")
             .envs(source.described().map(|text| ("ONIONBALANCE_COMMIT", text)));
         let status = command.status().context("cannot run cargo")?;
         ensure!(status.success(), "cargo cannot build the programs ({status})");
-        Ok(target.join(directory))
+        Ok(target.join("release"))
     }
 
     /// The compiler's flags: those of `$RUSTFLAGS`, then the other names of directories.
@@ -111,6 +111,13 @@ impl Build<'_> {
         Ok(flags.join(SEPARATOR))
     }
 }
+
+/// The changes of the profile for [`Profile::Unoptimized`], as cargo takes them from its environment.
+const UNOPTIMIZED: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+];
 
 /// Between two flags of `$CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";

@@ -1,19 +1,17 @@
-//! A program is the same, wherever it is built.
+//! The programs are the same, wherever they are built.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use onionbalance_packaging::project;
 use onionbalance_packaging::release::{Build, Profile, Source};
-
-const PROGRAM: &str = "onionbalance-key";
+use onionbalance_packaging::{PROGRAMS, project};
 
 /// The directories have paths of different lengths, which would move everything behind them.
 #[test]
-fn two_directories_make_the_same_program() -> Result<()> {
+fn two_directories_make_the_same_programs() -> Result<()> {
     let work = tempfile::tempdir()?;
     let directories = ["one", "another-directory"].map(|name| work.path().join(name));
     let [one, other] = thread::scope(|scope| {
@@ -21,23 +19,31 @@ fn two_directories_make_the_same_program() -> Result<()> {
         builds.map(|build| build.join().expect("the build does not panic"))
     });
     let (one, other) = (one?, other?);
-    ensure!(one == other, "they differ, and have {} and {} bytes", one.len(), other.len());
-    let text = String::from_utf8_lossy(&one);
-    for path in [work.path(), project()] {
-        let path = path.to_str().context("the path is not UTF-8")?;
-        ensure!(!text.contains(path), "the program has {path} in it");
+    for program in PROGRAMS {
+        compare(program, &fs::read(one.join(program))?, &fs::read(other.join(program))?, work.path())?;
     }
-    // The places of panics in dependencies; those in the sources themselves are relative.
-    ensure!(text.contains("/usr/src/cargo/registry"), "the program has no places of panics");
     Ok(())
 }
 
-/// Builds the program of a copy of the sources in this directory, and returns its bytes.
-fn build(directory: &Path) -> Result<Vec<u8>> {
+/// Checks that a program of both builds is the same, and does not have the directories of either in it.
+fn compare(program: &str, one: &[u8], other: &[u8], work: &Path) -> Result<()> {
+    ensure!(one == other, "{program}: they differ, and have {} and {} bytes", one.len(), other.len());
+    let text = String::from_utf8_lossy(one);
+    for path in [work, project()] {
+        let path = path.to_str().context("the path is not UTF-8")?;
+        ensure!(!text.contains(path), "{program} has {path} in it");
+    }
+    for directory in ["/usr/src/onionbalance", "/usr/src/cargo/registry"] {
+        ensure!(text.contains(directory), "{program} has no debug information of {directory}");
+    }
+    Ok(())
+}
+
+/// Builds the programs of a copy of the sources in this directory, and returns the directory that has them.
+fn build(directory: &Path) -> Result<PathBuf> {
     copy_sources(directory)?;
-    let build = Build { sources: directory, programs: &[PROGRAM], profile: Profile::Dev };
-    let programs = build.run(&Source::default(), &directory.join("target"))?;
-    Ok(fs::read(programs.join(PROGRAM))?)
+    let build = Build { sources: directory, programs: &PROGRAMS, profile: Profile::Unoptimized };
+    build.run(&Source::default(), &directory.join("target"))
 }
 
 fn copy_sources(to: &Path) -> Result<()> {
