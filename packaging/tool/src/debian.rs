@@ -1,7 +1,9 @@
-//! The Debian package, by Debian's own tools.
+//! The Debian packages, by Debian's own tools: that of the programs, and that of their [`symbols`].
 //!
 //! `packaging/debian/` has the description of the package (`control`), its files (`install`) and its scripts.
 //! `dpkg-shlibdeps` finds the libraries, `dpkg-gencontrol` completes the description, and `dpkg-deb` packs.
+
+mod symbols;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
@@ -101,18 +103,20 @@ impl Package {
         for script in ["preinst", "postinst", "prerm", "postrm"] {
             tree.install(&project().join("packaging/debian").join(script), "DEBIAN", 0o755)?;
         }
-        // The tools look for a source package in the working directory.
-        let debian = tree.work.path().join("debian");
-        fs::create_dir(&debian)?;
-        fs::write(debian.join("control"), read("control")?)?;
-        fs::write(debian.join("changelog"), self.changelog()?)?;
         let programs = PROGRAMS.map(|program| tree.path("usr/bin").join(program));
+        tree.source(&read("control")?, &self.changelog()?)?;
         let mut find = (self.dpkg_dev)("dpkg-shlibdeps")?;
         let libraries = output(find.current_dir(tree.work.path()).arg("-O").args(programs))?;
-        fs::write(debian.join("substvars"), libraries + "\n")?;
+        self.describe(tree, &(libraries + "\n"), &[])
+    }
+
+    /// Completes the description of the package with the values of its variables, such as the libraries, and
+    /// with these options of `dpkg-gencontrol`.
+    fn describe(&self, tree: &Tree, variables: &str, options: &[String]) -> Result<()> {
+        fs::write(tree.work.path().join("debian/substvars"), variables)?;
         let mut complete = (self.dpkg_dev)("dpkg-gencontrol")?;
         let root = format!("-P{}", tree.root().display());
-        output(complete.current_dir(tree.work.path()).args(["-ponionbalance", root.as_str()]))?;
+        output(complete.current_dir(tree.work.path()).args(["-ponionbalance", root.as_str()]).args(options))?;
         tree.write("DEBIAN", "md5sums", tree.sums()?)
     }
 
@@ -129,7 +133,7 @@ impl Package {
         let built = tree.work.path().join("built.deb");
         output(command.arg(tree.root()).arg(&built))?;
         let field = |name: &str| output(Command::new("dpkg-deb").arg("--field").arg(&built).arg(name));
-        let package = to.join(format!("onionbalance_{VERSION}_{}.deb", field("Architecture")?));
+        let package = to.join(format!("{}_{VERSION}_{}.deb", field("Package")?, field("Architecture")?));
         fs::copy(&built, &package).with_context(|| format!("cannot write {}", package.display()))?;
         Ok(package)
     }
@@ -148,6 +152,14 @@ impl Tree {
         let tree = Self { work: tempfile::tempdir()? };
         tree.directory("DEBIAN")?;
         Ok(tree)
+    }
+
+    /// Writes the source package that Debian's tools look for in the working directory.
+    fn source(&self, control: &str, changelog: &[u8]) -> Result<()> {
+        let debian = self.work.path().join("debian");
+        fs::create_dir_all(&debian)?;
+        fs::write(debian.join("control"), control)?;
+        Ok(fs::write(debian.join("changelog"), changelog)?)
     }
 
     fn root(&self) -> PathBuf {

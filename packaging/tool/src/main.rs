@@ -1,4 +1,4 @@
-//! `cargo xtask`: manual pages, completions, release programs, and the Debian package.
+//! `cargo xtask`: manual pages, completions, release programs, and the Debian packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ enum Task {
     },
     /// Build the programs so that they are the same in every directory, below target/package/release
     Release,
-    /// Build the programs and the Debian package, below target/package
+    /// Build the programs and the Debian packages of them and of their symbols, below target/package
     Deb {
         /// Package the programs of this directory instead
         #[arg(long, value_name = "DIRECTORY")]
@@ -53,6 +53,7 @@ fn main() -> Result<()> {
             let dpkg_dev = |tool: &str| Ok(Command::new(tool));
             let package = Package { source, programs, compression: Compression::Xz, dpkg_dev };
             say(&package.build(&target)?)?;
+            say(&package.build_symbols(&target)?)?;
         }
     }
     Ok(())

@@ -33,6 +33,7 @@ fn the_package_replaces_debians_and_never_deletes_a_key() -> Result<()> {
     ensure!(system.0.sh(&format!("stat -c %U {key}"))?.trim() == "onionbalance", "the key was given away");
     system.follow(&key, &advice)?;
     system.wait_active()?;
+    system.symbols_are_found()?;
 
     let socket = system.0.property(SOCKET, "ActiveEnterTimestampMonotonic")?;
     let before = system.processes()?;
@@ -78,7 +79,9 @@ impl Machine {
         let programs = Programs::build()?.balancer.parent().context("a directory")?.to_owned();
         let (source, compression) = (Source::find()?, Compression::None);
         let package = Package { source, programs, compression, dpkg_dev };
-        package.build(&system.path("/root/onionbalance/target/package"))?;
+        let to = system.path("/root/onionbalance/target/package");
+        package.build(&to)?;
+        package.build_symbols(&to)?;
         Ok(Self(system))
     }
 
@@ -129,6 +132,16 @@ impl Machine {
         let command = blocks.iter().find_map(|block| block.trim().strip_prefix("apt-get install "));
         let package = command.context("README does not install the package")?;
         self.0.sh(&format!("apt-get -q -oDpkg::Use-Pty=0 install {option} {package}"))
+    }
+
+    /// Installs the package of the symbols, which has a file for each installed program, and removes it.
+    fn symbols_are_found(&self) -> Result<()> {
+        self.0.sh("dpkg -i target/package/onionbalance-dbgsym_*.deb")?;
+        self.0.sh("for program in onionbalance onionbalance-signer onionbalance-key; do
+            id=$(readelf --notes /usr/bin/$program | sed -n 's/ *Build ID: //p')
+            readelf --sections /usr/lib/debug/.build-id/${id%${id#??}}/${id#??}.debug | grep -q '[.]symtab'
+            done")?;
+        self.0.sh(&format!("{APT} purge onionbalance-dbgsym")).map(drop)
     }
 
     fn wait_active(&self) -> Result<()> {
