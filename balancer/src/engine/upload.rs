@@ -37,6 +37,9 @@ pub(super) struct Upload {
     silent: bool,
     /// True if a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
     broke_its_word: bool,
+    /// True if it has held a descriptor of ours. An acknowledgement is enough for that only where it is for
+    /// its set.
+    has_held_ours: bool,
     /// The greatest revision that it has acknowledged; `None` before the first.
     stored: Option<u64>,
     /// The latest publication with that revision that it has acknowledged. A signer that was restarted may
@@ -102,6 +105,7 @@ impl Upload {
             owed: None,
             silent: false,
             broke_its_word: false,
+            has_held_ours: false,
             stored: None,
             stored_by: PublicationId(0),
             taken: PublicationId(0),
@@ -241,6 +245,7 @@ impl Upload {
         proof: Proof,
     ) -> bool {
         self.taken = self.taken.max(id);
+        self.has_held_ours |= proof == Proof::Word;
         match revision.cmp(&self.stored) {
             Ordering::Greater => (self.stored, self.stored_by) = (revision, id),
             Ordering::Equal => self.stored_by = self.stored_by.max(id),
@@ -267,6 +272,11 @@ impl Upload {
     /// True if this is the greatest revision that it has acknowledged, with its present set.
     pub(super) fn has_acknowledged(&self, revision: u64) -> bool {
         self.stored == Some(revision) && self.stored_by >= self.current_since
+    }
+
+    /// True if it has held a descriptor of ours.
+    pub(super) fn has_held_ours(&self) -> bool {
+        self.has_held_ours
     }
 
     /// True if it has acknowledged publication `id` or a later one.

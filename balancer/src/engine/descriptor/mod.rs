@@ -266,7 +266,7 @@ impl<I: Eq> Descriptor<I> {
                 let refused = hsdir.refused();
                 let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
                 if let (Proven::BrokenWord { .. }, Found::Copy { revision, .. }) = (proven, found) {
-                    self.others.found(cx.now.elapsed, *revision);
+                    self.found_instead(cx, fingerprint, *revision);
                 }
                 self.proven(cx, fingerprint, proven);
                 // Others that refused may hold that revision as well.
@@ -301,10 +301,10 @@ impl<I: Eq> Descriptor<I> {
         }
     }
 
-    /// Notes that an HSDir has this revision and not the one that it refused.
+    /// Notes that an HSDir has this revision in place of the one that it refused or acknowledged.
     fn found_instead(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, revision: u64) {
-        let had_ours = self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.status().1.is_some());
-        if had_ours && self.others.found(cx.now.elapsed, revision) {
+        let has_held_ours = self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.has_held_ours());
+        if has_held_ours && self.others.found(cx.now.elapsed, revision) {
             let (service, slot) = (self.service.clone(), self.slot);
             self.tell_short(cx, Notice::OtherPublisher { service, slot, hsdir });
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The signs of another publisher of one descriptor.
 ///
-/// An HSDir stores a descriptor only over one of a lower revision. So an HSDir that has acknowledged ours, and
-/// then holds a higher revision than any that we posted, got it from another publisher. A publisher whose
+/// An HSDir stores a descriptor only over one of a lower revision. So an HSDir that has held ours, and then
+/// holds a higher revision than any that we posted, got it from another publisher. A publisher whose
 /// revisions grow in step with ours leaves no such sign: the two replace each other.
 #[derive(Default)]
 pub(super) struct Others {
@@ -30,7 +30,7 @@ impl Others {
         self.is_in_doubt = true;
     }
 
-    /// Notes that an HSDir which has acknowledged ours holds this revision. True if another publisher has put
+    /// Notes that an HSDir which has held ours holds this revision. True if another publisher has put
     /// it there.
     pub(super) fn found(&mut self, now: Duration, revision: u64) -> bool {
         let is_ours = self.is_in_doubt || self.posted.is_none_or(|posted| revision <= posted);

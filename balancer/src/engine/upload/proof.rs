@@ -86,6 +86,9 @@ impl Upload {
         set: Option<&[I]>,
     ) -> Proven {
         if self.is_proven_by(found, set) {
+            // A copy of a higher revision is of an earlier run of this balancer, or of another publisher.
+            self.has_held_ours |=
+                matches!(found, Found::Copy { revision, .. } if Some(*revision) == self.stored);
             self.settle();
             return Proven::Yes;
         }

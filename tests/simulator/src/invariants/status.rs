@@ -32,6 +32,7 @@ impl<V: OnionVersion> World<V> {
             let wrong = descriptors()
                 .find_map(|descriptor| self.wrong_descriptor(owner, descriptor))
                 .or_else(|| self.wrong_points(owner, &service))
+                .or_else(|| self.wrong_publisher(owner, &service))
                 .or_else(|| service.backends.iter().find_map(|backend| self.wrong_backend(backend)));
             if let Some(wrong) = wrong {
                 return self.fail(Invariant::Status, &service.service.0, wrong);
@@ -63,6 +64,13 @@ impl<V: OnionVersion> World<V> {
         // A last set that was dropped is not taken from HSDirs.
         (listed.len() != points && points > 0)
             .then(|| format!("{points} points are said to be listed, and {} are", listed.len()))
+    }
+
+    /// The report of another publisher of a service that has none.
+    fn wrong_publisher(&self, owner: usize, service: &ServiceStatus) -> Option<String> {
+        let is_reported = service.descriptors.iter().any(|descriptor| descriptor.other_ago.is_some());
+        let has_none = self.services[owner].overwritten.is_none();
+        (is_reported && has_none).then(|| "another publisher is reported, and there is none".to_owned())
     }
 
     /// The first HSDir that counts as stored and lacks its set, unless it has lost that.
