@@ -23,7 +23,7 @@ use nix::time::{ClockId, clock_gettime};
 use onionbalance::config::Configuration;
 use onionbalance::engine::{
     Action, BackendId, DescriptorCopy, Engine, EngineConfiguration, Event, FetchOutcome, NetworkView, Newest,
-    Now, ServiceId, ServiceSpec, Settings, UploadOutcome,
+    Now, ServiceId, ServiceSpec, Settings, UploadOutcome, Weights,
 };
 use onionbalance::onion_version::{Directory as _, Known, OnionVersion};
 use onionbalance::state::Memory;
@@ -199,6 +199,7 @@ fn engine(
     let spec = |(address, backends): &(OnionAddress, &[OnionAddress])| ServiceSpec {
         id: ServiceId::of(address),
         backends: backends.iter().map(BackendId::of).collect(),
+        weights: Weights::default(),
         max_points: 20,
         distinct: true,
         proof: V3::PROOF,

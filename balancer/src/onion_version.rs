@@ -17,7 +17,7 @@ use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2;
 use onionbalance_proto::v2::AuthType;
 
-use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing};
+use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing, Weights};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
@@ -183,6 +183,8 @@ pub struct Frontend<V: OnionVersion> {
     pub address: V::Address,
     /// The configured backends.
     pub backends: Vec<V::Backend>,
+    /// Their weights.
+    pub weights: Weights,
 }
 
 /// The line of torrc that the clients of a v2 frontend with client authorization need.

@@ -50,7 +50,7 @@ fn sign_v3(service: &mut Service, request: &FrontendRequest) {
 }
 
 fn judge_v2(request: &onionbalance_proto::wire::v2::FrontendRequest) {
-    let backends = [InstanceV2 { address: v2::BACKEND.address(), auth: Some(v2::cookie()), name: None }];
+    let backends = [InstanceV2 { auth: Some(v2::cookie()), ..InstanceV2::new(v2::BACKEND.address()) }];
     let mut known = KnownDescriptors::default();
     let frontend = v2::BACKEND.address();
     let Ok(approved) = judge_v2::judge(request, &frontend, &backends, &mut known, NOW) else { return };

@@ -24,9 +24,9 @@ const MAX_HONEST: usize = 4;
 
 /// Services without a limit of requests.
 pub fn services() -> Services {
-    let backend = InstanceV2 { address: v2::BACKEND.address(), auth: None, name: None };
+    let backend = InstanceV2::new(v2::BACKEND.address());
     let v2 = service("v2.key", Secret::V2(v2_secret()), &Instances::V2(vec![backend]));
-    let backend = InstanceV3 { address: v3::PUBLISHED.address, name: None };
+    let backend = InstanceV3::new(v3::PUBLISHED.address);
     let v3 =
         service("v3.key", Secret::V3(Authority::Identity(v3::frontend())), &Instances::V3(vec![backend]));
     Services::new(vec![v2, v3])

@@ -21,7 +21,7 @@ pub static PUBLISHED: LazyLock<Descriptor> = LazyLock::new(|| BACKEND.publish(NO
 
 /// The backend's entry in the configuration.
 pub fn instance(cookie: Option<Cookie>) -> InstanceV2 {
-    InstanceV2 { address: BACKEND.address(), auth: cookie, name: None }
+    InstanceV2 { auth: cookie, ..InstanceV2::new(BACKEND.address()) }
 }
 
 /// The cookie of the backend's one client.

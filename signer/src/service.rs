@@ -166,7 +166,7 @@ mod tests {
         let secret = keys::secret(&Passphrases::Terminal.open(V2_KEY, "one.key".as_ref()).unwrap()).unwrap();
         let mut service = Service::new("one.key".into(), secret, RateLimit::new(1, monotonic()));
         let address = "jyvfq5umznvka34v".parse().unwrap();
-        let instances = Instances::V2(vec![InstanceV2 { address, auth: None, name: None }]);
+        let instances = Instances::V2(vec![InstanceV2::new(address)]);
         assert!(service.allow(&instances) && !service.allow(&instances));
         let HeldService::V2(Held { key, address: own, backends }) = service.public() else { panic!("v3") };
         assert_eq!((key.as_str(), own.without_suffix().as_str()), ("one.key", "kmgoyykafs6v6st5"));

@@ -79,7 +79,7 @@ fn main() {
 /// The backend's points as the balancer knows them.
 fn points(backend: &Backend, now: UnixTime) -> Vec<BackendPoint> {
     let text = backend.text(&backend.publish(now, POINTS_EACH, &mut OsRng), Readers::Everyone, &mut OsRng);
-    let instance = InstanceV2 { address: backend.address(), auth: None, name: None };
+    let instance = InstanceV2::new(backend.address());
     backend::open(&instance, TimePeriod::at(now, &backend.address()), &text, now).unwrap().points
 }
 

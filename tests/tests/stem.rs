@@ -65,9 +65,8 @@ fn sign(
     });
     let texts = texts.collect();
     let allowed = backends.iter().enumerate().map(|(index, backend)| InstanceV2 {
-        address: backend.address(),
         auth: cookies.get(index).cloned(),
-        name: None,
+        ..InstanceV2::new(backend.address())
     });
     let allowed = allowed.collect();
     let secret = PermanentSecret::new(RsaPrivateKey::from_pkcs1_pem(KEY)?)?;

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use onionbalance_proto::config::{
-    Address, ConfigError, InstanceV2, InstanceV3, Instances, Lines, Named, Service, check_own_backends,
+    Address, ConfigError, InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight,
+    check_own_backends,
 };
 use onionbalance_proto::wire::{Held, HeldService};
 use onionbalance_proto::{v2, v3};
@@ -13,7 +14,7 @@ use tracing::warn;
 
 use super::Configuration;
 use crate::endpoint::Endpoint;
-use crate::engine::{BackendId, ServiceId};
+use crate::engine::{BackendId, ServiceId, Weights};
 use crate::names::{Names, NamesBuilder};
 use crate::tor::Password;
 
@@ -38,6 +39,8 @@ pub struct Frontend<Address, Backend> {
     pub address: Address,
     /// The backends, each address once.
     pub backends: Vec<Backend>,
+    /// Their weights.
+    pub weights: Weights,
     /// The tors that look for the backends and publish the frontend; `None` for those of all services.
     pub tors: Option<TorPool>,
 }
@@ -76,25 +79,30 @@ impl Configuration {
             match (held, &service.instances) {
                 (HeldService::V2(held), Instances::None) => {
                     collect(&mut names, service, held, &[], InstanceV2::named);
-                    frontends.v2.push(self.frontend(service, held, &[], InstanceV2::named));
+                    frontends
+                        .v2
+                        .push(self.frontend(service, held, &[], InstanceV2::named, |_| Weight::default()));
                 }
                 (HeldService::V3 { held, .. }, Instances::None) => {
                     collect(&mut names, service, held, &[], InstanceV3::named);
                     let tors = self.own_tors(service);
-                    frontends.v3.push(Frontend { address: held.address, backends: Vec::new(), tors });
+                    let (backends, weights) = (Vec::new(), Weights::default());
+                    frontends.v3.push(Frontend { address: held.address, backends, weights, tors });
                 }
                 (HeldService::V2(held), Instances::V2(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV2::named);
-                    frontends.v2.push(self.frontend(service, held, instances, InstanceV2::named));
+                    let weight = |instance: &InstanceV2| instance.weight;
+                    frontends.v2.push(self.frontend(service, held, instances, InstanceV2::named, weight));
                     let left_out = self.left_out(&lines, service, held, instances, InstanceV2::named);
                     frontends.left_out.extend(left_out);
                 }
                 (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV3::named);
-                    let Frontend { address, backends, tors } =
-                        self.frontend(service, held, instances, InstanceV3::named);
+                    let weight = |instance: &InstanceV3| instance.weight;
+                    let Frontend { address, backends, weights, tors } =
+                        self.frontend(service, held, instances, InstanceV3::named, weight);
                     let backends = backends.iter().map(|instance| instance.address).collect();
-                    frontends.v3.push(Frontend { address, backends, tors });
+                    frontends.v3.push(Frontend { address, backends, weights, tors });
                     let left_out = self.left_out(&lines, service, held, instances, InstanceV3::named);
                     frontends.left_out.extend(left_out);
                 }
@@ -151,6 +159,7 @@ impl Configuration {
         held: &Held<Address>,
         instances: &[Backend],
         named: fn(&Backend) -> Named<'_, Address>,
+        weight: fn(&Backend) -> Weight,
     ) -> Frontend<Address, Backend> {
         let allowed: HashSet<&Address> = held.backends.iter().collect();
         let mut seen = HashSet::with_capacity(instances.len());
@@ -172,7 +181,9 @@ impl Configuration {
                 backends.push(instance.clone());
             }
         }
-        Frontend { address: held.address, backends, tors: self.own_tors(service) }
+        let weight = |backend| (BackendId::of(named(backend).1), weight(backend).value());
+        let weights = backends.iter().map(weight).collect();
+        Frontend { address: held.address, backends, weights, tors: self.own_tors(service) }
     }
 
     /// An error for each backend of a service that the signer does not allow.

@@ -14,6 +14,7 @@ use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
 use super::newest::Newest;
 use super::notice::Notice;
 use super::timing::Settings;
+use super::weights::Weights;
 
 /// One introduction point as a backend's descriptor lists it, with everything that is needed to publish it.
 pub trait Point: Clone {
@@ -50,6 +51,8 @@ pub struct ServiceSpec {
     pub id: ServiceId,
     /// The backends between which it is balanced. Several services may share one: it is fetched once.
     pub backends: Vec<BackendId>,
+    /// The backends' weights.
+    pub weights: Weights,
     /// The most introduction points of one descriptor: 20 in v3, 10 in v2 (clients refuse more).
     pub max_points: usize,
     /// True if HSDirs may get different introduction points when one descriptor cannot list all.

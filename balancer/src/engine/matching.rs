@@ -9,16 +9,24 @@
 /// A backend's points, in the order in which it offers them, by their places.
 pub(super) type Offer<'a, L> = &'a [L];
 
-/// Chooses up to `max` points. `order` lists the backends in the order in which each round serves them. The
-/// result has indices of offers and of points within them.
-pub(super) fn choose<L: Eq>(offers: &[Offer<'_, L>], order: &[usize], max: usize) -> Vec<(usize, usize)> {
+/// Chooses up to `max` points, up to `limit` of an offer. `order` lists the backends in the order in which
+/// each round serves them. The result has indices of offers and of points within them.
+pub(super) fn choose<L: Eq>(
+    offers: &[Offer<'_, L>],
+    order: &[usize],
+    limit: impl Fn(usize) -> usize,
+    max: usize,
+) -> Vec<(usize, usize)> {
     let mut matching = Matching { offers, held: Vec::new() };
     let (mut hopeful, mut tried) = (order.to_vec(), Vec::new());
-    while !hopeful.is_empty() && matching.held.len() < max {
+    for round in 0..max {
         hopeful.retain(|offer| {
             tried.clear();
-            matching.held.len() < max && matching.gain(*offer, &mut tried)
+            round < limit(*offer) && matching.held.len() < max && matching.gain(*offer, &mut tried)
         });
+        if hopeful.is_empty() {
+            break;
+        }
     }
     matching.held.into_iter().map(|(_, point)| point).collect()
 }
@@ -67,7 +75,7 @@ mod tests {
     fn shares(offers: &[Vec<u8>], max: usize) -> Vec<usize> {
         let offers: Vec<&[u8]> = offers.iter().map(Vec::as_slice).collect();
         let order: Vec<usize> = (0..offers.len()).collect();
-        let chosen = choose(&offers, &order, max);
+        let chosen = choose(&offers, &order, |_| max, max);
         let places: BTreeSet<u8> = chosen.iter().map(|(offer, point)| offers[*offer][*point]).collect();
         assert_eq!(places.len(), chosen.len(), "two points in one place");
         (0..offers.len()).map(|offer| chosen.iter().filter(|(of, _)| *of == offer).count()).collect()
@@ -93,7 +101,7 @@ mod tests {
     #[test]
     fn the_order_decides_who_gets_the_rest() {
         let offers: [&[u8]; 3] = [&[1, 2], &[3, 4], &[5, 6]];
-        let last = choose(&offers, &[2, 0, 1], 4);
+        let last = choose(&offers, &[2, 0, 1], |_| 4, 4);
         let count = |offer| last.iter().filter(|(of, _)| *of == offer).count();
         assert_eq!([count(0), count(1), count(2)], [1, 1, 2]);
     }

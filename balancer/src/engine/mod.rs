@@ -83,6 +83,7 @@ mod tests;
 mod timers;
 mod timing;
 mod upload;
+mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -102,6 +103,7 @@ pub use self::status::{
     SourceStatus, UploadProblem, UploadState,
 };
 pub use self::timing::{Demand, Settings, Timing};
+pub use self::weights::Weights;
 
 use self::backend::Backend;
 use self::capacity::{Capacity, Request};

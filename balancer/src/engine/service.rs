@@ -15,15 +15,17 @@ use super::event::{Chosen, Point, Proof, ServiceSpec};
 use super::id::{BackendId, DescriptorSlot, ServiceId};
 use super::notice::Notice;
 use super::registry::{Number, Registry};
-use super::select::select;
+use super::select::{Offered, select};
 use super::status::ServiceStatus;
 use super::timers::{ServiceTimer, Timer, earliest, ended};
+use super::weights::Weights;
 
 /// The state of one service.
 pub(super) struct Service<P: Point> {
     id: ServiceId,
     /// The backends, in the order of the configuration.
     backends: Vec<Number<BackendId>>,
+    weights: Weights,
     max_points: usize,
     distinct: bool,
     proof: Proof,
@@ -52,6 +54,7 @@ impl<P: Point> Service<P> {
         Self {
             id: spec.id.clone(),
             backends: Vec::new(),
+            weights: Weights::default(),
             max_points: spec.max_points,
             distinct: spec.distinct,
             proof: spec.proof,
@@ -70,9 +73,11 @@ impl<P: Point> Service<P> {
     /// Takes a configuration, and keeps the state of what stays; each of `backends` is there once.
     /// True if [`Service::reconsider`] has to follow, because there can be other sets.
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
-        let is_same =
-            self.backends == backends && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
+        let is_same = self.backends == backends
+            && self.weights == spec.weights
+            && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
         self.backends = backends;
+        self.weights.clone_from(&spec.weights);
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
         !self.begun || !is_same
@@ -215,9 +220,13 @@ impl<P: Point> Service<P> {
         backends: &'a Backends<P>,
         offered: impl Fn(&'a Backend<P>) -> &'a [P],
     ) -> Vec<Vec<Chosen<P>>> {
+        let offer = |backend: &'a Backend<P>| {
+            let weight = self.weights.of(backend.id());
+            Offered { backend: backend.id(), weight, points: offered(backend) }
+        };
         let mine = self.backends.iter().filter_map(|number| backends.get(*number));
         let count = if self.distinct { self.sets_wanted().min(MAX_SETS) } else { 1 };
-        select(mine.map(|backend| (backend.id(), offered(backend))), self.max_points, count)
+        select(mine.map(offer), self.max_points, count)
     }
 
     /// The number of different sets that there can be: the largest number of HSDirs of a period's
@@ -348,14 +357,15 @@ impl<P: Point> Service<P> {
         listed.len()
     }
 
-    /// Keeps the last set when no backend is live, without the points of backends that are no longer
-    /// configured, until it has stayed too long.
+    /// Keeps the last set when no backend is live, without the points of backends that are drained or no
+    /// longer configured, until it has stayed too long.
     fn keep_last(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         for set in &mut self.sets {
             set.retain(|chosen| {
                 let number = backends.number(&chosen.backend);
-                number.is_some_and(|number| self.backends.contains(&number))
+                let is_mine = number.is_some_and(|number| self.backends.contains(&number));
+                is_mine && !self.weights.is_drained(&chosen.backend)
             });
         }
         self.sets.retain(|set| !set.is_empty());

@@ -297,6 +297,7 @@ pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
     let spec = |(id, backends): &(&str, &[&str])| ServiceSpec {
         id: (*id).into(),
         backends: backends.iter().map(|backend| (*backend).into()).collect(),
+        weights: Weights::default(),
         max_points: 20,
         distinct: false,
         proof: Proof::Word,

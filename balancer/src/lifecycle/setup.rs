@@ -204,12 +204,14 @@ impl Setup {
         if let Some(more) = frontends.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             info!("balancing {more} services besides the following");
         }
-        for (index, config::Frontend { address, backends, tors }) in frontends.into_iter().enumerate() {
+        for (index, config::Frontend { address, backends, weights, tors }) in
+            frontends.into_iter().enumerate()
+        {
             if index < MAX_LISTED {
                 introduce::<V>(&address, &backends, names);
             }
             let tors = self.links(tors);
-            let frontend = Frontend { address, backends };
+            let frontend = Frontend { address, backends, weights };
             match shares.iter_mut().find(|share| share.tors == tors) {
                 Some(share) => share.frontends.push(frontend),
                 None => shares.push(Share { tors, frontends: vec![frontend] }),

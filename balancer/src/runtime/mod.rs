@@ -406,6 +406,7 @@ fn engine_configuration<V: OnionVersion>(
     let spec = |frontend: &Frontend<V>| ServiceSpec {
         id: ServiceId::of(&frontend.address),
         backends: frontend.backends.iter().filter_map(name).collect(),
+        weights: frontend.weights.clone(),
         max_points: V::max_points(tuning),
         distinct: tuning.distinct,
         proof: V::PROOF,

@@ -158,6 +158,7 @@ mod tests {
 
     use super::*;
     use crate::endpoint::Endpoint;
+    use crate::engine::Weights;
     use crate::v2::V2;
 
     const SERVICES: u8 = 60;
@@ -168,7 +169,13 @@ mod tests {
 
     fn frontends() -> Vec<Frontend<V2>> {
         let address = |seed: u8| OnionAddress::from_permanent_id([seed; 10]);
-        (1..=SERVICES).map(|seed| Frontend { address: address(seed), backends: Vec::new() }).collect()
+        (1..=SERVICES)
+            .map(|seed| Frontend {
+                address: address(seed),
+                backends: Vec::new(),
+                weights: Weights::default(),
+            })
+            .collect()
     }
 
     fn share(tors: &[&str]) -> Share<V2> {

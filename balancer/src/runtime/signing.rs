@@ -119,13 +119,18 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::engine::Weights;
     use crate::onion_version::Frontend;
     use crate::v2::V2;
     use crate::v2::schedule::DescriptorTerm;
 
     fn publication(id: u64, replica: u8) -> Publication<V2> {
         let slot = DescriptorSlot { period: 7, replica };
-        let frontend = Frontend { address: "lijeinqkg3odt3fl".parse().unwrap(), backends: vec![] };
+        let frontend = Frontend {
+            address: "lijeinqkg3odt3fl".parse().unwrap(),
+            backends: vec![],
+            weights: Weights::default(),
+        };
         let term = DescriptorTerm::of_slot(slot).unwrap();
         let order = Order { frontend: Arc::new(frontend), term, sets: vec![], revision_floor: 0 };
         Publication { id: PublicationId(id), service: "front".into(), slot, order, to: vec![] }

@@ -133,7 +133,7 @@ mod tests {
 
     use super::super::{backends, by_service};
     use super::*;
-    use crate::engine::Source;
+    use crate::engine::{Source, Weights};
     use crate::v3::V3;
     use crate::v3::directory::Directory as DirectoryV3;
 
@@ -147,7 +147,11 @@ mod tests {
     /// The survey of a frontend with this number of backends.
     fn survey(count: u64) -> Survey<V3> {
         let directory = DirectoryV3::new(CONSENSUS.as_bytes(), MICRODESCRIPTORS.as_bytes(), true).unwrap();
-        let frontends = vec![Frontend { address: address(0), backends: (1..=count).map(address).collect() }];
+        let frontends = vec![Frontend {
+            address: address(0),
+            backends: (1..=count).map(address).collect(),
+            weights: Weights::default(),
+        }];
         Survey {
             directory: Arc::new(directory),
             backends: Arc::new(backends(&frontends)),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use self::made_up::{BACKEND, HSDIRS, MadeUp, MadeUpNetwork, SIGNATURE, Stage, address, copy};
 use super::*;
-use crate::engine::{BackendState, UploadProblem, UploadState};
+use crate::engine::{BackendState, UploadProblem, UploadState, Weights};
 use crate::names::NamesBuilder;
 use crate::network::Verdict;
 use crate::signer::{SignerClient, SignerPlace};
@@ -36,7 +36,11 @@ impl World {
 
     /// A runtime with this number of frontends of one backend, which has not begun.
     fn runtime(frontends: u16) -> (Runtime<MadeUp, MadeUpNetwork>, Stage) {
-        let frontend = |number| Frontend { address: address(number), backends: vec![address(BACKEND)] };
+        let frontend = |number| Frontend {
+            address: address(number),
+            backends: vec![address(BACKEND)],
+            weights: Weights::default(),
+        };
         runtime((1..=frontends).map(frontend).collect())
     }
 }
@@ -189,7 +193,8 @@ async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
     let PostLoad { since_start, last_day, is_restart_due, .. } = world.state().await.posts;
     assert_eq!((since_start, last_day, is_restart_due), (1, 1, false));
     let tuning = Tuning { tor_restart_hint: Some(1), ..Tuning::default() };
-    let frontends = vec![Frontend { address: address(1), backends: vec![address(BACKEND)] }];
+    let frontends =
+        vec![Frontend { address: address(1), backends: vec![address(BACKEND)], weights: Weights::default() }];
     let configuration =
         Configuration { frontends, tuning, names: NamesBuilder::default().build(), kept_bytes: 1 << 20 };
     world.configurations.send(configuration).unwrap();

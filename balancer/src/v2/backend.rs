@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn instance(auth: Option<Cookie>) -> InstanceV2 {
-        InstanceV2 { address: backend().address(), auth, name: None }
+        InstanceV2 { auth, ..InstanceV2::new(backend().address()) }
     }
 
     fn period() -> TimePeriod {

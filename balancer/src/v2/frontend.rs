@@ -97,7 +97,7 @@ mod tests {
 
     fn points(of: &Backend, count: usize) -> Vec<BackendPoint> {
         let text = of.text(&of.publish(NOW, count, &mut OsRng), Readers::Everyone, &mut OsRng);
-        let instance = InstanceV2 { address: of.address(), auth: None, name: None };
+        let instance = InstanceV2::new(of.address());
         backend::open(&instance, TimePeriod::at(NOW, &of.address()), &text, NOW).unwrap().points
     }
 

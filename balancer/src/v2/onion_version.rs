@@ -103,7 +103,7 @@ impl OnionVersion for V2 {
         now: UnixTime,
     ) -> Result<Signed, SignError<FrontendError>> {
         let Order { frontend, term, sets, .. } = order;
-        let Frontend { address, backends } = &**frontend;
+        let Frontend { address, backends, .. } = &**frontend;
         let cookie = frontend::client_cookie(backends);
         let (mut texts, mut revision) = (Vec::with_capacity(sets.len()), 0);
         for points in sets {
@@ -220,7 +220,7 @@ mod tests {
 
     fn backend(auth: Option<&str>) -> InstanceV2 {
         let auth = auth.map(|auth| auth.parse().unwrap());
-        InstanceV2 { address: "lijeinqkg3odt3fl".parse().unwrap(), auth, name: None }
+        InstanceV2 { auth, ..InstanceV2::new("lijeinqkg3odt3fl".parse().unwrap()) }
     }
 
     #[test]

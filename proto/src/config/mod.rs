@@ -18,6 +18,7 @@ mod service;
 mod socket_mode;
 mod tor;
 mod tor_pool;
+mod weight;
 mod wording;
 
 use std::collections::HashSet;
@@ -41,6 +42,7 @@ pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances
 pub use self::socket_mode::SocketMode;
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 pub use self::tor_pool::{MAX_TORS, TorPool};
+pub use self::weight::{Weight, WeightError};
 
 /// The most services of one configuration.
 pub const MAX_SERVICES: usize = 10_000;

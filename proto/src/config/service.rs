@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::name::{self, Name, Named};
 use super::password::ControlPassword;
 use super::tor_pool::TorPool;
+use super::weight::Weight;
 use super::{MAX_INSTANCES, MAX_KEY_LENGTH};
 use crate::v2::cookie::Cookie;
 use crate::{text, v2, v3};
@@ -45,6 +46,12 @@ impl Service {
         if !is_first {
             return Err(format!("two services have the key {key}: put all instances under one"));
         }
+        if self.instances.count() > 0 && self.instances.weights().all(Weight::is_drained) {
+            return Err(format!(
+                "every instance of the service with the key {key} has `weight: 0`, so that nothing is published: \
+                 give one another weight"
+            ));
+        }
         if self.tor.is_none() && self.tor_control_password.is_some() {
             return Err(format!(
                 "the service with the key {key} has a tor-control-password and no `tor`: add `tor`, or move \
@@ -75,12 +82,22 @@ impl Instances {
                 let has = |one: &InstanceV2| one.address != *address && one.name.as_ref() == Some(name);
                 all.iter().any(has).then_some(name)
             }
-            (Self::V3(all), Instance::V3(InstanceV3 { address, name: Some(name) })) => {
+            (Self::V3(all), Instance::V3(InstanceV3 { address, name: Some(name), .. })) => {
                 let has = |one: &InstanceV3| one.address != *address && one.name.as_ref() == Some(name);
                 all.iter().any(has).then_some(name)
             }
             _ => None,
         }
+    }
+
+    /// The weights of the backends.
+    fn weights(&self) -> impl Iterator<Item = Weight> {
+        let (v2, v3) = match self {
+            Self::None => (&[][..], &[][..]),
+            Self::V2(instances) => (instances.as_slice(), &[][..]),
+            Self::V3(instances) => (&[][..], instances.as_slice()),
+        };
+        v2.iter().map(|instance| instance.weight).chain(v3.iter().map(|instance| instance.weight))
     }
 
     /// The number of backends.
@@ -102,6 +119,8 @@ pub struct InstanceV2 {
     pub auth: Option<Cookie>,
     /// Its name, which no other backend of the service has.
     pub name: Option<Name>,
+    /// Its weight among the backends of the service.
+    pub weight: Weight,
 }
 
 /// A version-3 backend.
@@ -111,9 +130,16 @@ pub struct InstanceV3 {
     pub address: v3::OnionAddress,
     /// Its name, which no other backend of the service has.
     pub name: Option<Name>,
+    /// Its weight among the backends of the service.
+    pub weight: Weight,
 }
 
 impl InstanceV2 {
+    /// A backend with this address, open to every client, without a name, with the weight 1.
+    pub fn new(address: v2::OnionAddress) -> Self {
+        Self { address, auth: None, name: None, weight: Weight::default() }
+    }
+
     /// Its name and its address.
     pub fn named(&self) -> Named<'_, v2::OnionAddress> {
         Named(self.name.as_ref(), &self.address)
@@ -121,6 +147,11 @@ impl InstanceV2 {
 }
 
 impl InstanceV3 {
+    /// A backend with this address, without a name, with the weight 1.
+    pub fn new(address: v3::OnionAddress) -> Self {
+        Self { address, name: None, weight: Weight::default() }
+    }
+
     /// Its name and its address.
     pub fn named(&self) -> Named<'_, v3::OnionAddress> {
         Named(self.name.as_ref(), &self.address)
@@ -210,6 +241,8 @@ struct Written {
     auth: Option<Cookie>,
     #[serde(default, deserialize_with = "name::optional")]
     name: Option<Name>,
+    #[serde(default)]
+    weight: Weight,
 }
 
 enum Instance {
@@ -219,9 +252,10 @@ enum Instance {
 
 impl Written {
     fn instance<E: de::Error>(self) -> Result<Instance, E> {
-        match (self.address, self.auth) {
-            (Address::V2(address), auth) => Ok(Instance::V2(InstanceV2 { address, auth, name: self.name })),
-            (Address::V3(address), None) => Ok(Instance::V3(InstanceV3 { address, name: self.name })),
+        let Self { address, auth, name, weight } = self;
+        match (address, auth) {
+            (Address::V2(address), auth) => Ok(Instance::V2(InstanceV2 { address, auth, name, weight })),
+            (Address::V3(address), None) => Ok(Instance::V3(InstanceV3 { address, name, weight })),
             (Address::V3(_), Some(_)) => {
                 Err(E::custom("`auth` is for v2 addresses: remove it from the v3 instance"))
             }

@@ -167,7 +167,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "list-two-points-at-one-relay",
-        file: "engine/select.rs",
+        file: "engine/select/mod.rs",
         text: "if P::FAILED_IS_STRUCK_OFF {",
         replacement: "if true {",
         expected: &[Sets],

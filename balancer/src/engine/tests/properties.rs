@@ -305,12 +305,19 @@ fn services(bits: u8) -> Vec<ServiceSpec> {
     let service = |index: usize| ServiceSpec {
         id: SERVICES[index].into(),
         backends: backends(index),
+        weights: weights(index),
         max_points: MAX_POINTS,
         // Both kinds of service occur.
         distinct: index > 0,
         proof: if index > 1 { Proof::ReadBack } else { Proof::Word },
     };
     (0..3).filter(|index| bits & 1 << index != 0).map(service).collect()
+}
+
+/// Equal weights, others, and some with a drained backend.
+fn weights(service: usize) -> Weights {
+    let weights = [BTreeMap::new(), BTreeMap::from([("a", 2)]), BTreeMap::from([("b", 0), ("c", 3)])];
+    weights[service].iter().map(|(backend, weight)| ((*backend).into(), *weight)).collect()
 }
 
 fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<BackendId>> {
@@ -372,7 +379,10 @@ fn converge(mut world: World) {
     for status in services {
         assert!(status.backends.iter().all(|backend| backend.state == BackendState::Live));
         let distinct = status.service != SERVICES[0].into();
-        assert_eq!(status.points, if distinct { 8 } else { MAX_POINTS });
+        match weights(SERVICES.iter().position(|service| status.service == (*service).into()).unwrap()) {
+            even if even == Weights::default() => assert_eq!(status.points, MAX_POINTS),
+            _ => assert!((MAX_POINTS..=8).contains(&status.points)),
+        }
         assert_eq!(status.descriptors.len(), 2);
         for descriptor in status.descriptors {
             assert!(descriptor.hsdirs.iter().all(|hsdir| hsdir.state == UploadState::Stored));

@@ -8,7 +8,7 @@ use onionbalance_proto::v2::document::Readers;
 use onionbalance_proto::v2::{DescriptorId, TimePeriod};
 
 use super::*;
-use crate::engine::Gone;
+use crate::engine::{Gone, Weights};
 use crate::network::{Documents, Fetched};
 use crate::v2::V2;
 use crate::v2::schedule::DescriptorTerm;
@@ -45,8 +45,12 @@ fn answers(backend: &Backend, of_replicas: &[Fetched; 2]) -> HashMap<DescriptorI
 /// The backend's state after a quarter of an hour of each of these pairs of answers.
 async fn states<const N: usize>(of_replicas: [[Fetched; 2]; N]) -> [BackendState; N] {
     let backend = Backend::from_pem(KEY);
-    let balanced = InstanceV2 { address: backend.address(), auth: None, name: None };
-    let frontend = Frontend::<V2> { address: "jyvfq5umznvka34v".parse().unwrap(), backends: vec![balanced] };
+    let balanced = InstanceV2::new(backend.address());
+    let frontend = Frontend::<V2> {
+        address: "jyvfq5umznvka34v".parse().unwrap(),
+        backends: vec![balanced],
+        weights: Weights::default(),
+    };
     let (runtime, stage) = runtime(vec![frontend]);
     let world = World::around(runtime, stage);
     let mut states = Vec::new();

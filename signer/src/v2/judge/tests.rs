@@ -71,8 +71,7 @@ impl Case {
     fn genuine() -> Self {
         let mut rng = rng();
         let backends = WORLD.iter().take(3);
-        let allowed =
-            backends.clone().map(|backend| InstanceV2 { address: backend.address(), auth: None, name: None });
+        let allowed = backends.clone().map(|backend| InstanceV2::new(backend.address()));
         let published = backends.clone().map(|backend| backend.publish(NOW, 3, &mut rng));
         let request = fixture::request(&frontend(), NOW, vec![], 0);
         let mut case = Self { request, allowed: allowed.collect(), published: published.collect() };

@@ -23,8 +23,10 @@ fn service(key: &str, cookies: Vec<Cookie>) -> Service {
     let opened = Passphrases::Terminal.open(&file, Path::new(key)).unwrap();
     let Ok(Secret::V2(secret)) = keys::secret(&opened) else { panic!("{key}") };
     let address = "jyvfq5umznvka34v".parse().unwrap();
-    let backends =
-        cookies.into_iter().map(|cookie| InstanceV2 { address, auth: Some(cookie), name: None }).collect();
+    let backends = cookies
+        .into_iter()
+        .map(|cookie| InstanceV2 { auth: Some(cookie), ..InstanceV2::new(address) })
+        .collect();
     Service::new(secret, backends)
 }
 

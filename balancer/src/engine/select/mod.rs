@@ -1,5 +1,7 @@
 //! The choice of the introduction points of a frontend's descriptors.
 
+mod weighted;
+
 use std::collections::BTreeSet;
 
 use onionbalance_proto::relay::Fingerprint;
@@ -8,39 +10,57 @@ use super::event::{Chosen, Point};
 use super::id::BackendId;
 use super::matching;
 
+/// A backend whose points may be chosen.
+pub(super) struct Offered<'a, P> {
+    /// The backend's name.
+    pub(super) backend: &'a BackendId,
+    /// Its weight; with 0, none of its points are chosen.
+    pub(super) weight: u8,
+    /// Its introduction points.
+    pub(super) points: &'a [P],
+}
+
 /// Chooses sets of at most `max` introduction points from the given backends'. There is one set for all
-/// HSDirs if it can list everything. Otherwise there are as many as are needed, but at most `count`, the
-/// number of HSDirs, among which they are dealt evenly. No set is empty; without points there are no sets.
+/// HSDirs if it is enough. Otherwise there are as many as are needed, but at most `count`, the number of
+/// HSDirs, among which they are dealt evenly. No set is empty; without points there are no sets.
 ///
-/// Within a set any two backends have the same number of points, plus or minus one, unless one has no more.
-/// No two points of a set are at one relay, where clients would only find the first. Over all sets backends
-/// and points take turns: those that were chosen least come first. Ties are decided by name and identity. So
-/// the result depends only on the backends' points, and two balancers with equal views publish equal sets and
-/// do not undo each other's work.
+/// No two points of a set are at one relay, where clients would only find the first. Ties are decided by name
+/// and identity. So the result depends only on the backends' points and weights, and two balancers with equal
+/// views publish equal sets and do not undo each other's work.
 ///
-/// A client picks one HSDir's descriptor and one of its points at random: a backend's share of the clients is
-/// its share of the points.
+/// A client picks one HSDir's descriptor and one of its points at random: a backend's share of the clients
+/// is its share of the points. With equal weights, all points are listed that can be: see [`even`]. With
+/// different ones, as many as give each backend its share: see [`weighted`].
 pub(super) fn select<'a, P: Point + 'a>(
-    backends: impl Iterator<Item = (&'a BackendId, &'a [P])>,
+    backends: impl Iterator<Item = Offered<'a, P>>,
     max: usize,
     count: usize,
 ) -> Vec<Vec<Chosen<P>>> {
-    let mut offers: Vec<Offer<'a, P>> =
-        backends.map(|(backend, points)| Offer::new(backend, points)).collect();
+    let backends = backends.filter(|offered| offered.weight > 0 && !offered.points.is_empty());
+    let mut offers: Vec<Offer<'a, P>> = backends.map(Offer::new).collect();
     offers.sort_by_key(|offer| offer.backend);
-    let mut first = one_set(&mut offers, max);
+    let weight = |offer: &Offer<'_, P>| offer.weight;
+    let is_even = offers.windows(2).all(|pair| pair.iter().map(weight).is_sorted_by(|a, b| a == b));
+    if is_even { even(&mut offers, max, count) } else { weighted::deal(&mut offers, max, count) }
+}
+
+/// Deals the points of backends with equal weights. Within a set any two of them have the same number of
+/// points, plus or minus one, unless one has no more. Over all sets backends and points take turns: those
+/// that were chosen least come first.
+fn even<P: Point>(offers: &mut [Offer<'_, P>], max: usize, count: usize) -> Vec<Vec<Chosen<P>>> {
+    let mut first = one_set(offers, max, |_| max);
     if first.is_empty() {
         return Vec::new();
     }
-    if are_listed(&offers) || count < 2 {
+    if are_listed(offers) || count < 2 {
         if P::FAILED_IS_STRUCK_OFF {
-            first.extend(left_out(&offers, max - first.len()));
+            first.extend(left_out(offers, max - first.len()));
         }
         return vec![first];
     }
     let mut sets = vec![first];
-    while sets.len() < count && !(are_listed(&offers) && count % sets.len() == 0) {
-        sets.push(one_set(&mut offers, max));
+    while sets.len() < count && !(are_listed(offers) && count % sets.len() == 0) {
+        sets.push(one_set(offers, max, |_| max));
     }
     sets
 }
@@ -56,6 +76,7 @@ fn are_listed<P: Point>(offers: &[Offer<'_, P>]) -> bool {
 /// The points of one backend.
 struct Offer<'a, P: Point> {
     backend: &'a BackendId,
+    weight: u8,
     points: Vec<Candidate<'a, P>>,
     /// The number of times that one of them was chosen.
     picks: usize,
@@ -70,9 +91,9 @@ struct Candidate<'a, P: Point> {
 }
 
 impl<'a, P: Point> Offer<'a, P> {
-    fn new(backend: &'a BackendId, points: &'a [P]) -> Self {
+    fn new(Offered { backend, weight, points }: Offered<'a, P>) -> Self {
         let candidate = |point: &'a P| Candidate { id: point.id(), relay: point.relay(), point, uses: 0 };
-        Self { backend, points: points.iter().map(candidate).collect(), picks: 0 }
+        Self { backend, weight, points: points.iter().map(candidate).collect(), picks: 0 }
     }
 
     fn chosen(&self, candidate: &Candidate<'a, P>) -> Chosen<P> {
@@ -80,8 +101,13 @@ impl<'a, P: Point> Offer<'a, P> {
     }
 }
 
-/// The next set, in the order of the points' identities.
-fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> {
+/// The next set, in the order of the points' identities. It has at most `limit` points of the offer with an
+/// index.
+fn one_set<P: Point>(
+    offers: &mut [Offer<'_, P>],
+    max: usize,
+    limit: impl Fn(usize) -> usize,
+) -> Vec<Chosen<P>> {
     for offer in &mut *offers {
         offer.points.sort_by(|a, b| (a.uses, &a.id).cmp(&(b.uses, &b.id)));
     }
@@ -90,7 +116,7 @@ fn one_set<P: Point>(offers: &mut [Offer<'_, P>], max: usize) -> Vec<Chosen<P>> 
     let relays: Vec<Vec<&Fingerprint>> =
         offers.iter().map(|offer| offer.points.iter().map(|point| &point.relay).collect()).collect();
     let relays: Vec<&[&Fingerprint]> = relays.iter().map(Vec::as_slice).collect();
-    let picked = matching::choose(&relays, &order, max);
+    let picked = matching::choose(&relays, &order, limit, max);
     let mut set = Vec::with_capacity(picked.len());
     for (offer, point) in picked {
         let Some(offer) = offers.get_mut(offer) else { continue };
@@ -145,7 +171,11 @@ mod tests {
     }
 
     fn choose_sets(view: &View, max: usize, count: usize) -> Vec<Vec<Chosen<Key>>> {
-        select(view.iter().map(|(backend, points)| (backend, points.as_slice())), max, count)
+        select(view.iter().map(|(backend, points)| offered(backend, points)), max, count)
+    }
+
+    fn offered<'a, P>(backend: &'a BackendId, points: &'a [P]) -> Offered<'a, P> {
+        Offered { backend, weight: 1, points }
     }
 
     /// Backends with one point each at every one of these relays.
@@ -290,7 +320,8 @@ mod tests {
     fn nobody_stands_behind_one_who_is_not_struck_off() {
         let points = [1, 101].map(|id| [Unforgiving(Key::at(id, 1))]);
         let backends = ["a", "b"].map(BackendId::from);
-        let sets = select(backends.iter().zip(points.iter().map(|point| &point[..])), 20, 1);
+        let sets =
+            select(backends.iter().zip(&points).map(|(backend, points)| offered(backend, points)), 20, 1);
         let listed: Vec<u32> = sets.iter().flatten().map(|chosen| chosen.point.id()).collect();
         assert_eq!(listed, [1]);
     }
@@ -315,7 +346,7 @@ mod tests {
                 .rev()
                 .map(|(backend, points)| (backend, points.iter().rev().copied().collect::<Vec<_>>()))
                 .collect();
-            let again = select(backwards.iter().map(|(backend, points)| (*backend, points.as_slice())), max, 1);
+            let again = select(backwards.iter().map(|(backend, points)| offered(backend, points)), max, 1);
             prop_assert_eq!(&chosen, &again.into_iter().next().unwrap_or_default());
 
             let most = view.keys().map(|backend| count(&chosen, backend)).max().unwrap_or(0);
@@ -341,7 +372,7 @@ mod tests {
             }
             let unforgiving: BTreeMap<&BackendId, Vec<Unforgiving>> =
                 view.iter().map(|(backend, points)| (backend, points.iter().copied().map(Unforgiving).collect())).collect();
-            let sets = select(unforgiving.iter().map(|(backend, points)| (*backend, points.as_slice())), max, count);
+            let sets = select(unforgiving.iter().map(|(backend, points)| offered(backend, points)), max, count);
 
             let places: BTreeSet<Fingerprint> = view.values().flatten().map(Point::relay).collect();
             prop_assert_eq!(sets.is_empty(), places.is_empty());
@@ -358,7 +389,7 @@ mod tests {
             }
 
             let again = select(
-                unforgiving.iter().rev().map(|(backend, points)| (*backend, points.as_slice())), max, count,
+                unforgiving.iter().rev().map(|(backend, points)| offered(backend, points)), max, count,
             );
             let ids = |sets: &[Vec<Chosen<Unforgiving>>]| -> Vec<Vec<u32>> {
                 sets.iter().map(|set| set.iter().map(|chosen| chosen.point.id()).collect()).collect()
