@@ -75,6 +75,7 @@ mod registry;
 mod revision;
 mod select;
 mod service;
+mod shares;
 mod status;
 #[cfg(test)]
 mod testing;

@@ -154,6 +154,19 @@ pub enum Notice {
         /// The service's name.
         service: ServiceId,
     },
+    /// No backend of a service is live but drained ones: these serve.
+    DrainedServe {
+        /// The service's name.
+        service: ServiceId,
+    },
+    /// A backend that is not drained is live again, after [`Notice::DrainedServe`], or the weights are
+    /// others.
+    DrainedRest {
+        /// The service's name.
+        service: ServiceId,
+        /// The time since that notice.
+        after: Duration,
+    },
     /// There is more to do than tor can: everything takes longer.
     Behind {
         /// The requests that are outstanding at tor, and those that wait.

@@ -16,7 +16,8 @@ use super::id::{BackendId, DescriptorSlot, ServiceId};
 use super::notice::Notice;
 use super::registry::{Number, Registry};
 use super::select::{Offered, select};
-use super::status::ServiceStatus;
+use super::shares;
+use super::status::{BackendStatus, ServiceStatus};
 use super::timers::{ServiceTimer, Timer, earliest, ended};
 use super::weights::Weights;
 
@@ -42,6 +43,8 @@ pub(super) struct Service<P: Point> {
     turn: Turn,
     /// The time since which all backends have been gone while the last set stays; `None` if they are not.
     stale_since: Option<Duration>,
+    /// The time since which drained backends have served because no other one is live; `None` if they do not.
+    drained_serve_since: Option<Duration>,
     /// The time of the first notice that descriptors are not on all their HSDirs; `None` without one.
     short_since: Option<Duration>,
     /// True after the notice that there is nothing to publish.
@@ -65,6 +68,7 @@ impl<P: Point> Service<P> {
             begun: false,
             turn: Turn::First,
             stale_since: None,
+            drained_serve_since: None,
             short_since: None,
             told_nothing: false,
         }
@@ -139,7 +143,7 @@ impl<P: Point> Service<P> {
             return;
         }
         let mut mine = self.backends.iter().filter_map(|number| backends.get(*number));
-        if mine.any(|backend| !backend.points().is_empty()) {
+        if mine.any(|backend| !backend.points().is_empty() && !self.weights.is_drained(backend.id())) {
             self.found_first.get_or_insert(cx.now.elapsed);
         }
         self.decide_at = self.decide_first_at(cx, backends);
@@ -196,12 +200,16 @@ impl<P: Point> Service<P> {
     /// Chooses the introduction points.
     fn decide(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         (self.decide_at, self.found_first) = (None, None);
-        let sets = self.choose(backends, Backend::points);
+        let drained_serve = self.is_none_live_but_drained(backends);
+        let alike = Weights::default();
+        let weights = if drained_serve { &alike } else { &self.weights };
+        let sets = self.choose(backends, weights, Backend::points);
         if sets.is_empty() {
             self.keep_last(cx, backends);
         } else {
             self.sets = sets;
             self.begun = true;
+            self.note_drained(cx, drained_serve);
             self.stale_since = None;
             self.told_nothing = false;
         }
@@ -214,14 +222,41 @@ impl<P: Point> Service<P> {
         }
     }
 
-    /// Chooses among the points that `offered` returns for each of its backends.
+    /// True if drained backends are live, and the others were looked for and are not. They have to serve
+    /// then: a service without introduction points is worse than a visitor at a drained backend.
+    fn is_none_live_but_drained(&self, backends: &Backends<P>) -> bool {
+        let mine = self.backends.iter().filter_map(|number| backends.get(*number));
+        let (drained, others): (Vec<_>, Vec<_>) =
+            mine.partition(|backend| self.weights.is_drained(backend.id()));
+        others.iter().all(|backend| backend.has_result() && backend.points().is_empty())
+            && drained.iter().any(|backend| !backend.points().is_empty())
+    }
+
+    /// Gives a notice if drained backends begin to serve, or cease to.
+    fn note_drained(&mut self, cx: &mut Context<impl RngCore>, serve: bool) {
+        let (service, now) = (self.id.clone(), cx.now.elapsed);
+        match (self.drained_serve_since, serve) {
+            (None, true) => {
+                self.drained_serve_since = Some(now);
+                cx.notices.push(Notice::DrainedServe { service });
+            }
+            (Some(since), false) => {
+                self.drained_serve_since = None;
+                cx.notices.push(Notice::DrainedRest { service, after: now.saturating_sub(since) });
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    /// Chooses by these weights among the points that `offered` returns for each of its backends.
     fn choose<'a>(
         &self,
         backends: &'a Backends<P>,
+        weights: &Weights,
         offered: impl Fn(&'a Backend<P>) -> &'a [P],
     ) -> Vec<Vec<Chosen<P>>> {
         let offer = |backend: &'a Backend<P>| {
-            let weight = self.weights.of(backend.id());
+            let weight = weights.of(backend.id());
             Offered { backend: backend.id(), weight, points: offered(backend) }
         };
         let mine = self.backends.iter().filter_map(|number| backends.get(*number));
@@ -335,18 +370,36 @@ impl<P: Point> Service<P> {
     }
 
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {
+        let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
+        let given = shares::given(&self.sets, &self.hsdirs_of_sets());
+        let live = mine().filter(|backend| !backend.points().is_empty()).map(Backend::id);
+        let wished =
+            if self.decide_at.is_none() { shares::wished(live, &self.weights) } else { BTreeMap::new() };
+        let backend = |backend: &Backend<P>| BackendStatus {
+            weight: self.weights.of(backend.id()),
+            share: self.has_points().then(|| given.get(backend.id()).copied().unwrap_or(0.0)),
+            wished_share: wished.get(backend.id()).copied(),
+            ..backend.status(now)
+        };
         ServiceStatus {
             service: self.id.clone(),
             points: self.count_listed(),
             stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
+            drained_serve_for: self.drained_serve_since.map(|since| now.saturating_sub(since)),
             descriptors: self.descriptors.iter().map(|descriptor| descriptor.status(now)).collect(),
-            backends: self
-                .backends
-                .iter()
-                .filter_map(|number| backends.get(*number))
-                .map(|backend| backend.status(now))
-                .collect(),
+            backends: mine().map(backend).collect(),
         }
+    }
+
+    /// The number of HSDirs of each set.
+    fn hsdirs_of_sets(&self) -> Vec<usize> {
+        let mut hsdirs = vec![0; self.sets.len()];
+        for set in self.descriptors.iter().flat_map(Descriptor::sets_of_hsdirs) {
+            if let Some(hsdirs) = hsdirs.get_mut(set) {
+                *hsdirs += 1;
+            }
+        }
+        hsdirs
     }
 
     /// The number of introduction points that its descriptors list together.
@@ -357,16 +410,20 @@ impl<P: Point> Service<P> {
         listed.len()
     }
 
-    /// Keeps the last set when no backend is live, without the points of backends that are drained or no
-    /// longer configured, until it has stayed too long.
+    /// Keeps the last set when no backend is live, without the points of backends that are no longer
+    /// configured, until it has stayed too long. Those of drained ones are left out if there are others.
     fn keep_last(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
         let now = cx.now.elapsed;
         for set in &mut self.sets {
             set.retain(|chosen| {
                 let number = backends.number(&chosen.backend);
-                let is_mine = number.is_some_and(|number| self.backends.contains(&number));
-                is_mine && !self.weights.is_drained(&chosen.backend)
+                number.is_some_and(|number| self.backends.contains(&number))
             });
+        }
+        if !self.are_all_drained() {
+            for set in &mut self.sets {
+                set.retain(|chosen| !self.weights.is_drained(&chosen.backend));
+            }
         }
         self.sets.retain(|set| !set.is_empty());
         self.renew_last(backends);
@@ -395,16 +452,19 @@ impl<P: Point> Service<P> {
     fn renew_last(&mut self, backends: &Backends<P>) {
         let listed: BTreeSet<BackendId> =
             self.sets.iter().flatten().map(|chosen| chosen.backend.clone()).collect();
-        let newest =
-            self.choose(
-                backends,
-                |backend| {
-                    if listed.contains(backend.id()) { backend.newest_points() } else { &[] }
-                },
-            );
+        let alike = Weights::default();
+        let weights = if self.are_all_drained() { &alike } else { &self.weights };
+        let newest = self.choose(backends, weights, |backend| {
+            if listed.contains(backend.id()) { backend.newest_points() } else { &[] }
+        });
         if !newest.is_empty() {
             self.sets = newest;
         }
+    }
+
+    /// True if the sets list drained backends only.
+    fn are_all_drained(&self) -> bool {
+        self.sets.iter().flatten().all(|chosen| self.weights.is_drained(&chosen.backend))
     }
 }
 

@@ -37,7 +37,7 @@ impl Load {
 }
 
 /// The state of one service.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServiceStatus {
     /// The service's name.
     pub service: ServiceId,
@@ -47,6 +47,8 @@ pub struct ServiceStatus {
     /// The time for which all its backends have been gone while the last set stays published; `None` if they
     /// are not.
     pub stale_for: Option<Duration>,
+    /// The time for which drained backends have served because no other one is live; `None` if they do not.
+    pub drained_serve_for: Option<Duration>,
     /// Its descriptors, the earlier period first.
     pub descriptors: Vec<DescriptorStatus>,
     /// Its backends, in the order of the configuration.
@@ -131,7 +133,7 @@ pub enum UploadState {
 }
 
 /// The state of one backend.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackendStatus {
     /// The backend's name.
     pub backend: BackendId,
@@ -153,6 +155,14 @@ pub struct BackendStatus {
     pub changed_ago: Option<Duration>,
     /// The number of introduction points of its newest descriptor.
     pub points: usize,
+    /// Its weight in the service, 0 to 100; with 0 it is drained.
+    pub weight: u8,
+    /// Its part of the service's visitors that the published points give it, 0 to 1; `None` if the service
+    /// publishes nothing.
+    pub share: Option<f64>,
+    /// The part that its weight asks for, 0 to 1; `None` if it is drained or not live, if all weights are
+    /// equal, or if other points are about to be chosen.
+    pub wished_share: Option<f64>,
     /// The last answers of its sources.
     pub sources: Vec<SourceStatus>,
 }
@@ -164,7 +174,7 @@ pub enum BackendState {
     Unknown,
     /// It was looked for, and not found.
     NotFound,
-    /// Its points are in the set.
+    /// It was found: its points are in the set unless it is drained.
     Live,
     /// Its points were dropped, for this reason.
     Gone(Gone),

@@ -139,16 +139,20 @@ impl Words {
                 Self::info("ALL_STORED", text).of_service(service).ending(UPLOADS)
             }
             Notice::NothingToPublish { service } => {
-                let text = "nothing to publish yet: no backend was found";
-                Self::warning("NOTHING_TO_PUBLISH", text).of_service(service)
+                Self::warning("NOTHING_TO_PUBLISH", NOTHING).of_service(service)
             }
             Notice::KeepingLastSet { service } => {
-                let text = "all backends are gone: the last introduction points stay published for now";
-                Self::warning("KEEPING_LAST_SET", text).of_service(service)
+                Self::warning("KEEPING_LAST_SET", LAST_SET_STAYS).of_service(service)
             }
             Notice::LastSetDropped { service } => {
-                let text = "all backends have been gone for too long: the service is not published any more";
-                Self::warning("LAST_SET_DROPPED", text).of_service(service)
+                Self::warning("LAST_SET_DROPPED", LAST_SET_ENDS).of_service(service)
+            }
+            Notice::DrainedServe { service } => {
+                Self::warning("DRAINED_SERVE", DRAINED_SERVE).of_service(service)
+            }
+            Notice::DrainedRest { service, after } => {
+                let text = format!("drained backends get no visitors again after {}", Age(*after));
+                Self::info("DRAINED_REST", text).of_service(service)
             }
             Notice::Behind { load } => Self::warning("BEHIND", Behind(load).to_string()),
             Notice::CaughtUp { after } => {
@@ -324,6 +328,11 @@ const INVALID: &str = "invalid";
 const UPLOADS: &str = "uploads";
 /// The kind of [`Notice::DescriptorComplete`].
 const COMPLETE: &str = "DESCRIPTOR_COMPLETE";
+const NOTHING: &str = "nothing to publish yet: no backend was found";
+const LAST_SET_STAYS: &str = "all backends are gone: the last introduction points stay published for now";
+const LAST_SET_ENDS: &str = "all backends have been gone for too long: the service is not published any more";
+const DRAINED_SERVE: &str =
+    "no backend is live but drained ones: they get all visitors until another one is live";
 const HAS_OTHER: &str = "HSDir has another descriptor of the service than the one that it acknowledged; trying \
                          again. Does another balancer publish it, with other backends?";
 const HAS_LATER: &str = "HSDir has a descriptor of the service with a later publication time, which it keeps \
@@ -402,6 +411,7 @@ mod tests {
             Notice::NothingToPublish { service: service() },
             Notice::KeepingLastSet { service: service() },
             Notice::LastSetDropped { service: service() },
+            Notice::DrainedServe { service: service() },
             Notice::Behind { load: Load::default() },
         ] {
             let words = Words::of(&notice, &Names::default());
@@ -528,6 +538,8 @@ mod tests {
                 Notice::KeepingLastSet { service: service() },
                 Notice::LastSetDropped { service: service() },
                 Notice::LastSetDropped { service: "other.onion".into() },
+                Notice::DrainedServe { service: service() },
+                Notice::DrainedRest { service: service(), after: MINUTES },
                 Notice::Behind {
                     load: Load {
                         posts_waiting: 12,

@@ -7,7 +7,7 @@ use onionbalance_proto::time::UnixTime;
 use tracing::info;
 
 use super::verdict::{Health, Verdict};
-use crate::engine::{BackendState, ServiceId};
+use crate::engine::{BackendState, BackendStatus, ServiceId};
 use crate::plural::count;
 use crate::runtime::{Activity, ServiceReport, State, StatusBoard};
 
@@ -50,12 +50,12 @@ impl Daily {
             let ServiceReport { status, names, activity, .. } = report;
             let before = before.remove(&status.service).unwrap_or_default();
             self.0.insert(status.service.clone(), *activity);
-            let is_live = |state| state == BackendState::Live;
+            let is_live = |of: &&BackendStatus| of.state == BackendState::Live && of.weight > 0;
             Day {
                 name: names.service(&status.service).to_owned(),
                 health: healths.of(status),
                 backends: status.backends.len(),
-                live: status.backends.iter().filter(|backend| is_live(backend.state)).count(),
+                live: status.backends.iter().filter(is_live).count(),
                 points: status.points,
                 activity: since(*activity, before),
             }
@@ -91,7 +91,7 @@ mod tests {
 
     use super::super::testing::{backend, descriptor, report, service, state_of};
     use super::*;
-    use crate::engine::{BackendStatus, ServiceStatus};
+    use crate::engine::ServiceStatus;
 
     /// The lines for two services with these counts.
     fn lines(daily: &mut Daily, activities: [(u64, u64); 2]) -> Vec<String> {

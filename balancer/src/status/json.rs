@@ -16,8 +16,8 @@ use super::report::{
 };
 use super::verdict::{ServiceHealths, Verdict};
 use crate::engine::{
-    BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirAnswer, HsdirStatus, ServiceStatus,
-    SourceStatus, UploadProblem, UploadState,
+    BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirAnswer, HsdirStatus, SourceStatus,
+    UploadProblem, UploadState,
 };
 use crate::names::Names;
 use crate::network::Absence;
@@ -184,7 +184,6 @@ fn service(
             Descriptor { bytes: *bytes, ..descriptor }
         };
     let backends = status.backends.iter().zip(fetches);
-    let offered = offered(status);
     Service {
         onion_address: status.service.to_string(),
         name: names.of_service(&status.service).map(ToString::to_string),
@@ -198,16 +197,8 @@ fn service(
         publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),
         descriptors: status.descriptors.iter().zip(periods).zip(sizes).map(descriptor).collect(),
-        instances: backends.map(|(of, fetches)| instance(of, *fetches, names, offered, now)).collect(),
+        instances: backends.map(|(of, fetches)| instance(of, *fetches, names, now)).collect(),
     }
-}
-
-/// The number of introduction points of all live backends if a descriptor lists all of them; `None`
-/// otherwise.
-fn offered(status: &ServiceStatus) -> Option<usize> {
-    let live = status.backends.iter().filter(|backend| backend.state == BackendState::Live);
-    let points = live.map(|backend| backend.points).sum();
-    (points == status.points && points > 0).then_some(points)
 }
 
 fn descriptor(
@@ -267,13 +258,7 @@ fn hsdir(status: &HsdirStatus, place: Option<f64>) -> Hsdir {
     }
 }
 
-fn instance(
-    status: &BackendStatus,
-    fetches: runtime::Fetches,
-    names: &Names,
-    offered: Option<usize>,
-    now: UnixTime,
-) -> Instance {
+fn instance(status: &BackendStatus, fetches: runtime::Fetches, names: &Names, now: UnixTime) -> Instance {
     let received = match status.received_ago {
         Some(received) => Received::Yes {
             descriptor_received: ago(received, now),
@@ -283,11 +268,12 @@ fn instance(
         },
         None => Received::No { received: None },
     };
-    let (state, points) = match status.state {
-        BackendState::Unknown => (InstanceState::Unknown, 0),
-        BackendState::NotFound => (InstanceState::NotFound, 0),
-        BackendState::Live => (InstanceState::Live, status.points),
-        BackendState::Gone(_) => (InstanceState::Gone, 0),
+    let state = match status.state {
+        _ if status.weight == 0 => InstanceState::Drained,
+        BackendState::Unknown => InstanceState::Unknown,
+        BackendState::NotFound => InstanceState::NotFound,
+        BackendState::Live => InstanceState::Live,
+        BackendState::Gone(_) => InstanceState::Gone,
     };
     Instance {
         onion_address: status.backend.to_string(),
@@ -296,7 +282,9 @@ fn instance(
         state,
         missing_since: status.missing_for.map(|time| ago(time, now)),
         last_look: status.asked_ago.map(|time| ago(time, now)),
-        share: offered.map(|offered| part(points, offered)),
+        share: status.share.map(to_thousandths),
+        weight: status.weight,
+        drained: status.weight == 0,
         answers: answers(&status.sources),
         fetches: fetches_of(fetches),
     }
@@ -329,11 +317,9 @@ fn event_of(Happening { at, words }: &Happening, now: UnixTime) -> Event {
     }
 }
 
-/// `points` of `offered`, with three decimals.
-fn part(points: usize, offered: usize) -> f64 {
-    // A service has some hundred points at most.
-    let thousandths = u16::try_from(points * 1000 / offered).unwrap_or(1000);
-    f64::from(thousandths) / 1000.0
+/// A share with three decimals.
+fn to_thousandths(share: f64) -> f64 {
+    (share * 1000.0).round() / 1000.0
 }
 
 fn answers(sources: &[SourceStatus]) -> Answers {
@@ -431,6 +417,25 @@ mod tests {
         let instances = service["instances"].as_array().unwrap();
         let names: Vec<_> = instances.iter().map(|instance| &instance["name"]).collect();
         assert_eq!(names, ["web1", "web2"]);
+    }
+
+    #[test]
+    fn a_drained_backend_is_drained_whether_it_is_live_or_not() {
+        let drained = |of| BackendStatus { weight: 0, share: Some(0.0), ..of };
+        let gone = BackendStatus { state: BackendState::NotFound, ..backend("b.onion", None) };
+        let other = BackendStatus { weight: 7, share: Some(1.0 / 3.0), ..backend("c.onion", Some(1)) };
+        let status = ServiceStatus {
+            backends: vec![drained(backend("a.onion", Some(1))), drained(gone), other],
+            ..service("front.onion")
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&state_of(vec![report(status, None, &[])]), UnixTime(0))).unwrap();
+        let wanted = serde_json::json!([
+            {"state": "drained", "live": true, "drained": true, "weight": 0, "share": 0.0},
+            {"state": "drained", "drained": true, "weight": 0, "share": 0.0},
+            {"state": "live", "drained": false, "weight": 7, "share": 0.333},
+        ]);
+        assert_has(&json["services"][0]["instances"], &wanted);
     }
 
     #[test]

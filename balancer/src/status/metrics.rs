@@ -214,9 +214,10 @@ impl Metrics {
     }
 
     fn of_backends(&mut self, services: &[Service]) {
-        let live = self.series("backend_live", "1 if the backend serves");
+        let live = self.series("backend_live", "1 if the backend serves, or would if it were not drained");
         let points = self.series("backend_introduction_points", "Its introduction points, live or not");
-        let share = self.series("backend_share_ratio", "Its part of the service's introduction points");
+        let share = self.series("backend_share_ratio", "The part of the service's visitors that it gets");
+        let weight = self.series("backend_weight", "Its weight in the configuration; 0 if it is drained");
         let received = self.series(
             "backend_descriptor_received_timestamp_seconds",
             "The time at which its newest descriptor was first seen",
@@ -228,7 +229,8 @@ impl Metrics {
         for (of_service, service) in named(services) {
             for (index, instance) in service.instances.iter().enumerate() {
                 let labels = [of_service.clone(), vec![("backend", backend_name(instance, index))]].concat();
-                set(&live, &labels, flag(instance.state == InstanceState::Live));
+                set(&live, &labels, flag(instance.live_points().is_some()));
+                set(&weight, &labels, f64::from(instance.weight));
                 if let Some(part) = instance.share {
                     set(&share, &labels, part);
                 }
@@ -426,6 +428,8 @@ mod tests {
             "onionbalance_backend_live{service=\"shop\",backend=\"b2\"} 0",
             "onionbalance_descriptor_introduction_points{service=\"shop\",descriptor=\"first\"} 3",
             "onionbalance_descriptor_size_bytes{service=\"shop\",descriptor=\"first\"} 20480",
+            "onionbalance_backend_weight{service=\"shop\",backend=\"b2\"} 1",
+            "onionbalance_backend_share_ratio{service=\"shop\",backend=\"b2\"} 0",
             "onionbalance_tor_connected{tor=\"unix:/run/tor/control\"} 1",
             "onionbalance_tor_bootstrap_ratio{tor=\"unix:/run/tor/control\"} 1",
             "onionbalance_tor_hsdirs{tor=\"unix:/run/tor/control\"} 4538",

@@ -77,6 +77,10 @@ pub enum ProblemId {
     DescriptorRefused,
     /// An HSDir has a descriptor of a service that the balancer did not publish.
     OtherPublisher,
+    /// Some backends get another part of the visitors than their weights ask for.
+    WeightsUnmet,
+    /// Drained backends serve, because no other one is live.
+    DrainedServe,
     /// A reload was refused.
     ReloadRefused,
     /// The delegation of a service ends within a week.
@@ -91,7 +95,7 @@ pub enum ProblemId {
 
 impl ProblemId {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::SignerUnreachable,
         Self::TorUnreachable,
         Self::TorBootstrapping,
@@ -107,6 +111,8 @@ impl ProblemId {
         Self::DescriptorIncomplete,
         Self::DescriptorRefused,
         Self::OtherPublisher,
+        Self::WeightsUnmet,
+        Self::DrainedServe,
         Self::ReloadRefused,
         Self::DelegationEnding,
         Self::DelegationEnded,

@@ -102,14 +102,20 @@ pub(crate) fn service(address: &str) -> ServiceStatus {
         service: address.into(),
         points: 3,
         stale_for: None,
+        drained_serve_for: None,
         descriptors: vec![],
         backends: vec![],
     }
 }
 
 /// A report with the names that the operator gave the service and its backends; the latter as pairs of
-/// address and name.
-pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&str, &str)]) -> ServiceReport {
+/// address and name. If no backend has a share, those that serve get equal ones.
+pub(crate) fn report(
+    mut status: ServiceStatus,
+    name: Option<&str>,
+    backends: &[(&str, &str)],
+) -> ServiceReport {
+    share_alike(&mut status.backends);
     let mut names = NamesBuilder::default();
     names.service(&status.service, name.map(|name| name.parse().unwrap()).as_ref());
     for (address, name) in backends {
@@ -128,6 +134,17 @@ pub(crate) fn report(status: ServiceStatus, name: Option<&str>, backends: &[(&st
         status,
         names: names.build(),
         client_line: None,
+    }
+}
+
+/// Gives equal shares to the backends that serve, unless one has a share.
+fn share_alike(backends: &mut [BackendStatus]) {
+    let serves = |of: &BackendStatus| of.state == BackendState::Live && of.weight > 0;
+    let serving = u32::try_from(backends.iter().filter(|of| serves(of)).count()).unwrap();
+    if serving > 0 && backends.iter().all(|backend| backend.share.is_none()) {
+        for backend in backends {
+            backend.share = Some(if serves(backend) { 1.0 / f64::from(serving) } else { 0.0 });
+        }
     }
 }
 
@@ -168,6 +185,9 @@ pub(crate) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
         received_ago,
         changed_ago: received_ago,
         points: 3,
+        weight: 1,
+        share: None,
+        wished_share: None,
         sources: vec![],
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, ProblemId, Severity};
 use super::problems::{self, is_unpublished};
-use crate::engine::{BackendState, DescriptorStatus, ServiceStatus, UploadState};
+use crate::engine::{BackendState, BackendStatus, DescriptorStatus, ServiceStatus, UploadState};
 use crate::network::Absence;
 use crate::plural::count;
 use crate::runtime::{State, TorState};
@@ -51,6 +51,7 @@ struct Counts {
     services: usize,
     backends: usize,
     live: usize,
+    drained: usize,
 }
 
 impl Verdict {
@@ -145,18 +146,21 @@ fn is_published(service: &ServiceStatus) -> bool {
 impl Counts {
     fn of(state: &State) -> Self {
         let backends = || state.services().flat_map(|service| &service.status.backends);
+        let is_live = |of: &&BackendStatus| of.state == BackendState::Live && of.weight > 0;
         Self {
             services: state.services().count(),
             backends: backends().count(),
-            live: backends().filter(|backend| backend.state == BackendState::Live).count(),
+            live: backends().filter(is_live).count(),
+            drained: backends().filter(|backend| backend.weight == 0).count(),
         }
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { services, backends, live } = self;
-        write!(f, "{}, {live} of {backends} backends live", count(*services, "service"))
+        let Self { services, backends, live, drained } = self;
+        write!(f, "{}, {live} of {backends} backends live", count(*services, "service"))?;
+        if *drained > 0 { write!(f, ", {drained} drained") } else { Ok(()) }
     }
 }
 
@@ -195,7 +199,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::engine::{BackendStatus, Gone, HsdirStatus};
+    use crate::engine::{Gone, HsdirStatus};
     use crate::runtime::{ConsensusAge, RefusedReload, ServiceReport};
     use crate::signer::Trouble;
     use crate::status::Moment;
@@ -253,6 +257,35 @@ mod tests {
         let stale_for = Some(ALL_GONE + Duration::from_secs(60));
         state.tors[0].services = vec![named(ServiceStatus { stale_for, ..shop(vec![gone("a"), gone("b")]) })];
         assert_eq!(said(&state), "down: 3 problems, the first: shop: all backends have been gone for 6 min");
+    }
+
+    #[test]
+    fn drained_backends_are_well_unless_they_serve() {
+        let drained = BackendStatus { weight: 0, ..gone("a") };
+        let mut well = shop(vec![drained, backend("b", Some(1))]);
+        let all_well = "ok: 1 service, 1 of 2 backends live, 1 drained";
+        assert_eq!(said(&state(LONG, true, vec![well.clone()])), all_well);
+        well.drained_serve_for = Some(AWAY);
+        assert_eq!(
+            said(&state(LONG, true, vec![well])),
+            "degraded: shop: drained backends get all visitors, because no other one is live"
+        );
+    }
+
+    #[test]
+    fn a_share_far_from_its_weight_is_told_of() {
+        let share = |name, share, wished| BackendStatus {
+            share: Some(share),
+            wished_share: Some(wished),
+            ..backend(name, Some(1))
+        };
+        let near = vec![share("a", 0.20, 0.16), share("b", 0.80, 0.84)];
+        assert!(said(&state(LONG, true, vec![shop(near)])).starts_with("ok: "));
+        let far = vec![share("a", 0.2, 0.1), share("b", 0.45, 0.6), share("c", 0.35, 0.3)];
+        assert_eq!(
+            said(&state(LONG, true, vec![shop(far)])),
+            "degraded: shop: web2 gets 45 % of the visitors; its weight asks for 60 %"
+        );
     }
 
     #[test]

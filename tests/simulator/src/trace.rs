@@ -110,6 +110,8 @@ impl<V: OnionVersion> World<V> {
                 | Notice::AllStored { service, .. }
                 | Notice::NothingToPublish { service }
                 | Notice::KeepingLastSet { service }
+                | Notice::DrainedServe { service }
+                | Notice::DrainedRest { service, .. }
                 | Notice::LastSetDropped { service } => self.is_traced(trace, service),
                 Notice::Behind { .. } | Notice::CaughtUp { .. } => true,
             },

@@ -237,6 +237,7 @@ impl<P: Point> Backend<P> {
         earliest(self.timers())
     }
 
+    /// Its state by itself. The service adds its own wishes.
     pub(super) fn status(&self, now: Duration) -> BackendStatus {
         let held = self.held.as_ref();
         BackendStatus {
@@ -250,6 +251,9 @@ impl<P: Point> Backend<P> {
             received_ago: held.map(|held| now.saturating_sub(held.received)),
             changed_ago: held.map(|held| now.saturating_sub(held.changed)),
             points: held.map_or(0, |held| held.copy.points.len()),
+            weight: 1,
+            share: None,
+            wished_share: None,
             sources: self.looks.status(),
         }
     }

@@ -144,6 +144,11 @@ impl<I: Eq> Descriptor<I> {
         self.hsdirs.len()
     }
 
+    /// The numbers of the sets that belong on its HSDirs.
+    pub(super) fn sets_of_hsdirs(&self) -> impl Iterator<Item = usize> {
+        self.hsdirs.values().filter_map(|hsdir| self.set_of(hsdir))
+    }
+
     /// The number of different sets that gives each HSDir of this replica, and of those before, a set of its
     /// own.
     pub(super) fn sets_wanted(&self) -> usize {

@@ -214,7 +214,7 @@ impl<I: Eq> Descriptor<I> {
     }
 
     /// The number of the set that belongs on an HSDir.
-    fn set_of(&self, hsdir: &Upload) -> Option<usize> {
+    pub(super) fn set_of(&self, hsdir: &Upload) -> Option<usize> {
         hsdir.number().checked_rem(self.sets.len())
     }
 }

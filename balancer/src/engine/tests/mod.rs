@@ -13,4 +13,5 @@ mod signing;
 mod slow_tor;
 mod start;
 mod turns;
+mod weights;
 mod without_backends;

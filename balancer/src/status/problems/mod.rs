@@ -2,6 +2,7 @@
 
 mod service;
 mod tor;
+mod weights;
 
 use std::time::Duration;
 

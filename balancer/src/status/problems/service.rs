@@ -6,6 +6,7 @@ use onionbalance_proto::time::UnixTime;
 
 use super::super::problem::{Problem, ProblemId, Severity};
 use super::ALL_GONE;
+use super::weights::of_weights;
 use crate::age::Age;
 use crate::engine::{
     BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, HsdirStatus, ServiceStatus,
@@ -29,7 +30,8 @@ pub(super) fn of_service(report: &ServiceReport, now: UnixTime) -> impl Iterator
     let missing = backends.clone().filter_map(move |backend| missing_backend(backend, status, names, now));
     let invalid = backends.filter_map(move |backend| invalid_backend(backend, status, names));
     let hsdirs = lacking(status, names, now).into_iter().chain(other_publisher(status, names));
-    down(status, names, now).into_iter().chain(missing).chain(invalid).chain(hsdirs)
+    let of_service = down(status, names, now).into_iter().chain(missing).chain(invalid).chain(hsdirs);
+    of_service.chain(of_weights(status, names, now))
 }
 
 /// The reason for which clients do not reach a service; `None` if they do, or if it has no backends: the
@@ -58,12 +60,16 @@ pub(in super::super) fn is_unpublished(service: &ServiceStatus) -> bool {
     service.descriptors.iter().all(|descriptor| descriptor.revision.is_none())
 }
 
+/// A backend that is missing; `None` if it is live, or drained: a drained one may be switched off.
 fn missing_backend(
     backend: &BackendStatus,
     service: &ServiceStatus,
     names: &Names,
     now: UnixTime,
 ) -> Option<Problem> {
+    if backend.weight == 0 {
+        return None;
+    }
     let name = names.backend(&backend.backend);
     let missing = backend.missing_for.map(|time| format!(" for {}", Age(time))).unwrap_or_default();
     let (id, text) = match backend.state {

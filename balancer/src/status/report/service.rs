@@ -176,13 +176,24 @@ pub struct Instance {
     pub missing_since: Option<Moment>,
     /// The time at which an HSDir was last asked for its descriptor; null before the first.
     pub last_look: Option<Moment>,
-    /// Its part of the service's introduction points, from 0 to 1: a client picks one of them by chance. Null
-    /// if not all points of live backends are listed.
+    /// The part of the service's visitors that the published introduction points give it, from 0 to 1: a
+    /// client picks one of them by chance. Null if the service publishes none.
     pub share: Option<f64>,
+    /// Its weight, from 0 to 100.
+    #[serde(default = "one")]
+    pub weight: u8,
+    /// True if its weight is 0: it is to get no visitors.
+    #[serde(default)]
+    pub drained: bool,
     /// The last answers of the HSDirs that have been asked.
     pub answers: Answers,
     /// The fetches of its descriptor since the start.
     pub fetches: Fetches,
+}
+
+/// The weight of a backend of which an earlier balancer did not report it.
+fn one() -> u8 {
+    1
 }
 
 /// The fetches of a backend's descriptor, one for each HSDir. Those in no count but the first are under way,
@@ -235,6 +246,8 @@ pub enum InstanceState {
     NotFound,
     /// It serves.
     Live,
+    /// It has the weight 0, and gets no visitors, live or not.
+    Drained,
     /// It was live, and does not serve any more.
     Gone,
 }
@@ -319,7 +332,7 @@ impl InstanceState {
     /// The health of the backend by itself.
     pub fn health(self) -> Health {
         match self {
-            Self::Live => Health::Ok,
+            Self::Live | Self::Drained => Health::Ok,
             Self::Unknown => Health::Starting,
             Self::NotFound | Self::Gone => Health::Degraded,
         }
@@ -333,6 +346,7 @@ impl fmt::Display for InstanceState {
             Self::Unknown => "unknown",
             Self::NotFound => "not found",
             Self::Live => "live",
+            Self::Drained => "drained",
             Self::Gone => "gone",
         })
     }

@@ -201,8 +201,8 @@ fn backends(report: &Report, service: &Service) -> Markup {
         h3 { "Backends" }
         table {
             thead { tr {
-                th { "backend" } th { "state" } th { "points" } th { "share" } th { "looked at" } th { "changed" }
-                th { "address" }
+                th { "backend" } th { "state" } th { "points" } th { "weight" } th { "share" } th { "looked at" }
+                th { "changed" } th { "address" }
             } }
             tbody { @for instance in &service.instances { (backend(report, instance)) } }
         }
@@ -216,6 +216,7 @@ fn backend(report: &Report, instance: &Instance) -> Markup {
             th scope="row" { (maybe(instance.name.clone())) }
             td { span class={ "badge " (class(instance.state.health())) } { (instance.state) } }
             td { (maybe(instance.live_points().map(|points| points.to_string()))) }
+            td { (instance.weight) }
             td {
                 @match instance.share {
                     Some(share) => { (pictures::share(share)) " " (format!("{:.0} %", share * 100.0)) }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use onionbalance_proto::time::UnixTime;
 
-use crate::status::{Event, Instance, InstanceState, Moment, Report, Service};
+use crate::status::{Event, Instance, Moment, Report, Service};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Sizes in units of the picture: the room for names, that for the day, and the height of a row.
@@ -68,7 +68,7 @@ impl<'a> Timeline<'a> {
         // A backend is gone only if it was live before.
         let was_live = match changes.first() {
             Some((_, change)) => *change == Change::Gone,
-            None => instance.state == InstanceState::Live,
+            None => instance.live_points().is_some(),
         };
         let mut since = was_live.then(|| self.place_of(self.begin));
         let mut spans = Vec::new();

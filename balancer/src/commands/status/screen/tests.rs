@@ -109,6 +109,18 @@ fn a_backend_is_gone_and_an_hsdir_lacks_a_descriptor() {
 }
 
 #[test]
+fn a_backend_is_drained_and_another_one_gets_less_than_its_weight() {
+    let mut shop = shop();
+    shop.backends[0].weight = 0;
+    let shares = [(None, 0.0), (Some(0.1), 0.25), (Some(0.9), 0.75)];
+    for (backend, (wished, share)) in shop.backends.iter_mut().zip(shares) {
+        (backend.wished_share, backend.share) = (wished, Some(share));
+    }
+    (shop.backends[1].weight, shop.backends[2].weight) = (1, 9);
+    assert_is("weights.txt", &screen(&state(shop), LOOK, None));
+}
+
+#[test]
 fn plain_terminals_get_plain_characters() {
     let text = screen(&degraded(), Look { has_unicode: false, ..LOOK }, None);
     assert!(text.is_ascii(), "{text}");
