@@ -232,6 +232,27 @@ fn names_are_optional_and_told_apart() {
 }
 
 #[test]
+fn a_weight_is_a_small_number_and_not_all_are_0() {
+    let other = "o6ff73vmigi4oxka";
+    let weights = |text: &str| match &with(text).map(|config| config.services[0].instances.clone()) {
+        Ok(Instances::V2(instances)) => {
+            Ok(instances.iter().map(|one| one.weight.value()).collect::<Vec<_>>())
+        }
+        Ok(_) => panic!("not v2"),
+        Err(error) => Err(error.clone()),
+    };
+    assert_eq!(weights(&format!("    weight: 100\n  - address: {other}\n")), Ok(vec![100, 1]));
+    assert_eq!(weights(&format!("    weight: 0\n  - address: {other}\n")), Ok(vec![0, 1]));
+    for wrong in ["101", "-1", "1.5", "many", "[1]"] {
+        let error = weights(&format!("    weight: {wrong}\n")).unwrap_err();
+        let wanted = "a weight is a whole number from 0 (drained) to 100";
+        assert!(error.starts_with("config.yaml:5: ") && error.contains(wanted), "{error}");
+    }
+    let error = weights(&format!("    weight: 0\n  - address: {other}\n    weight: 0\n")).unwrap_err();
+    assert!(error.contains("every instance of the service with the key k has `weight: 0`"), "{error}");
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let text =
         format!("services:\n- key: k\n  instances:\n  - address: {ADDRESS}\ntor-control-password: hush\n");

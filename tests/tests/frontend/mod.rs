@@ -19,3 +19,4 @@ mod secrets;
 mod signer_restart;
 mod site;
 mod units;
+mod weights;

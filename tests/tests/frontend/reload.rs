@@ -45,8 +45,27 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     assert!(read.contains("services=1 backends=2"), "{read}");
     observer.wait_current(&site.address, last, &observer)?;
 
+    // The signer has no part in weights, and does not reload.
+    let drained = format!(
+        "services:\n- key: front.pem\n  instances:\n  - address: {}\n    weight: 0\n  - address: {}\n{WITH_SOCKET}",
+        last[0], last[1]
+    );
+    site.configure(drained)?;
+    reload(&balancer, "reloaded ")?;
+    observer.wait_current(&site.address, &last[1..], &observer)?;
+    site.set_backends(last, WITH_SOCKET)?;
+    reload(&balancer, "reloaded ")?;
+    observer.wait_current(&site.address, last, &observer)?;
+
     for (text, problem) in [
         ("services: [\n".to_owned(), "config.yaml:"),
+        (
+            format!(
+                "services:\n- key: front.pem\n  instances:\n  - address: {}\n    weight: 0\n{WITH_SOCKET}",
+                last[0]
+            ),
+            "every instance of the service with the key front.pem has `weight: 0`",
+        ),
         (
             format!("services:\n- key: other.pem\n  instances:\n  - address: {}\n{WITH_SOCKET}", last[0]),
             "the signer does not hold the key other.pem",

@@ -20,7 +20,7 @@ use onionbalance_tests::wait::until;
 /// tor's voting. Shared-random value and time period change alternately every three minutes.
 const VOTING_INTERVAL: u32 = 15;
 /// The frontends of all tests, which the backends need in their configuration from the start.
-const FRONTENDS: [&str; 16] = [
+const FRONTENDS: [&str; 19] = [
     "attacker",
     "calendar",
     "check",
@@ -35,6 +35,9 @@ const FRONTENDS: [&str; 16] = [
     "removed_backend",
     "signer_restart",
     "status",
+    "thirty",
+    "three",
+    "twelve",
     "twenty_points",
     "units",
 ];
@@ -50,13 +53,13 @@ pub(crate) const PUBLISHED: Duration = Duration::from_secs(90);
 /// The network that all tests share.
 pub(crate) fn network() -> Result<&'static Network> {
     static SHARED: OnceLock<Result<Network>> = OnceLock::new();
-    let start = || {
-        let frontends = FRONTENDS.iter().map(|name| KeyV3::named(name).address()).collect::<Result<_>>()?;
-        let plan =
-            Plan { voting_interval: VOTING_INTERVAL, backends: BACKENDS, frontends, ..Plan::default() };
-        Network::start(&plan)
-    };
-    SHARED.get_or_init(start).as_ref().map_err(|error| anyhow!("{error:#}"))
+    SHARED.get_or_init(|| Network::start(&plan()?)).as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+/// The plan of that network.
+pub(crate) fn plan() -> Result<Plan> {
+    let frontends = FRONTENDS.iter().map(|name| KeyV3::named(name).address()).collect::<Result<_>>()?;
+    Ok(Plan { voting_interval: VOTING_INTERVAL, backends: BACKENDS, frontends, ..Plan::default() })
 }
 
 /// The addresses of the backends that all tests share.

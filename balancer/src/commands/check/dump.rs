@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use onionbalance_proto::config::{
-    AllowedUser, InstanceV2, InstanceV3, Instances, Lines, Named, Service, line_of_key,
+    AllowedUser, InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight, line_of_key,
 };
 
 use crate::cli::CheckOptions;
@@ -133,24 +133,32 @@ impl Dump<'_> {
             Instances::V2(instances) => {
                 self.line("  instances:", Source::File(None));
                 for instance in instances {
-                    self.instance(InstanceV2::named(instance), instance.auth.is_some());
+                    self.instance(InstanceV2::named(instance), instance.weight, instance.auth.is_some());
                 }
             }
             Instances::V3(instances) => {
                 self.line("  instances:", Source::File(None));
                 for instance in instances {
-                    self.instance(InstanceV3::named(instance), false);
+                    self.instance(InstanceV3::named(instance), instance.weight, false);
                 }
             }
         }
     }
 
-    fn instance<A: ToString>(&mut self, Named(name, address): Named<'_, A>, has_cookie: bool) {
+    fn instance<A: ToString>(
+        &mut self,
+        Named(name, address): Named<'_, A>,
+        weight: Weight,
+        has_cookie: bool,
+    ) {
         let address = address.to_string();
         let source = Source::File(self.lines.find_address(&address));
         self.line(&format!("  - address: {address}"), source);
         if let Some(name) = name {
             self.line(&format!("    name: {}", scalar(name.as_str())), self.value_in_file(name.as_str()));
+        }
+        if weight != Weight::default() {
+            self.line(&format!("    weight: {weight}"), Source::File(None));
         }
         if has_cookie {
             self.line(&format!("    auth: {SECRET}"), Source::File(None));

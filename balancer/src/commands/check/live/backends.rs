@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances, Lines, Named, Service};
+use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight};
 use onionbalance_proto::v3;
 
 use super::lookup::Lookup;
@@ -17,6 +17,8 @@ pub(super) struct Backend {
     pub(super) subject: String,
     /// Its onion address.
     address: String,
+    /// True if its weight is 0, so that it may be missing.
+    is_drained: bool,
     /// The line of the configuration that has its address, counted from 1.
     line: Option<usize>,
 }
@@ -57,13 +59,13 @@ impl ByVersion {
             Instances::None => {}
             Instances::V2(instances) => {
                 for instance in instances {
-                    let shown = Backend::new(lines, label, instance.named());
+                    let shown = Backend::new(lines, label, instance.named(), instance.weight);
                     self.v2.push(shown, instance.clone());
                 }
             }
             Instances::V3(instances) => {
                 for instance in instances {
-                    let shown = Backend::new(lines, label, InstanceV3::named(instance));
+                    let shown = Backend::new(lines, label, InstanceV3::named(instance), instance.weight);
                     self.v3.push(shown, instance.address);
                 }
             }
@@ -72,15 +74,28 @@ impl ByVersion {
 }
 
 impl Backend {
-    fn new(lines: &Lines<'_>, service: Option<&str>, Named(name, address): Named<'_, impl Display>) -> Self {
+    fn new(
+        lines: &Lines<'_>,
+        service: Option<&str>,
+        Named(name, address): Named<'_, impl Display>,
+        weight: Weight,
+    ) -> Self {
         let address = address.to_string();
         let label = name.map_or_else(|| short(&address), ToString::to_string);
         let subject = service.map_or_else(|| label.clone(), |service| format!("{label} ({service})"));
-        Self { subject, line: lines.find_address(&address), address }
+        Self { subject, is_drained: weight.is_drained(), line: lines.find_address(&address), address }
     }
 
-    /// The row about its descriptor.
+    /// The row about its descriptor. A drained backend that is missing is no error: it may be switched off.
     pub(super) fn row(&self, lookup: &Lookup) -> Row {
+        let row = self.row_by_lookup(lookup);
+        if self.is_drained && row.verdict != Verdict::Ok {
+            return Row::new(Verdict::Ok, &self.subject, "drained, and not live".to_owned()).at(self.line);
+        }
+        row
+    }
+
+    fn row_by_lookup(&self, lookup: &Lookup) -> Row {
         let Lookup { hsdirs, asked, found, empty, points, problem, .. } = lookup;
         let (hsdirs, asked, found, empty) = (*hsdirs, *asked, *found, *empty);
         let row = |verdict, text: String| Row::new(verdict, &self.subject, text).at(self.line);
@@ -126,7 +141,15 @@ mod tests {
 
     /// The row for the outcome of asking eight HSDirs: those with a descriptor, and those without.
     fn row(asked: usize, found: usize, empty: usize, more: Lookup) -> (Verdict, String) {
-        let backend = Backend { subject: "web1 (shop)".into(), address: "x.onion".into(), line: Some(4) };
+        let backend = Backend {
+            subject: "web1 (shop)".into(),
+            address: "x.onion".into(),
+            is_drained: false,
+            line: Some(4),
+        };
+        let drained = Backend { is_drained: true, ..backend.clone() };
+        let row = drained.row(&Lookup { hsdirs: 8, asked, found, empty, ..more.clone() });
+        assert_eq!(row.verdict, Verdict::Ok, "{}", row.text);
         let row = backend.row(&Lookup { hsdirs: 8, asked, found, empty, ..more });
         assert_eq!((row.subject.as_str(), row.line), ("web1 (shop)", Some(4)));
         (row.verdict, row.text)

@@ -7,7 +7,7 @@ use crate::cli::Task;
 #[test]
 fn a_dump_has_each_value_with_its_source() {
     let place = Place::new(&service(
-        "    name: web1\nsigner-socket-location: run/signer\nsigner-allowed-uids: [7, root]\ntor-control-password: hush\n\
+        "    name: web1\n    weight: 3\nsigner-socket-location: run/signer\nsigner-allowed-uids: [7, root]\ntor-control-password: hush\n\
          refresh: 700\nTOR_PORT: 9151\nstatus-socket-group: monitor\nmetrics-listen: '[::1]:9926'\n",
     ));
     let dumped = |line: &str| {
@@ -32,25 +32,26 @@ services:  # DIR/config.yaml:1
 instances:  # DIR/config.yaml
 - address: {ONE}.onion  # DIR/config.yaml:4
 name: web1  # DIR/config.yaml:5
+weight: 3  # DIR/config.yaml
 TOR_ADDRESS: 127.0.0.1  # default
-TOR_PORT: 9151  # DIR/config.yaml:10
-tor-control-password: '***'  # DIR/config.yaml:8
+TOR_PORT: 9151  # DIR/config.yaml:11
+tor-control-password: '***'  # DIR/config.yaml:9
 # tor-restart-hint is not set
-signer-socket-location: DIR/run/signer  # DIR/config.yaml:6
+signer-socket-location: DIR/run/signer  # DIR/config.yaml:7
 # user is not set
 # signer-user is not set
-signer-allowed-uids: [7, root]  # DIR/config.yaml:7
+signer-allowed-uids: [7, root]  # DIR/config.yaml:8
 signer-requests-per-minute: 120  # default
 signer-allow-locked-memory: false  # default
 signer-allow-readable-keys: false  # default
-status-socket-group: monitor  # DIR/config.yaml:11
+status-socket-group: monitor  # DIR/config.yaml:12
 status-socket-mode: 0660  # default
-metrics-listen: '[::1]:9926'  # DIR/config.yaml:12
+metrics-listen: '[::1]:9926'  # DIR/config.yaml:13
 # state-file-location is not set
 LOG_LEVEL: info  # default
 LOG_ADDRESSES: short  # default
 # LOG_LOCATION is not set
-REFRESH_INTERVAL: 700  # DIR/config.yaml:9
+REFRESH_INTERVAL: 700  # DIR/config.yaml:10
 INITIAL_DELAY: 3  # default
 DESCRIPTOR_UPLOAD_PERIOD: 7200  # default
 MAX_INTRO_POINTS: 10  # default
