@@ -19,6 +19,11 @@ impl Weights {
     pub fn is_drained(&self, backend: &BackendId) -> bool {
         self.of(backend) == 0
     }
+
+    /// The backends that get no visitors.
+    pub fn drained(&self) -> impl Iterator<Item = &BackendId> {
+        self.0.iter().filter(|(_, weight)| **weight == 0).map(|(backend, _)| backend)
+    }
 }
 
 impl FromIterator<(BackendId, u8)> for Weights {

@@ -12,7 +12,7 @@ use crate::cli::{Arguments, BadLogVariable, LogVariables};
 use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::endpoint::Endpoint;
-use crate::engine::ServiceId;
+use crate::engine::{ServiceId, Weights};
 use crate::environment::{directory, path_variable, variable};
 use crate::log::Labels;
 use crate::names::Names;
@@ -208,7 +208,7 @@ impl Setup {
             frontends.into_iter().enumerate()
         {
             if index < MAX_LISTED {
-                introduce::<V>(&address, &backends, names);
+                introduce::<V>(&address, &backends, &weights, names);
             }
             let tors = self.links(tors);
             let frontend = Frontend { address, backends, weights };
@@ -237,12 +237,20 @@ impl Setup {
     }
 }
 
-/// Logs a service and its backends. For a service with a name the log has the address here, and the name
-/// alone from here on.
-fn introduce<V: OnionVersion>(address: &V::Address, backends: &[V::Backend], names: &Names) {
+/// Logs a service, the number of its backends and the names of the drained ones. For a service with a name
+/// the log has the address here, and the name alone from here on.
+fn introduce<V: OnionVersion>(
+    address: &V::Address,
+    backends: &[V::Backend],
+    weights: &Weights,
+    names: &Names,
+) {
     let service = ServiceId::of(address);
     let shown = names.of_service(&service).filter(|_| names.shows_addresses()).map(|_| display(&service));
-    info!(service = %names.service(&service), address = shown, backends = backends.len(), "balancing");
+    let drained: Vec<&str> = weights.drained().map(|backend| names.backend(backend)).collect();
+    let drained = (!drained.is_empty()).then(|| display(drained.join(",")));
+    let name = names.service(&service);
+    info!(service = %name, address = shown, backends = backends.len(), drained, "balancing");
     if let Some(line) = V::client_line(address, backends) {
         let service = names.service(&service);
         if names.shows_addresses() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use onionbalance::engine::{
     BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec, Settings,
-    Weights,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -349,7 +348,11 @@ impl<V: OnionVersion> World<V> {
         let spec = |service: &super::service::Service| ServiceSpec {
             id: service.id.clone(),
             backends: service.backends.iter().map(|number| self.backends[*number].id.clone()).collect(),
-            weights: Weights::default(),
+            weights: service
+                .weights
+                .iter()
+                .map(|(number, weight)| (self.backends[*number].id.clone(), *weight))
+                .collect(),
             max_points: V::MAX_POINTS,
             distinct: service.distinct,
             proof: V::PROOF,

@@ -34,6 +34,7 @@ pub mod time;
 pub mod tor;
 pub mod trace;
 pub mod trouble;
+pub mod weighing;
 pub mod world;
 
 use invariants::{Failure, Report};

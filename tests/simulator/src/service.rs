@@ -1,6 +1,6 @@
 //! Frontends: their configuration, and the places at which they should be found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use onionbalance::engine::{DescriptorSlot, ServiceId};
@@ -18,6 +18,8 @@ pub struct Service {
     pub configured: Option<Moment>,
     /// The numbers of its backends.
     pub backends: BTreeSet<usize>,
+    /// The weights of those of them that have another one than 1.
+    pub weights: BTreeMap<usize, u8>,
     /// True if its HSDirs may get different introduction points.
     pub distinct: bool,
     /// True if the signer refuses every request for it.
@@ -61,6 +63,7 @@ impl Service {
             id: format!("s{number:04}").as_str().into(),
             configured: Some(Moment::ZERO),
             backends,
+            weights: BTreeMap::new(),
             distinct,
             poisoned: false,
             undisturbed: Moment::ZERO,
@@ -74,6 +77,23 @@ impl Service {
             steady_until: None,
             look_ups: LookUps::default(),
         }
+    }
+
+    /// The weight of a backend.
+    pub fn weight(&self, backend: usize) -> u8 {
+        self.weights.get(&backend).copied().unwrap_or(1)
+    }
+
+    /// True if its backends that are not drained have different weights.
+    pub fn has_different_weights(&self) -> bool {
+        let mut weights = self.serving().map(|backend| self.weight(*backend));
+        let first = weights.next();
+        weights.any(|weight| Some(weight) != first)
+    }
+
+    /// Its backends that are not drained.
+    pub fn serving(&self) -> impl Iterator<Item = &usize> {
+        self.backends.iter().filter(|backend| self.weight(**backend) > 0)
     }
 }
 

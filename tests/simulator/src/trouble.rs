@@ -24,7 +24,7 @@ const REQUESTS: u64 = 120;
 
 impl<V: OnionVersion> World<V> {
     /// The time from which on no fault begins.
-    fn calm_from(&self) -> Moment {
+    pub fn calm_from(&self) -> Moment {
         let end = Moment::ZERO.after(24 * HOUR * u32::try_from(self.scenario.days).unwrap_or(u32::MAX));
         Moment(end.0.saturating_sub(Moment::ZERO.after(CALM).0))
     }
@@ -262,7 +262,7 @@ impl<V: OnionVersion> World<V> {
     }
 
     /// Changes or removes a service in the operator's configuration.
-    fn reconfigure(&mut self, number: usize, configured: bool) {
+    pub fn reconfigure(&mut self, number: usize, configured: bool) {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
         (self.services[number].supplied, self.services[number].last_supplied) = (None, None);

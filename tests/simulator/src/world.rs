@@ -25,6 +25,7 @@ use super::service::Service;
 use super::time::Moment;
 use super::trace::Trace;
 use super::trouble::Mend;
+use super::weighing::{self, some_weights};
 
 /// The state of everything.
 pub struct World<V: OnionVersion> {
@@ -71,6 +72,8 @@ pub struct World<V: OnionVersion> {
     pub trace: Option<Trace>,
     /// The figures so far.
     pub report: Report,
+    /// The dice of weights.
+    pub weighing: Dice,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
 }
@@ -121,6 +124,8 @@ pub enum Happening<V: OnionVersion> {
     TorEnds,
     /// A fault begins.
     Trouble,
+    /// The operator changes weights.
+    Weigh,
     /// A fault ends.
     Mended(Mend),
 }
@@ -146,7 +151,11 @@ impl<V: OnionVersion> World<V> {
         let consensus = authorities.vote(now, &relays).expect("they are there");
         authorities.publish(consensus.clone());
         let backends = scenario.backends;
-        let configured = some_services(&scenario, now, &mut dice);
+        let mut configured = some_services(&scenario, now, &mut dice);
+        let mut weighing = weighing::dice(scenario.seed);
+        for service in configured.iter_mut().filter(|_| scenario.trouble) {
+            service.weights = some_weights(&mut weighing, &service.backends);
+        }
         let services = configured.len();
         let posts =
             configured.iter().map(|service| if service.distinct { V::HSDIRS } else { V::DESCRIPTORS }).sum();
@@ -177,6 +186,7 @@ impl<V: OnionVersion> World<V> {
             trace,
             report: Report::default(),
             failure: None,
+            weighing,
             dice,
             scenario,
         };
@@ -195,6 +205,7 @@ impl<V: OnionVersion> World<V> {
         self.queue.plan(self.now.after(self.scenario.calendar.interval()), Happening::Vote);
         if self.scenario.trouble {
             self.plan_trouble();
+            self.plan_weighing();
         }
         self.start_balancer();
     }
@@ -251,6 +262,7 @@ impl<V: OnionVersion> World<V> {
             Happening::PromptLook(call, service) => self.check_listed(call, service),
             Happening::TorEnds => self.tor_ends(),
             Happening::Trouble => self.trouble(),
+            Happening::Weigh => self.weigh(),
             Happening::Mended(mend) => self.mend(mend),
         }
     }

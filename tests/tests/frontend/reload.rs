@@ -51,7 +51,8 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
         last[0], last[1]
     );
     site.configure(drained)?;
-    reload(&balancer, "reloaded ")?;
+    let balancing = reload(&balancer, "balancing ")?;
+    assert!(balancing.contains("backends=2 drained="), "{balancing}");
     observer.wait_current(&site.address, &last[1..], &observer)?;
     site.set_backends(last, WITH_SOCKET)?;
     reload(&balancer, "reloaded ")?;

@@ -10,6 +10,7 @@ mod prompt;
 mod services;
 mod status;
 pub mod watch;
+mod weights;
 
 use std::fmt;
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub enum Invariant {
     Sets,
     /// If HSDirs have sets of their own, no set is on more of them than another.
     Fair,
+    /// Clients find backends as often as their weights ask for, as far as points allow; and drained ones
+    /// not at all.
+    Weights,
     /// Tor gets no more requests in a minute than the budgets allow.
     Budget,
     /// No more than the allowed number of requests are outstanding at tor at a time.

@@ -130,6 +130,11 @@ impl<V> Prompt<V> {
         self.backends[backend] = Looked { period, ..Self::new(1).backends.remove(0) };
     }
 
+    /// The points of a backend that the engine takes for live; empty for others.
+    pub fn points_of(&self, backend: usize) -> &[V] {
+        self.backends[backend].points.as_deref().unwrap_or_default()
+    }
+
     /// Forgets a service that is not configured.
     pub fn forget_service(&mut self, service: usize) {
         self.begun.remove(&service);
@@ -216,10 +221,15 @@ impl<V: OnionVersion> World<V> {
         if lives {
             (looked.asked_first, looked.forced) = (None, 0);
         }
-        for service in &self.users[number] {
-            let look = Happening::PromptLook(self.balancer.call, *service);
-            self.queue.plan(self.now.after(self.gathers_for(*service) + AT_ONCE), look);
+        for service in self.users[number].clone() {
+            self.plan_prompt_look(service);
         }
+    }
+
+    /// Plans a look at a service after the time in which it gathers changes.
+    pub fn plan_prompt_look(&mut self, service: usize) {
+        let look = Happening::PromptLook(self.balancer.call, service);
+        self.queue.plan(self.now.after(self.gathers_for(service) + AT_ONCE), look);
     }
 
     /// The time for which changes are gathered before a service lists them.
@@ -247,21 +257,31 @@ impl<V: OnionVersion> World<V> {
         let relays: BTreeSet<Fingerprint> = all().map(Point::relay).collect();
         // Otherwise some of them may find no place, or the last set stays.
         let have_room = all().count() <= V::MAX_POINTS && relays.len() == all().count();
-        let old = || service.backends.iter().filter(|backend| looked(backend).changed <= since);
+        let old = || service.serving().filter(|backend| looked(backend).changed <= since);
         if !have_room || old().flat_map(points).next().is_none() {
             return;
         }
+        // With different weights some points are left out, and a backend may be in one of several sets only.
+        let are_weighted = service.has_different_weights();
         let is_listed = |key: Key, backend: &usize| {
             let listed = self.watch.held.get(&key).map(|held| &held.listed);
             let of_it = |point: &&PointId| self.fates[**point as usize].backend == *backend;
             let listed: Option<BTreeSet<PointId>> =
                 listed.map(|all| all.iter().filter(of_it).copied().collect());
-            listed.is_some_and(|listed| listed == points(backend).map(Point::id).collect())
+            listed.is_some_and(|listed| match service.weight(*backend) {
+                0 => listed.is_empty(),
+                _ if are_weighted => {
+                    service.distinct || !listed.is_empty() || points(backend).next().is_none()
+                }
+                _ => listed == points(backend).map(Point::id).collect(),
+            })
         };
+        let drained = service.backends.iter().filter(|backend| service.weight(**backend) == 0);
         // Tor may know none of the HSDirs of a slot.
         let can_be_posted = |spot: &&Spot| spot.hsdirs.iter().any(|(hsdir, _)| self.is_known_to_tor(*hsdir));
         let slots = || service.spots.iter().filter(can_be_posted).map(|spot| spot.slot);
         let missing = old()
+            .chain(drained)
             .flat_map(|backend| slots().map(move |slot| (backend, slot)))
             .find(|(backend, slot)| !is_listed(Key { owner: number, slot: *slot }, backend));
         if let Some((backend, slot)) = missing {
@@ -318,7 +338,7 @@ impl<V: OnionVersion> World<V> {
             .map(|(number, since)| (number, format!("its first descriptor, due since {since}")));
         let has_points = |service: usize, since: Moment| {
             let looked = |backend: &usize| &self.watch.prompt.backends[*backend];
-            let mut looked = self.services[service].backends.iter().map(looked);
+            let mut looked = self.services[service].serving().map(looked);
             looked.any(|looked| looked.points.is_some() && looked.changed < since)
         };
         let mut next = self.watch.prompt.awaited.iter().filter_map(|(next, Awaited { since, is_next })| {
@@ -372,7 +392,7 @@ impl<V: OnionVersion> World<V> {
     fn first_due(&self, number: usize) -> Option<Moment> {
         let prompt = &self.watch.prompt;
         let configured = self.services[number].configured.filter(|_| !prompt.begun.contains(&number))?;
-        let looked = self.services[number].backends.iter().map(|backend| &prompt.backends[*backend]);
+        let looked = self.services[number].serving().map(|backend| &prompt.backends[*backend]);
         let found = looked.filter(|looked| looked.points.is_some()).map(|looked| looked.changed).min()?;
         let Timing { settle, first_requests, .. } = self.timing;
         Some(found.max(configured).max(prompt.resumed).after(settle + first_requests))

@@ -144,6 +144,7 @@ impl<V: OnionVersion> World<V> {
             let listed = self.check_stored(number, alarm);
             self.check_height(number, alarm);
             self.check_fair(number, alarm);
+            self.check_weights(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
         }
@@ -363,13 +364,17 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// Checks that every backend that has been found for long enough is listed, unless others have taken all
-    /// of its places.
+    /// Checks that every backend that has been found for long enough is listed, unless others have taken
+    /// all of its places. With different weights it may be in one of several sets only, whose HSDir may be
+    /// at fault.
     fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[V]>)], alarm: &mut Alarm) {
         let points = || listed.iter().flat_map(|(_, points)| points.iter());
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
         let service = &self.services[number];
-        let missing = service.backends.iter().find(|backend| {
+        if service.distinct && service.has_different_weights() {
+            return;
+        }
+        let missing = service.serving().find(|backend| {
             !points().any(|point| self.fates[point.id() as usize].backend == **backend)
                 && self.has_room(number, **backend, points().map(Point::relay))
                 && self.is_found(**backend, since, alarm)
