@@ -54,6 +54,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         shown_by: (V3, 1),
     },
     Mutation {
+        name: "take-an-earlier-run-for-another-publisher",
+        file: "engine/upload/proof.rs",
+        text: "Some(*revision) == self.stored)",
+        replacement: "Some(*revision) >= self.stored)",
+        expected: &[Status],
+        shown_by: (V2, 1),
+    },
+    Mutation {
         name: "stop-at-the-rings-end",
         file: "v3/ring.rs",
         text: "in from.iter().chain(before) {",
@@ -207,7 +215,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "let-drained-backends-rest-while-no-other-one-lives",
-        file: "engine/service.rs",
+        file: "engine/service/choice.rs",
         text: "let drained_serve = self.is_none_live_but_drained(backends);",
         replacement: "let drained_serve = false;",
         expected: &[Found, Stored],
@@ -279,7 +287,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "drop-the-last-set-at-once",
-        file: "engine/service.rs",
+        file: "engine/service/choice.rs",
         text: "self.keep_last(cx, backends);",
         replacement: "self.sets.clear(); self.keep_last(cx, backends);",
         expected: &[Stored, Found],
