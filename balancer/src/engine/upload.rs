@@ -35,11 +35,7 @@ pub(super) struct Upload {
     owed: Option<Duration>,
     /// True if it left an upload without an answer, and has stored nothing since.
     silent: bool,
-    /// True if a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
-    broke_its_word: bool,
-    /// True if it has held a descriptor of ours. An acknowledgement is enough for that only where it is for
-    /// its set.
-    has_held_ours: bool,
+    shown: Shown,
     /// The greatest revision that it has acknowledged; `None` before the first.
     stored: Option<u64>,
     /// The latest publication with that revision that it has acknowledged. A signer that was restarted may
@@ -47,6 +43,16 @@ pub(super) struct Upload {
     stored_by: PublicationId,
     /// The latest publication that it has acknowledged, of any revision.
     taken: PublicationId,
+}
+
+/// The HSDir's acts that acknowledgements and read-backs have shown.
+#[derive(Default)]
+struct Shown {
+    /// True if a read-back found that it does not hold what it acknowledged, and it has stored nothing since.
+    broke_its_word: bool,
+    /// True if it has held a descriptor of ours. An acknowledgement is enough for that only where it is for
+    /// its set.
+    held_ours: bool,
 }
 
 /// The HSDir's relation to the present round's revision.
@@ -104,8 +110,7 @@ impl Upload {
             round: Standing { refused: false, may_hold: true, excused: false },
             owed: None,
             silent: false,
-            broke_its_word: false,
-            has_held_ours: false,
+            shown: Shown::default(),
             stored: None,
             stored_by: PublicationId(0),
             taken: PublicationId(0),
@@ -245,7 +250,7 @@ impl Upload {
         proof: Proof,
     ) -> bool {
         self.taken = self.taken.max(id);
-        self.has_held_ours |= proof == Proof::Word;
+        self.shown.held_ours |= proof == Proof::Word;
         match revision.cmp(&self.stored) {
             Ordering::Greater => (self.stored, self.stored_by) = (revision, id),
             Ordering::Equal => self.stored_by = self.stored_by.max(id),
@@ -276,7 +281,7 @@ impl Upload {
 
     /// True if it has held a descriptor of ours.
     pub(super) fn has_held_ours(&self) -> bool {
-        self.has_held_ours
+        self.shown.held_ours
     }
 
     /// True if it has acknowledged publication `id` or a later one.
@@ -292,7 +297,7 @@ impl Upload {
         self.refusing = false;
         self.round.excused = false;
         self.silent = false;
-        self.broke_its_word = false;
+        self.shown.broke_its_word = false;
     }
 
     pub(super) fn unknown(&mut self) {

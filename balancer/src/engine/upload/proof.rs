@@ -70,7 +70,7 @@ impl Upload {
         }
         let claimed = match self.state {
             State::Acknowledged { claim, .. } | State::Proving { claim, .. } => Some(claim.revision),
-            State::Wanted { .. } if !self.broke_its_word && self.stored_by >= self.current_since => {
+            State::Wanted { .. } if !self.shown.broke_its_word && self.stored_by >= self.current_since => {
                 self.stored
             }
             _ => None,
@@ -87,7 +87,7 @@ impl Upload {
     ) -> Proven {
         if self.is_proven_by(found, set) {
             // A copy of a higher revision is of an earlier run of this balancer, or of another publisher.
-            self.has_held_ours |=
+            self.shown.held_ours |=
                 matches!(found, Found::Copy { revision, .. } if Some(*revision) == self.stored);
             self.settle();
             return Proven::Yes;
@@ -106,7 +106,7 @@ impl Upload {
             }
         };
         self.fail(cx, UploadProblem::NotHeld);
-        let news = !std::mem::replace(&mut self.broke_its_word, true);
+        let news = !std::mem::replace(&mut self.shown.broke_its_word, true);
         if news { Proven::BrokenWord { later } } else { Proven::No }
     }
 
