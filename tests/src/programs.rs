@@ -36,8 +36,12 @@ impl Programs {
     }
 
     /// Builds them as they are delivered, with the features that they need alone. Later calls of
-    /// [`Programs::build`] in this process give these.
+    /// [`Programs::build`] in this process give these. A test that starts this process with [`OF_TESTS`] gets
+    /// its own programs.
     pub fn delivered() -> Result<&'static Self> {
+        if env::var_os(OF_TESTS).is_some() {
+            return Self::build();
+        }
         let packages = PACKAGES.into_iter().flat_map(|package| ["--package", package]);
         Self::built(|| ["build", "--quiet"].into_iter().chain(packages).collect())
     }
@@ -48,6 +52,8 @@ impl Programs {
     }
 }
 
+/// The variable by which a test has another program of this package use what `cargo test` has built.
+pub const OF_TESTS: &str = "ONIONBALANCE_PROGRAMS_OF_TESTS";
 /// The packages of the programs.
 const PACKAGES: [&str; 3] = ["onionbalance", "onionbalance-signer", "onionbalance-key"];
 /// The names of test targets for which cargo builds the programs of all these packages: it does so for any

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use onionbalance_tests::paths::BuildPaths;
-use onionbalance_tests::programs::Running;
+use onionbalance_tests::programs::{OF_TESTS, Running};
 use onionbalance_tests::wait::until;
 use tempfile::TempDir;
 
@@ -71,7 +71,7 @@ impl Demo {
     fn start_until(stage: &str) -> Result<Self> {
         let (output, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-        command.env("TMPDIR", temporary.path());
+        command.env("TMPDIR", temporary.path()).env(OF_TESTS, "1");
         let running = Running::start(&mut command, &output.path().join("demo.log"))?;
         running.wait_line(stage, UP)?;
         Ok(Self { running, target: BuildPaths::find()?.target, temporary, _output: output })
