@@ -7,6 +7,7 @@
 
 mod hsdirs;
 mod others;
+mod read_backs;
 mod refusals;
 mod rounds;
 
@@ -23,13 +24,13 @@ use self::refusals::ReadBack;
 use self::rounds::Round;
 use super::capacity::Place;
 use super::context::Context;
-use super::event::{Found, Proof, UploadOutcome};
+use super::event::{Proof, UploadOutcome};
 use super::id::{DescriptorSlot, PublicationId, ServiceId};
 use super::notice::Notice;
 use super::revision::Floor;
 use super::status::{DescriptorStatus, HsdirStatus, UploadProblem};
 use super::timers::{DescriptorTimer, Timer, earliest, ended};
-use super::upload::{Proven, Upload};
+use super::upload::Upload;
 
 /// One descriptor of one service; `I` identifies an introduction point.
 pub(super) struct Descriptor<I> {
@@ -174,8 +175,10 @@ impl<I: Eq> Descriptor<I> {
 
     /// Notes that tor accepted a publication: from now on HSDirs may answer.
     pub(super) fn posted(&mut self, cx: &mut Context<impl RngCore>, id: PublicationId, revision: u64) {
-        self.revision = self.revision.max(Some(revision));
-        self.others.posted(revision);
+        if self.revision < Some(revision) {
+            self.revision = Some(revision);
+            self.others.posted_higher();
+        }
         self.note_revision(cx, id, revision);
         self.problem = None;
         self.not_posted = 0;
@@ -237,81 +240,6 @@ impl<I: Eq> Descriptor<I> {
                 self.complete(cx);
             }
             UploadOutcome::Refused(reason) => self.refused(cx, fingerprint, revision, reason),
-        }
-    }
-
-    /// The HSDirs that have to be read back now. They then count as waiting in the line for that.
-    pub(super) fn queue_proofs(&mut self, now: Duration) -> Vec<Fingerprint> {
-        if self.proof == Proof::Word {
-            return Vec::new();
-        }
-        let due =
-            self.hsdirs.iter_mut().filter_map(|(hsdir, upload)| upload.queue_proof(now).then_some(*hsdir));
-        due.collect()
-    }
-
-    /// Begins to read back the set that an HSDir acknowledged. False if that is no longer needed.
-    pub(super) fn begin_proof(&mut self, cx: &Context<impl RngCore>, hsdir: Fingerprint) -> bool {
-        let until = cx.now.elapsed + cx.timing.fetch_timeout;
-        self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.begin_proof(until))
-    }
-
-    /// Notes the end of a read-back: `found` is the descriptor on the HSDir, or the failure to fetch it.
-    pub(super) fn read_back(
-        &mut self,
-        cx: &mut Context<impl RngCore>,
-        fingerprint: Fingerprint,
-        found: &Found<I>,
-    ) {
-        let sets = &self.sets;
-        let is_answered =
-            |hsdir: &&mut Upload| hsdir.is_proving() || hsdir.is_proven_by(found, own_set(sets, hsdir));
-        match (self.hsdirs.get_mut(&fingerprint).filter(is_answered), found) {
-            (Some(hsdir), _) => {
-                let refused = hsdir.refused();
-                let proven = hsdir.prove(cx, found, own_set(sets, hsdir));
-                if let (Proven::BrokenWord { .. }, Found::Copy { revision, .. }) = (proven, found) {
-                    self.found_instead(cx, fingerprint, *revision);
-                }
-                self.proven(cx, fingerprint, proven);
-                // Others that refused may hold that revision as well.
-                if let Some(revision) = refused {
-                    self.revision_seen(cx, revision);
-                }
-            }
-            (None, Found::Copy { revision, .. }) => {
-                self.found_instead(cx, fingerprint, *revision);
-                self.lacks_round(fingerprint);
-                self.revision_seen(cx, *revision);
-            }
-            (None, Found::Nothing) => {
-                self.lacks_round(fingerprint);
-                self.read_back_failed(cx);
-            }
-            (None, Found::Sealed | Found::Failed) => self.read_back_failed(cx),
-        }
-    }
-
-    fn proven(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, proven: Proven) {
-        let (service, slot) = (self.service.clone(), self.slot);
-        match proven {
-            Proven::Yes => self.settled(cx),
-            Proven::BrokenWord { later: None } => {
-                self.tell_short(cx, Notice::HsdirHasNone { service, slot, hsdir });
-            }
-            Proven::BrokenWord { later: Some(later) } => {
-                self.tell_short(cx, Notice::HsdirHasOther { service, slot, hsdir, later });
-            }
-            Proven::No => {}
-        }
-    }
-
-    /// Notes that an HSDir has this revision in place of the one that it refused or acknowledged.
-    fn found_instead(&mut self, cx: &mut Context<impl RngCore>, hsdir: Fingerprint, revision: u64) {
-        let has_held_ours = self.hsdirs.get_mut(&hsdir).is_some_and(|upload| upload.has_held_ours());
-        if has_held_ours && self.others.found(cx.now.elapsed, revision) {
-            let (service, slot) = (self.service.clone(), self.slot);
-            self.tell_short(cx, Notice::OtherPublisher { service, slot, hsdir });
         }
     }
 
@@ -428,9 +356,4 @@ impl<I: Eq> Descriptor<I> {
             });
         }
     }
-}
-
-/// The set that belongs on an HSDir; `None` before it is chosen.
-fn own_set<'a, I>(sets: &'a [Vec<I>], hsdir: &Upload) -> Option<&'a [I]> {
-    sets.get(hsdir.number().checked_rem(sets.len())?).map(Vec::as_slice)
 }

@@ -9,20 +9,17 @@ use std::time::Duration;
 /// revisions grow in step with ours leaves no such sign: the two replace each other.
 #[derive(Default)]
 pub(super) struct Others {
-    /// The greatest revision that was handed to tor; `None` before the first.
-    posted: Option<u64>,
-    /// True if a higher one may have reached HSDirs: tor was lost while a publication was handed over.
+    /// True if a higher revision than those that tor accepted may have reached HSDirs: tor was lost while a
+    /// publication was handed over.
     is_in_doubt: bool,
     /// The last time at which a descriptor of another publisher was seen; `None` if none was.
     seen: Option<Duration>,
 }
 
 impl Others {
-    /// Notes that tor accepted a publication of this revision.
-    pub(super) fn posted(&mut self, revision: u64) {
-        if self.posted < Some(revision) {
-            (self.posted, self.is_in_doubt) = (Some(revision), false);
-        }
+    /// Notes that tor accepted a higher revision than all before.
+    pub(super) fn posted_higher(&mut self) {
+        self.is_in_doubt = false;
     }
 
     /// Notes that a publication was not handed over, as far as is known.
@@ -30,10 +27,10 @@ impl Others {
         self.is_in_doubt = true;
     }
 
-    /// Notes that an HSDir which has held ours holds this revision. True if another publisher has put
-    /// it there.
-    pub(super) fn found(&mut self, now: Duration, revision: u64) -> bool {
-        let is_ours = self.is_in_doubt || self.posted.is_none_or(|posted| revision <= posted);
+    /// Notes that an HSDir which has held ours holds this revision; `posted` is the greatest that tor
+    /// accepted, `None` before the first. True if another publisher has put it there.
+    pub(super) fn found(&mut self, now: Duration, revision: u64, posted: Option<u64>) -> bool {
+        let is_ours = self.is_in_doubt || posted.is_none_or(|posted| revision <= posted);
         if !is_ours {
             self.seen = Some(now);
         }
@@ -54,15 +51,13 @@ mod tests {
     fn what_may_be_ours_is_not_another_publishers() {
         let now = Duration::from_secs(60);
         let mut others = Others::default();
-        assert!(!others.found(now, 5));
-        others.posted(1000);
-        assert!(!others.found(now, 1000));
+        assert!(!others.found(now, 5, None));
+        assert!(!others.found(now, 1000, Some(1000)));
         others.not_posted();
-        others.posted(1000);
-        assert!(!others.found(now, 1001) && others.seen().is_none());
-        others.posted(2000);
-        assert!(!others.found(now, 1001));
-        assert!(others.found(now, 2001));
+        assert!(!others.found(now, 1001, Some(1000)) && others.seen().is_none());
+        others.posted_higher();
+        assert!(!others.found(now, 1001, Some(2000)));
+        assert!(others.found(now, 2001, Some(2000)));
         assert_eq!(others.seen(), Some(now));
     }
 }
