@@ -48,7 +48,7 @@ pub use history::Happening;
 pub use notice::Words;
 pub use pool::Share;
 pub use post_count::PostLoad;
-pub use report::ServiceReport;
+pub use report::{DescriptorReport, ServiceReport};
 pub use runtimes::{Runtimes, Work};
 pub use tally::{Activity, Fetches, Publications, Signatures, Uploads};
 pub use usage::Usage;
@@ -235,13 +235,16 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             let frontend = self.frontends.get(&status.service);
             let client_line =
                 frontend.and_then(|frontend| V::client_line(&frontend.address, &frontend.backends));
-            let period = |descriptor: &DescriptorStatus| {
-                Some(self.directory.as_ref()?.period(&frontend?.address, descriptor.slot))
+            let descriptor = |DescriptorStatus { slot, .. }: &DescriptorStatus| DescriptorReport {
+                period: self
+                    .directory
+                    .as_ref()
+                    .zip(frontend)
+                    .map(|(directory, frontend)| directory.period(&frontend.address, *slot)),
+                bytes: self.tally.size_of(&status.service, *slot),
             };
-            let size = |descriptor: &DescriptorStatus| self.tally.size_of(&status.service, descriptor.slot);
             ServiceReport {
-                sizes: status.descriptors.iter().map(size).collect(),
-                periods: status.descriptors.iter().map(period).collect(),
+                descriptors: status.descriptors.iter().map(descriptor).collect(),
                 uploads: self.tally.uploads_of(&status.service),
                 publications: self.tally.publications_of(&status.service),
                 activity: self

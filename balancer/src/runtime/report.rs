@@ -9,15 +9,22 @@ use crate::engine::ServiceStatus;
 use crate::names::Names;
 use crate::onion_version::ClientLine;
 
+/// The facts of a descriptor that the engine does not know.
+#[derive(Clone, Debug, Default)]
+pub struct DescriptorReport {
+    /// Its time period; `None` before the first consensus.
+    pub period: Option<Range<UnixTime>>,
+    /// The size of its largest text in bytes; `None` before it was signed.
+    pub bytes: Option<usize>,
+}
+
 /// The status of one service, with its names.
 #[derive(Clone, Debug)]
 pub struct ServiceReport {
     /// The engine's state of the service.
     pub status: ServiceStatus,
-    /// The time periods of its descriptors, in their order; `None` before the first consensus.
-    pub periods: Vec<Option<Range<UnixTime>>>,
-    /// The sizes of its descriptors' largest texts in bytes, in their order; `None` before they are signed.
-    pub sizes: Vec<Option<usize>>,
+    /// Further facts of its descriptors, in their order.
+    pub descriptors: Vec<DescriptorReport>,
     /// The uploads of its descriptors.
     pub uploads: Uploads,
     /// The times that its publications took.

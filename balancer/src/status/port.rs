@@ -1,8 +1,8 @@
 //! The TCP port of the metrics (`metrics-listen`).
 //!
-//! Nobody is asked who he is, so it shows less than a socket: `GET /metrics`, which has the names of services
-//! and backends and no address, and nothing to a reader without HTTP. Strangers cannot make the process work
-//! without a bound: the metrics are rendered once a second at most, and [`readers`] bounds the rest.
+//! A port does not tell its readers apart, so it shows less than a socket: `GET /metrics`, which has the
+//! names of services and backends and no address, and nothing to a reader without HTTP. The work for
+//! strangers has a bound: the metrics are rendered once a second at most, and [`readers`] bounds the rest.
 
 use std::future::pending;
 use std::io;

@@ -18,8 +18,8 @@ use crate::engine::{
 use crate::names::{Names, NamesBuilder};
 use crate::onion_version::Rings;
 use crate::runtime::{
-    Activity, ConsensusAge, Durations, Fetches, Happening, PostLoad, Publications, ServiceReport, Signatures,
-    State, TorState, Uploads, Words,
+    Activity, ConsensusAge, DescriptorReport, Durations, Fetches, Happening, PostLoad, Publications,
+    ServiceReport, Signatures, State, TorState, Uploads, Words,
 };
 use crate::tor::documents::consensus::Lifetime;
 
@@ -125,8 +125,7 @@ pub(crate) fn report(
     let uploads = Uploads { begun: 20, acknowledged: 16, refused: 1, failed: 2 };
     let fetches = Fetches { begun: 50, copy: 40, not_found: 6, failed: 3, invalid: 0 };
     ServiceReport {
-        periods: vec![period; status.descriptors.len()],
-        sizes: vec![Some(20_480); status.descriptors.len()],
+        descriptors: vec![DescriptorReport { period, bytes: Some(20_480) }; status.descriptors.len()],
         uploads,
         publications: PUBLICATIONS,
         activity: Activity::default(),

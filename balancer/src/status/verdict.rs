@@ -92,7 +92,13 @@ impl Verdict {
 
 /// True for problems that end by themselves after a start.
 fn is_of_start(id: ProblemId) -> bool {
-    matches!(id, ProblemId::NotPublished | ProblemId::BackendNotFound | ProblemId::DescriptorIncomplete)
+    matches!(
+        id,
+        ProblemId::NotPublished
+            | ProblemId::BackendNotFound
+            | ProblemId::DescriptorIncomplete
+            | ProblemId::DescriptorRefused
+    )
 }
 
 /// The health of single services, by one verdict.

@@ -1,7 +1,6 @@
 //! The part of the report about one service.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use onionbalance_proto::relay::Fingerprint;
@@ -19,7 +18,7 @@ use crate::engine::{
 };
 use crate::names::Names;
 use crate::onion_version::Rings;
-use crate::runtime::{self, PUBLICATION_BOUNDS, ServiceReport};
+use crate::runtime::{self, DescriptorReport, PUBLICATION_BOUNDS, ServiceReport};
 
 /// The places of HSDirs on the rings of a report. Tors that have the same consensus share its rings.
 #[derive(Default)]
@@ -40,7 +39,7 @@ pub(super) fn service(
     healths: &ServiceHealths<'_>,
     now: UnixTime,
 ) -> Service {
-    let ServiceReport { status, names, client_line, periods, sizes, uploads, publications, fetches, .. } =
+    let ServiceReport { status, names, client_line, descriptors, uploads, publications, fetches, .. } =
         report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
@@ -51,14 +50,12 @@ pub(super) fn service(
         let of_period = status.descriptors.iter().filter(|descriptor| descriptor.slot.period == *period);
         Some(ago(of_period.filter_map(|descriptor| descriptor.published_ago).min()?, now))
     };
-    let descriptor =
-        |((one, period), bytes): ((&DescriptorStatus, &Option<Range<UnixTime>>), &Option<usize>)| {
-            let is_first = numbers.first() == Some(&one.slot.period);
-            let which = if is_first { Which::First } else { Which::Second };
-            let places = rings.map(|rings| known.places(rings, one.slot));
-            let descriptor = descriptor(one, which, period.as_ref(), places, has_replicas, now);
-            Descriptor { bytes: *bytes, ..descriptor }
-        };
+    let descriptor = |(one, of): (&DescriptorStatus, &DescriptorReport)| {
+        let is_first = numbers.first() == Some(&one.slot.period);
+        let which = if is_first { Which::First } else { Which::Second };
+        let places = rings.map(|rings| known.places(rings, one.slot));
+        descriptor(one, of, which, places, has_replicas, now)
+    };
     let backends = status.backends.iter().zip(fetches);
     Service {
         onion_address: status.service.to_string(),
@@ -72,15 +69,15 @@ pub(super) fn service(
         uploads: uploads_of(*uploads),
         publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),
-        descriptors: status.descriptors.iter().zip(periods).zip(sizes).map(descriptor).collect(),
+        descriptors: status.descriptors.iter().zip(descriptors).map(descriptor).collect(),
         instances: backends.map(|(of, fetches)| instance(of, *fetches, names, now)).collect(),
     }
 }
 
 fn descriptor(
     status: &DescriptorStatus,
+    DescriptorReport { period, bytes }: &DescriptorReport,
     which: Which,
-    period: Option<&Range<UnixTime>>,
     places: Option<&HashMap<Fingerprint, f64>>,
     has_replicas: bool,
     now: UnixTime,
@@ -90,13 +87,13 @@ fn descriptor(
     Descriptor {
         which,
         time_period: status.slot.period,
-        period_begins: period.map(|period| Moment(period.start)),
-        period_ends: period.map(|period| Moment(period.end)),
+        period_begins: period.as_ref().map(|period| Moment(period.start)),
+        period_ends: period.as_ref().map(|period| Moment(period.end)),
         replica: has_replicas.then_some(status.slot.replica),
         revision: status.revision,
         intro_points_num: status.points,
         sets: status.sets,
-        bytes: None,
+        bytes: *bytes,
         hsdirs: status.hsdirs.len(),
         stored: status.hsdirs.iter().filter(is_stored).count(),
         last_stored: status.stored_ago.map(|stored| ago(stored, now)),

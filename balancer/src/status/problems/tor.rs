@@ -75,7 +75,7 @@ fn behind(tor: &TorState, now: UnixTime) -> Option<Problem> {
     Some(warning(ProblemId::TorOverloaded, text, remedy).lasting(Some(time), now))
 }
 
-/// A tor that has lost much memory.
+/// A tor that is due for a restart, because it loses memory with each post.
 fn restart(tor: &TorState) -> Option<Problem> {
     let (places, posts) = (tor.places(), tor.posts.since_start);
     let text =

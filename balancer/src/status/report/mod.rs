@@ -210,6 +210,16 @@ impl Tor {
             (false, None) => "away",
         }
     }
+
+    /// Its version, and its progress or the size of its network, as far as they are known.
+    pub fn facts(&self) -> impl Iterator<Item = String> {
+        let progress = if self.ready {
+            self.hsdirs.map(|number| format!("{number} HSDirs"))
+        } else {
+            self.bootstrap.map(|percent| format!("at {percent} %"))
+        };
+        self.version.clone().into_iter().chain(progress)
+    }
 }
 
 impl Report {

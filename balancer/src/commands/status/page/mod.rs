@@ -129,11 +129,8 @@ fn parts(report: &Report) -> Markup {
 
 /// The version of a tor and the state of its consensus, as far as they are known.
 fn network(tor: &Tor) -> String {
-    let version = tor.version.as_ref().map(|version| format!("tor {version}"));
-    let bootstrap = tor.bootstrap.filter(|_| !tor.ready).map(|percent| format!("bootstrapped {percent} %"));
-    let hsdirs = tor.hsdirs.map(|number| format!("{number} HSDirs"));
     let consensus = tor.consensus_valid_until.map(|until| format!("consensus until {}", time(until)));
-    [version, bootstrap, hsdirs, consensus].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    tor.facts().chain(consensus).collect::<Vec<_>>().join(", ")
 }
 
 /// The number of HSDirs on the rings; `None` if tors have different ones.

@@ -132,7 +132,8 @@ impl<'a> Screen<'a> {
         let most = self.most(tors.len());
         let tor = |tor: &Tor| {
             let state = format!("{} {}", tor.access(), self.ago(tor.since));
-            ["  tor      ", &format!("{state:<22} "), &clean(&about(tor)), "\n"].concat()
+            let about: Vec<_> = [tor.control_ports.join(" or ")].into_iter().chain(tor.facts()).collect();
+            ["  tor      ", &format!("{state:<22} "), &clean(&about.join(", ")), "\n"].concat()
         };
         let text: String = tors.iter().take(most).map(tor).collect();
         let text = text + &more(tors.len().saturating_sub(most));
@@ -162,15 +163,6 @@ impl<'a> Screen<'a> {
     fn until(&self, moment: Moment) -> String {
         Age(self.report.until(moment)).to_string()
     }
-}
-
-/// The places, the version and the network of a tor, as far as they are known.
-fn about(tor: &Tor) -> String {
-    let version = tor.version.clone();
-    let bootstrap = tor.bootstrap.filter(|_| !tor.ready).map(|percent| format!("at {percent} %"));
-    let hsdirs = tor.hsdirs.filter(|_| tor.ready).map(|number| format!("{number} HSDirs"));
-    let parts = [Some(tor.control_ports.join(" or ")), version, bootstrap, hsdirs];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The line in place of `left` others; empty if there are none.
