@@ -364,9 +364,9 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// Checks that every backend that has been found for long enough is listed, unless others have taken
-    /// all of its places. With different weights it may be in one of several sets only, whose HSDir may be
-    /// at fault.
+    /// Checks that every backend that has been found for long enough is listed, unless others have taken all
+    /// of its places. Services with several sets and different weights are left out: a backend of low weight
+    /// may be in one set only, and the HSDir of that set may be at fault.
     fn check_seen(&mut self, number: usize, listed: &[(RelayId, Rc<[V]>)], alarm: &mut Alarm) {
         let points = || listed.iter().flat_map(|(_, points)| points.iter());
         let since = Moment(self.now.0.saturating_sub(Moment::ZERO.after(self.promises.seen).0));
