@@ -6,6 +6,7 @@
 mod allowed_user;
 mod cookies;
 mod error;
+mod health_check;
 mod historic;
 mod key;
 mod level;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::allowed_user::AllowedUser;
 pub use self::error::{ConfigError, Lines, line_of_key};
+pub use self::health_check::{HealthCheck, HttpProbe, ProbeKind, StatusCodes};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogAddresses, LogLevel, UnknownAddresses, UnknownLevel};

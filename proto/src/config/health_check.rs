@@ -1,0 +1,57 @@
+//! The health check of a backend.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A health check: the probe that is made, and the results by which a backend counts as unwell.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HealthCheck {
+    /// The port of the backend's onion service that a probe connects to, 1 to 65535.
+    pub port: u16,
+    /// What a probe asks of the backend.
+    pub kind: ProbeKind,
+    /// The time between the beginnings of two probes, without jitter; 10 s at the least.
+    pub interval: Duration,
+    /// The time after which a probe without an answer has failed.
+    pub timeout: Duration,
+    /// The failures in a row after which the backend is unwell; 1 at the least.
+    pub fall: u8,
+    /// The successes in a row after which an unwell backend is well again; 1 at the least.
+    pub rise: u8,
+}
+
+/// What a probe asks of a backend.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ProbeKind {
+    /// It accepts a connection.
+    Connect,
+    /// It answers an HTTP/1.1 request.
+    Http(HttpProbe),
+}
+
+/// The HTTP/1.1 request of a probe, `GET`, and the answer that it wants.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HttpProbe {
+    /// The request's target: an absolute path, with or without a query.
+    pub path: String,
+    /// The value of the request's `Host` header; `None`: the frontend's address.
+    pub host: Option<String>,
+    /// The status codes of a backend that is well, each 100 to 599.
+    pub expect: StatusCodes,
+    /// The text that the body must contain; `None`: any body will do.
+    pub body: Option<String>,
+}
+
+/// A range of HTTP status codes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct StatusCodes {
+    first: u16,
+    last: u16,
+}
+
+impl StatusCodes {
+    /// The codes of this range.
+    pub fn range(self) -> RangeInclusive<u16> {
+        self.first..=self.last
+    }
+}
