@@ -7,12 +7,16 @@
 //! Requests name descriptors by addresses and ids, and the answers are text. So one carrier serves both
 //! versions of onion services, and knows none of their formats.
 
+mod probe;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::{v2, v3};
+
+pub use probe::{Probe, ProbeFailure, Probed};
 
 /// A carrier of descriptors to and from HSDirs.
 ///
@@ -21,7 +25,8 @@ use onionbalance_proto::{v2, v3};
 /// - [`Network::read_directory`] by one [`Message::Directory`];
 /// - [`Network::fetch`] and [`Network::fetch_as_client`] by one [`Message::Fetched`];
 /// - [`Network::post`] by one [`Message::NotPosted`], or by one [`Message::Posted`] and then one
-///   [`Message::Uploaded`] for each HSDir.
+///   [`Message::Uploaded`] for each HSDir;
+/// - [`Network::probe`] by one [`Message::Probed`], shortly after the probe's timeout at the latest.
 ///
 /// Each of these comes exactly once and within minutes, even if the network never answers. [`Message::Lost`]
 /// answers all outstanding requests. A carrier that cannot take a request, because it is not ready or has too
@@ -41,6 +46,9 @@ pub trait Network: Send + 'static {
 
     /// Uploads a descriptor to HSDirs.
     fn post(&mut self, request: RequestId, post: Post);
+
+    /// Connects to a backend as a client does, and asks of it what its health check demands.
+    fn probe(&mut self, request: RequestId, probe: Probe);
 
     /// The next message. The caller has to await it all the time; the future may be dropped and created
     /// again.
@@ -154,6 +162,8 @@ pub enum Message<E> {
     NotPosted(RequestId, String),
     /// The end of the upload to one HSDir.
     Uploaded(RequestId, Fingerprint, Verdict),
+    /// The end of a probe.
+    Probed(RequestId, Probed),
 }
 
 /// The reason for which no request is carried.

@@ -371,6 +371,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             Message::Posted(request) => self.on_posted(request),
             Message::NotPosted(request, problem) => self.on_not_posted(request, &problem),
             Message::Uploaded(request, hsdir, verdict) => self.on_uploaded(request, hsdir, verdict),
+            Message::Probed(..) => {}
         }
     }
 }

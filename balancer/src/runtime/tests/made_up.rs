@@ -17,8 +17,8 @@ use tokio::time::sleep;
 
 use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Source, Timing};
 use crate::network::{
-    ClientLookup, DescriptorName, Documents, Fetched, Lookup, Message, Network, Post, RequestId, Verdict,
-    Version,
+    ClientLookup, DescriptorName, Documents, Fetched, Lookup, Message, Network, Post, Probe, ProbeFailure,
+    Probed, RequestId, Verdict, Version,
 };
 use crate::onion_version::{
     ClientLine, Directory, DirectoryError, Frontend, OnionVersion, Order, Rings, SignError, Signed,
@@ -259,6 +259,8 @@ struct State {
     documents: Option<Documents>,
     /// The answer of all HSDirs for each v2 descriptor that they have.
     answers: HashMap<DescriptorId, Fetched>,
+    /// The reason for which each unwell backend, named by its address, fails its probes.
+    unwell: HashMap<String, ProbeFailure>,
 }
 
 impl MadeUpNetwork {
@@ -406,6 +408,16 @@ impl Network for MadeUpNetwork {
             let verdict = state.store(address, hsdir, &post.text);
             self.stage.say(Message::Uploaded(request, hsdir, verdict));
         }
+    }
+
+    fn probe(&mut self, request: RequestId, probe: Probe) {
+        let state = self.stage.state();
+        let probed = match state.unwell.get(&probe.address) {
+            _ if !state.is_there => Probed::Unmade("there is no network".to_owned()),
+            Some(failure) => Probed::Failed(failure.clone()),
+            None => Probed::Succeeded(Duration::from_secs(1)),
+        };
+        self.stage.say(Message::Probed(request, probed));
     }
 
     async fn next(&mut self) -> Message<Infallible> {

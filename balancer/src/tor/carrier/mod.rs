@@ -36,7 +36,9 @@ use super::event::{Event, HsDesc, HsDescContent, StatusClient};
 use super::hsdir::{HsFetchError, HsPostError, Posted};
 use super::session::Session;
 use crate::confinement::Confinement;
-use crate::network::{self, ClientLookup, Fetched, Lookup, Network, Post, RequestId, Verdict, Version};
+use crate::network::{
+    self, ClientLookup, Fetched, Lookup, Network, Post, Probe, Probed, RequestId, Verdict, Version,
+};
 
 /// The time after which a request without an event is given up: tor looks for circuits to the HSDir for two
 /// minutes (`SocksTimeout`), and may try the last one for 15 seconds more.
@@ -362,6 +364,10 @@ impl Network for ControlPort {
 
     fn post(&mut self, request: RequestId, post: Post) {
         self.take(Command::Post(request, post));
+    }
+
+    fn probe(&mut self, request: RequestId, _: Probe) {
+        self.say(Message::Probed(request, Probed::Unmade(AWAY.to_owned())));
     }
 
     async fn next(&mut self) -> Message {
