@@ -200,6 +200,7 @@ fn engine(
         id: ServiceId::of(address),
         backends: backends.iter().map(BackendId::of).collect(),
         weights: Weights::default(),
+        checks: BTreeMap::new(),
         max_points: 20,
         distinct: true,
         proof: V3::PROOF,
@@ -293,7 +294,7 @@ impl Life<'_> {
                 }
                 events.push(("posted", Event::Posted { id, revision: self.clock().wall.0 }));
             }
-            Action::ReadBack { .. } | Action::Notice(_) => {}
+            Action::ReadBack { .. } | Action::Probe { .. } | Action::Notice(_) => {}
         }
     }
 }

@@ -11,8 +11,9 @@
 //!   and all others wait. The pace prevents a storm after a clock step, a restart of tor or a change of the
 //!   ring. The first request for a backend, and the first publication of the descriptors that a service
 //!   begins with, come once in the engine's life: only slots bound them.
-//! - *Order.* Posts come before looks, and looks before read-backs. While others wait, a line leaves them
-//!   their share of the slots, which is the least that they need (see [`Shares`]): so no line starves.
+//! - *Order.* Posts come before looks, looks before read-backs, and read-backs before probes. While others
+//!   wait, a line leaves them their share of the slots, which is the least that they need (see [`Shares`]): so
+//!   no line starves. Probes never have more than their share.
 
 mod line;
 mod slots;
@@ -25,7 +26,7 @@ use self::line::Line;
 pub(super) use self::line::{Due, Place};
 use self::slots::Slots;
 pub(super) use self::slots::{Kind, Request};
-use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId};
+use super::id::{BackendId, DescriptorSlot, ProbeId, PublicationId, ServiceId};
 use super::notice::Notice;
 use super::registry::Number;
 use super::status::Load;
@@ -57,26 +58,37 @@ const HELD: Duration = Duration::from_secs(60);
 /// runtime always answers.
 const HELD_FOR_SIGNING: Duration = Duration::from_secs(10 * 60);
 
-/// The fewest slots with which each line has one of its own.
-const LEAST: usize = Kind::ALL.len();
+/// The time for which a probe without an answer keeps its slots. Its circuits are built by then, or fail; it
+/// waits for a backend that does not answer.
+const HELD_FOR_PROBE: Duration = Duration::from_secs(10);
+
+/// The circuits that tor builds at a time for a probe: to the introduction point and to the rendezvous.
+const CIRCUITS_OF_PROBE: usize = 2;
+
+/// The most requests that are outstanding at a time. Each line has at least what one request needs.
+fn in_flight(settings: &Settings, demand: Demand) -> usize {
+    let least = if demand.has_probes { 3 + CIRCUITS_OF_PROBE } else { 3 };
+    settings.in_flight.max(least)
+}
 
 /// The number of slots that the others leave to each line while it waits.
 ///
 /// Looks have enough slots to look for each backend four times before its copy is too old, and read-backs
 /// enough to read everything back within the least time between two renewals, but neither has more than a
-/// third. Posts have the rest. So a look at 5,400 backends every 45 minutes, or the read-backs of 600
+/// third. Probes have a quarter if there are any. Posts have the rest. So a look at 5,400 backends every 45 minutes, or the read-backs of 600
 /// version-2 services in an hour, is a third of one tor.
 #[derive(Clone, Copy)]
 struct Shares {
     posts: usize,
     looks: usize,
     read_backs: usize,
+    probes: usize,
 }
 
 impl Shares {
     fn new(settings: &Settings, demand: Demand) -> Self {
-        let in_flight = settings.in_flight.max(LEAST);
-        let third = in_flight / LEAST;
+        let in_flight = in_flight(settings, demand);
+        let third = in_flight / 3;
         let share = |requests: usize, within: Duration| {
             let busy = REQUEST.as_millis() * requests as u128;
             let slots = busy.div_ceil(within.as_millis().max(1));
@@ -84,7 +96,8 @@ impl Shares {
         };
         let looks = share(demand.backends, settings.timing.max_age / 4);
         let read_backs = share(demand.read_backs, settings.timing.republish_from);
-        Self { posts: in_flight - looks - read_backs, looks, read_backs }
+        let probes = if demand.has_probes { (in_flight / 4).max(CIRCUITS_OF_PROBE) } else { 0 };
+        Self { posts: in_flight - looks - read_backs - probes, looks, read_backs, probes }
     }
 
     fn of(self, kind: Kind) -> usize {
@@ -92,6 +105,7 @@ impl Shares {
             Kind::Post => self.posts,
             Kind::Look => self.looks,
             Kind::ReadBack => self.read_backs,
+            Kind::Probe => self.probes,
         }
     }
 }
@@ -100,11 +114,12 @@ impl Shares {
 /// requests are never answered.
 const REQUEST: Duration = Duration::from_secs(4);
 
-/// The three lines, and the requests that are outstanding at tor.
+/// The four lines, and the requests that are outstanding at tor.
 pub(super) struct Capacity {
     posts: Line<Posting>,
     looks: Line<Number<BackendId>>,
     read_backs: Line<ReadBack>,
+    probes: Line<Number<BackendId>>,
     slots: Slots,
     in_flight: usize,
     shares: Shares,
@@ -118,8 +133,9 @@ impl Capacity {
             posts: Line::new(settings.posts_per_minute),
             looks: Line::new(settings.fetches_per_minute),
             read_backs: Line::new(settings.read_backs_per_minute),
+            probes: Line::new(settings.probes_per_minute),
             slots: Slots::new(),
-            in_flight: settings.in_flight.max(LEAST),
+            in_flight: in_flight(settings, Demand::default()),
             shares: Shares::new(settings, Demand::default()),
             behind_since: None,
         }
@@ -130,7 +146,8 @@ impl Capacity {
         self.posts.allow(settings.posts_per_minute);
         self.looks.allow(settings.fetches_per_minute);
         self.read_backs.allow(settings.read_backs_per_minute);
-        self.in_flight = settings.in_flight.max(LEAST);
+        self.probes.allow(settings.probes_per_minute);
+        self.in_flight = in_flight(settings, demand);
         self.shares = Shares::new(settings, demand);
     }
 
@@ -165,6 +182,11 @@ impl Capacity {
         self.read_backs.join(now, Due::By(now), read_back);
     }
 
+    /// Adds a backend that is to be probed.
+    pub(super) fn join_probes(&mut self, now: Duration, backend: Number<BackendId>) {
+        self.probes.join(now, Due::By(now), backend);
+    }
+
     /// The first post, which stays in its line. `None` if none waits, the pace delays it, or no slot is free.
     pub(super) fn first_post(&self, now: Duration) -> Option<Posting> {
         self.posts.first(now).copied().filter(|_| self.room(Kind::Post, now) > 0)
@@ -193,6 +215,15 @@ impl Capacity {
         may_go.then(|| self.read_backs.leave()).flatten()
     }
 
+    /// Takes the first backend out of the line of probes. `None` if none waits, the pace delays it, or the
+    /// slots for it are not free.
+    pub(super) fn next_probe(&mut self, now: Duration) -> Option<Number<BackendId>> {
+        let own = self.shares.probes.saturating_sub(self.slots.held_by(Kind::Probe));
+        let room = self.room(Kind::Probe, now).min(own);
+        let may_go = self.probes.first(now).is_some() && room >= CIRCUITS_OF_PROBE;
+        may_go.then(|| self.probes.leave()).flatten()
+    }
+
     /// Notes that a publication was handed out for signing and posting: it takes a slot for each of its
     /// uploads, and `posts` of the pace; none if it was [`Due::Now`].
     pub(super) fn posted(&mut self, now: Duration, posts: usize, uploads: impl Iterator<Item = Request>) {
@@ -216,6 +247,21 @@ impl Capacity {
     pub(super) fn read_back(&mut self, now: Duration, request: Request) {
         self.read_backs.spend(now);
         self.slots.take(request, now + HELD);
+    }
+
+    /// Notes that a probe was handed out.
+    pub(super) fn probed(&mut self, now: Duration, id: ProbeId) {
+        self.probes.spend(now);
+        for _ in 0..CIRCUITS_OF_PROBE {
+            self.slots.take(Request::Probe(id), now + HELD_FOR_PROBE);
+        }
+    }
+
+    /// Notes that a probe was answered.
+    pub(super) fn probe_answered(&mut self, id: ProbeId) {
+        for _ in 0..CIRCUITS_OF_PROBE {
+            self.slots.free(Request::Probe(id));
+        }
     }
 
     /// Notes that tor has taken a publication: its uploads begin.
@@ -244,6 +290,7 @@ impl Capacity {
         self.posts.wake_up(slept);
         self.looks.wake_up(slept);
         self.read_backs.wake_up(slept);
+        self.probes.wake_up(slept);
         self.slots.wake_up(slept);
         self.behind_since = self.behind_since.map(|since| since.saturating_add(slept));
     }
@@ -253,6 +300,7 @@ impl Capacity {
         self.posts.clear();
         self.looks.clear();
         self.read_backs.clear();
+        self.probes.clear();
         self.slots = Slots::new();
     }
 
@@ -280,6 +328,7 @@ impl Capacity {
             posts_waiting: self.posts.len(),
             looks_waiting: self.looks.len(),
             read_backs_waiting: self.read_backs.len(),
+            probes_waiting: self.probes.len(),
             longest_wait: self.longest_wait(now),
             behind_for: self.behind_since.map(|since| now.saturating_sub(since)),
         }
@@ -310,6 +359,7 @@ impl Capacity {
             Kind::Post => self.posts.ready_at(),
             Kind::Look => self.looks.ready_at(),
             Kind::ReadBack => self.read_backs.ready_at(),
+            Kind::Probe => self.probes.ready_at(),
         }
     }
 

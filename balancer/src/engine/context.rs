@@ -6,6 +6,7 @@ use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 use super::event::Now;
+use super::health::Witnesses;
 use super::notice::Notice;
 use super::timing::{self, Timing};
 
@@ -19,6 +20,8 @@ pub(super) struct Context<R> {
     pub(super) notices: Vec<Notice>,
     /// The number of fetches in a row without an answer, of all backends and HSDirs together.
     pub(super) silences: u32,
+    /// The witnesses for our tor when probes fail.
+    pub(super) witnesses: Witnesses,
 }
 
 impl<R: RngCore> Context<R> {

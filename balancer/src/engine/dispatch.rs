@@ -72,7 +72,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 None => self.capacity.join_looks(now, due, number),
             });
         }
-        self.deadlines.set(Owner::Backend(number), backend.deadline());
+        if self.tor_ready && backend.is_live() {
+            let now = self.cx.now.elapsed;
+            for _ in 0..backend.checks.line_up(now) {
+                self.capacity.join_probes(now, number);
+            }
+        }
+        self.deadlines.set(Owner::Backend(number), backend.deadline(self.tor_ready));
         if changed {
             for user in backend.users.clone() {
                 if let Some(service) = self.services.get_mut(user) {
@@ -160,13 +166,14 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         self.descriptors_touched(service, Some(slot));
     }
 
-    /// Hands out the requests that may leave: posts, then looks, then read-backs.
+    /// Hands out the requests that may leave: posts, then looks, then read-backs, then probes.
     pub(super) fn dispatch(&mut self, actions: &mut Vec<Action<P>>) {
         let now = self.cx.now.elapsed;
         self.capacity.expire(now);
         self.dispatch_posts(actions);
         self.dispatch_looks(actions);
         self.dispatch_read_backs(actions);
+        self.dispatch_probes(actions);
         self.cx.notices.extend(self.capacity.judge(now, self.cx.timing.refresh * 2));
     }
 

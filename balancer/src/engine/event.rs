@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
-use super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+use super::id::{BackendId, DescriptorSlot, ProbeId, PublicationId, ServiceId, Source};
 use super::newest::Newest;
 use super::notice::Notice;
 use super::timing::Settings;
@@ -53,6 +55,8 @@ pub struct ServiceSpec {
     pub backends: Vec<BackendId>,
     /// The backends' weights.
     pub weights: Weights,
+    /// The health checks of those backends that have one.
+    pub checks: BTreeMap<BackendId, Arc<HealthCheck>>,
     /// The most introduction points of one descriptor: 20 in v3, 10 in v2 (clients refuse more).
     pub max_points: usize,
     /// True if HSDirs may get different introduction points when one descriptor cannot list all.
@@ -164,6 +168,15 @@ pub enum Event<P: Point> {
         /// The HSDir's answer.
         found: Found<P::Id>,
     },
+    /// The end of an [`Action::Probe`].
+    Probed {
+        /// The name of the probe.
+        id: ProbeId,
+        /// The backend's name.
+        backend: BackendId,
+        /// The outcome of the probe.
+        outcome: ProbeOutcome,
+    },
     /// The connection to tor broke: everything in flight is void.
     TorLost,
     /// Tor is connected and has circuits. The engine asks for nothing before the first of these.
@@ -233,6 +246,17 @@ pub enum UploadOutcome {
     Unknown,
 }
 
+/// The end of a probe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ProbeOutcome {
+    /// The backend answered as its check wants, after this time.
+    Succeeded(Duration),
+    /// It did not, for this reason.
+    Failed(Arc<str>),
+    /// The probe could not be made, for this reason, which says nothing about the backend.
+    Unmade(Arc<str>),
+}
+
 /// An output of the engine.
 #[derive(Clone, Debug)]
 pub enum Action<P> {
@@ -268,6 +292,16 @@ pub enum Action<P> {
         slot: DescriptorSlot,
         /// The HSDir to ask.
         hsdir: Fingerprint,
+    },
+    /// Probe a backend. It is answered by one [`Event::Probed`], shortly after the check's time-out at the
+    /// latest.
+    Probe {
+        /// The name of this probe in the later event.
+        id: ProbeId,
+        /// The backend's name.
+        backend: BackendId,
+        /// The check that describes the probe.
+        check: Arc<HealthCheck>,
     },
     /// A message for the log.
     Notice(Notice),

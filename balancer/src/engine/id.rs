@@ -67,6 +67,17 @@ pub struct DescriptorSlot {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PublicationId(pub u64);
 
+/// The name of an [`Action::Probe`](super::Action::Probe). None is used twice in an engine's life.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ProbeId(pub u64);
+
+impl ProbeId {
+    /// The name after this one.
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// The source from which a backend's descriptor is fetched.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Source {

@@ -78,6 +78,11 @@ impl Looks {
         self.sources.is_empty()
     }
 
+    /// True while a look goes on.
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking
+    }
+
     /// True if there are several HSDirs to ask.
     pub(super) fn has_others(&self) -> bool {
         self.sources.len() > 1

@@ -65,11 +65,13 @@ mod deadlines;
 mod descriptor;
 mod dispatch;
 mod event;
+mod health;
 mod id;
 mod look;
 mod matching;
 mod newest;
 mod notice;
+mod probing;
 mod publication;
 mod registry;
 mod revision;
@@ -87,21 +89,23 @@ mod upload;
 mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
 pub use self::event::{
     Action, BackendView, Chosen, DescriptorCopy, EngineConfiguration, Event, FetchOutcome, Found,
-    NetworkView, Now, Point, Post, Proof, Revision, ServiceSpec, UploadOutcome,
+    NetworkView, Now, Point, Post, ProbeOutcome, Proof, Revision, ServiceSpec, UploadOutcome,
 };
-pub use self::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+pub use self::id::{BackendId, DescriptorSlot, ProbeId, PublicationId, ServiceId, Source};
 pub use self::newest::Newest;
-pub use self::notice::Notice;
+pub use self::notice::{HealthNotice, Notice};
 pub use self::status::{
-    BackendState, BackendStatus, DescriptorStatus, Gone, HsdirAnswer, HsdirStatus, Load, ServiceStatus,
-    SourceStatus, UploadProblem, UploadState,
+    BackendState, BackendStatus, DescriptorStatus, Gone, Health, HealthState, HsdirAnswer, HsdirStatus,
+    LastProbe, Load, ServiceStatus, SourceStatus, UploadProblem, UploadState,
 };
 pub use self::timing::{Demand, Settings, Timing};
 pub use self::weights::Weights;
@@ -112,6 +116,7 @@ use self::clock::Clock;
 use self::context::Context;
 use self::deadlines::Deadlines;
 use self::dispatch::Owner;
+use self::health::Witnesses;
 use self::publication::{Publication, Publications};
 use self::registry::{Number, Registry};
 use self::service::{Backends, Service};
@@ -127,6 +132,7 @@ pub struct Engine<P: Point, R> {
     deadlines: Deadlines<Owner>,
     capacity: Capacity,
     publications: Publications,
+    last_probe: ProbeId,
 }
 
 /// The least time between two turns in which backends and services are woken. If there is more work than fits
@@ -146,6 +152,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 rng,
                 notices: Vec::new(),
                 silences: 0,
+                witnesses: Witnesses::default(),
             },
             clock: Clock::default(),
             tor_ready: false,
@@ -154,6 +161,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             deadlines: Deadlines::new(),
             capacity: Capacity::new(&settings),
             publications: Publications::new(),
+            last_probe: ProbeId(0),
             settings,
         };
         engine.configure(configuration);
@@ -230,6 +238,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
     fn take(&mut self, event: Event<P>) {
         if is_answer(&event) {
             self.cx.silences = 0;
+            self.cx.witnesses.note_answer(self.cx.now.elapsed);
         }
         match event {
             Event::Network(view) => self.set_network(&view),
@@ -263,6 +272,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                     descriptor.read_back(cx, hsdir, &found);
                 });
             }
+            Event::Probed { id, backend, outcome } => self.probed(&backend, id, outcome),
             Event::TorLost => self.lose_tor(),
             Event::TorReady => self.find_tor(),
             Event::Tick => {}
@@ -321,6 +331,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
             backends: self.backends.len(),
             posts: services().map(Service::posts_wanted).sum(),
             read_backs: services().map(Service::read_backs_wanted).sum(),
+            has_probes: services().any(Service::has_checks),
         };
         let settings = self.settings.for_period(view.period_length).for_load(demand);
         self.capacity.allow(&settings, demand);
@@ -346,6 +357,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         for spec in &specs {
             self.configure_service(spec);
         }
+        self.configure_checks(&specs);
         self.backends.shrink_to_fit();
         self.services.shrink_to_fit();
         self.remember(&newest);
@@ -381,13 +393,29 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         }
     }
 
+    /// Gives each backend the health checks that its services have for it.
+    fn configure_checks(&mut self, specs: &[ServiceSpec]) {
+        let mut checks: BTreeMap<&BackendId, Vec<Arc<HealthCheck>>> = BTreeMap::new();
+        for (backend, check) in specs.iter().flat_map(|spec| &spec.checks) {
+            let checks = checks.entry(backend).or_default();
+            if !checks.contains(check) {
+                checks.push(check.clone());
+            }
+        }
+        for backend in self.backends.values_mut() {
+            let checks = checks.remove(backend.id()).unwrap_or_default();
+            backend.checks.set(checks);
+        }
+    }
+
     fn lose_tor(&mut self) {
         self.tor_ready = false;
         self.capacity.clear();
         self.cx.silences = 0;
+        self.cx.witnesses.clear();
         self.publications.clear();
         for backend in self.backends.values_mut() {
-            backend.tor_lost();
+            backend.tor_lost(self.cx.now.elapsed);
         }
         for service in self.services.values_mut() {
             service.tor_lost(self.cx.now.elapsed);

@@ -1,5 +1,6 @@
 //! Messages of the engine for an operator.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
@@ -167,6 +168,8 @@ pub enum Notice {
         /// The time since that notice.
         after: Duration,
     },
+    /// The result of a health check has changed.
+    Health(HealthNotice),
     /// There is more to do than tor can: everything takes longer.
     Behind {
         /// The requests that are outstanding at tor, and those that wait.
@@ -174,6 +177,42 @@ pub enum Notice {
     },
     /// No request waits for long any more, after [`Notice::Behind`].
     CaughtUp {
+        /// The time since that notice.
+        after: Duration,
+    },
+}
+
+/// A message about health checks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HealthNotice {
+    /// The probes of a live backend fail: its introduction points are dropped.
+    Unwell {
+        /// The backend's name.
+        backend: BackendId,
+        /// The port of the check.
+        port: u16,
+        /// The reason for which the last probe failed.
+        reason: Arc<str>,
+    },
+    /// The probes of a backend succeed again, after [`HealthNotice::Unwell`].
+    Well {
+        /// The backend's name.
+        backend: BackendId,
+        /// The port of the check.
+        port: u16,
+        /// The time since that notice.
+        after: Duration,
+    },
+    /// The probes of all backends of a service fail: all are offered, as if there were no probes.
+    AllUnwell {
+        /// The service's name.
+        service: ServiceId,
+    },
+    /// Probes of a backend succeed again, after [`HealthNotice::AllUnwell`]: unwell ones are not offered any
+    /// more.
+    SomeWell {
+        /// The service's name.
+        service: ServiceId,
         /// The time since that notice.
         after: Duration,
     },

@@ -1,10 +1,13 @@
 //! One service: the introduction points of its descriptors, and the times at which they are chosen.
 
 mod choice;
+mod health;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::relay::Fingerprint;
 use rand_core::RngCore;
 
@@ -27,6 +30,8 @@ pub(super) struct Service<P: Point> {
     /// The backends, in the order of the configuration.
     backends: Vec<Number<BackendId>>,
     weights: Weights,
+    /// The health checks of those backends that have one.
+    checks: BTreeMap<BackendId, Arc<HealthCheck>>,
     max_points: usize,
     distinct: bool,
     proof: Proof,
@@ -45,6 +50,8 @@ pub(super) struct Service<P: Point> {
     stale_since: Option<Duration>,
     /// The time since which drained backends have served because no other one is live; `None` if they do not.
     drained_serve_since: Option<Duration>,
+    /// The time since which unwell backends have served because the probes of all fail; `None` if they do not.
+    unwell_serve_since: Option<Duration>,
     /// The time of the first notice that descriptors are not on all their HSDirs; `None` without one.
     short_since: Option<Duration>,
     /// True after the notice that there is nothing to publish.
@@ -58,6 +65,7 @@ impl<P: Point> Service<P> {
             id: spec.id.clone(),
             backends: Vec::new(),
             weights: Weights::default(),
+            checks: BTreeMap::new(),
             max_points: spec.max_points,
             distinct: spec.distinct,
             proof: spec.proof,
@@ -69,6 +77,7 @@ impl<P: Point> Service<P> {
             turn: Turn::First,
             stale_since: None,
             drained_serve_since: None,
+            unwell_serve_since: None,
             short_since: None,
             told_nothing: false,
         }
@@ -79,9 +88,11 @@ impl<P: Point> Service<P> {
     pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
         let is_same = self.backends == backends
             && self.weights == spec.weights
+            && self.checks == spec.checks
             && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
         self.backends = backends;
         self.weights.clone_from(&spec.weights);
+        self.checks.clone_from(&spec.checks);
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
         !self.begun || !is_same
@@ -271,13 +282,14 @@ impl<P: Point> Service<P> {
     pub(super) fn status(&self, now: Duration, backends: &Backends<P>) -> ServiceStatus {
         let mine = || self.backends.iter().filter_map(|number| backends.get(*number));
         let given = shares::given(&self.sets, &self.hsdirs_of_sets());
-        let live = mine().filter(|backend| !backend.points().is_empty()).map(Backend::id);
+        let live = mine().filter(|backend| !self.offered(backend).is_empty()).map(Backend::id);
         let wished =
             if self.decide_at.is_none() { shares::wished(live, &self.weights) } else { BTreeMap::new() };
         let backend = |backend: &Backend<P>| BackendStatus {
             weight: self.weights.of(backend.id()),
             share: self.has_points().then(|| given.get(backend.id()).copied().unwrap_or(0.0)),
             wished_share: wished.get(backend.id()).copied(),
+            health: self.health_of(backend, now),
             ..backend.status(now)
         };
         ServiceStatus {
@@ -285,6 +297,7 @@ impl<P: Point> Service<P> {
             points: self.count_listed(),
             stale_for: self.stale_since.map(|since| now.saturating_sub(since)),
             drained_serve_for: self.drained_serve_since.map(|since| now.saturating_sub(since)),
+            unwell_serve_for: self.unwell_serve_since.map(|since| now.saturating_sub(since)),
             descriptors: self.descriptors.iter().map(|descriptor| descriptor.status(now)).collect(),
             backends: mine().map(backend).collect(),
         }

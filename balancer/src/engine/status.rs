@@ -7,6 +7,7 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
+use super::event::ProbeOutcome;
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 
 /// The requests that are outstanding at tor, and those that wait.
@@ -22,6 +23,9 @@ pub struct Load {
     pub looks_waiting: usize,
     /// The number of our descriptors that wait to be read back from an HSDir.
     pub read_backs_waiting: usize,
+    /// The number of probes that wait. They do not count for `longest_wait`: they are made less often if there are
+    /// too many.
+    pub probes_waiting: usize,
     /// The longest time for which one of these has waited; 0 if nothing waits.
     pub longest_wait: Duration,
     /// The time since [`Notice::Behind`](super::Notice::Behind); `None` without one, or after
@@ -49,6 +53,8 @@ pub struct ServiceStatus {
     pub stale_for: Option<Duration>,
     /// The time for which drained backends have served because no other one is live; `None` if they do not.
     pub drained_serve_for: Option<Duration>,
+    /// The time for which unwell backends have served because the probes of all fail; `None` if they do not.
+    pub unwell_serve_for: Option<Duration>,
     /// Its descriptors, the earlier period first.
     pub descriptors: Vec<DescriptorStatus>,
     /// Its backends, in the order of the configuration.
@@ -163,8 +169,54 @@ pub struct BackendStatus {
     /// The part that its weight asks for, 0 to 1; `None` if it is drained or not live, if all weights are
     /// equal, or if other points are about to be chosen.
     pub wished_share: Option<f64>,
+    /// Its health by the service's check; `None` if it has none.
+    pub health: Option<Health>,
     /// The last answers of its sources.
     pub sources: Vec<SourceStatus>,
+}
+
+impl BackendStatus {
+    /// True if it is unwell by its check.
+    pub fn is_unwell(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.state == HealthState::Unwell)
+    }
+}
+
+/// The health of a backend by one check.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Health {
+    /// The verdict on it.
+    pub state: HealthState,
+    /// The time for which it has been unwell; `None` if it is not.
+    pub unwell_for: Option<Duration>,
+    /// The number of probes that have failed in a row until now.
+    pub failures: u32,
+    /// The number of probes that have succeeded in a row until now.
+    pub successes: u32,
+    /// The last probe; `None` before the first.
+    pub last: Option<LastProbe>,
+}
+
+/// The last probe of a backend.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastProbe {
+    /// The time since its end.
+    pub ago: Duration,
+    /// Its outcome.
+    pub outcome: ProbeOutcome,
+}
+
+/// The verdict on a backend by one check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HealthState {
+    /// It was not probed yet, or not since its introduction points changed.
+    Unknown,
+    /// Its probes succeed.
+    Well,
+    /// Its last probes failed, too few of them to count, or without a sign that our own tor works.
+    Failing,
+    /// Its probes fail: its introduction points are not offered.
+    Unwell,
 }
 
 /// The state by which a backend serves or not.

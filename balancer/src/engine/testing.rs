@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::config::{HealthCheck, ProbeKind};
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use rand_core::{Error, RngCore};
@@ -298,11 +300,18 @@ pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
         id: (*id).into(),
         backends: backends.iter().map(|backend| (*backend).into()).collect(),
         weights: Weights::default(),
+        checks: BTreeMap::new(),
         max_points: 20,
         distinct: false,
         proof: Proof::Word,
     };
     services.iter().map(spec).collect()
+}
+
+/// A health check of this port, every 10 seconds: two failures in a row, two successes.
+pub(super) fn check(port: u16) -> Arc<HealthCheck> {
+    let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
+    Arc::new(HealthCheck { port, kind: ProbeKind::Connect, interval, timeout, fall: 2, rise: 2 })
 }
 
 /// A network of day-long periods, by a consensus from [`START`] on: each service has these slots, named by

@@ -19,6 +19,9 @@ pub(super) enum BackendTimer {
     /// The next look at its HSDirs: `refresh` after the end of the last one. After one without result it is
     /// `look_again`, doubling up to `refresh`.
     Look,
+    /// To put a probe in line, or to give one up. The next probe of a check is due up to its `interval` after the
+    /// beginning of the last one, and is given up some time after its `timeout`.
+    Probe,
 }
 
 /// A service's timers.

@@ -18,6 +18,9 @@ pub struct Settings {
     /// The number of our own descriptors that are read back in a minute, at even distances, for a period of a
     /// day and some hundred descriptors.
     pub read_backs_per_minute: usize,
+    /// The number of probes that are made in a minute, at even distances, for a period of a day: each one is an
+    /// introduction and a rendezvous. With more backends than that, each is probed less often.
+    pub probes_per_minute: usize,
     /// The most requests that are outstanding at tor at a time, each of which takes a circuit. Tor builds 32
     /// at a time. The others are for requests that the engine has given up and tor has not, for tor's own,
     /// and for other programs that use the same tor.
@@ -81,6 +84,7 @@ impl Default for Settings {
             fetches_per_minute: 60,
             posts_per_minute: 30,
             read_backs_per_minute: 60,
+            probes_per_minute: 120,
             in_flight: 24,
         }
     }
@@ -124,6 +128,7 @@ impl Settings {
             fetches_per_minute: grown(self.fetches_per_minute),
             posts_per_minute: grown(self.posts_per_minute),
             read_backs_per_minute: grown(self.read_backs_per_minute),
+            probes_per_minute: grown(self.probes_per_minute),
             in_flight: self.in_flight,
         }
     }
@@ -158,6 +163,8 @@ pub struct Demand {
     pub posts: usize,
     /// The number of read-backs that prove it.
     pub read_backs: usize,
+    /// True if backends have health checks.
+    pub has_probes: bool,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -253,16 +260,21 @@ mod tests {
     #[test]
     fn budgets_grow_with_what_there_is_to_do() {
         let settings = Settings::default();
-        let small = Demand { backends: 300, posts: 450, read_backs: 900 };
+        let small = Demand { backends: 300, posts: 450, read_backs: 900, ..Demand::default() };
         assert_eq!(settings.clone().for_load(small), settings);
-        let large = settings.clone().for_load(Demand { backends: 10_001, posts: 20_000, read_backs: 12_000 });
+        let large = settings.clone().for_load(Demand {
+            backends: 10_001,
+            posts: 20_000,
+            read_backs: 12_000,
+            ..Demand::default()
+        });
         assert_eq!((large.posts_per_minute, large.fetches_per_minute), (1334, 2001));
         assert_eq!((large.read_backs_per_minute, large.in_flight), (800, settings.in_flight));
         assert_eq!(large.timing, settings.timing);
         let short = settings.for_period(Duration::from_mins(6));
         assert_eq!(short.clone().for_load(small), short);
         let instant = Timing { refresh: Duration::ZERO, ..Timing::default() };
-        let one = Demand { backends: 1, posts: 1, read_backs: 1 };
+        let one = Demand { backends: 1, posts: 1, read_backs: 1, ..Demand::default() };
         let most = Settings { timing: instant, ..Settings::default() }.for_load(one);
         assert_eq!(most.fetches_per_minute, 120_000);
     }

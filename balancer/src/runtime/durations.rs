@@ -14,6 +14,16 @@ pub const SIGNATURE_BOUNDS: [Duration; 9] = [
     Duration::from_millis(250),
     Duration::from_secs(1),
 ];
+/// The upper bounds of the buckets for probes: three circuits, and the answer of a backend.
+pub const PROBE_BOUNDS: [Duration; 7] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(60),
+];
 /// The upper bounds of the buckets for publications: a circuit takes some seconds.
 pub const PUBLICATION_BOUNDS: [Duration; 8] = [
     Duration::from_millis(500),

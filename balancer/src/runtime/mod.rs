@@ -20,6 +20,7 @@ mod notice;
 mod pool;
 mod post_count;
 mod posts;
+mod probing;
 mod publishing;
 mod report;
 mod runtimes;
@@ -30,7 +31,7 @@ mod tally;
 mod tests;
 mod usage;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use onionbalance_proto::config::Tuning;
@@ -42,7 +43,7 @@ use tokio::time::Instant;
 pub use behind::Behind;
 pub use board::{Delegations, Inquiry, Loaded, RefusedReload, State, StatusBoard, TorState};
 pub use consensus::ConsensusAge;
-pub use durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
+pub use durations::{Durations, PROBE_BOUNDS, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 pub use fleet::Configuration;
 pub use history::Happening;
 pub use notice::Words;
@@ -50,7 +51,7 @@ pub use pool::Share;
 pub use post_count::PostLoad;
 pub use report::{DescriptorReport, ServiceReport};
 pub use runtimes::{Runtimes, Work};
-pub use tally::{Activity, Fetches, Publications, Signatures, Uploads};
+pub use tally::{Activity, Fetches, Probes, Publications, Signatures, Uploads};
 pub use usage::Usage;
 
 use crate::endpoint::Endpoint;
@@ -74,6 +75,7 @@ use kept::KeptTexts;
 use pool::Presence;
 use post_count::PostCount;
 use posts::Posts;
+use probing::OpenProbes;
 use signing::{Answer, Publication, SigningLine};
 use survey::{Surveyed, Surveys, View};
 use tally::Tally;
@@ -100,6 +102,7 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     view: View,
     last_request: RequestId,
     questions: Questions,
+    probes: OpenProbes,
     kept: KeptTexts,
     posts: Posts,
     post_count: PostCount,
@@ -169,6 +172,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             view: View::new(UnixTime(0)),
             last_request: RequestId(0),
             questions: Questions::default(),
+            probes: OpenProbes::default(),
             kept: KeptTexts::new(kept_bytes),
             posts: Posts::default(),
             post_count: PostCount::new(Instant::now()),
@@ -251,6 +255,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                     .tally
                     .activity_of(&status.service, status.backends.iter().map(|of| &of.backend)),
                 fetches: status.backends.iter().map(|of| self.tally.fetches_of(&of.backend)).collect(),
+                probes: status.backends.iter().map(|of| self.tally.probes_of(&of.backend)).collect(),
                 status,
                 names: names.clone(),
                 client_line,
@@ -306,6 +311,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.publish(id, service, slot, posts, revision);
             }
             Action::ReadBack { service, slot, hsdir } => self.read_back(service, slot, hsdir),
+            Action::Probe { id, backend, check } => self.probe(id, backend, check),
             Action::Notice(notice) => self.note(&notice),
         }
     }
@@ -359,6 +365,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.stop_reading();
                 self.signing.clear();
                 self.questions.clear();
+                self.probes.clear();
                 self.posts.clear();
                 self.tell_engine(Event::TorLost);
             }
@@ -371,7 +378,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             Message::Posted(request) => self.on_posted(request),
             Message::NotPosted(request, problem) => self.on_not_posted(request, &problem),
             Message::Uploaded(request, hsdir, verdict) => self.on_uploaded(request, hsdir, verdict),
-            Message::Probed(..) => {}
+            Message::Probed(request, probed) => self.on_probed(request, &probed),
         }
     }
 }
@@ -411,6 +418,7 @@ fn engine_configuration<V: OnionVersion>(
         id: ServiceId::of(&frontend.address),
         backends: frontend.backends.iter().filter_map(name).collect(),
         weights: frontend.weights.clone(),
+        checks: BTreeMap::new(),
         max_points: V::max_points(tuning),
         distinct: tuning.distinct,
         proof: V::PROOF,

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::behind::Behind;
 use crate::age::Age;
-use crate::engine::{BackendId, DescriptorSlot, Gone, Notice, ServiceId};
+use crate::engine::{BackendId, DescriptorSlot, Gone, HealthNotice, Notice, ServiceId};
 use crate::names::{Introductions, Names};
 use crate::repeats::Occurrence;
 
@@ -62,12 +62,10 @@ impl Words {
     pub fn of(notice: &Notice, names: &Names) -> Self {
         match notice {
             Notice::BackendFound { backend, points, after } => {
+                let text = |after| format!("found backend {} after {}", names.backend(backend), Age(after));
                 let words = match after {
                     None => Self::info("BACKEND_FOUND", "found backend"),
-                    Some(after) => {
-                        let text = format!("found backend {} after {}", names.backend(backend), Age(*after));
-                        Self::info("BACKEND_FOUND", text).naming_it()
-                    }
+                    Some(after) => Self::info("BACKEND_FOUND", text(*after)).naming_it(),
                 };
                 words.of_backend(backend).points(*points)
             }
@@ -154,10 +152,36 @@ impl Words {
                 let text = format!("drained backends get no visitors again after {}", Age(*after));
                 Self::info("DRAINED_REST", text).of_service(service)
             }
+            Notice::Health(notice) => Self::of_health(notice, names),
             Notice::Behind { load } => Self::warning("BEHIND", Behind(load).to_string()),
             Notice::CaughtUp { after } => {
                 let text = format!("tor keeps up with what there is to do again after {}", Age(*after));
                 Self::info("CAUGHT_UP", text)
+            }
+        }
+    }
+
+    /// A notice about health checks in words.
+    fn of_health(notice: &HealthNotice, names: &Names) -> Self {
+        match notice {
+            HealthNotice::Unwell { backend, port, reason } => {
+                let name = names.backend(backend);
+                let text = format!(
+                    "backend {name} is unwell: {reason} (port {port}); it gets no visitors until it answers"
+                );
+                Self::warning("BACKEND_UNWELL", text).naming_it().of_backend(backend)
+            }
+            HealthNotice::Well { backend, port, after } => {
+                let name = names.backend(backend);
+                let text = format!("backend {name} answers on port {port} again after {}", Age(*after));
+                Self::info("BACKEND_WELL", text).naming_it().of_backend(backend)
+            }
+            HealthNotice::AllUnwell { service } => {
+                Self::warning("ALL_BACKENDS_UNWELL", ALL_UNWELL).of_service(service)
+            }
+            HealthNotice::SomeWell { service, after } => {
+                let text = format!("unwell backends get no visitors again after {}", Age(*after));
+                Self::info("BACKENDS_WELL", text).of_service(service)
             }
         }
     }
@@ -333,6 +357,8 @@ const LAST_SET_STAYS: &str = "all backends are gone: the last introduction point
 const LAST_SET_ENDS: &str = "all backends have been gone for too long: the service is not published any more";
 const DRAINED_SERVE: &str =
     "no backend is live but drained ones: they get all visitors until another one is live";
+const ALL_UNWELL: &str =
+    "the probes of all backends fail: all get visitors, as if there were no health checks";
 const HAS_OTHER: &str = "HSDir has another descriptor of the service than the one that it acknowledged; trying \
                          again. Does another balancer publish it, with other backends?";
 const HAS_LATER: &str = "HSDir has a descriptor of the service with a later publication time, which it keeps \

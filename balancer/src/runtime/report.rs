@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use onionbalance_proto::time::UnixTime;
 
-use super::{Activity, Fetches, Publications, Uploads};
+use super::{Activity, Fetches, Probes, Publications, Uploads};
 use crate::engine::ServiceStatus;
 use crate::names::Names;
 use crate::onion_version::ClientLine;
@@ -33,6 +33,8 @@ pub struct ServiceReport {
     pub activity: Activity,
     /// The fetches of its backends' descriptors, in the order of these.
     pub fetches: Vec<Fetches>,
+    /// The probes of its backends, in the order of these.
+    pub probes: Vec<Probes>,
     /// The names of the service and of its backends.
     pub names: Names,
     /// The line that its clients need in their torrc; `None` if it does not authorize them.

@@ -1,13 +1,13 @@
 //! The counts of fetches, uploads and signatures by their results, and of what the line of a day tells, since
 //! the start of the process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::durations::{Durations, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
+use super::durations::{Durations, PROBE_BOUNDS, PUBLICATION_BOUNDS, SIGNATURE_BOUNDS};
 use super::notice::Words;
 use super::signing::Answer;
 use crate::engine::{BackendId, DescriptorSlot, FetchOutcome, Notice, ServiceId};
-use crate::network::Verdict;
+use crate::network::{Probed, Verdict};
 use crate::onion_version::{OnionVersion, SignError};
 use crate::signer::SignerError;
 
@@ -23,6 +23,7 @@ pub(super) struct Tally {
     /// The sizes of each service's last descriptors, the latest last.
     sizes: HashMap<ServiceId, VecDeque<(DescriptorSlot, usize)>>,
     fetches: HashMap<BackendId, Fetches>,
+    probes: HashMap<BackendId, Probes>,
     activities: HashMap<ServiceId, Activity>,
     /// The warnings about each backend.
     faults: HashMap<BackendId, u64>,
@@ -80,6 +81,15 @@ pub struct Fetches {
     pub failed: u64,
     /// Fetches of a text that is not a valid descriptor.
     pub invalid: u64,
+}
+
+/// The probes of a backend.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Probes {
+    /// The number of probes with each result, by the name of [`Probed::label`].
+    pub results: BTreeMap<&'static str, u64>,
+    /// The times that those which succeeded took.
+    pub took: Durations<{ PROBE_BOUNDS.len() }>,
 }
 
 impl Tally {
@@ -166,6 +176,15 @@ impl Tally {
         } += 1;
     }
 
+    /// Counts the end of a probe.
+    pub(super) fn probed(&mut self, backend: &BackendId, probed: &Probed) {
+        let known = self.probes.entry(backend.clone()).or_default();
+        *known.results.entry(probed.label()).or_default() += 1;
+        if let Probed::Succeeded(took) = probed {
+            known.took.count(&PROBE_BOUNDS, *took);
+        }
+    }
+
     /// Forgets services and backends that are no longer configured.
     pub(super) fn retain(
         &mut self,
@@ -176,6 +195,7 @@ impl Tally {
         self.publications.retain(|id, _| service(id));
         self.sizes.retain(|id, _| service(id));
         self.fetches.retain(|id, _| backend(id));
+        self.probes.retain(|id, _| backend(id));
         self.activities.retain(|id, _| service(id));
         self.faults.retain(|id, _| backend(id));
     }
@@ -193,6 +213,11 @@ impl Tally {
     /// The fetches of a backend.
     pub(super) fn fetches_of(&self, backend: &BackendId) -> Fetches {
         self.fetches.get(backend).copied().unwrap_or_default()
+    }
+
+    /// The probes of a backend.
+    pub(super) fn probes_of(&self, backend: &BackendId) -> Probes {
+        self.probes.get(backend).cloned().unwrap_or_default()
     }
 
     /// The activity of a service with these backends.

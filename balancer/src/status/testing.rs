@@ -18,7 +18,7 @@ use crate::engine::{
 use crate::names::{Names, NamesBuilder};
 use crate::onion_version::Rings;
 use crate::runtime::{
-    Activity, ConsensusAge, DescriptorReport, Durations, Fetches, Happening, PostLoad, Publications,
+    Activity, ConsensusAge, DescriptorReport, Durations, Fetches, Happening, PostLoad, Probes, Publications,
     ServiceReport, Signatures, State, TorState, Uploads, Words,
 };
 use crate::tor::documents::consensus::Lifetime;
@@ -42,6 +42,7 @@ pub(crate) const BEHIND: Load = Load {
     posts_waiting: 12,
     looks_waiting: 6900,
     read_backs_waiting: 0,
+    probes_waiting: 0,
     longest_wait: Duration::from_secs(1200),
     behind_for: Some(Duration::from_secs(60)),
 };
@@ -103,6 +104,7 @@ pub(crate) fn service(address: &str) -> ServiceStatus {
         points: 3,
         stale_for: None,
         drained_serve_for: None,
+        unwell_serve_for: None,
         descriptors: vec![],
         backends: vec![],
     }
@@ -130,6 +132,7 @@ pub(crate) fn report(
         publications: PUBLICATIONS,
         activity: Activity::default(),
         fetches: vec![fetches; status.backends.len()],
+        probes: vec![Probes::default(); status.backends.len()],
         status,
         names: names.build(),
         client_line: None,
@@ -187,6 +190,7 @@ pub(crate) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
         weight: 1,
         share: None,
         wished_share: None,
+        health: None,
         sources: vec![],
     }
 }

@@ -353,6 +353,7 @@ impl<V: OnionVersion> World<V> {
                 .iter()
                 .map(|(number, weight)| (self.backends[*number].id.clone(), *weight))
                 .collect(),
+            checks: BTreeMap::new(),
             max_points: V::MAX_POINTS,
             distinct: service.distinct,
             proof: V::PROOF,

@@ -116,7 +116,7 @@ impl<V: OnionVersion> World<V> {
                     self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
                 }
             }
-            Action::Notice(_) => {}
+            Action::Probe { .. } | Action::Notice(_) => {}
         }
     }
 

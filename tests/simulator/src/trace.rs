@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use onionbalance::engine::{Action, BackendId, Event, Notice, PublicationId, ServiceId};
+use onionbalance::engine::{Action, BackendId, Event, HealthNotice, Notice, PublicationId, ServiceId};
 
 use super::onion_version::OnionVersion;
 use super::time::Moment;
@@ -83,7 +83,9 @@ impl<V: OnionVersion> World<V> {
     #[cold]
     fn print_action(&self, trace: &Trace, action: &Action<V>) {
         let concerns = match action {
-            Action::Fetch { backend, .. } => self.is_traced_backend(trace, backend),
+            Action::Fetch { backend, .. } | Action::Probe { backend, .. } => {
+                self.is_traced_backend(trace, backend)
+            }
             Action::Publish { service, id, .. } => {
                 let concerns = self.is_traced(trace, service);
                 if concerns {
@@ -99,8 +101,12 @@ impl<V: OnionVersion> World<V> {
                 | Notice::BackendNotFound { backend }
                 | Notice::BackendGone { backend, .. }
                 | Notice::BackendInvalid { backend, .. }
+                | Notice::Health(HealthNotice::Unwell { backend, .. } | HealthNotice::Well { backend, .. })
                 | Notice::BackendValid { backend, .. } => self.is_traced_backend(trace, backend),
                 Notice::DescriptorComplete { service, .. }
+                | Notice::Health(
+                    HealthNotice::AllUnwell { service } | HealthNotice::SomeWell { service, .. },
+                )
                 | Notice::HsdirRefuses { service, .. }
                 | Notice::HsdirsSilent { service, .. }
                 | Notice::HsdirHasNone { service, .. }

@@ -7,6 +7,7 @@
 mod held;
 mod weigh;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::RngCore;
@@ -14,11 +15,12 @@ use rand_core::RngCore;
 use self::held::Held;
 use super::capacity::{Due, Place};
 use super::context::Context;
-use super::event::{BackendView, FetchOutcome, Point};
-use super::id::{BackendId, ServiceId, Source};
+use super::event::{BackendView, FetchOutcome, Point, ProbeOutcome};
+use super::health::{Answered, Checks, News};
+use super::id::{BackendId, ProbeId, ServiceId, Source};
 use super::look::Looks;
 use super::newest::Newest;
-use super::notice::Notice;
+use super::notice::{HealthNotice, Notice};
 use super::registry::Number;
 use super::status::{BackendState, BackendStatus, Gone};
 use super::timers::{BackendTimer, Timer, earliest, ended};
@@ -44,6 +46,8 @@ pub(super) struct Backend<P: Point> {
     last_asked: Option<Duration>,
     /// Its place in the line of looks; `None` if it is not in it.
     pub(super) place: Option<Place>,
+    /// The health checks that its services have for it.
+    pub(super) checks: Checks,
 }
 
 impl<P: Point> Backend<P> {
@@ -62,6 +66,7 @@ impl<P: Point> Backend<P> {
             first_asked: None,
             last_asked: None,
             place: None,
+            checks: Checks::default(),
         }
     }
 
@@ -186,11 +191,42 @@ impl<P: Point> Backend<P> {
         changed | self.conclude(cx)
     }
 
+    /// Takes the result of a probe. True if services should choose again.
+    ///
+    /// A turn is a reason to look for its descriptor: a backend that was restarted has other introduction
+    /// points.
+    pub(super) fn probed(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        number: Number<BackendId>,
+        id: ProbeId,
+        outcome: ProbeOutcome,
+    ) -> bool {
+        let reason = match &outcome {
+            ProbeOutcome::Failed(reason) => reason.clone(),
+            _ => Arc::default(),
+        };
+        let now = cx.now.elapsed;
+        let answered = self.checks.answered(number, id, outcome, now, &mut cx.rng, &mut cx.witnesses);
+        let Some(Answered { news, changed, check }) = answered else { return false };
+        let (backend, port) = (self.id.clone(), check.port);
+        let notice = match news {
+            News::Fell => Some(HealthNotice::Unwell { backend, port, reason }),
+            News::Rose(after) => Some(HealthNotice::Well { backend, port, after }),
+            News::Turned | News::Nothing => None,
+        };
+        cx.notices.extend(notice.map(Notice::Health));
+        if news != News::Nothing && !self.looks.is_looking() {
+            self.looks.begin(AT_ONCE);
+        }
+        changed
+    }
+
     /// Gives up HSDirs that did not answer, drops a copy that is too old, and begins the next look if it is
     /// due. True if services should choose again.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, tor_ready: bool) -> bool {
         let mut changed = false;
-        for timer in ended(self.timers(), cx.now.elapsed) {
+        for timer in ended(self.timers(tor_ready), cx.now.elapsed) {
             match timer {
                 BackendTimer::Age => changed |= self.judge_age(cx),
                 BackendTimer::Answer => {
@@ -201,17 +237,19 @@ impl<P: Point> Backend<P> {
                 }
                 BackendTimer::Look if tor_ready => self.begin_look(),
                 BackendTimer::Look => {}
+                BackendTimer::Probe => self.checks.give_up(cx.now.elapsed),
             }
         }
         changed
     }
 
-    fn timers(&self) -> [Timer<BackendTimer>; 3] {
+    fn timers(&self, tor_ready: bool) -> [Timer<BackendTimer>; 4] {
         let live = self.held.as_ref().filter(|_| self.is_live());
         [
             (BackendTimer::Age, live.map(Held::good_until)),
             (BackendTimer::Answer, self.looks.answer_by()),
             (BackendTimer::Look, self.looks.next()),
+            (BackendTimer::Probe, self.checks.deadline(tor_ready && self.is_live())),
         ]
     }
 
@@ -224,17 +262,19 @@ impl<P: Point> Backend<P> {
         if let Some(held) = &mut self.held {
             held.wake_up(now, slept, refresh);
         }
+        self.checks.wake_up(slept);
     }
 
     /// Notes that tor is lost: no HSDir will answer.
-    pub(super) fn tor_lost(&mut self) {
+    pub(super) fn tor_lost(&mut self, now: Duration) {
         self.place = None;
         self.looks.stop();
+        self.checks.tor_lost(now);
     }
 
     /// The next time at which [`Backend::tick`] has something to do; `None` if there is none.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        earliest(self.timers())
+    pub(super) fn deadline(&self, tor_ready: bool) -> Option<Duration> {
+        earliest(self.timers(tor_ready))
     }
 
     /// Its state by itself. The service adds its own wishes.
@@ -254,11 +294,13 @@ impl<P: Point> Backend<P> {
             weight: 1,
             share: None,
             wished_share: None,
+            health: None,
             sources: self.looks.status(),
         }
     }
 
-    fn is_live(&self) -> bool {
+    /// True if its newest descriptor is young enough.
+    pub(super) fn is_live(&self) -> bool {
         self.state == BackendState::Live
     }
 
@@ -335,5 +377,6 @@ impl<P: Point> Backend<P> {
     }
 }
 
-/// The number of HSDirs that are asked at once about a backend that is not live.
+/// The number of HSDirs that are asked at once about a backend that is not live, or does not answer its
+/// visitors.
 const AT_ONCE: usize = 2;

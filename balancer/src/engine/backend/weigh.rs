@@ -136,6 +136,9 @@ impl<P: Point> Backend<P> {
         next.changed = same_since.unwrap_or(next.changed);
         let points = next.copy.points.len();
         self.held = Some(next);
+        if same_since.is_none() {
+            self.checks.points_changed(cx.now.elapsed);
+        }
         if !self.is_live() {
             return self.rise(cx) | same_since.is_none();
         }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
 
-use super::super::id::{BackendId, DescriptorSlot, PublicationId, ServiceId, Source};
+use super::super::id::{BackendId, DescriptorSlot, ProbeId, PublicationId, ServiceId, Source};
 use super::super::registry::Number;
 
-/// A request to tor that concerns one HSDir.
+/// A request to tor: one that concerns one HSDir, or a circuit of a probe.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(in super::super) enum Request {
     /// The upload of a descriptor.
@@ -16,6 +16,8 @@ pub(in super::super) enum Request {
     Look(Number<BackendId>, Source),
     /// The fetch of one of our own descriptors.
     ReadBack(Number<ServiceId>, DescriptorSlot, Fingerprint),
+    /// A circuit of a probe, which has several.
+    Probe(ProbeId),
 }
 
 /// The line from which a request comes, in the order in which the lines are served.
@@ -24,10 +26,11 @@ pub(in super::super) enum Kind {
     Post,
     Look,
     ReadBack,
+    Probe,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Post, Self::Look, Self::ReadBack];
+    pub(super) const ALL: [Self; 4] = [Self::Post, Self::Look, Self::ReadBack, Self::Probe];
 }
 
 impl Request {
@@ -36,6 +39,7 @@ impl Request {
             Self::Upload(..) => Kind::Post,
             Self::Look(..) => Kind::Look,
             Self::ReadBack(..) => Kind::ReadBack,
+            Self::Probe(_) => Kind::Probe,
         }
     }
 

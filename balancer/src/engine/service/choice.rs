@@ -62,8 +62,9 @@ impl<P: Point> Service<P> {
         (self.decide_at, self.found_first) = (None, None);
         let drained_serve = self.is_none_live_but_drained(backends);
         let alike = Weights::default();
-        let weights = if drained_serve { &alike } else { &self.weights };
-        let sets = self.choose(backends, weights, Backend::points);
+        let weights = if drained_serve { alike } else { self.weights.clone() };
+        self.judge_health(cx, backends, &weights);
+        let sets = self.choose(backends, &weights, |backend| self.offered(backend));
         if sets.is_empty() {
             self.keep_last(cx, backends);
         } else {

@@ -58,7 +58,7 @@ fn counts(script: &Script, since: usize) -> [usize; 3] {
             }
             Action::Fetch { from, .. } => counts[1] += from.len(),
             Action::ReadBack { .. } => counts[2] += 1,
-            Action::Notice(_) => {}
+            Action::Probe { .. } | Action::Notice(_) => {}
         }
     }
     counts

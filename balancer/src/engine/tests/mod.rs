@@ -3,6 +3,7 @@
 mod capacity;
 mod clocks;
 mod copies;
+mod health;
 mod looks;
 mod proof;
 mod properties;

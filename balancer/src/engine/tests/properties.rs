@@ -1,8 +1,10 @@
 //! Properties of the engine that hold for any input.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use proptest::collection::vec;
@@ -17,6 +19,7 @@ const MAX_POINTS: usize = 3;
 const FETCHES: usize = 20;
 const POSTS: usize = 6;
 const READ_BACKS: usize = 10;
+const PROBES: usize = 12;
 
 /// An event of the test; its numbers pick the object.
 #[derive(Clone, Debug)]
@@ -33,6 +36,7 @@ enum Step {
     NotKept { which: u64 },
     Uploaded { which: u64, hsdir: u8, outcome: u8 },
     ReadBack { which: usize, found: u8, revision: u64 },
+    Probed { which: u64, outcome: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -63,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, hsdir, outcome)| Step::Uploaded { which, hsdir, outcome }),
         4 => (any::<usize>(), 0..5u8, 0..100u64)
             .prop_map(|(which, found, revision)| Step::ReadBack { which, found, revision }),
+        6 => (0..4u64, 0..4u8).prop_map(|(which, outcome)| Step::Probed { which, outcome }),
     ]
 }
 
@@ -83,6 +88,9 @@ struct World {
     fetches: VecDeque<Duration>,
     posts: VecDeque<Duration>,
     proofs: VecDeque<Duration>,
+    probes: VecDeque<Duration>,
+    /// The last probes.
+    probed: BTreeMap<ProbeId, BackendId>,
     /// The last time at which each backend's newest descriptor was seen on an HSDir, without a step of the
     /// clock since.
     seen: BTreeMap<BackendId, Duration>,
@@ -95,6 +103,7 @@ impl World {
             fetches_per_minute: FETCHES,
             posts_per_minute: POSTS,
             read_backs_per_minute: READ_BACKS,
+            probes_per_minute: PROBES,
             ..Settings::default()
         };
         let now = Now { elapsed: Duration::ZERO, wall: UnixTime(START) };
@@ -112,6 +121,8 @@ impl World {
             fetches: VecDeque::new(),
             posts: VecDeque::new(),
             proofs: VecDeque::new(),
+            probes: VecDeque::new(),
+            probed: BTreeMap::new(),
             seen: BTreeMap::new(),
         }
     }
@@ -194,6 +205,12 @@ impl World {
                 };
                 Event::ReadBack { service, slot, hsdir, found }
             }
+            Step::Probed { which, outcome } => {
+                let last = self.probed.keys().next_back().map_or(0, |id| id.0);
+                let id = ProbeId(last.saturating_sub(which));
+                let backend = self.probed.get(&id).cloned().unwrap_or(BACKENDS[0].into());
+                Event::Probed { id, backend, outcome: probe_outcome(outcome) }
+            }
         };
         self.script.send(event);
         self.check();
@@ -270,6 +287,17 @@ impl World {
                         self.check_post(&service, slot, &post);
                     }
                 }
+                Action::Probe { id, backend, check } => {
+                    assert!(self.tor_ready);
+                    assert!(self.probed.keys().next_back() < Some(&id), "names are unique and grow");
+                    spend(&mut self.probes, at, PROBES);
+                    assert!(self.services.values().flatten().any(|name| *name == backend));
+                    assert_eq!(Some(&check), checks().get(&backend));
+                    self.probed.insert(id, backend);
+                    while self.probed.len() > 10 {
+                        self.probed.pop_first();
+                    }
+                }
                 Action::Notice(_) => {}
             }
         }
@@ -294,6 +322,14 @@ impl World {
     }
 }
 
+fn probe_outcome(number: u8) -> ProbeOutcome {
+    match number {
+        0 => ProbeOutcome::Unmade("no SOCKS port".into()),
+        1 => ProbeOutcome::Succeeded(Duration::from_secs(1)),
+        _ => ProbeOutcome::Failed("no answer in time".into()),
+    }
+}
+
 /// The services and backends whose bits are set; the last bits rotate the assignment of backends to services.
 fn services(bits: u8) -> Vec<ServiceSpec> {
     let backends = |first: usize| {
@@ -306,6 +342,7 @@ fn services(bits: u8) -> Vec<ServiceSpec> {
         id: SERVICES[index].into(),
         backends: backends(index),
         weights: weights(index),
+        checks: checks(),
         max_points: MAX_POINTS,
         // Both kinds of service occur.
         distinct: index > 0,
@@ -318,6 +355,11 @@ fn services(bits: u8) -> Vec<ServiceSpec> {
 fn weights(service: usize) -> Weights {
     let weights = [BTreeMap::new(), BTreeMap::from([("a", 2)]), BTreeMap::from([("b", 0), ("c", 3)])];
     weights[service].iter().map(|(backend, weight)| ((*backend).into(), *weight)).collect()
+}
+
+/// The health checks of two backends.
+fn checks() -> BTreeMap<BackendId, Arc<HealthCheck>> {
+    [("b", 80), ("c", 81)].into_iter().map(|(backend, port)| (backend.into(), check(port))).collect()
 }
 
 fn by_name(configuration: &[ServiceSpec]) -> BTreeMap<ServiceId, BTreeSet<BackendId>> {
@@ -371,6 +413,10 @@ fn converge(mut world: World) {
             let (service, slot, hsdir) = (service.clone(), *slot, *hsdir);
             let found = Found::Copy { revision: u64::MAX, points };
             script.send(Event::ReadBack { service, slot, hsdir, found });
+        }
+        Action::Probe { id, backend, .. } => {
+            let outcome = ProbeOutcome::Succeeded(Duration::from_secs(1));
+            script.send(Event::Probed { id: *id, backend: backend.clone(), outcome });
         }
         Action::Notice(_) => {}
     });

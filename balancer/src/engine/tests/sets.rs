@@ -132,7 +132,7 @@ fn one_loses_answers(lost: usize, shows: Option<&Found<u32>>) -> (Vec<bool>, Upl
         Action::ReadBack { slot, hsdir, .. } => {
             script.read_back(*slot, *hsdir, shows.unwrap_or(&found).clone());
         }
-        Action::Fetch { .. } | Action::Notice(_) => {}
+        Action::Fetch { .. } | Action::Probe { .. } | Action::Notice(_) => {}
     });
     let hsdirs = script.status("s").descriptors.remove(0).hsdirs;
     let state = |hsdir: &HsdirStatus| hsdir.state;
@@ -228,7 +228,7 @@ fn settle(script: &mut Script, time: Duration) {
             let points = last[&(*slot, *hsdir)].clone();
             script.read_back(*slot, *hsdir, Found::Copy { revision: 1, points });
         }
-        Action::Notice(_) => {}
+        Action::Probe { .. } | Action::Notice(_) => {}
     });
 }
 

@@ -92,7 +92,7 @@ impl SlowTor {
                 let found = Found::Copy { revision: u64::MAX / 2, points };
                 self.ask(now, Event::ReadBack { service, slot, hsdir, found });
             }
-            Action::Notice(_) => {}
+            Action::Probe { .. } | Action::Notice(_) => {}
         }
     }
 

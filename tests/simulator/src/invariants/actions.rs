@@ -72,6 +72,7 @@ impl<V: OnionVersion> World<V> {
                 self.check_revision(key, *revision);
                 self.note_sets(key, posts, *revision);
             }
+            Action::Probe { .. } => {}
             Action::Notice(notice) => self.check_notice(notice),
         }
     }

@@ -262,6 +262,7 @@ impl<V: OnionVersion> Watch<V> {
                     }
                 }
                 Action::ReadBack { service, slot, hsdir } => (&service.0, slot, hsdir).hash(&mut self.hasher),
+                Action::Probe { id, backend, .. } => (id, &backend.0).hash(&mut self.hasher),
                 Action::Notice(notice) => std::mem::discriminant(notice).hash(&mut self.hasher),
             }
         }
