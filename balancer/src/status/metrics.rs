@@ -16,7 +16,8 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use super::{
-    Descriptor, Durations, Health, Instance, InstanceState, ProblemId, Received, Report, Service, Signer, Tor,
+    Descriptor, Durations, Health, HealthState, Instance, InstanceState, ProblemId, Received, Report,
+    Service, Signer, Tor,
 };
 
 /// The labels of a series, in pairs of name and value.
@@ -214,9 +215,11 @@ impl Metrics {
     }
 
     fn of_backends(&mut self, services: &[Service]) {
-        let live = self.series("backend_live", "1 if the backend serves, or would if it were not drained");
+        let live =
+            self.series("backend_live", "1 if the backend serves, or would if it were not drained or unwell");
         let points = self.series("backend_introduction_points", "Its introduction points, live or not");
         let share = self.series("backend_share_ratio", "The part of the service's visitors that it gets");
+        let healthy = self.series("backend_healthy", "0 if its health check fails; missing if it has none");
         let weight = self.series("backend_weight", "Its weight in the configuration; 0 if it is drained");
         let received = self.series(
             "backend_descriptor_received_timestamp_seconds",
@@ -231,6 +234,9 @@ impl Metrics {
                 let labels = [of_service.clone(), vec![("backend", backend_name(instance, index))]].concat();
                 set(&live, &labels, flag(instance.live_points().is_some()));
                 set(&weight, &labels, f64::from(instance.weight));
+                if let Some(check) = &instance.health_check {
+                    set(&healthy, &labels, flag(check.state != HealthState::Unwell));
+                }
                 if let Some(part) = instance.share {
                     set(&share, &labels, part);
                 }
@@ -253,6 +259,11 @@ impl Metrics {
             "The times from new introduction points until a descriptor with them was at all its HSDirs",
         );
         let asked = self.counts("backend_fetches_begun", "Fetches from HSDirs that were handed to tor");
+        let probes = self.counts("backend_probes", "Probes of health checks that ended, by their results");
+        let probe_times = self.histogram(
+            "backend_probe_duration_seconds",
+            "The times that probes of health checks took which succeeded",
+        );
         let answered = self.counts("backend_fetches", "Fetches that were answered, by their results");
         let result =
             |labels: &Labels, result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();
@@ -271,6 +282,12 @@ impl Metrics {
                 add(&answered, &result(&labels, "not_found"), fetches.not_found);
                 add(&answered, &result(&labels, "failed"), fetches.failed);
                 add(&answered, &result(&labels, "invalid"), fetches.invalid);
+                if let Some(check) = &instance.health_check {
+                    fill(&probe_times, &labels, &check.probe_times);
+                    for (of_result, count) in &check.probes {
+                        add(&probes, &result(&labels, of_result), *count);
+                    }
+                }
             }
         }
     }
@@ -374,18 +391,21 @@ mod tests {
     use super::*;
     use crate::engine::{BackendState, BackendStatus, Gone, ServiceStatus};
     use crate::runtime::{Loaded, Usage};
-    use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
+    use crate::status::testing::{backend, descriptor, report, report_of, service, state_of, unwell};
 
     const DASHBOARD: &str = include_str!("../../../packaging/prometheus/onionbalance.dashboard.json");
 
     fn shop() -> Report {
         let gone = BackendStatus { state: BackendState::Gone(Gone::TooOld), ..backend("b.onion", Some(1)) };
+        let sick = BackendStatus { health: Some(unwell("no answer in time")), ..backend("c.onion", Some(1)) };
         let status = ServiceStatus {
             descriptors: vec![descriptor(7, 0, Some(60)), descriptor(8, 0, None)],
-            backends: vec![backend("a.onion", Some(1)), gone],
+            backends: vec![backend("a.onion", Some(1)), gone, sick],
             ..service("front.onion")
         };
-        let mut state = state_of(vec![report(status, Some("shop"), &[("a.onion", "web \"1\"")])]);
+        let mut shop = report(status, Some("shop"), &[("a.onion", "web \"1\"")]);
+        shop.probes[2].results = [("success", 3), ("silent", 5)].into();
+        let mut state = state_of(vec![shop]);
         state.usage = Usage { processor: Duration::from_millis(12_500), most_memory: 20 << 20 };
         state.configuration = Some(Loaded {
             file: "/etc/onionbalance/config.yaml".into(),
@@ -418,6 +438,9 @@ mod tests {
             "onionbalance_descriptor_uploads_begun_total{service=\"shop\"} 20",
             "onionbalance_descriptor_uploads_total{service=\"shop\",result=\"acknowledged\"} 16",
             "onionbalance_backend_fetches_total{service=\"shop\",backend=\"b2\",result=\"not_found\"} 6",
+            "onionbalance_backend_healthy{service=\"shop\",backend=\"b3\"} 0",
+            "onionbalance_backend_probes_total{service=\"shop\",backend=\"b3\",result=\"silent\"} 5",
+            "onionbalance_backend_probe_duration_seconds_count{service=\"shop\",backend=\"b3\"} 0",
             "onionbalance_problems{id=\"BACKEND_GONE\"} 1",
             "onionbalance_service_state{service=\"shop\",state=\"degraded\"} 1",
             "onionbalance_service_state{service=\"shop\",state=\"ok\"} 0",

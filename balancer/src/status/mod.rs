@@ -41,8 +41,8 @@ pub use self::problem::{Problem, ProblemId, Severity};
 pub(crate) use self::problems::DELEGATION_ENDS_SOON;
 use self::readers::PATIENCE;
 pub use self::report::{
-    Descriptor, Durations, Event, Hsdir, Instance, InstanceState, Received, Report, SCHEMA, Service, Signer,
-    Tor, Upload, Which,
+    Descriptor, Durations, Event, HealthCheck, HealthState, Hsdir, Instance, InstanceState, Received, Report,
+    SCHEMA, Service, Signer, Tor, Upload, Which,
 };
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;

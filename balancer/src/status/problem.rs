@@ -67,8 +67,14 @@ pub enum ProblemId {
     BackendGone,
     /// An HSDir gave a descriptor of a backend that is not valid.
     BackendInvalid,
+    /// The probes of a backend fail.
+    BackendUnwell,
     /// All backends of a service are gone.
     AllBackendsGone,
+    /// The probes of all backends of a service fail.
+    AllBackendsUnwell,
+    /// Backends of a service cannot be probed.
+    ProbesUnmade,
     /// No HSDir has a descriptor of a service.
     NotPublished,
     /// Some HSDirs lack a descriptor of a service.
@@ -95,7 +101,7 @@ pub enum ProblemId {
 
 impl ProblemId {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::SignerUnreachable,
         Self::TorUnreachable,
         Self::TorBootstrapping,
@@ -106,7 +112,10 @@ impl ProblemId {
         Self::BackendNotFound,
         Self::BackendGone,
         Self::BackendInvalid,
+        Self::BackendUnwell,
         Self::AllBackendsGone,
+        Self::AllBackendsUnwell,
+        Self::ProbesUnmade,
         Self::NotPublished,
         Self::DescriptorIncomplete,
         Self::DescriptorRefused,

@@ -12,8 +12,8 @@ use super::{Report, json};
 
 use crate::endpoint::Endpoint;
 use crate::engine::{
-    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirStatus, Load, Notice,
-    ServiceStatus, UploadState,
+    BackendId, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, Health, HealthState,
+    HsdirStatus, LastProbe, Load, Notice, ProbeOutcome, ServiceStatus, UploadState,
 };
 use crate::names::{Names, NamesBuilder};
 use crate::onion_version::Rings;
@@ -171,6 +171,27 @@ pub(crate) fn descriptor(period: u64, replica: u8, stored_ago: Option<u64>) -> D
         other_ago: None,
         hsdirs: vec![hsdir],
     }
+}
+
+/// The health of a backend that answered 20 seconds ago.
+pub(crate) fn well() -> Health {
+    let last = LastProbe {
+        ago: Duration::from_secs(20),
+        outcome: ProbeOutcome::Succeeded(Duration::from_millis(1200)),
+    };
+    Health { state: HealthState::Well, unwell_for: None, failures: 0, successes: 9, last: Some(last) }
+}
+
+/// The health of a backend that has been unwell for 12 minutes, for this reason.
+pub(crate) fn unwell(reason: &str) -> Health {
+    let last = LastProbe { ago: Duration::from_secs(5), outcome: ProbeOutcome::Failed(reason.into()) };
+    let unwell_for = Some(Duration::from_mins(12));
+    Health { state: HealthState::Unwell, unwell_for, failures: 25, successes: 0, last: Some(last) }
+}
+
+/// A probe that was not made, for this reason.
+pub(crate) fn unmade(reason: &str) -> LastProbe {
+    LastProbe { ago: Duration::from_secs(5), outcome: ProbeOutcome::Unmade(reason.into()) }
 }
 
 /// A live backend whose descriptor was received this number of seconds ago.

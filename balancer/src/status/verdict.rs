@@ -152,7 +152,8 @@ fn is_published(service: &ServiceStatus) -> bool {
 impl Counts {
     fn of(state: &State) -> Self {
         let backends = || state.services().flat_map(|service| &service.status.backends);
-        let is_live = |of: &&BackendStatus| of.state == BackendState::Live && of.weight > 0;
+        let is_live =
+            |of: &&BackendStatus| of.state == BackendState::Live && of.weight > 0 && !of.is_unwell();
         Self {
             services: state.services().count(),
             backends: backends().count(),
@@ -205,11 +206,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::engine::{Gone, HsdirStatus};
+    use crate::engine::{self, Gone, HsdirStatus};
     use crate::runtime::{ConsensusAge, RefusedReload, ServiceReport};
     use crate::signer::Trouble;
     use crate::status::Moment;
-    use crate::status::testing::{BEHIND, backend, descriptor, report, service, state_of};
+    use crate::status::testing::{
+        BEHIND, backend, descriptor, report, service, state_of, unmade, unwell, well,
+    };
 
     const AWAY: Duration = Duration::from_secs(60);
     const ALL_GONE: Duration = Duration::from_secs(300);
@@ -276,6 +279,29 @@ mod tests {
             said(&state(LONG, true, vec![well])),
             "degraded: shop: drained backends get all visitors, because no other one is live"
         );
+    }
+
+    #[test]
+    fn unwell_backends_degrade_and_those_that_cannot_be_probed() {
+        let with = |name, health| BackendStatus { health: Some(health), ..backend(name, Some(1)) };
+        let unwell = || with("b", unwell("no answer in time"));
+        let mut shop = shop(vec![unwell(), with("a", well())]);
+        assert_eq!(
+            said(&state(LONG, true, vec![shop.clone()])),
+            "degraded: web2 has been unwell for 12 min: no answer in time"
+        );
+        shop.backends[0].weight = 0;
+        let drained = "ok: 1 service, 1 of 2 backends live, 1 drained";
+        assert_eq!(said(&state(LONG, true, vec![shop.clone()])), drained);
+        shop.backends = vec![
+            unwell(),
+            with("a", engine::Health { last: Some(unmade("tor has no SocksPort")), ..well() }),
+        ];
+        let verdict = Verdict::of(&state(LONG, true, vec![shop.clone()]), NOW);
+        assert_eq!(verdict.problems[1].text, "shop: 1 of 2 backends cannot be probed: tor has no SocksPort");
+        shop.unwell_serve_for = Some(AWAY);
+        let told = said(&state(LONG, true, vec![shop]));
+        assert!(told.contains("shop: the probes of all backends have failed for "), "{told}");
     }
 
     #[test]

@@ -8,17 +8,18 @@ use onionbalance_proto::time::UnixTime;
 
 use super::super::moment::Moment;
 use super::super::report::{
-    Answers, Descriptor, Fetches, Hsdir, Instance, InstanceState, Received, Service, Upload, Uploads, Which,
+    Answers, Descriptor, Fetches, HealthCheck, HealthState, Hsdir, Instance, InstanceState, Received,
+    Service, Upload, Uploads, Which,
 };
 use super::super::verdict::ServiceHealths;
 use super::{ago, durations};
 use crate::engine::{
-    BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, HsdirAnswer, HsdirStatus, SourceStatus,
-    UploadProblem, UploadState,
+    self, BackendState, BackendStatus, DescriptorSlot, DescriptorStatus, Health, HsdirAnswer, HsdirStatus,
+    ProbeOutcome, SourceStatus, UploadProblem, UploadState,
 };
 use crate::names::Names;
 use crate::onion_version::Rings;
-use crate::runtime::{self, DescriptorReport, PUBLICATION_BOUNDS, ServiceReport};
+use crate::runtime::{self, DescriptorReport, PROBE_BOUNDS, PUBLICATION_BOUNDS, Probes, ServiceReport};
 
 /// The places of HSDirs on the rings of a report. Tors that have the same consensus share its rings.
 #[derive(Default)]
@@ -39,8 +40,7 @@ pub(super) fn service(
     healths: &ServiceHealths<'_>,
     now: UnixTime,
 ) -> Service {
-    let ServiceReport { status, names, client_line, descriptors, uploads, publications, fetches, .. } =
-        report;
+    let ServiceReport { status, names, client_line, descriptors, uploads, publications, .. } = report;
     let has_replicas = status.descriptors.iter().any(|descriptor| descriptor.slot.replica > 0);
     let mut numbers: Vec<u64> = status.descriptors.iter().map(|descriptor| descriptor.slot.period).collect();
     numbers.sort_unstable();
@@ -56,7 +56,7 @@ pub(super) fn service(
         let places = rings.map(|rings| known.places(rings, one.slot));
         descriptor(one, of, which, places, has_replicas, now)
     };
-    let backends = status.backends.iter().zip(fetches);
+    let backends = status.backends.iter().zip(&report.fetches).zip(&report.probes);
     Service {
         onion_address: status.service.to_string(),
         name: names.of_service(&status.service).map(ToString::to_string),
@@ -70,7 +70,12 @@ pub(super) fn service(
         publications: durations(&PUBLICATION_BOUNDS, publications),
         client_line: client_line.as_ref().map(ToString::to_string),
         descriptors: status.descriptors.iter().zip(descriptors).map(descriptor).collect(),
-        instances: backends.map(|(of, fetches)| instance(of, *fetches, names, now)).collect(),
+        instances: backends
+            .map(|((of, fetches), probes)| Instance {
+                health_check: of.health.as_ref().map(|health| health_check(health, probes, now)),
+                ..instance(of, *fetches, names, now)
+            })
+            .collect(),
     }
 }
 
@@ -145,6 +150,7 @@ fn instance(status: &BackendStatus, fetches: runtime::Fetches, names: &Names, no
         _ if status.weight == 0 => InstanceState::Drained,
         BackendState::Unknown => InstanceState::Unknown,
         BackendState::NotFound => InstanceState::NotFound,
+        BackendState::Live if status.is_unwell() => InstanceState::Unwell,
         BackendState::Live => InstanceState::Live,
         BackendState::Gone(_) => InstanceState::Gone,
     };
@@ -158,8 +164,35 @@ fn instance(status: &BackendStatus, fetches: runtime::Fetches, names: &Names, no
         share: status.share.map(to_thousandths),
         weight: status.weight,
         drained: status.weight == 0,
+        health_check: None,
         answers: answers(&status.sources),
         fetches: fetches_of(fetches),
+    }
+}
+
+fn health_check(health: &Health, probes: &Probes, now: UnixTime) -> HealthCheck {
+    let state = match health.state {
+        engine::HealthState::Unknown => HealthState::Unknown,
+        engine::HealthState::Well => HealthState::Well,
+        engine::HealthState::Failing => HealthState::Failing,
+        engine::HealthState::Unwell => HealthState::Unwell,
+    };
+    let last = health.last.as_ref();
+    let (last_seconds, last_error) = match last.map(|last| &last.outcome) {
+        None => (None, None),
+        Some(ProbeOutcome::Succeeded(took)) => (Some(took.as_secs_f64()), None),
+        Some(ProbeOutcome::Failed(reason) | ProbeOutcome::Unmade(reason)) => (None, Some(reason.to_string())),
+    };
+    HealthCheck {
+        state,
+        unwell_since: health.unwell_for.map(|time| ago(time, now)),
+        failures: health.failures,
+        successes: health.successes,
+        last_probe: last.map(|last| ago(last.ago, now)),
+        last_seconds,
+        last_error,
+        probes: probes.results.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect(),
+        probe_times: durations(&PROBE_BOUNDS, &probes.took),
     }
 }
 

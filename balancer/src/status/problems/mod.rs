@@ -1,5 +1,6 @@
 //! The problems in a state. Each text names the thing first, with what is wrong; each remedy is one step.
 
+mod health;
 mod service;
 mod tor;
 mod weights;

@@ -6,6 +6,7 @@ use onionbalance_proto::time::UnixTime;
 
 use super::super::problem::{Problem, ProblemId, Severity};
 use super::ALL_GONE;
+use super::health::of_health;
 use super::weights::of_weights;
 use crate::age::Age;
 use crate::engine::{
@@ -31,7 +32,7 @@ pub(super) fn of_service(report: &ServiceReport, now: UnixTime) -> impl Iterator
     let invalid = backends.filter_map(move |backend| invalid_backend(backend, status, names));
     let hsdirs = lacking(status, names, now).into_iter().chain(other_publisher(status, names));
     let of_service = down(status, names, now).into_iter().chain(missing).chain(invalid).chain(hsdirs);
-    of_service.chain(of_weights(status, names, now))
+    of_service.chain(of_health(status, names, now)).chain(of_weights(status, names, now))
 }
 
 /// The reason for which clients do not reach a service; `None` if they do, or if it has no backends: the

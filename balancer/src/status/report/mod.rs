@@ -2,12 +2,14 @@
 //! read it, and further ones. Readers have to skip keys that they do not know. `docs/status.schema.json`
 //! describes it.
 
+mod health_check;
 mod service;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::health_check::{HealthCheck, HealthState};
 pub(super) use self::service::{Answers, Fetches, Uploads};
 pub use self::service::{Descriptor, Hsdir, Instance, InstanceState, Received, Service, Upload, Which};
 use super::moment::Moment;
@@ -252,11 +254,11 @@ mod tests {
     use onionbalance_proto::time::UnixTime;
     use serde_json::Value;
 
-    use crate::engine::{HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState};
+    use crate::engine::{BackendStatus, HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState};
     use crate::onion_version::ClientLine;
     use crate::runtime::{Loaded, RefusedReload, State};
     use crate::signer::Trouble;
-    use crate::status::testing::{backend, descriptor, event, report, report_of, service, state_of};
+    use crate::status::testing::{backend, descriptor, event, report, report_of, service, state_of, unwell};
 
     /// A state in which every key has a value.
     fn everything() -> State {
@@ -266,7 +268,10 @@ mod tests {
         first.hsdirs.push(lacking);
         let status = ServiceStatus {
             descriptors: vec![first, descriptor(7, 1, None)],
-            backends: vec![backend("a.onion", Some(1)), backend("b.onion", None)],
+            backends: vec![
+                BackendStatus { health: Some(unwell("no answer in time")), ..backend("a.onion", Some(1)) },
+                backend("b.onion", None),
+            ],
             ..service("front.onion")
         };
         let mut shop = report(status, Some("shop"), &[("a.onion", "web1")]);

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Durations;
+use super::health_check::HealthCheck;
 use crate::status::moment::Moment;
 use crate::status::verdict::Health;
 
@@ -185,6 +186,9 @@ pub struct Instance {
     /// True if its weight is 0: it is to get no visitors.
     #[serde(default)]
     pub drained: bool,
+    /// Its state by the service's health check; left out if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// The last answers of the HSDirs that have been asked.
     pub answers: Answers,
     /// The fetches of its descriptor since the start.
@@ -248,6 +252,8 @@ pub enum InstanceState {
     Live,
     /// It has the weight 0, and gets no visitors, live or not.
     Drained,
+    /// It is live, and its health check fails: it gets no visitors.
+    Unwell,
     /// It was live, and does not serve any more.
     Gone,
 }
@@ -334,7 +340,7 @@ impl InstanceState {
         match self {
             Self::Live | Self::Drained => Health::Ok,
             Self::Unknown => Health::Starting,
-            Self::NotFound | Self::Gone => Health::Degraded,
+            Self::NotFound | Self::Unwell | Self::Gone => Health::Degraded,
         }
     }
 }
@@ -347,6 +353,7 @@ impl fmt::Display for InstanceState {
             Self::NotFound => "not found",
             Self::Live => "live",
             Self::Drained => "drained",
+            Self::Unwell => "unwell",
             Self::Gone => "gone",
         })
     }

@@ -198,20 +198,35 @@ fn backends(report: &Report, service: &Service) -> Markup {
         h3 { "Backends" }
         table {
             thead { tr {
-                th { "backend" } th { "state" } th { "points" } th { "weight" } th { "share" } th { "looked at" }
+                th { "backend" } th { "state" }
+                @if has_checks(service) { th { "probe" } }
+                th { "points" } th { "weight" } th { "share" } th { "looked at" }
                 th { "changed" } th { "address" }
             } }
-            tbody { @for instance in &service.instances { (backend(report, instance)) } }
+            tbody { @for instance in &service.instances { (backend(report, instance, has_checks(service))) } }
         }
     }
 }
 
-fn backend(report: &Report, instance: &Instance) -> Markup {
+/// True if one of the service's backends has a health check.
+fn has_checks(service: &Service) -> bool {
+    service.instances.iter().any(|instance| instance.health_check.is_some())
+}
+
+/// The last probe of a backend.
+fn probe(instance: &Instance) -> Option<String> {
+    let check = instance.health_check.as_ref()?;
+    let took = check.last_seconds.map(|seconds| format!("{seconds:.1} s"));
+    check.last_error.clone().or(took)
+}
+
+fn backend(report: &Report, instance: &Instance, has_checks: bool) -> Markup {
     let roughly = |at: Moment| format!("{} ago", RoughAge(report.since(at)));
     html! {
         tr {
             th scope="row" { (maybe(instance.name.clone())) }
             td { span class={ "badge " (class(instance.state.health())) } { (instance.state) } }
+            @if has_checks { td { (maybe(probe(instance))) } }
             td { (maybe(instance.live_points().map(|points| points.to_string()))) }
             td { (instance.weight) }
             td {

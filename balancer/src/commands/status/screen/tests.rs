@@ -16,7 +16,7 @@ use crate::engine::{
 };
 use crate::network::Absence;
 use crate::runtime::State;
-use crate::status::testing::{backend, descriptor, report, report_of, service, state_of};
+use crate::status::testing::{backend, descriptor, report, report_of, service, state_of, unwell, well};
 
 const NOW: UnixTime = UnixTime(1_795_336_111);
 const LOOK: Look = Look { is_coloured: false, has_unicode: true, extent: Extent::Screen };
@@ -118,6 +118,20 @@ fn a_backend_is_drained_and_another_one_gets_less_than_its_weight() {
     }
     (shop.backends[1].weight, shop.backends[2].weight) = (1, 9);
     assert_is("weights.txt", &screen(&state(shop), LOOK, None));
+}
+
+#[test]
+fn a_backend_is_unwell() {
+    let mut shop = shop();
+    for (backend, health) in
+        shop.backends.iter_mut().zip([well(), unwell("it refused the connection"), well()])
+    {
+        backend.health = Some(health);
+    }
+    for (backend, share) in shop.backends.iter_mut().zip([0.5, 0.0, 0.5]) {
+        backend.share = Some(share);
+    }
+    assert_is("unwell.txt", &screen(&state(shop), LOOK, None));
 }
 
 #[test]
