@@ -231,9 +231,12 @@ impl Setup {
         let Some(endpoints) = endpoints else {
             // A single tor, at the first of these places that answers.
             let endpoints = self.arguments.endpoints(&self.configuration.tor());
-            return vec![Link { endpoints, password }];
+            return vec![Link { endpoints, password, socks: None }];
         };
-        endpoints.into_iter().map(|one| Link { endpoints: vec![one], password: password.clone() }).collect()
+        endpoints
+            .into_iter()
+            .map(|one| Link { endpoints: vec![one], password: password.clone(), socks: None })
+            .collect()
     }
 }
 

@@ -370,8 +370,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.tell_engine(Event::TorLost);
             }
             Message::Absent(absence) => self.access.absent(absence),
-            // This ends the runtime, and is handled by its caller.
-            Message::Unusable(_) => {}
+            // The former ends the runtime, and is handled by its caller. No probe is asked for.
+            Message::Unusable(_) | Message::Probed(..) => {}
             Message::DirectoryChanged => self.read_directory(),
             Message::Directory(documents) => self.on_directory(documents),
             Message::Fetched(request, fetched) => self.on_fetched(request, fetched),

@@ -164,7 +164,7 @@ mod tests {
     const SERVICES: u8 = 60;
 
     fn link(name: &str) -> Link {
-        Link { endpoints: vec![Endpoint::Unix(name.into())], password: None }
+        Link { endpoints: vec![Endpoint::Unix(name.into())], password: None, socks: None }
     }
 
     fn frontends() -> Vec<Frontend<V2>> {

@@ -5,24 +5,11 @@
 //! (`NEWNYM`), and to connect to the service through its SOCKS port: the descriptor then comes as an event,
 //! still encrypted.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use super::command::Command;
 use super::control::{Connection, ControlError};
-use super::words::words;
 
 /// Tor's option with one line for each service.
 const OPTION: &str = "HidServAuth";
-
-/// The address at which tor listens for SOCKS connections.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SocksPort {
-    /// A TCP port.
-    Tcp(SocketAddr),
-    /// An AF_UNIX socket.
-    Unix(PathBuf),
-}
 
 impl Connection {
     /// Gives tor these lines of `HidServAuth`, each `ADDRESS.onion COOKIE`, and keeps its lines for other
@@ -50,18 +37,6 @@ impl Connection {
     pub async fn forget_descriptors(&self) -> Result<(), ControlError> {
         self.call(Command::new("SIGNAL").words("NEWNYM")).await.map(drop)
     }
-
-    /// The addresses at which tor listens for SOCKS connections.
-    ///
-    /// # Errors
-    /// The reply is not valid, or the connection fails.
-    pub async fn socks_ports(&self) -> Result<Vec<SocksPort>, ControlError> {
-        const KEY: &str = "net/listeners/socks";
-        let message = self.call(Command::new("GETINFO").words(KEY)).await?;
-        let value = message.lines.iter().find_map(|line| line.text.strip_prefix(KEY)?.strip_prefix('='));
-        let value = value.ok_or_else(|| ControlError::unexpected("GETINFO", &message))?;
-        Ok(words(value).unwrap_or_default().iter().filter_map(|word| socks_port(&word.text())).collect())
-    }
 }
 
 /// The address in a line of `HidServAuth`; `None` if there is none.
@@ -69,18 +44,10 @@ fn address(line: &str) -> Option<&str> {
     line.split(' ').next()
 }
 
-fn socks_port(text: &str) -> Option<SocksPort> {
-    match text.strip_prefix("unix:") {
-        Some(path) => Some(SocksPort::Unix(path.into())),
-        None => text.parse().ok().map(SocksPort::Tcp),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::join;
 
-    use super::*;
     use crate::tor::mock::Mock;
 
     const OURS: &str = "lijeinqkg3odt3fl.onion abcdefghijklmnopqrstuA";
@@ -114,23 +81,5 @@ mod tests {
         let lines = [OURS.to_owned()];
         let (set, ()) = join!(connection.authorize_client(&lines), talk);
         set.unwrap();
-    }
-
-    #[tokio::test]
-    async fn finds_socks_ports() {
-        for (reply, expected) in [
-            ("", vec![]),
-            ("\"127.0.0.1:9050\"", vec![SocksPort::Tcp("127.0.0.1:9050".parse().unwrap())]),
-            (
-                "\"unix:/run/tor/socks\" \"[::1]:9150\"",
-                vec![SocksPort::Unix("/run/tor/socks".into()), SocksPort::Tcp("[::1]:9150".parse().unwrap())],
-            ),
-        ] {
-            let (mut tor, connection, _events) = Mock::connect();
-            let reply = format!("250-net/listeners/socks={reply}\r\n250 OK\r\n");
-            let talk = tor.answer("GETINFO net/listeners/socks\r\n", reply);
-            let (found, ()) = join!(connection.socks_ports(), talk);
-            assert_eq!(found.unwrap(), expected);
-        }
     }
 }

@@ -27,6 +27,7 @@ pub mod reply;
 mod safecookie;
 pub mod session;
 mod session_error;
+pub mod socks;
 #[cfg(test)]
 mod talk;
 mod version;

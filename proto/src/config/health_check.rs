@@ -50,6 +50,11 @@ pub struct StatusCodes {
 }
 
 impl StatusCodes {
+    /// The codes from `first` to `last`; `None` unless 100 <= `first` <= `last` <= 599.
+    pub fn new(first: u16, last: u16) -> Option<Self> {
+        (100 <= first && first <= last && last <= 599).then_some(Self { first, last })
+    }
+
     /// The codes of this range.
     pub fn range(self) -> RangeInclusive<u16> {
         self.first..=self.last

@@ -17,6 +17,7 @@ use crate::repeats::Repeats;
 use crate::tor::control::Closed;
 use crate::tor::event::Bootstrap;
 use crate::tor::session::Gate;
+use crate::tor::socks::SocksPort;
 use crate::tor::{Events, Greeting, Password, Reconnect, Session, SessionError, TorVersion};
 
 /// The topic of failures to connect.
@@ -84,6 +85,8 @@ pub struct Link {
     pub endpoints: Vec<Endpoint>,
     /// The password; `None` if the control port has none.
     pub password: Option<Password>,
+    /// The SOCKS port of probes; `None`: the one that tor names.
+    pub socks: Option<SocksPort>,
 }
 
 impl fmt::Display for Link {

@@ -8,6 +8,7 @@ mod client_fetch;
 mod commands;
 mod fetches;
 mod link;
+mod probes;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -29,12 +30,14 @@ use self::client_fetch::{ClientFetches, Ended, Visited};
 use self::commands::{Command, Commands, Done, Tor};
 use self::fetches::Fetches;
 use self::link::FromTor;
+use self::probes::Probes;
 use self::turns::AwaitedTurn;
 use self::uploads::{Success, Uploads};
 use super::control::{ControlError, Events};
 use super::event::{Event, HsDesc, HsDescContent, StatusClient};
 use super::hsdir::{HsFetchError, HsPostError, Posted};
 use super::session::Session;
+use super::socks::SocksPort;
 use crate::confinement::Confinement;
 use crate::network::{
     self, ClientLookup, Fetched, Lookup, Network, Post, Probe, Probed, RequestId, Verdict, Version,
@@ -74,6 +77,7 @@ pub struct ControlPort {
     uploads: Uploads,
     client_fetches: ClientFetches,
     visited: mpsc::UnboundedReceiver<Visited>,
+    probes: Probes,
     /// The post that waits for tor's reply, with the verdicts that came before the reply.
     posting: Option<(RequestId, Vec<(Fingerprint, Verdict)>)>,
     outbox: VecDeque<Message>,
@@ -90,15 +94,17 @@ impl ControlPort {
         turns: ReadingTurns,
     ) -> Self {
         let (to_us, from_tor) = mpsc::channel(FROM_LINK);
+        let probes = Probes::through(link.socks.clone());
         let link = tokio::spawn(link.run(version, patience, confinement, to_us));
-        Self::over(from_tor, link.abort_handle(), version, turns)
+        Self::over(from_tor, link.abort_handle(), version, turns, probes)
     }
 
-    /// The network over a session with a tor that is ready. It ends with the session. Needs a tokio runtime.
-    pub fn over_session(session: Session, version: Version) -> Self {
+    /// The network over a session with a tor that is ready. It ends with the session. Probes go through
+    /// `socks`; `None`: through the SOCKS port that tor names. Needs a tokio runtime.
+    pub fn over_session(session: Session, version: Version, socks: Option<SocksPort>) -> Self {
         let (to_us, from_tor) = mpsc::channel(FROM_LINK);
         let link = tokio::spawn(link::hand_over(session, to_us));
-        Self::over(from_tor, link.abort_handle(), version, ReadingTurns::new())
+        Self::over(from_tor, link.abort_handle(), version, ReadingTurns::new(), Probes::through(socks))
     }
 
     fn over(
@@ -106,6 +112,7 @@ impl ControlPort {
         link: AbortHandle,
         version: Version,
         turns: ReadingTurns,
+        probes: Probes,
     ) -> Self {
         let (client_fetches, visited) = ClientFetches::new();
         Self {
@@ -121,6 +128,7 @@ impl ControlPort {
             uploads: Uploads::default(),
             client_fetches,
             visited,
+            probes,
             posting: None,
             outbox: VecDeque::new(),
         }
@@ -214,6 +222,7 @@ impl ControlPort {
         match message {
             FromTor::Ready { tor, events, uptime } => {
                 self.client_fetches.begin(&tor.connection);
+                self.probes.begin(&tor.connection);
                 let version = Some(tor.version.to_string());
                 (self.tor, self.events) = (Some(tor), Some(events));
                 self.say(Message::Ready { uptime, version });
@@ -226,6 +235,7 @@ impl ControlPort {
                 self.fetches.clear();
                 self.uploads.clear();
                 self.client_fetches.end();
+                self.probes.end();
                 self.posting = None;
                 self.say(Message::Lost);
             }
@@ -366,8 +376,10 @@ impl Network for ControlPort {
         self.take(Command::Post(request, post));
     }
 
-    fn probe(&mut self, request: RequestId, _: Probe) {
-        self.say(Message::Probed(request, Probed::Unmade(AWAY.to_owned())));
+    fn probe(&mut self, request: RequestId, probe: Probe) {
+        if let Err(reason) = self.probes.begin_one(request, probe) {
+            self.say(Message::Probed(request, Probed::Unmade(reason)));
+        }
     }
 
     async fn next(&mut self) -> Message {
@@ -389,6 +401,7 @@ impl Network for ControlPort {
                     let ended = self.client_fetches.ended(&visited.address, visited.result);
                     self.on_client_fetch_ended(ended);
                 }
+                (request, probed) = self.probes.ended() => self.say(Message::Probed(request, probed)),
                 () = sleep_or_never(deadline) => self.expire(),
             }
         }

@@ -28,7 +28,7 @@ fn carrier_with(connection: Connection, events: Events, turns: ReadingTurns) -> 
         assert!(to_us.send(FromTor::Lost).await.is_ok());
         std::future::pending::<()>().await;
     });
-    ControlPort::over(from_tor, link.abort_handle(), Version::V3, turns)
+    ControlPort::over(from_tor, link.abort_handle(), Version::V3, turns, Probes::through(None))
 }
 
 /// A carrier that has reported that it is ready, and its tor.

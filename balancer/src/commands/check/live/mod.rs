@@ -8,7 +8,6 @@ mod consensus;
 mod lookup;
 mod row;
 mod signer;
-mod socks;
 mod tors;
 mod visits;
 
@@ -35,7 +34,7 @@ use crate::network::Version;
 use crate::onion_version::OnionVersion;
 use crate::tor::Session;
 use crate::tor::carrier::{ControlPort, Link};
-use crate::tor::client_authorization::SocksPort;
+use crate::tor::socks::SocksPort;
 use crate::v2::V2;
 use crate::v3::V3;
 
@@ -179,7 +178,7 @@ impl Tor {
     /// The rows about the clock and about the backends.
     async fn look_up(self, end: Instant) -> Vec<Row> {
         let Some(session) = self.session else { return Vec::new() };
-        let network = ControlPort::over_session(session, self.version);
+        let network = ControlPort::over_session(session, self.version, None);
         let ByVersion { v2, v3 } = self.backends;
         let (shown, lookups) = match self.version {
             Version::V2 => look_up_version::<V2>(network, v2, end).await,

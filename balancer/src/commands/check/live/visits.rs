@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand_core::{OsRng, RngCore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::row::{Row, Verdict};
-use super::socks::{EXTENDED, VisitError, visit};
-use crate::tor::client_authorization::SocksPort;
+use crate::network::ProbeFailure;
+use crate::tor::socks::{SocksPort, VisitError, visit};
 
 /// The longest visit. Tor itself tries for two minutes (`SocksTimeout`); a visit that works takes seconds.
 const VISIT: Duration = Duration::from_secs(60);
@@ -91,13 +90,12 @@ async fn visit_once(plan: &Plan, end: Instant) -> Outcome {
     if began >= end {
         return Outcome::Failed(Failure::Unvisited);
     }
-    let user = format!("check-{:016x}", OsRng.next_u64());
-    match timeout(VISIT, visit(&plan.socks, &user, &plan.address, plan.port)).await {
-        Ok(Ok(())) => Outcome::Answered(began.elapsed()),
-        Ok(Err(VisitError::Port(error))) => Outcome::Failed(Failure::Port(error.to_string())),
-        Ok(Err(VisitError::Code(INTRODUCTION_TIMED_OUT))) | Err(_) => Outcome::Failed(Failure::Silent),
-        Ok(Err(VisitError::Code(code))) => Outcome::Failed(Failure::Code(code)),
-    }
+    Outcome::Failed(match visit(&plan.socks, &plan.address, plan.port, began + VISIT).await {
+        Ok(_) => return Outcome::Answered(began.elapsed()),
+        Err(VisitError::Code(INTRODUCTION_TIMED_OUT) | VisitError::Silent) => Failure::Silent,
+        Err(VisitError::Code(code)) => Failure::Code(code),
+        Err(error @ (VisitError::Port(_) | VisitError::PortSilent)) => Failure::Port(error.to_string()),
+    })
 }
 
 impl Plan {
@@ -157,7 +155,7 @@ impl Failure {
             Self::Port(error) => format!("could not use tor's SOCKS port: {error}"),
             Self::Silent => "timed out".to_owned(),
             Self::Unvisited => "not made in time".to_owned(),
-            Self::Code(code) => format!("failed: {}", meaning(*code)),
+            Self::Code(code) => format!("failed: {}", ProbeFailure::of_socks_code(*code)),
         }
     }
 
@@ -171,7 +169,7 @@ impl Failure {
                 plan.port
             )],
             // These codes do not tell one from the other.
-            Self::Code(0x00..EXTENDED) => [vec![published()], plan.ob_config()].concat(),
+            Self::Code(0x00..0xF0) => [vec![published()], plan.ob_config()].concat(),
             Self::Silent | Self::Code(_) => plan.ob_config(),
         }
     }
@@ -179,26 +177,6 @@ impl Failure {
 
 fn published() -> String {
     "has onionbalance published it? onionbalance status".to_owned()
-}
-
-/// The meaning of a status code (RFC 1928 §6; socks-extensions, "Extended error codes").
-fn meaning(code: u8) -> String {
-    let words = match code {
-        0x01 => "tor could not connect",
-        0x02 => "tor does not allow it",
-        0x03 | 0x04 => "tor did not reach the service",
-        0x05 => "the backend refused the connection",
-        0x06 => "tor gave up",
-        0xF0 => "no HSDir has its descriptor",
-        0xF1 => "its descriptor is not valid",
-        0xF2 => "no introduction point answered",
-        0xF3 => "the rendezvous failed",
-        0xF4 => "the service wants client authorization",
-        0xF5 => "the service refused the client authorization",
-        0xF6 => "tor does not accept its address",
-        _ => return format!("tor's SOCKS port answered 0x{code:02X}"),
-    };
-    words.to_owned()
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use onionbalance_proto::v2::OnionAddress;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
-use crate::tor::client_authorization::SocksPort;
+use crate::tor::socks::SocksPort;
 use crate::tor::{Connection, ControlError};
 
 /// The time between two commands to forget. Tor forgets at most every 10 seconds, otherwise later, by whole
@@ -152,16 +151,7 @@ async fn visit(
 }
 
 async fn connect(socks: &SocksPort, address: OnionAddress) -> Result<(), VisitError> {
-    let target = (address.to_string(), PORT);
-    match socks {
-        SocksPort::Tcp(port) => {
-            let stream = TcpStream::connect(port).await.map_err(tokio_socks::Error::Io)?;
-            Socks5Stream::connect_with_socket(stream, target).await.map(drop)?;
-        }
-        SocksPort::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(tokio_socks::Error::Io)?;
-            Socks5Stream::connect_with_socket(stream, target).await.map(drop)?;
-        }
-    }
+    let stream = socks.dial().await.map_err(tokio_socks::Error::Io)?;
+    Socks5Stream::connect_with_socket(stream, (address.to_string(), PORT)).await?;
     Ok(())
 }
