@@ -1,7 +1,14 @@
 //! The health check of a backend.
 
+mod written;
+
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+pub(super) use self::written::of_service;
+
+use super::Service;
 
 /// A health check: the probe that is made, and the results by which a backend counts as unwell.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -18,6 +25,47 @@ pub struct HealthCheck {
     pub fall: u8,
     /// The successes in a row after which an unwell backend is well again; 1 at the least.
     pub rise: u8,
+}
+
+/// The health check that one backend is to have.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Checking {
+    /// That of its service, if the service has one.
+    #[default]
+    OfService,
+    /// None.
+    Off,
+    /// One of its own, in place of its service's.
+    Own(Box<HealthCheck>),
+}
+
+impl Checking {
+    /// The health check of a backend of a service that has `of_service`; `None`: the backend has none.
+    pub fn effective<'a>(&'a self, of_service: Option<&'a HealthCheck>) -> Option<&'a HealthCheck> {
+        match self {
+            Self::OfService => of_service,
+            Self::Off => None,
+            Self::Own(check) => Some(check),
+        }
+    }
+}
+
+/// The timeout below which a backend that is well may often fail: making the circuits takes tor some seconds.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// A warning for each service with a check whose timeout is short.
+pub(super) fn warnings(services: &[Service]) -> Vec<String> {
+    let short = services.iter().filter_map(|service| {
+        let shortest = service.health_checks().map(|check| check.timeout).min()?;
+        (shortest < SHORT).then_some((&service.key, shortest.as_secs()))
+    });
+    let warning = |(key, seconds)| {
+        format!(
+            "health-check: the service with the key {key} has a timeout of {seconds} s, in which tor often does not \
+             make the circuits to a backend that is well: write 20s"
+        )
+    };
+    short.map(warning).collect()
 }
 
 /// What a probe asks of a backend.
@@ -58,5 +106,19 @@ impl StatusCodes {
     /// The codes of this range.
     pub fn range(self) -> RangeInclusive<u16> {
         self.first..=self.last
+    }
+}
+
+impl Default for StatusCodes {
+    /// Success, and redirections: 200 to 399.
+    fn default() -> Self {
+        Self { first: 200, last: 399 }
+    }
+}
+
+impl fmt::Display for StatusCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last } = self;
+        if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
     }
 }

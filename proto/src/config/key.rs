@@ -6,9 +6,9 @@ use std::str::FromStr;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, Visitor};
 
-use super::METRICS_LISTEN;
 use super::historic::HistoricKey;
 use super::wording::similar;
+use super::{METRICS_LISTEN, TOR_SOCKS};
 
 /// A top-level key.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -27,6 +27,7 @@ pub(super) enum Key {
     SignerUser,
     User,
     Tor,
+    TorSocks,
     TorRestartHint,
     ControlPassword,
     LogAddresses,
@@ -35,7 +36,7 @@ pub(super) enum Key {
 
 /// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
 /// password.
-const KEYS: [(&str, Key); 18] = [
+const KEYS: [(&str, Key); 19] = [
     ("services", Key::Services),
     ("status-socket-location", Key::StatusSocket),
     ("status-socket-group", Key::StatusSocketGroup),
@@ -51,6 +52,7 @@ const KEYS: [(&str, Key); 18] = [
     ("signer-allow-readable-keys", Key::SignerAllowReadableKeys),
     ("tor", Key::Tor),
     ("tor-control-password", Key::ControlPassword),
+    (TOR_SOCKS, Key::TorSocks),
     ("tor-restart-hint", Key::TorRestartHint),
     ("LOG_ADDRESSES", Key::LogAddresses),
     ("TOR_CONTROL_PASSWORD", Key::ControlPassword),
@@ -142,7 +144,8 @@ mod tests {
         let own = KEYS.iter().map(|(name, _)| *name).chain(HistoricKey::names()).map(str::to_owned);
         let of_services = known_in("services: [{qqqqqqqq: 1}]");
         let of_instances = known_in("services: [{key: k, instances: [{qqqqqqqq: 1}]}]");
-        let known: BTreeSet<String> = own.chain(of_services).chain(of_instances).collect();
+        let of_checks = known_in("services: [{key: k, health-check: {qqqqqqqq: 1}}]");
+        let known: BTreeSet<String> = own.chain(of_services).chain(of_instances).chain(of_checks).collect();
         assert_eq!(explained(), known);
     }
 }

@@ -17,6 +17,7 @@ mod password;
 mod scalar;
 mod service;
 mod socket_mode;
+mod socks_place;
 mod tor;
 mod tor_pool;
 mod weight;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::allowed_user::AllowedUser;
 pub use self::error::{ConfigError, Lines, line_of_key};
-pub use self::health_check::{HealthCheck, HttpProbe, ProbeKind, StatusCodes};
+pub use self::health_check::{Checking, HealthCheck, HttpProbe, ProbeKind, StatusCodes};
 pub use self::historic::Tuning;
 use self::key::{Key, NewKey};
 pub use self::level::{LogAddresses, LogLevel, UnknownAddresses, UnknownLevel};
@@ -42,6 +43,7 @@ pub use self::password::ControlPassword;
 use self::scalar::{Reading, Scalar, number};
 pub use self::service::{Address, AddressError, InstanceV2, InstanceV3, Instances, Service};
 pub use self::socket_mode::SocketMode;
+pub use self::socks_place::{SocksPlace, SocksPlaceError};
 pub use self::tor::{TorHost, TorHostError, TorPlace, TorPlaceError, TorSocket, TorSocketError};
 pub use self::tor_pool::{MAX_TORS, TorPool};
 pub use self::weight::{Weight, WeightError};
@@ -57,6 +59,8 @@ pub const MAX_KEY_LENGTH: usize = 4_096;
 pub const STATUS_GROUP: &str = "onionbalance-status";
 /// The key of the place at which the balancer answers `GET /metrics`.
 pub const METRICS_LISTEN: &str = "metrics-listen";
+/// The key of the SOCKS port of probes.
+pub const TOR_SOCKS: &str = "tor-socks-location";
 /// The default of `signer-requests-per-minute`.
 const SIGNATURES_PER_MINUTE: u32 = 120;
 
@@ -98,6 +102,9 @@ pub struct Config {
     pub tors: Option<TorPool>,
     /// The place of tor where `tors` is `None`.
     pub tor: TorDefaults,
+    /// The SOCKS port through which backends are probed; `None`: the one that each tor names. It is set only
+    /// if there is one tor.
+    pub tor_socks: Option<SocksPlace>,
     /// The balancer's pace, and the shape of what it publishes.
     pub tuning: Tuning,
     /// How and where the balancer logs.
@@ -192,7 +199,32 @@ impl Config {
             config.warnings.push(what);
         }
         config.warnings.extend(cookies::warnings(&config.services));
+        if config.tor_socks.is_some() {
+            if config.has_several_tors() {
+                let what = "is the SOCKS port of one tor, and there are several: remove it, since each tor names its own";
+                return Err(ConfigError::of_key(text, file, TOR_SOCKS, what));
+            }
+            if !config.has_health_checks() {
+                config
+                    .warnings
+                    .push(format!("{TOR_SOCKS}: has no effect, because there is no `health-check`"));
+            }
+        }
+        config.warnings.extend(health_check::warnings(&config.services));
         Ok(config)
+    }
+
+    /// True if any backend has a health check.
+    pub fn has_health_checks(&self) -> bool {
+        self.services.iter().any(|service| service.health_checks().next().is_some())
+    }
+
+    fn has_several_tors(&self) -> bool {
+        // `None` is the tor of the command line, or the usual one.
+        let of_all = self.tors.as_ref();
+        let mut pools = self.services.iter().map(|service| service.tor.as_ref().or(of_all));
+        let first = pools.next().flatten();
+        first.is_some_and(|pool| pool.places().len() > 1) || pools.any(|pool| pool != first)
     }
 }
 
@@ -235,6 +267,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             control_password: None,
             tors: None,
             tor: TorDefaults::default(),
+            tor_socks: None,
             tuning: Tuning::default(),
             log: LogSettings::default(),
             warnings: Vec::new(),
@@ -261,6 +294,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                     config.control_password = password.filter(|password| !password.0.is_empty());
                 }
                 Key::Tor => config.tors = Some(map.next_value()?),
+                Key::TorSocks => config.tor_socks = Some(map.next_value()?),
                 Key::TorRestartHint => {
                     let meaning = |value: Scalar<'_>| Ok(number(value));
                     let reading = Reading { meaning, write: "a whole number of posts, such as 50000" };

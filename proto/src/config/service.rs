@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::health_check::{self, Checking, HealthCheck};
 use super::name::{self, Name, Named};
 use super::password::ControlPassword;
 use super::tor_pool::TorPool;
@@ -33,6 +34,9 @@ pub struct Service {
     /// The password of their control ports.
     #[serde(default, rename = "tor-control-password")]
     pub tor_control_password: Option<ControlPassword>,
+    /// The health check of each backend that has no other setting; `None`: off.
+    #[serde(default, rename = "health-check", deserialize_with = "health_check::of_service")]
+    pub health_check: Option<HealthCheck>,
 }
 
 impl Service {
@@ -59,6 +63,14 @@ impl Service {
             ));
         }
         Ok(())
+    }
+}
+
+impl Service {
+    /// The health checks of its backends; none for a backend without one.
+    pub fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
+        let of_service = self.health_check.as_ref();
+        self.instances.checkings().filter_map(move |checking| checking.effective(of_service))
     }
 }
 
@@ -100,6 +112,17 @@ impl Instances {
         v2.iter().map(|instance| instance.weight).chain(v3.iter().map(|instance| instance.weight))
     }
 
+    /// The settings of the health checks of the backends.
+    fn checkings(&self) -> impl Iterator<Item = &Checking> {
+        let (v2, v3) = match self {
+            Self::None => (&[][..], &[][..]),
+            Self::V2(instances) => (instances.as_slice(), &[][..]),
+            Self::V3(instances) => (&[][..], instances.as_slice()),
+        };
+        let v2 = v2.iter().map(|instance| &instance.checking);
+        v2.chain(v3.iter().map(|instance| &instance.checking))
+    }
+
     /// The number of backends.
     pub fn count(&self) -> usize {
         match self {
@@ -121,6 +144,8 @@ pub struct InstanceV2 {
     pub name: Option<Name>,
     /// Its weight among the backends of the service.
     pub weight: Weight,
+    /// Its health check.
+    pub checking: Checking,
 }
 
 /// A version-3 backend.
@@ -132,12 +157,14 @@ pub struct InstanceV3 {
     pub name: Option<Name>,
     /// Its weight among the backends of the service.
     pub weight: Weight,
+    /// Its health check.
+    pub checking: Checking,
 }
 
 impl InstanceV2 {
-    /// A backend with this address, open to every client, without a name, with the weight 1.
+    /// A backend with this address, open to every client, without a name, with the weight 1 and its service's health check.
     pub fn new(address: v2::OnionAddress) -> Self {
-        Self { address, auth: None, name: None, weight: Weight::default() }
+        Self { address, auth: None, name: None, weight: Weight::default(), checking: Checking::default() }
     }
 
     /// Its name and its address.
@@ -147,9 +174,9 @@ impl InstanceV2 {
 }
 
 impl InstanceV3 {
-    /// A backend with this address, without a name, with the weight 1.
+    /// A backend with this address, without a name, with the weight 1 and its service's health check.
     pub fn new(address: v3::OnionAddress) -> Self {
-        Self { address, name: None, weight: Weight::default() }
+        Self { address, name: None, weight: Weight::default(), checking: Checking::default() }
     }
 
     /// Its name and its address.
@@ -243,6 +270,8 @@ struct Written {
     name: Option<Name>,
     #[serde(default)]
     weight: Weight,
+    #[serde(default, rename = "health-check")]
+    checking: Checking,
 }
 
 enum Instance {
@@ -252,10 +281,12 @@ enum Instance {
 
 impl Written {
     fn instance<E: de::Error>(self) -> Result<Instance, E> {
-        let Self { address, auth, name, weight } = self;
+        let Self { address, auth, name, weight, checking } = self;
         match (address, auth) {
-            (Address::V2(address), auth) => Ok(Instance::V2(InstanceV2 { address, auth, name, weight })),
-            (Address::V3(address), None) => Ok(Instance::V3(InstanceV3 { address, name, weight })),
+            (Address::V2(address), auth) => {
+                Ok(Instance::V2(InstanceV2 { address, auth, name, weight, checking }))
+            }
+            (Address::V3(address), None) => Ok(Instance::V3(InstanceV3 { address, name, weight, checking })),
             (Address::V3(_), Some(_)) => {
                 Err(E::custom("`auth` is for v2 addresses: remove it from the v3 instance"))
             }

@@ -252,6 +252,132 @@ fn a_weight_is_a_small_number_and_not_all_are_0() {
     assert!(error.contains("every instance of the service with the key k has `weight: 0`"), "{error}");
 }
 
+/// A configuration whose service has this health check, and whose second backend has these lines.
+fn checked(check: &str, second: &str) -> Result<Config, String> {
+    parse(&format!(
+        "services:\n- key: k\n  health-check: {check}\n  instances:\n  - address: o6ff73vmigi4oxka\n  - address: \
+         jyvfq5umznvka34v\n{second}"
+    ))
+}
+
+/// The health check of each backend.
+fn checks(config: &Config) -> Vec<HealthCheck> {
+    config.services[0].health_checks().cloned().collect()
+}
+
+#[test]
+fn the_health_check_of_the_example_is_one() {
+    let (before, after) = EXAMPLE.split_once("    # health-check:\n").unwrap();
+    let block: Vec<&str> = after.lines().map_while(|line| line.strip_prefix("    # ")).collect();
+    let example = block
+        .iter()
+        .fold(before.to_owned() + "    health-check:\n", |text, line| text + "    " + line + "\n");
+    let [check] = &checks(&parse(&example).unwrap())[..] else { panic!("one backend") };
+    let ProbeKind::Http(probe) = &check.kind else { panic!("{check:?}") };
+    assert_eq!((probe.path.as_str(), probe.host.as_deref()), ("/healthz", Some("shop.example")));
+    assert_eq!((probe.expect.range(), probe.body.as_deref()), (200..=399, Some("all is well")));
+}
+
+#[test]
+fn a_health_check_has_defaults_and_each_backend_may_have_its_own() {
+    let usual = HealthCheck {
+        port: 80,
+        kind: ProbeKind::Connect,
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(20),
+        fall: 2,
+        rise: 2,
+    };
+    assert_eq!(checks(&checked("{kind: connect}", "").unwrap()), [usual.clone(), usual.clone()]);
+    assert_eq!(checks(&checked("off", "").unwrap()), []);
+    assert_eq!(checks(&checked("false", "").unwrap()), []);
+    assert_eq!(checks(&checked("{kind: connect}", "    health-check: off\n").unwrap()), [usual.clone()]);
+    let own = "    health-check: {kind: http, port: 8080, expect: 200, interval: 10, rise: 1}\n";
+    let page =
+        HttpProbe { path: "/".into(), host: None, expect: StatusCodes::new(200, 200).unwrap(), body: None };
+    let ten = Duration::from_secs(10);
+    let own_check = HealthCheck {
+        port: 8080,
+        kind: ProbeKind::Http(page),
+        interval: ten,
+        timeout: ten,
+        rise: 1,
+        ..usual.clone()
+    };
+    assert_eq!(checks(&checked("off", own).unwrap()), [own_check]);
+    for (text, seconds) in [("45", 45), ("45s", 45), ("2m", 120), ("'1 h'", 3600), ("1d", 86400)] {
+        let config = checked(&format!("{{kind: connect, interval: {text}}}"), "").unwrap();
+        assert_eq!(checks(&config)[0].interval, Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn a_health_check_that_is_not_valid_says_what_to_write() {
+    for (check, line, wanted) in [
+        ("on", 3, "services[0].health-check: write off, or below it `kind: connect` or `kind: http`"),
+        ("", 3, "services[0].health-check: write off, or below it"),
+        ("[]", 3, "services[0].health-check: invalid type: sequence, expected off, or below it"),
+        ("{port: 80}", 3, "services[0].health-check: missing field `kind`"),
+        ("{kind: tcp}", 3, "services[0].health-check.kind: write connect or http"),
+        ("{kind: http, pth: /}", 3, "services[0].health-check: unknown key `pth`: did you mean `path`?"),
+        ("{kind: connect, path: /}", 3, "services[0].health-check: `path` is for `kind: http`: remove it"),
+        (
+            "\n    kind: http\n    path: healthz",
+            5,
+            "services[0].health-check.path: write a path that begins with a slash",
+        ),
+        ("{kind: http, path: '/a b'}", 3, "services[0].health-check.path: write a path"),
+        ("{kind: http, host: 'http://x/'}", 3, "services[0].health-check.host: write a host name alone"),
+        ("{kind: http, expect: 200-}", 3, "services[0].health-check.expect: write a status code or a range"),
+        ("{kind: http, expect: 399-200}", 3, "services[0].health-check.expect: write a status code"),
+        ("{kind: http, expect: 600}", 3, "services[0].health-check.expect: write a status code"),
+        ("{kind: http, body: ''}", 3, "services[0].health-check.body: write a text of 1 to 1024 bytes"),
+        ("{kind: http, port: 0}", 3, "services[0].health-check.port: write a whole number from 1 to 65535"),
+        ("{kind: http, port: -1}", 3, "services[0].health-check.port: write a whole number from 1 to 65535"),
+        ("{kind: http, fall: 101}", 3, "services[0].health-check.fall: write a whole number from 1 to 100"),
+        (
+            "{kind: http, interval: 9s}",
+            3,
+            "services[0].health-check.interval: write a time from 10s to 86400s",
+        ),
+        ("{kind: http, interval: 1w}", 3, "services[0].health-check.interval: write a time"),
+        ("{kind: http, interval: 99999999999999999d}", 3, "services[0].health-check.interval: write a time"),
+        (
+            "{kind: http, timeout: 31}",
+            3,
+            "services[0].health-check: the timeout, 31 s, is longer than the interval, 30 s",
+        ),
+    ] {
+        let error = checked(check, "").unwrap_err();
+        assert!(
+            error.starts_with(&format!("config.yaml:{line}: {wanted}")),
+            "{error}\nwanted {line}: {wanted}"
+        );
+    }
+    let short = checked("{kind: http, timeout: 4s}", "").unwrap().warnings;
+    assert!(
+        short[0].starts_with("health-check: the service with the key k has a timeout of 4 s"),
+        "{short:?}"
+    );
+}
+
+#[test]
+fn a_socks_port_is_that_of_one_tor() {
+    let socks = "tor-socks-location: unix:socks\n";
+    let config = checked("{kind: connect}", socks).unwrap();
+    assert_eq!(config.tor_socks, Some(SocksPlace::Socket("socks".into())));
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert!(checked("{kind: connect}", &format!("{socks}tor: /run/tor/control\n")).is_ok());
+    let several = checked("{kind: connect}", &format!("{socks}tor: [/run/tor/control, /run/tor2/control]\n"));
+    let wanted = "config.yaml:7: tor-socks-location: is the SOCKS port of one tor, and there are several";
+    assert!(several.unwrap_err().starts_with(wanted));
+    let own = parse(&format!("{socks}services: [{{key: a, tor: 127.0.0.1:1}}, {{key: b}}]"));
+    assert!(own.unwrap_err().contains("there are several"));
+    let unused = checked("off", socks).unwrap().warnings;
+    assert_eq!(unused, ["tor-socks-location: has no effect, because there is no `health-check`"]);
+    assert!(checked("off", "tor-socks-location: 9050\n").unwrap_err().contains("tor-socks-location"));
+}
+
 #[test]
 fn a_password_is_never_shown() {
     let text =
