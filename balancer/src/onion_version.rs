@@ -4,20 +4,22 @@
 //! The engine depends on neither, and the runtime is written once for both versions: [`crate::v2`] and
 //! [`crate::v3`] have the same modules and implement these traits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onionbalance_proto::config::Tuning;
+use onionbalance_proto::config::{HealthCheck, Tuning};
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 use onionbalance_proto::v2;
 use onionbalance_proto::v2::AuthType;
 
-use crate::engine::{BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing, Weights};
+use crate::engine::{
+    BackendId, BackendView, DescriptorCopy, DescriptorSlot, Found, Point, Proof, Timing, Weights,
+};
 use crate::network::{ClientLookup, DescriptorName, Documents, Lookup, Version};
 use crate::signer::{SignerClient, SignerError};
 use crate::tor::documents::consensus::Lifetime;
@@ -185,6 +187,8 @@ pub struct Frontend<V: OnionVersion> {
     pub backends: Vec<V::Backend>,
     /// Their weights.
     pub weights: Weights,
+    /// The health checks of those that have one.
+    pub checks: BTreeMap<BackendId, Arc<HealthCheck>>,
 }
 
 /// The line of torrc that the clients of a v2 frontend with client authorization need.

@@ -1,12 +1,13 @@
 //! The frontends: the file's services with the addresses of the keys that the signer holds for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use onionbalance_proto::config::{
-    Address, ConfigError, InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight,
-    check_own_backends,
+    Address, Checking, ConfigError, HealthCheck, InstanceV2, InstanceV3, Instances, Lines, Named, ProbeKind,
+    Service, Weight, check_own_backends,
 };
 use onionbalance_proto::wire::{Held, HeldService};
 use onionbalance_proto::{v2, v3};
@@ -41,6 +42,8 @@ pub struct Frontend<Address, Backend> {
     pub backends: Vec<Backend>,
     /// Their weights.
     pub weights: Weights,
+    /// The health checks of those that have one. An HTTP probe names its host.
+    pub checks: BTreeMap<BackendId, Arc<HealthCheck>>,
     /// The tors that look for the backends and publish the frontend; `None` for those of all services.
     pub tors: Option<TorPool>,
 }
@@ -79,30 +82,23 @@ impl Configuration {
             match (held, &service.instances) {
                 (HeldService::V2(held), Instances::None) => {
                     collect(&mut names, service, held, &[], InstanceV2::named);
-                    frontends
-                        .v2
-                        .push(self.frontend(service, held, &[], InstanceV2::named, |_| Weight::default()));
+                    let settings = InstanceV2::settings;
+                    frontends.v2.push(self.frontend(service, held, &[], InstanceV2::named, settings));
                 }
                 (HeldService::V3 { held, .. }, Instances::None) => {
                     collect(&mut names, service, held, &[], InstanceV3::named);
-                    let tors = self.own_tors(service);
-                    let (backends, weights) = (Vec::new(), Weights::default());
-                    frontends.v3.push(Frontend { address: held.address, backends, weights, tors });
+                    frontends.v3.push(self.frontend_v3(service, held, &[]));
                 }
                 (HeldService::V2(held), Instances::V2(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV2::named);
-                    let weight = |instance: &InstanceV2| instance.weight;
-                    frontends.v2.push(self.frontend(service, held, instances, InstanceV2::named, weight));
+                    let settings = InstanceV2::settings;
+                    frontends.v2.push(self.frontend(service, held, instances, InstanceV2::named, settings));
                     let left_out = self.left_out(&lines, service, held, instances, InstanceV2::named);
                     frontends.left_out.extend(left_out);
                 }
                 (HeldService::V3 { held, .. }, Instances::V3(instances)) => {
                     collect(&mut names, service, held, instances, InstanceV3::named);
-                    let weight = |instance: &InstanceV3| instance.weight;
-                    let Frontend { address, backends, weights, tors } =
-                        self.frontend(service, held, instances, InstanceV3::named, weight);
-                    let backends = backends.iter().map(|instance| instance.address).collect();
-                    frontends.v3.push(Frontend { address, backends, weights, tors });
+                    frontends.v3.push(self.frontend_v3(service, held, instances));
                     let left_out = self.left_out(&lines, service, held, instances, InstanceV3::named);
                     frontends.left_out.extend(left_out);
                 }
@@ -153,13 +149,25 @@ impl Configuration {
         check_own_backends(&self.config.services, address, &self.text, &self.path)
     }
 
+    fn frontend_v3(
+        &self,
+        service: &Service,
+        held: &Held<v3::OnionAddress>,
+        instances: &[InstanceV3],
+    ) -> Frontend<v3::OnionAddress, v3::OnionAddress> {
+        let Frontend { address, backends, weights, checks, tors } =
+            self.frontend(service, held, instances, InstanceV3::named, InstanceV3::settings);
+        let backends = backends.iter().map(|instance| instance.address).collect();
+        Frontend { address, backends, weights, checks, tors }
+    }
+
     fn frontend<Address: Copy + Display + Eq + Hash, Backend: Clone>(
         &self,
         service: &Service,
         held: &Held<Address>,
         instances: &[Backend],
         named: fn(&Backend) -> Named<'_, Address>,
-        weight: fn(&Backend) -> Weight,
+        settings: fn(&Backend) -> (Weight, &Checking),
     ) -> Frontend<Address, Backend> {
         let allowed: HashSet<&Address> = held.backends.iter().collect();
         let mut seen = HashSet::with_capacity(instances.len());
@@ -181,9 +189,19 @@ impl Configuration {
                 backends.push(instance.clone());
             }
         }
-        let weight = |backend| (BackendId::of(named(backend).1), weight(backend).value());
-        let weights = backends.iter().map(weight).collect();
-        Frontend { address: held.address, backends, weights, tors: self.own_tors(service) }
+        let id = |backend| BackendId::of(named(backend).1);
+        let weights = backends.iter().map(|backend| (id(backend), settings(backend).0.value())).collect();
+        let of_service = service.health_check.as_ref().map(|check| for_frontend(check, &held.address));
+        let check = |backend| {
+            let check = match settings(backend).1 {
+                Checking::OfService => of_service.clone()?,
+                Checking::Off => return None,
+                Checking::Own(check) => for_frontend(check, &held.address),
+            };
+            Some((id(backend), check))
+        };
+        let checks = backends.iter().filter_map(check).collect();
+        Frontend { address: held.address, backends, weights, checks, tors: self.own_tors(service) }
     }
 
     /// An error for each backend of a service that the signer does not allow.
@@ -207,6 +225,15 @@ impl Configuration {
         };
         unknown.map(error).collect()
     }
+}
+
+/// The health check with the frontend's address as the host of an HTTP probe that names none.
+fn for_frontend(check: &HealthCheck, address: &impl Display) -> Arc<HealthCheck> {
+    let mut check = check.clone();
+    if let ProbeKind::Http(probe) = &mut check.kind {
+        probe.host.get_or_insert_with(|| address.to_string());
+    }
+    Arc::new(check)
 }
 
 fn name_or_address<A: Display>(Named(name, address): Named<'_, A>) -> String {

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use onionbalance_proto::config::{
-    self, Config, ConfigError, Instances, LogSettings, METRICS_LISTEN, Service, TorDefaults, TorPlace, Tuning,
+    self, Config, ConfigError, Instances, LogSettings, METRICS_LISTEN, Service, SocksPlace, TorDefaults,
+    TorPlace, Tuning,
 };
 use tracing::warn;
 
@@ -25,6 +26,7 @@ pub use self::status_place::{StatusForm, StatusPlace, StatusReaders};
 use crate::endpoint::Endpoint;
 use crate::signer::SignerPlace;
 use crate::tor::Password;
+use crate::tor::socks::SocksPort;
 
 /// The most bytes of a configuration: many times a file of ten thousand services with ten backends each.
 const LARGEST: u64 = 64 << 20;
@@ -194,13 +196,29 @@ impl Configuration {
         pools
     }
 
-    /// True if a v2 backend authorizes its clients.
-    pub fn authorizes_clients(&self) -> bool {
+    /// The SOCKS port that the file names for health checks; `None`: each tor names its own.
+    pub fn socks(&self) -> Option<SocksPort> {
+        self.config.tor_socks.as_ref().map(|place| match place {
+            SocksPlace::Port(address) => SocksPort::Tcp(*address),
+            SocksPlace::Socket(path) => SocksPort::Unix(self.relative(path)),
+        })
+    }
+
+    /// The part of tor's SOCKS ports that the process has to reach.
+    pub fn socks_need(&self) -> SocksNeed {
         let authorizes = |service: &Service| match &service.instances {
             Instances::V2(instances) => instances.iter().any(|instance| instance.auth.is_some()),
             Instances::None | Instances::V3(_) => false,
         };
-        self.config.services.iter().any(authorizes)
+        if self.config.services.iter().any(authorizes) {
+            return SocksNeed::AnyPort("backends with `auth` are fetched through");
+        }
+        match self.socks() {
+            _ if !self.config.has_health_checks() => SocksNeed::None,
+            Some(SocksPort::Unix(_)) => SocksNeed::None,
+            Some(SocksPort::Tcp(address)) => SocksNeed::Port(address.port()),
+            None => SocksNeed::AnyPort(HEALTH_CHECKS),
+        }
     }
 
     /// The tors of this service alone; `None` if it has none.
@@ -242,6 +260,20 @@ impl Configuration {
         self.directory.join(path)
     }
 }
+
+/// The TCP ports that a process needs for tor's SOCKS ports. AF_UNIX sockets need nothing here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SocksNeed {
+    /// No port.
+    None,
+    /// This port, for health checks.
+    Port(u16),
+    /// Any port, since tor names its own later. The text says what for, and continues "tor's SOCKS port".
+    AnyPort(&'static str),
+}
+
+/// The purpose of health checks' SOCKS port, as in [`SocksNeed::AnyPort`].
+pub(crate) const HEALTH_CHECKS: &str = "health checks go through";
 
 /// The outcome of a search for all errors of a configuration.
 pub struct Examined {

@@ -1,10 +1,12 @@
 use std::fs;
 
-use onionbalance_proto::v2;
+use onionbalance_proto::config::ProbeKind;
 use onionbalance_proto::wire::{Held, HeldService};
+use onionbalance_proto::{v2, v3};
 use tempfile::TempDir;
 
 use super::*;
+use crate::engine::BackendId;
 
 const V2: &str = "jyvfq5umznvka34v";
 const V2_FRONT: &str = "7s4hxwwifcslrus2";
@@ -63,6 +65,43 @@ fn frontends_are_sorted_by_version_and_each_may_have_its_own_tor() {
     let endpoint = Endpoint::Tcp { host: "127.0.0.1".parse().unwrap(), port: 9151 };
     assert_eq!(new.tors, Some(TorPool { endpoints: vec![endpoint], password: None }));
     assert!(!format!("{frontends:?}").contains("hush"));
+}
+
+#[test]
+fn the_host_of_a_probe_is_the_frontend_unless_it_is_named() {
+    let probe = |check: &str| {
+        let place = place(&services("", &format!("  health-check: {check}\n")));
+        let frontends = place.configuration.frontends(&[held_v2("old"), held_v3("new")]).unwrap();
+        assert!(frontends.v2[0].checks.is_empty());
+        let (backend, check) = frontends.v3[0].checks.first_key_value().unwrap();
+        assert_eq!(*backend, BackendId::of(&V3.parse::<v3::OnionAddress>().unwrap()));
+        match &check.kind {
+            ProbeKind::Http(probe) => probe.host.clone(),
+            ProbeKind::Connect => None,
+        }
+    };
+    assert_eq!(probe("{kind: connect}"), None);
+    assert_eq!(probe("{kind: http, host: shop.example}").as_deref(), Some("shop.example"));
+    let address: v3::OnionAddress = V3_FRONT.parse().unwrap();
+    assert_eq!(probe("{kind: http}"), Some(address.to_string()));
+    assert!(address.to_string().ends_with(".onion"));
+}
+
+#[test]
+fn only_health_checks_need_a_socks_port() {
+    let need = |check: &str, keys: &str| {
+        let text =
+            format!("services:\n- key: k\n  health-check: {check}\n  instances: [{{address: {V3}}}]\n{keys}");
+        place(&text).configuration.socks_need()
+    };
+    let connect = "{kind: connect}";
+    assert_eq!(need("off", ""), SocksNeed::None);
+    assert_eq!(need("off", "tor-socks-location: 127.0.0.1:9050\n"), SocksNeed::None);
+    assert_eq!(need(connect, ""), SocksNeed::AnyPort(HEALTH_CHECKS));
+    assert_eq!(need(connect, "tor-socks-location: 127.0.0.1:9050\n"), SocksNeed::Port(9050));
+    assert_eq!(need(connect, "tor-socks-location: unix:socks\n"), SocksNeed::None);
+    let auth = "backends with `auth` are fetched through";
+    assert_eq!(place(&services("", "")).configuration.socks_need(), SocksNeed::AnyPort(auth));
 }
 
 #[test]

@@ -47,12 +47,12 @@ pub enum OutOfBounds {
          restart onionbalance"
     )]
     Port(Endpoint),
-    /// Tor's SOCKS port was given up.
+    /// Tor's SOCKS port was given up, and this needs it.
     #[error(
-        "backends with `auth` are fetched through tor's SOCKS port, which onionbalance has given up, because the \
-         configuration at its start had none: restart onionbalance"
+        "{0} tor's SOCKS port, which onionbalance has given up, because the configuration at its start did not need it: \
+         restart onionbalance"
     )]
-    Socks,
+    Socks(&'static str),
 }
 
 impl Bounds {
@@ -108,12 +108,14 @@ impl Bounds {
         if can { Ok(()) } else { Err(OutOfBounds::Port(endpoint.clone())) }
     }
 
-    /// Checks that every port can be connected to, as tor's SOCKS port needs.
+    /// Checks that tor's SOCKS port can be connected to: a TCP port, or any that tor may name (`None`).
+    /// `purpose` is what needs it, for the message.
     ///
     /// # Errors
-    /// [`OutOfBounds::Socks`] if ports were given up.
-    pub fn may_connect_anywhere(&self) -> Result<(), OutOfBounds> {
-        if self.reach.has_any_port { Ok(()) } else { Err(OutOfBounds::Socks) }
+    /// [`OutOfBounds::Socks`] if the port was given up.
+    pub fn may_connect_to_socks(&self, port: Option<u16>, purpose: &'static str) -> Result<(), OutOfBounds> {
+        let can = self.reach.has_any_port || port.is_some_and(|port| self.reach.ports.contains(&port));
+        if can { Ok(()) } else { Err(OutOfBounds::Socks(purpose)) }
     }
 }
 
@@ -179,6 +181,13 @@ mod tests {
         let error = bounds.may_connect(&tcp("127.0.0.1", 9052)).unwrap_err();
         assert!(error.to_string().starts_with("127.0.0.1:9052 is a control port that"), "{error}");
         assert!(bounds.may_connect(&tcp("localhost", 9051)).is_err());
-        assert_eq!(bounds.may_connect_anywhere(), Err(OutOfBounds::Socks));
+        for (port, is_open) in [(None, false), (Some(9050), false), (Some(9051), true)] {
+            let wanted = if is_open { Ok(()) } else { Err(OutOfBounds::Socks("probes need")) };
+            assert_eq!(bounds.may_connect_to_socks(port, "probes need"), wanted);
+        }
+        reach.port(9050);
+        assert_eq!(Bounds::of(&reach).may_connect_to_socks(Some(9050), "probes need"), Ok(()));
+        reach.any_port();
+        assert_eq!(Bounds::of(&reach).may_connect_to_socks(None, "probes need"), Ok(()));
     }
 }

@@ -98,6 +98,11 @@ impl Reach {
         !self.awaits_tor
     }
 
+    /// Adds a TCP port.
+    pub fn port(&mut self, port: u16) {
+        self.ports.insert(port);
+    }
+
     /// Adds all ports: tor names its SOCKS port later.
     pub fn any_port(&mut self) {
         self.has_any_port = true;

@@ -85,12 +85,13 @@ impl Confinement {
         self.state().bounds.may_connect(endpoint)
     }
 
-    /// Checks that every port can be connected to.
+    /// Checks that tor's SOCKS port can be connected to: a TCP port, or any that tor may name (`None`).
+    /// `purpose` is what needs it, for the message.
     ///
     /// # Errors
-    /// [`OutOfBounds::Socks`] if ports were given up.
-    pub fn may_connect_anywhere(&self) -> Result<(), OutOfBounds> {
-        self.state().bounds.may_connect_anywhere()
+    /// [`OutOfBounds::Socks`] if the port was given up.
+    pub fn may_connect_to_socks(&self, port: Option<u16>, purpose: &'static str) -> Result<(), OutOfBounds> {
+        self.state().bounds.may_connect_to_socks(port, purpose)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::agreement::Agreed;
 use super::{Balancer, Setup};
+use crate::config::{HEALTH_CHECKS, SocksNeed};
 use crate::confinement::OutOfBounds;
 use crate::tor::carrier::Patience;
 use crate::tor::{self, Meeting};
@@ -78,10 +79,10 @@ impl Balancer {
                 self.confinement.may_read_cookie(&cookie)?;
             }
         }
-        if setup.configuration.authorizes_clients() {
-            self.confinement.may_connect_anywhere()
-        } else {
-            Ok(())
+        match setup.configuration.socks_need() {
+            SocksNeed::None => Ok(()),
+            SocksNeed::Port(port) => self.confinement.may_connect_to_socks(Some(port), HEALTH_CHECKS),
+            SocksNeed::AnyPort(purpose) => self.confinement.may_connect_to_socks(None, purpose),
         }
     }
 

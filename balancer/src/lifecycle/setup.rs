@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::cli::{Arguments, BadLogVariable, LogVariables};
-use crate::config::{self, Configuration, Frontends, StatusPlace, TorPool};
+use crate::config::{self, Configuration, Frontends, SocksNeed, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::endpoint::Endpoint;
 use crate::engine::{ServiceId, Weights};
@@ -150,8 +150,10 @@ impl Setup {
         for file in places.iter().map(|place| &place.path).chain(&self.log.location).chain(&state) {
             reach.written(file);
         }
-        if self.configuration.authorizes_clients() {
-            reach.any_port();
+        match self.configuration.socks_need() {
+            SocksNeed::None => {}
+            SocksNeed::Port(port) => reach.port(port),
+            SocksNeed::AnyPort(_) => reach.any_port(),
         }
         let mut met_any = false;
         for endpoint in self.endpoints() {
@@ -204,14 +206,14 @@ impl Setup {
         if let Some(more) = frontends.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             info!("balancing {more} services besides the following");
         }
-        for (index, config::Frontend { address, backends, weights, tors }) in
+        for (index, config::Frontend { address, backends, weights, checks, tors }) in
             frontends.into_iter().enumerate()
         {
             if index < MAX_LISTED {
                 introduce::<V>(&address, &backends, &weights, names);
             }
             let tors = self.links(tors);
-            let frontend = Frontend { address, backends, weights };
+            let frontend = Frontend { address, backends, weights, checks };
             match shares.iter_mut().find(|share| share.tors == tors) {
                 Some(share) => share.frontends.push(frontend),
                 None => shares.push(Share { tors, frontends: vec![frontend] }),
@@ -224,6 +226,7 @@ impl Setup {
     pub(crate) fn links(&self, own: Option<TorPool>) -> Vec<Link> {
         let default_password =
             || self.configuration.control_password(variable("ONIONBALANCE_TOR_CONTROL_PASSWORD"));
+        let socks = self.configuration.socks();
         let (endpoints, password) = match own {
             Some(TorPool { endpoints, password }) => (Some(endpoints), password.or_else(default_password)),
             None => (self.configuration.tors().filter(|_| !self.arguments.has_tor()), default_password()),
@@ -231,12 +234,10 @@ impl Setup {
         let Some(endpoints) = endpoints else {
             // A single tor, at the first of these places that answers.
             let endpoints = self.arguments.endpoints(&self.configuration.tor());
-            return vec![Link { endpoints, password, socks: None }];
+            return vec![Link { endpoints, password, socks }];
         };
-        endpoints
-            .into_iter()
-            .map(|one| Link { endpoints: vec![one], password: password.clone(), socks: None })
-            .collect()
+        let link = |one| Link { endpoints: vec![one], password: password.clone(), socks: socks.clone() };
+        endpoints.into_iter().map(link).collect()
     }
 }
 

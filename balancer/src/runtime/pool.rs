@@ -154,6 +154,8 @@ fn preference(service: &str, tor: &Link) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use onionbalance_proto::v2::OnionAddress;
 
     use super::*;
@@ -174,6 +176,7 @@ mod tests {
                 address: address(seed),
                 backends: Vec::new(),
                 weights: Weights::default(),
+                checks: BTreeMap::new(),
             })
             .collect()
     }

@@ -130,6 +130,7 @@ mod tests {
             address: "lijeinqkg3odt3fl".parse().unwrap(),
             backends: vec![],
             weights: Weights::default(),
+            checks: BTreeMap::new(),
         };
         let term = DescriptorTerm::of_slot(slot).unwrap();
         let order = Order { frontend: Arc::new(frontend), term, sets: vec![], revision_floor: 0 };

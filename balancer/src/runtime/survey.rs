@@ -128,6 +128,8 @@ impl<V: OnionVersion> Survey<V> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use onionbalance_proto::fixture::Backend;
     use onionbalance_proto::v3::OnionAddress;
 
@@ -151,6 +153,7 @@ mod tests {
             address: address(0),
             backends: (1..=count).map(address).collect(),
             weights: Weights::default(),
+            checks: BTreeMap::new(),
         }];
         Survey {
             directory: Arc::new(directory),

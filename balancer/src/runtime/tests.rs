@@ -4,6 +4,7 @@
 mod made_up;
 mod replicas;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use onionbalance_proto::config::Tuning;
@@ -40,6 +41,7 @@ impl World {
             address: address(number),
             backends: vec![address(BACKEND)],
             weights: Weights::default(),
+            checks: BTreeMap::new(),
         };
         runtime((1..=frontends).map(frontend).collect())
     }
@@ -193,8 +195,12 @@ async fn the_posts_that_a_process_of_tor_has_taken_are_counted() {
     let PostLoad { since_start, last_day, is_restart_due, .. } = world.state().await.posts;
     assert_eq!((since_start, last_day, is_restart_due), (1, 1, false));
     let tuning = Tuning { tor_restart_hint: Some(1), ..Tuning::default() };
-    let frontends =
-        vec![Frontend { address: address(1), backends: vec![address(BACKEND)], weights: Weights::default() }];
+    let frontends = vec![Frontend {
+        address: address(1),
+        backends: vec![address(BACKEND)],
+        weights: Weights::default(),
+        checks: BTreeMap::new(),
+    }];
     let configuration =
         Configuration { frontends, tuning, names: NamesBuilder::default().build(), kept_bytes: 1 << 20 };
     world.configurations.send(configuration).unwrap();

@@ -171,6 +171,11 @@ impl InstanceV2 {
     pub fn named(&self) -> Named<'_, v2::OnionAddress> {
         Named(self.name.as_ref(), &self.address)
     }
+
+    /// Its weight, and the setting of its health check.
+    pub fn settings(&self) -> (Weight, &Checking) {
+        (self.weight, &self.checking)
+    }
 }
 
 impl InstanceV3 {
@@ -182,6 +187,11 @@ impl InstanceV3 {
     /// Its name and its address.
     pub fn named(&self) -> Named<'_, v3::OnionAddress> {
         Named(self.name.as_ref(), &self.address)
+    }
+
+    /// Its weight, and the setting of its health check.
+    pub fn settings(&self) -> (Weight, &Checking) {
+        (self.weight, &self.checking)
     }
 }
 

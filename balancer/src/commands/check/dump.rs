@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use onionbalance_proto::config::{
-    AllowedUser, InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight, line_of_key,
+    AllowedUser, Checking, HealthCheck, HttpProbe, InstanceV2, InstanceV3, Instances, Lines, Named,
+    ProbeKind, Service, Weight, line_of_key,
 };
 
 use crate::cli::CheckOptions;
@@ -128,18 +129,21 @@ impl Dump<'_> {
         if service.tor_control_password.is_some() {
             self.line(&format!("  tor-control-password: {SECRET}"), Source::File(None));
         }
+        if let Some(check) = &service.health_check {
+            self.health_check(check, "  ");
+        }
         match &service.instances {
             Instances::None => self.line("  instances: []", Source::Default),
             Instances::V2(instances) => {
                 self.line("  instances:", Source::File(None));
                 for instance in instances {
-                    self.instance(InstanceV2::named(instance), instance.weight, instance.auth.is_some());
+                    self.instance(InstanceV2::named(instance), instance.settings(), instance.auth.is_some());
                 }
             }
             Instances::V3(instances) => {
                 self.line("  instances:", Source::File(None));
                 for instance in instances {
-                    self.instance(InstanceV3::named(instance), instance.weight, false);
+                    self.instance(InstanceV3::named(instance), instance.settings(), false);
                 }
             }
         }
@@ -148,7 +152,7 @@ impl Dump<'_> {
     fn instance<A: ToString>(
         &mut self,
         Named(name, address): Named<'_, A>,
-        weight: Weight,
+        (weight, checking): (Weight, &Checking),
         has_cookie: bool,
     ) {
         let address = address.to_string();
@@ -162,6 +166,40 @@ impl Dump<'_> {
         }
         if has_cookie {
             self.line(&format!("    auth: {SECRET}"), Source::File(None));
+        }
+        match checking {
+            Checking::OfService => {}
+            Checking::Off => self.line("    health-check: off", Source::File(None)),
+            Checking::Own(check) => self.health_check(check, "    "),
+        }
+    }
+
+    /// Adds a health check with all of its values, those of the file and the defaults.
+    fn health_check(&mut self, check: &HealthCheck, indent: &str) {
+        let HealthCheck { port, kind, interval, timeout, fall, rise } = check;
+        self.line(&format!("{indent}health-check:"), Source::File(None));
+        let mut values = match kind {
+            ProbeKind::Connect => vec![("kind", "connect".to_owned())],
+            ProbeKind::Http(HttpProbe { path, host, expect, body }) => {
+                let mut values = vec![("kind", "http".to_owned()), ("path", scalar(path))];
+                values.extend(host.as_ref().map(|host| ("host", scalar(host))));
+                values.push(("expect", expect.to_string()));
+                // A text of several lines stays in one here.
+                values.extend(
+                    body.as_ref().map(|body| ("body", serde_json::Value::from(body.as_str()).to_string())),
+                );
+                values
+            }
+        };
+        values.extend([
+            ("port", port.to_string()),
+            ("interval", format!("{}s", interval.as_secs())),
+            ("timeout", format!("{}s", timeout.as_secs())),
+            ("fall", fall.to_string()),
+            ("rise", rise.to_string()),
+        ]);
+        for (key, value) in values {
+            let _ = writeln!(self.text, "{indent}  {key}: {value}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! V2 backends on a network so small that each HSDir is responsible for both replicas.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use onionbalance_proto::config::InstanceV2;
 use onionbalance_proto::fixture::v2::Backend;
@@ -50,6 +50,7 @@ async fn states<const N: usize>(of_replicas: [[Fetched; 2]; N]) -> [BackendState
         address: "jyvfq5umznvka34v".parse().unwrap(),
         backends: vec![balanced],
         weights: Weights::default(),
+        checks: BTreeMap::new(),
     };
     let (runtime, stage) = runtime(vec![frontend]);
     let world = World::around(runtime, stage);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use onionbalance_proto::config::METRICS_LISTEN;
+use onionbalance_proto::config::{METRICS_LISTEN, TOR_SOCKS};
 
 use super::{Dump, SECRET, Source, endpoints, path_scalar, scalar};
 use crate::cli::{Arguments, CheckOptions};
@@ -31,6 +31,9 @@ impl Dump<'_> {
         let in_file = self.configuration.contents().control_password.as_ref();
         let source = in_variable.or(in_file.map(|_| self.in_file("tor-control-password")));
         self.optional("tor-control-password", source.map(|source| (SECRET.to_owned(), source)));
+        let socks =
+            self.configuration.socks().map(|socks| (scalar(&socks.to_string()), self.in_file(TOR_SOCKS)));
+        self.optional(TOR_SOCKS, socks);
         let hint = self.configuration.tuning().tor_restart_hint.map(|hint| hint.to_string());
         self.optional("tor-restart-hint", hint.map(|hint| (hint, self.in_file("tor-restart-hint"))));
     }

@@ -7,7 +7,7 @@ use crate::cli::Task;
 #[test]
 fn a_dump_has_each_value_with_its_source() {
     let place = Place::new(&service(
-        "    name: web1\n    weight: 3\nsigner-socket-location: run/signer\nsigner-allowed-uids: [7, root]\ntor-control-password: hush\n\
+        "    name: web1\n    weight: 3\n    health-check: {kind: http, body: all is well}\nsigner-socket-location: run/signer\nsigner-allowed-uids: [7, root]\ntor-control-password: hush\n\
          refresh: 700\nTOR_PORT: 9151\nstatus-socket-group: monitor\nmetrics-listen: '[::1]:9926'\n",
     ));
     let dumped = |line: &str| {
@@ -33,25 +33,36 @@ instances:  # DIR/config.yaml
 - address: {ONE}.onion  # DIR/config.yaml:4
 name: web1  # DIR/config.yaml:5
 weight: 3  # DIR/config.yaml
+health-check:  # DIR/config.yaml
+      kind: http
+      path: /
+      expect: 200-399
+      body: \"all is well\"
+      port: 80
+      interval: 30s
+      timeout: 20s
+      fall: 2
+      rise: 2
 TOR_ADDRESS: 127.0.0.1  # default
-TOR_PORT: 9151  # DIR/config.yaml:11
-tor-control-password: '***'  # DIR/config.yaml:9
+TOR_PORT: 9151  # DIR/config.yaml:12
+tor-control-password: '***'  # DIR/config.yaml:10
+# tor-socks-location is not set
 # tor-restart-hint is not set
-signer-socket-location: DIR/run/signer  # DIR/config.yaml:7
+signer-socket-location: DIR/run/signer  # DIR/config.yaml:8
 # user is not set
 # signer-user is not set
-signer-allowed-uids: [7, root]  # DIR/config.yaml:8
+signer-allowed-uids: [7, root]  # DIR/config.yaml:9
 signer-requests-per-minute: 120  # default
 signer-allow-locked-memory: false  # default
 signer-allow-readable-keys: false  # default
-status-socket-group: monitor  # DIR/config.yaml:12
+status-socket-group: monitor  # DIR/config.yaml:13
 status-socket-mode: 0660  # default
-metrics-listen: '[::1]:9926'  # DIR/config.yaml:13
+metrics-listen: '[::1]:9926'  # DIR/config.yaml:14
 # state-file-location is not set
 LOG_LEVEL: info  # default
 LOG_ADDRESSES: short  # default
 # LOG_LOCATION is not set
-REFRESH_INTERVAL: 700  # DIR/config.yaml:10
+REFRESH_INTERVAL: 700  # DIR/config.yaml:11
 INITIAL_DELAY: 3  # default
 DESCRIPTOR_UPLOAD_PERIOD: 7200  # default
 MAX_INTRO_POINTS: 10  # default
@@ -66,7 +77,10 @@ DISTINCT_DESCRIPTORS: true  # default"
 
 #[test]
 fn a_dump_is_a_configuration_with_the_same_meaning() {
-    let place = Place::new(&service("signer-socket-location: run/signer\nMAX_INTRO_POINTS: 7\n"));
+    let place = Place::new(&service(
+        "    health-check: {kind: http, path: '/a?b=%20', host: shop.example, expect: 204, body: 'it''s: well'}\n\
+         signer-socket-location: run/signer\nMAX_INTRO_POINTS: 7\ntor-socks-location: unix:socks\n",
+    ));
     let Ok(Task::Check(options)) = Task::try_read(["onionbalance", "check", "--dump"].map(Into::into), None)
     else {
         panic!("not a check")
