@@ -31,7 +31,7 @@ mod tally;
 mod tests;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use onionbalance_proto::config::Tuning;
@@ -370,8 +370,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                 self.tell_engine(Event::TorLost);
             }
             Message::Absent(absence) => self.access.absent(absence),
-            // The former ends the runtime, and is handled by its caller. No probe is asked for.
-            Message::Unusable(_) | Message::Probed(..) => {}
+            // This ends the runtime, and is handled by its caller.
+            Message::Unusable(_) => {}
             Message::DirectoryChanged => self.read_directory(),
             Message::Directory(documents) => self.on_directory(documents),
             Message::Fetched(request, fetched) => self.on_fetched(request, fetched),
@@ -418,7 +418,7 @@ fn engine_configuration<V: OnionVersion>(
         id: ServiceId::of(&frontend.address),
         backends: frontend.backends.iter().filter_map(name).collect(),
         weights: frontend.weights.clone(),
-        checks: BTreeMap::new(),
+        checks: frontend.checks.clone(),
         max_points: V::max_points(tuning),
         distinct: tuning.distinct,
         proof: V::PROOF,
