@@ -42,8 +42,13 @@ impl Frontend {
     }
 }
 
-/// Writes the keys and `config.yaml`, in the format of Onionbalance, to the network's directory.
-pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Backend>])]) -> Result<Config> {
+/// Writes the keys and `config.yaml`, in the format of Onionbalance, to the network's directory. Every service
+/// gets the lines of `health_check`.
+pub(crate) fn write_config(
+    network: &Network,
+    frontends: &[(&Frontend, &[Arc<Backend>])],
+    health_check: &str,
+) -> Result<Config> {
     let directory = network.directory();
     let signer_socket = network.sockets().join("signer");
     // So that it can be shown on kernels that have no secret memory, too.
@@ -58,7 +63,7 @@ pub(crate) fn write_config(network: &Network, frontends: &[(&Frontend, &[Arc<Bac
         let key = format!("frontend-{number}.key");
         write_private(&directory.join(&key), &frontend.pem)?;
         // Writing to a string does not fail.
-        let _ = writeln!(yaml, "- key: {key}\n  instances:");
+        let _ = writeln!(yaml, "- key: {key}\n{health_check}  instances:");
         for backend in *backends {
             let _ = writeln!(yaml, "  - address: {}\n    name: {}", backend.address(), backend.name());
             for client in backend.clients().iter().take(1) {

@@ -1,11 +1,13 @@
 //! `cargo demo`: a private Tor network, three backends, the signer and the balancer, and 60 visits to the
-//! frontend; `--v2` uses v2 onion services, and a fourth backend that authorizes its clients.
+//! frontend; `--v2` uses v2 onion services, and a fourth backend that authorizes its clients; `--probes` kills
+//! a backend that is probed, and shows it leave and return.
 //!
 //! Ends with status 0 only if every backend answered and no request failed.
 
 mod authorized;
 mod frontend;
 mod interrupt;
+mod probes;
 mod screen;
 mod visits;
 
@@ -35,6 +37,11 @@ struct Arguments {
     /// minute or two
     #[arg(long)]
     v2: bool,
+
+    /// Probe the backends, kill one of them, and show how it leaves what is published and returns: about a minute
+    /// more
+    #[arg(long)]
+    probes: bool,
 
     /// Keep everything running afterwards until Ctrl-C, and print commands to try
     #[arg(long)]
@@ -78,7 +85,7 @@ fn demonstrate(screen: &Screen, arguments: &Arguments) -> Result<()> {
     };
     let network = Network::start_telling(&plan, |stage| screen.stage(&stage.what))?;
     let to_network = started.elapsed();
-    let shown = balance(screen, programs, &network, &frontend).and_then(|balanced| {
+    let shown = balance(screen, programs, &network, &frontend, arguments.probes).and_then(|balanced| {
         judge(&network, to_network, balanced.to_publication, &balanced.visits)?;
         Ok(balanced)
     });
@@ -94,7 +101,13 @@ fn demonstrate(screen: &Screen, arguments: &Arguments) -> Result<()> {
 }
 
 /// Runs the two programs, and visits the frontends.
-fn balance(screen: &Screen, programs: &Programs, network: &Network, frontend: &Frontend) -> Result<Balanced> {
+fn balance(
+    screen: &Screen,
+    programs: &Programs,
+    network: &Network,
+    frontend: &Frontend,
+    with_probes: bool,
+) -> Result<Balanced> {
     let open = network.backends();
     for backend in &open {
         let page = network.client().get(&backend.address(), 80, "/")?;
@@ -107,7 +120,8 @@ fn balance(screen: &Screen, programs: &Programs, network: &Network, frontend: &F
     };
     let mut frontends: Vec<(&Frontend, &[Arc<Backend>])> = vec![(frontend, &open)];
     frontends.extend(closed.as_ref().map(|closed| (&closed.frontend, closed.backends.as_slice())));
-    let config = write_config(network, &frontends)?;
+    let health_check = if with_probes { probes::HEALTH_CHECK } else { "" };
+    let config = write_config(network, &frontends, health_check)?;
     let signer = start_signer(screen, programs, network, &config)?;
     let clients = network.new_tor_clients(CLIENTS)?;
     screen.stage(&format!("{CLIENTS} visitors ready"));
@@ -122,6 +136,9 @@ fn balance(screen: &Screen, programs: &Programs, network: &Network, frontend: &F
     if let Some(closed) = &closed {
         wait_published(&balancer, &closed.frontend)?;
         closed.visit(screen, network)?;
+    }
+    if with_probes {
+        probes::show(screen, network, &balancer, frontend, &clients)?;
     }
     Ok(Balanced { config, to_publication, visits, _signer: signer, _balancer: balancer, _closed: closed })
 }
