@@ -120,6 +120,11 @@ impl Backend {
         lock(&self.watch).wait().with_context(|| self.tor.failure("did not publish its descriptors"))
     }
 
+    /// Its web server.
+    pub fn web(&self) -> &WebServer {
+        &self.web
+    }
+
     /// Its tor.
     pub fn tor(&self) -> &Daemon {
         &self.tor

@@ -8,6 +8,7 @@ mod period;
 mod tally;
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -57,6 +58,8 @@ pub struct Visits {
 #[derive(Debug)]
 struct Scene {
     visitor: Client,
+    /// The number of times that the visitor's tor has forgotten its descriptors.
+    lookups: AtomicUsize,
     frontend: String,
     living: Mutex<Vec<String>>,
     made: Mutex<Visits>,
@@ -67,6 +70,7 @@ impl Traffic {
     pub fn begin(visitor: Client, frontend: &impl Display, living: &[Arc<Backend>]) -> Self {
         let scene = Scene {
             visitor,
+            lookups: AtomicUsize::new(0),
             frontend: frontend.to_string(),
             living: Mutex::new(Vec::new()),
             made: Mutex::new(Visits { frontend: Vec::new(), direct: Vec::new() }),
@@ -95,6 +99,14 @@ impl Traffic {
             Ok((fitting >= count).then_some(()))
         })
         .with_context(|| format!("no {count} such visits; {:?}", lock(&self.scene.made).frontend))
+    }
+
+    /// Waits until the visitor's tor has forgotten its descriptors, so that it has to look for the frontend's
+    /// present one.
+    pub fn wait_lookup(&self, timeout: Duration) -> Result<()> {
+        let before = self.scene.lookups.load(Ordering::Relaxed);
+        until(timeout, || Ok((self.scene.lookups.load(Ordering::Relaxed) > before).then_some(())))
+            .context("a visit goes on and on")
     }
 
     /// Waits until the frontend leads to this backend.
@@ -153,6 +165,7 @@ impl Scene {
             // NEWNYM would disturb visits under way.
             if since_lookup >= VISITS_PER_LOOKUP && under_way.is_empty() {
                 self.visitor.forget()?;
+                self.lookups.fetch_add(1, Ordering::Relaxed);
                 since_lookup = 0;
             }
             since_lookup += 1;

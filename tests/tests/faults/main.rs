@@ -15,6 +15,7 @@ mod neighbours;
 #[path = "../frontend/observer.rs"]
 #[expect(dead_code, reason = "the tests of the frontend use more of it")]
 mod observer;
+mod probes;
 mod reload;
 mod report;
 mod signer;
@@ -29,11 +30,13 @@ use libtest_mimic::{Arguments, Trial, run};
 /// The name of a fault and of its frontend, and its test.
 type Fault = (&'static str, fn(&'static str) -> Result<()>);
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 15] = [
     ("nothing", backends::nothing),
     ("backend_killed", backends::killed),
     ("backend_frozen", backends::frozen),
     ("all_backends_killed", backends::all_killed),
+    ("probed_tor", probes::of_tor),
+    ("probed_web_server", probes::of_web_server),
     ("signer_killed", signer::killed),
     ("balancer_killed", balancer::killed),
     ("tor_killed", tor::killed),
