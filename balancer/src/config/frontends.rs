@@ -228,7 +228,7 @@ impl Configuration {
 }
 
 /// The health check with the frontend's address as the host of an HTTP probe that names none.
-fn for_frontend(check: &HealthCheck, address: &impl Display) -> Arc<HealthCheck> {
+pub(crate) fn for_frontend(check: &HealthCheck, address: &impl Display) -> Arc<HealthCheck> {
     let mut check = check.clone();
     if let ProbeKind::Http(probe) = &mut check.kind {
         probe.host.get_or_insert_with(|| address.to_string());

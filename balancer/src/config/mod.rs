@@ -20,6 +20,7 @@ use onionbalance_proto::config::{
 use tracing::warn;
 
 use self::faults::Faults;
+pub(crate) use self::frontends::for_frontend;
 pub use self::frontends::{Frontend, Frontends, TorPool};
 pub(crate) use self::status_place::STATUS_SOCKET;
 pub use self::status_place::{StatusForm, StatusPlace, StatusReaders};

@@ -53,6 +53,8 @@ fn what_works_is_ok_and_what_does_not_has_a_row() -> Result<()> {
     ensure!(text.contains("  3 of 3 visits succeeded, the slowest in "), "{text}");
     ensure!(text.ends_with("\nall is well\n"), "{text}");
 
+    probe(&site, &client, &backends)?;
+
     let more: Vec<OnionAddress> = [backends[0], NOBODYS.parse()?].into();
     site.set_backends(&more, WITH_SOCKET)?;
     let (text, status) = check(&site, &client, &["--format", "short"])?;
@@ -68,6 +70,31 @@ fn what_works_is_ok_and_what_does_not_has_a_row() -> Result<()> {
         ensure!(text.contains(&wanted), "{text}\nwanted {wanted}");
     }
     ensure!(text.lines().count() == 3, "{text}");
+    Ok(())
+}
+
+/// Checks with health checks of the backends' web servers: a page that is well, one that has another text, one
+/// that fails, and a port that no backend serves.
+fn probe(site: &Site, client: &Client, backends: &[OnionAddress]) -> Result<()> {
+    let passes = "  passes its health check in ";
+    for (health_check, wanted_status, wanted) in [
+        ("{kind: http, path: /healthz, body: backend}", 0, passes),
+        ("{kind: http, body: elsewhere}", 78, "the expected text is not in the page"),
+        ("{kind: http, path: /status/503}", 78, "HTTP status 503"),
+        ("{kind: connect, port: 81}", 78, "it refused the connection"),
+    ] {
+        site.set_backends(backends, &format!("  health-check: {health_check}\n{WITH_SOCKET}"))?;
+        let (text, status) = check(site, client, &[])?;
+        let wanted = if wanted == passes {
+            wanted.to_owned()
+        } else {
+            format!("  does not pass its health check: {wanted}")
+        };
+        ensure!(
+            status == wanted_status && text.matches(&wanted).count() == 3,
+            "{status}: {text}\nwanted {wanted}"
+        );
+    }
     Ok(())
 }
 

@@ -1,13 +1,17 @@
 //! The backends of the configuration, and the rows about their descriptors.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
-use onionbalance_proto::config::{InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight};
+use onionbalance_proto::config::{
+    Checking, HealthCheck, InstanceV2, InstanceV3, Instances, Lines, Named, Service, Weight,
+};
 use onionbalance_proto::v3;
 
 use super::lookup::Lookup;
 use super::row::{Row, Verdict};
 use super::short;
+use crate::config::for_frontend;
 use crate::plural::count;
 
 /// A backend of a service.
@@ -16,11 +20,14 @@ pub(super) struct Backend {
     /// The backend and its service, as a screen shows them.
     pub(super) subject: String,
     /// Its onion address.
-    address: String,
+    pub(super) address: String,
     /// True if its weight is 0, so that it may be missing.
-    is_drained: bool,
+    pub(super) is_drained: bool,
     /// The line of the configuration that has its address, counted from 1.
-    line: Option<usize>,
+    pub(super) line: Option<usize>,
+    /// Its health check; `None` without one. The host of an HTTP probe is `None` only if it is the frontend's
+    /// address and that is not known.
+    pub(super) check: Option<Arc<HealthCheck>>,
 }
 
 /// The backends of one version in some services.
@@ -53,19 +60,32 @@ pub(super) struct ByVersion {
 }
 
 impl ByVersion {
-    /// Adds the backends of `service`, which a screen calls `label`; `None`: it has no need to.
-    pub(super) fn add(&mut self, lines: &Lines<'_>, service: &Service, label: Option<&str>) {
+    /// Adds the backends of `service`, which a screen calls `label`; `None`: it has no need to. `frontend` is
+    /// the service's address; `None`: it is not known.
+    pub(super) fn add(
+        &mut self,
+        lines: &Lines<'_>,
+        service: &Service,
+        label: Option<&str>,
+        frontend: Option<&str>,
+    ) {
+        let check = |checking: &Checking| {
+            let check = checking.effective(service.health_check.as_ref())?;
+            Some(frontend.map_or_else(|| Arc::new(check.clone()), |address| for_frontend(check, &address)))
+        };
         match &service.instances {
             Instances::None => {}
             Instances::V2(instances) => {
                 for instance in instances {
                     let shown = Backend::new(lines, label, instance.named(), instance.weight);
+                    let shown = Backend { check: check(&instance.checking), ..shown };
                     self.v2.push(shown, instance.clone());
                 }
             }
             Instances::V3(instances) => {
                 for instance in instances {
                     let shown = Backend::new(lines, label, InstanceV3::named(instance), instance.weight);
+                    let shown = Backend { check: check(&instance.checking), ..shown };
                     self.v3.push(shown, instance.address);
                 }
             }
@@ -83,7 +103,20 @@ impl Backend {
         let address = address.to_string();
         let label = name.map_or_else(|| short(&address), ToString::to_string);
         let subject = service.map_or_else(|| label.clone(), |service| format!("{label} ({service})"));
-        Self { subject, is_drained: weight.is_drained(), line: lines.find_address(&address), address }
+        let line = lines.find_address(&address);
+        Self { subject, is_drained: weight.is_drained(), line, address, check: None }
+    }
+
+    /// A backend with this health check, for tests.
+    #[cfg(test)]
+    pub(super) fn checked(subject: &str, check: HealthCheck) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            address: "x.onion".to_owned(),
+            is_drained: false,
+            line: Some(4),
+            check: Some(Arc::new(check)),
+        }
     }
 
     /// The row about its descriptor. A drained backend that is missing is no error: it may be switched off.
@@ -146,6 +179,7 @@ mod tests {
             address: "x.onion".into(),
             is_drained: false,
             line: Some(4),
+            check: None,
         };
         let drained = Backend { is_drained: true, ..backend.clone() };
         let row = drained.row(&Lookup { hsdirs: 8, asked, found, empty, ..more.clone() });

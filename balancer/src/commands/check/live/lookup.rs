@@ -53,17 +53,16 @@ pub(super) struct Lookup {
 /// # Errors
 /// Tor's directory cannot be read. The error is a message.
 pub(super) async fn look_up<V: OnionVersion, N: Network>(
-    mut network: N,
+    network: &mut N,
     backends: Vec<V::Backend>,
     end: Instant,
 ) -> Result<Lookups, String> {
-    let directory =
-        timeout_at(end.min(Instant::now() + DIRECTORY_WITHIN), read_directory::<V, N>(&mut network));
+    let directory = timeout_at(end.min(Instant::now() + DIRECTORY_WITHIN), read_directory::<V, N>(network));
     let directory = directory.await.unwrap_or_else(|_| {
         Err(format!("tor did not give its directory within {} s", DIRECTORY_WITHIN.as_secs()))
     })?;
     let mut search = Search::<V>::new(&directory, &backends);
-    search.run(&mut network, end).await;
+    search.run(network, end).await;
     let lookups = search.lookups;
     Ok(Lookups { lifetime: *directory.lifetime(), backends: lookups })
 }

@@ -6,6 +6,7 @@
 mod backends;
 mod consensus;
 mod lookup;
+mod probes;
 mod row;
 mod signer;
 mod tors;
@@ -38,7 +39,8 @@ use crate::tor::socks::SocksPort;
 use crate::v2::V2;
 use crate::v3::V3;
 
-/// The longest time for all lookups of backends; those that are left then are not made.
+/// The longest time for all lookups of backends, and until the last beginning of a probe; those that are left
+/// then are not made.
 const LOOKUPS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// The time after which no further visit is begun.
@@ -74,7 +76,7 @@ async fn ask_all(options: &CheckOptions, setup: &Setup) -> Vec<Row> {
         Some(visits) => plan_visits(&services, &tors, &held, visits, options.port).await,
         None => Vec::new(),
     };
-    rows.extend(share_out(setup, &services, &mut tors));
+    rows.extend(share_out(setup, &services, &held, &mut tors));
     rows.extend(look_up_all(tors).await);
     let (plans, unplanned) = split(visits);
     rows.extend(visits::make(&plans, Instant::now() + VISITS_WITHIN).await);
@@ -175,20 +177,20 @@ impl Tor {
         ports.into_iter().next().ok_or_else(|| "its tor has no SocksPort".to_owned())
     }
 
-    /// The rows about the clock and about the backends.
+    /// The rows about the clock, about the backends and about their probes.
     async fn look_up(self, end: Instant) -> Vec<Row> {
         let Some(session) = self.session else { return Vec::new() };
-        let network = ControlPort::over_session(session, self.version, None);
+        let network = ControlPort::over_session(session, self.version, self.link.socks.clone());
         let ByVersion { v2, v3 } = self.backends;
-        let (shown, lookups) = match self.version {
+        let (shown, outcome) = match self.version {
             Version::V2 => look_up_version::<V2>(network, v2, end).await,
             Version::V3 => look_up_version::<V3>(network, v3, end).await,
         };
-        match lookups {
-            Ok(Lookups { lifetime, backends }) => {
+        match outcome {
+            Ok((Lookups { lifetime, backends }, probed)) => {
                 let clock = consensus::judge(&lifetime, onionbalance_process::now());
                 let rows = shown.iter().zip(&backends).map(|(backend, lookup)| backend.row(lookup));
-                [clock].into_iter().chain(rows).collect()
+                [clock].into_iter().chain(rows).chain(probed).collect()
             }
             Err(error) => {
                 let text = format!("cannot read the directory of {}: {error}", self.link);
@@ -198,17 +200,24 @@ impl Tor {
     }
 }
 
+/// Looks the backends up, and probes those with a health check. Returns the lookups and the rows of the
+/// probes; `Err`: a message.
 async fn look_up_version<V: OnionVersion>(
-    network: ControlPort,
+    mut network: ControlPort,
     backends: Backends<V::Backend>,
     end: Instant,
-) -> (Vec<Backend>, Result<Lookups, String>) {
+) -> (Vec<Backend>, Result<(Lookups, Vec<Row>), String>) {
     let Backends { shown, instances } = backends;
-    (shown, look_up::<V, _>(network, instances, end).await)
+    let lookups = match look_up::<V, _>(&mut network, instances, end).await {
+        Ok(lookups) => lookups,
+        Err(error) => return (shown, Err(error)),
+    };
+    let probed = probes::make(&mut network, &shown, end).await;
+    (shown, Ok((lookups, probed)))
 }
 
 /// Gives each service's backends to a tor that is ready. Returns a row for each service without one.
-fn share_out(setup: &Setup, services: &[Part<'_>], tors: &mut [Tor]) -> Vec<Row> {
+fn share_out(setup: &Setup, services: &[Part<'_>], held: &[HeldService], tors: &mut [Tor]) -> Vec<Row> {
     let lines = Lines::of(setup.configuration().text());
     let mut rows = Vec::new();
     for part in services {
@@ -217,7 +226,8 @@ fn share_out(setup: &Setup, services: &[Part<'_>], tors: &mut [Tor]) -> Vec<Row>
                 // A single service needs no name beside its backends', unless it has one.
                 let label =
                     (part.service.name.is_some() || services.len() > 1).then_some(part.label.as_str());
-                tor.backends.add(&lines, part.service, label);
+                let frontend = address_of(part.service, held);
+                tor.backends.add(&lines, part.service, label, frontend.as_deref());
             }
             None => rows.push(Row::new(Verdict::Unknown, &part.label, "not looked up: no tor is ready")),
         }
