@@ -22,8 +22,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use onionbalance::config::Configuration;
 use onionbalance::engine::{
-    Action, BackendId, DescriptorCopy, Engine, EngineConfiguration, Event, FetchOutcome, NetworkView, Newest,
-    Now, ServiceId, ServiceSpec, Settings, UploadOutcome, Weights,
+    Action, BackendId, DescriptorCopy, Drains, Engine, EngineConfiguration, Event, FetchOutcome, NetworkView,
+    Newest, Now, ServiceId, ServiceSpec, Settings, UploadOutcome, Weights,
 };
 use onionbalance::onion_version::{Directory as _, Known, OnionVersion};
 use onionbalance::state::Memory;
@@ -201,6 +201,7 @@ fn engine(
         backends: backends.iter().map(BackendId::of).collect(),
         weights: Weights::default(),
         checks: BTreeMap::new(),
+        drains: Drains::default(),
         max_points: 20,
         distinct: true,
         proof: V3::PROOF,

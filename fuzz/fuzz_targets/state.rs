@@ -7,7 +7,7 @@ use onionbalance::state::{parse, render};
 
 fuzz_target!(|text: &[u8]| {
     match parse(text) {
-        Ok(newest) => assert_eq!(parse(&render(&newest).expect("no more than memory")), Ok(newest)),
+        Ok(contents) => assert_eq!(parse(&render(&contents).expect("no more than memory")), Ok(contents)),
         Err(what) => assert!(!what.is_empty()),
     }
 });

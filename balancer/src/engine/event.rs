@@ -12,6 +12,7 @@ use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
+use super::drains::Drains;
 use super::id::{BackendId, DescriptorSlot, ProbeId, PublicationId, ServiceId, Source};
 use super::newest::Newest;
 use super::notice::Notice;
@@ -57,6 +58,8 @@ pub struct ServiceSpec {
     pub weights: Weights,
     /// The health checks of those backends that have one.
     pub checks: BTreeMap<BackendId, Arc<HealthCheck>>,
+    /// The drains by command that are in force. Those of other backends are ignored.
+    pub drains: Drains,
     /// The most introduction points of one descriptor: 20 in v3, 10 in v2 (clients refuse more).
     pub max_points: usize,
     /// True if HSDirs may get different introduction points when one descriptor cannot list all.
@@ -176,6 +179,13 @@ pub enum Event<P: Point> {
         backend: BackendId,
         /// The outcome of the probe.
         outcome: ProbeOutcome,
+    },
+    /// The operator has drained backends of a service, or has ended drains.
+    Drains {
+        /// The service's name.
+        service: ServiceId,
+        /// All drains of the service from now on.
+        drains: Drains,
     },
     /// The connection to tor broke: everything in flight is void.
     TorLost,

@@ -64,6 +64,7 @@ mod context;
 mod deadlines;
 mod descriptor;
 mod dispatch;
+mod drains;
 mod event;
 mod health;
 mod id;
@@ -96,6 +97,7 @@ use onionbalance_proto::config::HealthCheck;
 use onionbalance_proto::time::UnixTime;
 use rand_core::RngCore;
 
+pub use self::drains::{Drain, Drains};
 pub use self::event::{
     Action, BackendView, Chosen, DescriptorCopy, EngineConfiguration, Event, FetchOutcome, Found,
     NetworkView, Now, Point, Post, ProbeOutcome, Proof, Revision, ServiceSpec, UploadOutcome,
@@ -273,6 +275,13 @@ impl<P: Point, R: RngCore> Engine<P, R> {
                 });
             }
             Event::Probed { id, backend, outcome } => self.probed(&backend, id, outcome),
+            Event::Drains { service, drains } => {
+                let Some(number) = self.services.number(&service) else { return };
+                if let Some(service) = self.services.get_mut(number) {
+                    service.set_drains(&mut self.cx, &drains, &self.backends);
+                }
+                self.service_touched(number);
+            }
             Event::TorLost => self.lose_tor(),
             Event::TorReady => self.find_tor(),
             Event::Tick => {}
@@ -382,7 +391,7 @@ impl<P: Point, R: RngCore> Engine<P, R> {
         let mine: Vec<_> = once.filter_map(|name| self.backends.number(name)).collect();
         let number = self.services.get_or_insert(spec.id.clone(), || Service::new(spec));
         if let Some(service) = self.services.get_mut(number) {
-            if service.reconfigure(spec, mine.clone()) {
+            if service.reconfigure(&mut self.cx, spec, mine.clone(), &self.backends) {
                 service.reconsider(&self.cx, &self.backends);
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
+use onionbalance_proto::time::UnixTime;
 
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 use super::status::{Gone, Load};
@@ -160,8 +161,8 @@ pub enum Notice {
         /// The service's name.
         service: ServiceId,
     },
-    /// A backend that is not drained is live again, after [`Notice::DrainedServe`], or the weights are
-    /// others.
+    /// A backend that is not drained is live again, after [`Notice::DrainedServe`], or weights or
+    /// drains are others.
     DrainedRest {
         /// The service's name.
         service: ServiceId,
@@ -170,6 +171,29 @@ pub enum Notice {
     },
     /// The result of a health check has changed.
     Health(HealthNotice),
+    /// A backend of a service is drained by command from now on, or its drain has another end.
+    BackendDrained {
+        /// The service's name.
+        service: ServiceId,
+        /// The backend's name.
+        backend: BackendId,
+        /// The time at which the drain ends by itself; `None`: it does not.
+        until: Option<UnixTime>,
+    },
+    /// The operator has ended the drain of a backend.
+    BackendEnabled {
+        /// The service's name.
+        service: ServiceId,
+        /// The backend's name.
+        backend: BackendId,
+    },
+    /// The drain of a backend has ended by itself.
+    DrainEnded {
+        /// The service's name.
+        service: ServiceId,
+        /// The backend's name.
+        backend: BackendId,
+    },
     /// There is more to do than tor can: everything takes longer.
     Behind {
         /// The requests that are outstanding at tor, and those that wait.

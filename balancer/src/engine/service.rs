@@ -1,6 +1,7 @@
 //! One service: the introduction points of its descriptors, and the times at which they are chosen.
 
 mod choice;
+mod draining;
 mod health;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use super::backend::Backend;
 use super::capacity::Place;
 use super::context::Context;
 use super::descriptor::{Descriptor, Turn};
+use super::drains::Drains;
 use super::event::{Chosen, Point, Proof, ServiceSpec};
 use super::id::{BackendId, DescriptorSlot, ServiceId};
 use super::notice::Notice;
@@ -29,9 +31,16 @@ pub(super) struct Service<P: Point> {
     id: ServiceId,
     /// The backends, in the order of the configuration.
     backends: Vec<Number<BackendId>>,
+    /// The weights of the configuration.
+    configured_weights: Weights,
+    /// The drains by command, none of which had ended by the last look at the wall clock.
+    drains: Drains,
+    /// The weights in force: the configured ones, with 0 for backends that are drained by command.
     weights: Weights,
     /// The health checks of those backends that have one.
     checks: BTreeMap<BackendId, Arc<HealthCheck>>,
+    /// The next look at the wall clock for the end of a drain; `None` if no drain has an end.
+    drain_look_at: Option<Duration>,
     max_points: usize,
     distinct: bool,
     proof: Proof,
@@ -64,8 +73,11 @@ impl<P: Point> Service<P> {
         Self {
             id: spec.id.clone(),
             backends: Vec::new(),
+            configured_weights: Weights::default(),
+            drains: Drains::default(),
             weights: Weights::default(),
             checks: BTreeMap::new(),
+            drain_look_at: None,
             max_points: spec.max_points,
             distinct: spec.distinct,
             proof: spec.proof,
@@ -85,17 +97,37 @@ impl<P: Point> Service<P> {
 
     /// Takes a configuration, and keeps the state of what stays; each of `backends` is there once.
     /// True if [`Service::reconsider`] has to follow, because there can be other sets.
-    pub(super) fn reconfigure(&mut self, spec: &ServiceSpec, backends: Vec<Number<BackendId>>) -> bool {
+    pub(super) fn reconfigure(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        spec: &ServiceSpec,
+        backends: Vec<Number<BackendId>>,
+        all: &Backends<P>,
+    ) -> bool {
         let is_same = self.backends == backends
-            && self.weights == spec.weights
             && self.checks == spec.checks
             && (self.max_points, self.distinct) == (spec.max_points, spec.distinct);
         self.backends = backends;
-        self.weights.clone_from(&spec.weights);
+        self.configured_weights.clone_from(&spec.weights);
         self.checks.clone_from(&spec.checks);
         self.max_points = spec.max_points;
         self.distinct = spec.distinct;
-        !self.begun || !is_same
+        let has_other_weights = self.take_drains(cx, &spec.drains, all);
+        // A new engine has not read the wall clock yet.
+        self.drain_look_at = self.drain_look_at.map(|_| cx.now.elapsed);
+        !self.begun || !is_same || has_other_weights
+    }
+
+    /// Takes the drains in place of the earlier ones, and chooses at once if that changes a weight.
+    pub(super) fn set_drains(
+        &mut self,
+        cx: &mut Context<impl RngCore>,
+        drains: &Drains,
+        backends: &Backends<P>,
+    ) {
+        if self.take_drains(cx, drains, backends) {
+            self.reconsider(cx, backends);
+        }
     }
 
     /// The places in line of its descriptors that are not in a new consensus.
@@ -201,7 +233,10 @@ impl<P: Point> Service<P> {
 
     /// Chooses if that is due, and lets the descriptors do their due work.
     pub(super) fn tick(&mut self, cx: &mut Context<impl RngCore>, backends: &Backends<P>) {
-        // Both timers end in a choice.
+        if self.drain_look_at.is_some_and(|at| at <= cx.now.elapsed) && self.end_drains(cx) {
+            self.reconsider(cx, backends);
+        }
+        // The other timers end in a choice.
         if ended(self.timers(cx.timing.keep_last), cx.now.elapsed).next().is_some() {
             self.decide(cx, backends);
         }
@@ -210,9 +245,13 @@ impl<P: Point> Service<P> {
         }
     }
 
-    fn timers(&self, keep_last: Duration) -> [Timer<ServiceTimer>; 2] {
+    fn timers(&self, keep_last: Duration) -> [Timer<ServiceTimer>; 3] {
         let last_set = self.stale_since.map(|since| since + keep_last);
-        [(ServiceTimer::Choice, self.decide_at), (ServiceTimer::LastSet, last_set)]
+        [
+            (ServiceTimer::DrainEnd, self.drain_look_at),
+            (ServiceTimer::Choice, self.decide_at),
+            (ServiceTimer::LastSet, last_set),
+        ]
     }
 
     /// Notes that this much time has passed unnoticed. The last set is not given up for it: the clock may be
@@ -286,7 +325,8 @@ impl<P: Point> Service<P> {
         let wished =
             if self.decide_at.is_none() { shares::wished(live, &self.weights) } else { BTreeMap::new() };
         let backend = |backend: &Backend<P>| BackendStatus {
-            weight: self.weights.of(backend.id()),
+            weight: self.configured_weights.of(backend.id()),
+            drain: self.drains.of(backend.id()),
             share: self.has_points().then(|| given.get(backend.id()).copied().unwrap_or(0.0)),
             wished_share: wished.get(backend.id()).copied(),
             health: self.health_of(backend, now),

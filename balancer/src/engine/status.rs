@@ -7,6 +7,7 @@ use std::time::Duration;
 use onionbalance_proto::relay::Fingerprint;
 use onionbalance_proto::time::UnixTime;
 
+use super::drains::Drain;
 use super::event::ProbeOutcome;
 use super::id::{BackendId, DescriptorSlot, ServiceId, Source};
 
@@ -161,8 +162,10 @@ pub struct BackendStatus {
     pub changed_ago: Option<Duration>,
     /// The number of introduction points of its newest descriptor.
     pub points: usize,
-    /// Its weight in the service, 0 to 100; with 0 it is drained.
+    /// Its weight in the configuration of the service, 0 to 100; with 0 it is drained.
     pub weight: u8,
+    /// Its drain by command; `None` without one.
+    pub drain: Option<Drain>,
     /// Its part of the service's visitors that the published points give it, 0 to 1; `None` if the service
     /// publishes nothing.
     pub share: Option<f64>,
@@ -176,6 +179,11 @@ pub struct BackendStatus {
 }
 
 impl BackendStatus {
+    /// True if it is to get no visitors, by its weight or by command.
+    pub fn is_drained(&self) -> bool {
+        self.weight == 0 || self.drain.is_some()
+    }
+
     /// True if it is unwell by its check.
     pub fn is_unwell(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.state == HealthState::Unwell)

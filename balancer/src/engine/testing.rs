@@ -301,6 +301,7 @@ pub(super) fn specs(services: &[(&str, &[&str])]) -> Vec<ServiceSpec> {
         backends: backends.iter().map(|backend| (*backend).into()).collect(),
         weights: Weights::default(),
         checks: BTreeMap::new(),
+        drains: Drains::default(),
         max_points: 20,
         distinct: false,
         proof: Proof::Word,

@@ -33,6 +33,9 @@ pub(super) enum ServiceTimer {
     /// While a backend has none, it comes up to `first_requests` later, and `first_answer` after the last
     /// first request. A later choice comes `debounce` after the first of several changes.
     Choice,
+    /// To end drains by command: at the end of the first, by the wall clock, at which it looks at least every
+    /// minute.
+    DrainEnd,
     /// To give up its last points: `keep_last` after the end of its last backend.
     LastSet,
 }

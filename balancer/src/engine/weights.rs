@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::drains::Drains;
 use super::id::BackendId;
 
 /// The parts of the visitors that a service's backends are to get, relative to each other. A backend without
@@ -18,6 +19,14 @@ impl Weights {
     /// True if this backend gets no visitors.
     pub fn is_drained(&self, backend: &BackendId) -> bool {
         self.of(backend) == 0
+    }
+
+    /// These weights, with 0 for each backend that is drained by command.
+    #[must_use]
+    pub(super) fn drained_by(&self, drains: &Drains) -> Self {
+        let mut weights = self.clone();
+        weights.0.extend(drains.iter().map(|(backend, _)| (backend.clone(), 0)));
+        weights
     }
 
     /// The backends that get no visitors.

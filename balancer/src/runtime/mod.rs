@@ -11,6 +11,7 @@ mod board;
 mod consensus;
 mod directories;
 mod directory;
+mod draining;
 mod durations;
 mod fetching;
 mod fleet;
@@ -64,11 +65,12 @@ use crate::network::{Message, Network, RequestId};
 use crate::onion_version::{Directory, Frontend, OnionVersion, Rings};
 use crate::repeats::{Occurrence, Repeats};
 use crate::signer::SharedSigner;
-use crate::state::Memory;
+use crate::state::{AllDrains, Memory};
 use access::Access;
 use consensus::ConsensusWatch;
 use directories::Directories;
 use directory::Reading;
+use draining::DrainWatch;
 use fetching::Questions;
 use history::History;
 use kept::KeptTexts;
@@ -90,6 +92,7 @@ pub struct Runtime<V: OnionVersion, N: Network> {
     signer: SharedSigner,
     signing: SigningLine<V>,
     memory: Memory,
+    drains: DrainWatch,
     network: N,
     access: Access,
     /// True if the network is ready but not surveyed yet: only then the engine learns that tor is ready.
@@ -152,8 +155,10 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         let Configuration { frontends, tuning, names, kept_bytes } = configuration;
         let (to_us, received) = mpsc::unbounded_channel();
         let backends = backends(&frontends);
+        let mut drains = DrainWatch::new(&memory);
+        let engine = engine_configuration(&frontends, &backends, &tuning, &memory, &drains.present());
         Self {
-            engine: Engine::new(engine_configuration(&frontends, &backends, &tuning, &memory), OsRng),
+            engine: Engine::new(engine, OsRng),
             began: Instant::now(),
             backends: Arc::new(backends),
             frontends: Arc::new(by_service(frontends)),
@@ -161,6 +166,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
             signer,
             signing: SigningLine::new(),
             memory,
+            drains,
             network,
             access: Access::new(presence),
             engine_waits_for_directory: false,
@@ -208,6 +214,7 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
                     Some(configuration) => self.configure(configuration),
                     None => return End::NotNeeded,
                 },
+                () = self.drains.changed() => self.on_drains(),
                 Some(report) = self.reports.received.recv() => self.on_report(report),
                 () = tokio::time::sleep_until(deadline) => self.tell_engine(Event::Tick),
                 // The answer is lost if the inquirer no longer waits for it.
@@ -222,7 +229,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         self.known.configure(names);
         self.kept.limit(kept_bytes);
         let backends = backends(&frontends);
-        let configuration = engine_configuration(&frontends, &backends, &tuning, &self.memory);
+        let drains = self.drains.present();
+        let configuration = engine_configuration(&frontends, &backends, &tuning, &self.memory, &drains);
         self.backends = Arc::new(backends);
         self.frontends = Arc::new(by_service(frontends));
         let (services, backends) = (&self.frontends, &self.backends);
@@ -231,6 +239,13 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         self.restart_hint = tuning.tor_restart_hint;
         self.post_count.judge(self.restart_hint);
         self.show_network();
+    }
+
+    /// Tells the engine of drains that begin, end or are others. It ignores services that it does not have.
+    fn on_drains(&mut self) {
+        for (service, drains) in self.drains.differences() {
+            self.tell_engine(Event::Drains { service, drains });
+        }
     }
 
     fn state(&mut self, endpoints: &[Endpoint]) -> TorState {
@@ -318,6 +333,10 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
 
     /// Logs a notice, and keeps it for the status.
     fn note(&mut self, notice: &Notice) {
+        if let Notice::DrainEnded { .. } = notice {
+            // Otherwise a clock that is set back would begin it again at a restart.
+            self.memory.forget_ended_drains(self.now().wall);
+        }
         let (words, now) = (Words::of(notice, self.known.names()), Instant::now());
         let words = match notice {
             Notice::NotPosted { problem, .. } if self.signer.is_trouble(problem) => words.because_of_signer(),
@@ -402,6 +421,7 @@ fn engine_configuration<V: OnionVersion>(
     backends: &HashMap<BackendId, V::Backend>,
     tuning: &Tuning,
     memory: &Memory,
+    drains: &AllDrains,
 ) -> EngineConfiguration {
     let timing = V::timing(tuning);
     let timing = Timing {
@@ -414,14 +434,18 @@ fn engine_configuration<V: OnionVersion>(
         let (name, _) = backends.get_key_value(&backend_id::<V>(backend))?;
         Some(name.clone())
     };
-    let spec = |frontend: &Frontend<V>| ServiceSpec {
-        id: ServiceId::of(&frontend.address),
-        backends: frontend.backends.iter().filter_map(name).collect(),
-        weights: frontend.weights.clone(),
-        checks: frontend.checks.clone(),
-        max_points: V::max_points(tuning),
-        distinct: tuning.distinct,
-        proof: V::PROOF,
+    let spec = |frontend: &Frontend<V>| {
+        let id = ServiceId::of(&frontend.address);
+        ServiceSpec {
+            drains: drains.get(&id).cloned().unwrap_or_default(),
+            id,
+            backends: frontend.backends.iter().filter_map(name).collect(),
+            weights: frontend.weights.clone(),
+            checks: frontend.checks.clone(),
+            max_points: V::max_points(tuning),
+            distinct: tuning.distinct,
+            proof: V::PROOF,
+        }
     };
     EngineConfiguration {
         services: frontends.iter().map(spec).collect(),

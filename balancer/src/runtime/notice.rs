@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onionbalance_proto::relay::Fingerprint;
+use onionbalance_proto::time::UnixTime;
 use tracing::field::display;
 use tracing::{info, warn};
 
@@ -61,14 +62,7 @@ impl Words {
     /// A notice in words, by these names.
     pub fn of(notice: &Notice, names: &Names) -> Self {
         match notice {
-            Notice::BackendFound { backend, points, after } => {
-                let text = |after| format!("found backend {} after {}", names.backend(backend), Age(after));
-                let words = match after {
-                    None => Self::info("BACKEND_FOUND", "found backend"),
-                    Some(after) => Self::info("BACKEND_FOUND", text(*after)).naming_it(),
-                };
-                words.of_backend(backend).points(*points)
-            }
+            Notice::BackendFound { backend, points, after } => Self::found(backend, *points, *after, names),
             Notice::BackendBack { backend, points, after } => {
                 let text = format!("backend {} is back after {}", names.backend(backend), Age(*after));
                 Self::info("BACKEND_BACK", text).naming_it().of_backend(backend).points(*points)
@@ -84,15 +78,7 @@ impl Words {
                 );
                 Self::warning("BACKEND_NOT_FOUND", text).naming_it().of_backend(backend)
             }
-            Notice::BackendGone { backend, why } => {
-                let why = match why {
-                    Gone::TooOld => "it has not published for hours",
-                    Gone::NotFound => "none of its HSDirs has its descriptor any more",
-                };
-                let name = names.backend(backend);
-                let text = format!("dropped backend {name}: {why}. Is its tor running?");
-                Self::warning("BACKEND_GONE", text).naming_it().of_backend(backend)
-            }
+            Notice::BackendGone { backend, why } => Self::gone(backend, *why, names),
             Notice::BackendInvalid { backend, source, reason } => {
                 let text = format!("skipped a descriptor of this backend: {reason}");
                 Self::warning("BACKEND_INVALID", text).of_backend(backend).at(source).repeating(INVALID)
@@ -153,6 +139,11 @@ impl Words {
                 Self::info("DRAINED_REST", text).of_service(service)
             }
             Notice::Health(notice) => Self::of_health(notice, names),
+            Notice::BackendDrained { service, backend, until } => {
+                Self::drained(service, backend, *until, names)
+            }
+            Notice::BackendEnabled { service, backend } => Self::enabled(service, backend, names),
+            Notice::DrainEnded { service, backend } => Self::drain_ended(service, backend, names),
             Notice::Behind { load } => Self::warning("BEHIND", Behind(load).to_string()),
             Notice::CaughtUp { after } => {
                 let text = format!("tor keeps up with what there is to do again after {}", Age(*after));
@@ -287,6 +278,47 @@ impl Words {
     /// A warning that a descriptor does not get to its HSDirs.
     fn upload(id: &'static str, text: impl Into<String>, service: &ServiceId, slot: DescriptorSlot) -> Self {
         Self::warning(id, text).of_descriptor(service, slot).repeating(UPLOADS)
+    }
+
+    fn found(backend: &BackendId, points: usize, after: Option<Duration>, names: &Names) -> Self {
+        let words = match after {
+            None => Self::info("BACKEND_FOUND", "found backend"),
+            Some(after) => {
+                let text = format!("found backend {} after {}", names.backend(backend), Age(after));
+                Self::info("BACKEND_FOUND", text).naming_it()
+            }
+        };
+        words.of_backend(backend).points(points)
+    }
+
+    fn gone(backend: &BackendId, why: Gone, names: &Names) -> Self {
+        let why = match why {
+            Gone::TooOld => "it has not published for hours",
+            Gone::NotFound => "none of its HSDirs has its descriptor any more",
+        };
+        let text = format!("dropped backend {}: {why}. Is its tor running?", names.backend(backend));
+        Self::warning("BACKEND_GONE", text).naming_it().of_backend(backend)
+    }
+
+    fn drained(service: &ServiceId, backend: &BackendId, until: Option<UnixTime>, names: &Names) -> Self {
+        let until = until.map(|until| format!(" until {until} UTC")).unwrap_or_default();
+        let text = format!("drained backend {} by command{until}", names.backend(backend));
+        Self::info("BACKEND_DRAINED", text).of_drain(service, backend)
+    }
+
+    fn enabled(service: &ServiceId, backend: &BackendId, names: &Names) -> Self {
+        let text = format!("enabled backend {} by command", names.backend(backend));
+        Self::info("BACKEND_ENABLED", text).of_drain(service, backend)
+    }
+
+    fn drain_ended(service: &ServiceId, backend: &BackendId, names: &Names) -> Self {
+        let text = format!("the drain of backend {} has ended", names.backend(backend));
+        Self::info("DRAIN_ENDED", text).of_drain(service, backend)
+    }
+
+    /// Notes that it is about a drain by command, and that the text has the name of the backend.
+    fn of_drain(self, service: &ServiceId, backend: &BackendId) -> Self {
+        self.naming_it().of_service(service).of_backend(backend)
     }
 
     fn of_service(self, service: &ServiceId) -> Self {
@@ -566,6 +598,14 @@ mod tests {
                 Notice::LastSetDropped { service: "other.onion".into() },
                 Notice::DrainedServe { service: service() },
                 Notice::DrainedRest { service: service(), after: MINUTES },
+                Notice::BackendDrained {
+                    service: service(),
+                    backend: "a.onion".into(),
+                    until: Some(UnixTime(1_795_953_600)),
+                },
+                Notice::BackendDrained { service: service(), backend: "a.onion".into(), until: None },
+                Notice::BackendEnabled { service: service(), backend: "a.onion".into() },
+                Notice::DrainEnded { service: service(), backend: "a.onion".into() },
                 Notice::Behind {
                     load: Load {
                         posts_waiting: 12,

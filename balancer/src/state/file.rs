@@ -11,17 +11,19 @@ use onionbalance_process::directory_of;
 use onionbalance_proto::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackendId, Newest};
+use super::drains::{AllDrains, MAX_DRAINS};
+use crate::engine::{BackendId, Drain, Newest, ServiceId};
 
 /// The most backends in the file, both when it is written and when it is read: more than twice those of ten
 /// thousand services with ten backends each.
 const MAX_BACKENDS: usize = 250_000;
 
-/// The most bytes of a backend's entry: an address of 62 characters, and numbers of 20 digits.
+/// The most bytes of a backend's entry, or of a drain's: two addresses of 62 characters or fewer, and numbers of
+/// 20 digits.
 const MAX_ENTRY_LEN: usize = 288;
 
 /// The most bytes of the file.
-const MAX_LEN: usize = MAX_BACKENDS * MAX_ENTRY_LEN;
+const MAX_LEN: usize = (MAX_BACKENDS + MAX_DRAINS) * MAX_ENTRY_LEN;
 
 /// A problem with the state file. The message has the consequence.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +41,29 @@ pub(super) enum StateFileError {
     Unwritable { path: PathBuf, source: io::Error },
 }
 
+/// The contents of the file.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Contents {
+    /// The newest descriptor of each backend that was seen.
+    pub newest: BTreeMap<BackendId, Newest>,
+    /// The drains by command.
+    pub drains: AllDrains,
+}
+
 /// The file's content. Another version of the format would have another number.
+///
+/// Releases without `drains` read the file and leave them out: to such a release no backend is drained by
+/// command, and the next file that it writes has none.
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "version")]
 enum Content {
     #[serde(rename = "1")]
-    First { backends: BTreeMap<String, Entry> },
+    First {
+        backends: BTreeMap<String, Entry>,
+        /// By services and backends.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        drains: BTreeMap<String, BTreeMap<String, DrainEntry>>,
+    },
 }
 
 /// The newest descriptor of a backend that was seen.
@@ -58,6 +77,14 @@ struct Entry {
     /// The time at which it was seen, in seconds since 1970; `None` in files of releases that did not keep
     /// it.
     seen: Option<u64>,
+}
+
+/// The drain of a backend.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct DrainEntry {
+    /// The time at which it ends, in seconds since 1970; `None`: it does not end by itself.
+    until: Option<u64>,
 }
 
 /// The place of the file.
@@ -75,24 +102,24 @@ impl StateFile {
     }
 
     /// The contents of the file; empty if it does not exist. A file that is not valid is moved aside.
-    pub(super) fn read(&self) -> Result<BTreeMap<BackendId, Newest>, StateFileError> {
+    pub(super) fn read(&self) -> Result<Contents, StateFileError> {
         let path = self.path.clone();
         match read(&path) {
             Ok(text) => parse(&text).map_err(|what| self.move_aside(what)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Contents::default()),
             Err(source) => Err(StateFileError::Unreadable { path, source }),
         }
     }
 
     /// Replaces the contents of the file: after a crash it has either the old ones or the new ones. Blocks
     /// until the disk has them. If there are more than [`MAX_BACKENDS`] descriptors, the oldest are left out.
-    pub(super) fn write(&self, mut newest: BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
-        keep_youngest(&mut newest, MAX_BACKENDS);
+    pub(super) fn write(&self, mut contents: Contents) -> Result<(), StateFileError> {
+        keep_youngest(&mut contents.newest, MAX_BACKENDS);
         let new = self.beside(".new");
         let replace = || {
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(&render(&newest)?)?;
+            file.write_all(&render(&contents)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
             File::open(directory_of(&self.path))?.sync_all()
@@ -142,25 +169,34 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The text has more than [`MAX_LEN`] bytes or is not valid JSON of this format; the error is the reason.
-pub fn parse(text: &[u8]) -> Result<BTreeMap<BackendId, Newest>, String> {
+pub fn parse(text: &[u8]) -> Result<Contents, String> {
     if text.len() > MAX_LEN {
         return Err(format!("it has more than {MAX_LEN} bytes"));
     }
-    let Content::First { backends } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let Content::First { backends, drains } =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let newest = |entry: Entry| Newest {
         period: entry.period,
         revision: entry.revision,
         published: UnixTime(entry.published),
         seen: UnixTime(entry.seen.unwrap_or(entry.published)),
     };
-    Ok(backends.into_iter().map(|(name, entry)| (BackendId::from(name.as_str()), newest(entry))).collect())
+    let named = |(name, entry): (String, Entry)| (BackendId::from(name.as_str()), newest(entry));
+    let drain = |(name, DrainEntry { until }): (String, DrainEntry)| {
+        (BackendId::from(name.as_str()), Drain { until: until.map(UnixTime) })
+    };
+    let of_service = |(name, drains): (String, BTreeMap<String, DrainEntry>)| {
+        (ServiceId::from(name.as_str()), drains.into_iter().map(drain).collect())
+    };
+    let newest = backends.into_iter().map(named).collect();
+    Ok(Contents { newest, drains: drains.into_iter().map(of_service).collect() })
 }
 
 /// The text of a state file with these contents.
 ///
 /// # Errors
 /// The serializer fails, which these types do not cause.
-pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
+pub fn render(Contents { newest, drains }: &Contents) -> io::Result<Vec<u8>> {
     let entry = |newest: &Newest| Entry {
         period: newest.period,
         revision: newest.revision,
@@ -168,7 +204,12 @@ pub fn render(newest: &BTreeMap<BackendId, Newest>) -> io::Result<Vec<u8>> {
         seen: Some(newest.seen.0),
     };
     let backends = newest.iter().map(|(id, newest)| (id.0.to_string(), entry(newest))).collect();
-    let mut text = serde_json::to_vec_pretty(&Content::First { backends })?;
+    let drain = |(id, drain): (&BackendId, Drain)| {
+        (id.0.to_string(), DrainEntry { until: drain.until.map(|until| until.0) })
+    };
+    let drains =
+        drains.iter().map(|(id, drains)| (id.0.to_string(), drains.iter().map(drain).collect())).collect();
+    let mut text = serde_json::to_vec_pretty(&Content::First { backends, drains })?;
     text.push(b'\n');
     Ok(text)
 }
@@ -182,6 +223,10 @@ mod tests {
         Newest { period: u64::MAX, revision: u64::MAX, published, seen: published }
     }
 
+    fn contents(newest: BTreeMap<BackendId, Newest>) -> Contents {
+        Contents { newest, drains: AllDrains::new() }
+    }
+
     fn backends(count: u64, published: impl Fn(u64) -> u64) -> BTreeMap<BackendId, Newest> {
         let id = |number| BackendId::from(format!("{number:056}.onion").as_str());
         (0..count).map(|number| (id(number), newest(published(number)))).collect()
@@ -189,7 +234,22 @@ mod tests {
 
     #[test]
     fn an_entry_is_within_its_bound() {
-        let len = |count| render(&backends(count, |_| u64::MAX)).unwrap().len();
+        let len = |count| render(&contents(backends(count, |_| u64::MAX))).unwrap().len();
+        assert!(len(2) - len(1) <= MAX_ENTRY_LEN && len(1) <= MAX_ENTRY_LEN, "{} {}", len(1), len(2));
+    }
+
+    #[test]
+    fn a_drain_is_within_its_bound() {
+        let len = |count: u64| {
+            let address = |number: u64| format!("{number:056}.onion");
+            let drain = |number| {
+                let drains = [(BackendId::from(&*address(0)), Drain { until: Some(UnixTime(u64::MAX)) })];
+                (ServiceId::from(&*address(number)), drains.into_iter().collect())
+            };
+            render(&Contents { drains: (0..count).map(drain).collect(), ..Contents::default() })
+                .unwrap()
+                .len()
+        };
         assert!(len(2) - len(1) <= MAX_ENTRY_LEN && len(1) <= MAX_ENTRY_LEN, "{} {}", len(1), len(2));
     }
 
@@ -198,8 +258,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = StateFile::at(directory.path().join("state.json"));
         let all = backends(100_000, |_| u64::MAX);
-        file.write(all.clone()).unwrap();
-        assert!(file.read().unwrap() == all);
+        file.write(contents(all.clone())).unwrap();
+        assert!(file.read().unwrap().newest == all);
     }
 
     #[test]

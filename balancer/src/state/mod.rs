@@ -1,8 +1,10 @@
-//! The state that outlives the process: the newest descriptor of each backend that was seen.
+//! The state that outlives the process: the newest descriptor of each backend that was seen, and the drains by
+//! command.
 //!
-//! Without it, an HSDir that lags behind could bring back points after a restart that a backend has given up.
-//! Nothing else is kept: published descriptors are on the HSDirs, and everything else is found again. So the
-//! file may be lost or deleted at any time, and a problem with it never ends the process.
+//! Without the descriptors, an HSDir that lags behind could bring back points after a restart that a backend has
+//! given up. Without the drains, a restart would send visitors to a machine that is out of service. Nothing else
+//! is kept: published descriptors are on the HSDirs, and everything else is found again. So the file may be lost
+//! or deleted at any time at the price of the drains, and a problem with it never ends the process.
 //!
 //! The file is written as a whole, by a thread of its own: a disk may hang, and the loop that balances never
 //! waits for it. There is one writer at a time, which holds the file in the meantime. Changes in that time
@@ -10,6 +12,7 @@
 //! write less, but would be a second format that has to be compacted and repaired; [`GATHER`] bounds the
 //! amount of writing as well.
 
+mod drains;
 mod file;
 
 use std::collections::BTreeMap;
@@ -20,14 +23,15 @@ use std::time::Duration;
 
 use onionbalance_proto::time::UnixTime;
 use tokio::pin;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::engine::{BackendId, Newest};
+use crate::engine::{BackendId, Drains, Newest};
 use file::{StateFile, StateFileError};
 
-pub use file::{parse, render};
+pub use drains::{AllDrains, MAX_DRAINS, NotKept};
+pub use file::{Contents, parse, render};
 
 /// The time for which changes are gathered before the file is written: with ten thousand backends there are
 /// changes each second, and with a hundred thousand the file has 16 MB.
@@ -44,13 +48,14 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 /// again.
 const FORGOTTEN_AFTER: u64 = 2 * 86400;
 
-/// The newest descriptor of each backend, shared by all clones.
+/// The newest descriptor of each backend and the drains of all services, shared by all clones.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     known: Mutex<Known>,
+    drains: watch::Sender<Arc<AllDrains>>,
     news: Notify,
     /// `None` if no state is kept.
     place: Option<Place>,
@@ -78,17 +83,20 @@ impl Memory {
     /// The contents of the file at `path`, which need not exist yet. A file that is not valid is moved aside.
     pub fn read(path: PathBuf) -> Self {
         let file = StateFile::at(path.clone());
-        let newest = match file.read() {
-            Ok(newest) => newest,
+        let Contents { newest, drains } = match file.read() {
+            Ok(contents) => contents,
             Err(error) => {
                 warn!("{error}; going on without what is in it");
-                BTreeMap::new()
+                Contents::default()
             }
         };
-        info!(backends = newest.len(), "read the state file {}", path.display());
+        let drained: usize = drains.values().map(Drains::len).sum();
+        let drained = (drained > 0).then_some(drained);
+        info!(backends = newest.len(), drained, "read the state file {}", path.display());
         let writer = Arc::new(AsyncMutex::new(Writer { file, complained: false }));
         let known = Mutex::new(Known { newest, unsaved: false });
-        Self(Arc::new(Shared { known, news: Notify::new(), place: Some(Place { path, writer }) }))
+        let (drains, news) = (watch::Sender::new(Arc::new(drains)), Notify::new());
+        Self(Arc::new(Shared { known, drains, news, place: Some(Place { path, writer }) }))
     }
 
     /// The newest descriptor of each backend.
@@ -145,8 +153,9 @@ impl Memory {
         let mut writer = Arc::clone(&place.writer).lock_owned().await;
         let Some(newest) = self.known().take_unsaved(now) else { return };
         let memory = self.clone();
+        let contents = Contents { newest, drains: AllDrains::clone(&self.drains()) };
         let write = move || {
-            let written = writer.write(newest);
+            let written = writer.write(contents);
             // The next writer cannot have begun yet.
             memory.written(&written);
             drop(writer);
@@ -177,7 +186,7 @@ impl Memory {
 }
 
 impl Known {
-    /// The contents to be written; `None` if the file has them already.
+    /// The descriptors to be written; `None` if the file has everything already.
     fn take_unsaved(&mut self, now: UnixTime) -> Option<BTreeMap<BackendId, Newest>> {
         self.forget(now);
         std::mem::take(&mut self.unsaved).then(|| self.newest.clone())
@@ -190,8 +199,8 @@ impl Known {
 }
 
 impl Writer {
-    fn write(&mut self, newest: BTreeMap<BackendId, Newest>) -> Result<(), StateFileError> {
-        let written = self.file.write(newest);
+    fn write(&mut self, contents: Contents) -> Result<(), StateFileError> {
+        let written = self.file.write(contents);
         match (&written, self.complained) {
             (Err(error), false) => warn!("{error}; going on without it, and trying again every minute"),
             (Ok(()), true) => info!("the state file {} is written again", self.file.path().display()),

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::engine::{Drain, ServiceId};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -65,7 +66,7 @@ async fn a_file_that_makes_no_sense_is_moved_aside_and_told() {
 
 #[test]
 fn a_file_without_end_is_not_read_to_its_end() {
-    let error = parse(&vec![b' '; 72_000_001]).unwrap_err();
+    let error = parse(&vec![b' '; 74_880_001]).unwrap_err();
     assert!(error.contains("more than"), "{error}");
     let (directory, path) = place();
     File::create(&path).unwrap().set_len(1 << 40).unwrap();
@@ -93,6 +94,75 @@ async fn trouble_with_the_file_loses_nothing_that_is_known() {
     fs::create_dir(directory.path().join("not-there")).unwrap();
     memory.end(NOW).await;
     assert_eq!(Memory::read(path).recall(), memory.recall());
+}
+
+fn drains(until: Option<UnixTime>) -> AllDrains {
+    [("shop.onion".into(), [("a.onion".into(), Drain { until })].into_iter().collect())].into()
+}
+
+#[tokio::test]
+async fn drains_are_in_the_file_at_once() {
+    let (_directory, path) = place();
+    let memory = Memory::read(path.clone());
+    let mut watch = memory.watch_drains();
+    memory.set_drains(drains(None));
+    assert!(watch.has_changed().unwrap());
+    assert_eq!(**watch.borrow_and_update(), drains(None));
+    memory.keep_drains(NOW).await.unwrap();
+    assert_eq!(*Memory::read(path.clone()).drains(), drains(None));
+
+    // Nothing changes, and nothing is written.
+    fs::remove_file(&path).unwrap();
+    memory.set_drains(drains(None));
+    memory.keep_drains(NOW).await.unwrap();
+    assert!(!watch.has_changed().unwrap() && !path.try_exists().unwrap());
+
+    memory.set_drains([("shop.onion".into(), Drains::default())].into());
+    memory.keep_drains(NOW).await.unwrap();
+    assert!(Memory::read(path.clone()).drains().is_empty());
+    assert!(!fs::read_to_string(path).unwrap().contains("drains"));
+}
+
+#[tokio::test]
+async fn drains_end_by_the_clock_and_with_their_backends() {
+    let (_directory, path) = place();
+    let memory = Memory::read(path.clone());
+    memory.set_drains(drains(Some(NOW)));
+    memory.forget_ended_drains(NOW.minus(1));
+    memory.forget_drains(|service, backend| (&*service.0, &*backend.0) == ("shop.onion", "a.onion"));
+    assert_eq!(*memory.drains(), drains(Some(NOW)));
+    memory.forget_ended_drains(NOW);
+    assert!(memory.drains().is_empty());
+    memory.set_drains(drains(None));
+    memory.forget_ended_drains(UnixTime(u64::MAX));
+    assert_eq!(*memory.drains(), drains(None));
+    memory.forget_drains(|_, backend| &*backend.0 != "a.onion");
+    memory.keep_drains(NOW).await.unwrap();
+    assert!(Memory::read(path).drains().is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_that_is_not_kept_is_told_and_kept_later() {
+    let nowhere = Memory::default();
+    nowhere.set_drains(drains(None));
+    assert!(matches!(nowhere.keep_drains(NOW).await, Err(NotKept::NoFile)));
+    assert_eq!(*nowhere.drains(), drains(None));
+
+    let (directory, _) = place();
+    let path = directory.path().join("not-there/state.json");
+    let memory = Memory::read(path.clone());
+    memory.set_drains(drains(None));
+    assert!(matches!(memory.keep_drains(NOW).await, Err(NotKept::Unwritable(_))));
+    fs::create_dir(directory.path().join("not-there")).unwrap();
+    memory.keep_drains(NOW).await.unwrap();
+    assert_eq!(*Memory::read(path).drains(), drains(None));
+}
+
+#[test]
+fn a_file_of_a_release_without_drains_is_read() {
+    let text = br#"{"version":"1","backends":{"a.onion":{"period":7,"revision":1,"published":5,"seen":5}}}"#;
+    let contents = parse(text).unwrap();
+    assert!(contents.newest.len() == 1 && contents.drains.is_empty());
 }
 
 #[tokio::test]
@@ -170,7 +240,7 @@ async fn a_disk_that_hangs_stops_nothing() {
     tokio::time::resume();
     let mut written = String::new();
     File::open(&disk).unwrap().read_to_string(&mut written).unwrap();
-    assert_eq!(parse(written.as_bytes()).unwrap()[&"a.onion".into()], newest(1));
+    assert_eq!(parse(written.as_bytes()).unwrap().newest[&"a.onion".into()], newest(1));
     fs::remove_file(&disk).unwrap();
     memory.end(NOW).await;
     assert_eq!(names(directory.path()), ["state.json"]);
@@ -179,7 +249,10 @@ async fn a_disk_that_hangs_stops_nothing() {
 
 proptest! {
     #[test]
-    fn reads_what_it_writes(entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64, u64)>(), 0..20)) {
+    fn reads_what_it_writes(
+        entries in proptest::collection::btree_map(".{0,70}", any::<(u64, u64, u64, u64)>(), 0..20),
+        drained in proptest::collection::vec((".{0,9}", ".{0,9}", any::<Option<u64>>()), 0..9),
+    ) {
         let newest: BTreeMap<BackendId, Newest> = entries
             .iter()
             .map(|(name, (period, revision, published, seen))| {
@@ -188,7 +261,13 @@ proptest! {
                 (BackendId::from(name.as_str()), newest)
             })
             .collect();
-        prop_assert_eq!(parse(&render(&newest).unwrap()).unwrap(), newest);
+        let mut drains = AllDrains::new();
+        for (service, backend, until) in drained {
+            let of_service = drains.entry(ServiceId::from(service.as_str())).or_default();
+            of_service.insert(backend.as_str().into(), Drain { until: until.map(UnixTime) });
+        }
+        let contents = Contents { newest, drains };
+        prop_assert_eq!(parse(&render(&contents).unwrap()).unwrap(), contents);
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub(crate) fn report(
 
 /// Gives equal shares to the backends that serve, unless one has a share.
 fn share_alike(backends: &mut [BackendStatus]) {
-    let serves = |of: &BackendStatus| of.state == BackendState::Live && of.weight > 0;
+    let serves = |of: &BackendStatus| of.state == BackendState::Live && !of.is_drained();
     let serving = u32::try_from(backends.iter().filter(|of| serves(of)).count()).unwrap();
     if serving > 0 && backends.iter().all(|backend| backend.share.is_none()) {
         for backend in backends {
@@ -209,6 +209,7 @@ pub(crate) fn backend(name: &str, received_ago: Option<u64>) -> BackendStatus {
         changed_ago: received_ago,
         points: 3,
         weight: 1,
+        drain: None,
         share: None,
         wished_share: None,
         health: None,

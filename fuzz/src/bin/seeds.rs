@@ -6,7 +6,8 @@ use std::{env, fs, io};
 
 // The library has the functions that the coverage calls.
 use libfuzzer_sys as _;
-use onionbalance::engine::{BackendId, Newest};
+use onionbalance::engine::{BackendId, Drain, Newest, ServiceId};
+use onionbalance::state::Contents;
 use onionbalance_fuzz::{NOW, rng, v2, v3};
 use onionbalance_key::issue::issue;
 use onionbalance_key_file::delegation::Span;
@@ -147,8 +148,13 @@ impl Seeds {
 
     fn state(&self) -> io::Result<()> {
         let newest = Newest { period: 20_779, revision: u64::MAX, published: NOW, seen: NOW };
-        let newest = [(BackendId::from(v3::PUBLISHED.address.to_string().as_str()), newest)].into();
-        self.add("state", "one", onionbalance::state::render(&newest)?)
+        let (service, backend) = (v3::frontend().address.to_string(), v3::PUBLISHED.address.to_string());
+        let drains = [(BackendId::from(&*backend), Drain { until: Some(NOW) })].into_iter().collect();
+        let contents = Contents {
+            newest: [(BackendId::from(&*backend), newest)].into(),
+            drains: [(ServiceId::from(&*service), drains)].into(),
+        };
+        self.add("state", "one", onionbalance::state::render(&contents)?)
     }
 
     fn texts(&self) -> io::Result<()> {

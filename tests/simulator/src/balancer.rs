@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec, Settings,
+    BackendId, DescriptorSlot, Drains, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec,
+    Settings,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -354,6 +355,7 @@ impl<V: OnionVersion> World<V> {
                 .map(|(number, weight)| (self.backends[*number].id.clone(), *weight))
                 .collect(),
             checks: BTreeMap::new(),
+            drains: Drains::default(),
             max_points: V::MAX_POINTS,
             distinct: service.distinct,
             proof: V::PROOF,

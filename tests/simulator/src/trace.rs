@@ -116,6 +116,9 @@ impl<V: OnionVersion> World<V> {
                 | Notice::AllStored { service, .. }
                 | Notice::NothingToPublish { service }
                 | Notice::KeepingLastSet { service }
+                | Notice::BackendDrained { service, .. }
+                | Notice::BackendEnabled { service, .. }
+                | Notice::DrainEnded { service, .. }
                 | Notice::DrainedServe { service }
                 | Notice::DrainedRest { service, .. }
                 | Notice::LastSetDropped { service } => self.is_traced(trace, service),

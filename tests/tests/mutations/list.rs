@@ -184,8 +184,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "let-weights-alone-at-a-reload",
         file: "engine/service.rs",
-        text: "&& self.weights == spec.weights",
-        replacement: "",
+        text: "!is_same || has_other_weights",
+        replacement: "!is_same",
         expected: &[Weights, Prompt],
         shown_by: (V3, 1),
     },

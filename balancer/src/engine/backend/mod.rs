@@ -292,6 +292,7 @@ impl<P: Point> Backend<P> {
             changed_ago: held.map(|held| now.saturating_sub(held.changed)),
             points: held.map_or(0, |held| held.copy.points.len()),
             weight: 1,
+            drain: None,
             share: None,
             wished_share: None,
             health: None,

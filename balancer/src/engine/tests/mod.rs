@@ -3,6 +3,7 @@
 mod capacity;
 mod clocks;
 mod copies;
+mod drains;
 mod health;
 mod looks;
 mod proof;

@@ -28,6 +28,7 @@ enum Step {
     WallClock(i64),
     Network { period: u64, shift: u8, backend_shift: u8 },
     Configuration(u8),
+    Drains { which: usize, drained: u8, seconds: u64 },
     TorLost,
     TorReady,
     Fetched { which: usize, outcome: u8, revision: u64, points: Vec<u32>, age: u64, lead: u64 },
@@ -57,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4u64, 0..4u8, 0..3u8)
             .prop_map(|(period, shift, backend_shift)| Step::Network { period, shift, backend_shift }),
         1 => any::<u8>().prop_map(Step::Configuration),
+        2 => (any::<usize>(), any::<u8>(), 0..20_000u64)
+            .prop_map(|(which, drained, seconds)| Step::Drains { which, drained, seconds }),
         1 => Just(Step::TorLost),
         3 => Just(Step::TorReady),
         12 => fetched,
@@ -76,6 +79,8 @@ struct World {
     script: Script,
     tor_ready: bool,
     services: BTreeMap<ServiceId, BTreeSet<BackendId>>,
+    /// The drains by command of each service.
+    drains: BTreeMap<ServiceId, Drains>,
     network: Option<NetworkView>,
     asked: Vec<(BackendId, Source)>,
     /// The backends that were asked for since they were configured.
@@ -112,6 +117,7 @@ impl World {
             script: Script { engine, now, said: Vec::new() },
             tor_ready: false,
             services: by_name(&services),
+            drains: BTreeMap::new(),
             network: None,
             asked: Vec::new(),
             known: BTreeSet::new(),
@@ -147,13 +153,22 @@ impl World {
                 Event::Network(self.network.clone().expect("set just now"))
             }
             Step::Configuration(bits) => {
-                let services = services(bits);
+                let mut services = services(bits);
+                for service in &mut services {
+                    service.drains = self.drains.get(&service.id).cloned().unwrap_or_default();
+                }
                 self.services = by_name(&services);
                 let backends: BTreeSet<_> = self.services.values().flatten().collect();
                 self.known.retain(|backend| backends.contains(backend));
                 self.unpublished.retain(|service, _| self.services.contains_key(service));
                 let configuration = configuration(services, self.script.engine.settings.clone());
                 Event::Configuration(Box::new(configuration))
+            }
+            Step::Drains { which, drained, seconds } => {
+                let service: ServiceId = SERVICES[which % SERVICES.len()].into();
+                let drains = drains(drained, self.script.now.wall.plus(seconds));
+                self.drains.insert(service.clone(), drains.clone());
+                Event::Drains { service, drains }
             }
             Step::TorLost => {
                 self.tor_ready = false;
@@ -248,6 +263,7 @@ impl World {
     }
 
     fn check(&mut self) {
+        self.check_drains();
         let said = std::mem::take(&mut self.script.said);
         assert!(said.len() < 5000, "a storm");
         let load = self.script.engine.load(self.script.now);
@@ -303,6 +319,21 @@ impl World {
         }
     }
 
+    /// A drain without an end is in force until the operator ends it, and none is made up.
+    fn check_drains(&self) {
+        for service in self.script.engine.status(self.script.now) {
+            let ordered = self.drains.get(&service.service).cloned().unwrap_or_default();
+            for backend in &service.backends {
+                let ordered = ordered.of(&backend.backend);
+                // A drain that the engine has ended does not begin again when the clock is set back.
+                let is_known = ordered == backend.drain;
+                let may_have_ended =
+                    backend.drain.is_none() && ordered.is_some_and(|drain| drain.until.is_some());
+                assert!(is_known || may_have_ended, "{ordered:?} {backend:?}");
+            }
+        }
+    }
+
     /// Whether this is the first publication of a slot that the service began with.
     fn publishes_first(&mut self, service: &ServiceId, slot: DescriptorSlot) -> bool {
         let network = self.network.as_ref().expect("no network");
@@ -343,12 +374,20 @@ fn services(bits: u8) -> Vec<ServiceSpec> {
         backends: backends(index),
         weights: weights(index),
         checks: checks(),
+        drains: Drains::default(),
         max_points: MAX_POINTS,
         // Both kinds of service occur.
         distinct: index > 0,
         proof: if index > 1 { Proof::ReadBack } else { Proof::Word },
     };
     (0..3).filter(|index| bits & 1 << index != 0).map(service).collect()
+}
+
+/// The backends whose bits are set; every second one until this time, the others without an end.
+fn drains(bits: u8, until: UnixTime) -> Drains {
+    let drained = BACKENDS.iter().enumerate().filter(|(index, _)| bits & 1 << index != 0);
+    let drain = |index: usize| Drain { until: (index % 2 == 0).then_some(until) };
+    drained.map(|(index, backend)| ((*backend).into(), drain(index))).collect()
 }
 
 /// Equal weights, others, and some with a drained backend.
@@ -385,6 +424,7 @@ fn final_points(backend: &BackendId) -> Vec<u32> {
 
 /// Ends all faults, and checks that within half an hour every HSDir of every descriptor has the right one.
 fn converge(mut world: World) {
+    world.drains.clear();
     world.take(Step::Configuration(0b1111_0111));
     world.take(Step::Network { period: 9, shift: 1, backend_shift: 1 });
     world.take(Step::TorReady);
