@@ -220,7 +220,10 @@ impl Metrics {
         let points = self.series("backend_introduction_points", "Its introduction points, live or not");
         let share = self.series("backend_share_ratio", "The part of the service's visitors that it gets");
         let healthy = self.series("backend_healthy", "0 if its health check fails; missing if it has none");
-        let weight = self.series("backend_weight", "Its weight in the configuration; 0 if it is drained");
+        let weight =
+            self.series("backend_weight", "Its weight in the configuration; 0 if it is drained by it");
+        let drained =
+            self.series("backend_drained", "1 if it is to get no visitors, by its weight or by command");
         let received = self.series(
             "backend_descriptor_received_timestamp_seconds",
             "The time at which its newest descriptor was first seen",
@@ -237,6 +240,7 @@ impl Metrics {
                 if let Some(check) = &instance.health_check {
                     set(&healthy, &labels, flag(check.state != HealthState::Unwell));
                 }
+                set(&drained, &labels, flag(instance.drained));
                 if let Some(part) = instance.share {
                     set(&share, &labels, part);
                 }
@@ -452,6 +456,7 @@ mod tests {
             "onionbalance_descriptor_introduction_points{service=\"shop\",descriptor=\"first\"} 3",
             "onionbalance_descriptor_size_bytes{service=\"shop\",descriptor=\"first\"} 20480",
             "onionbalance_backend_weight{service=\"shop\",backend=\"b2\"} 1",
+            "onionbalance_backend_drained{service=\"shop\",backend=\"b2\"} 0",
             "onionbalance_backend_share_ratio{service=\"shop\",backend=\"b2\"} 0",
             "onionbalance_tor_connected{tor=\"unix:/run/tor/control\"} 1",
             "onionbalance_tor_bootstrap_ratio{tor=\"unix:/run/tor/control\"} 1",

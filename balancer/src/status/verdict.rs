@@ -153,12 +153,12 @@ impl Counts {
     fn of(state: &State) -> Self {
         let backends = || state.services().flat_map(|service| &service.status.backends);
         let is_live =
-            |of: &&BackendStatus| of.state == BackendState::Live && of.weight > 0 && !of.is_unwell();
+            |of: &&BackendStatus| of.state == BackendState::Live && !of.is_drained() && !of.is_unwell();
         Self {
             services: state.services().count(),
             backends: backends().count(),
             live: backends().filter(is_live).count(),
-            drained: backends().filter(|backend| backend.weight == 0).count(),
+            drained: backends().filter(|backend| backend.is_drained()).count(),
         }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{
-        BackendState, BackendStatus, HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState,
+        BackendState, BackendStatus, Drain, HsdirStatus, Notice, ServiceStatus, UploadProblem, UploadState,
     };
     use crate::names::NamesBuilder;
     use crate::onion_version::ClientLine;
@@ -241,18 +241,22 @@ mod tests {
     #[test]
     fn a_drained_backend_is_drained_whether_it_is_live_or_not() {
         let drained = |of| BackendStatus { weight: 0, share: Some(0.0), ..of };
+        let until = Some(UnixTime(1_795_343_400));
+        let by_command = BackendStatus { drain: Some(Drain { until }), ..backend("d.onion", Some(1)) };
         let gone = BackendStatus { state: BackendState::NotFound, ..backend("b.onion", None) };
         let other = BackendStatus { weight: 7, share: Some(1.0 / 3.0), ..backend("c.onion", Some(1)) };
         let status = ServiceStatus {
-            backends: vec![drained(backend("a.onion", Some(1))), drained(gone), other],
+            backends: vec![drained(backend("a.onion", Some(1))), drained(gone), other, by_command],
             ..service("front.onion")
         };
         let json: serde_json::Value =
             serde_json::from_str(&render(&state_of(vec![report(status, None, &[])]), UnixTime(0))).unwrap();
         let wanted = serde_json::json!([
-            {"state": "drained", "live": true, "drained": true, "weight": 0, "share": 0.0},
-            {"state": "drained", "drained": true, "weight": 0, "share": 0.0},
-            {"state": "live", "drained": false, "weight": 7, "share": 0.333},
+            {"state": "drained", "live": true, "drained": true, "drainedBy": "weight", "weight": 0, "share": 0.0},
+            {"state": "drained", "drained": true, "drainedBy": "weight", "weight": 0, "share": 0.0},
+            {"state": "live", "drained": false, "drainedBy": null, "weight": 7, "share": 0.333},
+            {"state": "drained", "live": true, "drained": true, "drainedBy": "command",
+             "drainedUntil": "2026-11-22 10:30:00", "weight": 1},
         ]);
         assert_has(&json["services"][0]["instances"], &wanted);
     }

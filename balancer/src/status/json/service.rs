@@ -8,8 +8,8 @@ use onionbalance_proto::time::UnixTime;
 
 use super::super::moment::Moment;
 use super::super::report::{
-    Answers, Descriptor, Fetches, HealthCheck, HealthState, Hsdir, Instance, InstanceState, Received,
-    Service, Upload, Uploads, Which,
+    Answers, Descriptor, DrainedBy, Fetches, HealthCheck, HealthState, Hsdir, Instance, InstanceState,
+    Received, Service, Upload, Uploads, Which,
 };
 use super::super::verdict::ServiceHealths;
 use super::{ago, durations};
@@ -147,7 +147,7 @@ fn instance(status: &BackendStatus, fetches: runtime::Fetches, names: &Names, no
         None => Received::No { received: None },
     };
     let state = match status.state {
-        _ if status.weight == 0 => InstanceState::Drained,
+        _ if status.is_drained() => InstanceState::Drained,
         BackendState::Unknown => InstanceState::Unknown,
         BackendState::NotFound => InstanceState::NotFound,
         BackendState::Live if status.is_unwell() => InstanceState::Unwell,
@@ -163,7 +163,9 @@ fn instance(status: &BackendStatus, fetches: runtime::Fetches, names: &Names, no
         last_look: status.asked_ago.map(|time| ago(time, now)),
         share: status.share.map(to_thousandths),
         weight: status.weight,
-        drained: status.weight == 0,
+        drained: status.is_drained(),
+        drained_by: drained_by(status),
+        drained_until: drained_until(status),
         health_check: None,
         answers: answers(&status.sources),
         fetches: fetches_of(fetches),
@@ -194,6 +196,16 @@ fn health_check(health: &Health, probes: &Probes, now: UnixTime) -> HealthCheck 
         probes: probes.results.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect(),
         probe_times: durations(&PROBE_BOUNDS, &probes.took),
     }
+}
+
+/// The cause of a backend's drain; `None` if it is not drained. A weight of 0 comes first: no command ends it.
+fn drained_by(status: &BackendStatus) -> Option<DrainedBy> {
+    if status.weight == 0 { Some(DrainedBy::Weight) } else { status.drain.map(|_| DrainedBy::Command) }
+}
+
+/// The time at which a backend's drain ends by itself; `None` if it does not.
+fn drained_until(status: &BackendStatus) -> Option<Moment> {
+    if status.weight == 0 { None } else { status.drain?.until.map(Moment) }
 }
 
 fn uploads_of(runtime::Uploads { begun, acknowledged, refused, failed }: runtime::Uploads) -> Uploads {

@@ -13,7 +13,7 @@ pub(super) fn of_health(
     names: &Names,
     now: UnixTime,
 ) -> impl Iterator<Item = Problem> {
-    let backends = service.backends.iter().filter(|of| of.state == BackendState::Live && of.weight > 0);
+    let backends = service.backends.iter().filter(|of| of.state == BackendState::Live && !of.is_drained());
     let unwell = backends.clone().filter_map(move |backend| unwell(backend, service, names, now));
     all_unwell(service, names, now).into_iter().chain(unwell).chain(unmade(backends, service, names))
 }

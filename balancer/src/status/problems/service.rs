@@ -68,7 +68,7 @@ fn missing_backend(
     names: &Names,
     now: UnixTime,
 ) -> Option<Problem> {
-    if backend.weight == 0 {
+    if backend.is_drained() {
         return None;
     }
     let name = names.backend(&backend.backend);

@@ -22,7 +22,7 @@ fn drained_serve(service: &ServiceStatus, names: &Names, now: UnixTime) -> Optio
     let time = service.drained_serve_for?;
     let name = names.service(&service.service);
     let text = format!("{name}: drained backends get all visitors, because no other one is live");
-    let remedy = "start another backend, or give one a weight";
+    let remedy = "start another backend, give one a weight, or enable one:  onionbalance enable BACKEND";
     let problem = Problem::new(ProblemId::DrainedServe, Severity::Warning, text, remedy);
     Some(problem.lasting(Some(time), now).of_service(&service.service))
 }

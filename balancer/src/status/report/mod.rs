@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::health_check::{HealthCheck, HealthState};
-pub(super) use self::service::{Answers, Fetches, Uploads};
+pub(super) use self::service::{Answers, DrainedBy, Fetches, Uploads};
 pub use self::service::{Descriptor, Hsdir, Instance, InstanceState, Received, Service, Upload, Which};
 use super::moment::Moment;
 use super::problem::Problem;

@@ -183,16 +183,32 @@ pub struct Instance {
     /// Its weight, from 0 to 100.
     #[serde(default = "one")]
     pub weight: u8,
-    /// True if its weight is 0: it is to get no visitors.
+    /// True if it is to get no visitors: by its weight or by command.
     #[serde(default)]
     pub drained: bool,
     /// Its state by the service's health check; left out if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// The cause of that; null if it is not drained.
+    #[serde(default)]
+    pub drained_by: Option<DrainedBy>,
+    /// The time at which a drain by command ends by itself; null without one, or if it does not.
+    #[serde(default)]
+    pub drained_until: Option<Moment>,
     /// The last answers of the HSDirs that have been asked.
     pub answers: Answers,
     /// The fetches of its descriptor since the start.
     pub fetches: Fetches,
+}
+
+/// The cause for which a backend is drained.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DrainedBy {
+    /// Its weight is 0 in the configuration.
+    Weight,
+    /// `onionbalance drain`.
+    Command,
 }
 
 /// The weight of a backend of which an earlier balancer did not report it.
@@ -250,7 +266,7 @@ pub enum InstanceState {
     NotFound,
     /// It serves.
     Live,
-    /// It has the weight 0, and gets no visitors, live or not.
+    /// It gets no visitors by its weight of 0 or by command, live or not.
     Drained,
     /// It is live, and its health check fails: it gets no visitors.
     Unwell,
@@ -322,6 +338,16 @@ impl Instance {
             Received::Yes { intro_points_num, live: true, .. } => Some(intro_points_num),
             Received::Yes { .. } | Received::No { .. } => None,
         }
+    }
+
+    /// Its drain by command in words, with its end; `None` if it has none.
+    pub fn drain_by_command(&self) -> Option<String> {
+        let ends = match (self.drained_by?, self.drained_until) {
+            (DrainedBy::Weight, _) => return None,
+            (DrainedBy::Command, Some(until)) => format!("until {} UTC", until.0),
+            (DrainedBy::Command, None) => "until it is enabled".to_owned(),
+        };
+        Some(format!("drained by command {ends}"))
     }
 
     /// The time since which it has these introduction points, or has been missing; `None` if it was not looked

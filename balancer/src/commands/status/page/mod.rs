@@ -225,7 +225,10 @@ fn backend(report: &Report, instance: &Instance, has_checks: bool) -> Markup {
     html! {
         tr {
             th scope="row" { (maybe(instance.name.clone())) }
-            td { span class={ "badge " (class(instance.state.health())) } { (instance.state) } }
+            td {
+                span class={ "badge " (class(instance.state.health())) } { (instance.state) }
+                @if let Some(drain) = instance.drain_by_command() { br; (drain) }
+            }
             @if has_checks { td { (maybe(probe(instance))) } }
             td { (maybe(instance.live_points().map(|points| points.to_string()))) }
             td { (instance.weight) }

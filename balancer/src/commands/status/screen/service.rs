@@ -83,7 +83,17 @@ impl Screen<'_> {
         for instance in service.instances.iter().take(most) {
             table.row(self.look.dot(Some(instance.state.health())), self.backend(instance));
         }
-        table.render() + &more(service.instances.len().saturating_sub(most))
+        let drains: String =
+            service.instances.iter().take(most).filter_map(|instance| self.drain(instance)).collect();
+        table.render() + &drains + &more(service.instances.len().saturating_sub(most))
+    }
+
+    /// The line about a drain by command; `None` if the backend has none.
+    fn drain(&self, instance: &Instance) -> Option<String> {
+        let drain = instance.drain_by_command()?;
+        let name = instance.name.as_deref().map(clean);
+        let name = name.unwrap_or_else(|| self.look.address(&instance.onion_address));
+        Some(format!("  {name}: {drain}\n"))
     }
 
     fn backend(&self, instance: &Instance) -> Vec<String> {

@@ -11,7 +11,7 @@ use super::*;
 use crate::commands::golden::assert_golden;
 use crate::confinement::Lacking;
 use crate::engine::{
-    BackendState, BackendStatus, Gone, HsdirAnswer, HsdirStatus, ServiceStatus, Source, SourceStatus,
+    BackendState, BackendStatus, Drain, Gone, HsdirAnswer, HsdirStatus, ServiceStatus, Source, SourceStatus,
     UploadState,
 };
 use crate::network::Absence;
@@ -132,6 +132,17 @@ fn a_backend_is_unwell() {
         backend.share = Some(share);
     }
     assert_is("unwell.txt", &screen(&state(shop), LOOK, None));
+}
+
+#[test]
+fn drains_by_command_have_a_line_each() {
+    let mut shop = shop();
+    shop.points = 3;
+    let drains = [Some(Drain { until: Some(UnixTime(1_795_343_400)) }), Some(Drain { until: None }), None];
+    for (backend, drain) in shop.backends.iter_mut().zip(drains) {
+        (backend.drain, backend.share) = (drain, Some(if drain.is_some() { 0.0 } else { 1.0 }));
+    }
+    assert_is("drains.txt", &screen(&state(shop), LOOK, None));
 }
 
 #[test]
