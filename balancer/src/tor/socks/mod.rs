@@ -30,12 +30,24 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// Connects to the first of these ports that accepts a connection; nothing is sent.
+///
+/// # Errors
+/// Nobody listens at any of them, this process may not connect to them, or there are none. The error has the
+/// reason for each.
+pub async fn dial(ports: &[SocksPort]) -> io::Result<Box<dyn Stream>> {
+    let mut failures = Vec::new();
+    for port in ports {
+        match port.dial().await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failures.push(format!("{port}: {error}")),
+        }
+    }
+    Err(io::Error::other(failures.join("; ")))
+}
+
 impl SocksPort {
-    /// Connects to the port; nothing is sent.
-    ///
-    /// # Errors
-    /// Nobody listens there, or this process may not connect.
-    pub async fn dial(&self) -> io::Result<Box<dyn Stream>> {
+    async fn dial(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Self::Tcp(address) => Box::new(TcpStream::connect(address).await?),
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
@@ -61,7 +73,8 @@ impl fmt::Display for SocksPort {
 }
 
 impl Connection {
-    /// The addresses at which tor listens for SOCKS connections.
+    /// The addresses at which tor listens for SOCKS connections, AF_UNIX sockets first: a balancer in a
+    /// network namespace of its own reaches no others.
     ///
     /// # Errors
     /// The reply is not valid, or the connection fails.
@@ -70,11 +83,10 @@ impl Connection {
         let message = self.call(Command::new("GETINFO").words(KEY)).await?;
         let value = message.lines.iter().find_map(|line| line.text.strip_prefix(KEY)?.strip_prefix('='));
         let value = value.ok_or_else(|| ControlError::unexpected("GETINFO", &message))?;
-        Ok(words(value)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|word| SocksPort::parse(&word.text()))
-            .collect())
+        let named = words(value).unwrap_or_default();
+        let mut ports: Vec<_> = named.iter().filter_map(|word| SocksPort::parse(&word.text())).collect();
+        ports.sort_by_key(|port| matches!(port, SocksPort::Tcp(_)));
+        Ok(ports)
     }
 }
 
@@ -91,7 +103,7 @@ mod tests {
             ("", vec![]),
             ("\"127.0.0.1:9050\"", vec![SocksPort::Tcp("127.0.0.1:9050".parse().unwrap())]),
             (
-                "\"unix:/run/tor/socks\" \"[::1]:9150\"",
+                "\"[::1]:9150\" \"unix:/run/tor/socks\"",
                 vec![SocksPort::Unix("/run/tor/socks".into()), SocksPort::Tcp("[::1]:9150".parse().unwrap())],
             ),
         ] {
@@ -101,5 +113,15 @@ mod tests {
             let (found, ()) = join!(connection.socks_ports(), talk);
             assert_eq!(found.unwrap(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_port_that_accepts_is_used() {
+        let place = tempfile::tempdir().unwrap();
+        let port = |name: &str| SocksPort::Unix(place.path().join(name));
+        let _listener = tokio::net::UnixListener::bind(place.path().join("socks")).unwrap();
+        assert!(dial(&[port("gone"), port("socks")]).await.is_ok());
+        let Err(error) = dial(&[port("gone"), port("also-gone")]).await else { panic!("nobody is there") };
+        assert_eq!(error.to_string().matches("gone: No such file or directory").count(), 2, "{error}");
     }
 }

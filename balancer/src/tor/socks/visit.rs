@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_socks::tcp::Socks5Stream;
 
-use super::{SocksPort, Stream};
+use super::{SocksPort, Stream, dial};
 
 /// The time after which a stream that tor has not closed is open. Tor reports the failure of an earlier
 /// attempt with an extended code even if a later one succeeds (tor: `connection_ap_handshake_socks_reply`).
@@ -48,18 +48,19 @@ pub enum VisitError {
     Silent,
 }
 
-/// Connects to a port of an onion service, until `end`. Tor uses no circuit for it that another visit uses
+/// Connects to a port of an onion service through the first of tor's SOCKS ports that accepts a connection,
+/// until `end`. Tor uses no circuit for it that another visit uses
 /// (`IsolateSOCKSAuth`, which is the default): each visit has a user name of its own.
 ///
 /// # Errors
 /// Tor's SOCKS port cannot be used, or tor cannot connect.
 pub async fn visit(
-    socks: &SocksPort,
+    socks: &[SocksPort],
     host: &str,
     port: u16,
     end: Instant,
 ) -> Result<Box<dyn Stream>, VisitError> {
-    let stream = timeout_at(end, socks.dial()).await.map_err(|_| VisitError::PortSilent)?;
+    let stream = timeout_at(end, dial(socks)).await.map_err(|_| VisitError::PortSilent)?;
     let stream = stream.map_err(|error| VisitError::Port(tokio_socks::Error::Io(error)))?;
     visit_over(stream, host, port, end).await
 }

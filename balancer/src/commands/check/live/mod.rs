@@ -170,11 +170,11 @@ impl Tor {
         tors.into_iter().map(|(_, tor)| tor).collect()
     }
 
-    /// Its first SOCKS port; `Err`: a message.
-    async fn socks(&self) -> Result<SocksPort, String> {
+    /// Its SOCKS ports, at least one; `Err`: a message.
+    async fn socks(&self) -> Result<Vec<SocksPort>, String> {
         let session = self.session.as_ref().ok_or("no tor is ready")?;
         let ports = session.connection.socks_ports().await.map_err(|error| error.to_string())?;
-        ports.into_iter().next().ok_or_else(|| "its tor has no SocksPort".to_owned())
+        if ports.is_empty() { Err("its tor has no SocksPort".to_owned()) } else { Ok(ports) }
     }
 
     /// The rows about the clock, about the backends and about their probes.

@@ -1,6 +1,6 @@
 //! One probe of each backend that has a health check, made as the balancer makes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use onionbalance_proto::config::{HealthCheck, ProbeKind};
@@ -23,15 +23,18 @@ const FIRST: u64 = 1 << 32;
 /// Probes those of `backends` that have a health check. None is begun after `end`. Returns a row for each.
 pub(super) async fn make(network: &mut impl Network, backends: &[Backend], end: Instant) -> Vec<Row> {
     let checked = backends.iter().filter_map(|backend| Some((backend, backend.check.as_ref()?)));
-    let (known, unknown): (Vec<_>, Vec<_>) = checked.partition(|(_, check)| has_host(check));
-    let mut rows: Vec<Row> = unknown.into_iter().map(|(backend, _)| backend.without_host()).collect();
-    let mut waiting = known.iter().zip(FIRST..);
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        checked.zip(FIRST..).partition(|((_, check), _)| has_host(check));
+    let without_host = |((backend, _), number): ((&Backend, _), _)| (number, backend.without_host());
+    // The number of each backend is its place among the rows.
+    let mut rows: BTreeMap<u64, Row> = unknown.into_iter().map(without_host).collect();
+    let mut waiting = known.iter();
     let mut asked: HashMap<RequestId, &Backend> = HashMap::new();
     let mut unmade: Vec<String> = Vec::new();
     loop {
         while asked.len() < AT_ONCE && Instant::now() < end {
             let Some(((backend, check), number)) = waiting.next() else { break };
-            let (request, address) = (RequestId(number), backend.address.clone());
+            let (request, address) = (RequestId(*number), backend.address.clone());
             network.probe(request, Probe { address, check: (*check).clone() });
             asked.insert(request, backend);
         }
@@ -42,8 +45,8 @@ pub(super) async fn make(network: &mut impl Network, backends: &[Backend], end: 
             Ok(Message::Probed(request, probed)) => {
                 let Some(backend) = asked.remove(&request) else { continue };
                 match probed {
-                    Probed::Succeeded(time) => rows.push(backend.probed(Ok(time))),
-                    Probed::Failed(failure) => rows.push(backend.probed(Err(&failure))),
+                    Probed::Succeeded(time) => drop(rows.insert(request.0, backend.probed(Ok(time)))),
+                    Probed::Failed(failure) => drop(rows.insert(request.0, backend.probed(Err(&failure)))),
                     Probed::Unmade(reason) => unmade.push(reason),
                 }
             }
@@ -51,6 +54,7 @@ pub(super) async fn make(network: &mut impl Network, backends: &[Backend], end: 
             Ok(_) => {}
         }
     }
+    let mut rows: Vec<Row> = rows.into_values().collect();
     let left = asked.len() + waiting.count();
     if left > 0 {
         let text = format!("health checks: {} not probed in time", count(left, "backend"));

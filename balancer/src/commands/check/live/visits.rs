@@ -29,8 +29,8 @@ pub(super) struct Plan {
     pub(super) address: String,
     /// True if its backends know it by their `ob_config`: version 3.
     pub(super) has_ob_config: bool,
-    /// Tor's SOCKS port.
-    pub(super) socks: SocksPort,
+    /// Tor's SOCKS ports; at least one.
+    pub(super) socks: Vec<SocksPort>,
     /// The port that is visited.
     pub(super) port: u16,
     /// The number of visits.
@@ -190,7 +190,7 @@ mod tests {
             subject: "shop".into(),
             address: "x.onion".into(),
             has_ob_config: true,
-            socks: SocksPort::Unix("/socks".into()),
+            socks: vec![SocksPort::Unix("/socks".into())],
             port: 80,
             visits: outcomes.len().try_into().unwrap(),
         };

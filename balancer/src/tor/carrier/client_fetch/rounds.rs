@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
-use crate::tor::socks::SocksPort;
+use crate::tor::socks::{SocksPort, dial};
 use crate::tor::{Connection, ControlError};
 
 /// The time between two commands to forget. Tor forgets at most every 10 seconds, otherwise later, by whole
@@ -130,9 +130,12 @@ impl From<Unprepared> for VisitError {
     }
 }
 
-/// Gives tor the cookies; returns its SOCKS port.
-async fn prepare(tor: &Connection, round: &[Order]) -> Result<SocksPort, Unprepared> {
-    let socks = tor.socks_ports().await?.into_iter().next().ok_or(Unprepared::NoSocksPort)?;
+/// Gives tor the cookies; returns its SOCKS ports, at least one.
+async fn prepare(tor: &Connection, round: &[Order]) -> Result<Vec<SocksPort>, Unprepared> {
+    let socks = tor.socks_ports().await?;
+    if socks.is_empty() {
+        return Err(Unprepared::NoSocksPort);
+    }
     // The newest order has the newest cookies.
     tor.authorize_client(round.last().map_or(&[], |order| order.lines.as_slice())).await?;
     Ok(socks)
@@ -140,7 +143,7 @@ async fn prepare(tor: &Connection, round: &[Order]) -> Result<SocksPort, Unprepa
 
 /// Connects to the backend; `None` if the visit was given up before it ended.
 async fn visit(
-    socks: &SocksPort,
+    socks: &[SocksPort],
     address: OnionAddress,
     stop: oneshot::Receiver<()>,
 ) -> Option<Result<(), VisitError>> {
@@ -150,8 +153,8 @@ async fn visit(
     }
 }
 
-async fn connect(socks: &SocksPort, address: OnionAddress) -> Result<(), VisitError> {
-    let stream = socks.dial().await.map_err(tokio_socks::Error::Io)?;
+async fn connect(socks: &[SocksPort], address: OnionAddress) -> Result<(), VisitError> {
+    let stream = dial(socks).await.map_err(tokio_socks::Error::Io)?;
     Socks5Stream::connect_with_socket(stream, (address.to_string(), PORT)).await?;
     Ok(())
 }

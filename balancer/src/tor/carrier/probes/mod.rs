@@ -85,11 +85,11 @@ impl Probes {
 #[derive(Clone)]
 enum Port {
     Configured(SocksPort),
-    /// The first one that tor names. It is asked for once, and again after a failure: tor may have another
-    /// one since.
+    /// Those that tor names, at least one. They are asked for once, and again after a failure: tor may have
+    /// others since.
     OfTor {
         tor: Connection,
-        named: Arc<Mutex<Option<SocksPort>>>,
+        named: Arc<Mutex<Option<Vec<SocksPort>>>>,
     },
 }
 
@@ -106,7 +106,7 @@ impl Port {
     async fn probe(&self, probe: &Probe) -> Probed {
         let began = Instant::now();
         let end = began + probe.check.timeout;
-        let Ok(socks) = timeout_at(end, self.address()).await else {
+        let Ok(socks) = timeout_at(end, self.addresses()).await else {
             return Probed::Unmade("tor does not name its SOCKS port in time".to_owned());
         };
         let socks = match socks {
@@ -119,7 +119,7 @@ impl Port {
             Err(VisitError::Silent) => return Probed::Failed(ProbeFailure::Silent),
             Err(error @ (VisitError::Port(_) | VisitError::PortSilent)) => {
                 self.forget().await;
-                return Probed::Unmade(format!("cannot use tor's SOCKS port at {socks}: {error}"));
+                return Probed::Unmade(format!("cannot use tor's SOCKS port: {error}"));
             }
         };
         let answer = match &probe.check.kind {
@@ -134,17 +134,20 @@ impl Port {
         }
     }
 
-    async fn address(&self) -> Result<SocksPort, NoPort> {
+    async fn addresses(&self) -> Result<Vec<SocksPort>, NoPort> {
         let (tor, named) = match self {
-            Self::Configured(port) => return Ok(port.clone()),
+            Self::Configured(port) => return Ok(vec![port.clone()]),
             Self::OfTor { tor, named } => (tor, named),
         };
         let mut named = named.lock().await;
-        if let Some(port) = &*named {
-            return Ok(port.clone());
+        if let Some(ports) = &*named {
+            return Ok(ports.clone());
         }
-        let port = tor.socks_ports().await?.into_iter().next().ok_or(NoPort::None)?;
-        Ok(named.insert(port).clone())
+        let ports = tor.socks_ports().await?;
+        if ports.is_empty() {
+            return Err(NoPort::None);
+        }
+        Ok(named.insert(ports).clone())
     }
 
     async fn forget(&self) {

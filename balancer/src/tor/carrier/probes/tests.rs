@@ -230,7 +230,7 @@ async fn tor_is_asked_again_for_a_port_that_is_gone() {
     };
     assert!(matches!(no_port, Probed::Unmade(reason) if reason.starts_with("tor has no SocksPort: ")));
     assert!(
-        matches!(gone, Probed::Unmade(reason) if reason.starts_with("cannot use tor's SOCKS port at unix:"))
+        matches!(gone, Probed::Unmade(reason) if reason.starts_with("cannot use tor's SOCKS port: unix:/nowhere/socks: "))
     );
 }
 
