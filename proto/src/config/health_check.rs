@@ -15,7 +15,7 @@ use super::Service;
 pub struct HealthCheck {
     /// The port of the backend's onion service that a probe connects to, 1 to 65535.
     pub port: u16,
-    /// What a probe asks of the backend.
+    /// The demand of a probe.
     pub kind: ProbeKind,
     /// The time between the beginnings of two probes, without jitter; 10 s at the least.
     pub interval: Duration,
@@ -68,7 +68,7 @@ pub(super) fn warnings(services: &[Service]) -> Vec<String> {
     short.map(warning).collect()
 }
 
-/// What a probe asks of a backend.
+/// The demand of a probe on a backend.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ProbeKind {
     /// It accepts a connection.

@@ -20,17 +20,24 @@ use tempfile::TempDir;
 
 use onionbalance_tests::pair::BALANCER;
 
-/// The variable that gives a copy of this program two ports: one that is named in the configuration, and
-/// another.
+/// The variable that gives a copy of this program two ports, one that is named in the configuration and
+/// another, and the part of tor's SOCKS ports within reach: `none`, that `other` port, or `any`.
 const PORTS: &str = "ONIONBALANCE_TEST_PORTS";
 
 #[needs_root]
 #[test]
 fn nothing_is_left_but_what_the_configuration_names() -> Result<()> {
     if let Ok(ports) = env::var(PORTS) {
-        let (named, other) = ports.split_once(' ').context("two ports")?;
-        return try_all(named.parse()?, other.parse()?);
+        let mut words = ports.split(' ');
+        let mut next = || words.next().context("two ports and a word");
+        return try_all(next()?.parse()?, next()?.parse()?, next()?);
     }
+    // Without health checks, with them and `tor-socks-location`, and with them at a port that tor will name.
+    ["none", "other", "any"].into_iter().try_for_each(confine_copy)
+}
+
+/// Runs a copy of this test in a directory of its own, with this part of tor's SOCKS ports within reach.
+fn confine_copy(socks: &str) -> Result<()> {
     let place = TempDir::new()?;
     for directory in ["config", "log", "tor", "other"] {
         fs::create_dir(place.path().join(directory))?;
@@ -46,22 +53,29 @@ fn nothing_is_left_but_what_the_configuration_names() -> Result<()> {
     let mut command = Command::new(copy);
     command.args(["--exact", "files::nothing_is_left_but_what_the_configuration_names", "--nocapture"]);
     command.args(["--test-threads=1"]).current_dir(place.path()).uid(BALANCER).gid(BALANCER);
-    command.env(PORTS, format!("{} {}", named.local_addr()?.port(), other.local_addr()?.port()));
-    let output = command.output()?;
+    let ports = format!("{} {} {socks}", named.local_addr()?.port(), other.local_addr()?.port());
+    let output = command.env(PORTS, ports).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(said.contains("1 passed"), "{socks}: {said}{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
-fn try_all(named: u16, other: u16) -> Result<()> {
+fn try_all(named: u16, other: u16, socks: &str) -> Result<()> {
     // A socket like the signer's: a process that may open it may connect to it, at any path.
     let _listener = UnixListener::bind("other/socket")?;
+    // A port that none of these processes may connect to unless all are within reach.
+    let third = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut reach = Reach::default();
     reach.configuration(Path::new("config/file"));
     reach.written(Path::new("log/file"));
     let tor = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.into(), port: named };
     reach.tor(&tor);
     reach.cookie(Path::new("tor/file"));
+    match socks {
+        "other" => reach.port(other),
+        "any" => reach.any_port(),
+        _ => {}
+    }
     hardening::harden()?;
     confine(reach)?;
 
@@ -86,7 +100,20 @@ fn try_all(named: u16, other: u16) -> Result<()> {
     refused("a file to take away", fs::rename("other/file", "other/away"))?;
     refused("a file to remove", fs::remove_file("config/file"))?;
     refused("a socket elsewhere", UnixListener::bind("other/another"))?;
-    refused("another port", TcpStream::connect((Ipv4Addr::LOCALHOST, other)))?;
+    let reached = TcpStream::connect((Ipv4Addr::LOCALHOST, other));
+    if socks == "none" {
+        refused("another port", reached)?
+    } else {
+        drop(reached?)
+    }
+    let reached = TcpStream::connect(third);
+    if socks == "any" {
+        // Nobody listens there any more, and the connection is tried.
+        let refusal = reached.err().context("nobody listens")?.kind();
+        ensure!(refusal == ErrorKind::ConnectionRefused, "{refusal}");
+    } else {
+        refused("a third port", reached)?;
+    }
     refused("a port to listen at", TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
 

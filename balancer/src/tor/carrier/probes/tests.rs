@@ -54,7 +54,7 @@ async fn answered(pieces: &[&[u8]], body: Option<&str>) -> Answer {
     result
 }
 
-/// The head of a request; what has come of it where the connection ends.
+/// The head of a request, or its part before the end of the connection.
 async fn head(stream: &mut DuplexStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
