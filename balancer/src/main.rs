@@ -10,7 +10,7 @@ use onionbalance::commands;
 use onionbalance::confinement::{hardening, user};
 use onionbalance::lifecycle::service_manager::ServiceManager;
 use onionbalance::lifecycle::signals::{Endings, Requests};
-use onionbalance::lifecycle::{Balancer, Setup};
+use onionbalance::lifecycle::{Balancer, Setup, Sockets};
 use onionbalance::log::{self, Verbosity};
 use onionbalance::signer::SignerError;
 use onionbalance::status::{PortError, StatusError};
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         Task::Balance(arguments) => *arguments,
         Task::Check(options) => return commands::check::run(&options),
         Task::Status(options) => return commands::status::run(&options),
+        Task::Drain(options) => return commands::control::drain(&options),
+        Task::Enable(options) => return commands::control::enable(&options),
         Task::Config(options) => return commands::config::run(&options),
         Task::LegacyConfig(options) => return commands::config::run_legacy(&options),
     };
@@ -116,14 +118,16 @@ async fn balance(
 ) -> Result<(), Box<dyn Error>> {
     let manager = ServiceManager::connect();
     let memory = setup.memory();
+    memory.forget_ended_drains(onionbalance_process::now());
     let work = async {
-        let (mut balancer, status, port) =
+        let (mut balancer, Sockets { status, port, control }) =
             Balancer::start(setup, verbosity, memory.clone(), manager.clone()).await?;
         let board = balancer.board();
         tokio::select! {
             problem = balancer.serve(&mut requests) => Err(problem),
             () = status.serve(&board) => Ok(()),
             () = port.serve(&board) => Ok(()),
+            () = control.serve(&board, &memory) => Ok(()),
             () = manager.keep_told(&board) => Ok(()),
             () = memory.keep(onionbalance_process::now) => Ok(()),
         }

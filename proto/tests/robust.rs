@@ -290,7 +290,8 @@ proptest! {
         let text = format!(
             "services:\n- key: front.pem\n  instances:\n  - address: {address}\n    name: one\n\
              - key: v2.pem\n  instances:\n  - address: jyvfq5umznvka34v\n    auth: TRTUFLcJe7zonSx/Ben5Sg\n\
-             status-socket-location: /run/status\nmetrics-listen: 127.0.0.1:9926\nsigner-allowed-uids: [1, 2]\nREPLICAS: 2\n"
+             status-socket-location: /run/status\ncontrol-socket-location: /run/control\n\
+             metrics-listen: 127.0.0.1:9926\nsigner-allowed-uids: [1, 2]\nREPLICAS: 2\n"
         );
         if let Ok(config) = Config::parse(&damaged_text(&text, damages), Path::new("config.yaml")) {
             prop_assert!(!config.services.is_empty());

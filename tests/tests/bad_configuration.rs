@@ -224,6 +224,7 @@ fn no_key_and_no_configuration_is_written_over() -> Result<()> {
         ("state-file-location", "config.yaml"),
         ("state-file-location", "link"),
         ("status-socket-location", "front.pem"),
+        ("control-socket-location", "front.pem"),
     ] {
         let place = Place::new(&format!("{}{key}: {path}\n", service("front.pem")))?;
         std::os::unix::fs::symlink("front.pem", place.path("link"))?;

@@ -7,6 +7,7 @@
 mod balance;
 mod check;
 mod config;
+mod control;
 mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use onionbalance_proto::config::TorSocket;
 pub use self::balance::{Arguments, BadLogVariable, HsVersion, LogFormat, LogVariables};
 pub use self::check::{CheckOptions, Format, Stage};
 pub use self::config::{BackendKeyOptions, ConfigOptions, LegacyConfigOptions, ProtectionOptions};
+pub use self::control::{ControlOptions, DrainOptions, EnableOptions};
 pub use self::status::{Color, FormOptions, PageOptions, StatusOptions};
 
 /// The variable with the value of `TOR_CONTROL_SOCKET` in the configuration, which takes precedence.
@@ -48,6 +50,10 @@ pub enum Task {
     Check(Box<CheckOptions>),
     /// To show the status of a running balancer.
     Status(StatusOptions),
+    /// To take a backend out of all descriptors.
+    Drain(DrainOptions),
+    /// To bring a drained backend back.
+    Enable(EnableOptions),
     /// To set up a deployment.
     Config(Box<ConfigOptions>),
     /// To do what Onionbalance's `onionbalance-config` does.
@@ -78,6 +84,10 @@ enum Command {
     Check(CheckOptions),
     /// Show how a running balancer is doing
     Status(StatusOptions),
+    /// Send a backend no more visitors, without a change of the configuration
+    Drain(DrainOptions),
+    /// Send a drained backend visitors again
+    Enable(EnableOptions),
     /// Set up a deployment: keys, configuration, and a script for each backend
     Config(ConfigOptions),
 }
@@ -118,6 +128,8 @@ impl Task {
                 Self::Check(Box::new(CheckOptions { socket_variable: socket()?, ..options }))
             }
             Some(Command::Status(options)) => Self::Status(options),
+            Some(Command::Drain(options)) => Self::Drain(options),
+            Some(Command::Enable(options)) => Self::Enable(options),
             Some(Command::Config(options)) => Self::Config(Box::new(options)),
             None => Self::Balance(Box::new(balance.with_socket_variable(socket()?))),
         })
@@ -194,6 +206,32 @@ mod tests {
         assert_eq!(status("onionbalance status --watch").watch, Some(2));
         assert_eq!(status("onionbalance status --watch=7 shop").watch, Some(7));
         assert!(read("onionbalance status --watch=0").is_err());
+    }
+
+    #[test]
+    fn a_drain_has_a_time_or_none() {
+        let seconds = |line: &str| match read(&format!("onionbalance drain {line}")) {
+            Ok(Task::Drain(options)) => options.seconds,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(seconds("web3"), None);
+        for (time, wanted) in [
+            ("30s", 30),
+            ("90m", 5400),
+            ("2h", 7200),
+            ("7d", 604_800),
+            ("30d", 2_592_000),
+            ("720h", 2_592_000),
+        ] {
+            assert_eq!(seconds(&format!("web3 --for {time}")), Some(wanted), "{time}");
+        }
+        for time in ["0s", "2", "h", "2w", "1 h", "31d", "1.5h", "99999999999999999999d", "2 h"] {
+            let line = ["onionbalance", "drain", "web3", "--for", time];
+            let error = Task::try_read(line.map(Into::into), None).unwrap_err();
+            assert!(error.to_string().contains("--for"), "{time}: {error}");
+        }
+        assert!(read("onionbalance drain").is_err());
+        assert!(read("onionbalance enable web3 --for 2h").is_err());
     }
 
     #[test]

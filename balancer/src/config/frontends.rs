@@ -1,6 +1,6 @@
 //! The frontends: the file's services with the addresses of the keys that the signer holds for them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -139,6 +139,31 @@ impl Configuration {
                 ))
             })
         })
+    }
+
+    /// The backends that the file lists for each service whose key is among `held` and that passes, whether
+    /// the signer allows them or not.
+    pub fn listed(
+        &self,
+        held: &[HeldService],
+        passes: impl Fn(&ServiceId) -> bool,
+    ) -> BTreeMap<ServiceId, BTreeSet<BackendId>> {
+        let services: HashMap<&str, &Service> =
+            self.config.services.iter().map(|service| (service.key.as_str(), service)).collect();
+        let listed = |held: &HeldService| {
+            let id = match held {
+                HeldService::V2(held) => ServiceId::of(&held.address),
+                HeldService::V3 { held, .. } => ServiceId::of(&held.address),
+            };
+            let service = services.get(held.key()).filter(|_| passes(&id))?;
+            let backends = match &service.instances {
+                Instances::None => BTreeSet::new(),
+                Instances::V2(all) => all.iter().map(|one| BackendId::of(&one.address)).collect(),
+                Instances::V3(all) => all.iter().map(|one| BackendId::of(&one.address)).collect(),
+            };
+            Some((id, backends))
+        };
+        held.iter().filter_map(listed).collect()
     }
 
     fn check_own_backends(&self, held: &HashMap<&str, &HeldService>) -> Result<(), ConfigError> {

@@ -1,6 +1,7 @@
 //! The configuration as the balancer needs it: the file, supplemented by the environment and by the signer's
 //! list of services.
 
+mod control_place;
 mod faults;
 mod frontends;
 mod labels;
@@ -19,6 +20,8 @@ use onionbalance_proto::config::{
 };
 use tracing::warn;
 
+pub(crate) use self::control_place::CONTROL_SOCKET;
+pub use self::control_place::ControlPlace;
 use self::faults::Faults;
 pub(crate) use self::frontends::for_frontend;
 pub use self::frontends::{Frontend, Frontends, TorPool};
@@ -177,6 +180,7 @@ impl Configuration {
             ("status-socket-location", ours.status_socket != theirs.status_socket),
             ("status-socket-group", ours.status_socket_group != theirs.status_socket_group),
             ("status-socket-mode", ours.status_socket_mode != theirs.status_socket_mode),
+            ("control-socket-location", ours.control_socket != theirs.control_socket),
             (METRICS_LISTEN, ours.metrics_listen != theirs.metrics_listen),
             ("STATUS_SOCKET_LOCATION", ours.status_text_socket != theirs.status_text_socket),
             ("state-file-location", ours.state_file != theirs.state_file),

@@ -206,6 +206,7 @@ fn keys_that_are_read_at_the_start_only_are_named_when_they_change() {
     for (more, key) in [
         ("signer-socket-location: /socket\n", "signer-socket-location"),
         ("refresh: 20\nstatus-socket-location: /socket\n", "status-socket-location"),
+        ("refresh: 20\ncontrol-socket-location: /socket\n", "control-socket-location"),
         ("refresh: 20\nstatus-socket-group: monitor\n", "status-socket-group"),
         ("refresh: 20\nstatus-socket-mode: 0600\n", "status-socket-mode"),
         ("metrics-listen: 127.0.0.1:9926\n", "metrics-listen"),
@@ -262,6 +263,23 @@ fn the_service_managers_directory_has_the_status_as_json_unless_another_place_is
     assert_eq!(shown(""), [usual]);
     let named = StatusPlace { path: "/named".into(), form: StatusForm::Json };
     assert_eq!(shown("status-socket-location: /named\n"), [named]);
+}
+
+#[test]
+fn commands_are_taken_beside_the_status_or_where_the_file_says() {
+    let taken = |keys: &str, directory: Option<&str>| {
+        let place = place(&format!("{}{keys}", services("", "")));
+        let control = place.configuration.control(None, directory.map(PathBuf::from));
+        control.map(|control| (control.path.display().to_string(), control.is_named))
+    };
+    let beside = |path: &str| Some((path.to_owned(), false));
+    assert_eq!(taken("", Some("/run/onionbalance-status")), beside("/run/onionbalance-status/control.sock"));
+    assert_eq!(taken("status-socket-location: /a/status\n", Some("/run")), beside("/a/control.sock"));
+    assert_eq!(taken("", None), None);
+    assert_eq!(taken("STATUS_SOCKET_LOCATION: /a/text\n", None), None);
+    assert_eq!(taken("status-socket-location: /a/control.sock\n", None), None);
+    let named = "status-socket-location: /a/status\ncontrol-socket-location: /b/control\n";
+    assert_eq!(taken(named, Some("/run")), Some(("/b/control".to_owned(), true)));
 }
 
 #[test]

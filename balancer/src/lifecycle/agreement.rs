@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::Balancer;
 use crate::config::{Configuration, Frontends};
-use crate::engine::ServiceId;
+use crate::engine::{BackendId, ServiceId};
 use crate::repeats::Repeats;
 use crate::signer::SignerError;
 use crate::tor::Reconnect;
@@ -165,8 +165,27 @@ impl Balancer {
         let Agreed { held, frontends } = agreed;
         self.verbosity.label(self.setup.labels(&held));
         self.board().set_delegations(held.iter().filter_map(delegation).collect());
+        self.forget_drains(&held);
         self.runtimes.apply(self.setup.work(frontends), patience);
         self.agreement.note(held, missing);
+    }
+}
+
+impl Balancer {
+    /// Forgets the drains that have ended, and those of backends that the configuration no longer lists. Those of
+    /// services whose keys the signer does not hold stay: their addresses are not known.
+    fn forget_drains(&self, held: &[HeldService]) {
+        let memory = self.runtimes.memory();
+        memory.forget_ended_drains(onionbalance_process::now());
+        let drains = memory.drains();
+        if drains.is_empty() {
+            return;
+        }
+        let listed = self.setup.configuration.listed(held, |service| drains.contains_key(service));
+        let is_listed = |service: &ServiceId, backend: &BackendId| {
+            listed.get(service).is_none_or(|backends| backends.contains(backend))
+        };
+        memory.forget_drains(is_listed);
     }
 }
 

@@ -21,6 +21,7 @@ use self::agreement::Agreement;
 use self::service_manager::ServiceManager;
 pub use self::setup::{Setup, SetupError};
 use self::signals::{Request, Requests};
+pub use self::start::Sockets;
 use crate::confinement::Confinement;
 use crate::log::Verbosity;
 use crate::runtime::{Runtimes, StatusBoard};

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::cli::{Arguments, BadLogVariable, LogVariables};
-use crate::config::{self, Configuration, Frontends, SocksNeed, StatusPlace, TorPool};
+use crate::config::{self, Configuration, ControlPlace, Frontends, SocksNeed, StatusPlace, TorPool};
 use crate::confinement::Reach;
 use crate::endpoint::Endpoint;
 use crate::engine::{ServiceId, Weights};
@@ -64,8 +64,10 @@ impl Setup {
         let log = arguments.log(configuration.log(), log_variables())?;
         let setup = Self { arguments, configuration, log };
         let places = setup.status_places();
-        let state = setup.state_file();
+        let (state, control) = (setup.state_file(), setup.control_place());
+        let control = control.as_ref().map(|place| &place.path);
         let written = places.iter().map(|place| &place.path).chain(&setup.log.location).chain(&state);
+        let written = written.chain(control);
         setup.configuration.check_written(written.map(PathBuf::as_path))?;
         Ok(setup)
     }
@@ -137,6 +139,12 @@ impl Setup {
         self.configuration.status(variable, directory("RUNTIME_DIRECTORY"))
     }
 
+    /// The socket at which the balancer takes commands; `None`: there is none.
+    pub(super) fn control_place(&self) -> Option<ControlPlace> {
+        let variable = path_variable("ONIONBALANCE_STATUS_SOCKET_LOCATION");
+        self.configuration.control(variable, directory("RUNTIME_DIRECTORY"))
+    }
+
     /// True if this process starts the signer.
     pub(super) fn has_child_signer(&self) -> bool {
         matches!(self.configuration.signer(), SignerPlace::Child(_))
@@ -146,8 +154,9 @@ impl Setup {
     pub(super) async fn reach(&self, places: &[StatusPlace]) -> Reach {
         let mut reach = Reach::default();
         reach.configuration(&self.arguments.config);
-        let state = self.state_file();
-        for file in places.iter().map(|place| &place.path).chain(&self.log.location).chain(&state) {
+        let (state, control) = (self.state_file(), self.control_place().map(|place| place.path));
+        let files = places.iter().map(|place| &place.path).chain(&self.log.location);
+        for file in files.chain(&state).chain(&control) {
             reach.written(file);
         }
         match self.configuration.socks_need() {

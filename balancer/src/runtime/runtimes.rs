@@ -91,6 +91,11 @@ impl Runtimes {
         self.common.signer.for_question().await.end_rest();
     }
 
+    /// The state that outlives the process.
+    pub fn memory(&self) -> &Memory {
+        &self.common.memory
+    }
+
     /// A board that collects the status of all services.
     pub fn board(&self) -> StatusBoard {
         self.board.clone()

@@ -19,16 +19,13 @@ mod verdict;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
 
-use onionbalance_process::with_mode;
 use onionbalance_proto::time::UnixTime;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::daily::Daily;
@@ -39,7 +36,6 @@ pub use self::moment::Moment;
 pub use self::port::{MetricsPort, PortError};
 pub use self::problem::{Problem, ProblemId, Severity};
 pub(crate) use self::problems::DELEGATION_ENDS_SOON;
-use self::readers::PATIENCE;
 pub use self::report::{
     Descriptor, Durations, Event, HealthCheck, HealthState, Hsdir, Instance, InstanceState, Received, Report,
     SCHEMA, Service, Signer, Tor, Upload, Which,
@@ -47,6 +43,7 @@ pub use self::report::{
 pub use self::verdict::{Health, Verdict};
 use crate::aside::aside;
 use crate::config::{StatusForm, StatusPlace, StatusReaders};
+use crate::local_socket::{BindError, LocalSocket};
 use crate::runtime::{State, StatusBoard};
 
 impl StatusForm {
@@ -95,10 +92,8 @@ pub enum StatusError {
 pub struct StatusSockets(Vec<Socket>);
 
 struct Socket {
-    listener: UnixListener,
+    socket: LocalSocket,
     form: StatusForm,
-    path: PathBuf,
-    inode: u64,
 }
 
 impl StatusSockets {
@@ -133,7 +128,7 @@ impl StatusSockets {
     async fn reader(&self) -> io::Result<Reader> {
         poll_fn(|context| {
             let mut accepted = self.0.iter().map(|socket| {
-                let accepted = socket.listener.poll_accept(context);
+                let accepted = socket.socket.listener.poll_accept(context);
                 accepted.map_ok(|(stream, _)| Reader { stream, form: socket.form })
             });
             accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
@@ -149,51 +144,12 @@ impl Socket {
         mode: u32,
         group: Option<&SocketGroup>,
     ) -> Result<Self, StatusError> {
-        let cannot = |source| StatusError::Create { path: path.to_owned(), source };
-        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-            match listener_at(path).await {
-                Listener::Somebody(pid) => return Err(StatusError::Taken { path: path.to_owned(), pid }),
-                Listener::Nobody => std::fs::remove_file(path).map_err(cannot)?,
-                // `bind` reports the obstacle.
-                Listener::Unknown => {}
-            }
-        }
-        let listener = with_mode(mode, || UnixListener::bind(path)).map_err(cannot)?;
-        let inode = path.symlink_metadata().map_err(cannot)?.ino();
-        let socket = Self { listener, form, path: path.to_owned(), inode };
+        let socket = LocalSocket::bind(path, mode).await.map_err(|error| match error {
+            BindError::Create(source) => StatusError::Create { path: path.to_owned(), source },
+            BindError::Taken(pid) => StatusError::Taken { path: path.to_owned(), pid },
+        })?;
         group.map_or(Ok(()), |group| group.take(path))?;
-        Ok(socket)
-    }
-}
-
-/// The process that listens at a socket.
-enum Listener {
-    /// This process; `None` if the kernel does not report it, as for one in another pid namespace.
-    Somebody(Option<i32>),
-    /// No process: the socket was left behind.
-    Nobody,
-    /// The socket has another type, or its owner lets nobody else connect.
-    Unknown,
-}
-
-async fn listener_at(path: &Path) -> Listener {
-    match timeout(PATIENCE, UnixStream::connect(path)).await {
-        Ok(Ok(stream)) => Listener::Somebody(stream.peer_cred().ok().and_then(|peer| peer.pid())),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Listener::Nobody,
-        // The queue of its connections is full.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Listener::Somebody(None),
-        Ok(Err(_)) => Listener::Unknown,
-        Err(_) => Listener::Somebody(None),
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // A balancer that was started in the meantime may have put its own socket there.
-        if self.path.symlink_metadata().is_ok_and(|found| found.ino() == self.inode) {
-            // A failure at the end can no longer be reported.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        Ok(Self { socket, form })
     }
 }
 
@@ -240,10 +196,13 @@ struct Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
     use tokio::time::Instant;
 
-    use super::readers::MOST;
+    use super::readers::{MOST, PATIENCE};
     use super::*;
     use crate::confinement::Lacking;
 

@@ -75,6 +75,8 @@ pub struct Config {
     pub status_socket_group: Option<String>,
     /// The mode of the sockets that show the status.
     pub status_socket_mode: SocketMode,
+    /// The socket at which the balancer takes commands; `None`: beside the one for its status as JSON.
+    pub control_socket: Option<PathBuf>,
     /// The place at which the balancer answers `GET /metrics`; `None`: at the status sockets only.
     pub metrics_listen: Option<MetricsPlace>,
     /// The file in which the balancer keeps its state from one run to the next; `None`: it keeps none.
@@ -254,6 +256,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
             status_socket: None,
             status_socket_group: None,
             status_socket_mode: SocketMode::default(),
+            control_socket: None,
             metrics_listen: None,
             status_text_socket: None,
             state_file: None,
@@ -280,6 +283,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
                 Key::StatusSocket => config.status_socket = Some(map.next_value()?),
                 Key::StatusSocketGroup => config.status_socket_group = Some(map.next_value()?),
                 Key::StatusSocketMode => config.status_socket_mode = map.next_value()?,
+                Key::ControlSocket => config.control_socket = Some(map.next_value()?),
                 Key::MetricsListen => config.metrics_listen = Some(map.next_value()?),
                 Key::StateFile => config.state_file = Some(map.next_value()?),
                 Key::SignerSocket => config.signer_socket = Some(map.next_value()?),

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use needs_root::needs_root;
 use onionbalance_tests::booted::isolate_network;
 use onionbalance_tests::document::Document;
+use onionbalance_tests::wait::until;
 
 use super::installed::{BALANCER, Installed, SIGNER, SOON, strangers};
 
@@ -44,7 +45,8 @@ fn check(system: &Installed) -> Result<()> {
     ensure!(!system.attempt(&attempt)?.status.success(), "a library was placed in the signer's root");
     let key = system.attempt("runuser -u onionbalance -- cat /etc/onionbalance/frontend.key")?;
     ensure!(!key.status.success(), "the balancer's user reads the key");
-    check_readers_of_the_status(system)
+    check_readers_of_the_status(system)?;
+    check_users_of_the_control_socket(system)
 }
 
 /// A member of the group onionbalance-status reads the status, and does not reach the signer. Another user does
@@ -64,6 +66,30 @@ fn check_readers_of_the_status(system: &Installed) -> Result<()> {
     );
     let socket = system.sh("stat -c '%U %G %a' /run/onionbalance-status/status.sock")?;
     ensure!(socket.trim() == "onionbalance onionbalance-status 660", "the status socket is {socket}");
+    Ok(())
+}
+
+/// Root drains a backend and finds the socket without an option, which those who read the status cannot use.
+fn check_users_of_the_control_socket(system: &Installed) -> Result<()> {
+    let [backend, _] = strangers()?;
+    let socket = system.sh("stat -c '%U %a' /run/onionbalance-status/control.sock")?;
+    ensure!(socket.trim() == "onionbalance 600", "the control socket is {socket}");
+    let refused = system.attempt(&format!("runuser -u watcher -- onionbalance drain {backend}"))?;
+    ensure!(
+        refused.output.contains("you may not write to") && refused.status.code() == Some(4),
+        "a member of onionbalance-status drains a backend: {}",
+        refused.output
+    );
+    // The balancer may not have asked the signer yet.
+    let drained = until(SOON, || {
+        let drained = system.attempt(&format!("onionbalance drain {backend} --force --for 1h"))?;
+        Ok(drained.status.success().then_some(drained.output))
+    })?;
+    ensure!(drained.contains(": drained until ") && !drained.contains("not kept"), "{drained}");
+    let kept = system.sh("cat /var/lib/onionbalance/state.json")?;
+    ensure!(kept.contains("\"drains\""), "the drain is not kept: {kept}");
+    let enabled = system.sh(&format!("onionbalance enable {backend}"))?;
+    ensure!(enabled.contains(": enabled; "), "{enabled}");
     Ok(())
 }
 

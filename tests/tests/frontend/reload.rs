@@ -1,15 +1,17 @@
 //! SIGHUP: a new configuration is applied completely or not at all.
 
 use std::fs;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use onionbalance_tests::programs::Running;
+use onionbalance_tests::programs::{Programs, Running};
 
 use super::observer::Observer;
 use super::site::{SOON, Site, backends, network, wait_published};
 
-const WITH_SOCKET: &str = "signer-socket-location: signer\n";
+const WITH_SOCKET: &str =
+    "signer-socket-location: signer\nstatus-socket-location: status\nstate-file-location: state.json\n";
 
 /// Sends SIGHUP, and waits for a new line of `program`.
 fn reload(program: &Running, answer: &str) -> Result<String> {
@@ -20,6 +22,14 @@ fn reload(program: &Running, answer: &str) -> Result<String> {
         let mut said = whole.lines().filter(|line| line.contains(answer));
         said.nth(before).map(str::to_owned)
     })
+}
+
+/// The output of `onionbalance drain` or `enable`, which finds the socket by the configuration.
+fn control(site: &Site, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(&Programs::build()?.balancer);
+    let output = command.args(arguments).arg("-c").arg(site.path("config.yaml")).env_clear().output()?;
+    ensure!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 #[test]
@@ -56,6 +66,22 @@ fn backends_come_and_go_and_a_bad_file_changes_nothing() -> Result<()> {
     observer.wait_current(&site.address, &last[1..], &observer)?;
     site.set_backends(last, WITH_SOCKET)?;
     reload(&balancer, "reloaded ")?;
+    observer.wait_current(&site.address, last, &observer)?;
+
+    // The same by command. A restart keeps it.
+    let drained = control(&site, &["drain", &last[0].to_string(), "--for", "1h"])?;
+    assert!(
+        drained.contains(": drained until ") && drained.ends_with("; 1 of 2 backends serve\n"),
+        "{drained}"
+    );
+    observer.wait_current(&site.address, &last[1..], &observer)?;
+    balancer.signal(Signal::SIGTERM)?;
+    balancer.wait_exit(SOON)?;
+    let balancer = site.balancer(observer.client.tor())?;
+    wait_published(&balancer)?;
+    observer.wait_current(&site.address, &last[1..], &observer)?;
+    let enabled = control(&site, &["enable", &last[0].to_string()])?;
+    assert!(enabled.ends_with(": enabled; 2 of 2 backends serve\n"), "{enabled}");
     observer.wait_current(&site.address, last, &observer)?;
 
     for (text, problem) in [

@@ -58,6 +58,7 @@ fn sockets_and_files_are_born_with_mode_and_owner() -> Result<()> {
     for (file, mode, user) in [
         ("run/signer", 0o660, SIGNER),
         ("balancer/status", 0o660, BALANCER),
+        ("balancer/control.sock", 0o600, BALANCER),
         ("balancer/log", 0o640, BALANCER),
     ] {
         let found = fs::symlink_metadata(pair.place.path(file))?;

@@ -4,6 +4,7 @@
 
 mod check;
 mod config;
+mod control;
 mod log;
 mod manager;
 mod metrics;

@@ -108,6 +108,7 @@ fn places(configuration: &Configuration) -> Vec<Finding> {
     let metrics = configuration.metrics_socket();
     let named = [
         ("status-socket-location", config.status_socket.as_deref(), true, Error),
+        ("control-socket-location", config.control_socket.as_deref(), true, Error),
         (METRICS_LISTEN, metrics.as_deref(), true, Error),
         // The balancer runs without this one, as 0.1.8 did.
         ("STATUS_SOCKET_LOCATION", config.status_text_socket.as_deref(), true, Warning),

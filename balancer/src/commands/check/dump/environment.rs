@@ -13,6 +13,7 @@ use crate::environment::{directory, path_variable, variable};
 const STATUS: &str = "ONIONBALANCE_STATUS_SOCKET_LOCATION";
 const STATUS_GROUP: &str = "status-socket-group";
 const STATUS_MODE: &str = "status-socket-mode";
+const CONTROL: &str = "control-socket-location";
 const PASSWORD: &str = "ONIONBALANCE_TOR_CONTROL_PASSWORD";
 const TOR_SOCKET: &str = "ONIONBALANCE_TOR_CONTROL_SOCKET";
 
@@ -86,6 +87,9 @@ impl Dump<'_> {
         self.optional(STATUS_GROUP, group.map(|name| (scalar(name), self.in_file(STATUS_GROUP))));
         let mode = format!("{STATUS_MODE}: {}", contents.status_socket_mode);
         self.line(&mode, self.default_of(STATUS_MODE));
+        let control = self.configuration.control(in_variable, directory("RUNTIME_DIRECTORY"));
+        let source = if contents.control_socket.is_some() { self.in_file(CONTROL) } else { Source::Default };
+        self.optional(CONTROL, control.map(|place| (path_scalar(&place.path), source)));
         let metrics =
             contents.metrics_listen.as_ref().map(|place| match self.configuration.metrics_socket() {
                 Some(path) => path_scalar(&path),

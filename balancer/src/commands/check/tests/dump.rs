@@ -57,6 +57,7 @@ signer-allow-locked-memory: false  # default
 signer-allow-readable-keys: false  # default
 status-socket-group: monitor  # DIR/config.yaml:13
 status-socket-mode: 0660  # default
+# control-socket-location is not set
 metrics-listen: '[::1]:9926'  # DIR/config.yaml:14
 # state-file-location is not set
 LOG_LEVEL: info  # default

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::super::ask::AskError;
 use crate::cli::Color;
+use crate::commands::clean;
 use crate::names::short;
 use crate::status::{Health, Severity};
 
@@ -93,11 +94,6 @@ impl Look {
     fn paint(self, text: &str, style: Style) -> String {
         if self.is_coloured { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
-}
-
-/// `text` without control characters: a terminal would obey them.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
 /// True if colours are wanted on standard output.

@@ -9,10 +9,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use self::look::Extent;
 pub(super) use self::look::Look;
-use self::look::{Extent, clean};
 use crate::age::{Age, RoughAge};
-use crate::commands::WIDTH;
+use crate::commands::{WIDTH, clean};
 use crate::status::{Moment, Problem, Report, Tor};
 
 /// The most services that are shown in full, unless all are asked for.

@@ -1,8 +1,9 @@
 //! Services on the screen: one in full, or a line for each.
 
-use super::look::{Extent, clean};
+use super::look::Extent;
 use super::table::{Side, Table};
 use super::{Screen, more};
+use crate::commands::clean;
 use crate::status::{Descriptor, Instance, InstanceState, Service};
 
 /// The backends that a service shows on a screen, unless all are asked for.
