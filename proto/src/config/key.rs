@@ -37,7 +37,7 @@ pub(super) enum Key {
 
 /// The keys with their names, besides the historic ones. `TOR_CONTROL_PASSWORD` is 0.1.8's name of the
 /// password.
-const KEYS: [(&str, Key); 19] = [
+const KEYS: [(&str, Key); 20] = [
     ("services", Key::Services),
     ("status-socket-location", Key::StatusSocket),
     ("status-socket-group", Key::StatusSocketGroup),

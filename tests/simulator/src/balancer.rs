@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use onionbalance::engine::{
-    BackendId, DescriptorSlot, Drains, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec,
-    Settings,
+    BackendId, DescriptorSlot, Engine, EngineConfiguration, Event, Newest, Now, Point, ServiceSpec, Settings,
 };
 use onionbalance_proto::time::UnixTime;
 use rustc_hash::FxHashMap;
@@ -228,6 +227,7 @@ impl<V: OnionVersion> Balancer<V> {
 impl<V: OnionVersion> World<V> {
     /// Starts the balancer.
     pub fn start_balancer(&mut self) {
+        self.forget_ended_drains();
         let newest = self.balancer.remembered.clone();
         let configuration = EngineConfiguration { newest, ..self.configuration() };
         let engine = Engine::new(configuration, self.dice.split());
@@ -355,7 +355,7 @@ impl<V: OnionVersion> World<V> {
                 .map(|(number, weight)| (self.backends[*number].id.clone(), *weight))
                 .collect(),
             checks: BTreeMap::new(),
-            drains: Drains::default(),
+            drains: self.drains(number_of(&service.id.0)),
             max_points: V::MAX_POINTS,
             distinct: service.distinct,
             proof: V::PROOF,

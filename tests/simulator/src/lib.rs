@@ -21,6 +21,7 @@ pub mod backend;
 pub mod balancer;
 pub mod carrying;
 pub mod dice;
+pub mod draining;
 mod fetching;
 pub mod invariants;
 pub mod network;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use onionbalance::engine::{DescriptorSlot, ServiceId};
+use onionbalance::engine::{DescriptorSlot, Drain, ServiceId};
 
 use super::address::Places;
 use super::invariants::LookUps;
@@ -20,6 +20,8 @@ pub struct Service {
     pub backends: BTreeSet<usize>,
     /// The weights of those of them that have another one than 1.
     pub weights: BTreeMap<usize, u8>,
+    /// Its drains by command.
+    pub drains: BTreeMap<usize, Drain>,
     /// True if its HSDirs may get different introduction points.
     pub distinct: bool,
     /// True if the signer refuses every request for it.
@@ -64,6 +66,7 @@ impl Service {
             configured: Some(Moment::ZERO),
             backends,
             weights: BTreeMap::new(),
+            drains: BTreeMap::new(),
             distinct,
             poisoned: false,
             undisturbed: Moment::ZERO,
@@ -79,8 +82,11 @@ impl Service {
         }
     }
 
-    /// The weight of a backend.
+    /// The weight of a backend; 0 if it is drained by command.
     pub fn weight(&self, backend: usize) -> u8 {
+        if self.drains.contains_key(&backend) {
+            return 0;
+        }
         self.weights.get(&backend).copied().unwrap_or(1)
     }
 

@@ -263,6 +263,15 @@ impl<V: OnionVersion> World<V> {
 
     /// Changes or removes a service in the operator's configuration.
     pub fn reconfigure(&mut self, number: usize, configured: bool) {
+        let service = &mut self.services[number];
+        service.drains.retain(|backend, _| service.backends.contains(backend));
+        self.service_changed(number, configured);
+        self.tell(Event::Configuration(Box::new(self.configuration())));
+        self.show_network();
+    }
+
+    /// Notes that the operator has changed or removed a service.
+    pub fn service_changed(&mut self, number: usize, configured: bool) {
         self.services[number].configured = configured.then_some(self.now);
         self.service_disturbed(number, self.now);
         (self.services[number].supplied, self.services[number].last_supplied) = (None, None);
@@ -271,8 +280,6 @@ impl<V: OnionVersion> World<V> {
         if self.balancer.asleep.is_none() {
             self.watch.reconfigured(self.now, number, configured, &self.users);
         }
-        self.tell(Event::Configuration(Box::new(self.configuration())));
-        self.show_network();
     }
 
     /// Has a stranger publish descriptors of the service. The stranger has its key and a clock that is ahead;

@@ -11,6 +11,7 @@ use super::backend::{Backend, Fate, first_rotation};
 use super::balancer::{Balancer, Call};
 use super::carrying::{Order, Upload};
 use super::dice::Dice;
+use super::draining::{self, LateDrains};
 use super::invariants::watch::Watch;
 use super::invariants::{Failure, Report};
 use super::network::cache::Key;
@@ -74,6 +75,10 @@ pub struct World<V: OnionVersion> {
     pub report: Report,
     /// The dice of weights.
     pub weighing: Dice,
+    /// The dice of drains.
+    pub draining: Dice,
+    /// The drains that should have ended.
+    pub late_drains: LateDrains,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
 }
@@ -126,6 +131,8 @@ pub enum Happening<V: OnionVersion> {
     Trouble,
     /// The operator changes weights.
     Weigh,
+    /// The operator drains a backend or enables one.
+    Command,
     /// A fault ends.
     Mended(Mend),
 }
@@ -187,6 +194,8 @@ impl<V: OnionVersion> World<V> {
             report: Report::default(),
             failure: None,
             weighing,
+            draining: draining::dice(scenario.seed),
+            late_drains: LateDrains::new(),
             dice,
             scenario,
         };
@@ -206,6 +215,7 @@ impl<V: OnionVersion> World<V> {
         if self.scenario.trouble {
             self.plan_trouble();
             self.plan_weighing();
+            self.plan_drains();
         }
         self.start_balancer();
     }
@@ -263,6 +273,7 @@ impl<V: OnionVersion> World<V> {
             Happening::TorEnds => self.tor_ends(),
             Happening::Trouble => self.trouble(),
             Happening::Weigh => self.weigh(),
+            Happening::Command => self.command(),
             Happening::Mended(mend) => self.mend(mend),
         }
     }

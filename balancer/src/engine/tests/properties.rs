@@ -229,13 +229,23 @@ impl World {
         };
         self.script.send(event);
         self.check();
+        self.check_held(&before, given.as_ref());
+    }
+
+    /// Checks that no older copy has replaced a newer one. `given` is the copy that was good and given just
+    /// now.
+    fn check_held(
+        &mut self,
+        before: &BTreeMap<BackendId, (u64, u64)>,
+        given: Option<&(BackendId, u64, u64)>,
+    ) {
         let elapsed = self.script.now.elapsed;
         for (backend, (period, revision)) in self.held() {
             let seen = self.seen.get(&backend).is_some_and(|seen| elapsed < *seen + Duration::from_hours(3));
             if let Some((_, before)) = before.get(&backend).filter(|before| before.0 == period && seen) {
                 assert!(*before <= revision, "an older copy replaced a newer one");
             }
-            if given == Some((backend.clone(), period, revision)) {
+            if given == Some(&(backend.clone(), period, revision)) {
                 self.seen.insert(backend, elapsed);
             }
         }

@@ -78,6 +78,7 @@ impl<V: OnionVersion> World<V> {
     }
 
     fn check_notice(&mut self, notice: &Notice) {
+        self.check_drain_end(notice);
         if let Notice::BackendGone { backend, why: Gone::TooOld } = notice {
             self.check_alive(number_of(&backend.0));
         }

@@ -43,6 +43,8 @@ pub enum Invariant {
     /// Clients find backends as often as their weights ask for, as far as points allow; and drained ones
     /// not at all.
     Weights,
+    /// What the operator drains by command is drained until that ends, over reloads and restarts.
+    Drains,
     /// Tor gets no more requests in a minute than the budgets allow.
     Budget,
     /// No more than the allowed number of requests are outstanding at tor at a time.

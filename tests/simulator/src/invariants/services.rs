@@ -108,6 +108,7 @@ impl<V: OnionVersion> World<V> {
         let live = self.authorities.live(self.now);
         self.check_new_period();
         self.check_status();
+        self.check_drains();
         for number in 0..self.services.len() {
             let service = &self.services[number];
             if service.configured.is_none() {

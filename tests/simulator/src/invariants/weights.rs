@@ -33,7 +33,7 @@ impl<V: OnionVersion> World<V> {
     /// of the best single set.
     pub(super) fn check_weights(&mut self, number: usize, alarm: &mut Alarm) {
         let service = &self.services[number];
-        if service.weights.is_empty() {
+        if service.weights.is_empty() && service.drains.is_empty() {
             return;
         }
         let changed = service.backends.iter().map(|backend| self.watch.changed[*backend]).max();
