@@ -102,7 +102,8 @@ impl fmt::Display for ProbeFailure {
             Self::ClientKey => "it wants client authorization, and tor's key is missing or wrong",
             Self::Refused => "it refused the connection",
             Self::Silent => "no answer in time",
-            Self::Tor(0x01) => "tor could not connect",
+            // Tor's answer, too, when a service's target refuses the connection.
+            Self::Tor(0x01) => "nothing listens on its port, or tor could not connect",
             Self::Tor(0x02) => "tor does not allow it",
             Self::Tor(0x03 | 0x04) => "tor did not reach it",
             Self::Tor(0x06) => "tor gave up",
