@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onionbalance_proto::config::HealthCheck;
 
-use super::Runtime;
+use super::{ConsensusAge, Runtime};
 use crate::engine::{BackendId, Event, ProbeId, ProbeOutcome};
 use crate::network::{Network, Probe, Probed, RequestId};
 use crate::onion_version::OnionVersion;
@@ -30,14 +30,23 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         self.network.probe(request, Probe { address, check });
     }
 
-    /// Takes the end of a probe.
+    /// Takes the end of a probe. A failure says nothing about the backend while tor does not know the network's
+    /// present state.
     pub(super) fn on_probed(&mut self, request: RequestId, probed: &Probed) {
         let Some((id, backend)) = self.probes.0.remove(&request) else { return };
         self.tally.probed(&backend, probed);
-        let outcome = match probed {
-            Probed::Succeeded(after) => ProbeOutcome::Succeeded(*after),
-            Probed::Failed(failure) => ProbeOutcome::Failed(failure.to_string().into()),
-            Probed::Unmade(reason) => ProbeOutcome::Unmade(reason.as_str().into()),
+        let outcome = match (probed, self.consensus.age()) {
+            (Probed::Succeeded(after), _) => ProbeOutcome::Succeeded(*after),
+            (Probed::Failed(failure), ConsensusAge::Current) => {
+                ProbeOutcome::Failed(failure.to_string().into())
+            }
+            (Probed::Failed(_), ConsensusAge::Old(_)) => {
+                ProbeOutcome::Unmade("tor has no current consensus".into())
+            }
+            (Probed::Failed(_), ConsensusAge::Early(_)) => {
+                ProbeOutcome::Unmade("this machine's clock is behind".into())
+            }
+            (Probed::Unmade(reason), _) => ProbeOutcome::Unmade(reason.as_str().into()),
         };
         self.tell_engine(Event::Probed { id, backend, outcome });
     }

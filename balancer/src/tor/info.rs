@@ -25,6 +25,10 @@ pub enum InfoKey {
     FreshUntil,
     /// The time at which the consensus ceases to be valid.
     ValidUntil,
+    /// `down` if tor has not heard from its network for some time, else `up`.
+    NetworkLiveness,
+    /// `0` if tor has no working circuit, else `1`.
+    CircuitEstablished,
     /// The time since tor's start, in seconds. Tor before 0.3.5.1 refuses (552).
     Uptime,
 }
@@ -40,6 +44,8 @@ impl InfoKey {
             Self::ValidAfter => "consensus/valid-after",
             Self::FreshUntil => "consensus/fresh-until",
             Self::ValidUntil => "consensus/valid-until",
+            Self::NetworkLiveness => "network-liveness",
+            Self::CircuitEstablished => "status/circuit-established",
             Self::Uptime => "uptime",
         }
     }

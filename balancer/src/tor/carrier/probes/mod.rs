@@ -9,14 +9,16 @@ mod tests;
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onionbalance_proto::config::ProbeKind;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::AWAY;
 use crate::network::{Probe, ProbeFailure, Probed, RequestId};
+use crate::tor::info::InfoKey;
 use crate::tor::socks::{SocksPort, VisitError, visit};
 use crate::tor::{Connection, ControlError};
 
@@ -29,27 +31,28 @@ pub(super) struct Probes {
     /// The configured SOCKS port; `None`: the one that tor names.
     configured: Option<SocksPort>,
     /// `None` while tor is away.
-    port: Option<Port>,
+    tor: Option<Tor>,
     running: JoinSet<(RequestId, Probed)>,
 }
 
 impl Probes {
     /// No probes yet. They will go through `configured`; `None`: through the SOCKS port that tor names.
     pub(super) fn through(configured: Option<SocksPort>) -> Self {
-        Self { configured, port: None, running: JoinSet::new() }
+        Self { configured, tor: None, running: JoinSet::new() }
     }
 
     /// Notes a new connection to tor.
     pub(super) fn begin(&mut self, tor: &Connection) {
-        self.port = Some(match &self.configured {
+        let port = match &self.configured {
             Some(port) => Port::Configured(port.clone()),
             None => Port::OfTor { tor: tor.clone(), named: Arc::default() },
-        });
+        };
+        self.tor = Some(Tor { control: tor.clone(), port });
     }
 
     /// Notes the loss of the connection to tor. All probes are void, and end.
     pub(super) fn end(&mut self) {
-        self.port = None;
+        self.tor = None;
         self.running = JoinSet::new();
     }
 
@@ -58,13 +61,13 @@ impl Probes {
     /// # Errors
     /// Tor is away, or there are too many probes.
     pub(super) fn begin_one(&mut self, request: RequestId, probe: Probe) -> Result<(), String> {
-        let port = self.port.clone().ok_or(AWAY)?;
+        let tor = self.tor.clone().ok_or(AWAY)?;
         if self.running.len() >= AT_ONCE {
             return Err(format!(
                 "{AT_ONCE} probes are under way at this tor, and no more are made at a time"
             ));
         }
-        self.running.spawn(async move { (request, port.probe(&probe).await) });
+        self.running.spawn(async move { (request, tor.probe(&probe).await) });
         Ok(())
     }
 
@@ -80,6 +83,41 @@ impl Probes {
         }
     }
 }
+
+/// The tor that makes probes.
+#[derive(Clone)]
+struct Tor {
+    control: Connection,
+    port: Port,
+}
+
+impl Tor {
+    async fn probe(&self, probe: &Probe) -> Probed {
+        let probed = self.port.probe(probe).await;
+        match probed {
+            Probed::Failed(_) => {
+                self.trouble().await.map_or(probed, |trouble| Probed::Unmade(trouble.to_owned()))
+            }
+            Probed::Succeeded(_) | Probed::Unmade(_) => probed,
+        }
+    }
+
+    /// Tor's own trouble, by which a failure says nothing about the backend; `None` if tor does not say that it
+    /// has any.
+    async fn trouble(&self) -> Option<&'static str> {
+        let asked = self.control.get_info([InfoKey::NetworkLiveness, InfoKey::CircuitEstablished]);
+        // A connection that fails ends all probes.
+        let [network, circuits] = timeout(ANSWERS_WITHIN, asked).await.ok()?.ok()?;
+        match (network.as_str(), circuits.as_str()) {
+            ("down", _) => Some("tor does not reach its network"),
+            (_, "0") => Some("tor has no circuits"),
+            _ => None,
+        }
+    }
+}
+
+/// The time within which tor answers a short command, even if many wait before it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Tor's SOCKS port.
 #[derive(Clone)]

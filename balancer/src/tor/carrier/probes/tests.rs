@@ -235,6 +235,30 @@ async fn tor_is_asked_again_for_a_port_that_is_gone() {
 }
 
 #[tokio::test]
+async fn a_failure_counts_only_if_tor_says_that_it_works() {
+    let (_place, socks, _) = socks_port([&[5, 1], &CONNECTED[2..]].concat());
+    for (network, circuits, trouble) in [
+        ("up", "1", None),
+        ("down", "1", Some("tor does not reach its network")),
+        ("up", "0", Some("tor has no circuits")),
+    ] {
+        let (mut control, connection, _events) = Mock::connect();
+        let tor = Tor { control: connection, port: Port::Configured(socks.clone()) };
+        let talk = async {
+            let reply = format!(
+                "250-network-liveness={network}\r\n250-status/circuit-established={circuits}\r\n250 OK\r\n"
+            );
+            control.answer("GETINFO network-liveness status/circuit-established\r\n", reply).await;
+        };
+        let probe = Probe { address: "x.onion".into(), check: check(ProbeKind::Connect) };
+        let (probed, ()) = join!(tor.probe(&probe), talk);
+        let wanted = trouble
+            .map_or(Probed::Failed(ProbeFailure::Tor(1)), |trouble| Probed::Unmade(trouble.to_owned()));
+        assert_eq!(probed, wanted);
+    }
+}
+
+#[tokio::test]
 async fn probes_have_a_bound_and_end_with_tor() {
     let (_tor, connection, _events) = Mock::connect();
     let (_place, socks, _) = socks_port(Vec::new());
