@@ -102,9 +102,9 @@ fn try_all(named: u16, other: u16, socks: &str) -> Result<()> {
     refused("a socket elsewhere", UnixListener::bind("other/another"))?;
     let reached = TcpStream::connect((Ipv4Addr::LOCALHOST, other));
     if socks == "none" {
-        refused("another port", reached)?
+        refused("another port", reached)?;
     } else {
-        drop(reached?)
+        drop(reached?);
     }
     let reached = TcpStream::connect(third);
     if socks == "any" {
