@@ -160,7 +160,7 @@ impl Seeds {
     fn texts(&self) -> io::Result<()> {
         self.add("config", "example", fs::read(repository().join("config.yaml.example"))?)?;
         let v3 = v3::PUBLISHED.address;
-        self.add("config", "both", format!("services:\n- key: a.key\n  instances:\n  - address: {v3}\n    name: one\n- key: b.key\n  tor: 127.0.0.1:9051\n  tor-control-password: x\n  instances:\n  - address: jyvfq5umznvka34v\n    auth: TRTUFLcJe7zonSx/Ben5Sg\nREFRESH_INTERVAL: 600\nDISTINCT_DESCRIPTORS: False\n"))?;
+        self.add("config", "both", format!("services:\n- key: a.key\n  instances:\n  - address: {v3}\n    name: one\n    health-check: {{kind: http, path: /, expect: 200-399, interval: 1m}}\n- key: b.key\n  health-check: {{kind: connect}}\n  tor: 127.0.0.1:9051\n  tor-control-password: x\n  instances:\n  - address: jyvfq5umznvka34v\n    auth: TRTUFLcJe7zonSx/Ben5Sg\nREFRESH_INTERVAL: 600\nDISTINCT_DESCRIPTORS: False\n"))?;
         let point = &v3::PUBLISHED.descriptor.inner.points[0];
         for (name, bytes) in [
             ("v3-address", v3.to_string().into_bytes()),
