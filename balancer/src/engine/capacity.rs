@@ -75,8 +75,8 @@ fn in_flight(settings: &Settings, demand: Demand) -> usize {
 ///
 /// Looks have enough slots to look for each backend four times before its copy is too old, and read-backs
 /// enough to read everything back within the least time between two renewals, but neither has more than a
-/// third. Probes have a quarter if there are any. Posts have the rest. So a look at 5,400 backends every 45 minutes, or the read-backs of 600
-/// version-2 services in an hour, is a third of one tor.
+/// third. So a look at 5,400 backends every 45 minutes, or the read-backs of 600 version-2 services in an
+/// hour, is a third of one tor. Probes have a quarter if there are any. Posts have the rest.
 #[derive(Clone, Copy)]
 struct Shares {
     posts: usize,

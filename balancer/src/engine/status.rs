@@ -24,8 +24,8 @@ pub struct Load {
     pub looks_waiting: usize,
     /// The number of our descriptors that wait to be read back from an HSDir.
     pub read_backs_waiting: usize,
-    /// The number of probes that wait. They do not count for `longest_wait`: they are made less often if there are
-    /// too many.
+    /// The number of probes that wait. They do not count for `longest_wait`: probes are made less often if
+    /// there are too many.
     pub probes_waiting: usize,
     /// The longest time for which one of these has waited; 0 if nothing waits.
     pub longest_wait: Duration,

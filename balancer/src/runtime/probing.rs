@@ -30,8 +30,8 @@ impl<V: OnionVersion, N: Network> Runtime<V, N> {
         self.network.probe(request, Probe { address, check });
     }
 
-    /// Takes the end of a probe. A failure says nothing about the backend while tor does not know the network's
-    /// present state.
+    /// Takes the end of a probe. A failure says nothing about the backend while tor does not know the
+    /// network's present state.
     pub(super) fn on_probed(&mut self, request: RequestId, probed: &Probed) {
         let Some((id, backend)) = self.probes.0.remove(&request) else { return };
         self.tally.probed(&backend, probed);

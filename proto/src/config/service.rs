@@ -162,7 +162,8 @@ pub struct InstanceV3 {
 }
 
 impl InstanceV2 {
-    /// A backend with this address, open to every client, without a name, with the weight 1 and its service's health check.
+    /// A backend with this address, open to every client, without a name, with the weight 1 and its service's
+    /// health check.
     pub fn new(address: v2::OnionAddress) -> Self {
         Self { address, auth: None, name: None, weight: Weight::default(), checking: Checking::default() }
     }

@@ -23,10 +23,11 @@ pub struct HealthCheck {
     pub last_probe: Option<Moment>,
     /// The time that the last probe took, in seconds; null before the first, or if it did not succeed.
     pub last_seconds: Option<f64>,
-    /// The reason for which the last probe failed or was not made, a part of a sentence; null before the first,
-    /// or if it succeeded.
+    /// The reason for which the last probe failed or was not made, a part of a sentence; null before the
+    /// first, or if it succeeded.
     pub last_error: Option<String>,
-    /// The numbers of probes since the start by their results, for instance `success`, `refused` and `silent`.
+    /// The numbers of probes since the start by their results, for instance `success`, `refused` and
+    /// `silent`.
     pub probes: BTreeMap<String, u64>,
     /// The times that successful probes took.
     pub probe_times: Durations,
