@@ -9,9 +9,9 @@ use crate::control::request::MAX_DRAIN_SECS;
 const EXIT_STATUS: &str = "\
 Exit status: 0 done, 1 refused, 2 if the command line is not valid, 4 if the balancer does not answer.";
 
-/// Sends a backend no more visitors: its introduction points are in no descriptor within seconds. It stays so
-/// over restarts of onionbalance, until `onionbalance enable` or for the time of `--for`. Tor clients that have
-/// an earlier descriptor may still come for up to three hours.
+/// Sends a backend no more visitors: its introduction points are in no descriptor within seconds. It stays
+/// so over restarts of onionbalance, until `onionbalance enable` or for the time of `--for`. Tor clients that
+/// have an earlier descriptor may still come for up to three hours.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_STATUS)]
 #[group(skip)]

@@ -1,5 +1,6 @@
-//! The commands besides balancing. `check` and `status` look at something and print what they found, `drain` and
-//! `enable` ask a running balancer for something, `config` sets up a deployment. Each of them ends.
+//! The commands besides balancing. `check` and `status` look at something and print what they found,
+//! `drain` and `enable` ask a running balancer for something, `config` sets up a deployment. Each of them
+//! ends.
 
 pub mod check;
 pub mod config;

@@ -15,7 +15,7 @@ use crate::state::{AllDrains, MAX_DRAINS};
 /// The most names that a refusal lists.
 const MAX_LISTED: usize = 20;
 
-/// What a request that is granted changes.
+/// The effect of a request that is granted.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Judgement {
     /// The new drains of each service whose drains change.
@@ -95,7 +95,7 @@ pub(super) fn judge(
         .changes
         .iter()
         .fold(others, |total, (service, new)| (total + new.len()).saturating_sub(before(service)));
-    if total > MAX_DRAINS { Err(Refusal::TooMany) } else { Ok(judgement) }
+    if total > MAX_DRAINS.max(others) { Err(Refusal::TooMany) } else { Ok(judgement) }
 }
 
 /// A backend of a service that a request means.

@@ -48,7 +48,7 @@ pub(crate) enum Answer {
     /// The request was carried out.
     #[serde(rename_all = "camelCase")]
     Done {
-        /// What came of it for each service that was meant.
+        /// The outcome for each service that was meant.
         services: Vec<Outcome>,
         /// The reason for which a restart may undo it; `None` if the state file has it.
         not_kept: Option<String>,

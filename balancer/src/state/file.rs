@@ -18,8 +18,8 @@ use crate::engine::{BackendId, Drain, Newest, ServiceId};
 /// thousand services with ten backends each.
 const MAX_BACKENDS: usize = 250_000;
 
-/// The most bytes of a backend's entry, or of a drain's: two addresses of 62 characters or fewer, and numbers of
-/// 20 digits.
+/// The most bytes of a backend's entry, or of a drain's: two addresses of 62 characters or fewer, and numbers
+/// of 20 digits.
 const MAX_ENTRY_LEN: usize = 288;
 
 /// The most bytes of the file.

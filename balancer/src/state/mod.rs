@@ -1,10 +1,11 @@
-//! The state that outlives the process: the newest descriptor of each backend that was seen, and the drains by
-//! command.
+//! The state that outlives the process: the newest descriptor of each backend that was seen, and the drains
+//! by command.
 //!
-//! Without the descriptors, an HSDir that lags behind could bring back points after a restart that a backend has
-//! given up. Without the drains, a restart would send visitors to a machine that is out of service. Nothing else
-//! is kept: published descriptors are on the HSDirs, and everything else is found again. So the file may be lost
-//! or deleted at any time at the price of the drains, and a problem with it never ends the process.
+//! Without the descriptors, an HSDir that lags behind could bring back points after a restart that a backend
+//! has given up. Without the drains, a restart would send visitors to a machine that is out of service.
+//! Nothing else is kept: published descriptors are on the HSDirs, and everything else is found again. So the
+//! file may be lost or deleted at any time at the price of the drains, and a problem with it never ends the
+//! process.
 //!
 //! The file is written as a whole, by a thread of its own: a disk may hang, and the loop that balances never
 //! waits for it. There is one writer at a time, which holds the file in the meantime. Changes in that time

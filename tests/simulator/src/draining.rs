@@ -28,7 +28,7 @@ const LATE: Duration = Duration::from_mins(2);
 
 /// The dice for a seed.
 pub fn dice(seed: u64) -> Dice {
-    Dice(seed ^ 0x4452_4149_4E53_2121)
+    Dice(seed ^ 0x4452_4149_4E49_4E47)
 }
 
 impl<V: OnionVersion> World<V> {

@@ -152,7 +152,7 @@ fn a_named_socket_that_cannot_be_made_ends_the_start_and_another_one_does_not() 
 fn instance(place: &Place) -> Result<serde_json::Value> {
     let shown = run(place, &["status", "--json", "-c", "config.yaml"])?;
     let report: serde_json::Value = serde_json::from_slice(&shown.stdout)?;
-    Ok(report["services"][0]["instances"][0].clone())
+    report.pointer("/services/0/instances/0").cloned().context("the status has no backend")
 }
 
 fn run(place: &Place, arguments: &[&str]) -> Result<Output> {

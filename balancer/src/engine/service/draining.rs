@@ -7,6 +7,7 @@ use rand_core::RngCore;
 use super::super::context::Context;
 use super::super::drains::Drains;
 use super::super::event::Point;
+use super::super::id::BackendId;
 use super::super::notice::Notice;
 use super::{Backends, Service};
 
@@ -23,11 +24,11 @@ impl<P: Point> Service<P> {
         drains: &Drains,
         backends: &Backends<P>,
     ) -> bool {
+        let is_listed = |backend: &BackendId| {
+            backends.number(backend).is_some_and(|number| self.backends.contains(&number))
+        };
         let mut new = drains.clone();
-        new.retain(|backend, drain| {
-            let number = backends.number(backend);
-            number.is_some_and(|number| self.backends.contains(&number)) && !drain.has_ended(cx.now.wall)
-        });
+        new.retain(|backend, drain| is_listed(backend) && !drain.has_ended(cx.now.wall));
         let old = std::mem::replace(&mut self.drains, new);
         let service = &self.id;
         for (backend, drain) in self.drains.iter().filter(|(backend, drain)| old.of(backend) != Some(*drain))
@@ -35,12 +36,8 @@ impl<P: Point> Service<P> {
             let (service, backend) = (service.clone(), backend.clone());
             cx.notices.push(Notice::BackendDrained { service, backend, until: drain.until });
         }
-        for (backend, drain) in old.iter().filter(|(backend, _)| self.drains.of(backend).is_none()) {
-            let number = backends.number(backend);
-            if !number.is_some_and(|number| self.backends.contains(&number)) {
-                // The configuration no longer lists it.
-                continue;
-            }
+        let is_gone = |backend: &BackendId| self.drains.of(backend).is_none() && is_listed(backend);
+        for (backend, drain) in old.iter().filter(|(backend, _)| is_gone(backend)) {
             let (service, backend) = (service.clone(), backend.clone());
             cx.notices.push(if drain.has_ended(cx.now.wall) {
                 Notice::DrainEnded { service, backend }
@@ -71,7 +68,7 @@ impl<P: Point> Service<P> {
         has_changed
     }
 
-    /// Plans the next look at the wall clock: at the end of the first drain, and after [`LOOK`] at the latest.
+    /// Plans the next look at the wall clock: at the end of the first drain, after [`LOOK`] at the latest.
     fn plan_drain_end(&mut self, cx: &Context<impl RngCore>) {
         let first = self.drains.iter().filter_map(|(_, drain)| drain.until).min();
         self.drain_look_at = first.map(|until| {

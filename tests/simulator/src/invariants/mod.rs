@@ -43,7 +43,7 @@ pub enum Invariant {
     /// Clients find backends as often as their weights ask for, as far as points allow; and drained ones
     /// not at all.
     Weights,
-    /// What the operator drains by command is drained until that ends, over reloads and restarts.
+    /// A drain by command is in force until its end, over reloads and restarts, and no longer.
     Drains,
     /// Tor gets no more requests in a minute than the budgets allow.
     Budget,

@@ -84,4 +84,4 @@ fn wait_line(balancer: &Running, text: &str, from: usize) -> Result<(usize, Stri
 /// The longest time until a backend is unwell: two probes that take all their time, and one interval.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest time until a backend that has returned gets a visitor.
-const RETURNS: Duration = Duration::from_secs(120);
+const RETURNS: Duration = Duration::from_mins(2);
