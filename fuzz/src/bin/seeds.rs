@@ -148,7 +148,7 @@ impl Seeds {
 
     fn state(&self) -> io::Result<()> {
         let newest = Newest { period: 20_779, revision: u64::MAX, published: NOW, seen: NOW };
-        let (service, backend) = (v3::frontend().address.to_string(), v3::PUBLISHED.address.to_string());
+        let (service, backend) = (v3::frontend().address().to_string(), v3::PUBLISHED.address.to_string());
         let drains = [(BackendId::from(&*backend), Drain { until: Some(NOW) })].into_iter().collect();
         let contents = Contents {
             newest: [(BackendId::from(&*backend), newest)].into(),

@@ -21,7 +21,7 @@ const HEALTH_CHECK: &str = "  health-check:
     rise: 2
 ";
 /// The longest time until a backend that does not answer is in no descriptor.
-const OUT: Duration = Duration::from_secs(60);
+const OUT: Duration = Duration::from_mins(1);
 /// The longest time until a backend that answers again is in every descriptor.
 const BACK: Duration = Duration::from_secs(30);
 /// The visits that measure a state.
