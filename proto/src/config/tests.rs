@@ -291,7 +291,10 @@ fn a_health_check_has_defaults_and_each_backend_may_have_its_own() {
     assert_eq!(checks(&checked("{kind: connect}", "").unwrap()), [usual.clone(), usual.clone()]);
     assert_eq!(checks(&checked("off", "").unwrap()), []);
     assert_eq!(checks(&checked("false", "").unwrap()), []);
-    assert_eq!(checks(&checked("{kind: connect}", "    health-check: off\n").unwrap()), [usual.clone()]);
+    assert_eq!(
+        checks(&checked("{kind: connect}", "    health-check: off\n").unwrap()),
+        std::slice::from_ref(&usual)
+    );
     let own = "    health-check: {kind: http, port: 8080, expect: 200, interval: 10, rise: 1}\n";
     let page =
         HttpProbe { path: "/".into(), host: None, expect: StatusCodes::new(200, 200).unwrap(), body: None };
