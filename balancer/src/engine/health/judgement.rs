@@ -14,6 +14,9 @@ pub(super) struct Judgement {
     state: State,
     /// The failures in a row until now; `None` if the last probe succeeded, or before the first result.
     failures: Option<Failures>,
+    /// True if there were enough failures in a row to fall by, and neither a success nor other introduction
+    /// points since. A loss of tor does not change it: all backends that failed are offered until one succeeds.
+    failing: bool,
     /// The successes in a row until now.
     successes: u32,
     /// The number of falls without [`CALM`] between them.
@@ -70,20 +73,20 @@ const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
 
 impl Judgement {
     /// The time from which on a success of another backend is a witness for a probe that begins now; `None`:
-    /// none is needed. With a single failure to fall by, there is nothing between the first and the last, so
-    /// the interval before counts.
+    /// none is needed. If the first failure is enough to fall by, there is nothing between the first and the
+    /// last, so the interval before counts.
     pub(super) fn wants_witness_since(&self, check: &HealthCheck, now: Duration) -> Option<Duration> {
         match self.failures {
             Some(failures) if failures.witnessed => None,
-            Some(failures) if check.fall > 1 => Some(failures.began),
-            Some(_) | None if check.fall > 1 => None,
-            _ => Some(now.saturating_sub(check.interval)),
+            Some(failures) => Some(failures.began),
+            None if check.fall > 1 => None,
+            None => Some(now.saturating_sub(check.interval)),
         }
     }
 
     /// Takes a probe that succeeded.
     pub(super) fn succeeded(&mut self, check: &HealthCheck, now: Duration) -> News {
-        self.failures = None;
+        (self.failures, self.failing) = (None, false);
         self.successes = self.successes.saturating_add(1);
         match self.state {
             State::Unknown | State::Well => {
@@ -114,6 +117,7 @@ impl Judgement {
             ..before
         };
         self.failures = Some(failures);
+        self.failing |= self.has_fallen(check);
         match self.state {
             State::Doubted { since } => {
                 self.state = State::Unwell { since };
@@ -136,7 +140,7 @@ impl Judgement {
     /// Notes that the backend has other introduction points. True if it was unwell, so that it is offered
     /// again until its next result.
     pub(super) fn points_changed(&mut self) -> bool {
-        self.failures = None;
+        (self.failures, self.failing) = (None, false);
         let State::Unwell { since } = self.state else { return false };
         self.state = State::Doubted { since };
         true
@@ -153,8 +157,8 @@ impl Judgement {
     }
 
     /// True if it has failed often enough to be unwell, with a witness or without.
-    pub(super) fn is_failing(&self, check: &HealthCheck) -> bool {
-        self.is_unwell() || self.has_fallen(check)
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_unwell() || self.failing
     }
 
     /// The time since which it is unwell; `None` if it is not.
@@ -252,7 +256,7 @@ mod tests {
         for second in 0..100 {
             let now = SECOND * second;
             assert_ne!(judgement.failed(&check, now, now, false), News::Fell);
-            assert_eq!(judgement.is_failing(&check), second > 0);
+            assert_eq!(judgement.is_failing(), second > 0);
         }
         assert_eq!(judgement.failed(&check, SECOND * 100, SECOND * 101, true), News::Fell);
     }
@@ -265,8 +269,10 @@ mod tests {
         assert_eq!(judgement.wants_witness_since(&check, SECOND * 20), Some(SECOND * 10));
         judgement.failed(&check, SECOND * 20, SECOND * 25, true);
         assert_eq!(judgement.wants_witness_since(&check, SECOND * 30), None);
-        let once = self::check(1, 1);
-        assert_eq!(Judgement::default().wants_witness_since(&once, SECOND * 30), Some(SECOND * 20));
+        let (once, mut judgement) = (self::check(1, 1), Judgement::default());
+        assert_eq!(judgement.wants_witness_since(&once, SECOND * 30), Some(SECOND * 20));
+        judgement.failed(&once, SECOND * 30, SECOND * 35, false);
+        assert_eq!(judgement.wants_witness_since(&once, SECOND * 300), Some(SECOND * 30));
     }
 
     #[test]
@@ -308,7 +314,7 @@ mod tests {
     fn other_points_are_offered_until_the_next_result() {
         let check = check(2, 2);
         let mut judgement = fallen(SECOND * 100);
-        assert!(judgement.points_changed() && !judgement.is_unwell() && !judgement.is_failing(&check));
+        assert!(judgement.points_changed() && !judgement.is_unwell() && !judgement.is_failing());
         assert_eq!(judgement.failed(&check, SECOND * 101, SECOND * 102, false), News::Fell);
         assert!(judgement.points_changed());
         assert_eq!(judgement.succeeded(&check, SECOND * 110), News::Rose(SECOND * 10));

@@ -186,7 +186,7 @@ impl Checks {
 
     /// True if the backend has failed often enough by this check to be unwell. Our tor may be at fault.
     pub(super) fn is_failing(&self, check: &HealthCheck) -> bool {
-        self.find(check).is_some_and(|checked| checked.judgement.is_failing(check))
+        self.find(check).is_some_and(|checked| checked.judgement.is_failing())
     }
 
     /// The state of this check; `None` if the backend does not have it.
@@ -217,7 +217,7 @@ impl Checked {
 
     /// The facts by which services offer the backend or not.
     fn offer(&self) -> (bool, bool) {
-        (self.judgement.is_unwell(), self.judgement.is_failing(&self.check))
+        (self.judgement.is_unwell(), self.judgement.is_failing())
     }
 
     fn is_probed_by(&self, probe: ProbeId) -> bool {

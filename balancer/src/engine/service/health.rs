@@ -26,7 +26,8 @@ impl<P: Point> Service<P> {
     }
 
     /// Finds out if the probes of all backends fail that have one of these weights and are live. All are
-    /// offered then: a visitor's try at each of them is better than none, and our own tor may be at fault.
+    /// offered then: a visitor's try at each of them is better than none, and our own tor may be at fault. While
+    /// none is live, nothing changes.
     pub(super) fn judge_health(
         &mut self,
         cx: &mut Context<impl RngCore>,
@@ -37,7 +38,10 @@ impl<P: Point> Service<P> {
         let mut candidates = mine
             .filter(|backend| !backend.points().is_empty() && !weights.is_drained(backend.id()))
             .peekable();
-        let all_fail = candidates.peek().is_some() && candidates.all(|backend| self.is_failing(backend));
+        if candidates.peek().is_none() {
+            return;
+        }
+        let all_fail = candidates.all(|backend| self.is_failing(backend));
         let (service, now) = (self.id.clone(), cx.now.elapsed);
         let notice = match (self.unwell_serve_since, all_fail) {
             (None, true) => {

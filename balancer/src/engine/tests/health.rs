@@ -277,6 +277,42 @@ fn a_lost_tor_ends_probes_and_forgives_failures() {
 }
 
 #[test]
+fn the_serving_of_all_ends_by_the_first_success_after_a_loss_of_tor() {
+    let mut site = Site::new(spec());
+    site.dead.insert("a");
+    site.pass(SECOND * 60);
+    assert_eq!(site.listed(), [11, 21]);
+    // Now our tor is at fault.
+    site.dead = ["a", "b", "c"].into();
+    site.pass(SECOND * 60);
+    assert_eq!(site.listed(), [1, 11, 21]);
+    let said = site.script.send(Event::TorLost);
+    assert!(notices(&said).is_empty());
+    site.script.send(Event::TorReady);
+    site.dead = ["a"].into();
+    let said = site.pass(SECOND * 60);
+    assert!(said.iter().any(|notice| matches!(notice, Notice::Health(HealthNotice::SomeWell { .. }))));
+    assert_eq!(site.listed(), [11, 21]);
+}
+
+#[test]
+fn nobody_is_said_to_answer_that_is_gone() {
+    let mut site = Site::new(spec());
+    site.dead = ["a", "b", "c"].into();
+    site.pass(SECOND * 60);
+    assert!(site.script.status("s").unwell_serve_for.is_some());
+    // From now on HSDirs do not answer either.
+    let said = site.script.run(Duration::from_hours(4), |script, action| {
+        if let Action::Probe { id, backend, .. } = action {
+            script.send(Event::Probed { id: *id, backend: backend.clone(), outcome: outcome(false) });
+        }
+    });
+    let said = notices(&said);
+    assert!(said.iter().any(|notice| matches!(notice, Notice::KeepingLastSet { .. })));
+    assert!(!said.iter().any(|notice| matches!(notice, Notice::Health(HealthNotice::SomeWell { .. }))));
+}
+
+#[test]
 fn probes_leave_at_their_pace_and_few_at_a_time() {
     let names: Vec<String> = (0..300).map(|number| format!("b{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
