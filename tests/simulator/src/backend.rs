@@ -163,8 +163,11 @@ impl<V: OnionVersion> World<V> {
         let next = self.now.after(V::republish(&mut self.dice));
         let backend = &mut self.backends[number];
         backend.wake += 1;
-        backend.published = self.now;
         self.queue.plan(next, Happening::BackendPublishes { backend: number, wake: backend.wake });
+        if self.probing.unpublished.contains(&number) {
+            return;
+        }
+        backend.published = self.now;
         backend.places = V::kept(&backend.consensus, &mut self.addresses[backend.address], self.now.wall());
         let until = self.now.after(V::KEPT);
         let mut news = backend.sealed || backend.since == self.now;

@@ -230,13 +230,14 @@ impl<V: OnionVersion> World<V> {
         self.forget_ended_drains();
         let newest = self.balancer.remembered.clone();
         let configuration = EngineConfiguration { newest, ..self.configuration() };
+        self.watch.balancer_started();
+        self.watch.health.configure(&configuration.services, self.now);
         let engine = Engine::new(configuration, self.dice.split());
         self.balancer.deadline = engine.next_deadline();
         self.balancer.engine = Some(engine);
         self.balancer.began = self.now;
         self.balancer.first_looks = None;
         self.balancer.slept = Duration::ZERO;
-        self.watch.balancer_started();
         self.trace_start();
         self.read_directory_soon();
     }
@@ -354,8 +355,13 @@ impl<V: OnionVersion> World<V> {
                 .iter()
                 .map(|(number, weight)| (self.backends[*number].id.clone(), *weight))
                 .collect(),
-            checks: BTreeMap::new(),
             drains: self.drains(number_of(&service.id.0)),
+            checks: service
+                .checks
+                .iter()
+                .filter(|(number, _)| service.backends.contains(number))
+                .map(|(number, check)| (self.backends[*number].id.clone(), check.clone()))
+                .collect(),
             max_points: V::MAX_POINTS,
             distinct: service.distinct,
             proof: V::PROOF,

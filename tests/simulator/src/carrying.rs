@@ -69,6 +69,13 @@ impl<V: OnionVersion> World<V> {
         }
         let now = self.balancer.now(self.now);
         self.trace_event(&event);
+        match &event {
+            Event::Configuration(configuration) => {
+                self.watch.health.configure(&configuration.services, self.now);
+            }
+            Event::TorLost | Event::TorReady => self.watch.health.tor_lost(),
+            _ => {}
+        }
         let Some(engine) = &mut self.balancer.engine else { return };
         let actions = engine.handle(now, event);
         let deadline = engine.next_deadline();
@@ -116,7 +123,8 @@ impl<V: OnionVersion> World<V> {
                     self.queue.plan(at, Happening::ReadBack(self.balancer.call, key, relay));
                 }
             }
-            Action::Probe { .. } | Action::Notice(_) => {}
+            Action::Probe { id, backend, check } => self.probe(id, &backend, check),
+            Action::Notice(_) => {}
         }
     }
 
@@ -258,7 +266,8 @@ impl<V: OnionVersion> World<V> {
 
     /// Asks tor for something at this HSDir, or at one that tor chooses.
     pub fn ask_tor(&mut self, relay: Option<RelayId>) -> Fate {
-        let is_reached = relay.is_none_or(|relay| self.relays.get(relay).is_reached());
+        let is_reached =
+            !self.probing.is_cut_off && relay.is_none_or(|relay| self.relays.get(relay).is_reached());
         let fate = self.balancer.tor.ask(self.now, is_reached, &mut self.dice);
         self.check_in_flight();
         fate

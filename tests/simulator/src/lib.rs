@@ -26,6 +26,7 @@ mod fetching;
 pub mod invariants;
 pub mod network;
 pub mod onion_version;
+pub mod probing;
 pub mod promises;
 pub mod queue;
 pub mod scenario;

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use onionbalance::engine::{DescriptorSlot, Drain, ServiceId};
+use onionbalance_proto::config::HealthCheck;
 
 use super::address::Places;
 use super::invariants::LookUps;
@@ -22,6 +24,8 @@ pub struct Service {
     pub weights: BTreeMap<usize, u8>,
     /// Its drains by command.
     pub drains: BTreeMap<usize, Drain>,
+    /// The health checks of those of them that have one, or would if they were listed.
+    pub checks: BTreeMap<usize, Arc<HealthCheck>>,
     /// True if its HSDirs may get different introduction points.
     pub distinct: bool,
     /// True if the signer refuses every request for it.
@@ -67,6 +71,7 @@ impl Service {
             backends,
             weights: BTreeMap::new(),
             drains: BTreeMap::new(),
+            checks: BTreeMap::new(),
             distinct,
             poisoned: false,
             undisturbed: Moment::ZERO,

@@ -41,6 +41,10 @@ const CIRCUITS: usize = 32;
 const TAKING: Duration = Duration::from_millis(38);
 /// The time for which the engine counts a request that is not answered.
 const COUNTED: Duration = Duration::from_mins(1);
+/// The circuits of a probe: to an introduction point, and to the rendezvous.
+const CIRCUITS_OF_PROBE: usize = 2;
+/// The time for which the engine counts the circuits of a probe that has no result.
+const COUNTED_FOR_PROBE: Duration = Duration::from_secs(10);
 /// The time that most requests take from their circuit's beginning to their end.
 const USUAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// The time of requests whose first circuit fails, or whose HSDir is slow.
@@ -78,6 +82,21 @@ impl Tor {
         self.circuits.push(Reverse(ends));
         self.outstanding.push(Reverse(ends.min(now.after(COUNTED))));
         Fate { ends, is_lost }
+    }
+
+    /// Builds the two circuits of a probe, one beside the other, which is given up at `until`. Returns the time
+    /// at which both are built.
+    pub fn build_for_probe(&mut self, now: Moment, until: Moment, dice: &mut Dice) -> Moment {
+        let mut built = now;
+        for _ in 0..CIRCUITS_OF_PROBE {
+            let free = if self.circuits.len() < CIRCUITS { None } else { self.circuits.pop() };
+            let begins = free.map_or(now, |Reverse(free)| free.max(now));
+            let ends = begins.after(dice.between(USUAL.0, USUAL.1));
+            self.circuits.push(Reverse(ends));
+            self.outstanding.push(Reverse(ends.min(until).min(now.after(COUNTED_FOR_PROBE))));
+            built = built.max(ends);
+        }
+        built
     }
 
     /// The least number of requests that the engine has to count.

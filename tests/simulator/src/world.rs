@@ -19,6 +19,7 @@ use super::network::consensus::{Authorities, Consensus};
 use super::network::id::RelayId;
 use super::network::relay::Relays;
 use super::onion_version::OnionVersion;
+use super::probing::{Fault, Probe, Probing};
 use super::promises::{Promises, Waits};
 use super::queue::Queue;
 use super::scenario::Scenario;
@@ -79,6 +80,8 @@ pub struct World<V: OnionVersion> {
     pub draining: Dice,
     /// The drains that should have ended.
     pub late_drains: LateDrains,
+    /// The health checks and their faults.
+    pub probing: Probing,
     /// The first promise that was broken.
     pub failure: Option<Failure>,
 }
@@ -133,6 +136,14 @@ pub enum Happening<V: OnionVersion> {
     Weigh,
     /// The operator drains a backend or enables one.
     Command,
+    /// The operator changes health checks.
+    Recheck,
+    /// A probe ends.
+    Probed(Box<Probe>),
+    /// A fault of probes begins.
+    ProbingFault,
+    /// A fault of probes ends.
+    ProbingMended(Fault),
     /// A fault ends.
     Mended(Mend),
 }
@@ -162,6 +173,10 @@ impl<V: OnionVersion> World<V> {
         let mut weighing = weighing::dice(scenario.seed);
         for service in configured.iter_mut().filter(|_| scenario.trouble) {
             service.weights = some_weights(&mut weighing, &service.backends);
+        }
+        let mut probing = Probing::new(scenario.seed);
+        for (number, service) in configured.iter_mut().enumerate().filter(|_| scenario.trouble) {
+            service.checks = probing.some_checks(number, &service.backends);
         }
         let services = configured.len();
         let posts =
@@ -196,6 +211,7 @@ impl<V: OnionVersion> World<V> {
             weighing,
             draining: draining::dice(scenario.seed),
             late_drains: LateDrains::new(),
+            probing,
             dice,
             scenario,
         };
@@ -216,6 +232,8 @@ impl<V: OnionVersion> World<V> {
             self.plan_trouble();
             self.plan_weighing();
             self.plan_drains();
+            self.plan_recheck();
+            self.plan_probing_fault();
         }
         self.start_balancer();
     }
@@ -274,6 +292,10 @@ impl<V: OnionVersion> World<V> {
             Happening::Trouble => self.trouble(),
             Happening::Weigh => self.weigh(),
             Happening::Command => self.command(),
+            Happening::Recheck => self.recheck(),
+            Happening::Probed(probe) => self.probed(probe),
+            Happening::ProbingFault => self.probing_fault(),
+            Happening::ProbingMended(fault) => self.probing_mended(fault),
             Happening::Mended(mend) => self.mend(mend),
         }
     }

@@ -79,6 +79,9 @@ impl<V: OnionVersion> World<V> {
 
     fn check_notice(&mut self, notice: &Notice) {
         self.check_drain_end(notice);
+        if let Notice::Health(notice) = notice {
+            self.check_health_notice(notice);
+        }
         if let Notice::BackendGone { backend, why: Gone::TooOld } = notice {
             self.check_alive(number_of(&backend.0));
         }
@@ -88,6 +91,10 @@ impl<V: OnionVersion> World<V> {
         | Notice::BackendGone { backend, .. } = notice
         {
             let (number, lives) = (number_of(&backend.0), !matches!(notice, Notice::BackendGone { .. }));
+            if lives {
+                let is_other = matches!(notice, Notice::BackendChanged { .. });
+                self.watch.health.points_changed(number, is_other);
+            }
             self.watch.changed[number] = self.now;
             self.backend_changed(number, lives);
         }
@@ -132,7 +139,11 @@ impl<V: OnionVersion> World<V> {
     pub fn check_in_flight(&mut self) {
         let (count, most) = (self.balancer.tor.outstanding(self.now), self.promises.limits.in_flight);
         if count > most {
-            self.fail(Invariant::InFlight, "tor", format!("{count} requests are outstanding, {most} may be"));
+            let load = self.balancer.engine().map(|engine| engine.load(self.balancer.now(self.now)));
+            let counted = load.map_or(0, |load| load.in_flight);
+            let expected =
+                format!("{count} requests are outstanding, {most} may be, and the engine counts {counted}");
+            self.fail(Invariant::InFlight, "tor", expected);
         }
     }
 

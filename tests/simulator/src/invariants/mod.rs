@@ -6,6 +6,8 @@ mod clients;
 mod fair;
 mod first;
 mod healed;
+mod health;
+pub mod probes;
 mod prompt;
 mod services;
 mod status;
@@ -45,6 +47,11 @@ pub enum Invariant {
     Weights,
     /// A drain by command is in force until its end, over reloads and restarts, and no longer.
     Drains,
+    /// A backend that does not answer its probes is not listed, and one that does is, in time; it is probed at
+    /// its interval.
+    Health,
+    /// No backend counts as unwell because of tor's own trouble.
+    Blame,
     /// Tor gets no more requests in a minute than the budgets allow.
     Budget,
     /// No more than the allowed number of requests are outstanding at tor at a time.

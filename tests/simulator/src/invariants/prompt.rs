@@ -159,6 +159,21 @@ impl<V> Prompt<V> {
         self.awaited = unpublished.map(awaited).collect();
     }
 
+    /// Notes that a backend may be looked for, because the results of its probes are others than before.
+    pub fn may_look(&mut self, backend: usize) {
+        self.backends[backend].forced += 1;
+    }
+
+    /// Notes that a service may offer a backend that it has not offered, or no longer.
+    pub fn offer_changed(&mut self, backend: usize, now: Moment) {
+        let looked = &mut self.backends[backend];
+        looked.forced += 1;
+        if looked.changed < now {
+            looked.before.clone_from(&looked.points);
+            looked.changed = now;
+        }
+    }
+
     /// Notes that all backends are looked for, because tor is back or a clock has stepped.
     pub fn force_looks(&mut self) {
         self.backends.iter_mut().for_each(|looked| looked.forced += 1);
@@ -192,7 +207,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 impl<V: OnionVersion> World<V> {
     /// True if the engine can do at once whatever is due.
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         let engine = self.balancer.engine().filter(|_| self.balancer.asleep.is_none());
         engine.is_some() && self.balancer.told_ready
     }
@@ -206,6 +221,7 @@ impl<V: OnionVersion> World<V> {
         if std::mem::replace(&mut prompt.waits, waits) || waits {
             prompt.waited = self.now;
         }
+        self.note_waiting_probes(load.map_or(0, |load| load.probes_waiting));
     }
 
     /// Notes that the engine has reported a backend with other introduction points, or as gone. Its services
@@ -243,7 +259,8 @@ impl<V: OnionVersion> World<V> {
         let since = Moment(self.now.0 - Moment::ZERO.after(self.gathers_for(number) + AT_ONCE).0);
         let configured = self.services[number].configured.is_some_and(|at| at <= since);
         let has_waited = self.watch.prompt.has_waited_since(since);
-        if call != self.balancer.call || !configured || !self.is_free() || has_waited {
+        let is_unsure = has_waited || self.watch.health.is_unsure(number);
+        if call != self.balancer.call || !configured || !self.is_free() || is_unsure {
             return;
         }
         let service = &self.services[number];
@@ -257,8 +274,9 @@ impl<V: OnionVersion> World<V> {
         let relays: BTreeSet<Fingerprint> = all().map(Point::relay).collect();
         // Otherwise some of them may find no place, or the last set stays.
         let have_room = all().count() <= V::MAX_POINTS && relays.len() == all().count();
+        let is_out = |backend: &usize| self.watch.health.is_out(number, *backend);
         let old = || service.serving().filter(|backend| looked(backend).changed <= since);
-        if !have_room || old().flat_map(points).next().is_none() {
+        if !have_room || old().filter(|backend| !is_out(backend)).flat_map(points).next().is_none() {
             return;
         }
         // With different weights some points are left out, and a backend may be in one of several sets only.
@@ -270,6 +288,7 @@ impl<V: OnionVersion> World<V> {
                 listed.map(|all| all.iter().filter(of_it).copied().collect());
             listed.is_some_and(|listed| match service.weight(*backend) {
                 0 => listed.is_empty(),
+                _ if is_out(backend) => listed.is_empty(),
                 _ if are_weighted => {
                     service.distinct || !listed.is_empty() || points(backend).next().is_none()
                 }

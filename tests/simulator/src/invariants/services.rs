@@ -55,7 +55,8 @@ impl<V: OnionVersion> World<V> {
     /// True if the balancer can tell which backends live.
     fn can_see(&self) -> bool {
         let Balancer { read, tor_ready, asleep, clock_ahead, .. } = &self.balancer;
-        read.is_some() && *tor_ready && asleep.is_none() && *clock_ahead == 0
+        let is_connected = *tor_ready && !self.probing.is_cut_off;
+        read.is_some() && is_connected && asleep.is_none() && *clock_ahead == 0
     }
 
     /// Checks a backend that the engine takes for too old.
@@ -109,6 +110,7 @@ impl<V: OnionVersion> World<V> {
         self.check_new_period();
         self.check_status();
         self.check_drains();
+        self.check_probed();
         for number in 0..self.services.len() {
             let service = &self.services[number];
             if service.configured.is_none() {
@@ -148,6 +150,7 @@ impl<V: OnionVersion> World<V> {
             self.check_weights(number, alarm);
             self.check_points(number, &listed, alarm);
             self.check_seen(number, &listed, alarm);
+            self.check_health(number, &listed, alarm);
         }
         self.check_found(number, live, steady, alarm);
     }
@@ -176,10 +179,11 @@ impl<V: OnionVersion> World<V> {
         !alarm.passed(last.after(self.promises.last_set))
     }
 
-    /// True if a backend works and all HSDirs at which the balancer looks for it, except two, have had its
+    /// True if a backend works and publishes, and all HSDirs at which the balancer looks for it, except two, have had its
     /// present introduction points since `since`. If tor chooses the HSDir, all of them must have its newest
     /// descriptor.
     fn is_found(&self, backend: usize, since: Moment, alarm: &mut Alarm) -> bool {
+        let is_published = !self.probing.unpublished.contains(&backend);
         let backend = &self.backends[backend];
         let hsdirs =
             backend.spots.iter().flat_map(|spot| spot.hsdirs.iter().map(|hsdir| (spot.slot, *hsdir)));
@@ -200,7 +204,7 @@ impl<V: OnionVersion> World<V> {
             }));
         }
         let missing = if backend.sealed { 0 } else { 2 };
-        backend.is_alive() && having > 0 && having + missing >= count
+        backend.is_alive() && is_published && having > 0 && having + missing >= count
     }
 
     /// True if an HSDir could have had everything for so long that no excuse is left.
@@ -378,6 +382,7 @@ impl<V: OnionVersion> World<V> {
         let missing = service.serving().find(|backend| {
             !points().any(|point| self.fates[point.id() as usize].backend == **backend)
                 && self.has_room(number, **backend, points().map(Point::relay))
+                && self.is_surely_well(number, **backend, alarm)
                 && self.is_found(**backend, since, alarm)
         });
         if let Some(missing) = missing.filter(|_| points().next().is_some()) {

@@ -33,7 +33,8 @@ impl<V: OnionVersion> World<V> {
                 .find_map(|descriptor| self.wrong_descriptor(owner, descriptor))
                 .or_else(|| self.wrong_points(owner, &service))
                 .or_else(|| self.wrong_publisher(owner, &service))
-                .or_else(|| service.backends.iter().find_map(|backend| self.wrong_backend(backend)));
+                .or_else(|| service.backends.iter().find_map(|backend| self.wrong_backend(backend)))
+                .or_else(|| service.backends.iter().find_map(|backend| self.wrong_health(owner, backend)));
             if let Some(wrong) = wrong {
                 return self.fail(Invariant::Status, &service.service.0, wrong);
             }

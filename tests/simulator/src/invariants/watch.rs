@@ -15,6 +15,7 @@ use super::super::onion_version::{OnionVersion, PointId};
 use super::super::service::{Service, Spot};
 use super::super::time::Moment;
 use super::first::First;
+use super::probes::Probes;
 use super::prompt::Prompt;
 
 /// The memory of events and actions.
@@ -39,6 +40,8 @@ pub struct Watch<V> {
     pub renewals: VecDeque<Moment>,
     /// The promises that are due within seconds.
     pub prompt: Prompt<V>,
+    /// The results of probes.
+    pub health: Probes,
 }
 
 /// The newest descriptor of a period, and others of the same revision.
@@ -153,6 +156,7 @@ impl<V: OnionVersion> Watch<V> {
             changed: vec![Moment::ZERO; backends],
             renewals: VecDeque::new(),
             prompt: Prompt::new(backends),
+            health: Probes::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl<V: OnionVersion> Watch<V> {
         self.read_backs.clear();
         self.posts.clear();
         self.prompt = Prompt::new(self.changed.len());
+        self.health = Probes::default();
     }
 
     /// Notes other responsible HSDirs: what the former ones have does not matter, and will have to be sent

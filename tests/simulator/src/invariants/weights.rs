@@ -33,7 +33,8 @@ impl<V: OnionVersion> World<V> {
     /// of the best single set.
     pub(super) fn check_weights(&mut self, number: usize, alarm: &mut Alarm) {
         let service = &self.services[number];
-        if service.weights.is_empty() && service.drains.is_empty() {
+        let are_alike = service.weights.is_empty() && service.drains.is_empty();
+        if are_alike || self.watch.health.is_unsure(number) {
             return;
         }
         let changed = service.backends.iter().map(|backend| self.watch.changed[*backend]).max();
@@ -66,10 +67,13 @@ impl<V: OnionVersion> World<V> {
         }
     }
 
-    /// The backends that the engine takes for live and that are not drained.
+    /// The backends that the engine takes for live and well, and that are not drained.
     fn wishes(&self, number: usize) -> Vec<Wish> {
         let service = &self.services[number];
-        let live = |backend: &&usize| self.watch.prompt.is_live(**backend) && service.weight(**backend) > 0;
+        let live = |backend: &&usize| {
+            let is_live = self.watch.prompt.is_live(**backend) && service.weight(**backend) > 0;
+            is_live && !self.watch.health.is_out(number, **backend)
+        };
         let live: Vec<usize> = service.backends.iter().filter(live).copied().collect();
         let total: f64 = live.iter().map(|backend| f64::from(service.weight(*backend))).sum();
         let wish = |backend: usize| Wish {
