@@ -277,8 +277,8 @@ impl<V: OnionVersion> World<V> {
     }
 
     /// Takes the result of a probe.
-    pub fn probed(&mut self, probe: Box<Probe>) {
-        let Probe { call, id, backend, check, began, end } = *probe;
+    pub fn probed(&mut self, probe: Probe) {
+        let Probe { call, id, backend, check, began, end } = probe;
         if call != self.balancer.call {
             return;
         }

@@ -293,7 +293,7 @@ impl<V: OnionVersion> World<V> {
             Happening::Weigh => self.weigh(),
             Happening::Command => self.command(),
             Happening::Recheck => self.recheck(),
-            Happening::Probed(probe) => self.probed(probe),
+            Happening::Probed(probe) => self.probed(*probe),
             Happening::ProbingFault => self.probing_fault(),
             Happening::ProbingMended(fault) => self.probing_mended(fault),
             Happening::Mended(mend) => self.mend(mend),

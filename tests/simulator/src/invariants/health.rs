@@ -69,7 +69,7 @@ impl<V: OnionVersion> World<V> {
                 self.fail(Invariant::Health, &id.0, "its probes have not failed often enough".into());
             }
             Some(Unfair::Tor) => {
-                self.fail(Invariant::Blame, &id.0, "its probes failed because of tor".into())
+                self.fail(Invariant::Blame, &id.0, "its probes failed because of tor".into());
             }
         }
         self.offer_changed(service, backend);

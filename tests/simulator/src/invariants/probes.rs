@@ -46,14 +46,20 @@ pub struct Checked {
     others_failed: bool,
     /// The beginning of the last probe that failed.
     failed: Option<Moment>,
-    /// True after the notice that it is unwell, until that it is well.
-    has_fallen: bool,
-    /// True if other introduction points were seen since: the next result determines the state.
-    is_doubted: bool,
-    /// True if it is not offered by the last notices, unless all are.
-    is_out: bool,
-    /// True if that is not known: it has returned, and may have other introduction points.
-    is_unsure: bool,
+    verdict: Verdict,
+}
+
+/// The verdict on a backend by the engine's notices.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    /// It is offered.
+    Good,
+    /// It is unwell: it is not offered, unless all are.
+    Out,
+    /// It was unwell and has other introduction points: it is offered until the next result.
+    Doubted,
+    /// It was unwell and was found again, with the same introduction points or others.
+    Unsure,
 }
 
 impl Checked {
@@ -69,10 +75,7 @@ impl Checked {
             by_tor: None,
             others_failed: false,
             failed: None,
-            has_fallen: false,
-            is_doubted: false,
-            is_out: false,
-            is_unsure: false,
+            verdict: Verdict::Good,
         }
     }
 
@@ -87,9 +90,13 @@ impl Checked {
         if sure {
             self.failures = 0;
         }
-        self.is_unsure = self.has_fallen && !sure;
-        self.is_doubted |= self.has_fallen;
-        self.is_out = false;
+        if self.verdict != Verdict::Good {
+            self.verdict = if sure { Verdict::Doubted } else { Verdict::Unsure };
+        }
+    }
+
+    fn is_doubted(&self) -> bool {
+        matches!(self.verdict, Verdict::Doubted | Verdict::Unsure)
     }
 
     /// Notes that it is unwell. Returns the fault of that, if there is one: too few failures, or only those
@@ -99,19 +106,19 @@ impl Checked {
         // With a single failure to fall by, the witness comes before it: tor's trouble may begin in between.
         let is_blamed = self.by_tor.is_some() && self.others_failed && self.check.fall > 1;
         let unfair = match () {
-            () if self.is_doubted && self.failures > 0 => None,
+            () if self.is_doubted() && self.failures > 0 => None,
             () if !by_results => Some(Unfair::TooFew),
             () if is_blamed => Some(Unfair::Tor),
             () => None,
         };
-        (self.has_fallen, self.is_out, self.is_doubted, self.is_unsure) = (true, true, false, false);
+        self.verdict = Verdict::Out;
         unfair
     }
 
     /// Notes that it is well. Returns false if there were too few successes.
     pub fn rises(&mut self) -> bool {
-        let enough = if self.is_doubted { 1 } else { u32::from(self.check.rise) };
-        (self.has_fallen, self.is_out, self.is_doubted, self.is_unsure) = (false, false, false, false);
+        let enough = if self.is_doubted() { 1 } else { u32::from(self.check.rise) };
+        self.verdict = Verdict::Good;
         self.successes >= enough
     }
 }
@@ -258,11 +265,12 @@ impl Probes {
 
     /// True if a backend is not offered to a service, by the engine's notices.
     pub fn is_out(&self, service: usize, backend: usize) -> bool {
-        !self.serve_all.contains(&service) && self.get(service, backend).is_some_and(|checked| checked.is_out)
+        !self.serve_all.contains(&service)
+            && self.get(service, backend).is_some_and(|checked| checked.verdict == Verdict::Out)
     }
 
     /// True if the notices do not tell which backends are offered to a service.
     pub fn is_unsure(&self, service: usize) -> bool {
-        self.of_service(service).any(|(_, checked)| checked.is_unsure)
+        self.of_service(service).any(|(_, checked)| checked.verdict == Verdict::Unsure)
     }
 }
