@@ -282,7 +282,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/service/health.rs",
         text: "candidates.all(|backend| self.is_failing(backend))",
         replacement: "candidates.all(|backend| self.is_failing(backend)) && false",
-        expected: &[Prompt, Stored, Found, LastSet, Seen],
+        expected: &[Health],
         shown_by: (V3, 1),
     },
     Mutation {

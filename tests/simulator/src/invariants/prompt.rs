@@ -276,6 +276,12 @@ impl<V: OnionVersion> World<V> {
         let have_room = all().count() <= V::MAX_POINTS && relays.len() == all().count();
         let is_out = |backend: &usize| self.watch.health.is_out(number, *backend);
         let old = || service.serving().filter(|backend| looked(backend).changed <= since);
+        let live = || service.serving().filter(|backend| points(backend).next().is_some());
+        let is_long_out = |backend: &usize| is_out(backend) && looked(backend).changed <= since;
+        if live().next().is_some() && live().all(is_long_out) {
+            let of = service.id.0.clone();
+            return self.fail(Invariant::Health, &of, "all are unwell, and not all are offered".into());
+        }
         if !have_room || old().filter(|backend| !is_out(backend)).flat_map(points).next().is_none() {
             return;
         }
