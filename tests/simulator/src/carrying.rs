@@ -84,6 +84,7 @@ impl<V: OnionVersion> World<V> {
         self.watch.heard(self.now, &actions);
         self.check_deadline(now, deadline);
         self.note_load();
+        self.hear_of_other_offers(&actions);
         for action in actions {
             self.carry_out(action);
         }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use onionbalance::engine::{BackendId, BackendStatus, HealthNotice, ServiceId};
+use onionbalance::engine::{Action, BackendId, BackendStatus, HealthNotice, Notice, ServiceId};
 use onionbalance_proto::config::HealthCheck;
 
 use super::super::balancer::number_of;
@@ -57,6 +57,21 @@ impl<V: OnionVersion> World<V> {
             HealthNotice::Well { backend, port, .. } => self.backend_rises(backend, service_of(*port)),
             HealthNotice::AllUnwell { service } => self.all_serve(service, true),
             HealthNotice::SomeWell { service, .. } => self.all_serve(service, false),
+        }
+    }
+
+    /// Notes that services choose among others. The notice of that comes after the posts of the choice.
+    pub fn hear_of_other_offers(&mut self, actions: &[Action<V>]) {
+        for action in actions {
+            let Action::Notice(Notice::Health(
+                HealthNotice::AllUnwell { service } | HealthNotice::SomeWell { service, .. },
+            )) = action
+            else {
+                continue;
+            };
+            for backend in &self.services[number_of(&service.0)].backends {
+                self.watch.changed[*backend] = self.now;
+            }
         }
     }
 
