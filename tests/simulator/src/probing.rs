@@ -29,8 +29,8 @@ pub struct Probing {
     deaf: BTreeSet<usize>,
     /// The backends whose tor does not publish, while their service answers.
     pub unpublished: BTreeSet<usize>,
-    /// The probes whose result comes when it is not awaited any more, by backend and port: soon after the next
-    /// one has begun.
+    /// The probes whose result comes when it is not awaited any more, by backend and port: soon after the
+    /// next one has begun.
     late: BTreeMap<(usize, u16), Box<Probe>>,
 }
 

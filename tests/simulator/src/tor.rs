@@ -84,8 +84,8 @@ impl Tor {
         Fate { ends, is_lost }
     }
 
-    /// Builds the two circuits of a probe, one beside the other, which is given up at `until`. Returns the time
-    /// at which both are built.
+    /// Builds the two circuits of a probe, one beside the other, which is given up at `until`. Returns the
+    /// time at which both are built.
     pub fn build_for_probe(&mut self, now: Moment, until: Moment, dice: &mut Dice) -> Moment {
         let mut built = now;
         for _ in 0..CIRCUITS_OF_PROBE {

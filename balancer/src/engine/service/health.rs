@@ -26,8 +26,8 @@ impl<P: Point> Service<P> {
     }
 
     /// Finds out if the probes of all backends fail that have one of these weights and are live. All are
-    /// offered then: a visitor's try at each of them is better than none, and our own tor may be at fault. While
-    /// none is live, nothing changes.
+    /// offered then: a visitor's try at each of them is better than none, and our own tor may be at fault.
+    /// While none is live, nothing changes.
     pub(super) fn judge_health(
         &mut self,
         cx: &mut Context<impl RngCore>,

@@ -47,8 +47,8 @@ pub enum Invariant {
     Weights,
     /// A drain by command is in force until its end, over reloads and restarts, and no longer.
     Drains,
-    /// A backend that does not answer its probes is not listed, and one that does is, in time; it is probed at
-    /// its interval.
+    /// A backend that does not answer its probes is not listed, and one that does is, in time; it is probed
+    /// at its interval.
     Health,
     /// No backend counts as unwell because of tor's own trouble.
     Blame,

@@ -90,6 +90,8 @@ impl Checked {
         if sure {
             self.failures = 0;
         }
+        // If the engine has forgotten the failures, others may have failed before its first one.
+        self.by_tor = None;
         if self.verdict != Verdict::Good {
             self.verdict = if sure { Verdict::Doubted } else { Verdict::Unsure };
         }
@@ -227,7 +229,8 @@ impl Probes {
         }
     }
 
-    /// Notes that a backend was found, or has changed (`sure`): it may have, or has, other introduction points.
+    /// Notes that a backend was found, or has changed (`sure`): it may have, or has, other introduction
+    /// points.
     pub fn points_changed(&mut self, backend: usize, sure: bool) {
         for (_, checked) in self.checked.iter_mut().filter(|((_, of), _)| *of == backend) {
             checked.points_changed(sure);

@@ -179,9 +179,9 @@ impl<V: OnionVersion> World<V> {
         !alarm.passed(last.after(self.promises.last_set))
     }
 
-    /// True if a backend works and publishes, and all HSDirs at which the balancer looks for it, except two, have had its
-    /// present introduction points since `since`. If tor chooses the HSDir, all of them must have its newest
-    /// descriptor.
+    /// True if a backend works and publishes, and all HSDirs at which the balancer looks for it, except
+    /// two, have had its present introduction points since `since`. If tor chooses the HSDir, all of them
+    /// must have its newest descriptor.
     fn is_found(&self, backend: usize, since: Moment, alarm: &mut Alarm) -> bool {
         let is_published = !self.probing.unpublished.contains(&backend);
         let backend = &self.backends[backend];
