@@ -14,6 +14,10 @@ pub(in super::super) struct Witnesses {
     answered: Option<Duration>,
 }
 
+/// The time after the last probe of any other backend from which on a backend is the only one that is probed.
+/// The next probe of another one may be about to fail as well.
+const ALONE_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// The beginnings of the last probes of the two backends whose probes began last, the later first.
 #[derive(Default)]
 struct LastOfTwo([Option<(Number<BackendId>, Duration)>; 2]);
@@ -31,10 +35,12 @@ impl Witnesses {
     }
 
     /// True if a probe of another backend has begun since `since` and succeeded. If no other backend was
-    /// probed, the answer of an HSDir has to do.
+    /// probed since then, nor for some time before, the answer of an HSDir has to do.
     pub(super) fn are_there(&self, backend: Number<BackendId>, since: Duration) -> bool {
-        self.successes.has_other(backend, since)
-            || !self.failures.has_other(backend, since) && self.answered.is_some_and(|at| at >= since)
+        let before = since.saturating_sub(ALONE_AFTER);
+        let is_alone =
+            !self.successes.has_other(backend, before) && !self.failures.has_other(backend, before);
+        self.successes.has_other(backend, since) || is_alone && self.answered.is_some_and(|at| at >= since)
     }
 
     /// Forgets all: our tor was lost.
@@ -104,5 +110,11 @@ mod tests {
         assert!(!witnesses.are_there(numbers[0], second * 5));
         witnesses.note(numbers[1], second * 7, true);
         assert!(witnesses.are_there(numbers[0], second * 5) && !witnesses.are_there(numbers[1], second * 5));
+        // Another one that failed shortly before may fail again: HSDirs do not show that our tor works.
+        witnesses.note_answer(second * 90);
+        witnesses.note(numbers[1], second * 70, false);
+        assert!(!witnesses.are_there(numbers[0], second * 80));
+        witnesses.note_answer(second * 2000);
+        assert!(witnesses.are_there(numbers[0], second * 1900));
     }
 }
