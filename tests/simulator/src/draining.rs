@@ -86,7 +86,8 @@ impl<V: OnionVersion> World<V> {
         self.services[number].drains.iter().map(named).collect()
     }
 
-    /// Forgets drains that have ended while the balancer was down, as it does itself at its start.
+    /// Forgets drains that have ended while the balancer was down, or did not have their services: it does so
+    /// itself at its start and at a reload.
     pub fn forget_ended_drains(&mut self) {
         let wall = self.balancer.wall(self.now);
         for service in &mut self.services {

@@ -278,6 +278,7 @@ impl<V: OnionVersion> World<V> {
         self.count_users();
         // A machine that sleeps gets the configuration when it wakes up.
         if self.balancer.asleep.is_none() {
+            self.forget_ended_drains();
             self.watch.reconfigured(self.now, number, configured, &self.users);
         }
     }

@@ -63,9 +63,10 @@ impl<V: OnionVersion> World<V> {
     /// Notes that services choose among others. The notice of that comes after the posts of the choice.
     pub fn hear_of_other_offers(&mut self, actions: &[Action<V>]) {
         for action in actions {
-            let Action::Notice(Notice::Health(
-                HealthNotice::AllUnwell { service } | HealthNotice::SomeWell { service, .. },
-            )) = action
+            let Action::Notice(
+                Notice::Health(HealthNotice::AllUnwell { service } | HealthNotice::SomeWell { service, .. })
+                | Notice::DrainEnded { service, .. },
+            ) = action
             else {
                 continue;
             };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use onionbalance::engine::{ProbeId, ProbeOutcome, ServiceSpec};
 use onionbalance_proto::config::HealthCheck;
@@ -41,8 +42,8 @@ pub struct Checked {
     pub answering_since: Option<Moment>,
     /// The beginning of the trouble of tor that caused all failures in a row; `None` if it did not.
     by_tor: Option<Moment>,
-    /// True if the probe of another backend had begun and failed between the first failure in a row and the
-    /// beginning of the second of these probes. The answer of an HSDir is no witness then.
+    /// True if the probe of another backend had begun and failed shortly before the first failure in a row, or
+    /// until the beginning of the second of these probes. The answer of an HSDir is no witness then.
     others_failed: bool,
     /// The beginning of the last probe that failed.
     failed: Option<Moment>,
@@ -61,6 +62,9 @@ enum Verdict {
     /// It was unwell and was found again, with the same introduction points or others.
     Unsure,
 }
+
+/// The time after the failure of another backend's probe in which its next result is awaited.
+const RECENTLY: Duration = Duration::from_mins(9);
 
 impl Checked {
     fn new(check: Arc<HealthCheck>, now: Moment) -> Self {
@@ -159,7 +163,7 @@ impl Probes {
     }
 
     /// Notes the number of probes that wait for their turn at tor.
-    pub fn wait(&mut self, waiting: usize, now: Moment, patience: std::time::Duration) {
+    pub fn wait(&mut self, waiting: usize, now: Moment, patience: Duration) {
         if waiting == 0 {
             self.idle = now;
         } else if now.since(self.idle) > patience {
@@ -173,7 +177,7 @@ impl Probes {
         let since = self.checked.get(&key).and_then(|checked| checked.failing_since);
         let have_others_failed = since.is_some_and(|since| {
             let mut others = self.checked.iter().filter(|((_, other), _)| *other != backend);
-            others.any(|(_, other)| other.failed >= Some(since))
+            others.any(|(_, other)| other.failed.is_some_and(|failed| failed.after(RECENTLY) >= since))
         });
         let Some(checked) = self.checked.get_mut(&key) else { return };
         checked.last = Some((id, now));
@@ -226,6 +230,7 @@ impl Probes {
     pub fn tor_lost(&mut self) {
         for checked in self.checked.values_mut() {
             (checked.last, checked.failures, checked.failing_since) = (None, 0, None);
+            checked.failed = None;
         }
     }
 

@@ -277,8 +277,9 @@ impl<V: OnionVersion> World<V> {
         let is_out = |backend: &usize| self.watch.health.is_out(number, *backend);
         let old = || service.serving().filter(|backend| looked(backend).changed <= since);
         let live = || service.serving().filter(|backend| points(backend).next().is_some());
-        let is_long_out = |backend: &usize| is_out(backend) && looked(backend).changed <= since;
-        if live().next().is_some() && live().all(is_long_out) {
+        // One that was well may have gone just now.
+        let are_unchanged = service.serving().all(|backend| looked(backend).changed <= since);
+        if are_unchanged && live().next().is_some() && live().all(is_out) {
             let of = service.id.0.clone();
             return self.fail(Invariant::Health, &of, "all are unwell, and not all are offered".into());
         }
