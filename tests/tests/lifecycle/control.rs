@@ -71,7 +71,9 @@ fn only_root_and_its_own_user_drain_a_backend() -> Result<()> {
     let found = fs::symlink_metadata(&socket)?;
     ensure!((found.mode() & 0o777, found.uid()) == (0o600, BALANCER), "{:o}", found.mode());
     let program = place.path("onionbalance");
-    fs::copy(&Programs::build()?.balancer, &program)?;
+    // Where this process writes a program, a child that another test starts at that moment keeps it busy.
+    let copied = Command::new("cp").arg(&Programs::build()?.balancer).arg(&program).status()?;
+    ensure!(copied.success(), "cannot copy the balancer");
     let drain = |user: u32| {
         let mut command = Command::new(&program);
         command.args(["drain", BACKEND, "--force", "--socket"]).arg(&socket);

@@ -250,7 +250,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "engine/service/choice.rs",
         text: "let drained_serve = self.is_none_live_but_drained(backends);",
         replacement: "let drained_serve = false;",
-        expected: &[Found, Stored],
+        expected: &[Found, Living, Stored],
         shown_by: (V3, 14),
     },
     Mutation {
