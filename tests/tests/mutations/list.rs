@@ -59,7 +59,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "Some(*revision) == self.stored)",
         replacement: "Some(*revision) >= self.stored)",
         expected: &[Status],
-        shown_by: (V2, 1),
+        shown_by: (V2, 3),
     },
     Mutation {
         name: "stop-at-the-rings-end",
@@ -83,7 +83,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "cx.age(copy.published)",
         replacement: "std::time::Duration::ZERO",
         expected: &[Living],
-        shown_by: (V2, 4),
+        shown_by: (V2, 8),
     },
     Mutation {
         name: "drop-jitter",
@@ -131,7 +131,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "*slot, self.proof, self.turn)",
         replacement: "*slot, self.proof, Turn::First)",
         expected: &[Budget, Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "ask-tor-for-more-than-it-can-do",
@@ -179,7 +179,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "if P::FAILED_IS_STRUCK_OFF {",
         replacement: "if true {",
         expected: &[Sets],
-        shown_by: (V3, 88),
+        shown_by: (V3, 46),
     },
     Mutation {
         name: "let-weights-alone-at-a-reload",
@@ -187,7 +187,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "!is_same || has_other_weights",
         replacement: "!is_same",
         expected: &[Weights, Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "list-drained-backends",
@@ -203,7 +203,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.take_drains(cx, &spec.drains, all);",
         replacement: "self.take_drains(cx, &Drains::default(), all);",
         expected: &[Drains],
-        shown_by: (V3, 1),
+        shown_by: (V3, 4),
     },
     Mutation {
         name: "end-drains-early",
@@ -251,7 +251,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "let drained_serve = self.is_none_live_but_drained(backends);",
         replacement: "let drained_serve = false;",
         expected: &[Found, Living, Stored],
-        shown_by: (V3, 14),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "blame-backends-for-our-own-tor",
@@ -307,7 +307,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "checked.judgement.forget_failures();",
         replacement: "",
         expected: &[Status, Health],
-        shown_by: (V3, 7),
+        shown_by: (V3, 3),
     },
     Mutation {
         name: "wait-for-a-probe-for-ever",
@@ -323,7 +323,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "if candidates.peek().is_none() {",
         replacement: "let none = candidates.peek().is_none(); if none && self.unwell_serve_since.take().is_some() { let (service, after) = (self.id.clone(), Duration::ZERO); cx.notices.push(Notice::Health(HealthNotice::SomeWell { service, after })); } if none {",
         expected: &[Health],
-        shown_by: (V3, 1),
+        shown_by: (V3, 2),
     },
     Mutation {
         name: "detect-changes-by-relay",
@@ -387,7 +387,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "(Proof::Word, _) => self.settle(),",
         replacement: "(Proof::Word | Proof::ReadBack, _) => self.settle(),",
         expected: &[Stored, Living, Status],
-        shown_by: (V2, 2),
+        shown_by: (V2, 16),
     },
     Mutation {
         name: "drop-the-last-set-at-once",
@@ -395,7 +395,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.keep_last(cx, backends);",
         replacement: "self.sets.clear(); self.keep_last(cx, backends);",
         expected: &[Stored, Found],
-        shown_by: (V3, 3),
+        shown_by: (V3, 4),
     },
     Mutation {
         name: "forget-publications-early",
@@ -419,7 +419,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "State::Stored => {}\n            // The",
         replacement: "State::Stored => {}\n State::Uploading { .. } => self.settle(),\n // The",
         expected: &[Stored, Height],
-        shown_by: (V3, 1),
+        shown_by: (V3, 18),
     },
     Mutation {
         name: "give-up-an-unknown-hsdir",
@@ -435,7 +435,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.in_line = None;",
         replacement: "",
         expected: &[Stored, Found, Living, Prompt, Height],
-        shown_by: (V3, BUSY + 4),
+        shown_by: (V3, 109),
     },
     Mutation {
         name: "leave-backends-in-line-when-tor-is-lost",
@@ -443,7 +443,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.place = None;",
         replacement: "",
         expected: &[Seen, Living, Prompt, Stored],
-        shown_by: (V3, BUSY + 4),
+        shown_by: (V3, 56),
     },
     Mutation {
         name: "guess-for-one-refusal",
@@ -459,7 +459,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "self.guess = None;",
         replacement: "",
         expected: &[Guess],
-        shown_by: (V3, 2),
+        shown_by: (V3, 1),
     },
     Mutation {
         name: "give-both-replicas-the-same-sets",
@@ -483,7 +483,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "|set| round.sets.contains(&set)",
         replacement: "|_| true",
         expected: &[Sets],
-        shown_by: (V3, 3),
+        shown_by: (V3, 8),
     },
     Mutation {
         name: "call-an-upload-stored-when-it-begins",
@@ -507,7 +507,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "earlier.min(at)",
         replacement: "earlier.max(at)",
         expected: &[Prompt],
-        shown_by: (V3, 40),
+        shown_by: (V3, 27),
     },
     Mutation {
         name: "serve-a-line-in-the-order-of-coming",
@@ -531,7 +531,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         text: "None => Due::By(now + timing.republish_from / 2),",
         replacement: "None => Due::By(now + timing.republish_to * 2),",
         expected: &[Prompt],
-        shown_by: (V3, 1),
+        shown_by: (V3, CROWD),
     },
     Mutation {
         name: "take-time-for-the-second-look",
